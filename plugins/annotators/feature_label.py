@@ -1,0 +1,23 @@
+"""Notes made of feature labels alone, for any task."""
+
+from collections.abc import Mapping
+
+from saetask import Annotation, Misunderstanding
+
+MOST_LABELS = 3
+
+
+class FeatureLabel:
+    """Quotes the labels of the features behind a finding."""
+
+    name = "feature-label"
+
+    def candidates(
+        self, misunderstanding: Misunderstanding, labels: Mapping[int, str]
+    ) -> list[Annotation]:
+        """Returns one note after the message; none where no feature has a label."""
+        known = [labels[f.id] for f in misunderstanding.features if f.id in labels][:MOST_LABELS]
+        if not known:
+            return []
+        text = f'(Note: "{misunderstanding.text}" here: {"; ".join(known)}.)'
+        return [Annotation(text, "end", self.name)]

@@ -1,0 +1,35 @@
+"""Notes that state in which sense a word is meant."""
+
+from collections.abc import Mapping
+
+from saetask import Annotation, Misunderstanding
+
+WORDINGS = (
+    '(Note: in this sentence "{text}" is {reading}, not {other}.)',
+    'Note: here "{text}" is {reading}.',
+)
+OTHER = {"metaphorical": "literal", "literal": "metaphorical"}
+WORDS = ({"metaphorical": "figurative", "literal": "literal"}, {})
+
+
+class SenseNote:
+    """Says that the word is meant literally or figuratively, in a few wordings."""
+
+    name = "sense-note"
+
+    def candidates(
+        self, misunderstanding: Misunderstanding, labels: Mapping[int, str]
+    ) -> list[Annotation]:
+        """Returns each wording, with "figurative" and with the task's own word."""
+        reading = misunderstanding.reading
+        notes = []
+        for words in WORDS:
+            for wording in WORDINGS:
+                other = OTHER.get(reading, "otherwise")
+                text = wording.format(
+                    text=misunderstanding.text,
+                    reading=words.get(reading, reading),
+                    other=words.get(other, other),
+                )
+                notes.append(Annotation(text, "end", self.name))
+        return notes

@@ -1,0 +1,246 @@
+"""A logistic probe on feature activations, calibrated against the model's own answer."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_matrix, hstack
+
+from saetask import Evidence, Finding, Misunderstanding, Reading, UserError
+
+REGIONS = ("text", "target", "answer")
+REGION_SETS = (("text",), ("text", "target"), ("text", "answer"))
+PENALTIES = (("l2", 0.003), ("l2", 0.03), ("l1", 0.3))
+"""Penalty and inverse strength C; L1 gives a short list of features."""
+INNER_FOLDS = 3
+MIN_FIRINGS = 3
+NAMED_FEATURES = 5
+
+
+class FailureProbe:
+    """Finds prompts whose features support another reading than the model's answer.
+
+    Logistic regression on log(1 + activation), max-pooled over the prompt's regions, predicts the
+    right reading; regions and penalty are chosen by grouped inner cross-validation. A second,
+    three-parameter regression joins its out-of-fold log-odds with the model's own log-likelihoods
+    (and a bias a reading), so that the probability that the model is wrong is calibrated, and
+    features that predict nothing lead to no finding.
+    """
+
+    name = "failure-probe"
+
+    def __init__(self) -> None:
+        self.readings: list[str] = []
+        self.regions: tuple[str, ...] = ()
+        self.penalty: tuple[str, float] = ("l2", 0.0)
+        self.d_sae = 0
+        self.columns = np.empty(0, np.int64)
+        self.weights = np.empty((0, 0))
+        self.bias = np.empty(0)
+        self.stack = np.empty(0)
+
+    def fit(
+        self, readings: Sequence[Reading], outcomes: Sequence[str], groups: Sequence[str]
+    ) -> list[Finding]:
+        """Fits probe and calibration; see the class.
+
+        Raises:
+            UserError: The fit split has one reading only, or fewer groups than inner folds.
+        """
+        from sklearn.metrics import log_loss
+
+        self.readings = sorted(set(outcomes))
+        if len(self.readings) < 2:
+            raise UserError(
+                f"The fit split knows only the reading {self.readings}; it needs two at least."
+            )
+        if len(set(groups)) < INNER_FOLDS:
+            raise UserError(
+                f"The fit split has {len(set(groups))} groups; it needs {INNER_FOLDS} at least."
+            )
+        self.d_sae = readings[0].activations.d_sae
+        labels = self._labels(outcomes)
+        best, held_out = np.inf, np.empty(0)
+        for regions in _available(REGION_SETS, readings[0]):
+            inputs = _pooled(readings, regions)
+            for penalty in PENALTIES:
+                log_odds = _out_of_fold(inputs, labels, groups, penalty)
+                loss = log_loss(labels, _softmax(log_odds), labels=range(len(self.readings)))
+                if loss < best:
+                    best, self.regions, self.penalty, held_out = loss, regions, penalty, log_odds
+        inputs = _pooled(readings, self.regions)
+        self.columns = _live_columns(inputs)
+        self.weights, self.bias = _logistic(inputs[:, self.columns], labels, self.penalty)
+        answers = self._answer_scores(readings)
+        self.stack = _fit_stack(held_out, answers, labels)
+        probabilities = _softmax(_stacked(self.stack, held_out, answers))
+        return [self._finding(*pair) for pair in zip(readings, probabilities)]
+
+    def detect(self, reading: Reading) -> Finding:
+        """Finds a misunderstanding where a reading is more probable than the model's own."""
+        log_odds = self._log_odds([reading])
+        answers = self._answer_scores([reading])
+        return self._finding(reading, _softmax(_stacked(self.stack, log_odds, answers))[0])
+
+    def _finding(self, reading: Reading, probabilities: np.ndarray) -> Finding:
+        best = int(probabilities.argmax())
+        failure = 1 - dict(zip(self.readings, probabilities.tolist())).get(reading.answer, 0.0)
+        if self.readings[best] == reading.answer:
+            return Finding(failure, [])
+        span = reading.spans.get("target", reading.spans["text"])
+        text = reading.content[span.start : span.end]
+        evidence = self._evidence(reading, best)
+        found = Misunderstanding(self.name, span, text, self.readings[best], failure, evidence)
+        return Finding(failure, [found])
+
+    def _evidence(self, reading: Reading, best: int) -> list[Evidence]:
+        """Returns the features that add most to the reading, against the other readings' mean."""
+        row = _pooled([reading], self.regions)[:, self.columns].toarray()[0]
+        weights = self.weights[best] - np.delete(self.weights, best, axis=0).mean(0)
+        weights = weights * self.stack[0]
+        found: dict[int, Evidence] = {}
+        for column in np.argsort(-row * weights):
+            feature = int(self.columns[column] % self.d_sae)
+            if row[column] * weights[column] <= 0 or len(found) == NAMED_FEATURES:
+                break
+            activation, weight = float(np.expm1(row[column])), float(weights[column])
+            found.setdefault(feature, Evidence(feature, "", activation, weight))
+        return list(found.values())
+
+    def feature_ids(self) -> np.ndarray:
+        """Returns the features with any weight, ascending."""
+        return np.unique(self.columns[np.abs(self.weights).sum(0) > 0] % self.d_sae)
+
+    def on_features(
+        self, replacement: Mapping[int, int], readings: Sequence[Reading], outcomes: Sequence[str]
+    ) -> "FailureProbe":
+        """Returns a copy with its weights on other features and its calibration fitted anew."""
+        copy = FailureProbe()
+        copy.load_state_dict(self.state_dict())
+        regions, features = np.divmod(self.columns, self.d_sae)
+        moved = [replacement.get(feature, feature) for feature in features.tolist()]
+        copy.columns = regions * self.d_sae + np.array(moved)
+        copy.stack = _fit_stack(
+            copy._log_odds(readings), copy._answer_scores(readings), copy._labels(outcomes)
+        )
+        return copy
+
+    def _labels(self, outcomes: Sequence[str]) -> np.ndarray:
+        return np.array([self.readings.index(outcome) for outcome in outcomes])
+
+    def _log_odds(self, readings: Sequence[Reading]) -> np.ndarray:
+        return _pooled(readings, self.regions)[:, self.columns] @ self.weights.T + self.bias
+
+    def summary(self) -> dict[str, Any]:
+        """Returns regions, penalty, and how much features and answer weigh in the calibration."""
+        return {
+            "regions": list(self.regions),
+            "penalty": list(self.penalty),
+            "n_features": len(self.feature_ids()),
+            "weight_of_features": float(self.stack[0]),
+            "weight_of_answer": float(self.stack[1]),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns every attribute."""
+        return dict(vars(self))
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over every attribute."""
+        vars(self).update(state)
+
+    def _answer_scores(self, readings: Sequence[Reading]) -> np.ndarray:
+        rows = [[r.answer_scores.get(name, -np.inf) for name in self.readings] for r in readings]
+        scores = np.array(rows, dtype=float)
+        lowest = np.where(np.isfinite(scores), scores, np.inf).min(axis=1, keepdims=True)
+        scores = np.where(np.isfinite(scores), scores, lowest)
+        return scores - scores.mean(axis=1, keepdims=True)
+
+
+def _available(region_sets: Sequence[tuple[str, ...]], reading: Reading) -> list[tuple[str, ...]]:
+    known = reading.activations.prompts[0].regions
+    return [regions for regions in region_sets if all(region in known for region in regions)]
+
+
+def _pooled(readings: Sequence[Reading], regions: Sequence[str]) -> csr_matrix:
+    """Returns log(1 + max activation), `[n, 3 * d_sae]`: one block of columns a region."""
+    from scipy.sparse import vstack
+
+    blocks = []
+    for region in REGIONS:
+        if region in regions:
+            blocks.append(vstack([r.pooled(region) for r in readings]))
+        else:
+            blocks.append(csr_matrix((len(readings), readings[0].activations.d_sae)))
+    return csr_matrix(hstack(blocks)).log1p()
+
+
+def _live_columns(inputs: csr_matrix) -> np.ndarray:
+    return np.flatnonzero(inputs.getnnz(axis=0) >= MIN_FIRINGS)
+
+
+def _logistic(
+    inputs: csr_matrix, labels: np.ndarray, penalty: tuple[str, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fits one-versus-rest logistic regressions; returns weights `[class, column]` and biases."""
+    from sklearn.linear_model import LogisticRegression
+
+    kind, strength = penalty
+    weights, biases = [], []
+    for label in np.unique(labels):
+        model = LogisticRegression(
+            C=strength, l1_ratio=float(kind == "l1"), solver="liblinear", random_state=0
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.fit(inputs, labels == label)
+        weights.append(model.coef_[0])
+        biases.append(model.intercept_[0])
+    return np.array(weights), np.array(biases)
+
+
+def _out_of_fold(
+    inputs: csr_matrix, labels: np.ndarray, groups: Sequence[str], penalty: tuple[str, float]
+) -> np.ndarray:
+    """Returns log-odds `[n, class]` from probes that did not see the item's group."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    n_classes = len(np.unique(labels))
+    log_odds = np.zeros((len(labels), n_classes))
+    folds = StratifiedGroupKFold(INNER_FOLDS, shuffle=True, random_state=0)
+    for fit, held_out in folds.split(inputs, labels, groups):
+        if len(np.unique(labels[fit])) < n_classes:
+            continue
+        columns = _live_columns(inputs[fit])
+        weights, bias = _logistic(inputs[fit][:, columns], labels[fit], penalty)
+        log_odds[held_out] = inputs[held_out][:, columns] @ weights.T + bias
+    return log_odds
+
+
+def _softmax(scores: np.ndarray) -> np.ndarray:
+    from scipy.special import softmax
+
+    return softmax(scores, axis=1)
+
+
+def _stacked(stack: np.ndarray, log_odds: np.ndarray, answer_scores: np.ndarray) -> np.ndarray:
+    return stack[0] * log_odds + stack[1] * answer_scores + stack[2:]
+
+
+def _fit_stack(log_odds: np.ndarray, answer_scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Fits the two weights (not below zero) and the bias of each class by maximum likelihood."""
+    from scipy.optimize import minimize
+    from scipy.special import logsumexp
+
+    rows = np.arange(len(labels))
+
+    def loss(stack: np.ndarray) -> float:
+        scores = _stacked(stack, log_odds, answer_scores)
+        log_probability = scores[rows, labels] - logsumexp(scores, axis=1)
+        return -log_probability.mean() + 0.001 * (stack[2:] ** 2).sum()
+
+    n_classes = log_odds.shape[1]
+    start = np.array([1.0, 0.1, *np.zeros(n_classes)])
+    bounds = [(0, None), (0, None), *[(None, None)] * n_classes]
+    return minimize(loss, start, method="L-BFGS-B", bounds=bounds).x

@@ -1,0 +1,58 @@
+"""saetask: find what a language model misread in a prompt, write it back, and prove that it helps.
+
+The names below are the public interface; they load what they need when first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from saetask.activations import FeatureActivations, Firing, read_features
+    from saetask.detection import Detector, Evidence, Finding, Misunderstanding, Reading
+    from saetask.errors import UserError
+    from saetask.models import load_model
+    from saetask.prompts import Prompt, RenderedPrompt, Span, as_prompt, render
+    from saetask.reformulation import Annotation, Annotator, annotate
+    from saetask.registry import hookimpl
+    from saetask.report import write_report
+    from saetask.run import RunConfig, run
+    from saetask.saes import check_sae, load_sae
+    from saetask.session import Session
+    from saetask.tasks import Candidate, FieldError, Item, Score, Task, read_items
+    from saetask.training import TrainConfig, train
+
+_HOMES = {
+    "activations": ("FeatureActivations", "Firing", "read_features"),
+    "detection": ("Detector", "Evidence", "Finding", "Misunderstanding", "Reading"),
+    "errors": ("UserError",),
+    "models": ("load_model",),
+    "prompts": ("Prompt", "RenderedPrompt", "Span", "as_prompt", "render"),
+    "reformulation": ("Annotation", "Annotator", "annotate"),
+    "registry": ("hookimpl",),
+    "report": ("write_report",),
+    "run": ("RunConfig", "run"),
+    "saes": ("check_sae", "load_sae"),
+    "session": ("Session",),
+    "tasks": ("Candidate", "FieldError", "Item", "Score", "Task", "read_items"),
+    "training": ("TrainConfig", "train"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: PLE0604 - spelled out for type checkers below, derived here
+    *sorted(_HOME_OF)
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports the module that a public name lives in."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'saetask' has no attribute '{name}'")
+    value = getattr(importlib.import_module(f"saetask.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME_OF])

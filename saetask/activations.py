@@ -1,0 +1,219 @@
+"""Reading prompts through an SAE: every firing, with the characters it stands on."""
+
+import html
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from saetask.models import (
+    context_size,
+    model_tokenizer,
+    read_hook,
+    right_padded,
+)
+from saetask.prompts import Prompt, RenderedPrompt, Span, render
+from saetask.sae_metrics import ordinary_tokens
+
+if TYPE_CHECKING:
+    from sae_lens import SAE
+    from scipy.sparse import csr_matrix
+
+    from saetask.models import Model
+
+TOKENS_PER_BATCH = 2048
+
+
+class Firing(NamedTuple):
+    """One feature active on one token."""
+
+    item: int
+    token: int
+    span: Span
+    text: str
+    feature: int
+    value: float
+
+
+@dataclass(frozen=True)
+class FeatureActivations:
+    """The feature activations of a batch of prompts, sparse (CSR over all tokens)."""
+
+    prompts: Sequence[RenderedPrompt]
+    d_sae: int
+    indptr: np.ndarray
+    """Where each token's firings begin, `[n_tokens + 1]`, prompts one after another."""
+    features: np.ndarray
+    """Feature of each firing, `[n_firings]`, int32."""
+    values: np.ndarray
+    """Activation of each firing, `[n_firings]`, float32, positive."""
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    def __getitem__(self, item: int) -> "FeatureActivations":
+        """Returns the activations of one prompt."""
+        first, last = self._first_tokens()[[item, item + 1]]
+        low, high = self.indptr[[first, last]]
+        return FeatureActivations(
+            [self.prompts[item]],
+            self.d_sae,
+            self.indptr[first : last + 1] - low,
+            self.features[low:high],
+            self.values[low:high],
+        )
+
+    def _first_tokens(self) -> np.ndarray:
+        return np.cumsum([0, *(len(p.token_ids) for p in self.prompts)])
+
+    def firings(self) -> Iterator[Firing]:
+        """Yields every firing, in the order of items and tokens."""
+        position = 0
+        for item, prompt in enumerate(self.prompts):
+            for token, span in enumerate(prompt.token_spans):
+                for i in range(self.indptr[position], self.indptr[position + 1]):
+                    text = prompt.text[span.start : span.end]
+                    feature, value = int(self.features[i]), float(self.values[i])
+                    yield Firing(item, token, span, text, feature, value)
+                position += 1
+
+    def top(self, k: int = 10) -> list[Firing]:
+        """Returns the k strongest firings, each feature of an item once (where it is strongest)."""
+        best: dict[tuple[int, int], Firing] = {}
+        for firing in self.firings():
+            key = (firing.item, firing.feature)
+            if key not in best or firing.value > best[key].value:
+                best[key] = firing
+        return sorted(best.values(), key=lambda firing: -firing.value)[:k]
+
+    def at(self, span: Span, item: int = 0) -> list[Firing]:
+        """Returns an item's firings on the tokens that overlap a range of its rendered text."""
+        return [f for f in self[item].firings() if f.span.overlaps(span)]
+
+    def pooled(self, region: str | None = None, how: Literal["max", "sum"] = "max") -> "csr_matrix":
+        """Pools each item's activations over tokens.
+
+        Args:
+            region: A named region of the prompts; None pools over all tokens.
+            how: Keep a feature's largest activation, or their sum.
+
+        Returns:
+            `[n_items, d_sae]`, float32.
+        """
+        from scipy.sparse import csr_matrix
+
+        counts = np.diff(self.indptr)
+        token_items = np.repeat(np.arange(len(self)), [len(p.token_ids) for p in self.prompts])
+        chosen = np.ones(len(counts), dtype=bool)
+        if region is not None:
+            chosen[:] = False
+            for first, prompt in zip(self._first_tokens(), self.prompts):
+                chosen[[first + t for t in prompt.tokens_in(prompt.regions[region])]] = True
+        kept = np.repeat(chosen, counts)
+        keys = np.repeat(token_items, counts)[kept] * self.d_sae + self.features[kept]
+        order = np.argsort(keys, kind="stable")
+        unique, starts = np.unique(keys[order], return_index=True)
+        reduce = np.maximum if how == "max" else np.add
+        values = self.values[kept][order]
+        pooled = reduce.reduceat(values, starts) if len(starts) else values
+        positions = (unique // self.d_sae, unique % self.d_sae)
+        return csr_matrix((pooled, positions), shape=(len(self), self.d_sae))
+
+    def density(self, items: Sequence[int]) -> np.ndarray:
+        """Returns on how many tokens of the given items each feature fires, `[d_sae]`."""
+        counts = np.zeros(self.d_sae, dtype=np.int64)
+        for item in items:
+            counts += np.bincount(self[item].features, minlength=self.d_sae)
+        return counts
+
+    def _repr_html_(self) -> str:
+        """Shows each prompt with its tokens shaded by their strongest activation."""
+        peak = float(self.values.max(initial=1e-9))
+        rows = []
+        for item, prompt in enumerate(self.prompts):
+            by_token: dict[int, list[Firing]] = {}
+            for firing in self[item].firings():
+                by_token.setdefault(firing.token, []).append(firing)
+            rows.append(_shaded_text(prompt, by_token, peak))
+        return "".join(f"<p style='line-height:1.9;font-family:monospace'>{r}</p>" for r in rows)
+
+
+def _shaded_text(prompt: RenderedPrompt, by_token: dict[int, list[Firing]], peak: float) -> str:
+    parts, cursor = [], 0
+    for token, span in enumerate(prompt.token_spans):
+        if span.end <= cursor:
+            continue
+        parts.append(html.escape(prompt.text[cursor : span.start]))
+        strongest = sorted(by_token.get(token, []), key=lambda f: -f.value)[:5]
+        shade = (strongest[0].value / peak) ** 0.5 if strongest else 0.0
+        title = "&#10;".join(f"feature {f.feature}: {f.value:.2f}" for f in strongest)
+        word = html.escape(prompt.text[max(span.start, cursor) : span.end]).replace("\n", "↵<br>")
+        parts.append(
+            f"<span title='{title}' style='background:rgba(255,140,0,{shade:.2f})'>{word}</span>"
+        )
+        cursor = span.end
+    return "".join(parts)
+
+
+def read_features(
+    model: "Model", sae: "SAE[Any]", prompts: Sequence[Prompt | str]
+) -> FeatureActivations:
+    """Reads prompts through an SAE.
+
+    Special tokens and tokens whose norm is beyond what the SAE was trained on have no firings.
+    Neither batching nor the tokenizer's padding side changes a reading.
+
+    Args:
+        model: The model to read.
+        sae: An SAE that fits it (see `check_sae`).
+        prompts: Chats, or strings, which are read as running text.
+
+    Raises:
+        UserError: A prompt is empty or longer than the model's context.
+    """
+    tokenizer = model_tokenizer(model)
+    rendered = [render(tokenizer, prompt, context_size(model)) for prompt in prompts]
+    special = set(tokenizer.all_special_ids)
+    rows: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in rendered]
+    for batch in _batches_by_length(rendered):
+        tokens = right_padded([rendered[i].token_ids for i in batch])
+        activations = read_hook(model, tokens, sae.cfg.metadata.hook_name)
+        for number, i in enumerate(batch):
+            length = len(rendered[i].token_ids)
+            rows[i] = _encode(sae, tokens[number, :length], activations[number, :length], special)
+    token_rows = [row for item in rows for row in item]
+    counts = [len(features) for features, _ in token_rows]
+    empty = (np.empty(0, np.int32), np.empty(0, np.float32))
+    features, values = (np.concatenate(parts) for parts in zip(empty, *token_rows))
+    return FeatureActivations(rendered, sae.cfg.d_sae, np.cumsum([0, *counts]), features, values)
+
+
+def _batches_by_length(prompts: Sequence[RenderedPrompt]) -> Iterator[list[int]]:
+    """Yields indices of prompts of similar length, `TOKENS_PER_BATCH` padded tokens at most."""
+    batch: list[int] = []
+    for i in sorted(range(len(prompts)), key=lambda i: len(prompts[i].token_ids)):
+        if batch and (len(batch) + 1) * len(prompts[i].token_ids) > TOKENS_PER_BATCH:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+def _encode(
+    sae: "SAE[Any]", token_ids: Any, activations: Any, special: set[int]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Encodes one prompt's activations; returns the firing features and values of each token."""
+    import torch
+
+    kept = ordinary_tokens(token_ids, activations, sae, special)
+    with torch.inference_mode():
+        encoded = sae.encode(activations[kept.to(activations.device)].to(sae.W_dec))
+    acts = torch.zeros(len(token_ids), sae.cfg.d_sae)
+    acts[kept] = encoded.float().cpu()
+    rows = []
+    for row in acts.numpy():
+        (firing,) = (row > 0).nonzero()
+        rows.append((firing.astype(np.int32), row[firing]))
+    return rows

@@ -1,0 +1,106 @@
+"""Asking the model: candidates ranked by likelihood, or answers generated; nothing asked twice."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from saetask.cache import content_hash
+from saetask.errors import UserError
+from saetask.likelihood import Continuation, log_likelihoods
+from saetask.models import context_size, generate_texts, model_tokenizer
+from saetask.prompts import Prompt, render
+
+if TYPE_CHECKING:
+    from saetask.models import Model
+
+PROMPTS_PER_CHUNK = 32
+MAX_NEW_TOKENS = 64
+
+
+class Ask(NamedTuple):
+    """A prompt with the answers to rank, or none for a generated answer."""
+
+    prompt: Prompt
+    candidates: tuple[str, ...] = ()
+
+
+class Asker:
+    """Asks a model, keeping each answer in memory and, if there is a journal, on disk.
+
+    The journal is a JSONL file that grows as answers come in, so a killed run goes on from there.
+    """
+
+    def __init__(self, model: "Model", journal: Path | None = None) -> None:
+        self._model = model
+        self._journal = journal
+        self._known: dict[str, list[float] | str] = {}
+        if journal is not None and journal.is_file():
+            for line in journal.read_text(encoding="utf-8").splitlines():
+                try:
+                    entry = json.loads(line)
+                except json.JSONDecodeError:
+                    continue  # the last line of a killed run may be cut short
+                self._known[entry["key"]] = entry["answer"]
+
+    def ask(self, questions: Iterable[Ask], title: str) -> None:
+        """Asks whatever is not yet known; questions on one item should stand side by side.
+
+        Raises:
+            UserError: A prompt is too long or a candidate has no tokens.
+        """
+        from tqdm import tqdm
+
+        new = {_key(q): q for q in questions if _key(q) not in self._known}
+        pending = list(new.items())
+        with tqdm(total=len(pending), unit="prompt", desc=title, disable=not pending) as bar:
+            for start in range(0, len(pending), PROMPTS_PER_CHUNK):
+                chunk = pending[start : start + PROMPTS_PER_CHUNK]
+                answers = self._answers([question for _, question in chunk])
+                self._keep({key: answer for (key, _), answer in zip(chunk, answers)})
+                bar.update(len(chunk))
+
+    def scores(self, question: Ask) -> np.ndarray:
+        """Returns the log-likelihoods of a question's candidates, `[n_candidates]`."""
+        return np.array(self._known[_key(question)], dtype=float)
+
+    def output(self, question: Ask) -> str:
+        """Returns the generated answer to a question without candidates."""
+        return str(self._known[_key(question)])
+
+    def _keep(self, answers: dict[str, list[float] | str]) -> None:
+        self._known.update(answers)
+        if self._journal is not None:
+            self._journal.parent.mkdir(parents=True, exist_ok=True)
+            with self._journal.open("a", encoding="utf-8") as file:
+                for key, answer in answers.items():
+                    file.write(json.dumps({"key": key, "answer": answer}) + "\n")
+
+    def _answers(self, questions: Sequence[Ask]) -> list[list[float] | str]:
+        tokenizer, limit = model_tokenizer(self._model), context_size(self._model)
+        prompts = [render(tokenizer, q.prompt, limit).token_ids for q in questions]
+        ranked = [i for i, q in enumerate(questions) if q.candidates]
+        free = [i for i, q in enumerate(questions) if not q.candidates]
+        answers: list[list[float] | str] = [""] * len(questions)
+        continuations = []
+        for i in ranked:
+            for candidate in questions[i].candidates:
+                answer_ids = tokenizer(candidate, add_special_tokens=False)["input_ids"]
+                if not answer_ids:
+                    raise UserError(f"The candidate answer {candidate!r} has no tokens.")
+                continuations.append(Continuation(prompts[i], answer_ids))
+        found = iter(log_likelihoods(self._model, continuations))
+        for i in ranked:
+            answers[i] = [next(found) for _ in questions[i].candidates]
+        texts = generate_texts(self._model, [prompts[i] for i in free], MAX_NEW_TOKENS)
+        for i, text in zip(free, texts):
+            answers[i] = text
+        return answers
+
+
+def _key(question: Ask) -> str:
+    prompt = question.prompt
+    messages = [dict(message) for message in prompt.messages]
+    return content_hash([messages, prompt.answer_prefix, question.candidates])

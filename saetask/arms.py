@@ -1,0 +1,81 @@
+"""The arms of an experiment: what each writes into a prompt, and what it controls for."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from saetask.detection import Misunderstanding
+from saetask.prompts import Prompt
+from saetask.reformulation import Annotation, Annotator, annotate
+
+ARMS: Mapping[str, str] = {
+    "original": "the prompt as it is",
+    "generic": "any request for care would help",
+    "placebo": "any further text would help",
+    "random-feature": "any features would do: the detector's weights moved to random live features",
+    "saetask": "the finding, written into the prompt",
+    "oracle": "upper bound: the right reading, written into the prompt",
+}
+"""Name and purpose of each arm, in the order they are reported."""
+
+GENERIC = Annotation("(Note: read the text carefully before you answer.)", "end", "generic")
+PLACEBO = Annotation("(Note: this text is one of several on the same page.)", "end", "placebo")
+MATCHED_BLOCK = 20
+"""Features change places with others among so many neighbours in firing density."""
+
+
+class ArmPrompt(NamedTuple):
+    """An item's prompt in one arm."""
+
+    prompt: Prompt
+    annotation: Annotation | None
+    misunderstandings: list[Misunderstanding]
+
+
+class Writer(NamedTuple):
+    """Turns findings into prompts, in the style that was chosen on the fit split."""
+
+    annotator: Annotator
+    number: int
+    """Which of the annotator's wordings."""
+    labels: Mapping[int, str]
+
+    def write(self, prompt: Prompt, findings: list[Misunderstanding]) -> ArmPrompt:
+        """Annotates the most probable finding; without a finding the prompt stays as it is."""
+        for finding in findings[:1]:
+            notes = self.annotator.candidates(finding, self.labels)
+            if self.number < len(notes):
+                note = notes[self.number]
+                return ArmPrompt(annotate(prompt, note, finding.span), note, findings)
+        return ArmPrompt(prompt, None, findings)
+
+
+def fixed_note(prompt: Prompt, note: Annotation) -> ArmPrompt:
+    """Writes the same note into any prompt."""
+    return ArmPrompt(annotate(prompt, note), note, [])
+
+
+def gold_finding(prompt: Prompt, reading: str | None) -> list[Misunderstanding]:
+    """Returns the finding of a detector that knows the gold reading: the `oracle` arm's."""
+    if reading is None:
+        return []
+    span = prompt.spans.get("target", prompt.spans["text"])
+    text = prompt.content[span.start : span.end]
+    return [Misunderstanding("oracle", span, text, reading, 1.0, [])]
+
+
+def frequency_matched(density: np.ndarray, generator: np.random.Generator) -> dict[int, int]:
+    """Maps every live feature to another one that fires about as often, one to one.
+
+    Args:
+        density: How often each feature of the SAE fires, `[d_sae]`.
+        generator: Source of randomness.
+    """
+    live = np.flatnonzero(density)
+    live = live[np.argsort(density[live], kind="stable")]
+    mapping: dict[int, int] = {}
+    for block in np.array_split(live, max(1, len(live) // MATCHED_BLOCK)):
+        shuffled = generator.permutation(block)
+        mapping.update(zip(shuffled.tolist(), np.roll(shuffled, 1).tolist()))
+    return mapping

@@ -1,0 +1,78 @@
+"""What the command line prints for people."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from saetask.activations import Firing
+    from saetask.registry import Plugin
+    from saetask.session import Detection
+
+
+def print_table(table: "Table") -> None:
+    """Prints a table to stdout, wide enough for its content when stdout is no terminal."""
+    import sys
+
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+
+
+def _table(*columns: str, right: Sequence[str] = ()) -> "Table":
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left")
+    return table
+
+
+def arms_table(summary: Mapping[str, Any]) -> "Table":
+    """Returns the arms of a run, one a row."""
+    figures = ("accuracy", "95 % CI", "difference", "fixed", "broken", "annotated", "Holm p")
+    table = _table("arm", *figures, right=figures)
+    for name, arm in summary["arms"].items():
+        low, high = arm["ci95"]
+        row = [name, f"{arm['accuracy']:.3f}", f"{low:.3f} .. {high:.3f}"]
+        if "difference" in arm:
+            row += [f"{arm['difference']:+.3f}", str(arm["fixed"]), str(arm["broken"])]
+            row += [str(arm["annotated"]), f"{arm['holm_p']:.2g}"]
+        table.add_row(*row)
+    return table
+
+
+def firings_table(firings: "Sequence[Firing]", labels: Mapping[int, str]) -> "Table":
+    """Returns the strongest firings, one a row."""
+    table = _table("feature", "activation", "token", "label", right=("feature", "activation"))
+    for firing in firings:
+        label = labels[firing.feature]
+        table.add_row(str(firing.feature), f"{firing.value:.2f}", repr(firing.text), label)
+    return table
+
+
+def plugins_table(plugins: "Sequence[Plugin]") -> "Table":
+    """Returns the plugins, one a row."""
+    table = _table("kind", "name", "from", "what it is")
+    for plugin in plugins:
+        table.add_row(plugin.kind, plugin.name, plugin.source, plugin.summary)
+    return table
+
+
+def detection_text(detection: "Detection") -> str:
+    """Returns a detection in a few lines."""
+    head = f"answer: {detection.answer} (probability that it is wrong: {detection.failure:.0%})"
+    if not detection.misunderstandings:
+        return f"{head}\nno misunderstanding found"
+    lines = [head]
+    for found in detection.misunderstandings:
+        lines.append(
+            f"misread: {found.text!r} at {found.span.start}; the features say: {found.reading}"
+        )
+        lines += [
+            f"  feature {f.id:>5}  activation {f.activation:7.2f}  weight {f.weight:+.3f}  {f.label}"
+            for f in found.features
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,168 @@
+"""Text corpora as rows of token ids, with document ids and splits that share no document.
+
+A row holds tokens of one document only, begins with the tokenizer's BOS token (chats begin with
+their template's own header), and is never padded here: a position's activation depends on what
+stands before it, so nothing foreign may stand there.
+"""
+
+import hashlib
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from saetask.errors import UserError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase
+
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One data set of a corpus."""
+
+    path: str
+    """A `.jsonl`, `.jsonl.gz`, `.txt` or `.parquet` file, or the id of a hub data set."""
+    share: float = 1.0
+    """This source's share of the corpus's tokens, relative to the other sources' shares."""
+    column: str = "text"
+    """The column that holds the text, or the chat as a list of `{"role", "content"}`."""
+    hub_split: str = "train"
+    """Which split of a hub data set to read."""
+
+
+@dataclass(frozen=True)
+class CorpusConfig:
+    """Which texts, cut into which rows."""
+
+    sources: list[Source] = field(default_factory=list)
+    """The data sets to mix."""
+    context_size: int = 128
+    """Longest row, in tokens."""
+    min_tokens: int = 12
+    """Shorter rows are left out."""
+    rows_per_document: int = 4
+    """At most this many rows are taken from a document in one pass over its source."""
+    test_share: float = 0.05
+    """Share of documents, chosen by hash, that belongs to the test split."""
+    seed: int = 0
+    """Seed of the order of documents and rows."""
+
+
+class TokenRow(NamedTuple):
+    """A stretch of one document."""
+
+    source: str
+    document: str
+    token_ids: list[int]
+
+
+def read_source(source: Source, base: Path) -> "Dataset":
+    """Opens a source with `datasets`; a relative file path is taken from the folder `base`.
+
+    Raises:
+        UserError: No such file, or a file or hub data set that `datasets` can not read, or no
+            such column.
+    """
+    import datasets
+
+    path = base / source.path
+    kinds = {".jsonl": "json", ".json": "json", ".txt": "text", ".parquet": "parquet"}
+    kind = kinds.get(Path(source.path.removesuffix(".gz")).suffix)
+    if kind and not path.is_file():
+        raise UserError(f"Corpus file {path} does not exist; check corpus.sources.")
+    try:
+        if kind:
+            data = datasets.load_dataset(kind, data_files=str(path), split="train")
+        else:
+            data = datasets.load_dataset(source.path, split=source.hub_split)
+    except Exception as error:
+        raise UserError(f"Cannot read the corpus source {source.path}: {error}") from error
+    if source.column not in data.column_names:
+        raise UserError(
+            f"Corpus source {source.path} has no column '{source.column}'; "
+            f"it has {', '.join(data.column_names)}."
+        )
+    return data
+
+
+def document_split(document: str, test_share: float) -> Split:
+    """Returns the split of a document id: a matter of its hash alone, not of order or seed."""
+    digest = hashlib.sha256(document.encode()).digest()
+    return "test" if int.from_bytes(digest[:8]) < test_share * 2**64 else "train"
+
+
+def token_rows(
+    config: CorpusConfig, tokenizer: "PreTrainedTokenizerBase", split: Split, base: Path
+) -> Iterator[TokenRow]:
+    """Yields rows, interleaved so that every prefix of the stream has the sources' shares.
+
+    The stream ends when any source has no rows left.
+
+    Raises:
+        UserError: A source can not be read, or has no document in this split.
+    """
+    if not config.sources:
+        raise UserError("corpus.sources is empty; name at least one file or data set.")
+    streams = [_source_rows(config, source, tokenizer, split, base) for source in config.sources]
+    taken = [0.0] * len(streams)
+    while True:
+        index = taken.index(min(taken))
+        row = next(streams[index], None)
+        if row is None:
+            if not taken[index]:
+                path = config.sources[index].path
+                raise UserError(f"Corpus source {path} has no {split} rows; it is too short.")
+            return
+        taken[index] += len(row.token_ids) / config.sources[index].share
+        yield row
+
+
+def _source_rows(
+    config: CorpusConfig,
+    source: Source,
+    tokenizer: "PreTrainedTokenizerBase",
+    split: Split,
+    base: Path,
+) -> Iterator[TokenRow]:
+    """Passes over one source until its documents are used up, a few rows a document a pass."""
+    import numpy as np
+
+    name = Path(source.path).name.split(".")[0]
+    data = read_source(source, base)
+    numbers = np.random.default_rng(config.seed).permutation(len(data))
+    numbers = [n for n in numbers if document_split(f"{name}/{n}", config.test_share) == split]
+    for first in itertools.count(0, config.rows_per_document):
+        found = False
+        for number in numbers:
+            content = data[int(number)][source.column]
+            rows = _cut(tokenizer, content, config, f"{name}/{number}")
+            for token_ids in rows[first : first + config.rows_per_document]:
+                found = True
+                yield TokenRow(name, f"{name}/{number}", token_ids)
+        if not found:
+            return
+
+
+def _cut(
+    tokenizer: "PreTrainedTokenizerBase", content: Any, config: CorpusConfig, document: str
+) -> list[list[int]]:
+    """Cuts a document into rows, in an order shuffled by the document's own seed."""
+    import numpy as np
+
+    if isinstance(content, str):
+        text_ids = tokenizer(content, add_special_tokens=False, verbose=False)["input_ids"]
+        bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+        step = config.context_size - len(bos)
+        rows = [bos + text_ids[i : i + step] for i in range(0, len(text_ids), step)]
+    else:
+        chat = tokenizer.apply_chat_template(content, tokenize=False)
+        chat_ids = tokenizer(chat, add_special_tokens=False, verbose=False)["input_ids"]
+        rows = [chat_ids[: config.context_size]]
+    rows = [row for row in rows if len(row) >= config.min_tokens]
+    seed = int.from_bytes(hashlib.sha256(f"{config.seed}/{document}".encode()).digest()[:4])
+    return [rows[i] for i in np.random.default_rng(seed).permutation(len(rows))]

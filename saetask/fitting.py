@@ -1,0 +1,186 @@
+"""Fitting on the fit split: the model's bias, the detector, and the wording of annotations."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from saetask.activations import FeatureActivations
+from saetask.answers import Ask, Asker
+from saetask.arms import ArmPrompt, Writer, gold_finding
+from saetask.calibration import Calibration, ScoredItem, fit_calibration
+from saetask.detection import Detector, Finding, Reading
+from saetask.logit_lens import logit_lens_labels
+from saetask.reformulation import Annotator
+from saetask.study import Question
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sae_lens import SAE
+
+    from saetask.models import Model
+    from saetask.prompts import Prompt
+    from saetask.tasks import Task
+
+STYLE_ITEMS = 40
+"""Fit items on which the wordings are tried."""
+
+
+@dataclass(frozen=True)
+class Apparatus:
+    """What prompts are asked, read and annotated with."""
+
+    task: "Task"
+    model: "Model"
+    sae: "SAE[Any]"
+    make_detector: "Callable[[], Detector]"
+    annotators: Sequence[Annotator]
+    asker: Asker
+
+
+class Fitted(NamedTuple):
+    """What was learnt on a fit split."""
+
+    original: Calibration
+    """Of the unannotated prompts' answers."""
+    detector: Detector
+    findings: dict[int, Finding]
+    """In the fit split's prompts, each judged with its group held out."""
+    annotator: Annotator
+    wording: int
+    selection: dict[str, Any]
+    """What was chosen, and how the alternatives scored."""
+
+
+class Trials(NamedTuple):
+    """Fit items asked with the right reading in every wording."""
+
+    styles: list[tuple[Annotator, int]]
+    scored: dict[tuple[int, int], ScoredItem]
+    """By style and item."""
+
+
+def as_ask(question: Question, prompt: "Prompt") -> Ask:
+    """Returns what is asked of the model: a prompt with the question's candidates."""
+    return Ask(prompt, question.texts)
+
+
+def scored_item(asker: Asker, question: Question, prompt: "Prompt") -> ScoredItem:
+    """Returns the question's candidates as the model, already asked, scored them."""
+    scores = asker.scores(as_ask(question, prompt)) if question.candidates else np.empty(0)
+    return ScoredItem(scores, question.readings, question.correct)
+
+
+def make_reading(
+    apparatus: Apparatus, question: Question, activations: FeatureActivations, fitted: Calibration
+) -> Reading:
+    """Returns what a detector may see of a question that was already asked."""
+    scored = scored_item(apparatus.asker, question, question.prompt)
+    scores = reading_scores(scored, fitted, apparatus.task.readings)
+    return Reading(activations, question.prompt.content, question.prompt.spans, scores)
+
+
+def reading_scores(
+    scored: ScoredItem, calibration: Calibration, readings: Sequence[str]
+) -> dict[str, float]:
+    """Returns the model's log-probability of each reading: its candidates' together."""
+    found = dict.fromkeys(readings, -np.inf)
+    if len(scored.scores):
+        for reading, value in zip(
+            scored.readings, calibration.apply(scored.scores, scored.readings)
+        ):
+            found[reading] = float(np.logaddexp(found[reading], value))
+    return found
+
+
+def try_wordings(
+    apparatus: Apparatus, questions: Sequence[Question], pool: Sequence[int], seed: int
+) -> Trials:
+    """Asks a sample of fit items with every wording of the right reading."""
+    pool = [i for i in pool if questions[i].gold_reading is not None]
+    chosen = sorted(np.random.default_rng(seed).permutation(pool)[:STYLE_ITEMS].tolist())
+    written: dict[tuple[str, int, int], ArmPrompt] = {}
+    for i in chosen:
+        finding = gold_finding(questions[i].prompt, questions[i].gold_reading)
+        for annotator in apparatus.annotators:
+            for number in range(len(annotator.candidates(finding[0], {}))):
+                arm = Writer(annotator, number, {}).write(questions[i].prompt, finding)
+                written[annotator.name, number, i] = arm
+    asks = [as_ask(questions[i], arm.prompt) for (_, _, i), arm in written.items()]
+    apparatus.asker.ask(asks, "wordings")
+    names = sorted({(name, number) for name, number, _ in written})
+    by_name = {annotator.name: annotator for annotator in apparatus.annotators}
+    scored = {
+        (names.index((name, number)), i): scored_item(apparatus.asker, questions[i], arm.prompt)
+        for (name, number, i), arm in written.items()
+    }
+    return Trials([(by_name[name], number) for name, number in names], scored)
+
+
+def choose_wording(trials: Trials, fit: set[int]) -> tuple[int, list[dict[str, Any]]]:
+    """Returns the wording under which the fit items' right answers are most likely."""
+    losses = []
+    for style, (annotator, number) in enumerate(trials.styles):
+        rows = [row for (s, i), row in trials.scored.items() if s == style and i in fit]
+        calibration = fit_calibration(rows)
+        right = [
+            np.exp(calibration.apply(row.scores, row.readings))[row.correct].sum() for row in rows
+        ]
+        loss = float(-np.log(np.maximum(right, 1e-9)).mean())
+        losses.append({"annotator": annotator.name, "wording": number, "fit_loss": loss})
+    return int(np.argmin([row["fit_loss"] for row in losses])), losses
+
+
+def fit(
+    apparatus: Apparatus,
+    questions: Sequence[Question],
+    chosen: Sequence[int],
+    activations: FeatureActivations,
+    trials: Trials,
+) -> Fitted:
+    """Fits on the chosen questions, which were asked and read before, and on nothing else.
+
+    Raises:
+        UserError: The detector can not be fitted on them.
+    """
+    asker = apparatus.asker
+    original = fit_calibration(
+        [scored_item(asker, questions[i], questions[i].prompt) for i in chosen]
+    )
+    known = [i for i in chosen if questions[i].gold_reading is not None]
+    readings = [make_reading(apparatus, questions[i], activations[i], original) for i in known]
+    golds = [questions[i].gold_reading or "" for i in known]
+    detector = apparatus.make_detector()
+    findings = detector.fit(readings, golds, [questions[i].item.group for i in known])
+    style, losses = choose_wording(trials, set(chosen))
+    annotator, wording = trials.styles[style]
+    selection = {
+        "n_fit": len(known),
+        "annotator": annotator.name,
+        "wording": wording,
+        "wordings": losses,
+        "detector": detector.summary(),
+    }
+    return Fitted(original, detector, dict(zip(known, findings)), annotator, wording, selection)
+
+
+def labels_of(apparatus: Apparatus, findings: Sequence[Finding]) -> dict[int, str]:
+    """Returns logit-lens labels for the features that the findings name."""
+    features = {
+        evidence.id
+        for finding in findings
+        for found in finding.misunderstandings
+        for evidence in found.features
+    }
+    return logit_lens_labels(apparatus.model, apparatus.sae, sorted(features))
+
+
+def labelled(finding: Finding, labels: Mapping[int, str]) -> Finding:
+    """Returns the finding with its features' labels filled in."""
+    found = [
+        m._replace(features=[f._replace(label=labels.get(f.id, "")) for f in m.features])
+        for m in finding.misunderstandings
+    ]
+    return finding._replace(misunderstandings=found)

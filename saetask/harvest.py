@@ -1,0 +1,167 @@
+"""Activations over a corpus, computed once and kept in shards on disk."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from saetask.cache import atomic_path, content_hash, write_json
+from saetask.corpus import CorpusConfig, Split, TokenRow, token_rows
+from saetask.errors import UserError
+from saetask.models import model_fingerprint, model_tokenizer, read_hook, right_padded
+
+if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Float
+
+    from saetask.models import Model
+
+MANIFEST = "harvest.json"
+
+
+@dataclass(frozen=True)
+class HarvestConfig:
+    """What is read where, and how it is stored."""
+
+    hook_name: str
+    """Hook point to read."""
+    tokens: int
+    """Stop once this many activations are stored."""
+    corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    """The texts."""
+    split: Split = "train"
+    """Which documents."""
+    rows_per_batch: int = 16
+    """Rows in one forward pass."""
+    rows_per_shard: int = 512
+    """Rows in one shard; a shard is the unit of resuming."""
+    norm_limit: float = 4.0
+    """Activations longer than this many times the first shard's median norm are dropped."""
+
+
+class ActivationShards:
+    """A finished harvest: bfloat16 activations `[n, d_in]`, memory-mapped shard by shard."""
+
+    def __init__(self, folder: Path) -> None:
+        from safetensors.torch import load_file
+
+        self.manifest = json.loads((folder / MANIFEST).read_text())
+        self.shards = [load_file(_shard_path(folder, i))["activations"] for i in self._indices()]
+        self.d_in = self.shards[0].shape[1]
+
+    def _indices(self) -> range:
+        return range(self.manifest["shards"])
+
+    def __len__(self) -> int:
+        return sum(len(shard) for shard in self.shards)
+
+    def rows(self, indices: "torch.Tensor") -> "Float[torch.Tensor, 'batch d_in']":
+        """Gathers activations by their number in the whole harvest, as float32."""
+        import torch
+
+        ends = torch.tensor([len(shard) for shard in self.shards]).cumsum(0)
+        owners = torch.searchsorted(ends, indices, right=True)
+        batch = torch.empty(len(indices), self.d_in)
+        for owner in owners.unique().tolist():
+            chosen = owners == owner
+            shard = self.shards[owner]
+            batch[chosen] = shard[indices[chosen] - (ends[owner] - len(shard))].float()
+        return batch
+
+
+def harvest(
+    model: "Model", config: HarvestConfig, folder: Path, base: Path = Path()
+) -> ActivationShards:
+    """Computes the activations of a corpus at a hook point, or resumes doing so.
+
+    Special tokens (whose activations are attention sinks, a hundred times longer than the rest)
+    and norm outliers are dropped.
+
+    Args:
+        model: The model to read.
+        config: What to read.
+        folder: Where the shards go; finished shards found there are kept.
+        base: Folder that relative corpus paths are taken from.
+
+    Raises:
+        UserError: The folder holds a harvest with another config or model, or the corpus is
+            unreadable or shorter than `config.tokens`.
+    """
+    import torch
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+    from tqdm import tqdm
+
+    # `tokens` is left out: a longer harvest begins with the shards of a shorter one.
+    identity = {**asdict(config), "tokens": None, "model": model_fingerprint(model)}
+    manifest = _open_manifest(folder, content_hash(identity))
+    tokenizer = model_tokenizer(model)
+    rows = token_rows(config.corpus, tokenizer, config.split, base)
+    special = torch.tensor(sorted(tokenizer.all_special_ids))
+    total = 0
+    with tqdm(total=config.tokens, unit="tok", desc=f"harvest {config.split}") as bar:
+        for number in itertools.count():
+            shard_rows = list(itertools.islice(rows, config.rows_per_shard))
+            if total >= config.tokens:
+                break
+            if not shard_rows:
+                raise UserError(
+                    f"The corpus has only {total} {config.split} activations, fewer than "
+                    f"{config.tokens}; add sources or lower the number of tokens."
+                )
+            path = _shard_path(folder, number)
+            if number < manifest["shards"]:
+                with safe_open(path, "pt") as shard:
+                    stored = shard.get_slice("activations").get_shape()[0]
+            else:
+                activations = torch.cat(list(_read_rows(model, config, shard_rows, special)))
+                norms = activations.float().norm(dim=-1)
+                manifest["norm_limit"] = (
+                    manifest["norm_limit"] or config.norm_limit * norms.median().item()
+                )
+                activations = activations[norms <= manifest["norm_limit"]]
+                with atomic_path(path) as temporary:
+                    save_file({"activations": activations}, temporary)
+                manifest["shards"] = number + 1
+                write_json(folder / MANIFEST, manifest)
+                stored = len(activations)
+            total += stored
+            bar.update(stored)
+    shards = ActivationShards(folder)
+    del shards.shards[number:]
+    return shards
+
+
+def _shard_path(folder: Path, number: int) -> Path:
+    return folder / f"activations-{number:05d}.safetensors"
+
+
+def _open_manifest(folder: Path, identity: str) -> dict:
+    path = folder / MANIFEST
+    if not path.is_file():
+        return {"schema_version": 1, "identity": identity, "shards": 0, "norm_limit": None}
+    manifest = json.loads(path.read_text())
+    if manifest["identity"] != identity:
+        raise UserError(
+            f"{folder} holds a harvest with another config or model; give an empty folder."
+        )
+    return manifest
+
+
+def _read_rows(
+    model: "Model", config: HarvestConfig, rows: list[TokenRow], special: "torch.Tensor"
+) -> Iterator["Float[torch.Tensor, 'n d_in']"]:
+    """Reads rows in batches of similar length; yields the activations of ordinary tokens."""
+    import torch
+
+    rows = sorted(rows, key=lambda row: len(row.token_ids))
+    for batch in (
+        rows[i : i + config.rows_per_batch] for i in range(0, len(rows), config.rows_per_batch)
+    ):
+        tokens = right_padded([row.token_ids for row in batch])
+        lengths = torch.tensor([len(row.token_ids) for row in batch])
+        kept = torch.arange(tokens.shape[1]) < lengths[:, None]
+        kept &= ~torch.isin(tokens, special)
+        yield read_hook(model, tokens, config.hook_name).cpu()[kept].to(torch.bfloat16)

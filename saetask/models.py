@@ -1,0 +1,306 @@
+"""Language models: loading them as TransformerLens bridges, and the few calls made on them.
+
+Everything that is particular to TransformerLens lives in this file.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from saetask.default_model import DEFAULT_MODEL, embedded_model_folder
+from saetask.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Bool, Float, Int
+    from sae_lens.analysis.sae_transformer_bridge import SAETransformerBridge
+    from transformer_lens import HookedTransformer
+    from transformer_lens.model_bridge import TransformerBridge
+    from transformers import PreTrainedTokenizerBase
+
+    Model = SAETransformerBridge | TransformerBridge | HookedTransformer
+
+
+def fast_dtype(device: str) -> "torch.dtype":
+    """Returns bfloat16 where the device multiplies it in hardware, else float32."""
+    import torch
+
+    if device.startswith("cuda"):
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device == "cpu":
+        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    else:
+        fast = False
+    return torch.bfloat16 if fast else torch.float32
+
+
+def default_device() -> str:
+    """Returns `"cuda"` where a CUDA device is at hand, else `"cpu"`."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def load_model(
+    spec: "str | Path | Model" = DEFAULT_MODEL,
+    *,
+    dtype: "torch.dtype | None" = None,
+    device: str | None = None,
+) -> "Model":
+    """Loads a language model as a `SAETransformerBridge`.
+
+    Args:
+        spec: The alias `"smollm2-135m-instruct"` (fetched once, then cached), a folder in Hugging
+            Face format, a `.gguf` file, the id of a hub model, or a live bridge or
+            `HookedTransformer`, which is returned as it is.
+        dtype: Floating-point type of the weights; None takes `fast_dtype(device)`.
+        device: A torch device; None takes `default_device()`.
+
+    Returns:
+        The model in evaluation mode, with SDPA attention (attention patterns are not hookable;
+        boot your own bridge with eager attention for those and pass it in).
+
+    Raises:
+        UserError: The model is unknown, incomplete, or can not be downloaded.
+    """
+    if not isinstance(spec, str | Path):
+        return spec
+    device = device or default_device()
+    dtype = dtype or fast_dtype(device)
+    path = Path(spec).expanduser()
+    if str(spec) == DEFAULT_MODEL:
+        return _boot(str(embedded_model_folder()), dtype, device)
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise UserError(f"Model file {path} does not exist.")
+        return _boot(str(path.parent), dtype, device, gguf_file=path.name)
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise UserError(f"Model folder {path} has no config.json; is it a Hugging Face model?")
+        return _boot(str(path), dtype, device)
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(spec)) or str(spec).startswith("."):
+        raise UserError(f"Model '{spec}' is no folder, no .gguf file and no hub id.")
+    return _boot(str(spec), dtype, device)
+
+
+def _boot(
+    name: str, dtype: "torch.dtype", device: str, gguf_file: str | None = None
+) -> "SAETransformerBridge":
+    from sae_lens.analysis.sae_transformer_bridge import SAETransformerBridge
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    options: dict[str, Any] = {"trust_remote_code": False}
+    if gguf_file:
+        options["gguf_file"] = gguf_file
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, **options)
+        if gguf_file:
+            options["quantization_config"] = GgufConfig(dequantize=True)
+        hf_model = AutoModelForCausalLM.from_pretrained(
+            name, dtype=dtype, attn_implementation="sdpa", use_safetensors=True, **options
+        )
+    except (OSError, ValueError, ImportError) as error:
+        reason = " ".join(str(error).split())[:240]
+        hint = did_you_mean(name, [DEFAULT_MODEL])
+        raise UserError(f"Cannot load the model '{name}': {reason}{hint}") from error
+    bridge = SAETransformerBridge.boot_transformers(
+        name, hf_model=hf_model.to(device), tokenizer=tokenizer, dtype=dtype, device=device
+    )
+    bridge.eval()
+    return bridge
+
+
+def model_tokenizer(model: "Model") -> "PreTrainedTokenizerBase":
+    """Returns the model's tokenizer.
+
+    Raises:
+        UserError: The model has none.
+    """
+    if model.tokenizer is None:
+        raise UserError("The model has no tokenizer; set model.tokenizer before reading with it.")
+    return model.tokenizer
+
+
+def model_name(model: "Model") -> str:
+    """Returns the name the model was loaded under."""
+    return str(model.cfg.model_name)
+
+
+def context_size(model: "Model") -> int:
+    """Returns the longest prompt the model takes, in tokens."""
+    return int(model.cfg.n_ctx)
+
+
+def model_device(model: "Model") -> "torch.device":
+    """Returns the device of the model's parameters."""
+    return next(model.parameters()).device
+
+
+def model_fingerprint(model: "Model") -> str:
+    """Returns a short hash of the model's parameters; see `parameters_fingerprint`."""
+    return parameters_fingerprint(model.named_parameters())
+
+
+def parameters_fingerprint(parameters: "Iterable[tuple[str, torch.Tensor]]") -> str:
+    """Hashes parameters by name, shape and leading values (as bfloat16, whatever their dtype)."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, parameter in sorted(parameters, key=lambda pair: pair[0]):
+        head = parameter.detach().flatten()[:16].to(torch.bfloat16).cpu().view(torch.int16)
+        digest.update(f"{name}{tuple(parameter.shape)}{head.tolist()}".encode())
+    return digest.hexdigest()[:16]
+
+
+def resolve_hook_name(model: "Model", hook_name: str) -> str:
+    """Returns the canonical name of a hook point, given that name or an alias of it.
+
+    sae-lens's bridge caches nothing, silently, under an alias (`blocks.15.hook_resid_post`), so
+    every reading goes through this function.
+
+    Raises:
+        UserError: The model has no such hook point.
+    """
+    resolve = getattr(model, "_resolve_hook_name", None)
+    if resolve is None and hasattr(model, "_collect_hook_aliases_from_registry"):
+        aliases = {**model.hook_aliases, **model._collect_hook_aliases_from_registry()}
+        canonical = aliases.get(hook_name, hook_name)
+    else:
+        canonical = resolve(hook_name) if resolve else hook_name
+    if canonical not in model.hook_dict:
+        raise UserError(
+            f"Hook point '{hook_name}' does not exist in {model_name(model)} "
+            f"({model.cfg.n_layers} layers).{did_you_mean(canonical, model.hook_dict)}"
+        )
+    return canonical
+
+
+def read_hook(
+    model: "Model", tokens: "Int[torch.Tensor, 'batch pos']", hook_name: str
+) -> "Float[torch.Tensor, 'batch pos d_in']":
+    """Runs the model up to a hook point and returns the activation there.
+
+    Args:
+        model: Its own hooks stay as they are.
+        tokens: Token ids, right-padded; with causal attention nothing after a row's own tokens
+            can change them, so no mask is needed.
+        hook_name: A hook point, canonical or alias.
+
+    Returns:
+        The activation, in the model's dtype; attention heads flattened to one axis.
+
+    Raises:
+        UserError: No such hook point, or the run never reached it.
+    """
+    import torch
+
+    name = resolve_hook_name(model, hook_name)
+    block = re.match(r"blocks\.(\d+)\.", name)
+    caught: list[torch.Tensor] = []
+    with torch.inference_mode():
+        model.run_with_hooks(
+            tokens.to(model_device(model)),
+            fwd_hooks=[(name, lambda activation, hook: caught.append(activation))],
+            stop_at_layer=int(block[1]) + 1 if block else None,
+            return_type=None,
+        )
+    if not caught:
+        raise UserError(f"Running {model_name(model)} never reached hook point '{hook_name}'.")
+    return caught[0].flatten(2)
+
+
+def right_padded(
+    rows: Sequence[Sequence[int]], pad_id: int = 0
+) -> "Int[torch.Tensor, 'batch pos']":
+    """Stacks token rows of unequal length, padded on the right."""
+    import torch
+
+    width = max(len(row) for row in rows)
+    return torch.tensor([[*row, *[pad_id] * (width - len(row))] for row in rows])
+
+
+def tree_logits(
+    model: "Model",
+    token_ids: "Int[torch.Tensor, 'node']",
+    positions: "Int[torch.Tensor, 'node']",
+    visible: "Bool[torch.Tensor, 'node node']",
+    needed: "Int[torch.Tensor, 'needed']",
+) -> "Float[torch.Tensor, 'needed vocab']":
+    """Runs a tree of tokens as one row and returns the logits after the nodes `needed`.
+
+    Args:
+        model: The model to run.
+        token_ids: A token a node; a parent stands before its children.
+        positions: Depth of each node.
+        visible: Which nodes each node attends to: its ancestors and itself.
+        needed: Nodes whose next-token logits are wanted, ascending.
+    """
+    import torch
+
+    device = model_device(model)
+    hf_model = model.original_model
+    dtype = next(hf_model.parameters()).dtype
+    mask = torch.zeros(visible.shape, dtype=dtype).masked_fill_(~visible, torch.finfo(dtype).min)
+    with torch.inference_mode():
+        output = hf_model(
+            input_ids=token_ids[None].to(device),
+            position_ids=positions[None].to(device),
+            attention_mask=mask[None, None].to(device),
+            use_cache=False,
+            logits_to_keep=needed.to(device),
+        )
+    return output.logits[0].cpu()
+
+
+def spliced_loss(
+    model: "Model",
+    token_ids: Sequence[int],
+    hook_name: str,
+    edit: "Callable[[torch.Tensor], torch.Tensor] | None",
+) -> float:
+    """Returns the mean next-token cross-entropy (nats), with the activation at a hook edited."""
+    import torch
+
+    hooks = [(resolve_hook_name(model, hook_name), lambda a, hook: edit(a))] if edit else []
+    tokens = torch.tensor([token_ids], device=model_device(model))
+    with torch.inference_mode():
+        logits = model.run_with_hooks(tokens, fwd_hooks=hooks, return_type="logits")
+    return torch.nn.functional.cross_entropy(logits[0, :-1].float(), tokens[0, 1:]).item()
+
+
+def unembed(
+    model: "Model", directions: "Float[torch.Tensor, 'n d_model']"
+) -> "Float[torch.Tensor, 'n vocab']":
+    """Projects residual-stream directions through the final norm's weight and the unembedding."""
+    directions = directions.to(model_device(model))
+    scale = getattr(getattr(model, "ln_final", None), "weight", None)
+    if scale is not None:
+        directions = directions * scale.float()
+    return (directions @ model.W_U.float()).cpu()
+
+
+def generate_texts(
+    model: "Model", prompts: Sequence[Sequence[int]], max_new_tokens: int
+) -> list[str]:
+    """Generates greedily after each prompt, as one left-padded batch; returns the new text."""
+    import torch
+
+    if not prompts:
+        return []
+    tokenizer = model_tokenizer(model)
+    width = max(len(prompt) for prompt in prompts)
+    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+    tokens = torch.tensor([[*[pad_id] * (width - len(p)), *p] for p in prompts])
+    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
+    device = model_device(model)
+    with torch.inference_mode():
+        output = model.original_model.generate(
+            input_ids=tokens.to(device),
+            attention_mask=mask.to(device),
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            pad_token_id=pad_id,
+        )
+    return [tokenizer.decode(row[width:], skip_special_tokens=True) for row in output.cpu()]

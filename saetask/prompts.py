@@ -1,0 +1,134 @@
+"""Prompts: what is asked, where its interesting spans are, and how it becomes tokens."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from saetask.errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Message = Mapping[str, str]
+"""A chat message: `{"role": ..., "content": ...}`."""
+
+
+class Span(NamedTuple):
+    """A half-open range of characters."""
+
+    start: int
+    end: int
+
+    def overlaps(self, other: "Span") -> bool:
+        """Tells whether the two ranges share a character."""
+        return self.start < other.end and other.start < self.end
+
+    def shifted(self, by: int) -> "Span":
+        """Returns the span moved by so many characters."""
+        return Span(self.start + by, self.end + by)
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A chat whose last message is the user's, and the beginning of the answer."""
+
+    messages: Sequence[Message]
+    answer_prefix: str = ""
+    """The answer is made to begin with this."""
+    spans: Mapping[str, Span] = field(default_factory=dict)
+    """Named ranges of the last message's content, such as `target` and `text`."""
+
+    @property
+    def content(self) -> str:
+        """The last message's content."""
+        return self.messages[-1]["content"]
+
+    def with_content(self, content: str) -> "Prompt":
+        """Returns the prompt with another last message; its spans no longer hold and are dropped."""
+        last = {**self.messages[-1], "content": content}
+        return Prompt([*self.messages[:-1], last], self.answer_prefix)
+
+
+@dataclass(frozen=True)
+class RenderedPrompt:
+    """A prompt as the model sees it."""
+
+    text: str
+    token_ids: list[int]
+    token_spans: list[Span]
+    """The characters of `text` behind each token. Tokens that are pieces of one multi-byte
+    character share its span; an added BOS token has an empty one."""
+    regions: Mapping[str, Span]
+    """The prompt's named spans, in `text`, and `answer`: the answer prefix."""
+
+    def tokens_in(self, region: Span) -> list[int]:
+        """Returns the indices of the tokens that overlap a range of characters."""
+        return [i for i, span in enumerate(self.token_spans) if span.overlaps(region)]
+
+
+def as_prompt(text: str) -> Prompt:
+    """Returns a prompt with the text as its only message."""
+    return Prompt([{"role": "user", "content": text}], spans={"text": Span(0, len(text))})
+
+
+def render(
+    tokenizer: "PreTrainedTokenizerBase", prompt: Prompt | str, max_tokens: int | None = None
+) -> RenderedPrompt:
+    """Turns a prompt into tokens, by the tokenizer's chat template where it has one.
+
+    Args:
+        tokenizer: A fast tokenizer (one that gives character offsets).
+        prompt: A prompt; a plain string is taken as running text, without a chat template.
+        max_tokens: The model's context size.
+
+    Raises:
+        UserError: The prompt is empty or longer than `max_tokens`, or the tokenizer is slow.
+    """
+    if not (prompt if isinstance(prompt, str) else prompt.content).strip():
+        raise UserError("The prompt is empty; give some text to read.")
+    if isinstance(prompt, str):
+        text, regions, templated = prompt, {"text": Span(0, len(prompt))}, False
+    else:
+        templated = tokenizer.chat_template is not None
+        text, regions = _lay_out(tokenizer, prompt, templated)
+    try:
+        encoding = tokenizer(
+            text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
+    except NotImplementedError as error:
+        raise UserError(
+            f"{type(tokenizer).__name__} gives no character offsets; load a fast tokenizer."
+        ) from error
+    token_ids: list[int] = list(encoding["input_ids"])
+    spans = [Span(*offsets) for offsets in encoding["offset_mapping"]]
+    if not templated and tokenizer.bos_token_id is not None:
+        token_ids, spans = [tokenizer.bos_token_id, *token_ids], [Span(0, 0), *spans]
+    if max_tokens is not None and len(token_ids) > max_tokens:
+        raise UserError(
+            f"The prompt has {len(token_ids)} tokens, more than the model's context of "
+            f"{max_tokens}; shorten it. It begins: {text[:60]!r}"
+        )
+    return RenderedPrompt(text, token_ids, spans, regions)
+
+
+def _lay_out(
+    tokenizer: "PreTrainedTokenizerBase", prompt: Prompt, templated: bool
+) -> tuple[str, dict[str, Span]]:
+    """Writes the chat as one text and finds the prompt's spans in it."""
+    if templated:
+        head = tokenizer.apply_chat_template(
+            list(prompt.messages), tokenize=False, add_generation_prompt=True
+        )
+        assert isinstance(head, str)
+    else:
+        head = "\n\n".join(message["content"] for message in prompt.messages) + "\n"
+    start = head.rfind(prompt.content)
+    if start < 0:
+        raise UserError(
+            "The chat template changes the message's text, so spans in it cannot be found; "
+            f"remove leading and trailing blanks from {prompt.content[:40]!r}."
+        )
+    regions = {name: span.shifted(start) for name, span in prompt.spans.items()}
+    text = head + prompt.answer_prefix
+    regions["answer"] = Span(len(head), len(text))
+    return text, regions

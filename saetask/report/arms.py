@@ -1,0 +1,32 @@
+"""The arms: in which order they stand, how they are drawn, and what each is a control for."""
+
+PURPOSES = {
+    "original": "The prompt as it is; every difference is taken to this arm.",
+    "generic": "Any request for care: “read carefully”.",
+    "placebo": "A longer prompt: neutral note, same length.",
+    "random-feature": "Which features: random live ones, matched in frequency.",
+    "shuffled": "The note fitting its item: another item's annotations.",
+    "self": "The SAE: the model writes its own note.",
+    "dense-probe": "Sparse features: a linear probe on raw activations instead.",
+    "random-sae": "A trained dictionary: the same pipeline on a frozen random one.",
+    "always": "The gate: every item is annotated.",
+    "saetask": "The claim: annotate what the features say was misread.",
+    "oracle": "Upper bound, uses the gold reading.",
+}
+
+LAST = ("saetask", "oracle")
+GATE = "always"
+"""It uses saetask's own findings, so its success says nothing against them."""
+
+
+def in_order(names: list[str]) -> list[str]:
+    """Returns arms in the order of the tables; arms that are not known stand before saetask."""
+    known = [name for name in PURPOSES if name not in LAST]
+    places = {name: place for place, name in enumerate(known)}
+    places |= {name: len(PURPOSES) + place for place, name in enumerate(LAST)}
+    return sorted(names, key=lambda name: places.get(name, len(known)))
+
+
+def kind(name: str) -> str:
+    """Returns how an arm is drawn: as original, saetask, oracle or control."""
+    return name if name in ("original", *LAST) else "control"

@@ -1,0 +1,293 @@
+"""A run: an experiment's config in, a run folder out."""
+
+import json
+import math
+import platform
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from saetask import __version__
+from saetask.answers import Asker
+from saetask.arms import ARMS
+from saetask.cache import content_hash, write_json, write_text
+from saetask.errors import UserError, did_you_mean
+from saetask.experiment import Outcome, Result, run_experiment
+from saetask.fitting import Apparatus
+from saetask.models import DEFAULT_MODEL, load_model, model_device, model_fingerprint, model_name
+from saetask.saes import DEFAULT_SAE, check_sae, load_sae, sae_fingerprint
+from saetask.study import prepare
+
+if TYPE_CHECKING:
+    from saetask.registry import Registry
+
+PACKAGES = ("torch", "transformers", "transformer-lens", "sae-lens", "numpy", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """An experiment; every field is a YAML key and a flag of `saetask run`."""
+
+    task: str
+    """Name of a task plugin."""
+    data: Path | None = None
+    """Items to try, in the task's item format; none takes the built-in items."""
+    fit_data: Path | None = None
+    """Items to fit on; none fits on the other folds of the items that are tried."""
+    model: str = DEFAULT_MODEL
+    """Alias, folder, .gguf file or hub id."""
+    sae: str = DEFAULT_SAE
+    """Alias, SAE-Lens folder or SAE-Lens release/sae_id."""
+    detector: str = "failure-probe"
+    """Name of a detector plugin."""
+    annotators: list[str] = field(default_factory=list)
+    """Names of annotator plugins whose wordings compete on the fit split; none: the task's own."""
+    arms: list[str] = field(default_factory=lambda: list(ARMS))
+    """Arms to run."""
+    scoring: Literal["rank", "generate"] = "rank"
+    """Rank the candidate answers by likelihood, or generate answers and parse them."""
+    limit: int | None = None
+    """Try so many items at most (whole groups, drawn by the seed)."""
+    folds: int = 5
+    """Folds of items, grouped, when there is no fit_data."""
+    max_fit_items: int = 800
+    """Fit on so many items of fit_data at most."""
+    seed: int = 0
+    """Seed of folds, samples and control features."""
+
+
+def run(config: RunConfig, registry: "Registry", out: Path | None = None) -> Path:
+    """Runs an experiment, or resumes it, and writes the run folder.
+
+    Returns:
+        The run folder, complete with `report.html`.
+
+    Raises:
+        UserError: A name is unknown, a file does not fit, or the folder holds another run.
+    """
+    started = time.monotonic()
+    _check(config)
+    task = registry.get("task", config.task)
+    make_detector = registry.get("detector", config.detector)
+    names = config.annotators or [n for n in task.annotators if n != "feature-label"]
+    annotators = [registry.get("annotator", name) for name in names]
+    study = prepare(
+        task,
+        config.data,
+        config.fit_data,
+        config.limit,
+        config.folds,
+        config.max_fit_items,
+        config.seed,
+    )
+    identity = _identity(config)
+    folder = out or Path("runs") / f"{config.task}-{identity}"
+    _claim(folder, config, identity)
+    model, sae = load_model(config.model), load_sae(config.sae)
+    fvu = check_sae(model, sae)
+    asker = Asker(model, folder / "answers.jsonl")
+    apparatus = Apparatus(task, model, sae, make_detector, annotators, asker)
+    generate = config.scoring == "generate"
+    result = run_experiment(apparatus, study, config.arms, generate, config.seed)
+    described = {
+        "model": {
+            "name": model_name(model) if config.model != DEFAULT_MODEL else DEFAULT_MODEL,
+            "fingerprint": model_fingerprint(model),
+            "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
+            "device": str(model_device(model)),
+        },
+        "sae": {
+            "name": config.sae,
+            "hook_name": sae.cfg.metadata.hook_name,
+            "d_sae": sae.cfg.d_sae,
+            "fingerprint": sae_fingerprint(sae),
+            "fvu": fvu,
+        },
+    }
+    _write(folder, config, result, described, started)
+    return folder
+
+
+def _check(config: RunConfig) -> None:
+    unknown = [arm for arm in config.arms if arm not in ARMS]
+    if unknown:
+        raise UserError(f"Unknown arm '{unknown[0]}'.{did_you_mean(unknown[0], ARMS)}")
+    if not {"original", "saetask"} <= set(config.arms):
+        raise UserError("arms must include 'original' and 'saetask'; the rest are controls.")
+    if config.limit is not None and config.limit < 1:
+        raise UserError(f"--limit is {config.limit}; it must be 1 or more.")
+    if config.folds < 2:
+        raise UserError(f"--folds is {config.folds}; it must be 2 or more.")
+
+
+def _identity(config: RunConfig) -> str:
+    """Hashes the config and the content of its data files."""
+    contents = [p.read_bytes().hex() for p in (config.data, config.fit_data) if p is not None]
+    return content_hash([asdict(config), contents])[:8]
+
+
+def _claim(folder: Path, config: RunConfig, identity: str) -> None:
+    """Writes the resolved config into the folder, or checks that it holds this very run."""
+    import yaml
+
+    path = folder / "config.yaml"
+    if path.is_file():
+        if yaml.safe_load(path.read_text()).get("identity") != identity:
+            raise UserError(
+                f"{folder} holds a run of another config or data; choose another --out."
+            )
+        return
+    document = {**json.loads(json.dumps(asdict(config), default=str)), "identity": identity}
+    write_text(path, yaml.safe_dump(document, sort_keys=False))
+
+
+def _write(
+    folder: Path,
+    config: RunConfig,
+    result: Result,
+    described: dict[str, Any],
+    started: float,
+) -> None:
+    """Writes every artefact of a finished experiment."""
+    from saetask.report import write_report
+
+    rows = [_row(outcome, config.seed) for outcome in result.outcomes]
+    write_text(folder / "items.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    write_json(folder / "environment.json", environment())
+    n_items = sum(outcome.arm == "original" for outcome in result.outcomes)
+    summary = {
+        "schema_version": 1,
+        "experiment": config.task,
+        **described,
+        "n_items": n_items,
+        "seconds": round(time.monotonic() - started, 1),
+        "seed": config.seed,
+        "scoring": config.scoring,
+        "arms": summarise_arms(result.outcomes, config.seed),
+        "detection": summarise_detection(result.outcomes, config.seed),
+        "selection": {"folds": result.selection},
+    }
+    write_json(folder / "summary.json", summary)
+    write_report(folder)
+
+
+def _row(outcome: Outcome, seed: int) -> dict[str, Any]:
+    written = outcome.written
+    annotations = [written.annotation._asdict()] if written.annotation else []
+    row = {
+        "id": outcome.question.item.id,
+        "arm": outcome.arm,
+        "group": outcome.question.item.group,
+        "fold": outcome.fold,
+        "prompt": written.prompt.content,
+        "output": outcome.output.strip(),
+        "parsed": outcome.score.parsed,
+        "correct": outcome.score.correct,
+        "misunderstandings": [
+            {**found._asdict(), "features": [f._asdict() for f in found.features]}
+            for found in written.misunderstandings
+        ],
+        "annotations": annotations,
+        "scores": {text.strip(): value for text, value in outcome.scores.items()},
+        "seed": seed,
+    }
+    if outcome.score.flexible_correct is not None:
+        row["flexible_correct"] = outcome.score.flexible_correct
+    return row
+
+
+def summarise_arms(outcomes: Sequence[Outcome], seed: int) -> dict[str, dict[str, Any]]:
+    """Returns accuracy and the paired comparison with `original` of each arm."""
+    from saetask.statistics import accuracy_interval, compare, holm
+
+    arms: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        arms.setdefault(outcome.arm, []).append(outcome)
+    groups = [outcome.question.item.group for outcome in arms["original"]]
+    correct = {
+        arm: np.array([outcome.score.correct for outcome in rows]) for arm, rows in arms.items()
+    }
+    compared = {
+        arm: compare(correct["original"], correct[arm], groups, seed)
+        for arm in arms
+        if arm != "original"
+    }
+    corrected = holm({arm: comparison.mcnemar_p for arm, comparison in compared.items()})
+    summary: dict[str, dict[str, Any]] = {}
+    for arm, rows in arms.items():
+        entry: dict[str, Any] = {
+            "n": len(rows),
+            "annotated": sum(outcome.written.annotation is not None for outcome in rows),
+            "accuracy": float(correct[arm].mean()),
+            "ci95": list(accuracy_interval(correct[arm], groups, seed)),
+        }
+        flexible = [outcome.score.flexible_correct for outcome in rows]
+        if None not in flexible:
+            entry["flexible_accuracy"] = float(np.mean([bool(value) for value in flexible]))
+        if arm in compared:
+            comparison = compared[arm]
+            entry |= {
+                "difference": comparison.difference,
+                "difference_ci95": list(comparison.ci95),
+                "fixed": comparison.fixed,
+                "broken": comparison.broken,
+                "mcnemar_p": comparison.mcnemar_p,
+                "holm_p": corrected[arm],
+            }
+        summary[arm] = entry
+    return summary
+
+
+def summarise_detection(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
+    """Returns how well failures of the original arm were predicted, by area under the curve."""
+    from saetask.statistics import auroc
+
+    original = [outcome for outcome in outcomes if outcome.arm == "original"]
+    groups = [outcome.question.item.group for outcome in original]
+    failed = np.array([not outcome.score.correct for outcome in original])
+
+    def entry(scores: list[float]) -> dict[str, Any] | None:
+        found = auroc(failed, np.array(scores), groups, seed)
+        return found and {"auroc": found.value, "ci95": list(found.ci95), "n": found.n}
+
+    return {
+        "saetask": entry([outcome.failure for outcome in original]),
+        "baselines": {
+            "answer-entropy": entry([_entropy(outcome.scores) for outcome in original]),
+            "prompt-length": entry(
+                [float(len(outcome.written.prompt.content)) for outcome in original]
+            ),
+        },
+    }
+
+
+def _entropy(scores: dict[str, float]) -> float:
+    return -sum(math.exp(value) * value for value in scores.values())
+
+
+def environment() -> dict[str, str]:
+    """Returns the versions and the hardware that a run was made with."""
+    import os
+
+    import torch
+
+    found = {"saetask": __version__, "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    capability = torch.backends.cpu.get_cpu_capability()
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    found |= {
+        "system": platform.platform(),
+        "cpu": f"{platform.processor() or platform.machine()}, {capability}",
+        "cores": str(os.cpu_count()),
+        "gpu": gpu,
+    }
+    return found

@@ -1,0 +1,236 @@
+"""One prompt at a time: read it, find what is misread, mend it and ask again."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from saetask.activations import FeatureActivations, read_features
+from saetask.answers import Asker
+from saetask.arms import ArmPrompt, Writer
+from saetask.cache import atomic_path, cache_folder, content_hash, write_json
+from saetask.calibration import Calibration, fit_calibration
+from saetask.detection import Finding, Misunderstanding
+from saetask.fitting import (
+    Apparatus,
+    as_ask,
+    fit,
+    labelled,
+    labels_of,
+    make_reading,
+    scored_item,
+    try_wordings,
+)
+from saetask.models import DEFAULT_MODEL, load_model, model_fingerprint
+from saetask.prompts import Prompt, as_prompt
+from saetask.registry import Registry
+from saetask.saes import DEFAULT_SAE, check_sae, load_sae, sae_fingerprint
+from saetask.study import Question, lay_out
+
+if TYPE_CHECKING:
+    from sae_lens import SAE
+
+    from saetask.models import Model
+
+FIT_ITEMS = 400
+
+
+class Detection(NamedTuple):
+    """What was found in one prompt."""
+
+    prompt: str
+    """The text that was given; spans count in it."""
+    answer: str
+    """The model's answer to it."""
+    failure: float
+    """Calibrated probability that this answer is wrong."""
+    misunderstandings: list[Misunderstanding]
+
+
+class Reformulation(NamedTuple):
+    """A prompt, mended."""
+
+    detection: Detection
+    reformulated: str
+    """The prompt with its annotation; the same prompt where nothing was found."""
+    annotations: list[str]
+    before: str
+    after: str
+
+
+class _Fit(NamedTuple):
+    """What detecting and rewriting need, fitted on a task's built-in items."""
+
+    original: Calibration
+    annotated: Calibration
+    detector: Any
+    annotator: str
+    wording: int
+
+
+class Session:
+    """Reads, detects and reformulates prompts of one task, with a model and an SAE at hand.
+
+    The detector is fitted on the task's built-in items when it is first needed, and kept in the
+    cache folder for this model, SAE and task.
+    """
+
+    def __init__(
+        self,
+        model: "str | Path | Model" = DEFAULT_MODEL,
+        sae: "str | Path | SAE[Any]" = DEFAULT_SAE,
+        task: str = "metaphor",
+        detector: str = "failure-probe",
+        registry: Registry | None = None,
+    ) -> None:
+        """Loads what is not yet loaded, and checks that the SAE fits the model.
+
+        Raises:
+            UserError: A name is unknown or the SAE does not belong to the model.
+        """
+        registry = registry or Registry()
+        self.task = registry.get("task", task)
+        names = [name for name in self.task.annotators if name != "feature-label"]
+        annotators = [registry.get("annotator", name) for name in names]
+        make_detector = registry.get("detector", detector)
+        self.model, self.sae = load_model(model), load_sae(sae)
+        check_sae(self.model, self.sae)
+        self._apparatus = Apparatus(
+            self.task, self.model, self.sae, make_detector, annotators, Asker(self.model)
+        )
+        self._fit: _Fit | None = None
+
+    def read(self, *prompts: str | Prompt) -> FeatureActivations:
+        """Reads prompts; a string is read as the user's message of a chat."""
+        chats = [as_prompt(p) if isinstance(p, str) else p for p in prompts]
+        return read_features(self.model, self.sae, chats)
+
+    def detect(self, text: str, target: str | None = None) -> Detection:
+        """Asks the task's question about a text and finds what is misread in it.
+
+        Args:
+            text: A sentence, a word problem: what the task is about.
+            target: The word in question, where the task has one.
+        """
+        question = self._question(text, target)
+        return self._detection(text, question, self._find(question))
+
+    def reformulate(self, text: str, target: str | None = None) -> Reformulation:
+        """Detects, writes the finding into the prompt, and asks again; see `detect`."""
+        question = self._question(text, target)
+        finding = self._find(question)
+        detection = self._detection(text, question, finding)
+        fitted = self._fitted()
+        written = self._write(question, finding.misunderstandings)
+        if written.annotation is None:
+            content = written.prompt.content
+            return Reformulation(detection, content, [], detection.answer, detection.answer)
+        after = self._answer(question, written.prompt, fitted.annotated)
+        notes = [written.annotation.text]
+        return Reformulation(detection, written.prompt.content, notes, detection.answer, after)
+
+    def _question(self, text: str, target: str | None) -> Question:
+        item = self.task.question_from_text(text, target)
+        candidates = self.task.candidates(item) or []
+        return Question(
+            item, self.task.prompt(item), candidates, np.zeros(len(candidates), bool), None
+        )
+
+    def _find(self, question: Question) -> Finding:
+        fitted, asker = self._fitted(), self._apparatus.asker
+        asker.ask([as_ask(question, question.prompt)], "ask")
+        activations = read_features(self.model, self.sae, [question.prompt])
+        reading = make_reading(self._apparatus, question, activations, fitted.original)
+        finding = fitted.detector.detect(reading)
+        return labelled(finding, labels_of(self._apparatus, [finding]))
+
+    def _detection(self, text: str, question: Question, finding: Finding) -> Detection:
+        """Counts the finding's spans in the given text instead of in the whole message."""
+        start = question.prompt.spans["text"].start
+        found = [m._replace(span=m.span.shifted(-start)) for m in finding.misunderstandings]
+        answer = self._answer(question, question.prompt, self._fitted().original)
+        return Detection(text, answer, finding.failure, found)
+
+    def _answer(self, question: Question, prompt: Prompt, calibration: Calibration) -> str:
+        asker = self._apparatus.asker
+        asker.ask([as_ask(question, prompt)], "ask")
+        scored = scored_item(asker, question, prompt)
+        values = calibration.apply(scored.scores, scored.readings)
+        return question.texts[int(values.argmax())].strip()
+
+    def _write(self, question: Question, findings: list[Misunderstanding]) -> ArmPrompt:
+        fitted = self._fitted()
+        by_name = {annotator.name: annotator for annotator in self._apparatus.annotators}
+        labels = {f.id: f.label for found in findings for f in found.features}
+        writer = Writer(by_name[fitted.annotator], fitted.wording, labels)
+        return writer.write(question.prompt, findings)
+
+    def _fitted(self) -> _Fit:
+        """Returns the fit, from memory, from the cache, or made now."""
+        if self._fit is None:
+            folder = cache_folder() / "fits" / self._fit_key()
+            self._fit = _load_fit(folder, self._apparatus) if folder.is_dir() else None
+        if self._fit is None:
+            self._fit = self._make_fit()
+            _save_fit(cache_folder() / "fits" / self._fit_key(), self._fit)
+        return self._fit
+
+    def _fit_key(self) -> str:
+        from saetask import __version__
+
+        detector = self._apparatus.make_detector().name
+        parts = [__version__, self.task.name, detector]
+        return content_hash([*parts, model_fingerprint(self.model), sae_fingerprint(self.sae)])
+
+    def _make_fit(self) -> _Fit:
+        """Fits on the built-in items."""
+        apparatus = self._apparatus
+        items = self.task.items()
+        chosen = np.random.default_rng(0).permutation(len(items))[:FIT_ITEMS]
+        questions = lay_out(self.task, [items[i] for i in sorted(chosen)])
+        asker = apparatus.asker
+        asker.ask((as_ask(q, q.prompt) for q in questions if q.candidates), "fit: ask")
+        activations = read_features(self.model, self.sae, [q.prompt for q in questions])
+        everything = range(len(questions))
+        trials = try_wordings(apparatus, questions, everything, seed=0)
+        fitted = fit(apparatus, questions, everything, activations, trials)
+        annotator, wording = fitted.annotator, fitted.wording
+        style = trials.styles.index((annotator, wording))
+        annotated = fit_calibration([row for (s, _), row in trials.scored.items() if s == style])
+        return _Fit(fitted.original, annotated, fitted.detector, annotator.name, wording)
+
+
+def _save_fit(folder: Path, fitted: _Fit) -> None:
+    from safetensors.numpy import save_file
+
+    state = fitted.detector.state_dict()
+    arrays = {k: np.ascontiguousarray(v) for k, v in state.items() if isinstance(v, np.ndarray)}
+    values = {k: v for k, v in state.items() if k not in arrays}
+    document = {
+        "original": fitted.original._asdict(),
+        "annotated": fitted.annotated._asdict(),
+        "detector": values,
+        "annotator": fitted.annotator,
+        "wording": fitted.wording,
+    }
+    with atomic_path(folder) as temporary:
+        temporary.mkdir()
+        save_file(arrays, temporary / "detector.safetensors")
+        write_json(temporary / "fit.json", document)
+
+
+def _load_fit(folder: Path, apparatus: Apparatus) -> _Fit | None:
+    """Loads a kept fit; one that can not be read is made anew."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        document = json.loads((folder / "fit.json").read_text())
+        arrays = load_file(folder / "detector.safetensors")
+        detector = apparatus.make_detector()
+        detector.load_state_dict({**document["detector"], **arrays})
+        original, annotated = (Calibration(**document[k]) for k in ("original", "annotated"))
+        return _Fit(original, annotated, detector, document["annotator"], document["wording"])
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        return None

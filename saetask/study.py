@@ -1,0 +1,121 @@
+"""The material of an experiment: items, prompts, answers to rank, and the splits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from saetask.errors import UserError
+from saetask.prompts import Prompt
+from saetask.tasks import Candidate, Item, Task
+
+FEWEST_FIT_ITEMS = 20
+
+
+@dataclass(frozen=True)
+class Question:
+    """An item, laid out for asking."""
+
+    item: Item
+    prompt: Prompt
+    candidates: Sequence[Candidate]
+    correct: np.ndarray
+    """Whether each candidate is right, `[n_candidates]`, bool."""
+    gold_reading: str | None
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The candidates' texts."""
+        return tuple(candidate.text for candidate in self.candidates)
+
+    @property
+    def readings(self) -> list[str]:
+        """The reading that each candidate stands for."""
+        return [candidate.reading for candidate in self.candidates]
+
+
+class Fold(NamedTuple):
+    """What is fitted on, and what the fitted detector is tried on (indices of questions)."""
+
+    fit: list[int]
+    test: list[int]
+
+
+class Study(NamedTuple):
+    """Questions and folds; every question that is tested is tested once."""
+
+    questions: list[Question]
+    folds: list[Fold]
+
+
+def lay_out(task: Task, items: Sequence[Item]) -> list[Question]:
+    """Makes the question of each item."""
+    questions = []
+    for item in items:
+        candidates = task.candidates(item) or []
+        correct = np.array([task.score(item, c.text).correct for c in candidates], dtype=bool)
+        question = Question(item, task.prompt(item), candidates, correct, task.gold_reading(item))
+        questions.append(question)
+    return questions
+
+
+def prepare(
+    task: Task,
+    data: Path | None,
+    fit_data: Path | None,
+    limit: int | None,
+    n_folds: int,
+    max_fit_items: int,
+    seed: int,
+) -> Study:
+    """Loads the items and splits them by group.
+
+    Without `fit_data`, each fold's detector is fitted on the other folds' items. With it, one
+    detector is fitted on that file and tried on all items; a test item's group never occurs in
+    the fit split.
+
+    Raises:
+        UserError: Too few items or groups to fit on.
+    """
+    from sklearn.model_selection import GroupKFold
+
+    questions = lay_out(task, _limited(task.items(data), limit, seed))
+    if fit_data is not None:
+        known = {question.item.group for question in questions}
+        fit_items = [item for item in task.items(fit_data) if item.group not in known]
+        fit = lay_out(task, _limited(fit_items, max_fit_items, seed))
+        _check_fit(len(fit), str(fit_data))
+        n = len(questions)
+        return Study([*questions, *fit], [Fold(list(range(n, n + len(fit))), list(range(n)))])
+    groups = [question.item.group for question in questions]
+    n_folds = min(n_folds, len(set(groups)))
+    if n_folds < 2:
+        raise UserError(
+            f"All {len(questions)} items are of one group, so nothing can be held out; "
+            "give more items or a --fit-data file."
+        )
+    splitter = GroupKFold(n_folds, shuffle=True, random_state=seed)
+    folds = [Fold(a.tolist(), b.tolist()) for a, b in splitter.split(questions, groups=groups)]
+    _check_fit(min(len(fold.fit) for fold in folds), "a fold")
+    return Study(questions, folds)
+
+
+def _limited(items: list[Item], limit: int | None, seed: int) -> list[Item]:
+    """Keeps whole groups, drawn at random, until there are `limit` items."""
+    if limit is None or limit >= len(items):
+        return items
+    groups = sorted({item.group for item in items})
+    order = np.random.default_rng(seed).permutation(len(groups))
+    place = {groups[g]: rank for rank, g in enumerate(order)}
+    chosen = sorted(range(len(items)), key=lambda i: (place[items[i].group], i))[:limit]
+    return [items[i] for i in sorted(chosen)]
+
+
+def _check_fit(n: int, where: str) -> None:
+    if n < FEWEST_FIT_ITEMS:
+        raise UserError(
+            f"The fit split of {where} has {n} items; a detector needs {FEWEST_FIT_ITEMS} at least. "
+            "Give more items or raise --limit."
+        )

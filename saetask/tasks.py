@@ -1,0 +1,179 @@
+"""Tasks: items, the prompt that asks about an item, candidate answers, and scoring.
+
+A task is a plugin. What it may show to detectors and annotators is the prompt; the gold answer
+stays inside the task.
+"""
+
+import gzip
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from saetask.errors import UserError
+from saetask.prompts import Prompt
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question of a task."""
+
+    id: str
+    group: str
+    """Items of one group (a verb, a problem template) never stand on both sides of a split."""
+    question: dict[str, Any]
+    """What may be shown."""
+    gold: Any = field(repr=False, default=None)
+    """What only scoring, fitting and the `oracle` arm may see."""
+
+
+class Candidate(NamedTuple):
+    """A possible answer, as the text that follows the prompt's answer prefix."""
+
+    text: str
+    reading: str
+    """The reading of the prompt that this answer stands for."""
+
+
+class Score(NamedTuple):
+    """An output, judged."""
+
+    parsed: str | None
+    """The answer found in the output; None when there is none."""
+    correct: bool
+    flexible_correct: bool | None = None
+    """For generated outputs: judged by the looser of two ways to find the answer."""
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What a task plugin provides."""
+
+    name: str
+    readings: Sequence[str]
+    """The ways a prompt of this task can be read; a detector chooses among them."""
+    annotators: Sequence[str]
+    """Names of the annotators that can write notes for this task."""
+
+    def items(self, data: Path | None = None) -> list[Item]:
+        """Returns the built-in items, or those of a file in the task's item format."""
+        ...
+
+    def prompt(self, item: Item) -> Prompt:
+        """Returns the prompt; its spans name the `text` that is read and, if any, the `target`."""
+        ...
+
+    def candidates(self, item: Item) -> list[Candidate] | None:
+        """Returns the answers to rank, or None when the answer must be generated."""
+        ...
+
+    def score(self, item: Item, output: str) -> Score:
+        """Judges an output: a candidate's text, or what the model generated."""
+        ...
+
+    def gold_reading(self, item: Item) -> str | None:
+        """Returns the right reading, or None when no reading leads to the gold answer."""
+        ...
+
+    def question_from_text(self, text: str, target: str | None) -> Item:
+        """Returns an item without gold for a user's own text."""
+        ...
+
+
+def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields the objects of a `.jsonl` or `.jsonl.gz` file with their line numbers.
+
+    Raises:
+        UserError: The file is missing, empty or damaged, or a line is no JSON object.
+    """
+    if not path.is_file():
+        raise UserError(f"Data file {path} does not exist.")
+    number = 0
+    try:
+        with (
+            gzip.open(path, "rt", encoding="utf-8")
+            if path.suffix == ".gz"
+            else path.open(encoding="utf-8") as file
+        ):
+            for number, line in enumerate(file, 1):
+                row = json.loads(line)
+                if not isinstance(row, dict):
+                    raise UserError(f"{path}:{number}: expected a JSON object.")
+                yield number, row
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}:{number}: not valid JSON ({error.msg}).") from error
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}:{number + 1}: cannot be read ({error}).") from error
+    if not number:
+        raise UserError(f"Data file {path} is empty; it needs one JSON object a line.")
+
+
+def read_items(path: Path, make_item: Callable[[dict[str, Any]], Item]) -> list[Item]:
+    """Reads an item file; `make_item` raises `FieldError` for a row that does not fit.
+
+    Raises:
+        UserError: The file can not be read, a row does not fit (file, line and field are named),
+            or an id occurs twice.
+    """
+    items: dict[str, Item] = {}
+    for number, row in read_rows(path):
+        try:
+            item = make_item(row)
+        except FieldError as error:
+            raise UserError(f"{path}:{number}: field '{error.field}': {error}") from error
+        if item.id in items:
+            raise UserError(f"{path}:{number}: field 'id': '{item.id}' occurs twice.")
+        items[item.id] = item
+    return list(items.values())
+
+
+class FieldError(Exception):
+    """A field of a data row does not fit."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def text_field(row: dict[str, Any], name: str) -> str:
+    """Returns a field that must be a non-empty string (a number is taken as its text for ids).
+
+    Raises:
+        FieldError: It is missing, empty or no string.
+    """
+    value = row.get(name)
+    if name == "id" and isinstance(value, int):
+        return str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise FieldError(name, f"expected a non-empty string, found {value!r}.")
+    return value
+
+
+def number_field(row: dict[str, Any], name: str) -> float:
+    """Returns a field that must be a finite number.
+
+    Raises:
+        FieldError: It is missing or no number.
+    """
+    value = row.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        raise FieldError(name, f"expected a number, found {value!r}.")
+    return float(value)
+
+
+_NUMBER = r"-?\d[\d,]*(?:\.\d+)?"
+
+
+def last_number(text: str) -> float | None:
+    """Returns the last number in a text (flexible extraction)."""
+    found = re.findall(_NUMBER, text)
+    return float(found[-1].replace(",", "")) if found else None
+
+
+def stated_number(text: str) -> float | None:
+    """Returns the number stated as `#### 7`, `answer is 7` or `= 7` at the end (strict)."""
+    pattern = rf"(?:####|answer(?: is|:)|=)\s*\$?({_NUMBER})\W*$"
+    found = re.search(pattern, text.strip(), re.IGNORECASE)
+    return float(found[1].replace(",", "")) if found else None
