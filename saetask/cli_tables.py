@@ -72,7 +72,7 @@ def detection_text(detection: "Detection") -> str:
             f"misread: {found.text!r} at {found.span.start}; the features say: {found.reading}"
         )
         lines += [
-            f"  feature {f.id:>5}  activation {f.activation:7.2f}  weight {f.weight:+.3f}  {f.label}"
+            f"  feature {f.id:>5}  {f.activation:6.2f}  weight {f.weight:+.3f}  {f.label}"
             for f in found.features
         ]
     return "\n".join(lines)

@@ -160,7 +160,7 @@ def _cut(
         step = config.context_size - len(bos)
         rows = [bos + text_ids[i : i + step] for i in range(0, len(text_ids), step)]
     else:
-        chat = tokenizer.apply_chat_template(content, tokenize=False)
+        chat = str(tokenizer.apply_chat_template(content, tokenize=False))
         chat_ids = tokenizer(chat, add_special_tokens=False, verbose=False)["input_ids"]
         rows = [chat_ids[: config.context_size]]
     rows = [row for row in rows if len(row) >= config.min_tokens]

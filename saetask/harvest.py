@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from saetask.models import Model
 
 MANIFEST = "harvest.json"
+STATISTICS_SAMPLES = 50_000
 
 
 @dataclass(frozen=True)
@@ -165,3 +166,39 @@ def _read_rows(
         kept = torch.arange(tokens.shape[1]) < lengths[:, None]
         kept &= ~torch.isin(tokens, special)
         yield read_hook(model, tokens, config.hook_name).cpu()[kept].to(torch.bfloat16)
+
+
+def statistics(shards: ActivationShards) -> "tuple[torch.Tensor, float]":
+    """Returns the mean activation `[d_in]`, and the scale that makes the mean norm sqrt(d_in)."""
+    import torch
+
+    generator = torch.Generator().manual_seed(0)
+    chosen = torch.randperm(len(shards), generator=generator)[:STATISTICS_SAMPLES]
+    sample = shards.rows(chosen)
+    mean = sample.mean(0)
+    return mean, shards.d_in**0.5 / (sample - mean).norm(dim=-1).mean().item()
+
+
+def batches(
+    shards: ActivationShards, batch_size: int, seed: int, start: int = 0
+) -> "Iterator[torch.Tensor]":
+    """Yields raw batches `[batch_size, d_in]` for ever, each epoch shuffled across all shards.
+
+    Args:
+        shards: The activations.
+        batch_size: Rows in a batch; an epoch's incomplete last batch is left out.
+        seed: With the epoch's number, the seed of its order.
+        start: Number of batches to pass over: a resumed run sees what it would have seen.
+    """
+    import torch
+
+    per_epoch = len(shards) // batch_size
+    if not per_epoch:
+        raise UserError(f"{len(shards)} activations are fewer than one batch of {batch_size}.")
+    number = start
+    while True:
+        generator = torch.Generator().manual_seed(seed * 10_007 + number // per_epoch)
+        order = torch.randperm(len(shards), generator=generator)
+        for i in range(number % per_epoch, per_epoch):
+            yield shards.rows(order[i * batch_size : (i + 1) * batch_size])
+            number += 1

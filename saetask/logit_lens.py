@@ -28,7 +28,7 @@ def logit_lens_labels(
     tokenizer = model_tokenizer(model)
     labels = {}
     for feature, row in zip(features, logits):
-        tokens = [tokenizer.decode([int(i)]).strip() for i in row.topk(4 * n_tokens).indices]
+        tokens = [str(tokenizer.decode([int(i)])).strip() for i in row.topk(4 * n_tokens).indices]
         words = list(dict.fromkeys(token.lower() for token in tokens if token.isalpha()))
         shown = words[:n_tokens] or tokens[:1]
         labels[int(feature)] = "promotes " + ", ".join(f"'{word}'" for word in shown)

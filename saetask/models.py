@@ -105,8 +105,10 @@ def _boot(
         reason = " ".join(str(error).split())[:240]
         hint = did_you_mean(name, [DEFAULT_MODEL])
         raise UserError(f"Cannot load the model '{name}': {reason}{hint}") from error
+    placed: Any = hf_model
+    placed.to(device)
     bridge = SAETransformerBridge.boot_transformers(
-        name, hf_model=hf_model.to(device), tokenizer=tokenizer, dtype=dtype, device=device
+        name, hf_model=placed, tokenizer=tokenizer, dtype=dtype, device=device
     )
     bridge.eval()
     return bridge
@@ -163,12 +165,14 @@ def resolve_hook_name(model: "Model", hook_name: str) -> str:
     Raises:
         UserError: The model has no such hook point.
     """
-    resolve = getattr(model, "_resolve_hook_name", None)
-    if resolve is None and hasattr(model, "_collect_hook_aliases_from_registry"):
-        aliases = {**model.hook_aliases, **model._collect_hook_aliases_from_registry()}
+    bridge: Any = model
+    if hasattr(model, "_resolve_hook_name"):
+        canonical = bridge._resolve_hook_name(hook_name)
+    elif hasattr(model, "_collect_hook_aliases_from_registry"):
+        aliases = {**bridge.hook_aliases, **bridge._collect_hook_aliases_from_registry()}
         canonical = aliases.get(hook_name, hook_name)
     else:
-        canonical = resolve(hook_name) if resolve else hook_name
+        canonical = hook_name
     if canonical not in model.hook_dict:
         raise UserError(
             f"Hook point '{hook_name}' does not exist in {model_name(model)} "
@@ -240,7 +244,7 @@ def tree_logits(
     import torch
 
     device = model_device(model)
-    hf_model = model.original_model
+    hf_model: Any = model.original_model
     dtype = next(hf_model.parameters()).dtype
     mask = torch.zeros(visible.shape, dtype=dtype).masked_fill_(~visible, torch.finfo(dtype).min)
     with torch.inference_mode():
@@ -263,7 +267,9 @@ def spliced_loss(
     """Returns the mean next-token cross-entropy (nats), with the activation at a hook edited."""
     import torch
 
-    hooks = [(resolve_hook_name(model, hook_name), lambda a, hook: edit(a))] if edit else []
+    hooks: list[Any] = []
+    if edit is not None:
+        hooks = [(resolve_hook_name(model, hook_name), lambda a, hook: edit(a))]
     tokens = torch.tensor([token_ids], device=model_device(model))
     with torch.inference_mode():
         logits = model.run_with_hooks(tokens, fwd_hooks=hooks, return_type="logits")
@@ -295,12 +301,13 @@ def generate_texts(
     tokens = torch.tensor([[*[pad_id] * (width - len(p)), *p] for p in prompts])
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
     device = model_device(model)
+    hf_model: Any = model.original_model
     with torch.inference_mode():
-        output = model.original_model.generate(
+        output = hf_model.generate(
             input_ids=tokens.to(device),
             attention_mask=mask.to(device),
             max_new_tokens=max_new_tokens,
             do_sample=False,
             pad_token_id=pad_id,
         )
-    return [tokenizer.decode(row[width:], skip_special_tokens=True) for row in output.cpu()]
+    return [str(tokenizer.decode(row[width:], skip_special_tokens=True)) for row in output.cpu()]

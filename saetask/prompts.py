@@ -44,7 +44,7 @@ class Prompt:
         return self.messages[-1]["content"]
 
     def with_content(self, content: str) -> "Prompt":
-        """Returns the prompt with another last message; its spans no longer hold and are dropped."""
+        """Returns the prompt with another last message, without the spans of the old one."""
         last = {**self.messages[-1], "content": content}
         return Prompt([*self.messages[:-1], last], self.answer_prefix)
 
@@ -117,7 +117,9 @@ def _lay_out(
     """Writes the chat as one text and finds the prompt's spans in it."""
     if templated:
         head = tokenizer.apply_chat_template(
-            list(prompt.messages), tokenize=False, add_generation_prompt=True
+            [dict(message) for message in prompt.messages],
+            tokenize=False,
+            add_generation_prompt=True,
         )
         assert isinstance(head, str)
     else:

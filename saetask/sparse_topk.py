@@ -27,7 +27,8 @@ class _SparseReconstruction(torch.autograd.Function):
         W_dec: "Float[torch.Tensor, 'd_sae d_in']",
         norms: "Float[torch.Tensor, 'd_sae']",
         k: int,
-    ) -> "tuple[Float[torch.Tensor, 'batch d_in'], Float[torch.Tensor, 'batch k'], Int[torch.Tensor, 'batch k']]":
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Returns the reconstruction, and values and indices `[batch, k]` of the features."""
         hidden_pre = torch.addmm(b_enc, x, W_enc)
         chosen = (hidden_pre * norms).topk(k, dim=-1, sorted=False).indices
         values = hidden_pre.gather(1, chosen).relu_()

@@ -116,6 +116,6 @@ def _limited(items: list[Item], limit: int | None, seed: int) -> list[Item]:
 def _check_fit(n: int, where: str) -> None:
     if n < FEWEST_FIT_ITEMS:
         raise UserError(
-            f"The fit split of {where} has {n} items; a detector needs {FEWEST_FIT_ITEMS} at least. "
+            f"The fit split of {where} has {n} items; it needs {FEWEST_FIT_ITEMS} at least. "
             "Give more items or raise --limit."
         )

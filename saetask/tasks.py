@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -158,7 +159,7 @@ def number_field(row: dict[str, Any], name: str) -> float:
         FieldError: It is missing or no number.
     """
     value = row.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
         raise FieldError(name, f"expected a number, found {value!r}.")
     return float(value)
 

@@ -6,15 +6,15 @@ take raw activations.
 """
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saetask.cache import atomic_path, content_hash, write_json, write_text
+from saetask.checkpoints import load_checkpoint, save_checkpoint
 from saetask.corpus import token_rows
 from saetask.errors import UserError
-from saetask.harvest import ActivationShards, HarvestConfig, harvest
+from saetask.harvest import ActivationShards, HarvestConfig, batches, harvest, statistics
 from saetask.models import (
     DEFAULT_MODEL,
     load_model,
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from sae_lens.training.sae_trainer import SAETrainer
 
 ARCHITECTURES = ("topk", "batchtopk", "jumprelu", "standard", "gated", "matryoshka_batchtopk")
-STATISTICS_SAMPLES = 50_000
 EVALUATION_BATCH = 1024
 LOSS_ROWS = 40
 
@@ -117,17 +116,6 @@ def train(config: TrainConfig, out: Path, base: Path = Path()) -> dict[str, Any]
     return _measure(model, config, out, test_shards, rows, len(shards))
 
 
-def statistics(shards: ActivationShards) -> "tuple[torch.Tensor, float]":
-    """Returns the mean activation `[d_in]`, and the scale that makes the mean norm sqrt(d_in)."""
-    import torch
-
-    generator = torch.Generator().manual_seed(0)
-    chosen = torch.randperm(len(shards), generator=generator)[:STATISTICS_SAMPLES]
-    sample = shards.rows(chosen)
-    mean = sample.mean(0)
-    return mean, shards.d_in**0.5 / (sample - mean).norm(dim=-1).mean().item()
-
-
 def _claim(out: Path, identity: str) -> None:
     path = out / "work" / "identity.json"
     if path.is_file() and json.loads(path.read_text())["identity"] != identity:
@@ -152,10 +140,10 @@ def _make_sae(
         )
     except TypeError as error:
         raise UserError(f"options of architecture '{config.architecture}': {error}.") from error
+    sae_class: Any = TrainingSAE.get_sae_class_for_architecture(config.architecture)
     if config.architecture == "topk":
-        sae = SparseTopKTrainingSAE(sae_config)
-    else:
-        sae = TrainingSAE.get_sae_class_for_architecture(config.architecture)(sae_config)
+        sae_class = SparseTopKTrainingSAE
+    sae: TrainingSAE[Any] = sae_class(sae_config)
     if config.initial_decoder == "data":
         chosen = torch.randint(len(shards), (config.d_sae,))
         rows = (shards.rows(chosen) - mean) * scale
@@ -163,31 +151,6 @@ def _make_sae(
         sae.W_dec.data.copy_(rows)
         sae.W_enc.data.copy_(rows.T)
     return sae
-
-
-def batches(
-    shards: ActivationShards, batch_size: int, seed: int, start: int = 0
-) -> "Iterator[torch.Tensor]":
-    """Yields raw batches `[batch_size, d_in]` for ever, each epoch shuffled across all shards.
-
-    Args:
-        shards: The activations.
-        batch_size: Rows in a batch; an epoch's incomplete last batch is left out.
-        seed: With the epoch's number, the seed of its order.
-        start: Number of batches to pass over: a resumed run sees what it would have seen.
-    """
-    import torch
-
-    per_epoch = len(shards) // batch_size
-    if not per_epoch:
-        raise UserError(f"{len(shards)} activations are fewer than one batch of {batch_size}.")
-    number = start
-    while True:
-        generator = torch.Generator().manual_seed(seed * 10_007 + number // per_epoch)
-        order = torch.randperm(len(shards), generator=generator)
-        for i in range(number % per_epoch, per_epoch):
-            yield shards.rows(order[i * batch_size : (i + 1) * batch_size])
-            number += 1
 
 
 def _fit(
@@ -217,7 +180,7 @@ def _fit(
     trainer = SAETrainer(trainer_config, sae, iter(()))
     for group in trainer.optimizer.param_groups:
         group["fused"] = True
-    _load_checkpoint(trainer, checkpoint)
+    load_checkpoint(trainer, checkpoint)
     data = batches(shards, config.batch_size, config.seed, trainer.n_training_steps)
     with tqdm(total=n_steps, initial=trainer.n_training_steps, unit="step", desc="train") as bar:
         while trainer.n_training_steps < n_steps:
@@ -231,7 +194,7 @@ def _fit(
                 with log.open("a") as file:
                     file.write(json.dumps(line) + "\n")
             if trainer.n_training_steps % config.checkpoint_steps == 0:
-                _save_checkpoint(trainer, checkpoint)
+                save_checkpoint(trainer, checkpoint)
     trainer.set_final_sae_metadata()
 
 
@@ -251,50 +214,6 @@ def _log_line(trainer: "SAETrainer[Any, Any]", output: Any) -> dict[str, Any]:
         "dead": int(trainer.dead_neurons.sum()),
         "lr": trainer.optimizer.param_groups[0]["lr"],
     }
-
-
-def _save_checkpoint(trainer: "SAETrainer[Any, Any]", folder: Path) -> None:
-    """Saves weights, Adam's moments and the dead-feature counters as safetensors."""
-    from safetensors.torch import save_file
-
-    tensors = {f"sae.{name}": value for name, value in trainer.sae.state_dict().items()}
-    for name, parameter in trainer.sae.named_parameters():
-        for key, value in trainer.optimizer.state[parameter].items():
-            tensors[f"adam.{name}.{key}"] = value
-    tensors["since_fired"] = trainer.n_forward_passes_since_fired
-    tensors["firings"] = trainer.act_freq_scores
-    steps = {"steps": trainer.n_training_steps, "active": trainer.n_frac_active_samples}
-    with atomic_path(folder) as temporary:
-        temporary.mkdir()
-        save_file({k: v.contiguous() for k, v in tensors.items()}, temporary / "state.safetensors")
-        write_json(temporary / "steps.json", steps)
-
-
-def _load_checkpoint(trainer: "SAETrainer[Any, Any]", folder: Path) -> None:
-    """Continues from a checkpoint, if there is one; schedules are replayed step by step."""
-    from safetensors.torch import load_file
-
-    if not (folder / "steps.json").is_file():
-        return
-    steps = json.loads((folder / "steps.json").read_text())
-    tensors = load_file(folder / "state.safetensors")
-    trainer.sae.load_state_dict(
-        {k.removeprefix("sae."): v for k, v in tensors.items() if k.startswith("sae.")}
-    )
-    for name, parameter in trainer.sae.named_parameters():
-        prefix = f"adam.{name}."
-        trainer.optimizer.state[parameter] = {
-            k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)
-        }
-    trainer.n_forward_passes_since_fired = tensors["since_fired"]
-    trainer.act_freq_scores = tensors["firings"]
-    trainer.n_frac_active_samples = steps["active"]
-    trainer.n_training_steps = steps["steps"]
-    trainer.n_training_samples = steps["steps"] * trainer.cfg.train_batch_size_samples
-    for _ in range(steps["steps"]):
-        trainer.lr_scheduler.step()
-        for scheduler in trainer.coefficient_schedulers.values():
-            scheduler.step()
 
 
 def _save(

@@ -61,7 +61,7 @@ class FailureProbe:
             )
         self.d_sae = readings[0].activations.d_sae
         labels = self._labels(outcomes)
-        best, held_out = np.inf, np.empty(0)
+        best, held_out = np.inf, np.zeros((len(labels), len(self.readings)))
         for regions in _available(REGION_SETS, readings[0]):
             inputs = _pooled(readings, regions)
             for penalty in PENALTIES:
@@ -173,7 +173,9 @@ def _pooled(readings: Sequence[Reading], regions: Sequence[str]) -> csr_matrix:
             blocks.append(vstack([r.pooled(region) for r in readings]))
         else:
             blocks.append(csr_matrix((len(readings), readings[0].activations.d_sae)))
-    return csr_matrix(hstack(blocks)).log1p()
+    pooled = csr_matrix(hstack(blocks))
+    pooled.data = np.log1p(pooled.data)
+    return pooled
 
 
 def _live_columns(inputs: csr_matrix) -> np.ndarray:
@@ -189,7 +191,7 @@ def _logistic(
     kind, strength = penalty
     weights, biases = [], []
     for label in np.unique(labels):
-        model = LogisticRegression(
+        model: Any = LogisticRegression(
             C=strength, l1_ratio=float(kind == "l1"), solver="liblinear", random_state=0
         )
         with warnings.catch_warnings():

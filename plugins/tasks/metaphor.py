@@ -5,8 +5,17 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from saetask import Candidate, FieldError, Item, Prompt, Score, Span, UserError, read_items
-from saetask.tasks import text_field
+from saetask import (
+    Candidate,
+    FieldError,
+    Item,
+    Prompt,
+    Score,
+    Span,
+    UserError,
+    read_items,
+    text_field,
+)
 
 LABELS = ("literal", "metaphorical")
 
@@ -22,7 +31,7 @@ class Metaphor:
         """Returns the 444 embedded sentences, or a file's (see the README for the format)."""
         if data is not None:
             return read_items(data, _item)
-        with as_file(files(__package__) / "items" / "metaphor.jsonl") as path:
+        with as_file(files(__name__.rpartition(".")[0]) / "items" / "metaphor.jsonl") as path:
             return read_items(path, _item)
 
     def prompt(self, item: Item) -> Prompt:

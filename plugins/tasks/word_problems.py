@@ -6,8 +6,19 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from saetask import Candidate, Item, Prompt, Score, Span, UserError, read_items
-from saetask.tasks import last_number, number_field, stated_number, text_field
+from saetask import (
+    Candidate,
+    Item,
+    Prompt,
+    Score,
+    Span,
+    UserError,
+    last_number,
+    number_field,
+    read_items,
+    stated_number,
+    text_field,
+)
 
 OPERATIONS = {"addition": "+", "subtraction": "-", "multiplication": "*", "division": "/"}
 TOLERANCE = 1e-4
@@ -25,7 +36,7 @@ class WordProblems:
         """Returns the 608 embedded problems, or a file's (see the README for the format)."""
         if data is not None:
             return read_items(data, _item)
-        with as_file(files(__package__) / "items" / "word-problems.jsonl") as path:
+        with as_file(files(__name__.rpartition(".")[0]) / "items" / "word-problems.jsonl") as path:
             return read_items(path, _item)
 
     def prompt(self, item: Item) -> Prompt:

@@ -1,0 +1,146 @@
+"""The commands on one prompt (or a file of prompts): read, detect, reformulate."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from saetask.errors import UserError
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+    from saetask.registry import Registry
+    from saetask.session import Session
+
+
+def registry_of(arguments: "Namespace") -> "Registry":
+    from saetask.registry import Registry
+
+    return Registry([Path(path) for path in arguments.plugin])
+
+
+def print_json(document: Any) -> None:
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def declare_json(parser: "ArgumentParser") -> None:
+    parser.add_argument("--json", action="store_true", help="Print one JSON document.")
+
+
+def declare_session(parser: "ArgumentParser") -> None:
+    from saetask.models import DEFAULT_MODEL
+    from saetask.saes import DEFAULT_SAE
+
+    parser.add_argument("prompt", type=str, nargs="?", help="The text.")
+    parser.add_argument("--model", type=str, default=DEFAULT_MODEL, help="See saetask run.")
+    parser.add_argument("--sae", type=str, default=DEFAULT_SAE, help="See saetask run.")
+    declare_json(parser)
+
+
+def declare_read(parser: "ArgumentParser") -> None:
+    declare_session(parser)
+    parser.add_argument("--top", type=int, default=10, help="How many features to show.")
+
+
+def read(arguments: "Namespace") -> None:
+    from saetask.activations import read_features
+    from saetask.cli_tables import firings_table, print_table
+    from saetask.logit_lens import logit_lens_labels
+    from saetask.models import load_model
+    from saetask.prompts import as_prompt
+    from saetask.saes import check_sae, load_sae
+
+    prompt = as_prompt(_prompt(arguments))
+    model, sae = load_model(arguments.model), load_sae(arguments.sae)
+    check_sae(model, sae)
+    activations = read_features(model, sae, [prompt])
+    firings = activations.top(arguments.top)
+    labels = logit_lens_labels(model, sae, [firing.feature for firing in firings])
+    if arguments.json:
+        rows = [{**f._asdict(), "label": labels[f.feature]} for f in firings]
+        print_json({"prompt": prompt.content, "features": rows})
+    else:
+        print_table(firings_table(firings, labels))
+
+
+def _prompt(arguments: "Namespace") -> str:
+    if not arguments.prompt or not arguments.prompt.strip():
+        raise UserError('The prompt is empty; give some text, as in saetask read "She sailed".')
+    return arguments.prompt
+
+
+def declare_detect(parser: "ArgumentParser") -> None:
+    declare_session(parser)
+    parser.add_argument(
+        "--task",
+        type=str | None,
+        default=None,
+        help="Default: metaphor with --target, else word-problems.",
+    )
+    parser.add_argument("--target", type=str | None, default=None, help="The word in question.")
+    parser.add_argument(
+        "--file", type=str | None, default=None, help='JSON lines: {"prompt", "target"?}.'
+    )
+
+
+def _session(arguments: "Namespace", target: str | None) -> "Session":
+    from saetask.session import Session
+
+    task = arguments.task or ("metaphor" if target else "word-problems")
+    return Session(arguments.model, arguments.sae, task, registry=registry_of(arguments))
+
+
+def detect(arguments: "Namespace") -> None:
+    from saetask.cli_tables import detection_text
+
+    if arguments.file:
+        _detect_file(arguments)
+        return
+    detection = _session(arguments, arguments.target).detect(_prompt(arguments), arguments.target)
+    if arguments.json:
+        print_json(_detection_document(detection))
+    else:
+        print(detection_text(detection))
+
+
+def _detect_file(arguments: "Namespace") -> None:
+    from saetask.tasks import FieldError, read_rows, text_field
+
+    session = None
+    for number, row in read_rows(Path(arguments.file)):
+        target = row.get("target", arguments.target)
+        try:
+            text = text_field(row, "prompt")
+        except FieldError as error:
+            raise UserError(f"{arguments.file}:{number}: field 'prompt': {error}") from error
+        session = session or _session(arguments, target)
+        print(json.dumps(_detection_document(session.detect(text, target)), ensure_ascii=False))
+
+
+def _detection_document(detection: Any) -> dict[str, Any]:
+    found = [
+        {**m._asdict(), "features": [f._asdict() for f in m.features]}
+        for m in detection.misunderstandings
+    ]
+    return {
+        "prompt": detection.prompt,
+        "answer": detection.answer,
+        "failure": detection.failure,
+        "misunderstandings": found,
+    }
+
+
+def reformulate(arguments: "Namespace") -> None:
+    from saetask.cli_tables import detection_text
+
+    session = _session(arguments, arguments.target)
+    done = session.reformulate(_prompt(arguments), arguments.target)
+    if arguments.json:
+        document = _detection_document(done.detection)
+        answers = {"before": done.before, "after": done.after}
+        document |= {"reformulated": done.reformulated, "annotations": done.annotations}
+        print_json({**document, "answers": answers})
+    else:
+        print(detection_text(done.detection))
+        print(f"\nreformulated prompt:\n{done.reformulated}\n")
+        print(f"answer before: {done.before}\nanswer after:  {done.after}")

@@ -1,0 +1,114 @@
+"""Fixtures: the default model and SAE, and a tiny random model with an SAE that fits it exactly."""
+
+import copy
+
+import pytest
+
+import saetask
+
+TINY_HOOK = "blocks.2.hook_resid_post"
+
+
+@pytest.fixture(scope="session")
+def model():
+    """The default model, in float32 on the CPU: the tests' tolerances hold for that."""
+    import torch
+
+    return saetask.load_model(dtype=torch.float32, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def default_sae():
+    return saetask.load_sae()
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    """The default model's tokenizer, without the model."""
+    from transformers import AutoTokenizer
+
+    from saetask.default_model import embedded_model_folder
+
+    return AutoTokenizer.from_pretrained(embedded_model_folder())
+
+
+@pytest.fixture(scope="session")
+def make_tiny_hf_model(tokenizer):
+    """Makes a random Llama of 4 layers and width 32; a seed gives the same weights every time."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    def make(seed=0):
+        config = LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=256,
+            initializer_range=0.2,
+            tie_word_embeddings=True,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return LlamaForCausalLM(config).eval()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_model(make_tiny_hf_model, tokenizer):
+    from sae_lens.analysis.sae_transformer_bridge import SAETransformerBridge
+
+    bridge = SAETransformerBridge.boot_transformers(
+        "tiny-llama",
+        hf_model=make_tiny_hf_model(),
+        tokenizer=copy.deepcopy(tokenizer),
+        device="cpu",
+    )
+    bridge.eval()
+    return bridge
+
+
+@pytest.fixture(scope="session")
+def make_tiny_sae():
+    """Makes a top-k SAE whose features are the axes and their opposites: its decoding is exact."""
+    import torch
+    from sae_lens import TopKSAE, TopKSAEConfig
+    from sae_lens.saes.sae import SAEMetadata
+
+    def make(d_in=32, hook_name=TINY_HOOK, model_name="tiny-llama", **metadata):
+        config = TopKSAEConfig(
+            d_in=d_in,
+            d_sae=2 * d_in,
+            k=d_in,
+            dtype="float32",
+            device="cpu",
+            metadata=SAEMetadata(hook_name=hook_name, model_name=model_name, **metadata),
+        )
+        sae = TopKSAE(config)
+        axes = torch.cat([torch.eye(d_in), -torch.eye(d_in)])
+        with torch.no_grad():
+            sae.W_dec.copy_(axes)
+            sae.W_enc.copy_(axes.T)
+            sae.b_enc.zero_()
+            sae.b_dec.zero_()
+        return sae.eval()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_sae(make_tiny_sae):
+    return make_tiny_sae()
+
+
+@pytest.fixture(scope="session")
+def tiny_sae_folder(tiny_sae, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saes") / "tiny"
+    tiny_sae.save_model(folder)
+    return folder
