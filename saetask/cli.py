@@ -199,10 +199,10 @@ def _doctor(arguments: "Namespace") -> None:
 COMMANDS: dict[str, Command] = {
     "run": Command("run an experiment: all arms, paired, with a report", _declare_run, _run),
     "train": Command("train an SAE from a recipe", _declare_train, _train),
-    "read": Command("show the features that a prompt activates", declareread, read),
-    "detect": Command("find what is misread in a prompt", declaredetect, detect),
+    "read": Command("show the features that a prompt activates", declare_read, read),
+    "detect": Command("find what is misread in a prompt", declare_detect, detect),
     "reformulate": Command(
-        "find it, write it into the prompt, ask again", declaredetect, reformulate
+        "find it, write it into the prompt, ask again", declare_detect, reformulate
     ),
     "report": Command("write report.html for a run folder", _declare_report, _report),
     "plugins": Command("list tasks, detectors and annotators", declare_json, _plugins),

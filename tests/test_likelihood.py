@@ -1,0 +1,143 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import saetask.likelihood
+from saetask.likelihood import Continuation, TokenTrie, log_likelihoods
+from saetask.prompts import as_prompt, render
+
+sequences = st.lists(st.lists(st.integers(0, 3), max_size=6), max_size=8)
+
+
+def trie_of(rows):
+    trie = TokenTrie()
+    return trie, [trie.insert(row) for row in rows]
+
+
+def prefix_of_node(rows, paths):
+    """What each node stands for: the tokens from the root to it."""
+    return {
+        node: tuple(row[: depth + 1])
+        for row, path in zip(rows, paths)
+        for depth, node in enumerate(path)
+    }
+
+
+# The trie
+
+
+@given(sequences)
+def test_the_path_of_each_sequence_spells_it(rows):
+    trie, paths = trie_of(rows)
+    for row, path in zip(rows, paths, strict=True):
+        assert [trie.token_ids[node] for node in path] == row
+        assert [trie.depths[node] for node in path] == list(range(len(row)))
+        assert [trie.parents[node] for node in path] == [-1, *path][: len(path)]
+
+
+@given(sequences)
+def test_a_parent_stands_before_its_children(rows):
+    trie, _ = trie_of(rows)
+    assert all(parent < node for node, parent in enumerate(trie.parents))
+
+
+@given(sequences)
+def test_every_shared_prefix_has_one_node(rows):
+    trie, paths = trie_of(rows)
+    prefixes = {tuple(row[: i + 1]) for row in rows for i in range(len(row))}
+    assert len(trie.token_ids) == len(prefixes)
+    assert set(prefix_of_node(rows, paths).values()) == prefixes
+
+
+@given(sequences)
+def test_a_node_sees_its_ancestors_and_itself_only(rows):
+    trie, paths = trie_of(rows)
+    prefix = prefix_of_node(rows, paths)
+    visible = trie.visible()
+    assert visible.shape == (len(prefix), len(prefix))
+    for node in prefix:
+        for other in prefix:
+            is_ancestor = prefix[node][: len(prefix[other])] == prefix[other]
+            assert bool(visible[node, other]) == is_ancestor
+
+
+# The likelihoods
+
+
+@pytest.fixture(scope="module")
+def continuations(tokenizer):
+    """Shared prompts, answers that begin alike, a prompt within another, unequal lengths."""
+
+    def ids(text):
+        return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    chat = render(tokenizer, as_prompt("Is Oslo in Norway?")).token_ids
+    text = render(tokenizer, "The bank of the river").token_ids
+    answers = ["Yes", "No", "Yes, it is", "Yes, it was once called Christiania"]
+    return [
+        *(Continuation(chat, ids(answer)) for answer in answers),
+        Continuation(text, ids(" was green")),
+        Continuation(text[:3], ids(" lends money")),
+        Continuation(text, ids(" was")),
+        Continuation(text[:1], ids("The bank of")),
+        Continuation(chat, ids("No")),
+    ]
+
+
+@pytest.fixture(scope="module")
+def one_by_one(model, continuations):
+    """The obvious way: a forward pass for each continuation, by the bridge itself."""
+    results = []
+    for prompt_ids, answer_ids in continuations:
+        tokens = torch.tensor([[*prompt_ids, *answer_ids]])
+        with torch.inference_mode():
+            log_probabilities = model(tokens)[0].float().log_softmax(-1)
+        places = range(len(prompt_ids) - 1, tokens.shape[1] - 1)
+        pairs = zip(places, answer_ids, strict=True)
+        results.append(sum(log_probabilities[place, token].item() for place, token in pairs))
+    return results
+
+
+@pytest.mark.parametrize("tokens_per_row", [1, 50, saetask.likelihood.TOKENS_PER_ROW])
+def test_log_likelihoods_equal_a_forward_pass_each(
+    model, continuations, one_by_one, tokens_per_row
+):
+    found = log_likelihoods(model, continuations, tokens_per_row)
+    assert found == pytest.approx(one_by_one, abs=1e-3)
+    assert len({round(value, 3) for value in found}) == len(found) - 1, "only 'No' comes twice"
+
+
+def test_the_order_of_continuations_does_not_matter(model, continuations, one_by_one):
+    order = [7, 0, 4, 8, 2, 6, 1, 5, 3]
+    found = log_likelihoods(model, [continuations[i] for i in order], tokens_per_row=60)
+    assert found == pytest.approx([one_by_one[i] for i in order], abs=1e-3)
+
+
+def test_a_sensible_answer_is_likelier_than_nonsense(model, tokenizer):
+    prompt = render(tokenizer, "The capital of France is").token_ids
+    answers = [tokenizer(a, add_special_tokens=False)["input_ids"] for a in (" Paris", " spoon")]
+    paris, spoon = log_likelihoods(model, [Continuation(prompt, answer) for answer in answers])
+    assert spoon + 3 < paris < 0
+
+
+@pytest.mark.parametrize("tokens_per_row", [1, 30, 64, 1000])
+def test_rows_hold_about_so_many_tokens_and_keep_every_continuation_in_order(
+    continuations, tokens_per_row
+):
+    groups = list(saetask.likelihood._groups(continuations, tokens_per_row))
+    assert [c for group in groups for c in group] == continuations
+    for group in groups:
+        longest = max(len(c.prompt_ids) + len(c.answer_ids) for c in group)
+        trie, _ = trie_of([[*c.prompt_ids, *c.answer_ids] for c in group])
+        assert len(group) == 1 or len(trie.token_ids) <= tokens_per_row + longest
+
+
+def test_no_continuations_have_no_likelihoods(tiny_model):
+    assert log_likelihoods(tiny_model, []) == []
+
+
+@pytest.mark.parametrize("empty", [Continuation([1, 2], []), Continuation([], [3])])
+def test_an_empty_answer_or_prompt_is_refused(tiny_model, empty):
+    with pytest.raises(ValueError, match="at least one"):
+        log_likelihoods(tiny_model, [Continuation([1], [2]), empty])
