@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from saetask.cli_prompts import (
+    declare_detect,
     declare_json,
+    declare_read,
     detect,
     print_json,
     read,
