@@ -54,6 +54,7 @@ class FeatureActivations:
 
     def __getitem__(self, item: int) -> "FeatureActivations":
         """Returns the activations of one prompt."""
+        item = range(len(self))[item]
         first, last = self._first_tokens()[[item, item + 1]]
         low, high = self.indptr[[first, last]]
         return FeatureActivations(
@@ -89,7 +90,7 @@ class FeatureActivations:
 
     def at(self, span: Span, item: int = 0) -> list[Firing]:
         """Returns an item's firings on the tokens that overlap a range of its rendered text."""
-        return [f for f in self[item].firings() if f.span.overlaps(span)]
+        return [f._replace(item=item) for f in self[item].firings() if f.span.overlaps(span)]
 
     def pooled(self, region: str | None = None, how: Literal["max", "sum"] = "max") -> "csr_matrix":
         """Pools each item's activations over tokens.
@@ -153,7 +154,7 @@ def _shaded_text(prompt: RenderedPrompt, by_token: dict[int, list[Firing]], peak
             f"<span title='{title}' style='background:rgba(255,140,0,{shade:.2f})'>{word}</span>"
         )
         cursor = span.end
-    return "".join(parts)
+    return "".join(parts) + html.escape(prompt.text[cursor:])
 
 
 def read_features(

@@ -101,7 +101,7 @@ def _boot(
         hf_model = AutoModelForCausalLM.from_pretrained(
             name, dtype=dtype, attn_implementation="sdpa", use_safetensors=True, **options
         )
-    except (OSError, ValueError, ImportError) as error:
+    except Exception as error:  # a damaged file may raise anything
         reason = " ".join(str(error).split())[:240]
         hint = did_you_mean(name, [DEFAULT_MODEL])
         raise UserError(f"Cannot load the model '{name}': {reason}{hint}") from error

@@ -21,7 +21,7 @@ class Span(NamedTuple):
 
     def overlaps(self, other: "Span") -> bool:
         """Tells whether the two ranges share a character."""
-        return self.start < other.end and other.start < self.end
+        return max(self.start, other.start) < min(self.end, other.end)
 
     def shifted(self, by: int) -> "Span":
         """Returns the span moved by so many characters."""

@@ -116,7 +116,8 @@ def test_spans_that_only_touch_do_not_overlap():
     assert not Span(2, 4).overlaps(Span(4, 6))
     assert not Span(4, 6).overlaps(Span(2, 4))
     assert Span(2, 5).overlaps(Span(4, 6))
-    assert not Span(3, 3).overlaps(Span(3, 4))
+    assert not Span(3, 3).overlaps(Span(2, 4))
+    assert not Span(2, 4).overlaps(Span(3, 3))
     assert Span(2, 4).shifted(3) == (5, 7)
 
 

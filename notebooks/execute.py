@@ -1,0 +1,67 @@
+"""Executes notebooks from top to bottom and fails on any error.
+
+    python notebooks/execute.py [--write] [NOTEBOOK ...]
+
+Without names it takes every notebook beside this file. With --write the outputs are stored in the
+notebooks; what cells write to stderr (progress, warnings) is not.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+CELL_TIMEOUT = 1800
+"""Seconds; the first use of a task fits its detector, which takes minutes."""
+
+
+def execute(path: Path) -> nbformat.NotebookNode:
+    """Returns a notebook with its outputs; it runs in the notebook's own folder."""
+    notebook = nbformat.read(path, as_version=4)
+    folder = {"metadata": {"path": str(path.parent)}}
+    NotebookClient(notebook, timeout=CELL_TIMEOUT, resources=folder, record_timing=False).execute()
+    return notebook
+
+
+def write(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Stores a notebook without what its cells wrote to stderr."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    nbformat.validate(notebook)
+    nbformat.write(notebook, path)
+
+
+def main() -> int:
+    """Runs the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--write", action="store_true", help="store the outputs")
+    parser.add_argument("notebooks", nargs="*", type=Path, metavar="NOTEBOOK")
+    arguments = parser.parse_args()
+    paths = arguments.notebooks or sorted(Path(__file__).parent.glob("*.ipynb"))
+    absent = [str(path) for path in paths if not path.is_file()]
+    if absent or not paths:
+        parser.error(f"no notebook: {', '.join(absent) or 'none found'}")
+    failed = 0
+    for path in paths:
+        started = time.monotonic()
+        try:
+            notebook = execute(path)
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+            print(f"{path.name}: failed\n{error}", file=sys.stderr)
+            failed += 1
+            continue
+        if arguments.write:
+            write(notebook, path)
+        print(f"{path.name}: {len(notebook.cells)} cells, {time.monotonic() - started:.0f} s")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

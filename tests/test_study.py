@@ -1,0 +1,190 @@
+"""The splits: nothing that is tested was fitted on, not even a near-duplicate of it."""
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from saetask import Candidate, Item, Prompt, Score, Span, UserError, read_items
+from saetask.study import FEWEST_FIT_ITEMS, lay_out, prepare
+
+few = settings(max_examples=40, deadline=None)
+
+
+class Letters:
+    """A task whose items are a list of groups: item `i` belongs to group `groups[i]`."""
+
+    name = "letters"
+    readings = ("a", "b")
+    annotators = ()
+
+    def __init__(self, groups=()):
+        self.groups = list(groups)
+
+    def items(self, data=None):
+        if data is not None:
+            return read_items(data, lambda row: Item(row["id"], row["group"], {}, row["gold"]))
+        return [Item(str(i), group, {}, "ab"[i % 2]) for i, group in enumerate(self.groups)]
+
+    def prompt(self, item):
+        return Prompt([{"role": "user", "content": item.id}], spans={"text": Span(0, 1)})
+
+    def candidates(self, item):
+        return None if item.group == "mute" else [Candidate(" a", "a"), Candidate(" b", "b")]
+
+    def score(self, item, output):
+        return Score(output, output.strip() == item.gold)
+
+    def gold_reading(self, item):
+        return item.gold
+
+    def question_from_text(self, text, target):
+        raise NotImplementedError
+
+
+def split(groups, *, fit_data=None, limit=None, folds=5, max_fit_items=800, seed=0):
+    return prepare(Letters(groups), None, fit_data, limit, folds, max_fit_items, seed)
+
+
+def groups_of(study, numbers):
+    return {study.questions[i].item.group for i in numbers}
+
+
+def ids(study):
+    return [question.item.id for question in study.questions]
+
+
+@pytest.fixture(scope="module")
+def fit_file(tmp_path_factory):
+    """Returns a function that writes a fit file with the given groups."""
+    path = tmp_path_factory.mktemp("fit") / "fit.jsonl"
+
+    def write(groups):
+        rows = [{"id": f"fit-{i}", "group": g, "gold": "a"} for i, g in enumerate(groups)]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return path
+
+    return write
+
+
+# every group letter stands often enough for each fold's fit split to be large enough
+group_lists = st.lists(st.sampled_from("abcdefghij"), min_size=20, max_size=90).map(
+    lambda drawn: drawn + list("abcdefghij") * 5
+)
+
+
+@few
+@given(group_lists, st.integers(2, 12), st.integers(0, 5))
+def test_no_group_stands_on_both_sides_of_a_fold_and_every_item_is_tested_once(
+    groups, n_folds, seed
+):
+    study = split(groups, folds=n_folds, seed=seed)
+    assert len(study.folds) == min(n_folds, 10)
+    for fold in study.folds:
+        assert not groups_of(study, fold.fit) & groups_of(study, fold.test)
+        assert sorted([*fold.fit, *fold.test]) == list(range(len(groups)))
+    tested = Counter(i for fold in study.folds for i in fold.test)
+    assert tested == Counter(range(len(groups)))
+
+
+@few
+@given(groups=group_lists, limit=st.integers(1, 150), seed=st.integers(0, 5))
+def test_a_limit_keeps_whole_groups_but_for_one_and_the_items_order(fit_file, groups, limit, seed):
+    study = split(groups, fit_data=fit_file(["x"] * FEWEST_FIT_ITEMS), limit=limit, seed=seed)
+    tested = [study.questions[i].item for i in study.folds[0].test]
+    everything, kept = Counter(groups), Counter(item.group for item in tested)
+    assert len(tested) == min(limit, len(groups))
+    assert sum(0 < kept[group] < everything[group] for group in everything) <= 1
+    numbers = [int(item.id) for item in tested]
+    assert numbers == sorted(numbers)
+
+
+def test_a_limit_and_the_folds_are_the_same_for_a_seed_and_others_for_another():
+    groups = [f"g{i // 4}" for i in range(200)]
+    first, again = split(groups, limit=60, seed=3), split(groups, limit=60, seed=3)
+    assert ids(first) == ids(again)
+    assert first.folds == again.folds
+    assert ids(first) != ids(split(groups, limit=60, seed=4))
+    assert split(groups, seed=3).folds != split(groups, seed=4).folds
+
+
+def test_a_limit_beyond_the_number_of_items_keeps_all():
+    groups = [f"g{i // 4}" for i in range(60)]
+    assert ids(split(groups, limit=60)) == ids(split(groups, limit=999)) == ids(split(groups))
+
+
+@few
+@given(
+    groups=group_lists,
+    drawn=st.lists(st.sampled_from("abcxyz"), min_size=30, max_size=90),
+)
+def test_a_fit_file_gives_one_fold_without_the_groups_that_are_tested(fit_file, groups, drawn):
+    # xyz are groups of the fit file alone; a, b and c occur in both
+    fit_groups = drawn + list("xyz") * FEWEST_FIT_ITEMS
+    study = split(groups, fit_data=fit_file(fit_groups))
+    (fold,) = study.folds
+    assert groups_of(study, fold.fit) == {"x", "y", "z"}
+    assert len(fold.fit) == sum(group in "xyz" for group in fit_groups)
+    assert [study.questions[i].item.id for i in fold.test] == [str(i) for i in range(len(groups))]
+    assert all(study.questions[i].item.id.startswith("fit-") for i in fold.fit)
+    assert sorted([*fold.fit, *fold.test]) == list(range(len(study.questions)))
+
+
+def test_max_fit_items_bounds_the_fit_file_alone(fit_file):
+    groups = [f"g{i // 4}" for i in range(60)]
+    study = split(groups, fit_data=fit_file([f"x{i // 4}" for i in range(200)]), max_fit_items=40)
+    assert (len(study.folds[0].fit), len(study.folds[0].test)) == (40, 60)
+
+
+def test_a_limit_bounds_the_tested_items_alone(fit_file):
+    fit = fit_file([f"g{i // 4}" for i in range(200)])
+    study = split([f"g{i // 4}" for i in range(60)], fit_data=fit, limit=12)
+    (fold,) = study.folds
+    assert len(fold.test) == 12
+    assert len(fold.fit) == 200 - 4 * len(groups_of(study, fold.test))
+
+
+@pytest.mark.parametrize(
+    ("groups", "reason"),
+    [
+        (["a"] * 100, "one group"),
+        (["a"], "one group"),
+        (list("abcdefghij"), f"needs {FEWEST_FIT_ITEMS} at least"),
+        (["a"] * 90 + ["b"] * (FEWEST_FIT_ITEMS - 1), f"has {FEWEST_FIT_ITEMS - 1} items"),
+    ],
+)
+def test_too_few_items_or_groups_to_hold_out_are_a_user_error(groups, reason):
+    with pytest.raises(UserError, match=reason) as raised:
+        split(groups)
+    assert "\n" not in str(raised.value)
+
+
+def test_just_enough_items_are_no_error():
+    study = split(["a"] * 30 + ["b"] * FEWEST_FIT_ITEMS)
+    assert sorted(len(fold.fit) for fold in study.folds) == [FEWEST_FIT_ITEMS, 30]
+
+
+def test_a_limit_that_leaves_too_few_items_is_a_user_error():
+    with pytest.raises(UserError, match="--limit"):
+        split([f"g{i // 4}" for i in range(200)], limit=16)
+
+
+def test_a_fit_file_whose_groups_are_all_tested_is_a_user_error_that_names_it(fit_file):
+    path = fit_file(["a"] * 100)
+    with pytest.raises(UserError, match="has 0 items") as raised:
+        split(["a", "b"] * 20, fit_data=path)
+    assert str(path) in str(raised.value)
+
+
+def test_questions_hold_what_scoring_says_of_each_candidate():
+    first, second, mute = lay_out(
+        Letters(), [*Letters(["x", "x"]).items(), Item("2", "mute", {}, None)]
+    )
+    assert first.correct.tolist() == [True, False]
+    assert second.correct.tolist() == [False, True]
+    assert (first.gold_reading, first.texts, first.readings) == ("a", (" a", " b"), ["a", "b"])
+    assert (mute.texts, mute.gold_reading, len(mute.correct)) == ((), None, 0)
+    assert mute.correct.dtype == np.bool_
