@@ -1,0 +1,195 @@
+"""The arms: where a note goes, what the control features are, and what stays untouched."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from saetask import Annotation, Misunderstanding, Prompt, Span, annotate
+from saetask.arms import (
+    ARMS,
+    GENERIC,
+    MATCHED_BLOCK,
+    PLACEBO,
+    Writer,
+    fixed_note,
+    frequency_matched,
+    gold_finding,
+)
+
+SYSTEM = {"role": "system", "content": "Be brief."}
+CONTENT = "Does the ship sail today?"
+SHIP = Span(9, 13)
+
+
+def ask(**spans):
+    return Prompt([SYSTEM, {"role": "user", "content": CONTENT}], "Answer:", spans)
+
+
+def note(placement, text="(a note)"):
+    return Annotation(text, placement, "notes")
+
+
+def finding(reading="literal", probability=0.8, span=SHIP):
+    return Misunderstanding("probe", span, CONTENT[span.start : span.end], reading, probability, [])
+
+
+class Notes:
+    """Writes two notes about literal readings and one about others."""
+
+    name = "notes"
+
+    def candidates(self, misunderstanding, labels):
+        literal = [note("end", f"{misunderstanding.reading} {labels.get(1, '')}".strip())]
+        return [*literal, note("inline")] if misunderstanding.reading == "literal" else literal
+
+
+# placements
+
+
+@pytest.mark.parametrize(
+    ("placement", "span", "written"),
+    [
+        ("end", None, "Does the ship sail today?\n(a note)"),
+        ("end", SHIP, "Does the ship sail today?\n(a note)"),
+        ("start", None, "(a note)\nDoes the ship sail today?"),
+        ("start", SHIP, "(a note)\nDoes the ship sail today?"),
+        ("inline", SHIP, "Does the ship (a note) sail today?"),
+        ("inline", Span(0, len(CONTENT)), "Does the ship sail today? (a note)"),
+        ("inline", None, "Does the ship sail today?\n(a note)"),
+    ],
+)
+def test_a_note_goes_where_its_placement_says_and_only_into_the_last_message(
+    placement, span, written
+):
+    prompt = ask(target=SHIP)
+    annotated = annotate(prompt, note(placement), span)
+    assert annotated.messages == [SYSTEM, {"role": "user", "content": written}]
+    assert annotated.answer_prefix == "Answer:"
+    assert prompt.content == CONTENT  # the original is left alone
+
+
+@settings(deadline=None)
+@given(
+    st.text(min_size=1, max_size=40),
+    st.text(min_size=1, max_size=20),
+    st.sampled_from(["start", "end", "inline"]),
+    st.data(),
+)
+def test_every_character_of_the_prompt_stays_and_the_note_is_whole(content, text, placement, data):
+    end = data.draw(st.integers(0, len(content)))
+    prompt = Prompt([{"role": "user", "content": content}])
+    annotated = annotate(prompt, note(placement, text), Span(0, end)).content
+    assert text in annotated
+    assert len(annotated) == len(content) + len(text) + 1
+    pieces = {"start": [text, content], "end": [content, text]}
+    pieces["inline"] = [content[:end], text + content[end:]]
+    assert annotated in ("\n".join(pieces[placement]), " ".join(pieces[placement]))
+
+
+def test_spans_of_the_original_do_not_survive_in_an_annotated_prompt():
+    assert annotate(ask(target=SHIP), note("start")).spans == {}
+
+
+# writers
+
+
+def test_without_a_finding_the_prompt_stays_as_it_is():
+    prompt = ask(target=SHIP)
+    written = Writer(Notes(), 0, {}).write(prompt, [])
+    assert written.prompt is prompt
+    assert (written.annotation, written.misunderstandings) == (None, [])
+
+
+def test_the_first_finding_is_written_in_the_chosen_wording_at_its_span():
+    findings = [finding("literal"), finding("metaphorical", 0.3)]
+    written = Writer(Notes(), 1, {}).write(ask(target=SHIP), findings)
+    assert written.prompt.content == "Does the ship (a note) sail today?"
+    assert written.annotation == note("inline")
+    assert written.misunderstandings == findings
+
+
+def test_a_wording_that_an_annotator_lacks_for_this_finding_leaves_the_prompt_as_it_is():
+    prompt = ask(target=SHIP)
+    written = Writer(Notes(), 1, {}).write(prompt, [finding("metaphorical")])
+    assert written.prompt is prompt
+    assert written.annotation is None
+
+
+def test_an_annotator_is_given_the_labels():
+    written = Writer(Notes(), 0, {1: "sea"}).write(ask(), [finding("literal")])
+    assert written.annotation == note("end", "literal sea")
+
+
+@pytest.mark.parametrize("fixed", [GENERIC, PLACEBO])
+def test_a_fixed_note_is_the_same_in_every_prompt(fixed):
+    written = fixed_note(ask(target=SHIP), fixed)
+    assert written.prompt.content == f"{CONTENT}\n{fixed.text}"
+    assert (written.annotation, written.misunderstandings) == (fixed, [])
+
+
+def test_control_notes_are_about_as_long_as_each_other_and_name_their_arms():
+    assert abs(len(GENERIC.text) - len(PLACEBO.text)) <= 10
+    assert {GENERIC.annotator, PLACEBO.annotator} <= set(ARMS)
+
+
+def test_the_oracle_knows_the_reading_and_points_at_the_target():
+    (found,) = gold_finding(ask(text=Span(0, 25), target=SHIP), "literal")
+    assert (found.span, found.text, found.reading) == (SHIP, "ship", "literal")
+    assert (found.detector, found.probability) == ("oracle", 1.0)
+
+
+def test_the_oracle_points_at_the_text_where_there_is_no_target():
+    (found,) = gold_finding(ask(text=Span(0, 8)), "literal")
+    assert (found.span, found.text) == (Span(0, 8), "Does the")
+
+
+def test_the_oracle_finds_nothing_where_no_reading_leads_to_the_gold_answer():
+    assert gold_finding(ask(text=Span(0, 8)), None) == []
+
+
+# control features
+
+densities = st.lists(st.integers(0, 50), min_size=2 * MATCHED_BLOCK, max_size=300).map(np.array)
+seeds = st.integers(0, 5)
+many = settings(max_examples=60, deadline=None)
+
+
+@many
+@given(densities, seeds)
+def test_control_features_are_a_permutation_of_the_live_ones_without_fixed_points(density, seed):
+    mapping = frequency_matched(density, np.random.default_rng(seed))
+    live = np.flatnonzero(density).tolist()
+    assert sorted(mapping) == sorted(mapping.values()) == live
+    if len(live) > 1:
+        assert all(feature != moved for feature, moved in mapping.items())
+
+
+@many
+@given(densities, seeds)
+def test_control_features_fire_about_as_often_as_those_they_stand_for(density, seed):
+    mapping = frequency_matched(density, np.random.default_rng(seed))
+    rank = {feature: i for i, feature in enumerate(sorted(mapping, key=lambda f: density[f]))}
+    ties = {value: (density == value).sum() for value in set(density.tolist())}
+    for feature, moved in mapping.items():
+        slack = ties[density[feature]] + ties[density[moved]]  # features as dense have no order
+        assert abs(rank[feature] - rank[moved]) < 2 * MATCHED_BLOCK + slack
+
+
+def test_control_features_of_a_skewed_density_are_matched_closely():
+    density = np.geomspace(100, 10**6, 2000).astype(int)
+    mapping = frequency_matched(density, np.random.default_rng(0))
+    ratios = [density[moved] / density[feature] for feature, moved in mapping.items()]
+    assert max(ratios) < 1.5
+    assert min(ratios) > 1 / 1.5
+
+
+def test_control_features_depend_on_the_seed_alone():
+    density = np.arange(200)
+    first, again = (frequency_matched(density, np.random.default_rng(7)) for _ in range(2))
+    assert first == again
+    assert first != frequency_matched(density, np.random.default_rng(8))
+
+
+def test_without_live_features_there_are_no_controls():
+    assert frequency_matched(np.zeros(50, int), np.random.default_rng(0)) == {}

@@ -1,0 +1,322 @@
+"""The detector, on activations in which we planted what there is to find."""
+
+import json
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from saetask_plugins.detectors.failure_probe import NAMED_FEATURES, FailureProbe
+from safetensors.numpy import load, save
+from scipy.special import log_softmax
+from sklearn.metrics import roc_auc_score
+
+from saetask import FeatureActivations, Reading, RenderedPrompt, Span, UserError
+from saetask.arms import frequency_matched
+
+D_SAE = 150
+N_TOKENS = 8
+TEXT = "aa bb cc dd ee ff gg hh "
+CONTENT = TEXT[:18]
+SPANS = {"text": Span(0, 18), "target": Span(6, 8)}
+REGIONS = {**SPANS, "answer": Span(18, 24)}
+TARGET_TOKEN = 2
+PLANTED = {"a": [7, 11], "b": [23, 42]}
+
+
+def activations(tokens, regions):
+    """Makes one prompt's activations from `{token: {feature: value}}`."""
+    rows = [sorted(tokens.get(t, {}).items()) for t in range(N_TOKENS)]
+    spans = [Span(3 * t, 3 * t + 2) for t in range(N_TOKENS)]
+    return FeatureActivations(
+        [RenderedPrompt(TEXT, list(range(N_TOKENS)), spans, regions)],
+        D_SAE,
+        np.cumsum([0, *map(len, rows)]),
+        np.array([f for row in rows for f, _ in row], np.int32),
+        np.array([v for row in rows for _, v in row], np.float32),
+    )
+
+
+def answer_scores(answer, generator):
+    """A model that prefers its answer by a margin that says little."""
+    margin = abs(generator.normal(1.0, 0.5)) + 0.1
+    values = log_softmax([margin * (answer == "a"), margin * (answer == "b")])
+    return dict(zip("ab", values.tolist(), strict=True))
+
+
+class Sample:
+    """Readings of prompts in groups of six, three of each reading; the model is 60 % right.
+
+    On the target's token a feature planted for the right reading fires four times out of five, and
+    one planted for the other once out of ten; about twelve features fire on every token by chance.
+    """
+
+    def __init__(self, seed=0, n_groups=40, plant=True, group_features=False, regions=REGIONS):
+        generator = np.random.default_rng(seed)
+        self.groups, self.golds, self.readings = [], [], []
+        spans = {name: span for name, span in SPANS.items() if name in regions}
+        for group in range(n_groups):
+            for i in range(6):
+                gold = "ab"[i % 2] if not group_features else "ab"[group % 2]
+                tokens = {}
+                for token in range(N_TOKENS):
+                    firing = np.flatnonzero(generator.random(D_SAE) < 0.08)
+                    firing = [f for f in firing.tolist() if f not in [7, 11, 23, 42]]
+                    tokens[token] = dict.fromkeys(firing, float(generator.gamma(2.0)))
+                for reading, features in PLANTED.items() if plant else ():
+                    for feature in features:
+                        if generator.random() < (0.8 if reading == gold else 0.1):
+                            tokens[TARGET_TOKEN][feature] = 2.0 + float(generator.gamma(2.0))
+                if group_features:
+                    tokens[TARGET_TOKEN][100 + group] = 9.0
+                right = generator.random() < 0.6
+                answer = gold if right else {"a": "b", "b": "a"}[gold]
+                self.groups.append(f"g{seed}-{group}")
+                self.golds.append(gold)
+                scores = answer_scores(answer, generator)
+                found = activations(tokens, regions)
+                self.readings.append(Reading(found, CONTENT, spans, scores))
+
+    @property
+    def failed(self):
+        return [r.answer != gold for r, gold in zip(self.readings, self.golds, strict=True)]
+
+    def auroc(self, findings):
+        return roc_auc_score(self.failed, [finding.failure for finding in findings])
+
+    def fit(self):
+        probe = FailureProbe()
+        return probe, probe.fit(self.readings, self.golds, self.groups)
+
+
+@pytest.fixture(scope="module")
+def planted():
+    return Sample()
+
+
+@pytest.fixture(scope="module")
+def fitted(planted):
+    return planted.fit()
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    return Sample(seed=1)
+
+
+@pytest.fixture(scope="module")
+def found(fitted, fresh):
+    return [fitted[0].detect(reading) for reading in fresh.readings]
+
+
+@pytest.fixture(scope="module")
+def control(fitted, planted):
+    """The probe with its weights on other features, which fire about as often."""
+    density = sum(np.bincount(r.activations.features, minlength=D_SAE) for r in planted.readings)
+    mapping = frequency_matched(density, np.random.default_rng(0))
+    return fitted[0].on_features(mapping, planted.readings, planted.golds)
+
+
+# what there is to find is found
+
+
+def test_planted_features_predict_failures_of_held_out_prompts(fitted, planted, found, fresh):
+    assert planted.auroc(fitted[1]) > 0.9
+    assert fresh.auroc(found) > 0.9
+
+
+def test_findings_state_the_right_reading_at_the_target(found, fresh):
+    stated = [
+        (finding.misunderstandings[0], gold)
+        for finding, gold in zip(found, fresh.golds, strict=True)
+        if finding.misunderstandings
+    ]
+    assert 0.3 < len(stated) / len(found) < 0.5  # the model is wrong in 40 %
+    assert np.mean([m.reading == gold for m, gold in stated]) > 0.9
+    assert {(m.span, m.text, m.detector) for m, _ in stated} == {
+        (SPANS["target"], "cc", "failure-probe")
+    }
+
+
+def test_failure_probabilities_are_calibrated(found, fresh):
+    stated = np.array([finding.failure for finding in found])
+    assert ((stated >= 0) & (stated <= 1)).all()
+    failed = np.array(fresh.failed)
+    for low, high in ((0.0, 0.3), (0.7, 1.01)):
+        chosen = (low <= stated) & (stated < high)
+        assert chosen.sum() > 30
+        assert stated[chosen].mean() == pytest.approx(failed[chosen].mean(), abs=0.12)
+
+
+def test_a_finding_is_made_exactly_where_another_reading_is_more_probable(found, fresh):
+    for finding, reading in zip(found, fresh.readings, strict=True):
+        assert bool(finding.misunderstandings) == (finding.failure > 0.5)
+        for misunderstanding in finding.misunderstandings:
+            assert misunderstanding.probability == finding.failure
+            assert misunderstanding.reading != reading.answer
+
+
+def test_the_evidence_names_the_planted_features_first(found, fresh):
+    firsts = []
+    for finding, reading in zip(found, fresh.readings, strict=True):
+        for misunderstanding in finding.misunderstandings:
+            evidence = misunderstanding.features
+            assert 0 < len(evidence) <= NAMED_FEATURES
+            assert len({e.id for e in evidence}) == len(evidence)
+            adds = [e.weight * np.log1p(e.activation) for e in evidence]
+            assert all(e.weight > 0 for e in evidence)
+            assert adds == sorted(adds, reverse=True)
+            pooled = reading.pooled("text").toarray()[0]
+            assert all(e.activation == pytest.approx(pooled[e.id], rel=1e-4) for e in evidence)
+            planted = PLANTED[misunderstanding.reading]
+            if any(pooled[feature] for feature in planted):
+                firsts.append(evidence[0].id in planted)
+    assert len(firsts) > 50
+    assert np.mean(firsts) > 0.95
+
+
+def test_the_probe_says_which_features_it_uses(fitted):
+    probe, _ = fitted
+    used = probe.feature_ids()
+    assert set(used) >= {7, 11, 23, 42}
+    assert used.tolist() == sorted(set(used.tolist()))
+    assert used.max() < D_SAE
+    summary = probe.summary()
+    assert summary["n_features"] == len(used)
+    assert summary["weight_of_features"] > 0.1
+    assert summary == json.loads(json.dumps(summary))
+
+
+def test_prompts_without_a_target_are_probed_on_their_text():
+    regions = {name: span for name, span in REGIONS.items() if name != "target"}
+    sample = Sample(n_groups=20, regions=regions)
+    probe, findings = sample.fit()
+    assert "target" not in probe.regions
+    assert sample.auroc(findings) > 0.8
+    assert {m.span for f in findings for m in f.misunderstandings} == {SPANS["text"]}
+
+
+# and what is not there is not
+
+
+@pytest.mark.parametrize("seed", [2, 3, 4])
+def test_features_that_carry_nothing_lead_to_nearly_no_findings(seed):
+    sample = Sample(seed=seed, plant=False)
+    probe, held_out = sample.fit()
+    fresh = Sample(seed=seed + 10, plant=False)
+    findings = [probe.detect(reading) for reading in fresh.readings]
+    assert np.mean([bool(f.misunderstandings) for f in [*held_out, *findings]]) < 0.08
+    log_odds = probe._log_odds(fresh.readings)
+    assert np.std(probe.summary()["weight_of_features"] * log_odds) < 0.2
+
+
+def test_what_is_known_of_a_group_alone_does_not_help_on_prompts_held_out():
+    # A group's own feature tells its reading: perfect within the group, useless for others.
+    sample = Sample(plant=False, group_features=True)
+    _, held_out = sample.fit()
+    assert 0.35 < sample.auroc(held_out) < 0.65
+
+
+def test_weights_on_other_features_lose_the_signal(control, found, fresh):
+    moved = [control.detect(reading) for reading in fresh.readings]
+    assert fresh.auroc(moved) < fresh.auroc(found) - 0.2
+    changed = [f for f in moved if f.misunderstandings]
+    assert len(changed) < len([f for f in found if f.misunderstandings]) / 2
+
+
+def test_the_control_uses_as_many_other_features_and_leaves_the_probe_alone(
+    fitted, control, planted, fresh, found
+):
+    probe, _ = fitted
+    assert len(control.feature_ids()) == len(probe.feature_ids())
+    assert (control.columns != probe.columns).all()
+    assert (control.weights == probe.weights).all()
+    assert [probe.detect(reading) for reading in fresh.readings[:20]] == found[:20]
+
+
+def test_the_same_features_in_the_control_are_the_same_detector(fitted, planted, fresh):
+    probe, _ = fitted
+    same = probe.on_features({}, planted.readings, planted.golds)
+    assert same.columns.tolist() == probe.columns.tolist()
+    assert fresh.auroc([same.detect(r) for r in fresh.readings]) > 0.9
+
+
+def test_a_reading_holds_no_gold_answer():
+    assert {field.name for field in fields(Reading)} == {
+        "activations",
+        "content",
+        "spans",
+        "answer_scores",
+        "_pools",
+    }
+    assert not [name for name in dir(Reading) if "gold" in name or "item" in name]
+
+
+def test_the_model_alone_without_any_firing_makes_no_finding():
+    sample = Sample(n_groups=12)
+    silent = activations({}, REGIONS)
+    sample.readings = [Reading(silent, CONTENT, SPANS, r.answer_scores) for r in sample.readings]
+    probe, findings = sample.fit()
+    assert probe.feature_ids().tolist() == []
+    assert not any(f.misunderstandings for f in findings)
+    assert not probe.detect(sample.readings[0]).misunderstandings
+
+
+def test_a_prompt_whose_answer_says_nothing_still_gets_a_probability(fitted, fresh):
+    probe, _ = fitted
+    silent = dict.fromkeys("ab", -np.inf)
+    finding = probe.detect(Reading(fresh.readings[0].activations, CONTENT, SPANS, silent))
+    assert 0 <= finding.failure <= 1
+
+
+# state
+
+
+def test_what_was_learnt_survives_json_and_safetensors(fitted, fresh, found):
+    state = fitted[0].state_dict()
+    arrays = {k: np.ascontiguousarray(v) for k, v in state.items() if isinstance(v, np.ndarray)}
+    values = json.loads(json.dumps({k: v for k, v in state.items() if k not in arrays}))
+    other = FailureProbe()
+    other.load_state_dict({**values, **load(save(arrays))})
+    assert [other.detect(reading) for reading in fresh.readings] == found
+    assert other.summary() == fitted[0].summary()
+
+
+def test_fitting_twice_learns_the_same(fitted):
+    again, findings = Sample().fit()
+    assert findings == fitted[1]
+    assert again.columns.tolist() == fitted[0].columns.tolist()
+    assert (again.weights == fitted[0].weights).all()
+
+
+def test_three_readings_are_told_apart():
+    sample = Sample(n_groups=20)
+    golds = [
+        "c" if not any(r.pooled("target")[0, f] for f in (7, 11, 23, 42)) else gold
+        for r, gold in zip(sample.readings, sample.golds, strict=True)
+    ]
+    probe = FailureProbe()
+    findings = probe.fit(sample.readings, golds, sample.groups)
+    assert probe.readings == ["a", "b", "c"]
+    assert len(findings) == len(golds)
+    assert all(0 <= f.failure <= 1 for f in findings)
+
+
+# refusals
+
+
+def test_a_fit_split_of_one_reading_is_a_user_error():
+    sample = Sample(n_groups=6)
+    with pytest.raises(UserError, match="two at least"):
+        FailureProbe().fit(sample.readings, ["a"] * 36, sample.groups)
+
+
+def test_a_fit_split_without_readings_is_a_user_error():
+    with pytest.raises(UserError, match="two at least"):
+        FailureProbe().fit([], [], [])
+
+
+@pytest.mark.parametrize("n_groups", [1, 2])
+def test_too_few_groups_for_the_inner_folds_are_a_user_error(n_groups):
+    sample = Sample(n_groups=n_groups)
+    with pytest.raises(UserError, match=f"has {n_groups} groups; it needs 3"):
+        sample.fit()
