@@ -89,8 +89,9 @@ def run_experiment(
         seed: Seed of the control features and of sampling.
     """
     questions, asker = study.questions, apparatus.asker
-    asker.ask(_first_asks(questions, arms), "original and fixed notes")
+    # Reading comes first: it refuses a prompt that is too long before anything has been asked.
     activations = read_features(apparatus.model, apparatus.sae, [q.prompt for q in questions])
+    asker.ask(_first_asks(questions, arms), "original and fixed notes")
     pool = sorted({i for fold in study.folds for i in fold.fit if questions[i].candidates})
     trials = try_wordings(apparatus, questions, pool, seed)
     plans = [

@@ -258,6 +258,16 @@ def tree_logits(
     return output.logits[0].cpu()
 
 
+def row_logits(
+    model: "Model", token_ids: "Int[torch.Tensor, 'pos']"
+) -> "Float[torch.Tensor, 'pos vocab']":
+    """Runs one row of tokens and returns the logits after each."""
+    import torch
+
+    with torch.inference_mode():
+        return model(token_ids[None].to(model_device(model)), return_type="logits")[0].cpu()
+
+
 def spliced_loss(
     model: "Model",
     token_ids: Sequence[int],

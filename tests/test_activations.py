@@ -1,5 +1,6 @@
 import html
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -127,7 +128,7 @@ def test_a_reading_is_sound_csr(reading, default_sae):
     assert (reading.values > 0).all()
     assert reading.features.dtype == np.int32
     assert reading.values.dtype == np.float32
-    for low, high in zip(reading.indptr, reading.indptr[1:]):
+    for low, high in pairwise(reading.indptr):
         assert (np.diff(reading.features[low:high]) > 0).all(), "a feature fires once on a token"
 
 
@@ -141,7 +142,7 @@ def test_no_prompts_give_an_empty_reading(tiny_model, tiny_sae):
 def test_a_prompt_beyond_the_models_context_is_refused(tiny_model, tiny_sae):
     fitting = "a" + " b" * (context_size(tiny_model) - 2)
     assert len(read_features(tiny_model, tiny_sae, [fitting]).prompts[0].token_ids) == 256
-    with pytest.raises(UserError, match="257 tokens.*256"):
+    with pytest.raises(UserError, match=r"257 tokens.*256"):
         read_features(tiny_model, tiny_sae, ["short", fitting + " b"])
 
 
@@ -155,7 +156,7 @@ def random_activations(draw):
     for _ in range(draw(st.integers(1, 4))):
         words = draw(st.lists(st.sampled_from(["ab", "c", " dé", "<b>", "\n"]), min_size=1))
         ends = np.cumsum([0, *map(len, words)])
-        spans = [Span(int(a), int(b)) for a, b in zip(ends, ends[1:])]
+        spans = [Span(int(a), int(b)) for a, b in pairwise(ends)]
         part = sorted(draw(st.tuples(*[st.integers(0, int(ends[-1]))] * 2)))
         ids = list(range(len(words)))
         prompts.append(RenderedPrompt("".join(words), ids, spans, {"part": Span(*part)}))
@@ -241,9 +242,7 @@ def test_at_gives_the_firings_of_overlapping_tokens_only(activations, data):
     length = len(activations.prompts[item].text)
     start, end = sorted(data.draw(st.tuples(st.integers(0, length), st.integers(0, length))))
     wanted = set(range(start, end))
-    expected = [
-        f for f in activations.firings() if f.item == item and wanted & set(range(*f.span))
-    ]
+    expected = [f for f in activations.firings() if f.item == item and wanted & set(range(*f.span))]
     assert activations.at(Span(start, end), item) == expected
 
 

@@ -167,7 +167,8 @@ def test_a_failure_keeps_the_old_file_and_leaves_no_other(tmp_path):
             temporary.write_text("half of the ne")
             raise ValueError
 
-    pytest.raises(ValueError, fail_midway)
+    with pytest.raises(ValueError):
+        fail_midway()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

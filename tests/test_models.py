@@ -224,9 +224,7 @@ def test_a_folder_saved_by_hugging_face_reads_like_the_model_saved(hf_folder, hf
     assert not loaded.training
     assert context_size(loaded) == 256
     text = "The bank 🦔"
-    assert model_tokenizer(loaded)(text, add_special_tokens=False)["input_ids"] == (
-        tokenizer(text, add_special_tokens=False)["input_ids"]
-    )
+    assert model_tokenizer(loaded).tokenize(text) == tokenizer.tokenize(text)
 
 
 def test_the_dtype_asked_for_is_the_dtype_read(hf_folder):
@@ -275,7 +273,7 @@ def test_a_missing_or_damaged_gguf_file_is_refused(tmp_path):
     "name", ["no/such/folder", "/no/such/folder", "a model, please", "", "..", "~/no such"]
 )
 def test_a_name_that_can_be_nothing_is_refused_without_asking_the_hub(name):
-    with pytest.raises(UserError, match="is no folder|no config.json"):
+    with pytest.raises(UserError, match=r"is no folder|no config\.json"):
         load_model(name)
 
 

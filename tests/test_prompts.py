@@ -1,4 +1,5 @@
 import copy
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -70,7 +71,7 @@ def test_token_spans_are_in_range_and_in_order(tokenizer, text, chat):
     spans = rendered.token_spans if chat else rendered.token_spans[1:]
     assert len(rendered.token_ids) == len(rendered.token_spans)
     assert all(0 <= span.start < span.end <= len(rendered.text) for span in spans)
-    assert all(a.start <= b.start and a.end <= b.end for a, b in zip(spans, spans[1:]))
+    assert all(a.start <= b.start and a.end <= b.end for a, b in pairwise(spans))
 
 
 @some
@@ -98,7 +99,7 @@ def test_a_span_is_the_decoded_token_unless_the_token_is_a_piece_of_a_character(
 def test_pieces_of_one_character_share_its_span(tokenizer, text):
     rendered = render(tokenizer, text)
     spans = rendered.token_spans[1:]
-    for before, after in zip(spans, spans[1:]):
+    for before, after in pairwise(spans):
         if before.overlaps(after):
             shared = rendered.text[after.start : before.end]
             assert len(shared) == 1

@@ -1,0 +1,398 @@
+"""Experiments on a tiny random model: its answers are noise, which is all that is needed here."""
+
+import json
+import sys
+from collections import Counter
+from dataclasses import replace
+from itertools import groupby
+
+import numpy as np
+import pytest
+from saetask_plugins.detectors.failure_probe import FailureProbe
+
+import saetask.answers
+from saetask import Annotation, Candidate, Item, Prompt, Score, Span, UserError
+from saetask.answers import Ask, Asker
+from saetask.arms import ARMS, GENERIC, PLACEBO
+from saetask.experiment import run_experiment
+from saetask.fitting import Apparatus
+from saetask.models import generate_texts
+from saetask.prompts import render
+from saetask.study import Fold, Study, lay_out
+
+SENTINEL = "Xyzzy-7731"
+WORDS = {"warm": ["hot", "boiling"], "cold": ["icy", "frozen"]}
+THINGS = ["soup", "tea", "lake", "road", "bath", "wind", "milk", "rain", "hall", "bread", "pond"]
+THINGS += ["stone", "air", "room", "sand"]
+
+
+class Touch:
+    """Is the thing warm or cold? The word that says so is the target."""
+
+    name = "touch"
+    readings = ("warm", "cold")
+    annotators = ("touch-note",)
+
+    def __init__(self, mute=()):
+        self.mute = set(mute)
+        """Groups whose items have no candidates."""
+
+    def items(self, data=None):
+        return [
+            Item(
+                f"{thing}-{word}",
+                thing,
+                {"sentence": f"The {thing} in the house was {word} today.", "word": word},
+                (SENTINEL, reading),
+            )
+            for thing in THINGS
+            for reading, words in WORDS.items()
+            for word in words
+        ]
+
+    def prompt(self, item):
+        sentence, word = item.question["sentence"], item.question["word"]
+        start = sentence.index(word)
+        spans = {"text": Span(0, len(sentence)), "target": Span(start, start + len(word))}
+        return Prompt([{"role": "user", "content": sentence}], "It was", spans)
+
+    def candidates(self, item):
+        if item.group in self.mute:
+            return None
+        return [Candidate(" warm", "warm"), Candidate(" cold", "cold")]
+
+    def score(self, item, output):
+        words = [word for word in output.lower().split() if word in self.readings]
+        parsed = words[0] if words else None
+        return Score(parsed, parsed is not None and parsed == item.gold[1])
+
+    def gold_reading(self, item):
+        return None if item.group in self.mute else item.gold[1]
+
+    def question_from_text(self, text, target):
+        raise NotImplementedError
+
+
+class TouchNote:
+    """Says warm or cold after the sentence or inside it."""
+
+    name = "touch-note"
+
+    def __init__(self):
+        self.seen = []
+
+    def candidates(self, misunderstanding, labels):
+        self.seen.append((misunderstanding, dict(labels)))
+        text = f"(that is {misunderstanding.reading})"
+        return [Annotation(text, "end", self.name), Annotation(text, "inline", self.name)]
+
+
+class SpiedProbe(FailureProbe):
+    """Remembers what it was shown."""
+
+    shown = ()
+
+    def fit(self, readings, outcomes, groups):
+        type(self).shown += (*readings,)
+        return super().fit(readings, outcomes, groups)
+
+    def detect(self, reading):
+        type(self).shown += (reading,)
+        return super().detect(reading)
+
+
+def folds_of(items, n_folds=3):
+    """Returns folds by group, in turn."""
+    groups = sorted({item.group for item in items})
+    fold_of = {group: i % n_folds for i, group in enumerate(groups)}
+    numbers = [fold_of[item.group] for item in items]
+    return [
+        Fold(
+            [i for i, n in enumerate(numbers) if n != fold],
+            [i for i, n in enumerate(numbers) if n == fold],
+        )
+        for fold in range(n_folds)
+    ]
+
+
+@pytest.fixture
+def experiment(tiny_model, tiny_sae):
+    """Returns a function that runs an experiment on the tiny model."""
+
+    def run(
+        items=None,
+        task=None,
+        folds=None,
+        arms=tuple(ARMS),
+        journal=None,
+        generate=False,
+        seed=0,
+        detector=FailureProbe,
+        note=None,
+    ):
+        task = task or Touch()
+        items = items if items is not None else task.items()
+        study = Study(lay_out(task, items), folds or folds_of(items))
+        asker = Asker(tiny_model, journal)
+        annotators = [note or TouchNote()]
+        apparatus = Apparatus(task, tiny_model, tiny_sae, detector, annotators, asker)
+        return run_experiment(apparatus, study, arms, generate, seed)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_model, tiny_sae):
+    """One experiment with every arm."""
+    task = Touch()
+    items = task.items()
+    study = Study(lay_out(task, items), folds_of(items))
+    asker = Asker(tiny_model)
+    apparatus = Apparatus(task, tiny_model, tiny_sae, FailureProbe, [TouchNote()], asker)
+    return run_experiment(apparatus, study, tuple(ARMS), False, 0)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Counts every prompt and answer that the model is asked to score."""
+    counts = Counter()
+    original = saetask.answers.log_likelihoods
+
+    def counted(model, continuations):
+        counts.update((tuple(c.prompt_ids), tuple(c.answer_ids)) for c in continuations)
+        return original(model, continuations)
+
+    monkeypatch.setattr(saetask.answers, "log_likelihoods", counted)
+    return counts
+
+
+def rows(result):
+    """Returns what the run folder would hold of a result, as text."""
+    row = sys.modules[saetask.RunConfig.__module__]._row
+    return [json.dumps(row(outcome, 0)) for outcome in result.outcomes]
+
+
+def by_arm(result):
+    return {
+        arm: {outcome.question.item.id: outcome for outcome in outcomes}
+        for arm, outcomes in groupby(result.outcomes, key=lambda outcome: outcome.arm)
+    }
+
+
+# coverage
+
+
+def test_every_item_stands_in_every_arm_once_in_the_reported_order(whole):
+    ids = sorted(item.id for item in Touch().items())
+    assert len(ids) == 60
+    found = [(outcome.arm, outcome.question.item.id) for outcome in whole.outcomes]
+    assert found == [(arm, item) for arm in ARMS for item in ids]
+
+
+def test_every_item_is_judged_in_the_fold_that_tests_it(whole):
+    items = Touch().items()
+    fold_of = {items[i].id: n for n, fold in enumerate(folds_of(items)) for i in fold.test}
+    assert all(outcome.fold == fold_of[outcome.question.item.id] for outcome in whole.outcomes)
+    assert len(whole.selection) == 3
+    assert all(fold["n_fit"] == 40 for fold in whole.selection)
+
+
+def test_only_the_arms_asked_for_are_run(experiment):
+    assert list(by_arm(experiment(arms=("original", "saetask")))) == ["original", "saetask"]
+
+
+def test_every_prediction_is_the_likeliest_candidate_and_is_judged_by_the_task(whole):
+    for outcome in whole.outcomes:
+        assert set(outcome.scores) == {" warm", " cold"}
+        assert np.exp(list(outcome.scores.values())).sum() == pytest.approx(1)
+        assert outcome.output == max(outcome.scores, key=outcome.scores.__getitem__)
+        assert outcome.score == Touch().score(outcome.question.item, outcome.output)
+        assert 0 <= outcome.failure <= 1
+
+
+def test_an_item_has_one_failure_probability_whatever_the_arm(whole):
+    arms = by_arm(whole)
+    for arm in ARMS:
+        for item, outcome in arms[arm].items():
+            assert outcome.failure == arms["original"][item].failure
+
+
+# what each arm writes
+
+
+def test_the_original_arm_is_the_tasks_own_prompt(whole):
+    for outcome in by_arm(whole)["original"].values():
+        assert outcome.written.prompt == Touch().prompt(outcome.question.item)
+        assert outcome.written.annotation is None
+
+
+@pytest.mark.parametrize("note", [GENERIC, PLACEBO], ids=lambda note: note.annotator)
+def test_a_fixed_arm_writes_its_note_into_every_prompt(whole, note):
+    for outcome in by_arm(whole)[note.annotator].values():
+        sentence = outcome.question.item.question["sentence"]
+        assert outcome.written.prompt.content == f"{sentence}\n{note.text}"
+
+
+def test_the_oracle_arm_states_the_right_reading_in_every_prompt(whole):
+    for outcome in by_arm(whole)["oracle"].values():
+        assert f"(that is {outcome.question.gold_reading})" in outcome.written.prompt.content
+
+
+@pytest.mark.parametrize("arm", ["saetask", "random-feature"])
+def test_a_detecting_arm_annotates_where_it_found_something_and_nowhere_else(whole, arm):
+    outcomes = by_arm(whole)[arm].values()
+    annotated = [outcome for outcome in outcomes if outcome.written.annotation]
+    if arm == "saetask":
+        assert 10 < len(annotated) < 50  # half of the noise is wrong, and the features know it
+    for outcome in outcomes:
+        found = outcome.written.misunderstandings
+        assert bool(found) == (outcome.written.annotation is not None)
+        if found:
+            assert f"(that is {found[0].reading})" in outcome.written.prompt.content
+            assert found[0].text == outcome.question.item.question["word"]
+            assert all(feature.label.startswith("promotes") for feature in found[0].features)
+
+
+def test_the_planted_signal_is_found(whole):
+    outcomes = by_arm(whole)["saetask"].values()
+    found = [o for o in outcomes if o.written.misunderstandings]
+    right = [o.written.misunderstandings[0].reading == o.question.gold_reading for o in found]
+    assert np.mean(right) > 0.9
+
+
+@pytest.mark.parametrize("arm", ["saetask", "random-feature"])
+def test_a_prompt_left_as_it_is_keeps_the_output_of_the_original(whole, arm):
+    arms = by_arm(whole)
+    untouched = [o for o in arms[arm].values() if o.written.annotation is None]
+    assert untouched
+    for outcome in untouched:
+        original = arms["original"][outcome.question.item.id]
+        assert outcome.written.prompt == original.written.prompt
+        assert (outcome.output, outcome.score, outcome.scores) == (
+            original.output,
+            original.score,
+            original.scores,
+        )
+
+
+# the gold answer stays where it belongs
+
+
+def test_no_gold_answer_reaches_a_prompt_a_detector_or_an_annotator(experiment):
+    SpiedProbe.shown = ()
+    note = TouchNote()
+    result = experiment(detector=SpiedProbe, note=note)
+    assert len(SpiedProbe.shown) > 60 and len(note.seen) > 60
+    assert SENTINEL in str(result.outcomes[0].question.item.gold)
+    for reading in SpiedProbe.shown:
+        told = (reading.content, reading.spans, reading.answer_scores, reading.activations.prompts)
+        assert SENTINEL not in repr(told)
+    assert SENTINEL not in repr(note.seen)
+    assert SENTINEL not in "".join(rows(result))
+
+
+def test_gold_answers_of_tested_items_change_no_prompt_and_no_output_but_the_oracles(experiment):
+    items = Touch().items()
+    fold = Fold([i for i in range(60) if i % 8 < 4], [i for i in range(60) if i % 8 >= 4])
+    other = {"warm": "cold", "cold": "warm"}
+    swapped = [
+        replace(item, gold=(SENTINEL, other[item.gold[1]])) if i in fold.test else item
+        for i, item in enumerate(items)
+    ]
+    first = by_arm(experiment(items, folds=[fold]))
+    second = by_arm(experiment(swapped, folds=[fold]))
+    for arm in ARMS:
+        for item, outcome in first[arm].items():
+            told = second[arm][item]
+            if arm == "oracle":
+                assert told.written.prompt != outcome.written.prompt
+            else:
+                assert told.written == outcome.written
+                assert told.output == outcome.output
+                assert told.scores == pytest.approx(outcome.scores, abs=1e-4)
+            assert told.failure == outcome.failure
+    changed = [first["original"][i].score.correct for i in first["original"]]
+    assert [second["original"][i].score.correct for i in first["original"]] == [
+        not right for right in changed
+    ]
+
+
+# the same again
+
+
+def test_a_seed_gives_the_same_result_every_time(experiment, whole):
+    assert rows(experiment()) == rows(whole)
+
+
+def test_nothing_is_asked_twice(experiment, asked, tmp_path):
+    experiment(journal=tmp_path / "answers.jsonl")
+    assert asked and set(asked.values()) == {1}
+
+
+@pytest.mark.parametrize("cut", [0, -7], ids=["after a line", "within a line"])
+def test_a_killed_run_goes_on_where_it_was_with_the_same_result(
+    experiment, asked, tiny_model, tmp_path, cut
+):
+    journal = tmp_path / "answers.jsonl"
+    first = rows(experiment(journal=journal))
+    n_first = asked.total()
+    lines = journal.read_bytes().splitlines(keepends=True)
+    half = b"".join(lines[: len(lines) // 2])
+    journal.write_bytes(half[:cut] if cut else half)
+    n_kept = len(Asker(tiny_model, journal)._known)
+    assert 0 < n_kept < len(lines)
+
+    asked.clear()
+    assert rows(experiment(journal=journal)) == first
+    assert asked.total() == n_first - 2 * n_kept  # two candidates each
+    assert set(asked.values()) == {1}
+
+    asked.clear()
+    assert rows(experiment(journal=journal)) == first
+    assert asked.total() == 0
+
+
+def test_a_finished_journal_answers_everything(experiment, asked, tmp_path):
+    journal = tmp_path / "answers.jsonl"
+    first = rows(experiment(journal=journal))
+    asked.clear()
+    assert rows(experiment(journal=journal)) == first
+    assert asked.total() == 0
+
+
+# items without candidates, generated answers
+
+
+def test_items_without_candidates_count_as_wrong_and_are_not_skipped(experiment):
+    task = Touch(mute=["soup", "tea"])
+    arms = by_arm(experiment(task=task))
+    for arm in ARMS:
+        assert len(arms[arm]) == 60
+        for outcome in arms[arm].values():
+            if outcome.question.item.group in task.mute:
+                assert outcome.score.correct is False
+                assert (outcome.output, outcome.scores) == ("", {})
+                assert np.isfinite(outcome.failure)
+    spoken = [o for o in arms["original"].values() if o.question.item.group not in task.mute]
+    assert 0 < sum(o.score.correct for o in spoken) < len(spoken)
+
+
+def test_generated_answers_are_what_the_model_writes_after_each_prompt(
+    experiment, tiny_model, tokenizer, monkeypatch
+):
+    monkeypatch.setattr(saetask.answers, "MAX_NEW_TOKENS", 4)
+    arms = ("original", "generic", "saetask")
+    result = experiment(arms=arms, generate=True)
+    assert len(result.outcomes) == 3 * 60
+    for outcome in result.outcomes[::11]:
+        prompt = render(tokenizer, outcome.written.prompt).token_ids
+        (alone,) = generate_texts(tiny_model, [prompt], 4)
+        assert outcome.output == alone
+    for outcome in result.outcomes:
+        assert outcome.score == Touch().score(outcome.question.item, outcome.output)
+    assert len({outcome.output for outcome in result.outcomes}) > 3
+
+
+def test_an_answer_of_no_tokens_is_a_user_error(tiny_model):
+    with pytest.raises(UserError, match="no tokens"):
+        Asker(tiny_model).ask([Ask(Touch().prompt(Touch().items()[0]), ("", " a"))], "")

@@ -1,0 +1,295 @@
+"""A run folder: complete, true to its items, resumable, and never mixed with another run."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+import saetask
+import saetask.answers
+from saetask import RunConfig, UserError, run
+from saetask.arms import ARMS
+from saetask.registry import Registry
+
+ARTEFACTS = ("config.yaml", "items.jsonl", "summary.json", "report.html", "environment.json")
+EXAMPLE = Path(__file__).parent / "example_plugin" / "saetask_coin_words.py"
+RUN = sys.modules[RunConfig.__module__]
+TWO_ARMS = ["original", "saetask"]
+
+
+@pytest.fixture(scope="module")
+def tiny(make_tiny_hf_model, tokenizer, tiny_sae_folder, tmp_path_factory):
+    """The specs of a tiny model and its SAE, as fields of a config."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    make_tiny_hf_model().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return {"model": str(folder), "sae": str(tiny_sae_folder)}
+
+
+@pytest.fixture(scope="module")
+def config(tiny):
+    return RunConfig("metaphor", limit=40, **tiny)
+
+
+@pytest.fixture(scope="module")
+def folder(config, tmp_path_factory):
+    """A finished run."""
+    return run(config, Registry(), tmp_path_factory.mktemp("runs") / "whole")
+
+
+@pytest.fixture
+def never_asked(monkeypatch):
+    """Fails the test if the model is asked anything."""
+
+    def refuse(*arguments):
+        raise AssertionError("The model was asked although every answer was known.")
+
+    monkeypatch.setattr(saetask.answers, "log_likelihoods", refuse)
+
+
+def no_constant(name):
+    raise AssertionError(f"{name} is no JSON")
+
+
+def read_json(path):
+    return json.loads(path.read_text(), parse_constant=no_constant)
+
+
+def read_items(folder):
+    lines = (folder / "items.jsonl").read_text().splitlines()
+    return [json.loads(line, parse_constant=no_constant) for line in lines]
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+# what a run leaves
+
+
+def test_a_run_leaves_every_artefact(folder):
+    for name in ARTEFACTS:
+        assert (folder / name).stat().st_size > 0
+    assert not list(folder.glob(".*"))
+
+
+def test_the_summary_keeps_its_contract(folder, config):
+    summary = read_json(folder / "summary.json")
+    assert set(summary) >= {
+        "schema_version",
+        "experiment",
+        "model",
+        "sae",
+        "n_items",
+        "seconds",
+        "arms",
+        "detection",
+    }
+    assert (summary["schema_version"], summary["experiment"]) == (1, "metaphor")
+    assert summary["n_items"] == 40
+    assert summary["seconds"] > 0
+    assert list(summary["arms"]) == list(ARMS)
+    for arm, entry in summary["arms"].items():
+        assert {"n", "accuracy", "ci95"} <= set(entry)
+        compared = {"fixed", "broken", "mcnemar_p", "holm_p"}
+        assert compared & set(entry) == (set() if arm == "original" else compared)
+    assert summary["sae"] | {"hook_name": "blocks.2.hook_resid_post", "d_sae": 64} == summary["sae"]
+    assert summary["sae"]["name"] == config.sae
+    assert summary["sae"]["fvu"] < 0.01
+    assert set(summary["model"]) == {"name", "fingerprint", "dtype", "device"}
+    assert set(summary["detection"]["baselines"]) == {"answer-entropy", "prompt-length"}
+    for entry in (summary["detection"]["saetask"], *summary["detection"]["baselines"].values()):
+        low, high = entry["ci95"]
+        assert 0 <= low <= entry["auroc"] <= high <= 1
+
+
+def test_the_summarys_figures_are_those_of_the_items(folder):
+    summary, rows = read_json(folder / "summary.json"), read_items(folder)
+    correct = {arm: {r["id"]: r["correct"] for r in rows if r["arm"] == arm} for arm in ARMS}
+    original = correct["original"]
+    for arm, entry in summary["arms"].items():
+        assert set(correct[arm]) == set(original)
+        assert entry["n"] == len(original) == 40
+        assert entry["accuracy"] == pytest.approx(np.mean(list(correct[arm].values())))
+        low, high = entry["ci95"]
+        assert 0 <= low <= entry["accuracy"] <= high <= 1
+        annotated = [r for r in rows if r["arm"] == arm and r["annotations"]]
+        assert entry["annotated"] == len(annotated)
+        if arm != "original":
+            assert entry["fixed"] == sum(correct[arm][i] > original[i] for i in original)
+            assert entry["broken"] == sum(correct[arm][i] < original[i] for i in original)
+            assert entry["difference"] == pytest.approx(
+                entry["accuracy"] - summary["arms"]["original"]["accuracy"]
+            )
+            assert 0 <= entry["mcnemar_p"] <= entry["holm_p"] <= 1
+
+
+def test_every_item_stands_in_every_arm_once_with_all_its_fields(folder):
+    rows = read_items(folder)
+    assert len({(row["arm"], row["id"]) for row in rows}) == len(rows) == 40 * len(ARMS)
+    fields = {"id", "arm", "group", "fold", "prompt", "output", "parsed", "correct"}
+    fields |= {"misunderstandings", "annotations", "scores", "seed"}
+    originals = {row["id"]: row["prompt"] for row in rows if row["arm"] == "original"}
+    for row in rows:
+        assert set(row) == fields
+        assert row["output"] in row["scores"]
+        for found in row["misunderstandings"]:
+            start, end = found["span"]
+            assert originals[row["id"]][start:end] == found["text"]
+        for note in row["annotations"]:
+            assert note["text"] in row["prompt"]
+            assert note["text"] not in originals[row["id"]]
+
+
+def test_groups_never_stand_in_two_folds(folder):
+    folds = {}
+    for row in read_items(folder):
+        folds.setdefault(row["group"], set()).add(row["fold"])
+    assert all(len(found) == 1 for found in folds.values())
+
+
+def test_the_config_is_written_with_every_default(folder, config):
+    document = yaml.safe_load((folder / "config.yaml").read_text())
+    for name in RunConfig.__dataclass_fields__:
+        assert document[name] == getattr(config, name)
+
+
+def test_the_environment_names_versions_and_hardware(folder):
+    environment = read_json(folder / "environment.json")
+    assert environment["saetask"] == saetask.__version__
+    for key in ("python", "torch", "transformer-lens", "sae-lens", "cpu", "cores", "gpu"):
+        assert environment[key] not in ("", "not installed")
+
+
+def test_the_report_shows_every_arm(folder):
+    page = (folder / "report.html").read_text()
+    assert all(arm in page for arm in ARMS)
+
+
+# the same run again, and another
+
+
+def test_the_same_config_again_asks_nothing_and_leaves_the_same_items(folder, config, never_asked):
+    before = contents(folder)
+    assert run(config, Registry(), folder) == folder
+    after = contents(folder)
+    for name in ("config.yaml", "items.jsonl", "environment.json", "answers.jsonl"):
+        assert after[name] == before[name]
+    first, second = (json.loads(found["summary.json"]) for found in (before, after))
+    assert first | {"seconds": 0} == second | {"seconds": 0}
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"limit": 41}, {"folds": 4}, {"scoring": "generate"}]
+)
+def test_another_config_in_the_same_folder_is_a_user_error_and_changes_nothing(
+    folder, config, change
+):
+    before = contents(folder)
+    with pytest.raises(UserError, match=r"another config or data; choose another --out") as raised:
+        run(RunConfig(**(vars(config) | change)), Registry(), folder)
+    assert "\n" not in str(raised.value)
+    assert contents(folder) == before
+
+
+def test_other_items_under_the_same_name_are_a_user_error(tiny, tmp_path, monkeypatch):
+    data = tmp_path / "items.jsonl"
+    rows = [
+        {"id": i, "sentence": f"{verb} now", "target": verb, "target_start": 0, "label": label}
+        for i, (verb, label) in enumerate(
+            (f"verb{n}", label) for n in range(20) for label in ("literal", "metaphorical")
+        )
+    ]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    config = RunConfig("metaphor", data=data, arms=TWO_ARMS, **tiny)
+    monkeypatch.setattr(RUN, "load_model", interrupted)
+    with pytest.raises(KeyboardInterrupt):  # killed while the model is loaded
+        run(config, Registry(), tmp_path / "out")
+    with pytest.raises(KeyboardInterrupt):
+        run(config, Registry(), tmp_path / "out")  # the same data: goes on
+    data.write_text(data.read_text().replace(" now", " then"))
+    with pytest.raises(UserError, match="another config or data"):
+        run(config, Registry(), tmp_path / "out")
+
+
+def interrupted(*arguments):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "{unclosed", "\x00"])
+def test_a_damaged_config_in_the_folder_is_a_user_error(config, tmp_path, text):
+    (tmp_path / "config.yaml").write_text(text)
+    with pytest.raises(UserError, match=r"choose another --out"):
+        run(config, Registry(), tmp_path)
+
+
+def test_a_folder_below_a_file_is_a_user_error(config, tmp_path):
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UserError, match="Cannot write") as raised:
+            run(config, Registry(), out)
+        assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"arms": ["original", "saetsk"]}, "Unknown arm 'saetsk'. Did you mean 'saetask'"),
+        ({"arms": ["original"]}, "arms must include"),
+        ({"arms": []}, "arms must include"),
+        ({"limit": 0}, "--limit is 0; it must be 1 or more"),
+        ({"limit": 5}, "raise --limit"),
+        ({"folds": 1}, "--folds is 1; it must be 2 or more"),
+        ({"seed": -1}, "seed"),
+        ({"max_fit_items": 0, "fit_data": "items"}, "has 0 items"),
+        ({"task": "metafor"}, "Unknown task 'metafor'. Did you mean 'metaphor'"),
+        ({"detector": "probe"}, "Unknown detector"),
+        ({"annotators": ["sense-notes"]}, "Unknown annotator"),
+        ({"data": Path("missing.jsonl")}, "missing.jsonl does not exist"),
+        ({"fit_data": Path("missing.jsonl")}, "missing.jsonl does not exist"),
+    ],
+    ids=str,
+)
+def test_a_config_that_can_not_be_run_is_refused_before_anything_is_written(
+    config, tmp_path, change, message
+):
+    if change.get("fit_data") == "items":
+        change = change | {"fit_data": tmp_path / "fit.jsonl"}
+        row = {"id": 1, "sentence": "xs", "target": "xs", "target_start": 0, "label": "literal"}
+        change["fit_data"].write_text(json.dumps(row))
+    with pytest.raises(UserError, match=message) as raised:
+        run(RunConfig(**(vars(config) | change)), Registry(), tmp_path / "out")
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "out").exists()
+
+
+# other tasks
+
+
+def test_a_third_partys_task_runs_into_a_folder_named_after_it(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = RunConfig("coin-words", arms=TWO_ARMS, **tiny)
+    folder = run(config, Registry([EXAMPLE]))
+    assert folder.parent == Path("runs")
+    assert folder.name.startswith("coin-words-")
+    assert read_json(folder / "summary.json")["n_items"] == 40
+    notes = {note["annotator"] for row in read_items(folder) for note in row["annotations"]}
+    assert notes <= {"coin-note"}
+
+
+def test_generated_answers_are_judged_by_both_ways_to_find_a_number(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(saetask.answers, "MAX_NEW_TOKENS", 3)
+    config = RunConfig(
+        "word-problems", arms=TWO_ARMS, limit=40, folds=2, scoring="generate", **tiny
+    )
+    folder = run(config, Registry(), tmp_path / "out")
+    summary = read_json(folder / "summary.json")
+    assert summary["scoring"] == "generate"
+    rows = read_items(folder)
+    for arm in TWO_ARMS:
+        flexible = [row["flexible_correct"] for row in rows if row["arm"] == arm]
+        assert summary["arms"][arm]["flexible_accuracy"] == pytest.approx(np.mean(flexible))
+    assert all(row["output"] not in row["scores"] for row in rows)
