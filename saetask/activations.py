@@ -79,10 +79,18 @@ class FeatureActivations:
                     yield Firing(item, token, span, text, feature, value)
                 position += 1
 
-    def top(self, k: int = 10) -> list[Firing]:
-        """Returns the k strongest firings, each feature of an item once (where it is strongest)."""
+    def top(self, k: int = 10, region: str | None = None) -> list[Firing]:
+        """Returns the k strongest firings, each feature of an item once (where it is strongest).
+
+        Args:
+            k: How many.
+            region: A named region of the prompts, such as `text`; None takes all tokens.
+        """
         best: dict[tuple[int, int], Firing] = {}
         for firing in self.firings():
+            regions = self.prompts[firing.item].regions
+            if region is not None and not firing.span.overlaps(regions[region]):
+                continue
             key = (firing.item, firing.feature)
             if key not in best or firing.value > best[key].value:
                 best[key] = firing

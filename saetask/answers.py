@@ -55,7 +55,7 @@ class Asker:
 
         new = {_key(q): q for q in questions if _key(q) not in self._known}
         pending = list(new.items())
-        with tqdm(total=len(pending), unit="prompt", desc=title, disable=not pending) as bar:
+        with tqdm(total=len(pending), unit="prompt", desc=title, disable=len(pending) < 2) as bar:
             for start in range(0, len(pending), PROMPTS_PER_CHUNK):
                 chunk = pending[start : start + PROMPTS_PER_CHUNK]
                 answers = self._answers([question for _, question in chunk])

@@ -54,7 +54,7 @@ def read(arguments: "Namespace") -> None:
     model, sae = load_model(arguments.model), load_sae(arguments.sae)
     check_sae(model, sae)
     activations = read_features(model, sae, [prompt])
-    firings = activations.top(arguments.top)
+    firings = activations.top(arguments.top, region="text")
     labels = logit_lens_labels(model, sae, [firing.feature for firing in firings])
     if arguments.json:
         rows = [{**f._asdict(), "label": labels[f.feature]} for f in firings]

@@ -24,9 +24,14 @@ PROBE_TEXT = (
 )
 
 
+def assets_folder() -> Path:
+    """Returns the folder of what saetask ships besides code."""
+    return Path(str(files("saetask"))) / "assets"
+
+
 def sae_folder(alias: str) -> Path:
     """Returns the folder of an SAE that saetask ships."""
-    return Path(str(files("saetask") / "assets" / "saes" / alias))
+    return assets_folder() / "saes" / alias
 
 
 def shipped_saes() -> list[str]:

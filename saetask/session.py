@@ -25,7 +25,7 @@ from saetask.fitting import (
 from saetask.models import DEFAULT_MODEL, load_model, model_fingerprint
 from saetask.prompts import Prompt, as_prompt
 from saetask.registry import Registry
-from saetask.saes import DEFAULT_SAE, check_sae, load_sae, sae_fingerprint
+from saetask.saes import DEFAULT_SAE, assets_folder, check_sae, load_sae, sae_fingerprint
 from saetask.study import Question, lay_out
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Session:
     """Reads, detects and reformulates prompts of one task, with a model and an SAE at hand.
 
     The detector is fitted on the task's built-in items when it is first needed, and kept in the
-    cache folder for this model, SAE and task.
+    cache folder for this model, SAE and task; for the defaults, saetask ships the fit.
     """
 
     def __init__(
@@ -83,8 +83,18 @@ class Session:
         task: str = "metaphor",
         detector: str = "failure-probe",
         registry: Registry | None = None,
+        journal: Path | None = None,
     ) -> None:
         """Loads what is not yet loaded, and checks that the SAE fits the model.
+
+        Args:
+            model: As `load_model` takes it.
+            sae: As `load_sae` takes it.
+            task: Name of a task plugin.
+            detector: Name of a detector plugin.
+            registry: The plugins; None takes those of the installed packages.
+            journal: Answers are kept in this file and not asked for again: a run's
+                `answers.jsonl`, for example.
 
         Raises:
             UserError: A name is unknown or the SAE does not belong to the model.
@@ -97,7 +107,7 @@ class Session:
         self.model, self.sae = load_model(model), load_sae(sae)
         check_sae(self.model, self.sae)
         self._apparatus = Apparatus(
-            self.task, self.model, self.sae, make_detector, annotators, Asker(self.model)
+            self.task, self.model, self.sae, make_detector, annotators, Asker(self.model, journal)
         )
         self._fit: _Fit | None = None
 
@@ -166,22 +176,36 @@ class Session:
         writer = Writer(by_name[fitted.annotator], fitted.wording, labels)
         return writer.write(question.prompt, findings)
 
+    def fit(self, parent: Path) -> Path:
+        """Fits on the task's built-in items and keeps the fit in a folder of its own.
+
+        Args:
+            parent: The cache's `fits`, or that of the assets.
+
+        Returns:
+            The fit's folder.
+        """
+        self._fit = self._make_fit()
+        folder = parent / self._fit_name()
+        _save_fit(folder, self._fit)
+        return folder
+
     def _fitted(self) -> _Fit:
-        """Returns the fit, from memory, from the cache, or made now."""
+        """Returns the fit: from memory, as shipped, from the cache, or made now."""
+        kept = cache_folder() / "fits"
+        for parent in (assets_folder() / "fits", kept):
+            self._fit = self._fit or _load_fit(parent / self._fit_name(), self._apparatus)
         if self._fit is None:
-            folder = cache_folder() / "fits" / self._fit_key()
-            self._fit = _load_fit(folder, self._apparatus) if folder.is_dir() else None
-        if self._fit is None:
-            self._fit = self._make_fit()
-            _save_fit(cache_folder() / "fits" / self._fit_key(), self._fit)
+            self.fit(kept)
+        assert self._fit is not None
         return self._fit
 
-    def _fit_key(self) -> str:
+    def _fit_name(self) -> str:
         from saetask import __version__
 
+        fingerprints = [model_fingerprint(self.model), sae_fingerprint(self.sae)]
         detector = self._apparatus.make_detector().name
-        parts = [__version__, self.task.name, detector]
-        return content_hash([*parts, model_fingerprint(self.model), sae_fingerprint(self.sae)])
+        return f"{self.task.name}-{content_hash([__version__, detector, *fingerprints])}"
 
     def _make_fit(self) -> _Fit:
         """Fits on the built-in items."""
@@ -221,7 +245,7 @@ def _save_fit(folder: Path, fitted: _Fit) -> None:
 
 
 def _load_fit(folder: Path, apparatus: Apparatus) -> _Fit | None:
-    """Loads a kept fit; one that can not be read is made anew."""
+    """Loads a kept fit; returns None where there is none or it can not be read."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 

@@ -55,8 +55,7 @@ def refused(capsys):
         capsys.readouterr()
         code = main([str(argument) for argument in arguments])
         out, err = capsys.readouterr()
-        lines = [line.rpartition("\r")[2] for line in err.splitlines()]
-        lines = [line for line in lines if "prompt/s]" not in line]  # progress bars
+        lines = [line for line in err.split("\n") if line and "%|" not in line]  # no progress bar
         assert code == 2, err
         assert out == ""
         assert len(lines) == 1, err
@@ -330,7 +329,6 @@ def test_detect_prints_a_line_for_every_prompt_of_a_file(done, tiny, tmp_path):
 
 @pytest.mark.usefixtures("small_fit")
 def test_reformulate_prints_the_prompt_with_its_annotation_and_both_answers(done, tiny):
-    seen = set()
     for sentence in (SENTENCE, "Hope sailed away.", "He sailed through the exam.", "It sailed."):
         arguments = ("reformulate", sentence, "--target", "sailed", "--json", *tiny)
         document = json.loads(done(*arguments))
@@ -343,7 +341,6 @@ def test_reformulate_prints_the_prompt_with_its_annotation_and_both_answers(done
         else:
             assert document["answers"]["before"] == document["answers"]["after"]
         assert document["answers"]["before"] == document["answer"]
-        seen.add(bool(document["annotations"]))
     text = done("reformulate", SENTENCE, "--target", "sailed", *tiny)
     assert "answer before:" in text and "reformulated prompt:" in text
 
@@ -366,17 +363,17 @@ def test_a_prompt_is_taken_literally(done, tiny, prompt):
 
 def test_an_experiment_runs_from_a_file_and_prints_its_summary(done, tiny, tmp_path):
     model, sae = tiny[1], tiny[3]
-    text = f"task: metaphor\nlimit: 40\narms: [original, saetask]\nmodel: {model}\nsae: {sae}\n"
+    text = f"task: metaphor\nlimit: 48\narms: [original, saetask]\nmodel: {model}\nsae: {sae}\n"
     experiment = written(tmp_path, "experiment.yaml", text)
     out = tmp_path / "out"
     summary = json.loads(done("run", experiment, "--folds", "2", "--out", out, "--json"))
     assert summary == json.loads((out / "summary.json").read_text())
     assert list(summary["arms"]) == ["original", "saetask"]
-    flags = ["--limit", "40", "--folds", "2", "--arms", "[original, saetask]", *tiny]
+    flags = ["--limit", "48", "--folds", "2", "--arms", "[original, saetask]", *tiny]
     text = done("run", "metaphor", *flags, "--out", out)  # the same by flags: resumes
-    assert "40 items" in text and f"{out}/report.html" in text
+    assert "48 items" in text and f"{out}/report.html" in text
     again = done("run", out / "config.yaml", "--out", out)
-    assert "40 items" in again
+    assert "48 items" in again
 
 
 # exit codes

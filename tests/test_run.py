@@ -241,7 +241,7 @@ def test_a_folder_below_a_file_is_a_user_error(config, tmp_path):
         ({"arms": ["original"]}, "arms must include"),
         ({"arms": []}, "arms must include"),
         ({"limit": 0}, "--limit is 0; it must be 1 or more"),
-        ({"limit": 5}, "raise --limit"),
+        ({"limit": 5}, "more items"),
         ({"folds": 1}, "--folds is 1; it must be 2 or more"),
         ({"seed": -1}, "seed"),
         ({"max_fit_items": 0, "fit_data": "items"}, "has 0 items"),
@@ -283,7 +283,7 @@ def test_a_third_partys_task_runs_into_a_folder_named_after_it(tiny, tmp_path, m
 def test_generated_answers_are_judged_by_both_ways_to_find_a_number(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(saetask.answers, "MAX_NEW_TOKENS", 3)
     config = RunConfig(
-        "word-problems", arms=TWO_ARMS, limit=40, folds=2, scoring="generate", **tiny
+        "word-problems", arms=TWO_ARMS, limit=48, folds=2, scoring="generate", **tiny
     )
     folder = run(config, Registry(), tmp_path / "out")
     summary = read_json(folder / "summary.json")

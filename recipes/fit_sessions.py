@@ -1,0 +1,17 @@
+"""Fits the shipped sessions: the default model and SAE on a task's built-in items.
+
+    python recipes/fit_sessions.py TASK [JOURNAL]
+
+Writes `saetask/assets/fits/TASK-HASH`. A run's `answers.jsonl` as journal saves asking again.
+"""
+
+import sys
+from pathlib import Path
+
+from saetask import Session
+from saetask.saes import assets_folder
+
+if __name__ == "__main__":
+    task, *journal = sys.argv[1:]
+    session = Session(task=task, journal=Path(journal[0]) if journal else None)
+    print(session.fit(assets_folder() / "fits"))
