@@ -69,7 +69,7 @@ def test_a_note_goes_where_its_placement_says_and_only_into_the_last_message(
     assert prompt.content == CONTENT  # the original is left alone
 
 
-@settings(deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.text(min_size=1, max_size=40),
     st.text(min_size=1, max_size=20),
@@ -152,7 +152,7 @@ def test_the_oracle_finds_nothing_where_no_reading_leads_to_the_gold_answer():
 
 densities = st.lists(st.integers(0, 50), min_size=2 * MATCHED_BLOCK, max_size=300).map(np.array)
 seeds = st.integers(0, 5)
-many = settings(max_examples=60, deadline=None)
+many = settings(max_examples=40, deadline=None)
 
 
 @many

@@ -1,5 +1,6 @@
 """The command line: results on stdout, one line on stderr for a mistake, exit codes."""
 
+import functools
 import json
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import saetask.session
 from saetask.cli import COMMANDS, Command, main
 
 SENTENCE = "The ship sailed at noon."
+LOADING = ("saetask.models", saetask.RunConfig.__module__, "saetask.session")
+"""Modules that commands load a model through."""
 DETECTION = {"prompt", "answer", "failure", "misunderstandings"}
 FINDING = {"detector", "span", "text", "reading", "probability", "features"}
 
@@ -22,6 +25,16 @@ def tiny(make_tiny_hf_model, tokenizer, tiny_sae_folder, tmp_path_factory):
     make_tiny_hf_model().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return ["--model", str(folder), "--sae", str(tiny_sae_folder)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded_once():
+    """Commands share the models that they load: loading is tried elsewhere."""
+    load_once = functools.cache(saetask.load_model)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in LOADING:
+            patch.setattr(f"{module}.load_model", load_once)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +56,7 @@ def no_model(monkeypatch):
     def refuse(*arguments, **options):
         raise AssertionError("A model was loaded before the mistake was found.")
 
-    for module in ("saetask.models", saetask.RunConfig.__module__, "saetask.session"):
+    for module in LOADING:
         monkeypatch.setattr(f"{module}.load_model", refuse)
 
 
@@ -329,7 +342,7 @@ def test_detect_prints_a_line_for_every_prompt_of_a_file(done, tiny, tmp_path):
 
 @pytest.mark.usefixtures("small_fit")
 def test_reformulate_prints_the_prompt_with_its_annotation_and_both_answers(done, tiny):
-    for sentence in (SENTENCE, "Hope sailed away.", "He sailed through the exam.", "It sailed."):
+    for sentence in (SENTENCE, "Hope sailed away.", "It sailed."):
         arguments = ("reformulate", sentence, "--target", "sailed", "--json", *tiny)
         document = json.loads(done(*arguments))
         assert set(document) == DETECTION | {"reformulated", "annotations", "answers"}

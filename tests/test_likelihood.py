@@ -1,10 +1,12 @@
+from weakref import WeakKeyDictionary
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 import saetask.likelihood
-from saetask.likelihood import Continuation, TokenTrie, log_likelihoods
+from saetask.likelihood import Continuation, TokenTrie, log_likelihoods, trees_hold
 from saetask.prompts import as_prompt, render
 
 sequences = st.lists(st.lists(st.integers(0, 3), max_size=6), max_size=8)
@@ -85,9 +87,8 @@ def continuations(tokenizer):
     ]
 
 
-@pytest.fixture(scope="module")
-def one_by_one(model, continuations):
-    """The obvious way: a forward pass for each continuation, by the bridge itself."""
+def obvious_log_likelihoods(model, continuations):
+    """A forward pass for each continuation, by the model itself."""
     results = []
     for prompt_ids, answer_ids in continuations:
         tokens = torch.tensor([[*prompt_ids, *answer_ids]])
@@ -99,10 +100,16 @@ def one_by_one(model, continuations):
     return results
 
 
+@pytest.fixture(scope="module")
+def one_by_one(model, continuations):
+    return obvious_log_likelihoods(model, continuations)
+
+
 @pytest.mark.parametrize("tokens_per_row", [1, 50, saetask.likelihood.TOKENS_PER_ROW])
 def test_log_likelihoods_equal_a_forward_pass_each(
     model, continuations, one_by_one, tokens_per_row
 ):
+    assert trees_hold(model), "else no tree is tested here"
     found = log_likelihoods(model, continuations, tokens_per_row)
     assert found == pytest.approx(one_by_one, abs=1e-3)
     assert len({round(value, 3) for value in found}) == len(found) - 1, "only 'No' comes twice"
@@ -131,6 +138,75 @@ def test_rows_hold_about_so_many_tokens_and_keep_every_continuation_in_order(
         longest = max(len(c.prompt_ids) + len(c.answer_ids) for c in group)
         trie, _ = trie_of([[*c.prompt_ids, *c.answer_ids] for c in group])
         assert len(group) == 1 or len(trie.token_ids) <= tokens_per_row + longest
+
+
+# Models that do not follow a tree
+
+
+def as_told(tokens, positions, visible):
+    return tokens, positions, visible
+
+
+def deaf_to_the_mask(tokens, positions, visible):
+    return tokens, positions, torch.ones_like(visible).tril()
+
+
+def deaf_to_positions(tokens, positions, visible):
+    return tokens, torch.arange(len(tokens)), visible
+
+
+def deaf_to_both(tokens, positions, visible):
+    return tokens, torch.arange(len(tokens)), torch.ones_like(visible).tril()
+
+
+@pytest.fixture
+def set_hearing(monkeypatch):
+    """Makes models run trees as if they followed only some of what they are told."""
+    run_tree = saetask.likelihood.tree_logits
+
+    def set_to(hearing):
+        def run(model, tokens, positions, visible, needed):
+            return run_tree(model, *hearing(tokens, positions, visible), needed)
+
+        monkeypatch.setattr(saetask.likelihood, "tree_logits", run)
+        monkeypatch.setattr(saetask.likelihood, "_TREES_HOLD", WeakKeyDictionary())
+
+    return set_to
+
+
+@pytest.fixture(scope="module")
+def hooked_transformer(tokenizer):
+    from transformer_lens import HookedTransformer, HookedTransformerConfig
+
+    shape = {"n_layers": 2, "d_model": 32, "n_ctx": 128, "d_head": 8, "d_vocab": len(tokenizer)}
+    config = HookedTransformerConfig(**shape, act_fn="gelu", device="cpu", seed=0)
+    return HookedTransformer(config).eval()
+
+
+@pytest.mark.parametrize("hearing", [deaf_to_the_mask, deaf_to_positions, deaf_to_both])
+def test_a_model_that_does_not_follow_a_tree_is_found_out(model, tiny_model, set_hearing, hearing):
+    set_hearing(as_told)
+    assert trees_hold(model)
+    assert trees_hold(tiny_model)
+    set_hearing(hearing)
+    assert not trees_hold(model)
+    assert not trees_hold(tiny_model)
+
+
+def test_such_a_model_is_run_without_trees(model, continuations, one_by_one, set_hearing):
+    set_hearing(deaf_to_both)
+    assert log_likelihoods(model, continuations) == pytest.approx(one_by_one, abs=1e-3)
+
+
+def test_a_hooked_transformer_which_takes_no_tree_is_run_without(hooked_transformer, continuations):
+    assert not trees_hold(hooked_transformer)
+    found = log_likelihoods(hooked_transformer, continuations)
+    expected = obvious_log_likelihoods(hooked_transformer, continuations)
+    assert found == pytest.approx(expected, abs=1e-3)
+    assert len({round(value, 2) for value in found}) > 5
+
+
+# What a caller may get wrong
 
 
 def test_no_continuations_have_no_likelihoods(tiny_model):

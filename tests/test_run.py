@@ -31,7 +31,7 @@ def tiny(make_tiny_hf_model, tokenizer, tiny_sae_folder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def config(tiny):
-    return RunConfig("metaphor", limit=40, **tiny)
+    return RunConfig("metaphor", limit=40, folds=3, **tiny)
 
 
 @pytest.fixture(scope="module")
@@ -282,9 +282,16 @@ def test_a_third_partys_task_runs_into_a_folder_named_after_it(tiny, tmp_path, m
 
 def test_generated_answers_are_judged_by_both_ways_to_find_a_number(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(saetask.answers, "MAX_NEW_TOKENS", 3)
-    config = RunConfig(
-        "word-problems", arms=TWO_ARMS, limit=48, folds=2, scoring="generate", **tiny
-    )
+    data = tmp_path / "items.jsonl"
+    answers = {"has {} figs and eats {}": int.__sub__, "has {} figs and buys {}": int.__add__}
+    rows = [
+        {"id": f"{n}{text}", "question": f"Ann {text.format(n, 2)}.", "answer": f(n, 2), "group": n}
+        for n in range(5, 25)
+        for text, f in answers.items()
+    ]
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = {"data": data, "arms": TWO_ARMS, "folds": 2, "scoring": "generate"}
+    config = RunConfig("word-problems", **options, **tiny)
     folder = run(config, Registry(), tmp_path / "out")
     summary = read_json(folder / "summary.json")
     assert summary["scoring"] == "generate"

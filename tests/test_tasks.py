@@ -234,7 +234,7 @@ numbers = st.one_of(
 )
 written = st.sampled_from(["{}", "{:,}"])
 clauses = st.text(st.sampled_from("abcdefg xyz ,.;!?'()\"\n"), max_size=30)
-few = settings(max_examples=80, deadline=None)
+few = settings(max_examples=40, deadline=None)
 
 
 @few
