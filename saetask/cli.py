@@ -5,6 +5,7 @@ Results go to stdout, progress and logs to stderr. Exit codes: 0 done, 1 failed,
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ from saetask.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
+
+_FLAG = re.compile(r"--[a-z][a-z_-]*")
 
 
 class Command(NamedTuple):
@@ -73,27 +76,43 @@ def _overview() -> str:
 
 
 def _execute(name: str, arguments: list[str]) -> None:
-    from jsonargparse import ArgumentError, ArgumentParser
+    from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 
     if name not in COMMANDS:
         raise UserError(f"Unknown command '{name}'.{did_you_mean(name, COMMANDS)}")
     # Before any of these libraries is imported; what they print is no result of ours.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    set_parsing_settings(docstring_parse_attribute_docstrings=True)
     command = COMMANDS[name]
     parser = ArgumentParser(
         prog=f"saetask {name}", description=command.summary, exit_on_error=False
     )
-    parser.add_argument("--plugin", type=list[str], default=[], help="Plugin files to load.")
+    parser.add_argument(
+        "--plugin", action="append", type=str, default=[], help="A plugin file; may be repeated."
+    )
     command.declare(parser)
     if name == "run":
         arguments = _experiment_flags(arguments)
+    if "-h" in arguments or "--help" in arguments:
+        print(_FLAG.sub(lambda flag: flag[0].replace("_", "-"), parser.format_help()))
+        return
     try:
-        parsed = parser.parse_args(arguments)
+        parsed = parser.parse_args([_with_underscores(argument) for argument in arguments])
     except (ArgumentError, TypeError, ValueError) as error:
         line = " ".join(str(error).split())
         raise UserError(f"{name}: {line} (saetask {name} --help)") from error
     command.execute(parsed)
+
+
+def _with_underscores(argument: str) -> str:
+    """Spells a flag as the field of the config that it sets."""
+    flag, equals, value = argument.partition("=")
+    return (
+        flag.replace("-", "_").replace("__", "--", 1) + equals + value
+        if _FLAG.match(flag)
+        else argument
+    )
 
 
 def _declare_run(parser: "ArgumentParser") -> None:

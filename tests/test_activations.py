@@ -247,13 +247,14 @@ def test_at_gives_the_firings_of_overlapping_tokens_only(activations, data):
 
 
 @few
-@given(random_activations(), st.integers(1, 30))
-def test_top_gives_the_strongest_firings_and_each_feature_of_an_item_once(activations, k):
-    top = activations.top(k)
+@given(random_activations(), st.integers(1, 30), st.sampled_from([None, "part"]))
+def test_top_gives_the_strongest_firings_and_each_feature_of_an_item_once(activations, k, region):
+    top = activations.top(k, region)
     assert [f.value for f in top] == sorted((f.value for f in top), reverse=True)
     strongest = {}
     for f in activations.firings():
-        strongest[f.item, f.feature] = max(f.value, strongest.get((f.item, f.feature), 0))
+        if region is None or f.span.overlaps(activations.prompts[f.item].regions[region]):
+            strongest[f.item, f.feature] = max(f.value, strongest.get((f.item, f.feature), 0))
     assert len(top) == min(k, len(strongest))
     assert all(strongest.pop((f.item, f.feature)) == f.value for f in top)
     assert all(value <= top[-1].value for value in strongest.values())
