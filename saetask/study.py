@@ -73,8 +73,9 @@ def prepare(
     """Loads the items and splits them by group.
 
     Without `fit_data`, each fold's detector is fitted on the other folds' items. With it, one
-    detector is fitted on that file and tried on all items; a test item's group never occurs in
-    the fit split.
+    detector is fitted on that file, drawn evenly over the readings (how often a reading occurs in
+    one data set says nothing of another), and tried on all items; a test item's group never occurs
+    in the fit split.
 
     Raises:
         UserError: Too few items or groups to fit on.
@@ -85,7 +86,7 @@ def prepare(
     if fit_data is not None:
         known = {question.item.group for question in questions}
         fit_items = [item for item in task.items(fit_data) if item.group not in known]
-        fit = lay_out(task, _limited(fit_items, max_fit_items, seed))
+        fit = lay_out(task, _even(task, fit_items, max_fit_items, seed))
         _check_fit(len(fit), str(fit_data))
         n = len(questions)
         return Study([*questions, *fit], [Fold(list(range(n, n + len(fit))), list(range(n)))])
@@ -110,6 +111,18 @@ def _limited(items: list[Item], limit: int | None, seed: int) -> list[Item]:
     order = np.random.default_rng(seed).permutation(len(groups))
     place = {groups[g]: rank for rank, g in enumerate(order)}
     chosen = sorted(range(len(items)), key=lambda i: (place[items[i].group], i))[:limit]
+    return [items[i] for i in sorted(chosen)]
+
+
+def _even(task: Task, items: list[Item], limit: int, seed: int) -> list[Item]:
+    """Draws up to `limit` items at random, as many of each reading as there are to be had."""
+    quota = dict.fromkeys(task.readings, limit // len(task.readings))
+    chosen = []
+    for i in np.random.default_rng(seed).permutation(len(items)):
+        reading = task.gold_reading(items[i])
+        if reading is not None and quota.get(reading, 0):
+            quota[reading] -= 1
+            chosen.append(int(i))
     return [items[i] for i in sorted(chosen)]
 
 

@@ -101,6 +101,7 @@ def test_two_processes_at_once_make_a_folder_once_and_both_find_it_whole(tmp_pat
             [sys.executable, "-c", TWO_PROCESSES, tmp_path, name, other],
             stdout=subprocess.PIPE,
             text=True,
+            cwd=tmp_path,
         )
         for name, other in (("x", "y"), ("y", "x"))
     ]

@@ -10,7 +10,7 @@ from scipy.special import log_softmax, logsumexp
 
 from saetask.calibration import RIDGE, Calibration, ScoredItem, fit_calibration
 
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=25, deadline=None)
 
 
 def scored(scores, readings, right):

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import subprocess
 import sys
 
@@ -119,7 +120,7 @@ def written(folder, name, text):
         (["run", "metaphor", "--arms", "[original, saetsk]"], "Unknown arm 'saetsk'."),
         (["run", "metaphor", "--arms", "[original]"], "arms must include"),
         (["run", "metaphor", "--data", "missing.jsonl"], "missing.jsonl does not exist"),
-        (["run", "metaphor", "--fit_data", "missing.jsonl"], "missing.jsonl does not exist"),
+        (["run", "metaphor", "--fit-data", "missing.jsonl"], "missing.jsonl does not exist"),
         (["run", "metaphor", "--detector", "probe"], "Unknown detector 'probe'"),
         (["run", "metaphor", "--annotators", "[nobody]"], "Unknown annotator 'nobody'"),
         (["run", "metaphor", "--limt", "3"], "--limt"),
@@ -280,11 +281,10 @@ def test_the_version_is_printed(done):
 
 @pytest.mark.usefixtures("no_model")
 @pytest.mark.parametrize("command", sorted(COMMANDS))
-def test_every_command_explains_its_flags(capsys, command):
-    with pytest.raises(SystemExit) as stopped:
-        main([command, "--help"])
-    assert stopped.value.code == 0
-    assert "--plugin" in capsys.readouterr().out
+def test_every_command_explains_its_flags_spelled_with_hyphens(done, command):
+    page = done(command, "--help")
+    assert "--plugin" in page
+    assert not re.findall(r"--\w*_\w*", page)
 
 
 def test_help_and_mistakes_in_the_command_import_no_torch():
@@ -369,7 +369,9 @@ def test_read_prints_the_strongest_features_of_a_prompt(done, tiny):
     assert "promotes" in done("read", SENTENCE, *tiny)
 
 
-@pytest.mark.parametrize("prompt", ["null", "3", "{a: 1}", "[x]", "true", "a: b", "@file", "1e3"])
+@pytest.mark.parametrize(
+    "prompt", ["null", "3", "{a: 1}", "[x]", "true", "a: b", "@file", "1e3", "--so-called: a - b"]
+)
 def test_a_prompt_is_taken_literally(done, tiny, prompt):
     assert json.loads(done("read", prompt, "--json", *tiny))["prompt"] == prompt
 

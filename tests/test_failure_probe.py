@@ -50,7 +50,7 @@ class Sample:
     one planted for the other once out of ten; about twelve features fire on every token by chance.
     """
 
-    def __init__(self, seed=0, n_groups=36, plant=True, group_features=False, regions=REGIONS):
+    def __init__(self, seed=0, n_groups=40, plant=True, group_features=False, regions=REGIONS):
         generator = np.random.default_rng(seed)
         self.groups, self.golds, self.readings = [], [], []
         spans = {name: span for name, span in SPANS.items() if name in regions}

@@ -1,5 +1,6 @@
 """A run folder: complete, true to its items, resumable, and never mixed with another run."""
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import yaml
 
 import saetask
 import saetask.answers
+import saetask.fitting
 from saetask import RunConfig, UserError, run
 from saetask.arms import ARMS
 from saetask.registry import Registry
@@ -27,6 +29,14 @@ def tiny(make_tiny_hf_model, tokenizer, tiny_sae_folder, tmp_path_factory):
     make_tiny_hf_model().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return {"model": str(folder), "sae": str(tiny_sae_folder)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded_once():
+    """Runs share the model that they load: loading is tried elsewhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RUN, "load_model", functools.cache(saetask.load_model))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -271,7 +281,8 @@ def test_a_config_that_can_not_be_run_is_refused_before_anything_is_written(
 
 def test_a_third_partys_task_runs_into_a_folder_named_after_it(tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    config = RunConfig("coin-words", arms=TWO_ARMS, **tiny)
+    monkeypatch.setattr(saetask.fitting, "STYLE_ITEMS", 8)
+    config = RunConfig("coin-words", arms=TWO_ARMS, folds=2, **tiny)
     folder = run(config, Registry([EXAMPLE]))
     assert folder.parent == Path("runs")
     assert folder.name.startswith("coin-words-")
@@ -282,6 +293,7 @@ def test_a_third_partys_task_runs_into_a_folder_named_after_it(tiny, tmp_path, m
 
 def test_generated_answers_are_judged_by_both_ways_to_find_a_number(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(saetask.answers, "MAX_NEW_TOKENS", 3)
+    monkeypatch.setattr(saetask.fitting, "STYLE_ITEMS", 8)
     data = tmp_path / "items.jsonl"
     answers = {"has {} figs and eats {}": int.__sub__, "has {} figs and buys {}": int.__add__}
     rows = [
