@@ -14,7 +14,7 @@ from saetask.errors import UserError
 from saetask.models import context_size
 from saetask.prompts import Prompt, RenderedPrompt, Span, as_prompt, render
 
-few = settings(max_examples=60, deadline=None)
+few = settings(max_examples=40, deadline=None)
 
 PROMPTS = [
     "The bank of the river was green.",

@@ -7,8 +7,10 @@ import subprocess
 import sys
 
 import pytest
+from saetask_plugins.detectors import failure_probe
 
 import saetask
+import saetask.fitting
 import saetask.session
 from saetask.cli import COMMANDS, Command, main
 
@@ -29,6 +31,15 @@ def tiny(make_tiny_hf_model, tokenizer, tiny_sae_folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="module", autouse=True)
+def few_choices():
+    """The detector chooses among fewer inputs and penalties; its own tests try them all."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(failure_probe, "REGION_SETS", (("text", "target"), ("text",)))
+        patch.setattr(failure_probe, "PENALTIES", (("l2", 0.03),))
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
 def loaded_once():
     """Commands share the models that they load: loading is tried elsewhere."""
     load_once = functools.cache(saetask.load_model)
@@ -46,7 +57,8 @@ def cache(tmp_path_factory):
 @pytest.fixture
 def small_fit(monkeypatch, cache):
     """Detectors are fitted on fewer items, and kept apart from the user's own cache."""
-    monkeypatch.setattr(saetask.session, "FIT_ITEMS", 48)
+    monkeypatch.setattr(saetask.session, "FIT_ITEMS", 36)
+    monkeypatch.setattr(saetask.fitting, "STYLE_ITEMS", 8)
     monkeypatch.setenv("SAETASK_CACHE", str(cache))
 
 

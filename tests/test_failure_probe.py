@@ -198,7 +198,7 @@ def test_prompts_without_a_target_are_probed_on_their_text():
 # and what is not there is not
 
 
-@pytest.mark.parametrize("seed", [2, 3, 4])
+@pytest.mark.parametrize("seed", [2, 3])
 def test_features_that_carry_nothing_lead_to_nearly_no_findings(seed):
     sample = Sample(seed=seed, plant=False)
     probe, held_out = sample.fit()

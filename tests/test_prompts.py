@@ -9,7 +9,7 @@ from saetask.errors import UserError
 from saetask.prompts import Prompt, Span, as_prompt, render
 
 some = settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 pieces = st.sampled_from(
     [

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from saetask_plugins.detectors import failure_probe
 
 import saetask
 import saetask.answers
@@ -29,6 +30,15 @@ def tiny(make_tiny_hf_model, tokenizer, tiny_sae_folder, tmp_path_factory):
     make_tiny_hf_model().save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return {"model": str(folder), "sae": str(tiny_sae_folder)}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_choices():
+    """The detector chooses among fewer inputs and penalties; its own tests try them all."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(failure_probe, "REGION_SETS", (("text", "target"), ("text",)))
+        patch.setattr(failure_probe, "PENALTIES", (("l2", 0.03),))
+        yield
 
 
 @pytest.fixture(scope="module", autouse=True)
