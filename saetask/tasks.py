@@ -145,7 +145,7 @@ def text_field(row: dict[str, Any], name: str) -> str:
         FieldError: It is missing, empty or no string.
     """
     value = row.get(name)
-    if name == "id" and isinstance(value, int):
+    if name == "id" and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str) or not value.strip():
         raise FieldError(name, f"expected a non-empty string, found {value!r}.")

@@ -63,7 +63,7 @@ class Metaphor:
 
     def question_from_text(self, text: str, target: str | None) -> Item:
         """Takes a sentence and the verb that is asked about (`--target`)."""
-        if target is None:
+        if not target or not target.strip():
             raise UserError("The metaphor task needs the verb in question: add --target WORD.")
         found = re.search(rf"(?<!\w){re.escape(target)}(?!\w)", text)
         if found is None:
