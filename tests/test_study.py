@@ -59,11 +59,14 @@ def ids(study):
 
 @pytest.fixture(scope="module")
 def fit_file(tmp_path_factory):
-    """Returns a function that writes a fit file with the given groups."""
+    """Returns a function that writes a fit file with the given groups and readings."""
     path = tmp_path_factory.mktemp("fit") / "fit.jsonl"
 
-    def write(groups):
-        rows = [{"id": f"fit-{i}", "group": g, "gold": "a"} for i, g in enumerate(groups)]
+    def write(groups, golds="ab"):
+        rows = [
+            {"id": f"fit-{i}", "group": g, "gold": golds[i % len(golds)]}
+            for i, g in enumerate(groups)
+        ]
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
         return path
 
@@ -137,6 +140,17 @@ def test_max_fit_items_bounds_the_fit_file_alone(fit_file):
     groups = [f"g{i // 4}" for i in range(60)]
     study = split(groups, fit_data=fit_file([f"x{i // 4}" for i in range(200)]), max_fit_items=40)
     assert (len(study.folds[0].fit), len(study.folds[0].test)) == (40, 60)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_fit_file_is_drawn_evenly_over_the_readings(fit_file, seed):
+    path = fit_file([f"x{i // 4}" for i in range(200)], golds="abbb")
+    study = split(["a", "b"] * 20, fit_data=path, max_fit_items=80, seed=seed)
+    golds = Counter(study.questions[i].gold_reading for i in study.folds[0].fit)
+    assert golds == {"a": 40, "b": 40}
+    again = split(["a", "b"] * 20, fit_data=path, max_fit_items=80, seed=seed)
+    assert ids(again) == ids(study)
+    assert ids(split(["a", "b"] * 20, fit_data=path, max_fit_items=80, seed=7)) != ids(study)
 
 
 def test_a_limit_bounds_the_tested_items_alone(fit_file):

@@ -8,8 +8,7 @@ import pytest
 import torch
 from sae_lens import SAE
 
-import saetask.training as training
-from saetask import TrainConfig, UserError, load_sae, train
+from saetask import TrainConfig, UserError, load_sae, train, training
 from saetask.corpus import CorpusConfig, Source
 from saetask.harvest import HarvestConfig, batches, harvest, statistics
 from saetask.sae_metrics import measure
