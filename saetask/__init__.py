@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from saetask.reformulation import Annotation, Annotator, annotate
     from saetask.registry import hookimpl
     from saetask.report import write_report
-    from saetask.run import RunConfig, run
+    from saetask.runs import RunConfig, run
     from saetask.saes import check_sae, load_sae
     from saetask.session import Session
     from saetask.tasks import (
@@ -43,7 +43,7 @@ _HOMES = {
     "reformulation": ("Annotation", "Annotator", "annotate"),
     "registry": ("hookimpl",),
     "report": ("write_report",),
-    "run": ("RunConfig", "run"),
+    "runs": ("RunConfig", "run"),
     "saes": ("check_sae", "load_sae"),
     "session": ("Session",),
     "tasks": (

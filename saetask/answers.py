@@ -1,5 +1,6 @@
 """Asking the model: candidates ranked by likelihood, or answers generated; nothing asked twice."""
 
+import contextlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ class Asker:
     """Asks a model, keeping each answer in memory and, if there is a journal, on disk.
 
     The journal is a JSONL file that grows as answers come in, so a killed run goes on from there.
+    Its lines are whole chunks: prompts are scored in the same company again, to the same bit.
     """
 
     def __init__(self, model: "Model", journal: Path | None = None) -> None:
@@ -39,11 +41,8 @@ class Asker:
         self._known: dict[str, list[float] | str] = {}
         if journal is not None and journal.is_file():
             for line in journal.read_text(encoding="utf-8").splitlines():
-                try:
-                    entry = json.loads(line)
-                except json.JSONDecodeError:
-                    continue  # the last line of a killed run may be cut short
-                self._known[entry["key"]] = entry["answer"]
+                with contextlib.suppress(json.JSONDecodeError):  # cut short by a kill
+                    self._known |= json.loads(line)
 
     def ask(self, questions: Iterable[Ask], title: str) -> None:
         """Asks whatever is not yet known; questions on one item should stand side by side.
@@ -75,8 +74,7 @@ class Asker:
         if self._journal is not None:
             self._journal.parent.mkdir(parents=True, exist_ok=True)
             with self._journal.open("a", encoding="utf-8") as file:
-                for key, answer in answers.items():
-                    file.write(json.dumps({"key": key, "answer": answer}) + "\n")
+                file.write("\n" + json.dumps(answers))  # ends a line that was cut short, too
 
     def _answers(self, questions: Sequence[Ask]) -> list[list[float] | str]:
         tokenizer, limit = model_tokenizer(self._model), context_size(self._model)

@@ -116,7 +116,7 @@ def _with_underscores(argument: str) -> str:
 
 
 def _declare_run(parser: "ArgumentParser") -> None:
-    from saetask.run import RunConfig
+    from saetask.runs import RunConfig
 
     parser.usage = "saetask run EXPERIMENT [flags]   (metaphor, word-problems, or a YAML file)"
     parser.add_argument("--config", action="config", help="A YAML file with the flags below.")
@@ -141,7 +141,7 @@ def _experiment_flags(arguments: list[str]) -> list[str]:
 
 def _run(arguments: "Namespace") -> None:
     from saetask.cli_tables import arms_table, print_table
-    from saetask.run import RunConfig, run
+    from saetask.runs import RunConfig, run
 
     registry = registry_of(arguments)
     fields = {name: getattr(arguments, name) for name in RunConfig.__dataclass_fields__}

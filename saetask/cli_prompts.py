@@ -51,6 +51,8 @@ def read(arguments: "Namespace") -> None:
     from saetask.saes import check_sae, load_sae
 
     prompt = as_prompt(_prompt(arguments))
+    if arguments.top < 1:
+        raise UserError(f"--top is {arguments.top}; it must be 1 or more.")
     model, sae = load_model(arguments.model), load_sae(arguments.sae)
     check_sae(model, sae)
     activations = read_features(model, sae, [prompt])
@@ -96,7 +98,8 @@ def detect(arguments: "Namespace") -> None:
     if arguments.file:
         _detect_file(arguments)
         return
-    detection = _session(arguments, arguments.target).detect(_prompt(arguments), arguments.target)
+    text = _prompt(arguments)
+    detection = _session(arguments, arguments.target).detect(text, arguments.target)
     if arguments.json:
         print_json(_detection_document(detection))
     else:
@@ -108,13 +111,18 @@ def _detect_file(arguments: "Namespace") -> None:
 
     session = None
     for number, row in read_rows(Path(arguments.file)):
-        target = row.get("target", arguments.target)
+        place = f"{arguments.file}:{number}"
         try:
             text = text_field(row, "prompt")
+            target = text_field(row, "target") if "target" in row else arguments.target
         except FieldError as error:
-            raise UserError(f"{arguments.file}:{number}: field 'prompt': {error}") from error
+            raise UserError(f"{place}: field '{error.field}': {error}") from error
         session = session or _session(arguments, target)
-        print(json.dumps(_detection_document(session.detect(text, target)), ensure_ascii=False))
+        try:
+            detection = session.detect(text, target)
+        except UserError as error:
+            raise UserError(f"{place}: {error}") from error
+        print(json.dumps(_detection_document(detection), ensure_ascii=False))
 
 
 def _detection_document(detection: Any) -> dict[str, Any]:
@@ -133,8 +141,8 @@ def _detection_document(detection: Any) -> dict[str, Any]:
 def reformulate(arguments: "Namespace") -> None:
     from saetask.cli_tables import detection_text
 
-    session = _session(arguments, arguments.target)
-    done = session.reformulate(_prompt(arguments), arguments.target)
+    text = _prompt(arguments)
+    done = _session(arguments, arguments.target).reformulate(text, arguments.target)
     if arguments.json:
         document = _detection_document(done.detection)
         answers = {"before": done.before, "after": done.after}

@@ -11,7 +11,7 @@ from saetask.models import (
     fast_dtype,
     load_model,
 )
-from saetask.run import environment
+from saetask.runs import environment
 from saetask.saes import DEFAULT_SAE, check_sae, load_sae, sae_folder
 
 

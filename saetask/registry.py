@@ -4,6 +4,7 @@ A plugin is any object with the hooks below: a module behind an entry point of t
 `saetask`, or a file passed with `--plugin`. A hook returns plugin objects of one kind.
 """
 
+import importlib.metadata
 import importlib.util
 from collections.abc import Callable
 from pathlib import Path
@@ -58,15 +59,19 @@ class Registry:
     def __init__(self, files: list[Path] | None = None) -> None:
         manager = pluggy.PluginManager("saetask")
         manager.add_hookspecs(Hooks)
-        manager.load_setuptools_entrypoints("saetask")
+        for entry in importlib.metadata.entry_points(group="saetask"):
+            module = _loaded(f"Installed plugin '{entry.name}' ({entry.value})", entry.load)
+            _register(manager, module, entry.name)
         for path in files or []:
-            manager.register(_module_from_file(path), name=str(path))
+            _register(manager, _module_from_file(path), str(path))
         self._plugins: dict[str, dict[str, Plugin]] = {kind: {} for kind in KINDS}
         for kind in KINDS:
             hook = getattr(manager.hook, f"saetask_{kind}s")
             for implementation in hook.get_hookimpls():
-                for value in implementation.function():
-                    self._add(kind, implementation.plugin_name, value)
+                source = implementation.plugin_name
+                made = _loaded(f"Plugin '{source}'", lambda i=implementation: [*i.function()])
+                for value in made:
+                    self._add(kind, source, value)
 
     def _add(self, kind: str, source: str, value: Any) -> None:
         known = self._plugins[kind]
@@ -103,8 +108,20 @@ def _module_from_file(path: Path) -> Any:
     if spec is None or spec.loader is None:
         raise UserError(f"Plugin file {path} does not exist or is no .py file.")
     module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise UserError(f"Plugin file {path} failed to load: {error!r}") from error
+    loader = spec.loader
+    _loaded(f"Plugin file {path}", lambda: loader.exec_module(module))
     return module
+
+
+def _register(manager: pluggy.PluginManager, module: Any, name: str) -> None:
+    if manager.has_plugin(name):
+        raise UserError(f"Plugin '{name}' is given twice.")
+    manager.register(module, name=name)
+
+
+def _loaded(what: str, load: Callable[[], Any]) -> Any:
+    """Returns what `load` makes; whatever a plugin raises is told in one line."""
+    try:
+        return load()
+    except Exception as error:
+        raise UserError(f"{what} failed to load: {error!r}") from error

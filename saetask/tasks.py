@@ -7,10 +7,11 @@ stays inside the task.
 import gzip
 import json
 import re
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
 from pathlib import Path
+from sys import float_info
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from saetask.errors import UserError
@@ -93,19 +94,16 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise UserError(f"Data file {path} does not exist.")
     number = 0
     try:
-        with (
-            gzip.open(path, "rt", encoding="utf-8")
-            if path.suffix == ".gz"
-            else path.open(encoding="utf-8") as file
-        ):
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 row = json.loads(line)
                 if not isinstance(row, dict):
                     raise UserError(f"{path}:{number}: expected a JSON object.")
                 yield number, row
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{number}: not valid JSON ({error.msg}).") from error
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except ValueError as error:
+        reason = getattr(error, "msg", error)
+        raise UserError(f"{path}:{number}: not valid JSON ({reason}).") from error
+    except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path}:{number + 1}: cannot be read ({error}).") from error
     if not number:
         raise UserError(f"Data file {path} is empty; it needs one JSON object a line.")
@@ -159,8 +157,10 @@ def number_field(row: dict[str, Any], name: str) -> float:
         FieldError: It is missing or no number.
     """
     value = row.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise FieldError(name, f"expected a number, found {value!r}.")
+    if not abs(value) <= float_info.max:
+        raise FieldError(name, "expected a finite number.")
     return float(value)
 
 

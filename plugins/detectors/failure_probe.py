@@ -153,8 +153,9 @@ class FailureProbe:
     def _answer_scores(self, readings: Sequence[Reading]) -> np.ndarray:
         rows = [[r.answer_scores.get(name, -np.inf) for name in self.readings] for r in readings]
         scores = np.array(rows, dtype=float)
-        lowest = np.where(np.isfinite(scores), scores, np.inf).min(axis=1, keepdims=True)
-        scores = np.where(np.isfinite(scores), scores, lowest)
+        known = np.isfinite(scores)
+        lowest = np.where(known, scores, np.inf).min(axis=1, keepdims=True)
+        scores = np.where(known, scores, np.where(known.any(axis=1, keepdims=True), lowest, 0.0))
         return scores - scores.mean(axis=1, keepdims=True)
 
 
@@ -188,6 +189,9 @@ def _logistic(
     """Fits one-versus-rest logistic regressions; returns weights `[class, column]` and biases."""
     from sklearn.linear_model import LogisticRegression
 
+    if not inputs.nnz:
+        n_classes = len(np.unique(labels))
+        return np.zeros((n_classes, 0)), np.zeros(n_classes)
     kind, strength = penalty
     weights, biases = [], []
     for label in np.unique(labels):

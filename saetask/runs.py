@@ -121,6 +121,8 @@ def _check(config: RunConfig) -> None:
         raise UserError("arms must include 'original' and 'saetask'; the rest are controls.")
     if config.limit is not None and config.limit < 1:
         raise UserError(f"--limit is {config.limit}; it must be 1 or more.")
+    if config.seed < 0:
+        raise UserError(f"--seed is {config.seed}; it must be 0 or more.")
     if config.folds < 2:
         raise UserError(f"--folds is {config.folds}; it must be 2 or more.")
 
@@ -135,15 +137,15 @@ def _claim(folder: Path, config: RunConfig, identity: str) -> None:
     """Writes the resolved config into the folder, or checks that it holds this very run."""
     import yaml
 
-    path = folder / "config.yaml"
+    path, mark = folder / "config.yaml", f"# identity of config and data: {identity}\n"
     if path.is_file():
-        if yaml.safe_load(path.read_text()).get("identity") != identity:
+        if not path.read_text(encoding="utf-8").startswith(mark):
             raise UserError(
                 f"{folder} holds a run of another config or data; choose another --out."
             )
         return
-    document = {**json.loads(json.dumps(asdict(config), default=str)), "identity": identity}
-    write_text(path, yaml.safe_dump(document, sort_keys=False))
+    document = json.loads(json.dumps(asdict(config), default=str))
+    write_text(path, mark + yaml.safe_dump(document, sort_keys=False))
 
 
 def _write(
