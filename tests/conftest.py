@@ -112,3 +112,22 @@ def tiny_sae_folder(tiny_sae, tmp_path_factory):
     folder = tmp_path_factory.mktemp("saes") / "tiny"
     tiny_sae.save_model(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model_folder(make_tiny_hf_model, tokenizer, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    make_tiny_hf_model().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def few_choices():
+    """The detector chooses among fewer inputs and penalties; its own tests try them all."""
+    from saetask_plugins.detectors import failure_probe
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(failure_probe, "REGION_SETS", (("text", "target"), ("text",)))
+        patch.setattr(failure_probe, "PENALTIES", (("l2", 0.03),))
+        yield

@@ -7,12 +7,13 @@ import subprocess
 import sys
 
 import pytest
-from saetask_plugins.detectors import failure_probe
 
 import saetask
 import saetask.fitting
 import saetask.session
 from saetask.cli import COMMANDS, Command, main
+
+pytestmark = pytest.mark.usefixtures("few_choices")
 
 SENTENCE = "The ship sailed at noon."
 LOADING = ("saetask.models", saetask.RunConfig.__module__, "saetask.session")
@@ -22,21 +23,9 @@ FINDING = {"detector", "span", "text", "reading", "probability", "features"}
 
 
 @pytest.fixture(scope="module")
-def tiny(make_tiny_hf_model, tokenizer, tiny_sae_folder, tmp_path_factory):
+def tiny(tiny_model_folder, tiny_sae_folder):
     """The flags that name a tiny model and its SAE."""
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    make_tiny_hf_model().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return ["--model", str(folder), "--sae", str(tiny_sae_folder)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_choices():
-    """The detector chooses among fewer inputs and penalties; its own tests try them all."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(failure_probe, "REGION_SETS", (("text", "target"), ("text",)))
-        patch.setattr(failure_probe, "PENALTIES", (("l2", 0.03),))
-        yield
+    return ["--model", str(tiny_model_folder), "--sae", str(tiny_sae_folder)]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,7 +8,6 @@ from itertools import groupby
 
 import numpy as np
 import pytest
-from saetask_plugins.detectors import failure_probe
 from saetask_plugins.detectors.failure_probe import FailureProbe
 
 import saetask.answers
@@ -20,6 +19,8 @@ from saetask.fitting import Apparatus
 from saetask.models import generate_texts
 from saetask.prompts import render
 from saetask.study import Fold, Study, lay_out
+
+pytestmark = pytest.mark.usefixtures("few_choices")
 
 SENTINEL = "Xyzzy-7731"
 WORDS = {"warm": ["hot", "boiling"], "cold": ["icy", "frozen"]}
@@ -114,15 +115,6 @@ def folds_of(items, n_folds=3):
         )
         for fold in range(n_folds)
     ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_choices():
-    """The detector chooses among fewer inputs and penalties; its own tests try them all."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(failure_probe, "REGION_SETS", (("text", "target"), ("text",)))
-        patch.setattr(failure_probe, "PENALTIES", (("l2", 0.03),))
-        yield
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from saetask_plugins.detectors import failure_probe
 
 import saetask
 import saetask.answers
@@ -17,6 +16,8 @@ from saetask import RunConfig, UserError, run
 from saetask.arms import ARMS
 from saetask.registry import Registry
 
+pytestmark = pytest.mark.usefixtures("few_choices")
+
 ARTEFACTS = ("config.yaml", "items.jsonl", "summary.json", "report.html", "environment.json")
 EXAMPLE = Path(__file__).parent / "example_plugin" / "saetask_coin_words.py"
 RUN = sys.modules[RunConfig.__module__]
@@ -24,21 +25,9 @@ TWO_ARMS = ["original", "saetask"]
 
 
 @pytest.fixture(scope="module")
-def tiny(make_tiny_hf_model, tokenizer, tiny_sae_folder, tmp_path_factory):
+def tiny(tiny_model_folder, tiny_sae_folder):
     """The specs of a tiny model and its SAE, as fields of a config."""
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    make_tiny_hf_model().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return {"model": str(folder), "sae": str(tiny_sae_folder)}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_choices():
-    """The detector chooses among fewer inputs and penalties; its own tests try them all."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(failure_probe, "REGION_SETS", (("text", "target"), ("text",)))
-        patch.setattr(failure_probe, "PENALTIES", (("l2", 0.03),))
-        yield
+    return {"model": str(tiny_model_folder), "sae": str(tiny_sae_folder)}
 
 
 @pytest.fixture(scope="module", autouse=True)
