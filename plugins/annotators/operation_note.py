@@ -4,25 +4,13 @@ from collections.abc import Mapping
 
 from saetask import Annotation, Misunderstanding
 
-WORDINGS = {
-    "addition": ("add the two numbers", "addition (+)", "The numbers are put together: add them."),
-    "subtraction": (
-        "subtract the smaller number from the larger",
-        "subtraction (-)",
-        "The difference is asked for: subtract the smaller number from the larger.",
-    ),
-    "multiplication": (
-        "multiply the two numbers",
-        "multiplication (*)",
-        "There are equal groups: multiply the numbers.",
-    ),
-    "division": (
-        "divide the larger number by the smaller",
-        "division (/)",
-        "It is shared equally: divide the larger number by the smaller.",
-    ),
+REASONS = {
+    "addition": "The numbers are put together: add them.",
+    "subtraction": "The difference is asked for: subtract the smaller number from the larger.",
+    "multiplication": "There are equal groups: multiply the numbers.",
+    "division": "It is shared equally: divide the larger number by the smaller.",
 }
-FRAMES = ("Note: to solve this, {}.", "(Note: this problem needs {}.)", "{}")
+SIGNS = {"addition": "+", "subtraction": "-", "multiplication": "*", "division": "/"}
 
 
 class OperationNote:
@@ -34,8 +22,9 @@ class OperationNote:
         self, misunderstanding: Misunderstanding, labels: Mapping[int, str]
     ) -> list[Annotation]:
         """Returns each wording after the problem."""
-        wordings = WORDINGS.get(misunderstanding.reading, ())
-        return [
-            Annotation(frame.format(wording), "end", self.name)
-            for frame, wording in zip(FRAMES, wordings)
-        ]
+        reading = misunderstanding.reading
+        if reading not in REASONS:
+            return []
+        form = f"The equation has the form: a {SIGNS[reading]} b = c"
+        wordings = (REASONS[reading], form, f"{REASONS[reading]} {form}")
+        return [Annotation(wording, "end", self.name) for wording in wordings]
