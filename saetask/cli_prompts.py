@@ -88,8 +88,20 @@ def declare_detect(parser: "ArgumentParser") -> None:
 def _session(arguments: "Namespace", target: str | None) -> "Session":
     from saetask.session import Session
 
-    task = arguments.task or ("metaphor" if target else "word-problems")
+    task = _task_name(arguments, target)
     return Session(arguments.model, arguments.sae, task, registry=registry_of(arguments))
+
+
+def _task_name(arguments: "Namespace", target: str | None) -> str:
+    return arguments.task or ("metaphor" if target else "word-problems")
+
+
+def _question(arguments: "Namespace") -> str:
+    """Returns the prompt, refusing one that the task can not ask about before anything loads."""
+    text, target = _prompt(arguments), arguments.target
+    task = registry_of(arguments).get("task", _task_name(arguments, target))
+    task.question_from_text(text, target)
+    return text
 
 
 def detect(arguments: "Namespace") -> None:
@@ -98,7 +110,7 @@ def detect(arguments: "Namespace") -> None:
     if arguments.file:
         _detect_file(arguments)
         return
-    text = _prompt(arguments)
+    text = _question(arguments)
     detection = _session(arguments, arguments.target).detect(text, arguments.target)
     if arguments.json:
         print_json(_detection_document(detection))
@@ -141,7 +153,7 @@ def _detection_document(detection: Any) -> dict[str, Any]:
 def reformulate(arguments: "Namespace") -> None:
     from saetask.cli_tables import detection_text
 
-    text = _prompt(arguments)
+    text = _question(arguments)
     done = _session(arguments, arguments.target).reformulate(text, arguments.target)
     if arguments.json:
         document = _detection_document(done.detection)

@@ -91,6 +91,8 @@ def render(
     else:
         templated = tokenizer.chat_template is not None
         text, regions = _lay_out(tokenizer, prompt, templated)
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise UserError("The prompt holds half of a surrogate pair, which is no character.")
     try:
         encoding = tokenizer(
             text, add_special_tokens=False, return_offsets_mapping=True, verbose=False

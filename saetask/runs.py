@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 PACKAGES = ("torch", "transformers", "transformer-lens", "sae-lens", "numpy", "scikit-learn")
 
+JOURNAL = "answers.jsonl"
+
 
 @dataclass(frozen=True)
 class RunConfig:
@@ -90,7 +92,7 @@ def run(config: RunConfig, registry: "Registry", out: Path | None = None) -> Pat
     _claim(folder, config, identity)
     model, sae = load_model(config.model), load_sae(config.sae)
     fvu = check_sae(model, sae)
-    asker = Asker(model, folder / "answers.jsonl")
+    asker = Asker(model, folder / JOURNAL)
     apparatus = Apparatus(task, model, sae, make_detector, annotators, asker)
     generate = config.scoring == "generate"
     result = run_experiment(apparatus, study, config.arms, generate, config.seed)
@@ -134,16 +136,17 @@ def _identity(config: RunConfig) -> str:
 
 
 def _claim(folder: Path, config: RunConfig, identity: str) -> None:
-    """Writes the resolved config into the folder, or checks that it holds this very run."""
+    """Writes the resolved config into the folder, unless it holds answers of another run."""
     import yaml
 
     path, mark = folder / "config.yaml", f"# identity of config and data: {identity}\n"
     if path.is_file():
-        if not path.read_text(encoding="utf-8").startswith(mark):
+        if path.read_text(encoding="utf-8").startswith(mark):
+            return
+        if (folder / JOURNAL).is_file():
             raise UserError(
                 f"{folder} holds a run of another config or data; choose another --out."
             )
-        return
     document = json.loads(json.dumps(asdict(config), default=str))
     write_text(path, mark + yaml.safe_dump(document, sort_keys=False))
 

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from saetask.models import Model
 
-FIT_ITEMS = 400
+FIT_ITEMS = 1000
+"""Built-in items, at most, that a session is fitted on."""
 
 
 class Detection(NamedTuple):

@@ -122,6 +122,21 @@ def tiny_model_folder(make_tiny_hf_model, tokenizer, tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def harvest_config(tmp_path):
+    """A harvest of 1,500 tokens of a text that is written to `tmp_path`, in shards of 16 rows."""
+    import json
+
+    from saetask.corpus import CorpusConfig, Source
+    from saetask.harvest import HarvestConfig
+
+    texts = [f"Text {i}. " + f"the {i} boats sail at dawn and return. " * 20 for i in range(60)]
+    lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
+    (tmp_path / "texts.jsonl").write_text(lines)
+    corpus = CorpusConfig([Source("texts.jsonl")], context_size=32, test_share=0.3)
+    return HarvestConfig(TINY_HOOK, tokens=1500, corpus=corpus, rows_per_shard=16)
+
+
 @pytest.fixture(scope="module")
 def few_choices():
     """The detector chooses among fewer inputs and penalties; its own tests try them all."""

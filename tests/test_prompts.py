@@ -255,3 +255,8 @@ def test_a_tokenizer_without_offsets_is_refused():
 
     with pytest.raises(UserError, match="SlowTokenizer gives no character offsets"):
         render(SlowTokenizer(), "some text")
+
+
+def test_half_a_surrogate_pair_is_refused(tokenizer) -> None:
+    with pytest.raises(UserError, match="surrogate"):
+        render(tokenizer, "half \ud83d a face")

@@ -3,6 +3,7 @@
 import functools
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -219,9 +220,19 @@ def test_other_items_under_the_same_name_are_a_user_error(tiny, tmp_path, monkey
         run(config, Registry(), tmp_path / "out")
     with pytest.raises(KeyboardInterrupt):
         run(config, Registry(), tmp_path / "out")  # the same data: goes on
+    (tmp_path / "out" / RUN.JOURNAL).touch()
     data.write_text(data.read_text().replace(" now", " then"))
     with pytest.raises(UserError, match="another config or data"):
         run(config, Registry(), tmp_path / "out")
+
+
+def test_a_run_refused_for_its_sae_does_not_occupy_the_folder(config, tmp_path, make_tiny_sae):
+    make_tiny_sae(d_in=48).save_model(tmp_path / "wide")
+    for _ in range(2):
+        with pytest.raises(UserError, match="48"):
+            run(replace(config, sae=str(tmp_path / "wide")), Registry(), tmp_path / "out")
+    summary = json.loads((run(config, Registry(), tmp_path / "out") / "summary.json").read_text())
+    assert summary["n_items"] == 40
 
 
 def interrupted(*arguments):
@@ -231,6 +242,7 @@ def interrupted(*arguments):
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "{unclosed", "\x00"])
 def test_a_damaged_config_in_the_folder_is_a_user_error(config, tmp_path, text):
     (tmp_path / "config.yaml").write_text(text)
+    (tmp_path / RUN.JOURNAL).touch()
     with pytest.raises(UserError, match=r"choose another --out"):
         run(config, Registry(), tmp_path)
 

@@ -3,9 +3,11 @@
 import gzip
 import json
 import re
+import runpy
 from collections import Counter, defaultdict
 from dataclasses import replace
 from math import isclose
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -424,6 +426,13 @@ def test_the_embedded_problems_are_many_and_from_many_templates(problems):
     assert len(problems) >= 400
     assert len({item.group for item in problems}) >= 40
     assert len({item.question["question"] for item in problems}) == len(problems)
+
+
+def test_the_embedded_problems_are_what_their_recipe_makes(capsys):
+    root = Path(__file__).parents[1]
+    runpy.run_path(str(root / "recipes" / "make_word_problems.py"), run_name="__main__")
+    shipped = root / "plugins" / "tasks" / "items" / "word-problems.jsonl"
+    assert capsys.readouterr().out == shipped.read_text(encoding="utf-8")
 
 
 def test_every_operation_is_asked_for_in_every_tenth_problem_at_least(problems):
