@@ -202,13 +202,13 @@ def test_prompts_without_a_target_are_probed_on_their_text():
 # and what is not there is not
 
 
-@pytest.mark.parametrize("seed", [2, 3])
-def test_features_that_carry_nothing_lead_to_nearly_no_findings(seed):
-    sample = Sample(seed=seed, plant=False)
+@pytest.mark.parametrize(("seed", "n_groups"), [(2, 20), (3, 20), (2, 40), (3, 40)])
+def test_features_that_carry_nothing_lead_to_nearly_no_findings(seed, n_groups):
+    sample = Sample(seed=seed, plant=False, n_groups=n_groups)
     probe, held_out = sample.fit()
     fresh = Sample(seed=seed + 10, plant=False)
     findings = [probe.detect(reading) for reading in fresh.readings]
-    assert np.mean([bool(f.misunderstandings) for f in [*held_out, *findings]]) < 0.08
+    assert np.mean([bool(f.misunderstandings) for f in [*held_out, *findings]]) < 0.02
     log_odds = probe._log_odds(fresh.readings)
     assert np.std(probe.summary()["weight_of_features"] * log_odds) < 0.2
 

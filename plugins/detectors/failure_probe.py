@@ -16,6 +16,8 @@ PENALTIES = (("l2", 0.003), ("l2", 0.03), ("l1", 0.3))
 INNER_FOLDS = 3
 MIN_FIRINGS = 3
 NAMED_FEATURES = 5
+CHANCE = 0.01
+"""Features count only if the likelihood they add on held-out items is rarer by chance."""
 
 
 class FailureProbe:
@@ -73,7 +75,8 @@ class FailureProbe:
         self.columns = _live_columns(inputs)
         self.weights, self.bias = _logistic(inputs[:, self.columns], labels, self.penalty)
         answers = self._answer_scores(readings)
-        self.stack = _fit_stack(held_out, answers, labels)
+        n_settings = len(PENALTIES) * len(_available(REGION_SETS, readings[0]))
+        self.stack = _fit_stack(held_out, answers, labels, CHANCE / n_settings)
         probabilities = _softmax(_stacked(self.stack, held_out, answers))
         return [self._finding(*pair) for pair in zip(readings, probabilities)]
 
@@ -234,10 +237,16 @@ def _stacked(stack: np.ndarray, log_odds: np.ndarray, answer_scores: np.ndarray)
     return stack[0] * log_odds + stack[1] * answer_scores + stack[2:]
 
 
-def _fit_stack(log_odds: np.ndarray, answer_scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Fits the two weights (not below zero) and the bias of each class by maximum likelihood."""
+def _fit_stack(
+    log_odds: np.ndarray, answer_scores: np.ndarray, labels: np.ndarray, chance: float = 1.0
+) -> np.ndarray:
+    """Fits the two weights (not below zero) and the bias of each class by maximum likelihood.
+
+    The features' weight is zero unless it passes a likelihood-ratio test at the level `chance`.
+    """
     from scipy.optimize import minimize
     from scipy.special import logsumexp
+    from scipy.stats import chi2
 
     rows = np.arange(len(labels))
 
@@ -248,5 +257,10 @@ def _fit_stack(log_odds: np.ndarray, answer_scores: np.ndarray, labels: np.ndarr
 
     n_classes = log_odds.shape[1]
     start = np.array([1.0, 0.1, *np.zeros(n_classes)])
-    bounds = [(0, None), (0, None), *[(None, None)] * n_classes]
-    return minimize(loss, start, method="L-BFGS-B", bounds=bounds).x
+    free, zero = (0, None), (0, 0)
+    fits = [
+        minimize(loss, start, method="L-BFGS-B", bounds=[bound, free, *[(None, None)] * n_classes])
+        for bound in (zero, free)
+    ]
+    gain = 2 * len(labels) * (fits[0].fun - fits[1].fun)
+    return fits[int(gain > chi2.isf(chance, 1))].x
