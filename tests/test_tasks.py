@@ -315,7 +315,7 @@ def test_prompt_spans_point_at_the_text_and_the_target(task, embedded):
             start = prompt.spans["target"].start - prompt.spans["text"].start
             assert start == item.question["target_start"]
         else:
-            assert shown == {"text": item.question["question"]}
+            assert shown["text"] == item.question["question"]
         assert len(prompt.messages) == 1 and prompt.answer_prefix
 
 
@@ -438,6 +438,34 @@ def test_the_embedded_problems_are_what_their_recipe_makes(capsys):
 def test_every_operation_is_asked_for_in_every_tenth_problem_at_least(problems):
     counts = Counter(WordProblems().gold_reading(item) for item in problems)
     assert all(counts[operation] >= len(problems) / 10 for operation in WordProblems.readings)
+
+
+@pytest.mark.parametrize(
+    ("text", "story", "question"),
+    [
+        (
+            "Ada has 3 figs. Ben has 4.5 kg. How many?",
+            "Ada has 3 figs. Ben has 4.5 kg. ",
+            "How many?",
+        ),
+        ("How many figs? Ada has 3, Ben 4.", " Ada has 3, Ben 4.", "How many figs?"),
+        ("Ada has 3 figs. Find the sum with 4.", "Ada has 3 figs. ", "Find the sum with 4."),
+        ("What is 3 and 4?", "What is 3 and 4?", "What is 3 and 4?"),
+    ],
+)
+def test_a_word_problem_parts_into_story_and_question(text, story, question):
+    prompt = WordProblems().prompt(Item("x", "g", {"question": text}))
+    parts = {name: prompt.content[span.start : span.end] for name, span in prompt.spans.items()}
+    assert parts == {"text": text, "story": story, "question": question}
+
+
+@given(st.text(min_size=1).filter(str.strip))
+def test_story_and_question_lie_within_the_text_and_hold_something(text):
+    prompt = WordProblems().prompt(Item("x", "g", {"question": text}))
+    whole = prompt.spans["text"]
+    for span in prompt.spans.values():
+        assert whole.start <= span.start < span.end <= whole.end
+        assert prompt.content[span.start : span.end].strip()
 
 
 def test_candidates_are_the_equations_over_the_numbers_of_the_text():

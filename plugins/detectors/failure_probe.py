@@ -9,8 +9,8 @@ from scipy.sparse import csr_matrix, hstack
 
 from saetask import Evidence, Finding, Misunderstanding, Reading, UserError
 
-REGIONS = ("text", "target", "answer")
-REGION_SETS = (("text",), ("text", "target"), ("text", "answer"))
+REGIONS = ("text", "target", "answer", "story", "question")
+REGION_SETS = (("text",), ("text", "target"), ("text", "answer"), ("text", "story", "question"))
 PENALTIES = (("l2", 0.003), ("l2", 0.03), ("l1", 0.3))
 """Penalty and inverse strength C; L1 gives a short list of features."""
 INNER_FOLDS = 3
@@ -168,7 +168,7 @@ def _available(region_sets: Sequence[tuple[str, ...]], reading: Reading) -> list
 
 
 def _pooled(readings: Sequence[Reading], regions: Sequence[str]) -> csr_matrix:
-    """Returns log(1 + max activation), `[n, 3 * d_sae]`: one block of columns a region."""
+    """Returns log(1 + max activation), `[n, 5 * d_sae]`: one block of columns a region."""
     from scipy.sparse import vstack
 
     blocks = []

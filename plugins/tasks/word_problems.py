@@ -44,10 +44,17 @@ class WordProblems:
         """Asks for the equation."""
         question = item.question["question"]
         lead = "Write the equation that solves this problem.\n"
+        asked = _asking_sentence(question)
+        told = Span(0, asked.start) if asked.start else Span(asked.end, len(question))
+        spans = {
+            "text": Span(0, len(question)),
+            "story": told if question[told.start : told.end].strip() else asked,
+            "question": asked,
+        }
         return Prompt(
             [{"role": "user", "content": lead + question}],
             answer_prefix="Equation:",
-            spans={"text": Span(0, len(question)).shifted(len(lead))},
+            spans={name: span.shifted(len(lead)) for name, span in spans.items()},
         )
 
     def candidates(self, item: Item) -> list[Candidate] | None:
@@ -92,6 +99,15 @@ def _template(question: str) -> str:
     """Names a problem by its words without numbers, names and case: the template it came from."""
     words = re.findall(r"[A-Za-z]+", re.sub(r"(?<![.?!]\s)(?<!^)\b[A-Z]\w*", "", question))
     return " ".join(words).lower()
+
+
+def _asking_sentence(question: str) -> Span:
+    """Returns the last sentence with a question mark, or else the last sentence."""
+    sentences = [
+        Span(*found.span()) for found in re.finditer(r"\S.*?(?:[.?!](?=\s)|$)", question, re.DOTALL)
+    ]
+    asking = [span for span in sentences if "?" in question[span.start : span.end]]
+    return (asking or sentences)[-1]
 
 
 def _numbers(question: str) -> list[float]:
