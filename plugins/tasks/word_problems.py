@@ -34,7 +34,7 @@ class WordProblems:
     annotators = ("operation-note", "feature-label")
 
     def items(self, data: Path | None = None) -> list[Item]:
-        """Returns the 804 embedded problems, or a file's (see the README for the format)."""
+        """Returns the 920 embedded problems, or a file's (see the README for the format)."""
         if data is not None:
             return read_items(data, _item)
         with as_file(files(__name__.rpartition(".")[0]) / "items" / "word-problems.jsonl") as path:
