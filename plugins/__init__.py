@@ -27,3 +27,10 @@ def saetask_annotators() -> list[Any]:
     from .annotators.sense_note import SenseNote
 
     return [SenseNote(), OperationNote(), FeatureLabel()]
+
+
+@hookimpl
+def saetask_labelers() -> list[Any]:
+    from .labelers.keywords import Keywords
+
+    return [Keywords()]

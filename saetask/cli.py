@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from saetask import cli_dictionary
 from saetask.cli_prompts import (
     declare_detect,
     declare_json,
@@ -48,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(__version__)
         return 0
+    if len(arguments) > 1 and " ".join(arguments[:2]) in COMMANDS:
+        arguments[:2] = [" ".join(arguments[:2])]
     debug = "--debug" in arguments
     try:
         _execute(arguments[0], [a for a in arguments[1:] if a != "--debug"])
@@ -68,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _overview() -> str:
-    lines = [f"  {name:<12} {command.summary}" for name, command in COMMANDS.items()]
+    lines = [f"  {name:<20} {command.summary}" for name, command in COMMANDS.items()]
     usage = "usage: saetask COMMAND ...   (saetask COMMAND --help for its flags)"
     about = "Find what a language model misread in a prompt, write it back, prove that it helps."
     common = "Every command takes --debug (tracebacks) and --plugin FILE.py (a plugin of your own)."
@@ -224,6 +227,16 @@ COMMANDS: dict[str, Command] = {
     "detect": Command("find what is misread in a prompt", declare_detect, detect),
     "reformulate": Command(
         "find it, write it into the prompt, ask again", declare_detect, reformulate
+    ),
+    "dictionary build": Command(
+        "find what each feature is about", cli_dictionary.declare_build, cli_dictionary.build
+    ),
+    "dictionary validate": Command(
+        "try its labels on unseen text", cli_dictionary.declare_validate, cli_dictionary.validate
+    ),
+    "dictionary show": Command("show a feature", cli_dictionary.declare_show, cli_dictionary.show),
+    "dictionary search": Command(
+        "search labels", cli_dictionary.declare_search, cli_dictionary.search
     ),
     "report": Command("write report.html for a run folder", _declare_report, _report),
     "plugins": Command("list tasks, detectors and annotators", declare_json, _plugins),

@@ -76,3 +76,21 @@ def detection_text(detection: "Detection") -> str:
             for f in found.features
         ]
     return "\n".join(lines)
+
+
+def validation_table(validation: Mapping[str, Any]) -> "Table":
+    """Returns how a dictionary and its controls fared on unseen documents."""
+    figures = ("tested", "validated", "share", "coverage", "too rare", "dead")
+    table = _table("dictionary", *figures, right=figures)
+    for name, found in {"this SAE": validation, **validation["controls"]}.items():
+        verdicts = found["verdicts"]
+        table.add_row(
+            name,
+            str(found["n_tested"]),
+            str(verdicts["validated"]),
+            f"{found['validated_share']:.1%}",
+            f"{found['coverage']:.1%}",
+            str(verdicts["too rare"]),
+            str(verdicts["dead"]),
+        )
+    return table

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
-Split = Literal["train", "test"]
+Split = Literal["train", "selection", "test"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class CorpusConfig:
     """At most this many rows are taken from a document in one pass over its source."""
     test_share: float = 0.05
     """Share of documents, chosen by hash, that belongs to the test split."""
+    selection_share: float = 0.0
+    """Share of documents, chosen by hash, that belongs to the selection split."""
     seed: int = 0
     """Seed of the order of documents and rows."""
 
@@ -90,10 +92,13 @@ def read_source(source: Source, base: Path) -> "Dataset":
     return data
 
 
-def document_split(document: str, test_share: float) -> Split:
+def document_split(document: str, config: CorpusConfig) -> Split:
     """Returns the split of a document id: a matter of its hash alone, not of order or seed."""
     digest = hashlib.sha256(document.encode()).digest()
-    return "test" if int.from_bytes(digest[:8]) < test_share * 2**64 else "train"
+    place = int.from_bytes(digest[:8]) / 2**64
+    if place < config.test_share:
+        return "test"
+    return "selection" if place < config.test_share + config.selection_share else "train"
 
 
 def token_rows(
@@ -135,7 +140,7 @@ def _source_rows(
     name = Path(source.path).name.split(".")[0]
     data = read_source(source, base)
     numbers = np.random.default_rng(config.seed).permutation(len(data))
-    numbers = [n for n in numbers if document_split(f"{name}/{n}", config.test_share) == split]
+    numbers = [n for n in numbers if document_split(f"{name}/{n}", config) == split]
     for first in itertools.count(0, config.rows_per_document):
         found = False
         for number in numbers:

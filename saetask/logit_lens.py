@@ -1,7 +1,7 @@
-"""Labels for features from what their decoder directions promote."""
+"""What features' decoder directions promote and suppress, and labels made from that."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from saetask.models import model_tokenizer, unembed
 
@@ -10,26 +10,49 @@ if TYPE_CHECKING:
 
     from saetask.models import Model
 
+FEATURES_PER_BLOCK = 512
 
-def logit_lens_labels(
-    model: "Model", sae: "SAE[Any]", features: Sequence[int], n_tokens: int = 3
-) -> dict[int, str]:
-    """Labels features by the tokens that their decoder directions promote most.
 
-    The direction passes through the final norm's weights and the unembedding (logit lens,
-    nostalgebraist 2020); the label says so: `promotes 'sea', 'boat'`.
+class Promotion(NamedTuple):
+    """Tokens whose logits a feature moves most."""
+
+    promoted: list[str]
+    suppressed: list[str]
+
+
+def promotions(
+    model: "Model", sae: "SAE[Any]", features: Sequence[int], n_tokens: int = 10
+) -> dict[int, Promotion]:
+    """Returns the tokens that features promote and suppress most.
+
+    The decoder direction passes through the final norm's weights and the unembedding (logit lens,
+    nostalgebraist 2020).
     """
     import torch
 
-    if not len(features):
-        return {}
-    with torch.inference_mode():
-        logits = unembed(model, sae.W_dec[list(features)].float())
-    tokenizer = model_tokenizer(model)
-    labels = {}
-    for feature, row in zip(features, logits):
-        tokens = [str(tokenizer.decode([int(i)])).strip() for i in row.topk(4 * n_tokens).indices]
-        words = list(dict.fromkeys(token.lower() for token in tokens if token.isalpha()))
-        shown = words[:n_tokens] or tokens[:1]
-        labels[int(feature)] = "promotes " + ", ".join(f"'{word}'" for word in shown)
-    return labels
+    decode = model_tokenizer(model).decode
+    found = {}
+    for start in range(0, len(features), FEATURES_PER_BLOCK):
+        block = [int(feature) for feature in features[start : start + FEATURES_PER_BLOCK]]
+        with torch.inference_mode():
+            logits = unembed(model, sae.W_dec[block].float())
+        highest, lowest = (logits.topk(n_tokens, largest=most).indices for most in (True, False))
+        for feature, *ends in zip(block, highest.tolist(), lowest.tolist()):
+            found[feature] = Promotion(*([str(decode([i])) for i in end] for end in ends))
+    return found
+
+
+def logit_lens_labels(
+    model: "Model", sae: "SAE[Any]", features: Sequence[int], n_words: int = 3
+) -> dict[int, str]:
+    """Labels features by the words that they promote most, and says so: `promotes 'sea'`."""
+    found = promotions(model, sae, features, 4 * n_words)
+    return {feature: promotion_label(tokens.promoted, n_words) for feature, tokens in found.items()}
+
+
+def promotion_label(promoted: Sequence[str], n_words: int = 3) -> str:
+    """Returns a label that names the first few different words among promoted tokens."""
+    tokens = [token.strip() for token in promoted]
+    words = list(dict.fromkeys(token.lower() for token in tokens if token.isalpha()))
+    shown = words[:n_words] or tokens[:1]
+    return "promotes " + ", ".join(f"'{word}'" for word in shown)

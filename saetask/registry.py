@@ -16,6 +16,7 @@ from saetask.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from saetask.detection import Detector
+    from saetask.dictionary import Labeler
     from saetask.reformulation import Annotator
     from saetask.tasks import Task
 
@@ -39,6 +40,10 @@ class Hooks:
     def saetask_annotators(self) -> "list[Annotator]":  # pyright: ignore[reportReturnType]
         """Returns annotator plugins."""
 
+    @hookspec
+    def saetask_labelers(self) -> "list[Labeler]":  # pyright: ignore[reportReturnType]
+        """Returns labeler plugins."""
+
 
 class Plugin(NamedTuple):
     """One registered plugin."""
@@ -50,7 +55,7 @@ class Plugin(NamedTuple):
     value: Any
 
 
-KINDS = ("task", "detector", "annotator")
+KINDS = ("task", "detector", "annotator", "labeler")
 
 
 class Registry:

@@ -1,0 +1,1 @@
+"""Labelers: what a feature is about."""

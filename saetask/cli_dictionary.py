@@ -1,0 +1,141 @@
+"""The commands `saetask dictionary ...`: build, validate, show, search."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from saetask.cli_prompts import declare_json, print_json, registry_of
+from saetask.errors import UserError
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+    from saetask.corpus import CorpusConfig
+
+TEST_SHARE = 0.1
+"""Share of documents for the selection and for the test split, where the corpus is one file."""
+
+
+def declare_build(parser: "ArgumentParser") -> None:
+    _declare_model(parser)
+    parser.add_argument("--corpus", type=str, required=True, help="Text file, hub id, or YAML.")
+    parser.add_argument("--tokens", type=int, default=500_000, help="Build tokens to read.")
+    parser.add_argument(
+        "--sample_rows",
+        type=int,
+        default=1024,
+        help="Rows of each split in which every firing is kept, to make and try labels on.",
+    )
+    parser.add_argument("--labeler", type=str, default="keywords", help="A labeler plugin.")
+    parser.add_argument("--seed", type=int, default=0, help="Seed of examples and controls.")
+    parser.add_argument("--out", type=str, required=True, help="Dictionary folder to write.")
+    declare_json(parser)
+
+
+def build(arguments: "Namespace") -> None:
+    from saetask.dictionary.build import BuildConfig
+    from saetask.dictionary.making import MANIFEST
+    from saetask.dictionary.making import build as build_dictionary
+    from saetask.models import load_model
+    from saetask.saes import check_sae, load_sae
+
+    for name in ("tokens", "sample_rows"):
+        if getattr(arguments, name) < 1:
+            flag = name.replace("_", "-")
+            raise UserError(f"--{flag} is {getattr(arguments, name)}; it must be 1 or more.")
+    corpus, base = _corpus(arguments.corpus)
+    labeler = registry_of(arguments).get("labeler", arguments.labeler)
+    config = BuildConfig(corpus, arguments.tokens, arguments.sample_rows, arguments.seed)
+    model, sae = load_model(arguments.model), load_sae(arguments.sae)
+    check_sae(model, sae)
+    folder = build_dictionary(model, sae, config, labeler, Path(arguments.out), base)
+    if arguments.json:
+        print_json(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+    else:
+        print(f"{folder}: built; next: saetask dictionary validate {folder}")
+
+
+def declare_validate(parser: "ArgumentParser") -> None:
+    parser.add_argument("folder", type=str, help="A dictionary folder, its work/ still there.")
+    _declare_model(parser)
+    declare_json(parser)
+
+
+def validate(arguments: "Namespace") -> None:
+    from saetask.cli_tables import print_table, validation_table
+    from saetask.dictionary.making import read_manifest
+    from saetask.dictionary.making import validate as validate_dictionary
+    from saetask.models import load_model
+    from saetask.saes import load_sae
+
+    folder = Path(arguments.folder)
+    labeler = registry_of(arguments).get("labeler", read_manifest(folder)["labeler"])
+    model, sae = load_model(arguments.model), load_sae(arguments.sae)
+    found = validate_dictionary(model, sae, labeler, folder)
+    if arguments.json:
+        print_json(found)
+    else:
+        print_table(validation_table(found))
+
+
+def declare_show(parser: "ArgumentParser") -> None:
+    parser.add_argument("folder", type=str, help="A dictionary folder.")
+    parser.add_argument("feature", type=int, help="Its number.")
+    declare_json(parser)
+
+
+def show(arguments: "Namespace") -> None:
+    from saetask.dictionary import Dictionary
+
+    card = Dictionary.load(arguments.folder).feature(arguments.feature)
+    if arguments.json:
+        print_json({**card.row, "contexts": card.contexts})
+    else:
+        print(card.text())
+
+
+def declare_search(parser: "ArgumentParser") -> None:
+    parser.add_argument("folder", type=str, help="A dictionary folder.")
+    parser.add_argument("text", type=str, help="Words to look for in labels.")
+    parser.add_argument("--limit", type=int, default=10, help="How many features at most.")
+    declare_json(parser)
+
+
+def search(arguments: "Namespace") -> None:
+    from saetask.dictionary import Dictionary
+
+    dictionary = Dictionary.load(arguments.folder)
+    found = {i: dictionary.labels[i] for i in dictionary.search(arguments.text, arguments.limit)}
+    if arguments.json:
+        print_json([{"feature": feature, "label": label} for feature, label in found.items()])
+    else:
+        print("\n".join(f"{feature:>6}  {label}" for feature, label in found.items()))
+
+
+def _declare_model(parser: "ArgumentParser") -> None:
+    from saetask.models import DEFAULT_MODEL
+    from saetask.saes import DEFAULT_SAE
+
+    parser.add_argument("--model", type=str, default=DEFAULT_MODEL, help="See saetask run.")
+    parser.add_argument("--sae", type=str, default=DEFAULT_SAE, help="See saetask run.")
+
+
+def _corpus(spec: str) -> "tuple[CorpusConfig, Path]":
+    """Returns the corpus that a YAML file describes, or one of a single source."""
+    from jsonargparse import ArgumentParser
+
+    from saetask.corpus import CorpusConfig, Source
+
+    path = Path(spec)
+    if path.suffix not in (".yaml", ".yml"):
+        config = CorpusConfig([Source(spec)], test_share=TEST_SHARE, selection_share=TEST_SHARE)
+        return config, Path()
+    if not path.is_file():
+        raise UserError(f"Corpus file {path} does not exist.")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(CorpusConfig)
+    try:
+        parsed = parser.instantiate_classes(parser.parse_string(path.read_text(encoding="utf-8")))
+    except Exception as error:
+        raise UserError(f"Corpus {path}: {' '.join(str(error).split())}") from error
+    return CorpusConfig(**vars(parsed)), path.parent

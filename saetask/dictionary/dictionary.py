@@ -1,0 +1,182 @@
+"""A dictionary, opened: look features up, search their labels, see their contexts."""
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from saetask.dictionary.making import (
+    CONTEXTS,
+    FEATURES,
+    check_fingerprints,
+    read_manifest,
+    read_parquet,
+)
+from saetask.errors import UserError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from sae_lens import SAE
+
+    from saetask.activations import FeatureActivations
+    from saetask.models import Model
+
+SHOWN_CONTEXTS = 6
+
+
+@dataclass(frozen=True)
+class Card:
+    """All that a dictionary knows of one feature; shows itself in a notebook."""
+
+    row: Mapping[str, Any]
+    """The feature's row of the features table."""
+    contexts: list[dict[str, Any]]
+    """Strongest first, then one of each decile."""
+
+    @property
+    def label(self) -> str:
+        """The feature's label."""
+        return self.row["label"]
+
+    @property
+    def verdict(self) -> str:
+        """How the label did on unseen documents."""
+        return self.row.get("verdict", "not validated")
+
+    def text(self) -> str:
+        """Returns the card as plain text."""
+        row = self.row
+        lines = [f"feature {row['feature']}: {row['label']}", f"  {self._figures()}"]
+        for name in ("promoted", "suppressed"):
+            lines.append(f"  {name}: {', '.join(map(repr, row[name][:6]))}")
+        for context in self.contexts[:SHOWN_CONTEXTS]:
+            before, token, after = _parted(context)
+            shown = f"{before}[{token}]{after}".replace("\n", "↵")
+            lines.append(f"  {context['activation']:6.1f}  {shown}")
+        return "\n".join(lines)
+
+    def _figures(self) -> str:
+        found = f"{self.verdict}; fires on {self.row['density']:.2%} of tokens"
+        if "precision" in self.row:
+            found += f"; precision {self.row['precision']:.2f}, recall {self.row['recall']:.2f}"
+        return found
+
+    def _repr_html_(self) -> str:
+        head = f"<b>feature {self.row['feature']}: {html.escape(self.label)}</b>"
+        parts = [f"<p>{head}<br>{html.escape(self._figures())}</p>"]
+        for context in self.contexts:
+            before, token, after = (html.escape(part) for part in _parted(context))
+            share = context["activation"] / max(self.row["maximum"], 1e-9)
+            mark = f"<span style='background:rgba(255,140,0,{share:.2f})'>{token}</span>"
+            parts.append(f"<div style='font-family:monospace'>{before}{mark}{after}</div>")
+        return "".join(parts)
+
+
+class Dictionary:
+    """Features with labels, verdicts and contexts, as `build` and `validate` wrote them."""
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        self.folder, self.manifest = folder, manifest
+        self._features = read_parquet(folder / FEATURES)
+        self._contexts = read_parquet(folder / CONTEXTS)
+        self._owners = np.asarray(self._contexts["feature"])
+        self.labels: list[str] = self._features["label"].to_pylist()
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "Dictionary":
+        """Opens a dictionary folder.
+
+        Raises:
+            UserError: It holds no dictionary, or a damaged one.
+        """
+        folder = Path(folder)
+        return cls(folder, read_manifest(folder))
+
+    def check(self, model: "Model", sae: "SAE[Any]") -> None:
+        """Refuses a model or an SAE that the dictionary was not built with.
+
+        Raises:
+            UserError: The fingerprints differ.
+        """
+        check_fingerprints(self.manifest, model, sae, self.folder)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def feature(self, feature: int) -> Card:
+        """Returns the card of a feature.
+
+        Raises:
+            UserError: No such feature.
+        """
+        row = self._features.slice(self._known(feature), 1).to_pylist()[0]
+        return Card(row, self.contexts(feature))
+
+    def contexts(self, feature: int) -> list[dict[str, Any]]:
+        """Returns a feature's contexts, the strongest first, then one of each decile."""
+        low, high = np.searchsorted(self._owners, [self._known(feature), feature + 1])
+        return self._contexts.slice(low, high - low).to_pylist()
+
+    def top_documents(self, feature: int) -> list[str]:
+        """Returns the documents in which a feature fires most strongly."""
+        return [row["document"] for row in self.contexts(feature) if row["kind"] == "top"]
+
+    def neighbours(self, feature: int, by: str = "direction") -> list[int]:
+        """Returns the nearest features by decoder `direction` or by `firing` together."""
+        if by not in ("direction", "firing"):
+            raise UserError(f"Neighbours are by 'direction' or by 'firing', not by {by!r}.")
+        return self._features[f"near_by_{by}"][self._known(feature)].as_py()
+
+    def search(self, text: str, limit: int = 10) -> list[int]:
+        """Returns the features whose labels and promoted tokens share most words with a text.
+
+        Words are weighted by how rare they are among labels (TF-IDF).
+        """
+        if not text.strip():
+            raise UserError("Nothing to search for; give a word.")
+        vectors, vectorizer = self._vectors()
+        scores = (vectors @ vectorizer.transform([text]).T).toarray().ravel()
+        order = np.argsort(-scores, kind="stable")[:limit]
+        return [int(feature) for feature in order if scores[feature] > 0]
+
+    def _vectors(self) -> Any:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        promoted = self._features["promoted"].to_pylist()
+        texts = [f"{label} {' '.join(p)}" for label, p in zip(self.labels, promoted)]
+        vectorizer = TfidfVectorizer(token_pattern=r"\w+")
+        return vectorizer.fit_transform(texts), vectorizer
+
+    def contrast(
+        self, first: "FeatureActivations", second: "FeatureActivations", limit: int = 10
+    ) -> list[tuple[int, float]]:
+        """Returns the features that fire in more prompts of the first reading than of the second.
+
+        Returns:
+            Feature and difference of the shares of prompts, largest first.
+        """
+        shares = [
+            reading.pooled("text").getnnz(axis=0) / len(reading) for reading in (first, second)
+        ]
+        difference = shares[0] - shares[1]
+        order = np.argsort(-difference, kind="stable")[:limit]
+        return [(int(f), float(difference[f])) for f in order if difference[f] > 0]
+
+    def to_datasets(self) -> "Dataset":
+        """Returns the features table as a `datasets.Dataset`."""
+        from datasets import Dataset
+
+        return Dataset(self._features)
+
+    def _known(self, feature: int) -> int:
+        if not 0 <= feature < len(self):
+            raise UserError(f"There is no feature {feature}; it is 0 to {len(self) - 1}.")
+        return feature
+
+
+def _parted(context: Mapping[str, Any]) -> tuple[str, str, str]:
+    tokens, position = context["tokens"], context["position"]
+    return "".join(tokens[:position]), tokens[position], "".join(tokens[position + 1 :])

@@ -1,0 +1,141 @@
+"""Every firing on some rows of a corpus, read once for any number of SAEs."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from saetask.corpus import TokenRow
+from saetask.models import model_tokenizer, read_hook, right_padded
+from saetask.sae_metrics import ordinary_tokens
+
+if TYPE_CHECKING:
+    from sae_lens import SAE
+    from scipy.sparse import csr_matrix
+
+    from saetask.models import Model
+
+ROWS_PER_BLOCK, ROWS_PER_BATCH = 64, 16
+"""Rows are batched by length within blocks; fixed, since a row read in other company differs in the
+last bits of its activations."""
+
+
+@dataclass(frozen=True)
+class Firings:
+    """The firings of one SAE on rows of tokens (CSR over all tokens)."""
+
+    token_ids: np.ndarray
+    """Rows one after another, `[n_tokens]`, int32."""
+    row_starts: np.ndarray
+    """Where each row begins, `[n_rows + 1]`, int64."""
+    documents: np.ndarray
+    """Hash of each row's document, `[n_rows]`, uint64."""
+    indptr: np.ndarray
+    """Where each token's firings begin, `[n_tokens + 1]`, int64."""
+    features: np.ndarray
+    """Feature of each firing, `[n_firings]`, int32."""
+    values: np.ndarray
+    """Activation of each firing, `[n_firings]`, float32, positive."""
+    d_sae: int
+
+    def rows(self, first: int, last: int) -> "Firings":
+        """Returns the firings on some of the rows."""
+        low, high = self.row_starts[[first, last]]
+        start, end = self.indptr[[low, high]]
+        return Firings(
+            self.token_ids[low:high],
+            self.row_starts[first : last + 1] - low,
+            self.documents[first:last],
+            self.indptr[low : high + 1] - start,
+            self.features[start:end],
+            self.values[start:end],
+            self.d_sae,
+        )
+
+    def matrix(self) -> "csr_matrix":
+        """Returns the activations, `[n_tokens, d_sae]`."""
+        from scipy.sparse import csr_matrix
+
+        shape = (len(self.token_ids), self.d_sae)
+        return csr_matrix((self.values, self.features, self.indptr), shape=shape)
+
+    def token_rows(self) -> np.ndarray:
+        """Returns the row of each token, `[n_tokens]`."""
+        return np.repeat(np.arange(len(self.documents)), np.diff(self.row_starts))
+
+
+def document_hash(document: str) -> int:
+    """Returns 64 bits of a document id's SHA-256."""
+    return int.from_bytes(hashlib.sha256(document.encode()).digest()[:8])
+
+
+def read_firings(
+    model: "Model", saes: "Sequence[SAE[Any]]", rows: Sequence[TokenRow]
+) -> list[Firings]:
+    """Reads rows through SAEs that share a hook point, with one forward pass for all.
+
+    Special tokens and norm outliers have no firings.
+
+    Args:
+        model: The model to read.
+        saes: Any number of SAEs at the same hook point.
+        rows: Token rows of one or more documents.
+
+    Returns:
+        The firings of each SAE.
+    """
+
+    hook_name = saes[0].cfg.metadata.hook_name
+    special = set(model_tokenizer(model).all_special_ids)
+    lengths = [len(row.token_ids) for row in rows]
+    found: list[list[Any]] = [[None] * len(rows) for _ in saes]
+    for batch in _batches(lengths):
+        tokens = right_padded([rows[i].token_ids for i in batch])
+        activations = read_hook(model, tokens, hook_name)
+        for number, i in enumerate(batch):
+            token_ids, activation = tokens[number, : lengths[i]], activations[number, : lengths[i]]
+            for sae, sparse in zip(saes, found):
+                sparse[i] = _encode(sae, token_ids, activation, special)
+    token_ids = np.concatenate([np.array(row.token_ids, np.int32) for row in rows])
+    starts = np.cumsum([0, *lengths])
+    documents = np.array([document_hash(row.document) for row in rows], np.uint64)
+    return [
+        Firings(
+            token_ids,
+            starts,
+            documents,
+            np.cumsum(np.concatenate([[0], *(counts for counts, _, _ in sparse)])),
+            np.concatenate([features for _, features, _ in sparse]),
+            np.concatenate([values for _, _, values in sparse]),
+            sae.cfg.d_sae,
+        )
+        for sae, sparse in zip(saes, found)
+    ]
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Yields rows of similar length, by index."""
+    for first in range(0, len(lengths), ROWS_PER_BLOCK):
+        block = range(first, min(first + ROWS_PER_BLOCK, len(lengths)))
+        order = sorted(block, key=lengths.__getitem__)
+        for start in range(0, len(order), ROWS_PER_BATCH):
+            yield order[start : start + ROWS_PER_BATCH]
+
+
+def _encode(
+    sae: "SAE[Any]", token_ids: Any, activations: Any, special: set[int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns how many features fire on each token of a row, which, and how strongly."""
+    import torch
+
+    kept = ordinary_tokens(token_ids, activations, sae, special)
+    with torch.inference_mode():
+        encoded = sae.encode(activations[kept.to(activations.device)].to(sae.W_dec))
+        encoded = encoded.float().cpu()
+    tokens, features = (encoded > 0).nonzero(as_tuple=True)
+    counts = np.zeros(len(token_ids), np.int64)
+    counts[kept.numpy()] = np.bincount(tokens.numpy(), minlength=len(encoded))
+    values = encoded[tokens, features].numpy()
+    return counts, features.numpy().astype(np.int32), values

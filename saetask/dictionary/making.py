@@ -1,0 +1,238 @@
+"""Making a dictionary folder: built and labelled, then validated."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from saetask.cache import atomic_path, write_json
+from saetask.dictionary.build import CONTROL, BuildConfig, Pass, load_samples, read_corpus
+from saetask.dictionary.controls import random_sae
+from saetask.dictionary.examples import FiringIndex
+from saetask.dictionary.geometry import by_direction, by_firing
+from saetask.dictionary.labels import Label, Labeler
+from saetask.dictionary.rules import Rule, Vocabulary
+from saetask.dictionary.tables import contexts_table, features_table
+from saetask.dictionary.validation import label_features, summarise, try_labels
+from saetask.errors import UserError
+from saetask.logit_lens import promotions
+from saetask.models import model_fingerprint, model_name, model_tokenizer
+from saetask.saes import sae_fingerprint
+
+if TYPE_CHECKING:
+    import pyarrow
+    from sae_lens import SAE
+
+    from saetask.models import Model
+
+MANIFEST = "manifest.json"
+FEATURES = "features.parquet"
+CONTEXTS = "contexts.parquet"
+SCHEMA_VERSION = 1
+
+
+def build(
+    model: "Model",
+    sae: "SAE[Any]",
+    config: BuildConfig,
+    labeler: Labeler,
+    out: Path,
+    base: Path = Path(),
+) -> Path:
+    """Reads a corpus, labels every feature, and writes the dictionary folder.
+
+    Args:
+        model: The model to read.
+        sae: An SAE that fits it.
+        config: What to build from.
+        labeler: What writes the labels.
+        out: The folder; an interrupted build goes on there.
+        base: Folder that relative corpus paths are taken from.
+
+    Raises:
+        UserError: The folder holds another dictionary, or the corpus is too short.
+    """
+    found = read_corpus(model, sae, config, out, base)
+    vocabulary = Vocabulary(model_tokenizer(model))
+    tokens = promotions(model, sae, range(sae.cfg.d_sae))
+    directions = by_direction(sae)
+    labels = label_features(
+        FiringIndex(found.samples["train", "sae"]),
+        FiringIndex(found.samples["selection", "sae"]),
+        directions.features[:, 0],
+        {feature: promoted for feature, (promoted, _) in tokens.items()},
+        labeler,
+        vocabulary,
+        config.seed,
+    )
+    together = by_firing(found.samples["train", "sae"])
+    features = features_table(
+        found.tally, labels, labeler.name, tokens, directions, together, found.rows, vocabulary
+    )
+    write_parquet(out / FEATURES, features)
+    write_parquet(out / CONTEXTS, contexts_table(found.tally, found.rows, vocabulary))
+    write_json(out / MANIFEST, _manifest(model, sae, config, labeler, found))
+    return out
+
+
+def validate(model: "Model", sae: "SAE[Any]", labeler: Labeler, folder: Path) -> dict[str, Any]:
+    """Tries every label on test documents, and writes the verdicts into the folder.
+
+    The control goes the same way from its firings to its labels and their verdicts.
+
+    Args:
+        model: The model that the dictionary was built with.
+        sae: The SAE that it describes.
+        labeler: What labels the control's features: the labeler of the dictionary.
+        folder: A dictionary folder whose `work/` is still there.
+
+    Returns:
+        The manifest's `validation`.
+
+    Raises:
+        UserError: No dictionary, or one of another model or SAE, or `work/` is gone.
+    """
+    manifest = read_manifest(folder)
+    check_fingerprints(manifest, model, sae, folder)
+    samples = load_samples(folder, sae.cfg.d_sae)
+    vocabulary = Vocabulary(model_tokenizer(model))
+    seed = manifest["seed"]
+    table = read_parquet(folder / FEATURES)
+    labels = stored_labels(table)
+    alive = np.asarray(table["density"]) > 0
+    test = FiringIndex(samples["test", "sae"])
+    nearest = by_direction(sae).features[:, 0]
+    trials = try_labels(labels, test, alive, nearest, vocabulary, seed)
+    for name in trials[0]._fields:
+        column = [[getattr(trial, name) for trial in trials]]
+        if name in table.column_names:
+            table = table.drop_columns([name])
+        table = table.append_column(name, column)
+    validation = summarise(trials, _counts(samples["test", "sae"]))
+    control = random_sae(sae, seed)
+    nearest = by_direction(control).features[:, 0]
+    learning = samples["train", CONTROL]
+    control_labels = label_features(
+        FiringIndex(learning),
+        FiringIndex(samples["selection", CONTROL]),
+        nearest,
+        {feature: [] for feature in range(sae.cfg.d_sae)},
+        labeler,
+        vocabulary,
+        seed,
+    )
+    test = FiringIndex(samples["test", CONTROL])
+    alive = _counts(learning) > 0
+    control_trials = try_labels(control_labels, test, alive, nearest, vocabulary, seed)
+    validation["controls"] = {CONTROL: summarise(control_trials, _counts(samples["test", CONTROL]))}
+    write_parquet(folder / FEATURES, table)
+    write_json(folder / MANIFEST, {**manifest, "validation": validation})
+    return validation
+
+
+def stored_labels(table: "pyarrow.Table") -> list[Label]:
+    """Returns the labels of a features table, with their rules."""
+    labels = []
+    for text, columns, weights, threshold in zip(
+        *(table[name].to_pylist() for name in ("label", "rule_columns", "rule_weights")),
+        table["rule_threshold"].to_pylist(),
+    ):
+        rule = Rule(np.array(columns, np.int64), np.array(weights, float), threshold or 0.0)
+        labels.append(Label(text, None if threshold is None else rule))
+    return labels
+
+
+def _counts(firings: Any) -> np.ndarray:
+    return np.bincount(firings.features, minlength=firings.d_sae)
+
+
+def _manifest(
+    model: "Model", sae: "SAE[Any]", config: BuildConfig, labeler: Labeler, found: Pass
+) -> dict[str, Any]:
+    splits = {
+        split: {
+            "rows": len(firings.documents),
+            "tokens": len(firings.token_ids),
+            "documents": len(np.unique(firings.documents)),
+        }
+        for (split, name), firings in found.samples.items()
+        if name == "sae"
+    }
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "model": {"name": model_name(model), "fingerprint": model_fingerprint(model)},
+        "sae": {
+            "hook_name": sae.cfg.metadata.hook_name,
+            "d_sae": sae.cfg.d_sae,
+            "fingerprint": sae_fingerprint(sae),
+        },
+        "corpus": {
+            "sources": [source.path for source in config.corpus.sources],
+            "tokens": found.tally.n_tokens,
+            "samples": splits,
+        },
+        "labeler": labeler.name,
+        "seed": config.seed,
+        "n_features": sae.cfg.d_sae,
+        "n_alive": int((found.tally.count > 0).sum()),
+        "validation": None,
+    }
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Reads a dictionary's manifest.
+
+    Raises:
+        UserError: The folder holds no dictionary, or one of another version.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        version = manifest["schema_version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder} holds no dictionary ({MANIFEST}: {error}).") from error
+    if version != SCHEMA_VERSION:
+        raise UserError(
+            f"The dictionary in {folder} has version {version}; this is for {SCHEMA_VERSION}."
+        )
+    return manifest
+
+
+def check_fingerprints(
+    manifest: dict[str, Any], model: "Model", sae: "SAE[Any]", folder: Path
+) -> None:
+    """Refuses a dictionary of another model or SAE.
+
+    Raises:
+        UserError: It is.
+    """
+    for kind, found in (("model", model_fingerprint(model)), ("sae", sae_fingerprint(sae))):
+        if manifest[kind]["fingerprint"] != found:
+            raise UserError(
+                f"The dictionary in {folder} was built for another {kind}; give the {kind} "
+                "that it was built with, or build it anew."
+            )
+
+
+def write_parquet(path: Path, table: "pyarrow.Table") -> None:
+    """Writes a table atomically."""
+    from pyarrow import parquet
+
+    with atomic_path(path) as temporary:
+        parquet.write_table(table, temporary, compression="zstd", compression_level=9)
+
+
+def read_parquet(path: Path) -> "pyarrow.Table":
+    """Reads a table.
+
+    Raises:
+        UserError: The file is missing or damaged.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        return parquet.read_table(path)
+    except (OSError, pyarrow.ArrowException) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(f"{path} cannot be read ({reason}); build the dictionary anew.") from error
