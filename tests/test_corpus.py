@@ -86,7 +86,13 @@ def test_an_empty_corpus_is_refused(tokenizer, tmp_path) -> None:
 
 
 @given(st.text(min_size=1))
-def test_a_document_s_split_depends_on_its_id_alone(document: str) -> None:
-    assert document_split(document, 0.5) == document_split(document, 0.5)
-    assert document_split(document, 0.0) == "train"
-    assert document_split(document, 1.0) == "test"
+def test_a_document_s_split_depends_on_its_id_and_the_shares_alone(document: str) -> None:
+    def split(test: float, selection: float) -> str:
+        return document_split(document, CorpusConfig(test_share=test, selection_share=selection))
+
+    assert split(0.3, 0.3) == split(0.3, 0.3)
+    assert split(0.0, 0.0) == "train"
+    assert split(1.0, 0.0) == "test"
+    assert split(0.0, 1.0) == "selection"
+    # A larger selection split takes documents from training, never from testing.
+    assert (split(0.3, 0.0) == "test") == (split(0.3, 0.5) == "test")
