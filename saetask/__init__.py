@@ -11,6 +11,14 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from saetask.activations import FeatureActivations, Firing, read_features
     from saetask.detection import Detector, Evidence, Finding, Misunderstanding, Reading
+    from saetask.dictionary import (
+        Dictionary,
+        FeatureEvidence,
+        Label,
+        Labeler,
+        Rule,
+        Vocabulary,
+    )
     from saetask.errors import UserError
     from saetask.models import load_model
     from saetask.prompts import Prompt, RenderedPrompt, Span, as_prompt, render
@@ -37,6 +45,14 @@ if TYPE_CHECKING:
 _HOMES = {
     "activations": ("FeatureActivations", "Firing", "read_features"),
     "detection": ("Detector", "Evidence", "Finding", "Misunderstanding", "Reading"),
+    "dictionary": (
+        "Dictionary",
+        "FeatureEvidence",
+        "Label",
+        "Labeler",
+        "Rule",
+        "Vocabulary",
+    ),
     "errors": ("UserError",),
     "models": ("load_model",),
     "prompts": ("Prompt", "RenderedPrompt", "Span", "as_prompt", "render"),

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from saetask.dictionary import FeatureEvidence, Label, Rule, Vocabulary
+from saetask import FeatureEvidence, Label, Rule, Vocabulary
 
 FEWEST_EXAMPLES = 12
 STRENGTH = 1.0
