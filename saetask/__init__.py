@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from saetask.registry import hookimpl
     from saetask.report import write_report
     from saetask.runs import RunConfig, run
-    from saetask.saes import check_sae, load_sae
+    from saetask.sae_check import check_sae
+    from saetask.saes import load_sae
     from saetask.session import Session
     from saetask.tasks import (
         Candidate,
@@ -44,7 +45,8 @@ _HOMES = {
     "registry": ("hookimpl",),
     "report": ("write_report",),
     "runs": ("RunConfig", "run"),
-    "saes": ("check_sae", "load_sae"),
+    "sae_check": ("check_sae",),
+    "saes": ("load_sae",),
     "session": ("Session",),
     "tasks": (
         "Candidate",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from saetask.models import model_tokenizer, unembed
+from saetask.sae_encoding import writes_residual
 
 if TYPE_CHECKING:
     from sae_lens import SAE
@@ -17,12 +18,15 @@ def logit_lens_labels(
     """Labels features by the tokens that their decoder directions promote most.
 
     The direction passes through the final norm's weights and the unembedding (logit lens,
-    nostalgebraist 2020); the label says so: `promotes 'sea', 'boat'`.
+    nostalgebraist 2020); the label says so: `promotes 'sea', 'boat'`. Where an SAE's directions
+    are none of the residual stream (attention heads, MLP neurons), features have no label.
     """
     import torch
 
     if not len(features):
         return {}
+    if not writes_residual(sae, model.cfg.d_model):
+        return {int(feature): "" for feature in features}
     with torch.inference_mode():
         logits = unembed(model, sae.W_dec[list(features)].float())
     tokenizer = model_tokenizer(model)
