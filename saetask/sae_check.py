@@ -7,7 +7,7 @@ from saetask.errors import UserError
 from saetask.hooks import catch, resolve_hook_name, right_padded, siblings
 from saetask.models import context_size, model_name, model_tokenizer
 from saetask.prompts import render
-from saetask.sae_encoding import input_hook, output_hook, reads_bos
+from saetask.sae_encoding import input_hook, output_hook, reads_bos, unnormalised
 from saetask.sae_metrics import (
     Losses,
     Pair,
@@ -206,9 +206,15 @@ def _rescaled(sae: "SAE[Any]", compared: Pair, own_l0: float) -> list[Rival]:
         rivals += _rival(sae, pair, f"normalisation: with its input multiplied by {scale:.3g}")
     each = Pair(inputs * root / norms, targets * root / norms, kept)
     rivals += _rival(sae, each, "normalisation: with each input scaled to norm sqrt(d_in)")
-    centred = [a - a.mean(-1, keepdim=True) for a in (inputs, targets)]
+    normed, aims = ((a - a.mean(-1, keepdim=True)) / a.std(-1, keepdim=True) for a in compared[:2])
+    rivals += _rival(sae, Pair(normed, aims, kept), "normalisation: with layer-normalised input")
+    if sae.cfg.normalize_activations != "none":
+        says = f"normalisation: without the {sae.cfg.normalize_activations} that its cfg.json names"
+        with unnormalised(sae):
+            rivals += _rival(sae, compared, says)
+    centred, aims = (a - a.mean(-1, keepdim=True) for a in (inputs, targets))
     says = "processing: with its input centred (as a model with centred writing weights has it)"
-    rivals += _rival(sae, Pair(*centred, kept), says)
+    rivals += _rival(sae, Pair(centred, aims, kept), says)
     # Fed too much, a ReLU fires more features and may reconstruct better: no sign of its scale.
     return [rival for rival in rivals if rival.l0 <= 1.1 * max(own_l0, 1) or own_l0 < 1]
 

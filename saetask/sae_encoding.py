@@ -148,3 +148,14 @@ def _flat_heads(sae: "SAE[Any]") -> Iterator[None]:
     finally:
         sae.reshape_fn_in, sae.reshape_fn_out, sae.d_head = before
         sae.hook_z_reshaping_mode = True
+
+
+@contextmanager
+def unnormalised(sae: "SAE[Any]") -> Iterator[None]:
+    """Lets an SAE that normalises its input when encoding take it as it is."""
+    before = sae.run_time_activation_norm_fn_in, sae.run_time_activation_norm_fn_out
+    sae.run_time_activation_norm_fn_in = sae.run_time_activation_norm_fn_out = lambda x: x
+    try:
+        yield
+    finally:
+        sae.run_time_activation_norm_fn_in, sae.run_time_activation_norm_fn_out = before
