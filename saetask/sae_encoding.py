@@ -141,7 +141,7 @@ def _flat_heads(sae: "SAE[Any]") -> Iterator[None]:
     if not sae.hook_z_reshaping_mode:
         yield
         return
-    before = sae.reshape_fn_in, sae.reshape_fn_out, sae.d_head
+    before = sae.reshape_fn_in, sae.reshape_fn_out, getattr(sae, "d_head", None)
     sae.turn_off_forward_pass_hook_z_reshaping()
     try:
         yield

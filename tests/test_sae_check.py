@@ -183,7 +183,7 @@ def test_an_sae_with_an_unfolded_scale_is_refused_by_that_scale(tiny_model, make
     scale = mean_norm_scale(tiny_model)
     sae = make_memorising_sae(tiny_model, change=lambda rows: rows * scale)
     message = refused_for_its_figures(tiny_model, sae)
-    named = re.search(r"normalisation: with its input multiplied by ([\d.]+)", message)
+    named = re.search(r"normalisation: with its input multiplied by (\d+\.\d+)", message)
     assert named and float(named[1]) == pytest.approx(scale, rel=0.05)
     sae.fold_activation_norm_scaling_factor(scale)
     check_sae(tiny_model, sae)

@@ -1,5 +1,6 @@
 import json
 import shutil
+from math import isfinite
 
 import pytest
 import torch
@@ -141,8 +142,8 @@ def test_every_architecture_reads_prompts_as_sae_lens_encodes_them(any_architect
     reading = read_features(tiny_model, sae, ["The bank of the river was steep."])
     tokens = torch.tensor([reading.prompts[0].token_ids])
     with torch.inference_mode():
-        expected = sae.encode(read_hook(tiny_model, tokens, sae.cfg.metadata.hook_name))[0].clone()
-    expected[0] = 0  # BOS is not read
+        expected = sae.encode(read_hook(tiny_model, tokens, sae.cfg.metadata.hook_name))[0]
+        expected[0] = 0  # BOS is not read
     found = torch.zeros_like(expected)
     for firing in reading.firings():
         found[firing.token, firing.feature] = firing.value
@@ -150,10 +151,10 @@ def test_every_architecture_reads_prompts_as_sae_lens_encodes_them(any_architect
     assert found.any()
 
 
-def test_every_architecture_is_checked(any_architecture, tiny_model, capsys):
+def test_every_architecture_is_measured_by_the_check(any_architecture, tiny_model):
     figures = check_sae(tiny_model, any_architecture, insist=True)
-    assert all(value == value for value in figures)
-    assert "does not fit tiny-llama" in capsys.readouterr().err, "random weights fit nothing"
+    assert all(isfinite(value) for value in figures)
+    assert 0 < figures.l0 < 64
 
 
 @pytest.mark.parametrize("name", sorted(SAE_TRAINING_CLASS_REGISTRY.keys() - SAE_CLASS_REGISTRY))
