@@ -46,22 +46,15 @@ HOOK_KINDS = (
 TEXT = "The bank of the river was steep."
 
 
-@pytest.fixture(scope="module")
-def base_tokenizer(tokenizer):
-    tokenizer = copy.deepcopy(tokenizer)
-    tokenizer.chat_template = None
-    return tokenizer
-
-
 @pytest.fixture(scope="module", params=CONFIGS)
-def hf_model(request, base_tokenizer):
+def hf_model(request, tokenizer):
     config = transformers.AutoConfig.for_model(
         request.param,
         **CONFIGS[request.param],
-        vocab_size=len(base_tokenizer),
-        bos_token_id=base_tokenizer.bos_token_id,
-        eos_token_id=base_tokenizer.eos_token_id,
-        pad_token_id=base_tokenizer.pad_token_id,
+        vocab_size=len(tokenizer),
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -69,14 +62,14 @@ def hf_model(request, base_tokenizer):
 
 
 @pytest.fixture(scope="module")
-def any_model(hf_model, base_tokenizer):
+def any_model(hf_model, tokenizer):
     bridge = SAETransformerBridge.boot_transformers(
         hf_model.config.model_type,
         hf_model=copy.deepcopy(hf_model),
-        tokenizer=copy.deepcopy(base_tokenizer),
+        tokenizer=copy.deepcopy(tokenizer),
         device="cpu",
     )
-    bridge.tokenizer = copy.deepcopy(base_tokenizer)  # it had loaded one anew, template and all
+    bridge.tokenizer.chat_template = None
     bridge.eval()
     return bridge
 
@@ -133,7 +126,8 @@ def test_an_sae_passes_at_its_own_layer_and_no_other(any_model, make_memorising_
 def test_a_tokenizer_without_bos_is_read_without(any_model, make_memorising_sae, monkeypatch):
     sae = make_memorising_sae(any_model, "blocks.1.hook_resid_post", bos=False)
     sae.cfg.metadata.prepend_bos = True
-    monkeypatch.setattr(any_model, "tokenizer", copy.deepcopy(any_model.tokenizer))
-    any_model.tokenizer.bos_token = None
+    without_bos = copy.deepcopy(any_model.tokenizer)
+    without_bos.bos_token = None
+    monkeypatch.setattr(any_model, "tokenizer", without_bos)
     assert check_sae(any_model, sae).fvu < 1e-3
     assert next(read_features(any_model, sae, [TEXT]).firings()).token == 0
