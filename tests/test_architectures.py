@@ -126,8 +126,7 @@ def test_an_sae_passes_at_its_own_layer_and_no_other(any_model, make_memorising_
 def test_a_tokenizer_without_bos_is_read_without(any_model, make_memorising_sae, monkeypatch):
     sae = make_memorising_sae(any_model, "blocks.1.hook_resid_post", bos=False)
     sae.cfg.metadata.prepend_bos = True
-    without_bos = copy.deepcopy(any_model.tokenizer)
-    without_bos.bos_token = None
-    monkeypatch.setattr(any_model, "tokenizer", without_bos)
+    monkeypatch.setattr(any_model, "tokenizer", copy.deepcopy(any_model.tokenizer))
+    any_model.tokenizer.bos_token = None  # after it is set: the bridge gives a new one a BOS
     assert check_sae(any_model, sae).fvu < 1e-3
     assert next(read_features(any_model, sae, [TEXT]).firings()).token == 0
