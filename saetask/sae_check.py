@@ -39,7 +39,7 @@ COMPARED_TOKENS = 40
 OUTLIER_NORMS = 10
 """Activations of more than so many times the median norm (attention sinks) are not measured: one
 of them holds most of a text's variance."""
-SCALES = (1 / 16, 1 / 4, 1 / 2, 2, 4, 16)
+SCALES = (1 / 16, 1 / 4, 1 / 2, 2 / 3, 3 / 2, 2, 4, 16)
 
 PROBE_TEXT = (
     "The harbour was quiet when the ferry came in. Anna counted twelve crates on the quay, wrote "
