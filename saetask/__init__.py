@@ -20,13 +20,15 @@ if TYPE_CHECKING:
         Vocabulary,
     )
     from saetask.errors import UserError
+    from saetask.logit_lens import promotion_label
     from saetask.models import load_model
     from saetask.prompts import Prompt, RenderedPrompt, Span, as_prompt, render
     from saetask.reformulation import Annotation, Annotator, annotate
     from saetask.registry import hookimpl
     from saetask.report import write_report
     from saetask.runs import RunConfig, run
-    from saetask.saes import check_sae, load_sae
+    from saetask.sae_check import check_sae
+    from saetask.saes import load_sae
     from saetask.session import Session
     from saetask.tasks import (
         Candidate,
@@ -54,13 +56,15 @@ _HOMES = {
         "Vocabulary",
     ),
     "errors": ("UserError",),
+    "logit_lens": ("promotion_label",),
     "models": ("load_model",),
     "prompts": ("Prompt", "RenderedPrompt", "Span", "as_prompt", "render"),
     "reformulation": ("Annotation", "Annotator", "annotate"),
     "registry": ("hookimpl",),
     "report": ("write_report",),
     "runs": ("RunConfig", "run"),
-    "saes": ("check_sae", "load_sae"),
+    "sae_check": ("check_sae",),
+    "saes": ("load_sae",),
     "session": ("Session",),
     "tasks": (
         "Candidate",

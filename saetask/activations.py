@@ -7,14 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from saetask.models import (
-    context_size,
-    model_tokenizer,
-    read_hook,
-    right_padded,
-)
+from saetask.hooks import read_hook, right_padded
+from saetask.models import context_size, model_tokenizer
 from saetask.prompts import Prompt, RenderedPrompt, Span, render
-from saetask.sae_metrics import ordinary_tokens
+from saetask.sae_encoding import encode, input_hook, ordinary_tokens, reads_bos, sae_view
 
 if TYPE_CHECKING:
     from sae_lens import SAE
@@ -47,7 +43,8 @@ class FeatureActivations:
     features: np.ndarray
     """Feature of each firing, `[n_firings]`, int32."""
     values: np.ndarray
-    """Activation of each firing, `[n_firings]`, float32, positive."""
+    """Activation of each firing, `[n_firings]`, float32; negative only where an SAE's features
+    have two directions (AbsTopK)."""
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -92,9 +89,9 @@ class FeatureActivations:
             if region is not None and not firing.span.overlaps(regions[region]):
                 continue
             key = (firing.item, firing.feature)
-            if key not in best or firing.value > best[key].value:
+            if key not in best or abs(firing.value) > abs(best[key].value):
                 best[key] = firing
-        return sorted(best.values(), key=lambda firing: -firing.value)[:k]
+        return sorted(best.values(), key=lambda firing: -abs(firing.value))[:k]
 
     def at(self, span: Span, item: int = 0) -> list[Firing]:
         """Returns an item's firings on the tokens that overlap a range of its rendered text."""
@@ -105,7 +102,7 @@ class FeatureActivations:
 
         Args:
             region: A named region of the prompts; None pools over all tokens.
-            how: Keep a feature's largest activation, or their sum.
+            how: Keep a feature's strongest activation, or their sum.
 
         Returns:
             `[n_items, d_sae]`, float32.
@@ -123,9 +120,13 @@ class FeatureActivations:
         keys = np.repeat(token_items, counts)[kept] * self.d_sae + self.features[kept]
         order = np.argsort(keys, kind="stable")
         unique, starts = np.unique(keys[order], return_index=True)
-        reduce = np.maximum if how == "max" else np.add
         values = self.values[kept][order]
-        pooled = reduce.reduceat(values, starts) if len(starts) else values
+        pooled = values
+        if len(starts) and how == "sum":
+            pooled = np.add.reduceat(values, starts)
+        elif len(starts):
+            most, least = (f.reduceat(values, starts) for f in (np.maximum, np.minimum))
+            pooled = np.where(most >= -least, most, least)
         positions = (unique // self.d_sae, unique % self.d_sae)
         return csr_matrix((pooled, positions), shape=(len(self), self.d_sae))
 
@@ -138,7 +139,7 @@ class FeatureActivations:
 
     def _repr_html_(self) -> str:
         """Shows each prompt with its tokens shaded by their strongest activation."""
-        peak = float(self.values.max(initial=1e-9))
+        peak = float(np.abs(self.values).max(initial=1e-9))
         rows = []
         for item, prompt in enumerate(self.prompts):
             by_token: dict[int, list[Firing]] = {}
@@ -154,8 +155,8 @@ def _shaded_text(prompt: RenderedPrompt, by_token: dict[int, list[Firing]], peak
         if span.end <= cursor:
             continue
         parts.append(html.escape(prompt.text[cursor : span.start]))
-        strongest = sorted(by_token.get(token, []), key=lambda f: -f.value)[:5]
-        shade = (strongest[0].value / peak) ** 0.5 if strongest else 0.0
+        strongest = sorted(by_token.get(token, []), key=lambda f: -abs(f.value))[:5]
+        shade = (abs(strongest[0].value) / peak) ** 0.5 if strongest else 0.0
         title = "&#10;".join(f"feature {f.feature}: {f.value:.2f}" for f in strongest)
         word = html.escape(prompt.text[max(span.start, cursor) : span.end]).replace("\n", "↵<br>")
         parts.append(
@@ -170,8 +171,9 @@ def read_features(
 ) -> FeatureActivations:
     """Reads prompts through an SAE.
 
-    Special tokens and tokens whose norm is beyond what the SAE was trained on have no firings.
-    Neither batching nor the tokenizer's padding side changes a reading.
+    Special tokens have no firings, nor tokens whose norm or position (`seqpos_slice`) is beyond
+    what the SAE was trained on. Running text begins with BOS if the SAE's did. A transcoder needs
+    its input hook point only. Neither batching nor the tokenizer's padding side changes a reading.
 
     Args:
         model: The model to read.
@@ -182,15 +184,17 @@ def read_features(
         UserError: A prompt is empty or longer than the model's context.
     """
     tokenizer = model_tokenizer(model)
-    rendered = [render(tokenizer, prompt, context_size(model)) for prompt in prompts]
+    limit, bos = context_size(model), reads_bos(sae)
+    rendered = [render(tokenizer, prompt, limit, bos) for prompt in prompts]
     special = set(tokenizer.all_special_ids)
     rows: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in rendered]
     for batch in _batches_by_length(rendered):
         tokens = right_padded([rendered[i].token_ids for i in batch])
-        activations = read_hook(model, tokens, sae.cfg.metadata.hook_name)
+        activations = read_hook(model, tokens, input_hook(sae))
         for number, i in enumerate(batch):
             length = len(rendered[i].token_ids)
-            rows[i] = _encode(sae, tokens[number, :length], activations[number, :length], special)
+            inputs = sae_view(sae, activations[number, :length], sae.cfg.d_in)
+            rows[i] = _encode(sae, tokens[number, :length], inputs, special)
     token_rows = [row for item in rows for row in item]
     counts = [len(features) for features, _ in token_rows]
     empty = (np.empty(0, np.int32), np.empty(0, np.float32))
@@ -218,11 +222,11 @@ def _encode(
 
     kept = ordinary_tokens(token_ids, activations, sae, special)
     with torch.inference_mode():
-        encoded = sae.encode(activations[kept.to(activations.device)].to(sae.W_dec))
+        encoded = encode(sae, activations, kept)
     acts = torch.zeros(len(token_ids), sae.cfg.d_sae)
     acts[kept] = encoded.float().cpu()
     rows = []
     for row in acts.numpy():
-        (firing,) = (row > 0).nonzero()
+        (firing,) = row.nonzero()
         rows.append((firing.astype(np.int32), row[firing]))
     return rows

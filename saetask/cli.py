@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from saetask import cli_dictionary
 from saetask.cli_prompts import (
     declare_detect,
+    declare_insist,
     declare_json,
     declare_read,
     detect,
@@ -123,7 +124,8 @@ def _declare_run(parser: "ArgumentParser") -> None:
 
     parser.usage = "saetask run EXPERIMENT [flags]   (metaphor, word-problems, or a YAML file)"
     parser.add_argument("--config", action="config", help="A YAML file with the flags below.")
-    parser.add_class_arguments(RunConfig)
+    parser.add_class_arguments(RunConfig, skip={"insist_on_sae"})
+    declare_insist(parser)
     parser.add_argument("--out", type=str | None, default=None, help="Run folder.")
     declare_json(parser)
 

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from saetask.cli_prompts import declare_json, print_json, registry_of
+from saetask.cli_prompts import declare_insist, declare_json, print_json, registry_of
 from saetask.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def declare_build(parser: "ArgumentParser") -> None:
     parser.add_argument("--labeler", type=str, default="keywords", help="A labeler plugin.")
     parser.add_argument("--seed", type=int, default=0, help="Seed of examples and controls.")
     parser.add_argument("--out", type=str, required=True, help="Dictionary folder to write.")
+    declare_insist(parser)
     declare_json(parser)
 
 
@@ -37,7 +38,8 @@ def build(arguments: "Namespace") -> None:
     from saetask.dictionary.making import MANIFEST
     from saetask.dictionary.making import build as build_dictionary
     from saetask.models import load_model
-    from saetask.saes import check_sae, load_sae
+    from saetask.sae_check import check_sae
+    from saetask.saes import load_sae
 
     for name in ("tokens", "sample_rows"):
         if getattr(arguments, name) < 1:
@@ -47,7 +49,7 @@ def build(arguments: "Namespace") -> None:
     labeler = registry_of(arguments).get("labeler", arguments.labeler)
     config = BuildConfig(corpus, arguments.tokens, arguments.sample_rows, arguments.seed)
     model, sae = load_model(arguments.model), load_sae(arguments.sae)
-    check_sae(model, sae)
+    check_sae(model, sae, insist=arguments.insist_on_sae)
     folder = build_dictionary(model, sae, config, labeler, Path(arguments.out), base)
     if arguments.json:
         print_json(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))

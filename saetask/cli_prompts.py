@@ -27,6 +27,14 @@ def declare_json(parser: "ArgumentParser") -> None:
     parser.add_argument("--json", action="store_true", help="Print one JSON document.")
 
 
+def declare_insist(parser: "ArgumentParser") -> None:
+    parser.add_argument(
+        "--insist_on_sae",
+        action="store_true",
+        help="Go on with an SAE whose figures say that it does not fit the model.",
+    )
+
+
 def declare_session(parser: "ArgumentParser") -> None:
     from saetask.models import DEFAULT_MODEL
     from saetask.saes import DEFAULT_SAE
@@ -34,6 +42,7 @@ def declare_session(parser: "ArgumentParser") -> None:
     parser.add_argument("prompt", type=str, nargs="?", help="The text.")
     parser.add_argument("--model", type=str, default=DEFAULT_MODEL, help="See saetask run.")
     parser.add_argument("--sae", type=str, default=DEFAULT_SAE, help="See saetask run.")
+    declare_insist(parser)
     declare_json(parser)
 
 
@@ -48,13 +57,14 @@ def read(arguments: "Namespace") -> None:
     from saetask.logit_lens import logit_lens_labels
     from saetask.models import load_model
     from saetask.prompts import as_prompt
-    from saetask.saes import check_sae, load_sae
+    from saetask.sae_check import check_sae
+    from saetask.saes import load_sae
 
     prompt = as_prompt(_prompt(arguments))
     if arguments.top < 1:
         raise UserError(f"--top is {arguments.top}; it must be 1 or more.")
     model, sae = load_model(arguments.model), load_sae(arguments.sae)
-    check_sae(model, sae)
+    check_sae(model, sae, insist=arguments.insist_on_sae)
     activations = read_features(model, sae, [prompt])
     firings = activations.top(arguments.top, region="text")
     labels = logit_lens_labels(model, sae, [firing.feature for firing in firings])
@@ -89,7 +99,13 @@ def _session(arguments: "Namespace", target: str | None) -> "Session":
     from saetask.session import Session
 
     task = _task_name(arguments, target)
-    return Session(arguments.model, arguments.sae, task, registry=registry_of(arguments))
+    return Session(
+        arguments.model,
+        arguments.sae,
+        task,
+        registry=registry_of(arguments),
+        insist_on_sae=arguments.insist_on_sae,
+    )
 
 
 def _task_name(arguments: "Namespace", target: str | None) -> str:

@@ -12,7 +12,8 @@ from saetask.models import (
     load_model,
 )
 from saetask.runs import environment
-from saetask.saes import DEFAULT_SAE, check_sae, load_sae, sae_folder
+from saetask.sae_check import check_sae
+from saetask.saes import DEFAULT_SAE, load_sae, sae_folder
 
 
 def examine() -> dict[str, Any]:
@@ -20,7 +21,7 @@ def examine() -> dict[str, Any]:
 
     Returns:
         `ok`, `problem` (None if all is well), versions and hardware, `model_path`, `sae_path`,
-        the SAE's unexplained variance on a probe text, and the dtype chosen for this device.
+        the SAE's figures on a probe text, and the dtype chosen for this device.
     """
     device = default_device()
     found: dict[str, Any] = {
@@ -33,10 +34,14 @@ def examine() -> dict[str, Any]:
         "model_path": None,
         "sae_path": str(sae_folder(DEFAULT_SAE)),
         "sae_fvu": None,
+        "sae_l0": None,
+        "sae_recovered": None,
     }
     try:
         found["model_path"] = str(embedded_model_folder())
-        found["sae_fvu"] = round(check_sae(load_model(DEFAULT_MODEL), load_sae(DEFAULT_SAE)), 4)
+        figures = check_sae(load_model(DEFAULT_MODEL), load_sae(DEFAULT_SAE))
+        for key, value in zip(("sae_fvu", "sae_l0", "sae_recovered"), figures):
+            found[key] = round(value, 4)
     except UserError as error:
         found |= {"ok": False, "problem": str(error)}
     return found

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from saetask.cache import atomic_path, content_hash, write_json
 from saetask.corpus import CorpusConfig, Split, TokenRow, token_rows
 from saetask.errors import UserError
-from saetask.models import model_fingerprint, model_tokenizer, read_hook, right_padded
+from saetask.hooks import read_hook, right_padded
+from saetask.models import model_fingerprint, model_tokenizer
 
 if TYPE_CHECKING:
     import torch

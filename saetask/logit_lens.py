@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from saetask.models import model_tokenizer, unembed
+from saetask.sae_encoding import writes_residual
 
 if TYPE_CHECKING:
     from sae_lens import SAE
@@ -26,10 +27,13 @@ def promotions(
     """Returns the tokens that features promote and suppress most.
 
     The decoder direction passes through the final norm's weights and the unembedding (logit lens,
-    nostalgebraist 2020).
+    nostalgebraist 2020). Where an SAE's directions are none of the residual stream (attention
+    heads, MLP neurons), features promote nothing that could be told.
     """
     import torch
 
+    if not writes_residual(sae, model.cfg.d_model):
+        return {int(feature): Promotion([], []) for feature in features}
     decode = model_tokenizer(model).decode
     found = {}
     for start in range(0, len(features), FEATURES_PER_BLOCK):
@@ -55,4 +59,4 @@ def promotion_label(promoted: Sequence[str], n_words: int = 3) -> str:
     tokens = [token.strip() for token in promoted]
     words = list(dict.fromkeys(token.lower() for token in tokens if token.isalpha()))
     shown = words[:n_words] or tokens[:1]
-    return "promotes " + ", ".join(f"'{word}'" for word in shown)
+    return "promotes " + ", ".join(f"'{word}'" for word in shown) if shown else ""

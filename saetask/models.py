@@ -1,11 +1,11 @@
 """Language models: loading them as TransformerLens bridges, and the few calls made on them.
 
-Everything that is particular to TransformerLens lives in this file.
+What is particular to TransformerLens lives in this file and in `hooks.py`.
 """
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -158,78 +158,6 @@ def parameters_fingerprint(parameters: "Iterable[tuple[str, torch.Tensor]]") -> 
     return digest.hexdigest()[:16]
 
 
-def resolve_hook_name(model: "Model", hook_name: str) -> str:
-    """Returns the canonical name of a hook point, given that name or an alias of it.
-
-    sae-lens's bridge caches nothing, silently, under an alias (`blocks.15.hook_resid_post`), so
-    every reading goes through this function.
-
-    Raises:
-        UserError: The model has no such hook point.
-    """
-    bridge: Any = model
-    if hasattr(model, "_resolve_hook_name"):
-        canonical = bridge._resolve_hook_name(hook_name)
-    elif hasattr(model, "_collect_hook_aliases_from_registry"):
-        aliases = {**bridge.hook_aliases, **bridge._collect_hook_aliases_from_registry()}
-        canonical = aliases.get(hook_name, hook_name)
-    else:
-        canonical = hook_name
-    if canonical not in model.hook_dict:
-        raise UserError(
-            f"Hook point '{hook_name}' does not exist in {model_name(model)} "
-            f"({model.cfg.n_layers} layers).{did_you_mean(canonical, model.hook_dict)}"
-        )
-    return canonical
-
-
-def read_hook(
-    model: "Model", tokens: "Int[torch.Tensor, 'batch pos']", hook_name: str
-) -> "Float[torch.Tensor, 'batch pos d_in']":
-    """Runs the model up to a hook point and returns the activation there.
-
-    Args:
-        model: Its own hooks stay as they are.
-        tokens: Token ids, right-padded; with causal attention nothing after a row's own tokens
-            can change them, so no mask is needed.
-        hook_name: A hook point, canonical or alias.
-
-    Returns:
-        The activation, in the model's dtype; attention heads flattened to one axis.
-
-    Raises:
-        UserError: No such hook point, or the run never reached it.
-    """
-    import torch
-
-    name = resolve_hook_name(model, hook_name)
-    block = re.match(r"blocks\.(\d+)\.", name)
-    caught: list[torch.Tensor] = []
-    try:
-        with torch.inference_mode():
-            model.run_with_hooks(
-                tokens.to(model_device(model)),
-                fwd_hooks=[(name, lambda activation, hook: caught.append(activation))],
-                stop_at_layer=int(block[1]) + 1 if block else None,
-                return_type=None,
-            )
-    except ValueError as error:  # a hook point that is switched off
-        raise UserError(f"Cannot read hook point '{hook_name}': {error}") from error
-    if not caught:
-        raise UserError(f"Running {model_name(model)} never reached hook point '{hook_name}'.")
-    return caught[0].flatten(2)
-
-
-def right_padded(
-    rows: Sequence[Sequence[int]], pad_id: int = 0
-) -> "Int[torch.Tensor, 'batch pos']":
-    """Stacks token rows of unequal length, padded on the right."""
-    import torch
-
-    width = max(len(row) for row in rows)
-    return torch.tensor([[*row, *[pad_id] * (width - len(row))] for row in rows])
-
-
 def tree_logits(
     model: "Model",
     token_ids: "Int[torch.Tensor, 'node']",
@@ -271,24 +199,6 @@ def row_logits(
 
     with torch.inference_mode():
         return model(token_ids[None].to(model_device(model)), return_type="logits")[0].cpu()
-
-
-def spliced_loss(
-    model: "Model",
-    token_ids: Sequence[int],
-    hook_name: str,
-    edit: "Callable[[torch.Tensor], torch.Tensor] | None",
-) -> float:
-    """Returns the mean next-token cross-entropy (nats), with the activation at a hook edited."""
-    import torch
-
-    hooks: list[Any] = []
-    if edit is not None:
-        hooks = [(resolve_hook_name(model, hook_name), lambda a, hook: edit(a))]
-    tokens = torch.tensor([token_ids], device=model_device(model))
-    with torch.inference_mode():
-        logits = model.run_with_hooks(tokens, fwd_hooks=hooks, return_type="logits")
-    return torch.nn.functional.cross_entropy(logits[0, :-1].float(), tokens[0, 1:]).item()
 
 
 def unembed(

@@ -72,7 +72,10 @@ def as_prompt(text: str) -> Prompt:
 
 
 def render(
-    tokenizer: "PreTrainedTokenizerBase", prompt: Prompt | str, max_tokens: int | None = None
+    tokenizer: "PreTrainedTokenizerBase",
+    prompt: Prompt | str,
+    max_tokens: int | None = None,
+    bos: bool = True,
 ) -> RenderedPrompt:
     """Turns a prompt into tokens, by the tokenizer's chat template where it has one.
 
@@ -80,6 +83,7 @@ def render(
         tokenizer: A fast tokenizer (one that gives character offsets).
         prompt: A prompt; a plain string is taken as running text, without a chat template.
         max_tokens: The model's context size.
+        bos: Begin with the tokenizer's BOS token, if it has one; a chat template writes its own.
 
     Raises:
         UserError: The prompt is empty or longer than `max_tokens`, or the tokenizer is slow.
@@ -103,7 +107,7 @@ def render(
         ) from error
     token_ids: list[int] = list(encoding["input_ids"])
     spans = [Span(*offsets) for offsets in encoding["offset_mapping"]]
-    if not templated and tokenizer.bos_token_id is not None:
+    if bos and not templated and tokenizer.bos_token_id is not None:
         token_ids, spans = [tokenizer.bos_token_id, *token_ids], [Span(0, 0), *spans]
     if max_tokens is not None and len(token_ids) > max_tokens:
         raise UserError(

@@ -20,7 +20,8 @@ from saetask.errors import UserError, did_you_mean
 from saetask.experiment import Outcome, Result, run_experiment
 from saetask.fitting import Apparatus
 from saetask.models import DEFAULT_MODEL, load_model, model_device, model_fingerprint, model_name
-from saetask.saes import DEFAULT_SAE, check_sae, load_sae, sae_fingerprint
+from saetask.sae_check import check_sae
+from saetask.saes import DEFAULT_SAE, load_sae, sae_fingerprint
 from saetask.study import prepare
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class RunConfig:
     """Alias, folder, .gguf file or hub id."""
     sae: str = DEFAULT_SAE
     """Alias, SAE-Lens folder or SAE-Lens release/sae_id."""
+    insist_on_sae: bool = False
+    """Go on with an SAE whose figures say that it does not fit the model."""
     detector: str = "failure-probe"
     """Name of a detector plugin."""
     annotators: list[str] = field(default_factory=list)
@@ -91,7 +94,7 @@ def run(config: RunConfig, registry: "Registry", out: Path | None = None) -> Pat
     folder = out or Path("runs") / f"{config.task}-{identity}"
     _claim(folder, config, identity)
     model, sae = load_model(config.model), load_sae(config.sae)
-    fvu = check_sae(model, sae)
+    figures = check_sae(model, sae, insist=config.insist_on_sae)
     asker = Asker(model, folder / JOURNAL)
     apparatus = Apparatus(task, model, sae, make_detector, annotators, asker)
     generate = config.scoring == "generate"
@@ -108,7 +111,7 @@ def run(config: RunConfig, registry: "Registry", out: Path | None = None) -> Pat
             "hook_name": sae.cfg.metadata.hook_name,
             "d_sae": sae.cfg.d_sae,
             "fingerprint": sae_fingerprint(sae),
-            "fvu": fvu,
+            **figures._asdict(),
         },
     }
     _write(folder, config, result, described, started)

@@ -1,27 +1,20 @@
-"""Sparse autoencoders: loading them as SAE-Lens objects, and checking that they fit the model."""
+"""Sparse autoencoders: loading them as SAE-Lens objects."""
 
+import difflib
+import json
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saetask.errors import UserError, did_you_mean
-from saetask.models import model_name, resolve_hook_name
 
 if TYPE_CHECKING:
     from sae_lens import SAE
 
-    from saetask.models import Model
-
 DEFAULT_SAE = "smollm2-135m-instruct-res15"
-WORST_FVU = 0.6
-"""A fraction of variance unexplained above this means that the SAE was made for something else."""
-
-PROBE_TEXT = (
-    "The harbour was quiet when the ferry came in. Anna counted twelve crates on the quay, wrote "
-    "the number down, and asked the captain how long the crossing had taken. He shrugged: with "
-    "the wind behind them, two hours; against it, nobody could say. Prices in the town had "
-    "doubled since spring, and most of the shops along the water now opened only at noon."
-)
+NEVER_APPLIED = ("expected_average_only_in", "covariance_whitening")
+"""Normalisations that SAE-Lens means to be folded into the weights, and skips when encoding."""
+SCALE_KEY = "norm_scaling_factor"
 
 
 def assets_folder() -> Path:
@@ -43,85 +36,118 @@ def shipped_saes() -> list[str]:
 def load_sae(
     spec: "str | Path | SAE[Any]" = DEFAULT_SAE, *, dtype: str = "float32", device: str = "cpu"
 ) -> "SAE[Any]":
-    """Loads a sparse autoencoder.
+    """Loads a sparse autoencoder or transcoder of any architecture that SAE-Lens knows.
 
     Args:
-        spec: A shipped alias, a local SAE-Lens folder (`cfg.json` + `sae_weights.safetensors`),
-            SAE-Lens's `release/sae_id`, or a live `SAE`, which is returned as it is.
+        spec: A shipped alias, a local SAE-Lens folder (`cfg.json` + `sae_weights.safetensors`, of
+            any version), SAE-Lens's `release/sae_id`, `owner/repository/sae_id` on the hub, or a
+            live `SAE`, which is returned as it is.
         dtype: Floating-point type of the weights; reading in float32 costs little and keeps
             near-ties among top-k features stable.
         device: A torch device.
 
+    Returns:
+        The SAE, taking activations as the model has them: a fixed scale of the input is folded
+        into the weights, other normalisations are applied when encoding.
+
     Raises:
-        UserError: Nothing of that name, or the folder is incomplete or damaged.
+        UserError: Nothing of that name, the folder is incomplete or damaged, or its weights expect
+            a scale of the input that it does not tell.
     """
     if not isinstance(spec, str | Path):
         return spec
-    from sae_lens import SAE
-
     folder = sae_folder(str(spec)) if str(spec) in shipped_saes() else Path(spec).expanduser()
     if folder.is_dir():
-        for name in ("cfg.json", "sae_weights.safetensors"):
-            if not (folder / name).is_file():
-                raise UserError(f"SAE folder {folder} has no {name}; is it an SAE-Lens folder?")
-        try:
-            return SAE.load_from_disk(folder, device=device, dtype=dtype)
-        except Exception as error:
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(f"Cannot load the SAE in {folder}: {reason}") from error
-    release, _, sae_id = str(spec).partition("/")
-    return _load_release(str(spec), release, sae_id, dtype, device)
+        return _load_folder(folder, dtype, device)
+    return _load_release(str(spec), dtype, device)
 
 
-def _load_release(spec: str, release: str, sae_id: str, dtype: str, device: str) -> "SAE[Any]":
+def _load_folder(folder: Path, dtype: str, device: str) -> "SAE[Any]":
+    from sae_lens import SAE
+    from sae_lens.registry import SAE_CLASS_REGISTRY, SAE_TRAINING_CLASS_REGISTRY
+
+    for name in ("cfg.json", "sae_weights.safetensors"):
+        if not (folder / name).is_file():
+            raise UserError(f"SAE folder {folder} has no {name}; is it an SAE-Lens folder?")
+    try:
+        config = json.loads((folder / "cfg.json").read_text())
+        architecture = config.get("architecture", "standard")
+        if architecture in SAE_TRAINING_CLASS_REGISTRY.keys() - SAE_CLASS_REGISTRY.keys():
+            raise UserError(
+                f"{folder} is a training checkpoint ({architecture}), which encodes a batch at a "
+                "time; save it for inference (save_inference_model) and give that folder."
+            )
+        sae = SAE.load_from_disk(folder, device=device, dtype=dtype).eval()
+    except UserError:
+        raise
+    except Exception as error:  # a damaged file may raise anything
+        raise UserError(f"Cannot load the SAE in {folder}: {_reason(error)}") from error
+    if sae.cfg.normalize_activations in NEVER_APPLIED:
+        _fold(sae, config, folder)
+    return sae
+
+
+def _fold(sae: "SAE[Any]", config: dict[str, Any], folder: Path) -> None:
+    """Folds the scale of the input that the weights expect, which SAE-Lens leaves to its callers.
+
+    It is looked for in the folder's config, then in SAE-Lens's list of releases, if the folder is
+    a copy of one (its path ends in `release/sae_id`).
+    """
+    from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
+
+    scale = config.get(SCALE_KEY) or sae.cfg.metadata.get(SCALE_KEY)
+    releases = get_pretrained_saes_directory()
+    parts = folder.resolve().parts
+    for i in range(1, len(parts)):
+        if scale is None and parts[i - 1] in releases:
+            scale = releases[parts[i - 1]].norm_scaling_factor.get("/".join(parts[i:]))
+    if scale is None:
+        raise UserError(
+            f"The SAE in {folder} expects its input normalised "
+            f"({sae.cfg.normalize_activations}) and does not say by what; put the factor, "
+            f"sqrt(d_in) over the mean norm in training, into its cfg.json as {SCALE_KEY}."
+        )
+    try:
+        sae.fold_activation_norm_scaling_factor(float(scale))
+    except NotImplementedError as error:
+        raise UserError(f"Cannot load the SAE in {folder}: {_reason(error)}") from error
+
+
+def _load_release(spec: str, dtype: str, device: str) -> "SAE[Any]":
     from sae_lens import SAE
     from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
 
     releases = get_pretrained_saes_directory()
+    release, _, sae_id = spec.partition("/")
     if release not in releases:
-        known = [*shipped_saes(), *releases]
-        raise UserError(
-            f"SAE '{spec}' is no shipped alias, no folder and no SAE-Lens release."
-            + did_you_mean(release, known if sae_id else shipped_saes())
-        )
-    if sae_id not in releases[release].saes_map:
+        owner, _, rest = spec.partition("/")
+        name, _, rest = rest.partition("/")
+        if not rest or difflib.get_close_matches(release, releases, n=1, cutoff=0.8):
+            known = [*shipped_saes(), *releases]
+            raise UserError(
+                f"SAE '{spec}' is no shipped alias, no folder and no SAE-Lens release."
+                + did_you_mean(release, known if sae_id else shipped_saes())
+            )
+        release, sae_id = f"{owner}/{name}", rest
+    elif sae_id not in releases[release].saes_map:
         hint = did_you_mean(sae_id, releases[release].saes_map)
         raise UserError(f"SAE-Lens release '{release}' has no SAE '{sae_id}'.{hint}")
     try:
-        return SAE.from_pretrained(release, sae_id, dtype=dtype, device=device)
+        sae = SAE.from_pretrained(release, sae_id, dtype=dtype, device=device).eval()
     except OSError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise UserError(f"Could not download the SAE '{spec}': {reason}") from error
-
-
-def check_sae(model: "Model", sae: "SAE[Any]") -> float:
-    """Checks that an SAE belongs to this model and hook point, by using it.
-
-    Returns:
-        The fraction of variance unexplained on a short text of ours.
-
-    Raises:
-        UserError: The SAE names no hook point or one the model lacks, its `d_in` is not the
-            activation's width, or it fails to reconstruct the model's activations.
-    """
-    from saetask.sae_metrics import reconstruction
-
-    hook_name = sae.cfg.metadata.hook_name
-    made_for = sae.cfg.metadata.model_name or "an unnamed model"
-    if not hook_name:
-        raise UserError("The SAE's cfg.json names no hook point (metadata.hook_name); add it.")
-    try:
-        resolve_hook_name(model, hook_name)
-    except UserError as error:
-        raise UserError(f"{error} The SAE was made for {made_for}.") from error
-    found = reconstruction(model, sae, [PROBE_TEXT], check_width=True)
-    if not found.fvu < WORST_FVU:
+        raise UserError(f"Could not download the SAE '{spec}': {_reason(error)}") from error
+    except Exception as error:
+        raise UserError(f"Cannot load the SAE '{spec}': {_reason(error)}") from error
+    if sae.cfg.normalize_activations in NEVER_APPLIED:
         raise UserError(
-            f"The SAE (made for {made_for} at {hook_name}) does not reconstruct "
-            f"{model_name(model)}: {found.fvu:.0%} of the variance is left unexplained. "
-            "It belongs to another model, layer or processing; choose a matching --sae."
+            f"The SAE '{spec}' expects its input normalised ({sae.cfg.normalize_activations}), and "
+            "SAE-Lens does not know by what; fold the factor into a copy of your own."
         )
-    return found.fvu
+    return sae
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def sae_fingerprint(sae: "SAE[Any]") -> str:

@@ -25,7 +25,8 @@ from saetask.fitting import (
 from saetask.models import DEFAULT_MODEL, load_model, model_fingerprint
 from saetask.prompts import Prompt, as_prompt
 from saetask.registry import Registry
-from saetask.saes import DEFAULT_SAE, assets_folder, check_sae, load_sae, sae_fingerprint
+from saetask.sae_check import check_sae
+from saetask.saes import DEFAULT_SAE, assets_folder, load_sae, sae_fingerprint
 from saetask.study import Question, lay_out
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Session:
         detector: str = "failure-probe",
         registry: Registry | None = None,
         journal: Path | None = None,
+        insist_on_sae: bool = False,
     ) -> None:
         """Loads what is not yet loaded, and checks that the SAE fits the model.
 
@@ -96,6 +98,7 @@ class Session:
             registry: The plugins; None takes those of the installed packages.
             journal: Answers are kept in this file and not asked for again: a run's
                 `answers.jsonl`, for example.
+            insist_on_sae: Go on with an SAE that `check_sae` refuses for its figures.
 
         Raises:
             UserError: A name is unknown or the SAE does not belong to the model.
@@ -106,7 +109,7 @@ class Session:
         annotators = [registry.get("annotator", name) for name in names]
         make_detector = registry.get("detector", detector)
         self.model, self.sae = load_model(model), load_sae(sae)
-        check_sae(self.model, self.sae)
+        check_sae(self.model, self.sae, insist=insist_on_sae)
         self._apparatus = Apparatus(
             self.task, self.model, self.sae, make_detector, annotators, Asker(self.model, journal)
         )

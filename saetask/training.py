@@ -15,13 +15,13 @@ from saetask.checkpoints import load_checkpoint, save_checkpoint
 from saetask.corpus import token_rows
 from saetask.errors import UserError
 from saetask.harvest import ActivationShards, HarvestConfig, batches, harvest, statistics
+from saetask.hooks import resolve_hook_name
 from saetask.models import (
     DEFAULT_MODEL,
     load_model,
     model_fingerprint,
     model_name,
     model_tokenizer,
-    resolve_hook_name,
 )
 
 if TYPE_CHECKING:

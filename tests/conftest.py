@@ -75,6 +75,25 @@ def tiny_model(make_tiny_hf_model, tokenizer):
 
 
 @pytest.fixture(scope="session")
+def hooked_transformer(tokenizer):
+    """A random `HookedTransformer` of 4 layers and width 32."""
+    from transformer_lens import HookedTransformer, HookedTransformerConfig
+
+    config = HookedTransformerConfig(
+        n_layers=4,
+        d_model=32,
+        n_ctx=64,
+        d_head=8,
+        d_mlp=64,
+        d_vocab=len(tokenizer),
+        act_fn="gelu",
+        device="cpu",
+        seed=0,
+    )
+    return HookedTransformer(config, tokenizer=copy.deepcopy(tokenizer)).eval()
+
+
+@pytest.fixture(scope="session")
 def make_tiny_sae():
     """Makes a top-k SAE whose features are the axes and their opposites: its decoding is exact."""
     import torch
@@ -98,6 +117,72 @@ def make_tiny_sae():
             sae.b_enc.zero_()
             sae.b_dec.zero_()
         return sae.eval()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_memorising_sae():
+    """Makes a top-1 SAE with a feature for every token of the probe text, read at one hook point.
+
+    It decodes exactly what it was made from, and anything else as the nearest of that.
+    """
+    import torch
+    from sae_lens import TopKSAE, TopKSAEConfig
+    from sae_lens.saes.sae import SAEMetadata
+
+    from saetask.hooks import read_hook
+    from saetask.prompts import render
+    from saetask.sae_check import PROBE_TEXT
+
+    def make(model, hook_name=TINY_HOOK, bos=True, change=lambda rows: rows, **options):
+        row = render(model.tokenizer, PROBE_TEXT, bos=bos).token_ids
+        rows = change(read_hook(model, torch.tensor([row]), hook_name)[0, int(bos) :].float())
+        names = {"hook_name": hook_name, "model_name": "tiny", "prepend_bos": bos}
+        metadata = SAEMetadata(**{**names, **options.pop("metadata", {})})
+        config = TopKSAEConfig(rows.shape[1], len(rows), k=1, metadata=metadata, **options)
+        sae = TopKSAE(config)
+        squares = rows.pow(2).sum(-1)
+        with torch.no_grad():
+            sae.W_enc.copy_(rows.T)
+            sae.b_enc.copy_(-squares / 2)
+            sae.W_dec.copy_(rows * 2 / squares[:, None])
+            sae.b_dec.zero_()
+        return sae.eval()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_memorising_transcoder():
+    """Makes a transcoder that gives a block's MLP output from its input, exactly on the probe text.
+
+    Its encoder is random; with more features than tokens, its decoder can interpolate.
+    """
+    import torch
+    from sae_lens import Transcoder, TranscoderConfig
+    from sae_lens.saes.sae import SAEMetadata
+
+    from saetask.hooks import catch
+    from saetask.prompts import render
+    from saetask.sae_check import PROBE_TEXT
+
+    def make(model, layer):
+        names = f"blocks.{layer}.mlp.hook_in", f"blocks.{layer}.hook_mlp_out"
+        tokens = torch.tensor([render(model.tokenizer, PROBE_TEXT).token_ids])
+        caught = catch(model, tokens, names).activations
+        inputs, outputs = (caught[name][0, 1:].float() for name in names)
+        metadata = SAEMetadata(hook_name=names[0], hook_name_out=names[1], model_name="tiny")
+        shape = {"d_in": inputs.shape[1], "d_sae": 400, "d_out": outputs.shape[1]}
+        config = TranscoderConfig(**shape, apply_b_dec_to_input=False, metadata=metadata)
+        transcoder = Transcoder(config).eval()
+        with torch.no_grad():
+            generator = torch.Generator().manual_seed(0)
+            transcoder.W_enc.copy_(torch.randn(inputs.shape[1], 400, generator=generator))
+            transcoder.b_enc.fill_(-(inputs @ transcoder.W_enc).std().item() / 2)
+            features = transcoder.encode(inputs).double()
+            transcoder.W_dec.copy_(torch.linalg.pinv(features) @ outputs.double())
+        return transcoder
 
     return make
 

@@ -230,6 +230,38 @@ def test_an_sae_for_another_model_is_one_line(refused, tiny):
     assert "blocks.15" in message
 
 
+@pytest.fixture(scope="module")
+def unfit(tiny_model_folder, make_tiny_sae, tmp_path_factory):
+    """The flags that name a tiny model and an SAE that reconstructs nothing of it."""
+    import torch
+
+    sae = make_tiny_sae()
+    with torch.no_grad():
+        sae.W_dec.copy_(sae.W_dec.roll(1, dims=0))
+    folder = tmp_path_factory.mktemp("saes") / "unfit"
+    sae.save_model(folder)
+    return ["--model", str(tiny_model_folder), "--sae", str(folder)]
+
+
+@pytest.mark.usefixtures("small_fit")
+@pytest.mark.parametrize("command", ["read", "detect", "reformulate"])
+def test_an_sae_refused_for_its_figures_is_used_if_insisted_on(refused, unfit, capsys, command):
+    target = [] if command == "read" else ["--target", "sailed"]
+    message = refused(command, SENTENCE, *target, *unfit)
+    assert "fraction of variance unexplained" in message and "--insist-on-sae" in message
+    assert main([command, SENTENCE, *target, *unfit, "--insist-on-sae"]) == 0
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(warnings) == 1
+    assert "fraction of variance unexplained" in warnings[0]
+
+
+def test_a_run_goes_on_with_a_refused_sae_if_insisted_on(refused, done, unfit, tmp_path):
+    flags = ["--limit", "48", "--folds", "2", "--arms", "[original, saetask]", "--json", *unfit]
+    assert "--insist-on-sae" in refused("run", "metaphor", *flags, "--out", tmp_path / "out")
+    flags += ["--out", tmp_path / "out", "--insist-on-sae"]
+    assert json.loads(done("run", "metaphor", *flags))["sae"]["fvu"] > 0.6
+
+
 @pytest.mark.parametrize("model", ["./missing", "missing.gguf", "no such model"])
 def test_an_unknown_model_is_one_line(refused, tiny, model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -109,6 +109,8 @@ def test_the_summary_keeps_its_contract(folder, config):
     assert summary["sae"] | {"hook_name": "blocks.2.hook_resid_post", "d_sae": 64} == summary["sae"]
     assert summary["sae"]["name"] == config.sae
     assert summary["sae"]["fvu"] < 0.01
+    assert 0 < summary["sae"]["l0"] <= 32
+    assert summary["sae"]["cross_entropy_recovered"] == pytest.approx(1, abs=0.01)
     assert set(summary["model"]) == {"name", "fingerprint", "dtype", "device"}
     assert set(summary["detection"]["baselines"]) == {"answer-entropy", "prompt-length"}
     for entry in (summary["detection"]["saetask"], *summary["detection"]["baselines"].values()):

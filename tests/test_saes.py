@@ -1,24 +1,18 @@
 import json
 import shutil
+from math import isfinite
 
-import numpy as np
 import pytest
 import torch
+from sae_lens.registry import SAE_CLASS_REGISTRY, SAE_TRAINING_CLASS_REGISTRY
+from sae_lens.saes.sae import SAEMetadata
+from safetensors.torch import save_file
 
+from saetask.activations import read_features
 from saetask.errors import UserError
-from saetask.models import read_hook
-from saetask.prompts import render
-from saetask.sae_metrics import cross_entropy_recovered, measure, ordinary_tokens, reconstruction
-from saetask.saes import (
-    DEFAULT_SAE,
-    PROBE_TEXT,
-    WORST_FVU,
-    check_sae,
-    load_sae,
-    sae_fingerprint,
-    sae_folder,
-    shipped_saes,
-)
+from saetask.hooks import read_hook
+from saetask.sae_check import check_sae
+from saetask.saes import DEFAULT_SAE, load_sae, sae_fingerprint, sae_folder, shipped_saes
 
 
 @pytest.fixture
@@ -35,66 +29,12 @@ def refusal(call, *args):
     return message
 
 
-# An SAE that fits the model, and those that do not
+# Loading
 
 
-def test_the_default_sae_is_shipped_and_fits_the_default_model(model, default_sae):
+def test_the_default_sae_is_shipped():
     assert DEFAULT_SAE in shipped_saes()
     assert (sae_folder(DEFAULT_SAE) / "cfg.json").is_file()
-    assert 0 < check_sae(model, default_sae) < 0.4 < WORST_FVU
-
-
-def test_an_exact_sae_leaves_nothing_unexplained(tiny_model, tiny_sae):
-    assert check_sae(tiny_model, tiny_sae) == pytest.approx(0, abs=1e-6)
-
-
-def test_an_sae_of_another_width_is_refused_with_both_widths(tiny_model, make_tiny_sae):
-    message = refusal(check_sae, tiny_model, make_tiny_sae(d_in=48, model_name="gpt-tiny"))
-    assert "d_in is 48" in message
-    assert "width 32" in message
-    assert "gpt-tiny" in message
-
-
-def test_an_sae_for_a_missing_hook_point_is_refused(tiny_model, make_tiny_sae):
-    sae = make_tiny_sae(hook_name="blocks.15.hook_resid_post", model_name="gpt-tiny")
-    message = refusal(check_sae, tiny_model, sae)
-    assert "'blocks.15.hook_resid_post' does not exist" in message
-    assert "made for gpt-tiny" in message
-
-
-@pytest.mark.parametrize("hook_name", [None, ""])
-def test_an_sae_without_a_hook_point_is_refused(tiny_model, make_tiny_sae, hook_name):
-    message = refusal(check_sae, tiny_model, make_tiny_sae(hook_name=hook_name))
-    assert "names no hook point" in message
-
-
-def test_an_sae_of_another_model_of_the_same_width_is_refused(tiny_model, make_tiny_sae):
-    sae = make_tiny_sae(model_name="gpt-tiny")
-    with torch.no_grad():
-        sae.W_dec.copy_(sae.W_dec.roll(1, dims=0))
-    message = refusal(check_sae, tiny_model, sae)
-    assert "does not reconstruct tiny-llama" in message
-    assert "made for gpt-tiny at blocks.2.hook_resid_post" in message
-
-
-def test_the_default_sae_is_refused_at_a_layer_far_away(monkeypatch, model, default_sae):
-    monkeypatch.setattr(default_sae.cfg.metadata, "hook_name", "blocks.28.hook_resid_post")
-    assert "of the variance is left unexplained" in refusal(check_sae, model, default_sae)
-
-
-def test_an_sae_that_takes_no_token_of_the_model_is_refused(tiny_model, make_tiny_sae):
-    """Its norm limit comes from a model with smaller activations."""
-    assert "norm" in refusal(check_sae, tiny_model, make_tiny_sae(norm_limit=1e-6))
-
-
-def test_an_sae_of_not_a_number_is_refused(tiny_model, make_tiny_sae):
-    sae = make_tiny_sae()
-    with torch.no_grad():
-        sae.b_dec.fill_(float("nan"))
-    assert "does not reconstruct" in refusal(check_sae, tiny_model, sae)
-
-
-# Loading
 
 
 def test_a_folder_gives_back_the_sae_saved(tiny_sae_folder, tiny_sae):
@@ -164,101 +104,187 @@ def test_the_fingerprint_tells_weights_apart_and_survives_saving(
     assert sae_fingerprint(other) != sae_fingerprint(tiny_sae)
 
 
-# Figures
+# Every architecture that SAE-Lens can load
 
 
-@pytest.fixture(scope="module")
-def lossy_sae(make_tiny_sae):
-    """Drops the first two axes, keeps half of the third, and adds a little everywhere."""
-    sae = make_tiny_sae()
+@pytest.fixture(params=sorted(SAE_CLASS_REGISTRY))
+def any_architecture(request):
+    """A random SAE of each architecture that SAE-Lens has registered, whichever they are."""
+    sae_class, config_class = SAE_CLASS_REGISTRY[request.param]
+    known = config_class.__dataclass_fields__
+    names = {"hook_name": "blocks.2.hook_resid_post"}
+    wishes = {"k": 8, "kval_topk": 8, "n_heads": 4, "bottleneck_factor": 2}
+    if "d_out" in known:
+        names = {"hook_name": "blocks.2.mlp.hook_in", "hook_name_out": "blocks.2.hook_mlp_out"}
+        wishes |= {"d_out": 32, "apply_b_dec_to_input": False}
+    options = {name: value for name, value in wishes.items() if name in known}
+    metadata = SAEMetadata(**names, model_name="tiny-llama")
+    sae = sae_class(config_class(d_in=32, d_sae=64, metadata=metadata, **options))
+    generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        sae.W_dec[[0, 1, 32, 33]] = 0
-        sae.W_dec[[2, 34]] *= 0.5
-        sae.b_dec.fill_(0.01)
-    return sae
+        for parameter in sae.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) / 6)
+    return sae.eval()
 
 
-def test_figures_equal_those_computed_by_hand(lossy_sae):
-    inputs = np.random.default_rng(0).normal(1, 2, (50, 32)).astype(np.float32)
-    inputs[:, 5] = 0  # features 5 and 37: the bias is subtracted, so 37 fires and 5 never does
-    batches = [torch.from_numpy(part) for part in (inputs[:7], inputs[7:8], inputs[8:])]
+def test_every_architecture_comes_back_from_disk_as_it_was(any_architecture, tmp_path):
+    any_architecture.save_model(tmp_path)
+    loaded = load_sae(tmp_path)
+    assert type(loaded) is type(any_architecture)
+    inputs = torch.randn(1, 5, 32, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        output = lossy_sae(torch.from_numpy(inputs)).numpy().astype(np.float64)
-        features = lossy_sae.encode(torch.from_numpy(inputs)).numpy()
-    inputs = inputs.astype(np.float64)
-    found = measure(lossy_sae, iter(batches))
-    error = ((output - inputs) ** 2).sum()
-    assert error > 1
-    assert found.normalised_mse == pytest.approx(error / (inputs**2).sum(), rel=1e-5)
-    variance = ((inputs - inputs.mean(0)) ** 2).sum()
-    assert found.fvu == pytest.approx(error / variance, rel=1e-5)
-    assert found.l0 == pytest.approx((features > 0).sum(1).mean())
-    assert found.alive_share == pytest.approx((features > 0).any(0).mean())
-    assert found.alive_share < 1
-    assert found.n_tokens == 50
+        torch.testing.assert_close(loaded.encode(inputs), any_architecture.encode(inputs))
+        torch.testing.assert_close(loaded(inputs), any_architecture(inputs))
 
 
-def test_batching_does_not_change_figures(lossy_sae):
-    inputs = torch.randn(40, 32, generator=torch.Generator().manual_seed(0)) + 3
-    whole = measure(lossy_sae, iter([inputs]))
-    assert measure(lossy_sae, iter(inputs.split(3))) == pytest.approx(whole, rel=1e-6)
+def test_every_architecture_reads_prompts_as_sae_lens_encodes_them(any_architecture, tiny_model):
+    sae = any_architecture
+    reading = read_features(tiny_model, sae, ["The bank of the river was steep."])
+    tokens = torch.tensor([reading.prompts[0].token_ids])
+    with torch.inference_mode():
+        expected = sae.encode(read_hook(tiny_model, tokens, sae.cfg.metadata.hook_name))[0]
+        expected[0] = 0  # BOS is not read
+    found = torch.zeros_like(expected)
+    for firing in reading.firings():
+        found[firing.token, firing.feature] = firing.value
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
+    assert found.any()
 
 
-def test_an_sae_that_says_the_mean_has_an_fvu_of_1(make_tiny_sae):
-    inputs = torch.randn(200, 32, generator=torch.Generator().manual_seed(0)) + 3
-    sae = make_tiny_sae()
-    with torch.no_grad():
-        sae.W_dec.zero_()
-        sae.b_dec.copy_(inputs.mean(0))
-    found = measure(sae, iter([inputs]))
-    assert found.fvu == pytest.approx(1, rel=1e-5)
-    assert found.normalised_mse < 0.5
+def test_every_architecture_is_measured_by_the_check(any_architecture, tiny_model):
+    figures = check_sae(tiny_model, any_architecture, insist=True)
+    assert all(isfinite(value) for value in figures)
+    assert 0 < figures.l0 < 64
 
 
-def test_reconstruction_leaves_special_tokens_out(tiny_model, lossy_sae):
-    texts = ["The bank of the river.", "Anna went to Oslo<|im_end|> again."]
-    special = tiny_model.tokenizer.all_special_ids
-    rows = [render(tiny_model.tokenizer, text).token_ids for text in texts]
-    kept = [
-        read_hook(tiny_model, torch.tensor([row]), "blocks.2.hook_resid_post")[0][
-            torch.tensor([token not in special for token in row])
-        ]
-        for row in rows
-    ]
-    found = reconstruction(tiny_model, lossy_sae, texts)
-    assert found.n_tokens == sum(map(len, rows)) - 3
-    assert found == pytest.approx(measure(lossy_sae, iter(kept)), rel=1e-5)
+@pytest.mark.parametrize("name", sorted(SAE_TRAINING_CLASS_REGISTRY.keys() - SAE_CLASS_REGISTRY))
+def test_a_training_checkpoint_that_can_not_encode_one_prompt_is_refused(copied_folder, name):
+    config = json.loads((copied_folder / "cfg.json").read_text())
+    (copied_folder / "cfg.json").write_text(json.dumps({**config, "architecture": name}))
+    assert f"is a training checkpoint ({name})" in refusal(load_sae, copied_folder)
 
 
-def test_ordinary_tokens_are_neither_special_nor_beyond_the_norm_limit(make_tiny_sae):
-    tokens = torch.tensor([1, 5, 6, 2, 7])
-    activations = torch.tensor([1.0, 2.0, 4.0, 1.0, 3.0])[:, None] * torch.eye(5, 32)
-    unlimited = ordinary_tokens(tokens, activations, make_tiny_sae(), {1, 2})
-    assert unlimited.tolist() == [False, True, True, False, True]
-    limited = ordinary_tokens(tokens, activations, make_tiny_sae(norm_limit=3.0), {1, 2})
-    assert limited.tolist() == [False, True, False, False, True]
+# Metadata of the HookedTransformer era
 
 
-# The loss that reconstruction keeps
+def write_old_config(folder, **changes):
+    """Rewrites a folder's cfg.json as SAE-Lens wrote it before version 6."""
+    config = {
+        "architecture": "standard",
+        "d_in": 32,
+        "d_sae": 64,
+        "dtype": "torch.float32",
+        "device": "cpu",
+        "model_name": "tiny-llama",
+        "hook_point": "blocks.2.hook_resid_post",
+        "hook_layer": 2,
+        "hook_point_head_index": None,
+        "activation_fn_str": "topk",
+        "activation_fn_kwargs": {"k": 32},
+        "normalize_activations": False,
+        "context_size": 128,
+    }
+    (folder / "cfg.json").write_text(json.dumps({**config, **changes}))
 
 
-@pytest.fixture(scope="module")
-def probe_rows(tiny_model):
-    return [render(tiny_model.tokenizer, text).token_ids for text in (PROBE_TEXT, "Anna went.")]
+def test_a_folder_from_before_version_6_is_read_by_its_old_names(copied_folder, tiny_model):
+    write_old_config(copied_folder, prepend_bos=False, seqpos_slice=[1, None])
+    sae = load_sae(copied_folder)
+    assert sae.cfg.architecture() == "topk"
+    assert check_sae(tiny_model, sae).fvu == pytest.approx(0, abs=1e-6)
+    reading = read_features(tiny_model, sae, ["The bank of the river."])
+    tokens = reading.prompts[0].token_ids
+    assert tokens[0] != tiny_model.tokenizer.bos_token_id
+    assert {firing.token for firing in reading.firings()} == set(range(1, len(tokens)))
 
 
-def test_an_exact_sae_recovers_the_whole_loss(tiny_model, tiny_sae, probe_rows):
-    found = cross_entropy_recovered(tiny_model, tiny_sae, probe_rows)
-    assert found == pytest.approx(1, abs=1e-3)
+def test_an_old_folder_for_attention_heads_reads_them_at_the_bridges_alias(
+    copied_folder, tiny_model
+):
+    write_old_config(copied_folder, hook_point="blocks.1.attn.hook_z")
+    sae = load_sae(copied_folder)
+    assert sae.cfg.reshape_activations == "hook_z"
+    assert check_sae(tiny_model, sae).fvu == pytest.approx(0, abs=1e-6)
+    assert len(read_features(tiny_model, sae, ["The bank."]).values)
 
 
-def test_an_sae_that_says_zero_recovers_nothing(tiny_model, make_tiny_sae, probe_rows):
-    sae = make_tiny_sae()
-    with torch.no_grad():
-        sae.W_dec.zero_()
-    assert cross_entropy_recovered(tiny_model, sae, probe_rows) == pytest.approx(0, abs=1e-3)
+# Normalisation that SAE-Lens leaves to its callers
 
 
-def test_the_default_sae_recovers_most_of_the_loss(model, default_sae):
-    rows = [render(model.tokenizer, PROBE_TEXT).token_ids[:40]]
-    assert 0.8 < cross_entropy_recovered(model, default_sae, rows) < 1.05
+@pytest.fixture
+def save_unfolded(make_memorising_sae, tiny_model):
+    """Saves an SAE whose weights expect their input divided by 4."""
+
+    def save(folder, **metadata):
+        sae = make_memorising_sae(
+            tiny_model,
+            change=lambda rows: rows / 4,
+            normalize_activations="expected_average_only_in",
+            metadata=metadata,
+        )
+        sae.save_model(folder)
+        return folder
+
+    return save
+
+
+def test_a_scale_that_sae_lens_leaves_unfolded_is_folded(tmp_path, save_unfolded, tiny_model):
+    sae = load_sae(save_unfolded(tmp_path, norm_scaling_factor=0.25))
+    assert sae.cfg.normalize_activations == "none"
+    assert check_sae(tiny_model, sae).fvu < 1e-3
+
+
+def test_an_unknown_scale_is_refused_by_the_key_that_should_tell_it(tmp_path, save_unfolded):
+    message = refusal(load_sae, save_unfolded(tmp_path))
+    assert "expected_average_only_in" in message
+    assert "cfg.json as norm_scaling_factor" in message
+
+
+def test_a_local_copy_of_a_release_has_the_releases_scale(
+    tmp_path, save_unfolded, make_memorising_sae, tiny_model
+):
+    from sae_lens.loading.pretrained_saes_directory import get_norm_scaling_factor
+
+    release, sae_id = "gpt2-small-mlp-tm", "blocks.0.hook_mlp_out"
+    known = get_norm_scaling_factor(release, sae_id)
+    assert known
+    sae = load_sae(save_unfolded(tmp_path / release / sae_id))
+    plain = make_memorising_sae(tiny_model, change=lambda rows: rows / 4)
+    torch.testing.assert_close(sae.W_enc, plain.W_enc * known)
+
+
+# Releases
+
+
+@pytest.fixture
+def mirror(tmp_path, monkeypatch, tiny_sae_folder):
+    """A hub cache without a network behind it, with one SAE of a release and one of nobody's."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for repository, path in (
+        ("jbloom--GPT2-Small-SAEs-Reformatted", "blocks.8.hook_resid_pre"),
+        ("nobody--some-saes", "layers/two"),
+    ):
+        root = tmp_path / f"models--{repository}"
+        folder = root / "snapshots" / "0" / path
+        shutil.copytree(tiny_sae_folder, folder)
+        write_old_config(folder)
+        save_file({"sparsity": torch.zeros(64)}, folder / "sparsity.safetensors")
+        (root / "refs").mkdir()
+        (root / "refs" / "main").write_text("0")
+
+
+@pytest.mark.usefixtures("mirror")
+@pytest.mark.parametrize(
+    "spec", ["gpt2-small-res-jb/blocks.8.hook_resid_pre", "nobody/some-saes/layers/two"]
+)
+def test_releases_and_repositories_come_from_the_hubs_cache(spec, tiny_sae):
+    sae = load_sae(spec)
+    assert sae.cfg.metadata.hook_name == "blocks.2.hook_resid_post"
+    torch.testing.assert_close(sae.W_enc, tiny_sae.W_enc)
+
+
+@pytest.mark.usefixtures("mirror")
+@pytest.mark.parametrize("spec", ["gpt2-small-res-jb/blocks.7.hook_resid_pre", "no/such/sae"])
+def test_an_sae_that_can_not_be_downloaded_is_refused_in_one_line(spec):
+    assert f"Could not download the SAE '{spec}'" in refusal(load_sae, spec)

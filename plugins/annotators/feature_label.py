@@ -16,7 +16,7 @@ class FeatureLabel:
         self, misunderstanding: Misunderstanding, labels: Mapping[int, str]
     ) -> list[Annotation]:
         """Returns one note after the message; none where no feature has a label."""
-        known = [labels[f.id] for f in misunderstanding.features if f.id in labels][:MOST_LABELS]
+        known = [labels[f.id] for f in misunderstanding.features if labels.get(f.id)][:MOST_LABELS]
         if not known:
             return []
         text = f'(Note: "{misunderstanding.text}" here: {"; ".join(known)}.)'

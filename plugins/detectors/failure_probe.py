@@ -168,7 +168,7 @@ def _available(region_sets: Sequence[tuple[str, ...]], reading: Reading) -> list
 
 
 def _pooled(readings: Sequence[Reading], regions: Sequence[str]) -> csr_matrix:
-    """Returns log(1 + max activation), `[n, 5 * d_sae]`: one block of columns a region."""
+    """Returns log(1 + |strongest activation|), signed, `[n, 5 * d_sae]`: a block a region."""
     from scipy.sparse import vstack
 
     blocks = []
@@ -178,7 +178,7 @@ def _pooled(readings: Sequence[Reading], regions: Sequence[str]) -> csr_matrix:
         else:
             blocks.append(csr_matrix((len(readings), readings[0].activations.d_sae)))
     pooled = csr_matrix(hstack(blocks))
-    pooled.data = np.log1p(pooled.data)
+    pooled.data = np.copysign(np.log1p(np.abs(pooled.data)), pooled.data)
     return pooled
 
 

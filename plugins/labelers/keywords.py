@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from saetask import FeatureEvidence, Label, Rule, Vocabulary
+from saetask import FeatureEvidence, Label, Rule, Vocabulary, promotion_label
 
 FEWEST_EXAMPLES = 12
 STRENGTH = 1.0
@@ -27,7 +27,7 @@ class Keywords:
 
     def label(self, evidence: FeatureEvidence) -> Label:
         """Labels one feature; without enough contexts, by what it promotes alone."""
-        promotes = "promotes " + ", ".join(map(repr, evidence.promoted))
+        promotes = promotion_label(evidence.promoted)
         learning = evidence.learning
         firing = learning.examples.firing
         if min(firing.sum(), (~firing).sum()) < FEWEST_EXAMPLES:

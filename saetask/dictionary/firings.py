@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from saetask.corpus import TokenRow
-from saetask.models import model_tokenizer, read_hook, right_padded
-from saetask.sae_metrics import ordinary_tokens
+from saetask.hooks import read_hook, right_padded
+from saetask.models import model_tokenizer
+from saetask.sae_encoding import encode, input_hook, ordinary_tokens, sae_view
 
 if TYPE_CHECKING:
     from sae_lens import SAE
@@ -87,17 +88,17 @@ def read_firings(
         The firings of each SAE.
     """
 
-    hook_name = saes[0].cfg.metadata.hook_name
     special = set(model_tokenizer(model).all_special_ids)
     lengths = [len(row.token_ids) for row in rows]
     found: list[list[Any]] = [[None] * len(rows) for _ in saes]
     for batch in _batches(lengths):
         tokens = right_padded([rows[i].token_ids for i in batch])
-        activations = read_hook(model, tokens, hook_name)
+        activations = read_hook(model, tokens, input_hook(saes[0]))
         for number, i in enumerate(batch):
-            token_ids, activation = tokens[number, : lengths[i]], activations[number, : lengths[i]]
+            token_ids = tokens[number, : lengths[i]]
+            inputs = sae_view(saes[0], activations[number, : lengths[i]], saes[0].cfg.d_in)
             for sae, sparse in zip(saes, found):
-                sparse[i] = _encode(sae, token_ids, activation, special)
+                sparse[i] = _encode(sae, token_ids, inputs, special)
     token_ids = np.concatenate([np.array(row.token_ids, np.int32) for row in rows])
     starts = np.cumsum([0, *lengths])
     documents = np.array([document_hash(row.document) for row in rows], np.uint64)
@@ -132,8 +133,7 @@ def _encode(
 
     kept = ordinary_tokens(token_ids, activations, sae, special)
     with torch.inference_mode():
-        encoded = sae.encode(activations[kept.to(activations.device)].to(sae.W_dec))
-        encoded = encoded.float().cpu()
+        encoded = encode(sae, activations, kept).float().cpu()
     tokens, features = (encoded > 0).nonzero(as_tuple=True)
     counts = np.zeros(len(token_ids), np.int64)
     counts[kept.numpy()] = np.bincount(tokens.numpy(), minlength=len(encoded))

@@ -1,0 +1,174 @@
+"""Hook points of a TransformerLens model: reading activations there, and editing them."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from saetask.errors import UserError, did_you_mean
+from saetask.models import model_device, model_name
+
+if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Float, Int
+
+    from saetask.models import Model
+
+
+class Caught(NamedTuple):
+    """What one forward pass gave."""
+
+    activations: "dict[str, torch.Tensor]"
+    """`[batch, pos, width]` by the name asked for; hook points never reached are missing."""
+    logits: "torch.Tensor | None"
+    """`[batch, pos, vocab]`, where the pass went to the end."""
+
+
+def resolve_hook_name(model: "Model", hook_name: str) -> str:
+    """Returns the canonical name of a hook point, given that name or an alias of it.
+
+    sae-lens's bridge caches nothing, silently, under an alias (`blocks.15.hook_resid_post`), so
+    every reading goes through this function.
+
+    Raises:
+        UserError: The model has no such hook point.
+    """
+    bridge: Any = model
+    if hasattr(model, "_resolve_hook_name"):
+        canonical = bridge._resolve_hook_name(hook_name)
+    elif hasattr(model, "_collect_hook_aliases_from_registry"):
+        aliases = {**bridge.hook_aliases, **bridge._collect_hook_aliases_from_registry()}
+        canonical = aliases.get(hook_name, hook_name)
+    else:
+        canonical = hook_name
+    if canonical not in model.hook_dict:
+        raise UserError(
+            f"Hook point '{hook_name}' does not exist in {model_name(model)} "
+            f"({model.cfg.n_layers} layers).{did_you_mean(canonical, model.hook_dict)}"
+        )
+    return canonical
+
+
+def read_hook(
+    model: "Model", tokens: "Int[torch.Tensor, 'batch pos']", hook_name: str
+) -> "Float[torch.Tensor, 'batch pos d_in']":
+    """Runs the model up to a hook point and returns the activation there.
+
+    Args:
+        model: Its own hooks stay as they are.
+        tokens: Token ids, right-padded; with causal attention nothing after a row's own tokens
+            can change them, so no mask is needed.
+        hook_name: A hook point, canonical or alias.
+
+    Returns:
+        The activation, in the model's dtype; attention heads flattened to one axis.
+
+    Raises:
+        UserError: No such hook point, or the run never reached it.
+    """
+    caught = catch(model, tokens, [hook_name]).activations
+    if hook_name not in caught:
+        raise UserError(f"Running {model_name(model)} never reached hook point '{hook_name}'.")
+    return caught[hook_name]
+
+
+def catch(
+    model: "Model",
+    tokens: "Int[torch.Tensor, 'batch pos']",
+    hook_names: Sequence[str],
+    to_the_end: bool = False,
+) -> Caught:
+    """Runs the model once and returns the activations at several hook points.
+
+    Args:
+        model: Its own hooks stay as they are.
+        tokens: Token ids, right-padded.
+        hook_names: Hook points, canonical or alias.
+        to_the_end: Go on to the logits, not just to the last block with a hook point.
+
+    Raises:
+        UserError: One of the hook points does not exist or is switched off.
+    """
+    import torch
+
+    names = {name: resolve_hook_name(model, name) for name in hook_names}
+    blocks = [re.match(r"blocks\.(\d+)\.", name) for name in names.values()]
+    stop = None if to_the_end or None in blocks else max(int(b[1]) for b in blocks if b) + 1
+    found: dict[str, torch.Tensor] = {}
+
+    def keep(activation: "torch.Tensor", hook: Any, name: str) -> None:
+        found.setdefault(name, activation.flatten(2))
+
+    hooks: list[Any] = [
+        (name, lambda activation, hook, name=name: keep(activation, hook, name))
+        for name in set(names.values())
+    ]
+    try:
+        with torch.inference_mode():
+            logits = model.run_with_hooks(
+                tokens.to(model_device(model)),
+                fwd_hooks=hooks,
+                stop_at_layer=stop,
+                return_type="logits" if to_the_end else None,
+            )
+    except ValueError as error:  # a hook point that is switched off
+        raise UserError(f"Cannot read hook point '{hook_names[0]}': {error}") from error
+    caught = {name: found[canonical] for name, canonical in names.items() if canonical in found}
+    return Caught(caught, logits if to_the_end else None)
+
+
+def siblings(model: "Model", hook_names: Sequence[str]) -> dict[int, tuple[str, ...]]:
+    """Returns the same kinds of hook point in every block, the first name's block being given.
+
+    Args:
+        model: The model.
+        hook_names: Such as `blocks.3.hook_resid_post`; several keep their distance in blocks.
+
+    Returns:
+        The names by the block of the first; blocks that lack one are left out. Empty where a
+        name is in no block.
+    """
+    matches = [re.match(r"(blocks\.)(\d+)(\..+)", name) for name in hook_names]
+    if None in matches:
+        return {}
+    parts = [(int(match[2]), match[3]) for match in matches if match]
+    found = {}
+    for block in range(model.cfg.n_layers):
+        names = tuple(f"blocks.{block + own - parts[0][0]}{kind}" for own, kind in parts)
+        if all(_exists(model, name) for name in names):
+            found[block] = names
+    return found
+
+
+def _exists(model: "Model", hook_name: str) -> bool:
+    try:
+        return bool(resolve_hook_name(model, hook_name))
+    except UserError:
+        return False
+
+
+def right_padded(
+    rows: Sequence[Sequence[int]], pad_id: int = 0
+) -> "Int[torch.Tensor, 'batch pos']":
+    """Stacks token rows of unequal length, padded on the right."""
+    import torch
+
+    width = max(len(row) for row in rows)
+    return torch.tensor([[*row, *[pad_id] * (width - len(row))] for row in rows])
+
+
+def spliced_loss(
+    model: "Model",
+    token_ids: Sequence[int],
+    hook_name: str,
+    edit: "Callable[[torch.Tensor], torch.Tensor] | None",
+) -> float:
+    """Returns the mean next-token cross-entropy (nats), with the activation at a hook edited."""
+    import torch
+
+    hooks: list[Any] = []
+    if edit is not None:
+        hooks = [(resolve_hook_name(model, hook_name), lambda a, hook: edit(a))]
+    tokens = torch.tensor([token_ids], device=model_device(model))
+    with torch.inference_mode():
+        logits = model.run_with_hooks(tokens, fwd_hooks=hooks, return_type="logits")
+    return torch.nn.functional.cross_entropy(logits[0, :-1].float(), tokens[0, 1:]).item()
