@@ -3,7 +3,8 @@
     python benchmarks/reading_probe.py TASK [ITEMS.jsonl]
 
 Prints JSON: accuracy and area under the curve (macro, one-vs-rest) of a logistic regression
-on the SAE's features (log(1 + largest activation in the text)) and on character n-grams.
+on the SAE's features (log(1 + largest activation), over the text and the parts of it that the task
+names) and on n-grams of characters and of words.
 """
 
 import json
@@ -11,6 +12,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from scipy.sparse import hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
@@ -29,12 +31,16 @@ if __name__ == "__main__":
     prompts = [q.prompt for q in questions]
     labels = np.array([q.gold_reading for q in questions])
     groups = [q.item.group for q in questions]
-    features = read_features(load_model(), load_sae(), prompts).pooled("text").log1p()
+    read = read_features(load_model(), load_sae(), prompts)
+    regions = [name for name in prompts[0].spans if name != "target"]
+    features = hstack([read.pooled(region).log1p() for region in regions]).tocsr()
     texts = [p.content[p.spans["text"].start : p.spans["text"].end] for p in prompts]
-    n_grams = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
+    characters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True)
+    words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
     probes = {
         "sae": (LogisticRegression(C=0.01, max_iter=200), features),
-        "n-grams": (make_pipeline(n_grams, LogisticRegression(C=10, max_iter=500)), texts),
+        "characters": (make_pipeline(characters, LogisticRegression(C=10, max_iter=500)), texts),
+        "words": (make_pipeline(words, LogisticRegression(C=10, max_iter=500)), texts),
     }
     folds = GroupKFold(5, shuffle=True, random_state=0)
     found: dict[str, object] = {"task": name, "n": len(labels), "groups": len(set(groups))}
