@@ -79,3 +79,21 @@ def test_reading_needs_no_fit(session, tmp_path) -> None:
 def test_a_task_that_does_not_exist_is_suggested(tiny_model, tiny_sae) -> None:
     with pytest.raises(UserError, match="Did you mean 'metaphor'"):
         Session(tiny_model, tiny_sae, task="metaphors")
+
+
+@pytest.mark.parametrize(
+    ("task", "text", "target"),
+    [
+        ("metaphor", "She swallowed the insult.", "swallowed"),
+        ("word-problems", "Ada had 12 figs and ate 5. How many figs are left?", None),
+    ],
+)
+def test_the_shipped_fits_spare_the_defaults_fitting(
+    model, default_sae, task, text, target, monkeypatch
+) -> None:
+    def refuse(session):
+        raise AssertionError("The shipped fit was not found.")
+
+    monkeypatch.setattr(Session, "_make_fit", refuse)
+    found = Session(model, default_sae, task).detect(text, target)
+    assert 0 < found.failure < 1
