@@ -1,5 +1,6 @@
 """Labels made of the words that tell a feature's contexts from others; no language model asked."""
 
+import math
 import warnings
 from typing import Any
 
@@ -54,8 +55,11 @@ def _learn(atoms: Any, firing: np.ndarray) -> Rule:
 def _cut(scores: np.ndarray, firing: np.ndarray) -> float:
     """Returns the lowest threshold at which enough of the claimed contexts fire.
 
-    Where none is precise enough, that with the best precision (Laplace's estimate).
+    Where none is precise enough, that with the best precision (Laplace's estimate); without any
+    context to choose by, one that claims nothing.
     """
+    if not len(scores):
+        return math.inf
     order = np.argsort(-scores, kind="stable")
     claimed = np.arange(1, len(order) + 1)
     right = np.cumsum(firing[order])
@@ -63,7 +67,7 @@ def _cut(scores: np.ndarray, firing: np.ndarray) -> float:
     precise = ends & (right >= WANTED_PRECISION * claimed)
     estimate = np.where(ends, (right + 1) / (claimed + 2), 0.0)
     best = np.flatnonzero(precise)[-1] if precise.any() else int(estimate.argmax())
-    return float(scores[order][best]) if len(order) else 0.0
+    return float(scores[order][best])
 
 
 def _text(rule: Rule, vocabulary: Vocabulary) -> str:

@@ -1,5 +1,7 @@
 """Verdicts follow from what a label claims and nothing else; planted features are told apart."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from saetask_plugins.labelers.keywords import Keywords
@@ -160,6 +162,26 @@ def test_the_summary_counts_verdicts_and_explained_firings() -> None:
     assert found["n_tested"] == 2 and found["validated_share"] == 0.5
     assert found["coverage"] == pytest.approx(300 * 0.9 / 1000)
     assert found["verdicts"] == {"validated": 1, "inconsistent": 1, "too rare": 1, "dead": 1}
+
+
+def test_a_feature_unseen_in_selection_documents_claims_nothing(token, vocabulary) -> None:
+    learning, selection = planted(token, 0), planted(token, 1)
+    silent = np.isin(selection.firings.features, [WORD], invert=True)
+    counts = np.diff(selection.firings.indptr)
+    owners = np.repeat(np.arange(len(counts)), counts)[silent]
+    rest = replace(
+        selection.firings,
+        indptr=np.cumsum([0, *np.bincount(owners, minlength=len(counts))]),
+        features=selection.firings.features[silent],
+        values=selection.firings.values[silent],
+    )
+    promoted = {feature: [] for feature in range(D_SAE)}
+    labels = label_features(
+        learning, FiringIndex(rest), NEAREST, promoted, Keywords(), vocabulary, 0
+    )
+    trials = try_labels(labels, planted(token, 2), np.ones(D_SAE, bool), NEAREST, vocabulary, 0)
+    assert trials[WORD].n_claimed == 0 and trials[WORD].verdict == "inconsistent"
+    assert trials[CONTEXT].verdict == "validated"
 
 
 def test_a_label_without_a_rule_is_never_validated(token, vocabulary) -> None:
