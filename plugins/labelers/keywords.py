@@ -1,6 +1,5 @@
 """Labels made of the words that tell a feature's contexts from others; no language model asked."""
 
-import math
 import warnings
 from typing import Any
 
@@ -29,12 +28,12 @@ class Keywords:
     def label(self, evidence: FeatureEvidence) -> Label:
         """Labels one feature; without enough contexts, by what it promotes alone."""
         promotes = promotion_label(evidence.promoted)
-        learning = evidence.learning
+        learning, selection = evidence.learning, evidence.selection
         firing = learning.examples.firing
-        if min(firing.sum(), (~firing).sum()) < FEWEST_EXAMPLES:
+        few = min(firing.sum(), (~firing).sum()) < FEWEST_EXAMPLES
+        if few or not len(selection.examples.firing):
             return Label(promotes, None)
         rule = _learn(learning.atoms, firing)
-        selection = evidence.selection
         cut = _cut(rule.scores(selection.atoms), selection.examples.firing)
         rule = rule._replace(threshold=cut)
         return Label(_text(rule, evidence.vocabulary) or promotes, rule)
@@ -55,11 +54,8 @@ def _learn(atoms: Any, firing: np.ndarray) -> Rule:
 def _cut(scores: np.ndarray, firing: np.ndarray) -> float:
     """Returns the lowest threshold at which enough of the claimed contexts fire.
 
-    Where none is precise enough, that with the best precision (Laplace's estimate); without any
-    context to choose by, one that claims nothing.
+    Where none is precise enough, that with the best precision (Laplace's estimate).
     """
-    if not len(scores):
-        return math.inf
     order = np.argsort(-scores, kind="stable")
     claimed = np.arange(1, len(order) + 1)
     right = np.cumsum(firing[order])
