@@ -89,7 +89,8 @@ def read_corpus(
     rows: list[TokenRow] = []
     with tqdm(total=config.tokens, unit="tok", desc="read build documents") as bar:
         for shard in itertools.count():
-            if sum(len(row.token_ids) for row in rows) >= config.tokens:
+            enough = sum(len(row.token_ids) for row in rows) >= config.tokens
+            if enough and shard >= state["shards"]:
                 break
             new = list(itertools.islice(stream, ROWS_PER_SHARD))
             if not new:

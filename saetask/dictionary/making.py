@@ -1,6 +1,7 @@
 """Making a dictionary folder: built and labelled, then validated."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from saetask.dictionary.geometry import by_direction, by_firing
 from saetask.dictionary.labels import Label, Labeler
 from saetask.dictionary.rules import Rule, Vocabulary
 from saetask.dictionary.tables import contexts_table, features_table
-from saetask.dictionary.validation import label_features, summarise, try_labels
+from saetask.dictionary.validation import Trial, label_features, summarise, try_labels
 from saetask.errors import UserError
 from saetask.logit_lens import promotions
 from saetask.models import model_fingerprint, model_name, model_tokenizer
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     import pyarrow
     from sae_lens import SAE
 
+    from saetask.corpus import Split
+    from saetask.dictionary.firings import Firings
     from saetask.models import Model
 
 MANIFEST = "manifest.json"
@@ -104,31 +107,46 @@ def validate(model: "Model", sae: "SAE[Any]", labeler: Labeler, folder: Path) ->
     test = FiringIndex(samples["test", "sae"])
     nearest = by_direction(sae).features[:, 0]
     trials = try_labels(labels, test, alive, nearest, vocabulary, seed)
-    for name in trials[0]._fields:
-        column = [[getattr(trial, name) for trial in trials]]
+    validation = summarise(trials, _counts(samples["test", "sae"]))
+    validation["controls"] = {CONTROL: _control(sae, samples, labeler, vocabulary, seed)}
+    write_parquet(folder / FEATURES, _with_trials(table, trials))
+    write_json(folder / MANIFEST, {**manifest, "validation": validation})
+    return validation
+
+
+def _with_trials(table: "pyarrow.Table", trials: Sequence[Trial]) -> "pyarrow.Table":
+    """Returns the features table with a column for each figure of a trial."""
+    for name in Trial._fields:
         if name in table.column_names:
             table = table.drop_columns([name])
-        table = table.append_column(name, column)
-    validation = summarise(trials, _counts(samples["test", "sae"]))
-    control = random_sae(sae, seed)
-    nearest = by_direction(control).features[:, 0]
-    learning = samples["train", CONTROL]
-    control_labels = label_features(
+        table = table.append_column(name, [[getattr(trial, name) for trial in trials]])
+    return table
+
+
+def _control(
+    sae: "SAE[Any]",
+    samples: Mapping["tuple[Split, str]", "Firings"],
+    labeler: Labeler,
+    vocabulary: Vocabulary,
+    seed: int,
+) -> dict[str, Any]:
+    """Returns how the labels of the random SAE's features fared, made and tried in the same way."""
+    nearest = by_direction(random_sae(sae, seed)).features[:, 0]
+    learning, selection, test = (
+        samples[split, CONTROL] for split in ("train", "selection", "test")
+    )
+    labels = label_features(
         FiringIndex(learning),
-        FiringIndex(samples["selection", CONTROL]),
+        FiringIndex(selection),
         nearest,
         {feature: [] for feature in range(sae.cfg.d_sae)},
         labeler,
         vocabulary,
         seed,
     )
-    test = FiringIndex(samples["test", CONTROL])
     alive = _counts(learning) > 0
-    control_trials = try_labels(control_labels, test, alive, nearest, vocabulary, seed)
-    validation["controls"] = {CONTROL: summarise(control_trials, _counts(samples["test", CONTROL]))}
-    write_parquet(folder / FEATURES, table)
-    write_json(folder / MANIFEST, {**manifest, "validation": validation})
-    return validation
+    trials = try_labels(labels, FiringIndex(test), alive, nearest, vocabulary, seed)
+    return summarise(trials, _counts(test))
 
 
 def stored_labels(table: "pyarrow.Table") -> list[Label]:

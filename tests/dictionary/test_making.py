@@ -127,6 +127,16 @@ def test_a_killed_build_goes_on_to_the_same_bytes(
         assert whole.read_bytes() == resumed.read_bytes(), name
 
 
+def test_fewer_tokens_than_were_read_before_take_all_that_were(
+    config, tiny_model, tiny_sae, corpus_folder, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setattr(reading, "ROWS_PER_SHARD", 64)
+    for tokens in (9_000, 3_000):
+        short = BuildConfig(config.corpus, tokens=tokens, sample_rows=100)
+        build(tiny_model, tiny_sae, short, Keywords(), tmp_path, corpus_folder)
+        assert Dictionary.load(tmp_path).manifest["corpus"]["tokens"] >= 9_000
+
+
 def test_a_corpus_that_is_too_short_says_how_short(
     config, tiny_model, tiny_sae, corpus_folder, tmp_path
 ) -> None:
