@@ -11,14 +11,9 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from saetask.activations import FeatureActivations, Firing, read_features
     from saetask.detection import Detector, Evidence, Finding, Misunderstanding, Reading
-    from saetask.dictionary import (
-        Dictionary,
-        FeatureEvidence,
-        Label,
-        Labeler,
-        Rule,
-        Vocabulary,
-    )
+    from saetask.dictionary.dictionary import Dictionary
+    from saetask.dictionary.labels import FeatureEvidence, Label, Labeler
+    from saetask.dictionary.rules import Rule, Vocabulary
     from saetask.errors import UserError
     from saetask.logit_lens import promotion_label
     from saetask.models import load_model
@@ -47,14 +42,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "activations": ("FeatureActivations", "Firing", "read_features"),
     "detection": ("Detector", "Evidence", "Finding", "Misunderstanding", "Reading"),
-    "dictionary": (
-        "Dictionary",
-        "FeatureEvidence",
-        "Label",
-        "Labeler",
-        "Rule",
-        "Vocabulary",
-    ),
+    "dictionary.dictionary": ("Dictionary",),
+    "dictionary.labels": ("FeatureEvidence", "Label", "Labeler"),
+    "dictionary.rules": ("Rule", "Vocabulary"),
     "errors": ("UserError",),
     "logit_lens": ("promotion_label",),
     "models": ("load_model",),

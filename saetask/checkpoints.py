@@ -1,4 +1,4 @@
-"""Checkpoints of a training run, without pickle: safetensors and JSON."""
+"""Checkpoints of a training run, as safetensors and JSON."""
 
 import json
 from pathlib import Path

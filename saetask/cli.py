@@ -12,17 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from saetask import cli_dictionary
-from saetask.cli_prompts import (
-    declare_detect,
+from saetask.cli_flags import (
     declare_insist,
     declare_json,
-    declare_read,
-    detect,
     print_json,
-    read,
-    reformulate,
+    read_config,
     registry_of,
 )
+from saetask.cli_prompts import declare_detect, declare_read, detect, read, reformulate
 from saetask.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -170,23 +167,11 @@ def _declare_train(parser: "ArgumentParser") -> None:
 
 
 def _train(arguments: "Namespace") -> None:
-    from jsonargparse import ArgumentParser
-
     from saetask.training import TrainConfig, train
 
     path = Path(arguments.config)
-    if not path.is_file():
-        raise UserError(f"Recipe {path} does not exist.")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(TrainConfig)
-    try:
-        parsed = parser.instantiate_classes(parser.parse_string(path.read_text()))
-    except Exception as error:
-        raise UserError(f"Recipe {path}: {' '.join(str(error).split())}") from error
-    metrics = train(
-        TrainConfig(**vars(parsed)), Path(arguments.out or f"saes/{path.stem}"), path.parent
-    )
-    print_json(metrics)
+    config = read_config(path, TrainConfig, "Recipe")
+    print_json(train(config, Path(arguments.out or f"saes/{path.stem}"), path.parent))
 
 
 def _declare_report(parser: "ArgumentParser") -> None:

@@ -4,7 +4,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from saetask.cli_prompts import declare_insist, declare_json, print_json, registry_of
+from saetask.cli_flags import (
+    declare_insist,
+    declare_json,
+    declare_model,
+    print_json,
+    read_config,
+    registry_of,
+)
 from saetask.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,7 +24,7 @@ TEST_SHARE = 0.1
 
 
 def declare_build(parser: "ArgumentParser") -> None:
-    _declare_model(parser)
+    declare_model(parser)
     parser.add_argument("--corpus", type=str, required=True, help="Text file, hub id, or YAML.")
     parser.add_argument("--tokens", type=int, default=500_000, help="Build tokens to read.")
     parser.add_argument(
@@ -59,7 +66,7 @@ def build(arguments: "Namespace") -> None:
 
 def declare_validate(parser: "ArgumentParser") -> None:
     parser.add_argument("folder", type=str, help="A dictionary folder, its work/ still there.")
-    _declare_model(parser)
+    declare_model(parser)
     declare_json(parser)
 
 
@@ -87,7 +94,7 @@ def declare_show(parser: "ArgumentParser") -> None:
 
 
 def show(arguments: "Namespace") -> None:
-    from saetask.dictionary import Dictionary
+    from saetask import Dictionary
 
     card = Dictionary.load(arguments.folder).feature(arguments.feature)
     if arguments.json:
@@ -104,7 +111,7 @@ def declare_search(parser: "ArgumentParser") -> None:
 
 
 def search(arguments: "Namespace") -> None:
-    from saetask.dictionary import Dictionary
+    from saetask import Dictionary
 
     dictionary = Dictionary.load(arguments.folder)
     found = {i: dictionary.labels[i] for i in dictionary.search(arguments.text, arguments.limit)}
@@ -114,30 +121,12 @@ def search(arguments: "Namespace") -> None:
         print("\n".join(f"{feature:>6}  {label}" for feature, label in found.items()))
 
 
-def _declare_model(parser: "ArgumentParser") -> None:
-    from saetask.models import DEFAULT_MODEL
-    from saetask.saes import DEFAULT_SAE
-
-    parser.add_argument("--model", type=str, default=DEFAULT_MODEL, help="See saetask run.")
-    parser.add_argument("--sae", type=str, default=DEFAULT_SAE, help="See saetask run.")
-
-
 def _corpus(spec: str) -> "tuple[CorpusConfig, Path]":
     """Returns the corpus that a YAML file describes, or one of a single source."""
-    from jsonargparse import ArgumentParser
-
     from saetask.corpus import CorpusConfig, Source
 
     path = Path(spec)
-    if path.suffix not in (".yaml", ".yml"):
-        config = CorpusConfig([Source(spec)], test_share=TEST_SHARE, selection_share=TEST_SHARE)
-        return config, Path()
-    if not path.is_file():
-        raise UserError(f"Corpus file {path} does not exist.")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(CorpusConfig)
-    try:
-        parsed = parser.instantiate_classes(parser.parse_string(path.read_text(encoding="utf-8")))
-    except Exception as error:
-        raise UserError(f"Corpus {path}: {' '.join(str(error).split())}") from error
-    return CorpusConfig(**vars(parsed)), path.parent
+    if path.suffix in (".yaml", ".yml"):
+        return read_config(path, CorpusConfig, "Corpus file"), path.parent
+    config = CorpusConfig([Source(spec)], test_share=TEST_SHARE, selection_share=TEST_SHARE)
+    return config, Path()

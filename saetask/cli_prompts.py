@@ -4,44 +4,24 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from saetask.cli_flags import (
+    declare_insist,
+    declare_json,
+    declare_model,
+    print_json,
+    registry_of,
+)
 from saetask.errors import UserError
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-    from saetask.registry import Registry
     from saetask.session import Session
 
 
-def registry_of(arguments: "Namespace") -> "Registry":
-    from saetask.registry import Registry
-
-    return Registry([Path(path) for path in arguments.plugin])
-
-
-def print_json(document: Any) -> None:
-    print(json.dumps(document, indent=2, ensure_ascii=False))
-
-
-def declare_json(parser: "ArgumentParser") -> None:
-    parser.add_argument("--json", action="store_true", help="Print one JSON document.")
-
-
-def declare_insist(parser: "ArgumentParser") -> None:
-    parser.add_argument(
-        "--insist_on_sae",
-        action="store_true",
-        help="Go on with an SAE whose figures say that it does not fit the model.",
-    )
-
-
 def declare_session(parser: "ArgumentParser") -> None:
-    from saetask.models import DEFAULT_MODEL
-    from saetask.saes import DEFAULT_SAE
-
     parser.add_argument("prompt", type=str, nargs="?", help="The text.")
-    parser.add_argument("--model", type=str, default=DEFAULT_MODEL, help="See saetask run.")
-    parser.add_argument("--sae", type=str, default=DEFAULT_SAE, help="See saetask run.")
+    declare_model(parser)
     declare_insist(parser)
     declare_json(parser)
 

@@ -7,7 +7,7 @@ stands before it, so nothing foreign may stand there.
 
 import hashlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -60,7 +60,7 @@ class TokenRow(NamedTuple):
 
     source: str
     document: str
-    token_ids: list[int]
+    token_ids: Sequence[int]
 
 
 def read_source(source: Source, base: Path) -> "Dataset":

@@ -97,14 +97,10 @@ def render(
         text, regions = _lay_out(tokenizer, prompt, templated)
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise UserError("The prompt holds half of a surrogate pair, which is no character.")
-    try:
-        encoding = tokenizer(
-            text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
-        )
-    except NotImplementedError as error:
-        raise UserError(
-            f"{type(tokenizer).__name__} gives no character offsets; load a fast tokenizer."
-        ) from error
+    if not tokenizer.is_fast:
+        name = type(tokenizer).__name__
+        raise UserError(f"{name} gives no character offsets; load a fast tokenizer.")
+    encoding = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     token_ids: list[int] = list(encoding["input_ids"])
     spans = [Span(*offsets) for offsets in encoding["offset_mapping"]]
     if bos and not templated and tokenizer.bos_token_id is not None:

@@ -16,7 +16,7 @@ from saetask.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from saetask.detection import Detector
-    from saetask.dictionary import Labeler
+    from saetask.dictionary.labels import Labeler
     from saetask.reformulation import Annotator
     from saetask.tasks import Task
 

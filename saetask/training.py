@@ -1,8 +1,8 @@
 """Training an SAE: a recipe in, an SAE-Lens folder with measured figures out.
 
 SAE-Lens's training SAEs and its trainer do the training; here are the data (activations harvested
-once, centred and scaled), checkpoints without pickle, and the folding that makes the saved weights
-take raw activations.
+once, centred and scaled), checkpoints, and the folding that makes the saved weights take raw
+activations.
 """
 
 import json
@@ -107,7 +107,7 @@ def train(config: TrainConfig, out: Path, base: Path = Path()) -> dict[str, Any]
     _fit(config, sae, shards, mean, scale, work / "checkpoint", out / "training.jsonl")
     _save(config, sae, mean, scale, shards.manifest["norm_limit"], model_name(model), out)
     rows = [
-        row.token_ids
+        list(row.token_ids)
         for row, _ in zip(
             token_rows(config.harvest.corpus, model_tokenizer(model), "test", base),
             range(LOSS_ROWS),

@@ -8,6 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from refusals import refusal
 
 import saetask.default_model
 from saetask.cache import (
@@ -22,16 +23,6 @@ from saetask.cache import (
     write_json,
     write_text,
 )
-from saetask.errors import UserError
-
-
-def refusal(call, *args):
-    """The error's message, which must be one line."""
-    with pytest.raises(UserError) as caught:
-        call(*args)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 class Maker:

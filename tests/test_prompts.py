@@ -249,9 +249,7 @@ def test_a_prompt_beyond_the_context_is_refused_in_one_line_with_both_sizes(toke
 def test_a_tokenizer_without_offsets_is_refused():
     class SlowTokenizer:
         bos_token_id = None
-
-        def __call__(self, text, **options):
-            raise NotImplementedError("no offsets")
+        is_fast = False
 
     with pytest.raises(UserError, match="SlowTokenizer gives no character offsets"):
         render(SlowTokenizer(), "some text")

@@ -5,6 +5,7 @@ import re
 
 import pytest
 import torch
+from refusals import refusal
 
 from saetask.activations import read_features
 from saetask.errors import UserError
@@ -17,15 +18,6 @@ OTHER_TEXT = (
     "The ministry said on Tuesday that exports fell by 4.2 percent in the third quarter, as demand "
     "from neighbouring countries weakened. Analysts had expected a fall of about 2 percent."
 )
-
-
-def refusal(call, *args):
-    """The error's message, which must be one line."""
-    with pytest.raises(UserError) as caught:
-        call(*args)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 def refused_for_its_figures(model, sae):
@@ -232,7 +224,7 @@ def test_an_sae_of_not_a_number_is_refused(tiny_model, make_tiny_sae):
     sae = make_tiny_sae()
     with torch.no_grad():
         sae.b_dec.fill_(float("nan"))
-    refused_for_its_figures(tiny_model, sae)
+    assert "unexplained nan" in refused_for_its_figures(tiny_model, sae)
 
 
 def test_an_sae_that_fires_most_of_its_features_is_refused(tiny_model, make_tiny_sae):
@@ -295,8 +287,10 @@ def test_a_transcoder_whose_output_is_not_where_it_says_is_refused(
     tiny_model, make_memorising_transcoder
 ):
     transcoder = make_memorising_transcoder(tiny_model, 2)
+    fvu = check_sae(tiny_model, transcoder).fvu
     transcoder.cfg.metadata.hook_name_out = None
-    refused_for_its_figures(tiny_model, transcoder)
+    assert fvu < 0.1
+    assert "unexplained 0.0" not in refused_for_its_figures(tiny_model, transcoder)
 
 
 def test_reading_through_a_transcoder_needs_its_input_only(tiny_model, make_memorising_transcoder):

@@ -4,12 +4,12 @@ from math import isfinite
 
 import pytest
 import torch
+from refusals import refusal
 from sae_lens.registry import SAE_CLASS_REGISTRY, SAE_TRAINING_CLASS_REGISTRY
 from sae_lens.saes.sae import SAEMetadata
 from safetensors.torch import save_file
 
 from saetask.activations import read_features
-from saetask.errors import UserError
 from saetask.hooks import read_hook
 from saetask.sae_check import check_sae
 from saetask.saes import DEFAULT_SAE, load_sae, sae_fingerprint, sae_folder, shipped_saes
@@ -18,15 +18,6 @@ from saetask.saes import DEFAULT_SAE, load_sae, sae_fingerprint, sae_folder, shi
 @pytest.fixture
 def copied_folder(tiny_sae_folder, tmp_path):
     return shutil.copytree(tiny_sae_folder, tmp_path / "copied")
-
-
-def refusal(call, *args):
-    """The error's message, which must be one line."""
-    with pytest.raises(UserError) as caught:
-        call(*args)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
 
 
 # Loading

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -87,26 +88,28 @@ def read_corpus(
     found = _load_tally(work / f"tally-{state['shards']}.safetensors", sae.cfg.d_sae)
     stream = token_rows(config.corpus, tokenizer, "train", base)
     rows: list[TokenRow] = []
+    n_tokens = 0
     with tqdm(total=config.tokens, unit="tok", desc="read build documents") as bar:
         for shard in itertools.count():
-            enough = sum(len(row.token_ids) for row in rows) >= config.tokens
-            if enough and shard >= state["shards"]:
+            if n_tokens >= config.tokens and shard >= state["shards"]:
                 break
             new = list(itertools.islice(stream, ROWS_PER_SHARD))
             if not new:
-                raise _too_short("train", sum(len(row.token_ids) for row in rows), config.tokens)
+                raise _too_short("train", n_tokens, config.tokens)
             if shard >= state["shards"]:
-                sampled = min(len(new), config.sample_rows - len(rows))
-                read = read_firings(model, [sae, control] if sampled > 0 else [sae], new)
+                sampled = max(0, min(len(new), config.sample_rows - len(rows)))
+                read = read_firings(model, [sae, control] if sampled else [sae], new)
                 found = merge(found, tally(read[0], len(rows)))
-                _save_arrays(work / f"tally-{shard + 1}.safetensors", _tally_arrays(found))
-                for firings, name in zip(read if sampled > 0 else [], ("sae", CONTROL)):
+                for firings, name in zip(read if sampled else [], ("sae", CONTROL)):
                     path = work / f"train-{name}-{shard}.safetensors"
                     _save_arrays(path, vars(firings.rows(0, sampled)))
+                _save_tally(work / f"tally-{shard + 1}.safetensors", found)
                 write_json(work / STATE, {"identity": identity, "shards": shard + 1})
                 (work / f"tally-{shard}.safetensors").unlink(missing_ok=True)
-            rows += new
-            bar.update(sum(len(row.token_ids) for row in new))
+            rows += [row._replace(token_ids=array("i", row.token_ids)) for row in new]
+            added = sum(len(row.token_ids) for row in new)
+            n_tokens += added
+            bar.update(added)
     for split in ("selection", "test"):
         _read_sample(model, [sae, control], config, split, work, base)
     return Pass(found, rows, load_samples(folder, sae.cfg.d_sae))
@@ -206,13 +209,13 @@ def _load_arrays(path: Path) -> dict[str, np.ndarray]:
     return load_file(path)
 
 
-def _tally_arrays(found: Tally) -> dict[str, np.ndarray]:
+def _save_tally(path: Path, found: Tally) -> None:
     arrays = {k: v for k, v in vars(found).items() if isinstance(v, np.ndarray)}
     arrays["n_tokens"] = np.array([found.n_tokens])
     for name in ("top", "sample"):
         records: Records = getattr(found, name)
         arrays |= {f"{name}.{column}": value for column, value in records._asdict().items()}
-    return arrays
+    _save_arrays(path, arrays)
 
 
 def _load_tally(path: Path, d_sae: int) -> Tally:

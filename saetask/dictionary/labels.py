@@ -2,7 +2,6 @@
 
 from typing import NamedTuple, Protocol
 
-import numpy as np
 from scipy.sparse import csr_matrix
 
 from saetask.dictionary.examples import Examples
@@ -15,10 +14,6 @@ class Contexts(NamedTuple):
     examples: Examples
     atoms: csr_matrix
     """`[n, n_atoms]`; see `rules.atoms`."""
-
-    def taken(self, chosen: np.ndarray) -> "Contexts":
-        """Returns some of the examples."""
-        return Contexts(Examples(*(c[chosen] for c in self.examples)), self.atoms[chosen])
 
 
 class FeatureEvidence(NamedTuple):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from saetask.dictionary.examples import PADDING, WINDOW
+from saetask.dictionary.examples import PADDING
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -89,12 +89,6 @@ def atoms(windows: np.ndarray, vocabulary: Vocabulary) -> "csr_matrix":
     cells = np.unique(np.concatenate(rows).astype(np.int64) * starts[-1] + np.concatenate(columns))
     position = (cells // starts[-1], cells % starts[-1])
     return csr_matrix((np.ones(len(cells)), position), shape=(n, int(starts[-1])))
-
-
-def window_text(window: np.ndarray, vocabulary: Vocabulary) -> list[str]:
-    """Returns a context's tokens as texts."""
-    assert len(window) == WINDOW
-    return [vocabulary.texts[i] for i in window if i != PADDING]
 
 
 def _shape(text: str) -> tuple[bool, ...]:

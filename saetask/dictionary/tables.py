@@ -9,7 +9,7 @@ from saetask.corpus import TokenRow
 from saetask.dictionary.geometry import Neighbours
 from saetask.dictionary.labels import Label
 from saetask.dictionary.rules import Vocabulary
-from saetask.dictionary.tally import Records, Tally, bin_edges
+from saetask.dictionary.tally import UNITS, Records, Tally, bin_edges
 from saetask.logit_lens import Promotion
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def features_table(
         "label": [label.text for label in labels],
         "labeler": [labeler] * len(labels),
         "density": tally.count / max(tally.n_tokens, 1),
-        "mean": tally.total / 1024 / fired,
+        "mean": tally.total / UNITS / fired,
         "maximum": tally.maximum,
         "quantiles": _quantiles(tally.histogram).tolist(),
         "histogram": tally.histogram.tolist(),

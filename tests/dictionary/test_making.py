@@ -7,10 +7,9 @@ import pytest
 from saetask_plugins.labelers.keywords import Keywords
 
 import saetask.dictionary.build as reading
-from saetask import UserError, read_features
+from saetask import Dictionary, UserError, read_features
 from saetask.cli import main
 from saetask.corpus import CorpusConfig, Source, token_rows
-from saetask.dictionary import Dictionary
 from saetask.dictionary.build import BuildConfig
 from saetask.dictionary.controls import random_sae
 from saetask.dictionary.making import CONTEXTS, FEATURES, MANIFEST, build, validate

@@ -12,6 +12,7 @@ from saetask.dictionary.tally import (
     BINS_PER_OCTAVE,
     N_BINS,
     TOP_CONTEXTS,
+    UNITS,
     Records,
     bin_edges,
     bin_of,
@@ -68,7 +69,7 @@ def test_counts_sums_and_contexts_are_those_counted_by_hand() -> None:
     dense = firings.matrix().toarray()
     rows = firings.token_rows()
     np.testing.assert_array_equal(found.count, (dense > 0).sum(0))
-    np.testing.assert_allclose(found.total / 1024, dense.sum(0), rtol=1e-3)
+    np.testing.assert_allclose(found.total / UNITS, dense.sum(0), rtol=1e-3)
     np.testing.assert_array_equal(found.maximum, dense.max(0))
     np.testing.assert_array_equal(found.histogram.sum(1), found.count)
     for feature in range(D_SAE):

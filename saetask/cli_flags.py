@@ -1,0 +1,63 @@
+"""Flags that commands share, and how their values are read and results printed."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from saetask.errors import UserError
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+    from saetask.registry import Registry
+
+Config = TypeVar("Config")
+
+
+def registry_of(arguments: "Namespace") -> "Registry":
+    from saetask.registry import Registry
+
+    return Registry([Path(path) for path in arguments.plugin])
+
+
+def print_json(document: Any) -> None:
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def declare_json(parser: "ArgumentParser") -> None:
+    parser.add_argument("--json", action="store_true", help="Print one JSON document.")
+
+
+def declare_insist(parser: "ArgumentParser") -> None:
+    parser.add_argument(
+        "--insist_on_sae",
+        action="store_true",
+        help="Go on with an SAE whose figures say that it does not fit the model.",
+    )
+
+
+def declare_model(parser: "ArgumentParser") -> None:
+    from saetask.models import DEFAULT_MODEL
+    from saetask.saes import DEFAULT_SAE
+
+    parser.add_argument("--model", type=str, default=DEFAULT_MODEL, help="See saetask run.")
+    parser.add_argument("--sae", type=str, default=DEFAULT_SAE, help="See saetask run.")
+
+
+def read_config(path: Path, kind: type[Config], what: str) -> Config:
+    """Reads a YAML file as a config.
+
+    Raises:
+        UserError: The file is missing or does not fit.
+    """
+    from jsonargparse import ArgumentParser
+
+    if not path.is_file():
+        raise UserError(f"{what} {path} does not exist.")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind)
+    try:
+        parsed = parser.instantiate_classes(parser.parse_string(path.read_text(encoding="utf-8")))
+    except Exception as error:
+        raise UserError(f"{what} {path}: {' '.join(str(error).split())}") from error
+    return kind(**vars(parsed))

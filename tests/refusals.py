@@ -1,0 +1,14 @@
+"""How tests look at a refusal."""
+
+import pytest
+
+from saetask import UserError
+
+
+def refusal(call, *args):
+    """The error's message, which must be one line."""
+    with pytest.raises(UserError) as caught:
+        call(*args)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
