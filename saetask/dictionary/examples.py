@@ -19,6 +19,8 @@ class Examples(NamedTuple):
     """Token ids, `[n, WINDOW]`, int32; `PADDING` before a row's beginning."""
     firing: np.ndarray
     """Does the feature fire on the last token? `[n]`, bool."""
+    activations: np.ndarray
+    """Its activation there, `[n]`, float32; zero where it is silent."""
     hard: np.ndarray
     """Silent, but chosen to look alike, `[n]`, bool."""
 
@@ -71,7 +73,16 @@ class FiringIndex:
         easy = generator.permutation(easy)[: 2 * n - len(hard)]
         tokens = np.concatenate([firing, hard, easy]).astype(np.int64)
         kinds = np.repeat([0, 1, 2], [n, len(hard), len(easy)])
-        return Examples(self.windows(tokens), kinds == 0, kinds == 1)
+        return Examples(
+            self.windows(tokens), kinds == 0, self.activations(feature, tokens), kinds == 1
+        )
+
+    def activations(self, feature: int, tokens: np.ndarray) -> np.ndarray:
+        """Returns a feature's activation on some tokens, zero where it is silent, `[n]`."""
+        low, high = self._by_feature.indptr[[feature, feature + 1]]
+        found = np.zeros(len(self.firings.token_ids), np.float32)
+        found[self._by_feature.indices[low:high]] = self._by_feature.data[low:high]
+        return found[tokens]
 
     def windows(self, tokens: np.ndarray) -> np.ndarray:
         """Returns the contexts that end with the given tokens, `[n, WINDOW]`."""

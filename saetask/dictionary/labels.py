@@ -1,19 +1,11 @@
 """What a labeler sees of a feature, and what it returns."""
 
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
-from scipy.sparse import csr_matrix
-
-from saetask.dictionary.examples import Examples
+from saetask.dictionary.contexts import Contexts
 from saetask.dictionary.rules import Rule, Vocabulary
-
-
-class Contexts(NamedTuple):
-    """Examples of a feature with what each shows."""
-
-    examples: Examples
-    atoms: csr_matrix
-    """`[n, n_atoms]`; see `rules.atoms`."""
 
 
 class FeatureEvidence(NamedTuple):
@@ -35,6 +27,10 @@ class Label(NamedTuple):
     text: str
     rule: Rule | None
     """Where the feature should fire; None when there is nothing to go by."""
+    provenance: Mapping[str, Any] = MappingProxyType({})
+    """Where the text comes from beside the labeler's name: a model, a release, what it cost."""
+    failed: str = ""
+    """Why there is no label, where one was asked for in vain."""
 
 
 class Labeler(Protocol):

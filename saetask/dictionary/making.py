@@ -12,10 +12,11 @@ from saetask.dictionary.build import CONTROL, BuildConfig, Pass, load_samples, r
 from saetask.dictionary.controls import random_sae
 from saetask.dictionary.examples import FiringIndex
 from saetask.dictionary.geometry import by_direction, by_firing
+from saetask.dictionary.labelling import label_features
 from saetask.dictionary.labels import Label, Labeler
 from saetask.dictionary.rules import Rule, Vocabulary
 from saetask.dictionary.tables import contexts_table, features_table
-from saetask.dictionary.validation import Trial, label_features, summarise, try_labels
+from saetask.dictionary.validation import Trial, summarise, try_labels
 from saetask.errors import UserError
 from saetask.logit_lens import promotions
 from saetask.models import model_fingerprint, model_name, model_tokenizer

@@ -1,16 +1,16 @@
 """Labels on trial: does what a label claims hold in documents it was not made from?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from saetask.dictionary.contexts import draw_contexts
 from saetask.dictionary.examples import FiringIndex
-from saetask.dictionary.labels import Contexts, FeatureEvidence, Label, Labeler
-from saetask.dictionary.rules import Vocabulary, atoms
+from saetask.dictionary.labels import Label
+from saetask.dictionary.rules import Vocabulary
 
 Verdict = Literal["validated", "inconsistent", "too rare", "dead"]
-LEARNING_FIRING = 200
 TEST_FIRING = 120
 FEWEST = 30
 """Firing contexts to be had, and contexts claimed by the label, for a verdict."""
@@ -36,42 +36,6 @@ class Trial(NamedTuple):
     n_silent: int
 
 
-def label_features(
-    learning: FiringIndex,
-    selection: FiringIndex,
-    neighbours: np.ndarray,
-    promoted: Mapping[int, list[str]],
-    labeler: Labeler,
-    vocabulary: Vocabulary,
-    seed: int,
-) -> list[Label]:
-    """Labels every feature.
-
-    Args:
-        learning: Firings on build documents.
-        selection: Firings on documents held back for choosing.
-        neighbours: The nearest other feature of each, `[d_sae]`.
-        promoted: Tokens that each feature promotes.
-        labeler: What writes labels.
-        vocabulary: The model's tokens.
-        seed: Seed of the examples drawn.
-    """
-    from tqdm import tqdm
-
-    return [
-        labeler.label(
-            FeatureEvidence(
-                feature,
-                _contexts(learning, feature, neighbours, LEARNING_FIRING, vocabulary, [seed, 0]),
-                _contexts(selection, feature, neighbours, LEARNING_FIRING, vocabulary, [seed, 1]),
-                promoted[feature],
-                vocabulary,
-            )
-        )
-        for feature in tqdm(range(learning.firings.d_sae), desc=f"label: {labeler.name}")
-    ]
-
-
 def try_labels(
     labels: Sequence[Label],
     test: FiringIndex,
@@ -94,7 +58,7 @@ def try_labels(
 
     trials = []
     for feature, label in enumerate(tqdm(labels, desc="validate")):
-        found = _contexts(test, feature, neighbours, TEST_FIRING, vocabulary, [seed, 2])
+        found = draw_contexts(test, feature, neighbours, TEST_FIRING, vocabulary, [seed, 2])
         claimed = label.rule.fires(found.atoms) if label.rule else np.zeros(0, bool)
         trials.append(judge(found.examples.firing, claimed, bool(alive[feature])))
     return trials
@@ -149,16 +113,3 @@ def summarise(trials: Sequence[Trial], firings: np.ndarray) -> dict[str, Any]:
         "coverage": explained / max(float(firings.sum()), 1.0),
         "precision_floor": PRECISION,
     }
-
-
-def _contexts(
-    index: FiringIndex,
-    feature: int,
-    neighbours: np.ndarray,
-    n_firing: int,
-    vocabulary: Vocabulary,
-    seed: list[int],
-) -> Contexts:
-    generator = np.random.default_rng([*seed, feature])
-    examples = index.draw(feature, int(neighbours[feature]), n_firing, generator)
-    return Contexts(examples, atoms(examples.windows, vocabulary))

@@ -8,9 +8,10 @@ from saetask_plugins.labelers.keywords import Keywords
 
 from saetask.dictionary.examples import WINDOW, FiringIndex, cut_windows
 from saetask.dictionary.firings import Firings
+from saetask.dictionary.labelling import label_features
 from saetask.dictionary.labels import Label
 from saetask.dictionary.rules import Rule, Vocabulary, atoms
-from saetask.dictionary.validation import FEWEST, judge, label_features, summarise, try_labels
+from saetask.dictionary.validation import FEWEST, judge, summarise, try_labels
 
 D_SAE = 5
 WORD, CONTEXT, NOISE, SILENT, ALWAYS = range(D_SAE)
