@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from saetask.detection import Detector, Evidence, Finding, Misunderstanding, Reading
     from saetask.dictionary.dictionary import Dictionary
     from saetask.dictionary.labels import FeatureEvidence, Label, Labeler
-    from saetask.dictionary.rules import Rule, Vocabulary
+    from saetask.dictionary.rules import VIEWS, Rule, Vocabulary, added_scores, context_vectors
     from saetask.errors import UserError
     from saetask.logit_lens import promotion_label
     from saetask.models import load_model
@@ -44,7 +44,7 @@ _HOMES = {
     "detection": ("Detector", "Evidence", "Finding", "Misunderstanding", "Reading"),
     "dictionary.dictionary": ("Dictionary",),
     "dictionary.labels": ("FeatureEvidence", "Label", "Labeler"),
-    "dictionary.rules": ("Rule", "Vocabulary"),
+    "dictionary.rules": ("VIEWS", "Rule", "Vocabulary", "added_scores", "context_vectors"),
     "errors": ("UserError",),
     "logit_lens": ("promotion_label",),
     "models": ("load_model",),

@@ -42,7 +42,7 @@ def declare_build(parser: "ArgumentParser") -> None:
 
 def build(arguments: "Namespace") -> None:
     from saetask.dictionary.build import BuildConfig
-    from saetask.dictionary.making import MANIFEST
+    from saetask.dictionary.files import MANIFEST
     from saetask.dictionary.making import build as build_dictionary
     from saetask.models import load_model
     from saetask.sae_check import check_sae
@@ -72,8 +72,8 @@ def declare_validate(parser: "ArgumentParser") -> None:
 
 def validate(arguments: "Namespace") -> None:
     from saetask.cli_tables import print_table, validation_table
-    from saetask.dictionary.making import read_manifest
-    from saetask.dictionary.making import validate as validate_dictionary
+    from saetask.dictionary.files import read_manifest
+    from saetask.dictionary.validation import validate as validate_dictionary
     from saetask.models import load_model
     from saetask.saes import load_sae
 

@@ -212,6 +212,11 @@ def unembed(
     return (directions @ model.W_U.float()).cpu()
 
 
+def token_embeddings(model: "Model") -> "Float[torch.Tensor, 'vocab d_model']":
+    """Returns the input embedding of every token, float32."""
+    return model.W_E.detach().float().cpu()
+
+
 def generate_texts(
     model: "Model", prompts: Sequence[Sequence[int]], max_new_tokens: int
 ) -> list[str]:

@@ -1,26 +1,36 @@
 """Labels made of the words that tell a feature's contexts from others; no language model asked."""
 
 import warnings
-from typing import Any
 
 import numpy as np
 
-from saetask import FeatureEvidence, Label, Rule, Vocabulary, promotion_label
+from saetask import (
+    VIEWS,
+    FeatureEvidence,
+    Label,
+    Rule,
+    added_scores,
+    context_vectors,
+    promotion_label,
+)
 
 FEWEST_EXAMPLES = 12
-STRENGTH = 1.0
-"""Inverse L1 penalty: some ten to forty words a feature."""
-WANTED_PRECISION = 0.96
-NAMED = {"on": 4, "after": 3, "about": 4, "on shape": 2, "after shape": 1}
-"""How many words of each kind a label names at most."""
+STRENGTH = 3.0
+"""Inverse L2 penalty."""
+STEPS = 200
+WANTED_LOWER = 0.92
+"""Lower end of the Wilson interval (95 %) of the precision that a label aims at."""
+NAMED_SHARE = 0.15
+"""A view is named when it makes this share of the difference between firing and silent contexts."""
+NAMED_WORDS = 4
 
 
 class Keywords:
-    """An L1 logistic regression over tokens, words and shapes of the context.
+    """A logistic regression over the words of the context, each as a vector.
 
     The regression is learnt on build documents; where it cuts is chosen on selection documents,
-    so that it is right in `WANTED_PRECISION` of the contexts it claims, and claims as many as it
-    can. The label names its heaviest words.
+    so that it claims as many contexts as it can while being right in nearly all of them. The label
+    names the words that count most, view by view.
     """
 
     name = "keywords"
@@ -29,55 +39,71 @@ class Keywords:
         """Labels one feature; without enough contexts, by what it promotes alone."""
         promotes = promotion_label(evidence.promoted)
         learning, selection = evidence.learning, evidence.selection
-        firing = learning.examples.firing
-        few = min(firing.sum(), (~firing).sum()) < FEWEST_EXAMPLES
-        if few or not len(selection.examples.firing):
+        few = min(learning.firing.sum(), learning.silent.sum()) < FEWEST_EXAMPLES
+        if few or not selection.firing.any():
             return Label(promotes, None)
-        rule = _learn(learning.atoms, firing)
-        cut = _cut(rule.scores(selection.atoms), selection.examples.firing)
-        rule = rule._replace(threshold=cut)
-        return Label(_text(rule, evidence.vocabulary) or promotes, rule)
+        weights = _learn(evidence)
+        decided = selection.firing | selection.silent
+        scores = Rule(weights, 0.0).scores(selection.windows[decided], evidence.vocabulary)
+        rule = Rule(weights, _cut(scores, selection.firing[decided]))
+        return Label(_text(rule, evidence) or promotes, rule)
 
 
-def _learn(atoms: Any, firing: np.ndarray) -> Rule:
+def _learn(evidence: FeatureEvidence) -> np.ndarray:
+    """Returns the weights of the regression, `[VIEWS*size]`, float32."""
     from sklearn.linear_model import LogisticRegression
 
-    columns = np.flatnonzero(atoms.getnnz(axis=0) >= 2)
-    model = LogisticRegression(C=STRENGTH, l1_ratio=1.0, solver="liblinear", random_state=0)
+    decided = evidence.learning.firing | evidence.learning.silent
+    vectors = context_vectors(evidence.learning.windows[decided], evidence.vocabulary)
+    model = LogisticRegression(C=STRENGTH, max_iter=STEPS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model.fit(atoms[:, columns], firing)
-    used = np.flatnonzero(model.coef_[0])
-    return Rule(columns[used], model.coef_[0][used], 0.0)
+        model.fit(vectors, evidence.learning.firing[decided])
+    return model.coef_[0].astype(np.float32)
 
 
 def _cut(scores: np.ndarray, firing: np.ndarray) -> float:
-    """Returns the lowest threshold at which enough of the claimed contexts fire.
+    """Returns the lowest threshold at which the claimed contexts fire surely enough.
 
-    Where none is precise enough, that with the best precision (Laplace's estimate).
+    Where none is sure enough, the surest.
     """
     order = np.argsort(-scores, kind="stable")
     claimed = np.arange(1, len(order) + 1)
-    right = np.cumsum(firing[order])
     ends = np.append(np.diff(scores[order]) != 0, True)  # contexts of one score go together
-    precise = ends & (right >= WANTED_PRECISION * claimed)
-    estimate = np.where(ends, (right + 1) / (claimed + 2), 0.0)
-    best = np.flatnonzero(precise)[-1] if precise.any() else int(estimate.argmax())
-    return float(scores[order][best])
+    lower = np.where(ends, _wilson_lower(np.cumsum(firing[order]), claimed), 0.0)
+    sure = np.flatnonzero(lower >= WANTED_LOWER)
+    return float(scores[order][sure[-1] if len(sure) else lower.argmax()])
 
 
-def _text(rule: Rule, vocabulary: Vocabulary) -> str:
-    """Names the heaviest atoms of each kind, as `on 'sea', 'ocean'; about 'ship'`."""
-    named: dict[str, list[str]] = {}
-    for place in np.argsort(-rule.weights):
-        if rule.weights[place] <= 0:
-            break
-        atom = vocabulary.atom(int(rule.columns[place]))
-        words = named.setdefault(atom.kind, [])
-        if len(words) < NAMED[atom.kind]:
-            words.append(
-                atom.text if "shape" in atom.kind else repr(atom.text.strip() or atom.text)
-            )
-    kinds = (kind for kind in NAMED if kind in named)
-    parts = (f"{k.removesuffix(' shape')} {', '.join(dict.fromkeys(named[k]))}" for k in kinds)
-    return "; ".join(parts)
+def _wilson_lower(right: np.ndarray, claimed: np.ndarray) -> np.ndarray:
+    """Returns the lower ends of Wilson's 95 % intervals (Wilson 1927) of `right / claimed`."""
+    z = 1.959964
+    share = right / claimed
+    spread = z * np.sqrt(share * (1 - share) / claimed + z**2 / (4 * claimed**2))
+    return (share + z**2 / (2 * claimed) - spread) / (1 + z**2 / claimed)
+
+
+def _text(rule: Rule, evidence: FeatureEvidence) -> str:
+    """Names the words that set firing contexts apart, as `on 'sea', 'ocean'; about 'ship'`."""
+    learning, vocabulary = evidence.learning, evidence.vocabulary
+    added = added_scores(rule.weights, learning.windows, vocabulary)
+    shares = learning.firing / learning.firing.sum() - learning.silent / learning.silent.sum()
+    added *= shares[:, None, None]
+    tokens = np.maximum(learning.windows, 0)
+    rarity = _rarity(tokens[learning.silent], len(vocabulary.texts))
+    rarity[vocabulary.special] = 0
+    parts: list[tuple[float, str]] = []
+    for kind in dict.fromkeys(VIEWS):
+        of_kind = added[:, [view == kind for view in VIEWS]].sum(1)
+        weight = np.bincount(tokens.ravel(), of_kind.ravel(), len(rarity)) * rarity
+        heaviest = [vocabulary.texts[i] for i in np.argsort(-weight)[:50] if weight[i] > 0]
+        words = list(dict.fromkeys(text.strip().lower() or text for text in heaviest))
+        if words and of_kind.sum() >= NAMED_SHARE * added.sum():
+            parts.append((of_kind.sum(), f"{kind} {', '.join(map(repr, words[:NAMED_WORDS]))}"))
+    return "; ".join(text for _, text in sorted(parts, key=lambda part: -part[0]))
+
+
+def _rarity(tokens: np.ndarray, n_tokens: int) -> np.ndarray:
+    """Returns the logarithm of how rarely a context shows each token (TF-IDF's second factor)."""
+    shown = np.bincount(np.concatenate([np.unique(row) for row in tokens]), minlength=n_tokens)
+    return np.log((1 + len(tokens)) / (1 + shown))

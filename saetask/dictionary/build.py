@@ -28,7 +28,7 @@ WORK = "work"
 STATE = "state.json"
 ROWS_PER_SHARD = 256
 """Rows after which the pass can be taken up again: whole blocks."""
-CONTROL = "random-sae"
+OWN, CONTROL = "sae", "random-sae"
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Pass:
     tally: Tally
     rows: list[TokenRow]
     """The build rows, in the order of the stream."""
-    samples: dict[tuple[Split, str], Firings]
-    """All firings on the sample rows of a split, of the SAE (`sae`) and of the control."""
+    samples: dict[Split, Firings]
+    """All of the SAE's firings on the sample rows of each split."""
 
 
 def read_corpus(
@@ -100,7 +100,7 @@ def read_corpus(
                 sampled = max(0, min(len(new), config.sample_rows - len(rows)))
                 read = read_firings(model, [sae, control] if sampled else [sae], new)
                 found = merge(found, tally(read[0], len(rows)))
-                for firings, name in zip(read if sampled else [], ("sae", CONTROL)):
+                for firings, name in zip(read if sampled else [], (OWN, CONTROL)):
                     path = work / f"train-{name}-{shard}.safetensors"
                     _save_arrays(path, vars(firings.rows(0, sampled)))
                 _save_tally(work / f"tally-{shard + 1}.safetensors", found)
@@ -112,21 +112,17 @@ def read_corpus(
             bar.update(added)
     for split in ("selection", "test"):
         _read_sample(model, [sae, control], config, split, work, base)
-    return Pass(found, rows, load_samples(folder, sae.cfg.d_sae))
+    return Pass(found, rows, load_samples(folder, OWN, sae.cfg.d_sae))
 
 
-def load_samples(folder: Path, d_sae: int) -> dict[tuple[Split, str], Firings]:
-    """Loads the firings on the sample rows of each split, of the SAE and of the control.
+def load_samples(folder: Path, name: str, d_sae: int) -> dict[Split, Firings]:
+    """Loads the firings on the sample rows of each split, of the SAE (`OWN`) or of the `CONTROL`.
 
     Raises:
         UserError: The folder's `work/` has none.
     """
     splits: tuple[Split, ...] = ("train", "selection", "test")
-    return {
-        (split, name): _load_sample(folder / WORK, split, name, d_sae)
-        for split in splits
-        for name in ("sae", CONTROL)
-    }
+    return {split: _load_sample(folder / WORK, split, name, d_sae) for split in splits}
 
 
 def _load_sample(work: Path, split: Split, name: str, d_sae: int) -> Firings:
@@ -154,7 +150,7 @@ def _read_sample(
         raise _too_short(split, len(rows), config.sample_rows, "rows")
     starts = range(0, len(rows), ROWS_PER_SHARD)
     for shard, start in enumerate(tqdm(starts, desc=f"read {split} documents")):
-        paths = [work / f"{split}-{name}-{shard}.safetensors" for name in ("sae", CONTROL)]
+        paths = [work / f"{split}-{name}-{shard}.safetensors" for name in (OWN, CONTROL)]
         if not all(path.is_file() for path in paths):
             read = read_firings(model, saes, rows[start : start + ROWS_PER_SHARD])
             for firings, path in zip(read, paths):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from saetask.dictionary.making import (
+from saetask.dictionary.files import (
     CONTEXTS,
     FEATURES,
     check_fingerprints,

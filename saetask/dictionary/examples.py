@@ -1,5 +1,6 @@
 """Firing and silent contexts of a feature: to learn what it is about, or to test that."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -10,6 +11,9 @@ from saetask.dictionary.firings import Firings
 WINDOW = 24
 """Tokens of a context: the token in question and those before it."""
 PADDING = -1
+STRONG = 0.8
+"""Quantile of a feature's activations from which on it is said to fire strongly."""
+SILENT_PER_FIRING = 4
 
 
 class Examples(NamedTuple):
@@ -17,19 +21,41 @@ class Examples(NamedTuple):
 
     windows: np.ndarray
     """Token ids, `[n, WINDOW]`, int32; `PADDING` before a row's beginning."""
-    firing: np.ndarray
-    """Does the feature fire on the last token? `[n]`, bool."""
     activations: np.ndarray
-    """Its activation there, `[n]`, float32; zero where it is silent."""
+    """The feature's activation on the last token, `[n]`, float32; zero where it is silent."""
+    firing: np.ndarray
+    """Does it fire strongly? `[n]`, bool."""
     hard: np.ndarray
     """Silent, but chosen to look alike, `[n]`, bool."""
 
+    @property
+    def silent(self) -> np.ndarray:
+        """Does it not fire at all? `[n]`, bool; contexts that fire weakly are neither."""
+        return self.activations == 0
+
+
+def strong_floors(firings: Firings) -> np.ndarray:
+    """Returns the activation from which on each feature fires strongly, `[d_sae]`, float32.
+
+    Args:
+        firings: The firings that the quantiles are taken from; none of a test document.
+    """
+    by_feature = firings.matrix().tocsc()
+    values = np.split(by_feature.data, by_feature.indptr[1:-1])
+    return np.array([np.quantile(v, STRONG) if len(v) else 0 for v in values], np.float32)
+
 
 class FiringIndex:
-    """Firings, indexed by feature and by token."""
+    """Firings, indexed by feature and by token.
 
-    def __init__(self, firings: Firings) -> None:
+    Attributes:
+        firings: The firings.
+        floors: From which activation on each feature fires strongly, `[d_sae]`.
+    """
+
+    def __init__(self, firings: Firings, floors: np.ndarray) -> None:
         self.firings = firings
+        self.floors = floors
         self._by_feature = firings.matrix().tocsc()
         self._usable = np.diff(firings.indptr) > 0
         order = np.argsort(firings.token_ids, kind="stable")
@@ -52,37 +78,45 @@ class FiringIndex:
         low, high = self._by_feature.indptr[[feature, feature + 1]]
         return np.sort(self._by_feature.indices[low:high])
 
-    def draw(
-        self, feature: int, neighbour: int, n_firing: int, generator: np.random.Generator
-    ) -> Examples:
-        """Draws firing contexts, one a row, and as many random and as many hard silent ones.
-
-        Hard: half on a token on which the feature fires elsewhere, half where its neighbour fires.
-        """
-        firing_tokens = self.tokens_firing(feature)
-        firing = self._one_a_row(generator.permutation(firing_tokens))[:n_firing]
-        n = len(firing)
-        alike = self._same_token(np.unique(self.firings.token_ids[firing]))
-        near = self.tokens_firing(neighbour)
-        silent = [
-            generator.permutation(np.setdiff1d(pool, firing_tokens))[:size]
-            for pool, size in ((alike, n // 2), (near, n - n // 2))
-        ]
-        hard = np.concatenate(silent)
-        easy = np.setdiff1d(generator.choice(self._usable_tokens, 2 * n + 8), firing_tokens)
-        easy = generator.permutation(easy)[: 2 * n - len(hard)]
-        tokens = np.concatenate([firing, hard, easy]).astype(np.int64)
-        kinds = np.repeat([0, 1, 2], [n, len(hard), len(easy)])
-        return Examples(
-            self.windows(tokens), kinds == 0, self.activations(feature, tokens), kinds == 1
-        )
-
     def activations(self, feature: int, tokens: np.ndarray) -> np.ndarray:
         """Returns a feature's activation on some tokens, zero where it is silent, `[n]`."""
         low, high = self._by_feature.indptr[[feature, feature + 1]]
         found = np.zeros(len(self.firings.token_ids), np.float32)
         found[self._by_feature.indices[low:high]] = self._by_feature.data[low:high]
         return found[tokens]
+
+    def draw(self, feature: int, neighbour: int, n_firing: int, seed: Sequence[int]) -> Examples:
+        """Draws strongly and weakly firing contexts, one a row, and silent ones.
+
+        For each strongly firing one there are `SILENT_PER_FIRING` silent ones. One of them is hard:
+        half of those on a token on which the feature fires elsewhere, half where its neighbour
+        fires; the others are random.
+        The same are drawn for the same seed, whatever else was drawn.
+        """
+        generator = np.random.default_rng([*seed, feature])
+        anywhere = self.tokens_firing(feature)
+        strong = self.activations(feature, anywhere) >= self.floors[feature]
+        firing, weak = (
+            self._one_a_row(generator.permutation(anywhere[chosen]))[:n_firing]
+            for chosen in (strong, ~strong)
+        )
+        n = len(firing)
+        alike = self._same_token(np.unique(self.firings.token_ids[firing]))
+        near = self.tokens_firing(neighbour)
+        hard = np.concatenate(
+            [
+                generator.permutation(np.setdiff1d(pool, anywhere))[:size]
+                for pool, size in ((alike, n // 2), (near, n - n // 2))
+            ]
+        )
+        n_silent = SILENT_PER_FIRING * n
+        random = np.setdiff1d(generator.choice(self._usable_tokens, 2 * n_silent + 8), anywhere)
+        random = generator.permutation(random)[: n_silent - len(hard)]
+        kinds = np.repeat(np.arange(4), [n, len(weak), len(hard), len(random)])
+        tokens = np.concatenate([firing, weak, hard, random]).astype(np.int64)
+        return Examples(
+            self.windows(tokens), self.activations(feature, tokens), kinds == 0, kinds == 2
+        )
 
     def windows(self, tokens: np.ndarray) -> np.ndarray:
         """Returns the contexts that end with the given tokens, `[n, WINDOW]`."""

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from saetask.dictionary.contexts import draw_contexts
 from saetask.dictionary.examples import FiringIndex
 from saetask.dictionary.labels import FeatureEvidence, Label, Labeler
 from saetask.dictionary.rules import Vocabulary
 
-LEARNING_FIRING = 200
+LEARNING_FIRING = 300
+"""Strongly firing contexts that a label is made from, at most."""
 
 
 def label_features(
@@ -36,7 +36,7 @@ def label_features(
 
     def evidence(feature: int) -> FeatureEvidence:
         learnt, chosen = (
-            draw_contexts(index, feature, neighbours, LEARNING_FIRING, vocabulary, [seed, number])
+            index.draw(feature, int(neighbours[feature]), LEARNING_FIRING, [seed, number])
             for number, index in enumerate((learning, selection))
         )
         return FeatureEvidence(feature, learnt, chosen, promoted[feature], vocabulary)

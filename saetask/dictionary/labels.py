@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
-from saetask.dictionary.contexts import Contexts
+from saetask.dictionary.examples import Examples
 from saetask.dictionary.rules import Rule, Vocabulary
 
 
@@ -12,9 +12,9 @@ class FeatureEvidence(NamedTuple):
     """What is known of a feature before its label is tested; no test document is among it."""
 
     feature: int
-    learning: Contexts
+    learning: Examples
     """From the build documents."""
-    selection: Contexts
+    selection: Examples
     """From other documents: for choosing among labels, or where to cut."""
     promoted: list[str]
     """Tokens that the feature promotes most, by logit lens."""

@@ -1,39 +1,35 @@
-"""Making a dictionary folder: built and labelled, then validated."""
+"""Making a dictionary folder: a corpus read, every feature labelled."""
 
-import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from saetask.cache import atomic_path, write_json
-from saetask.dictionary.build import CONTROL, BuildConfig, Pass, load_samples, read_corpus
-from saetask.dictionary.controls import random_sae
-from saetask.dictionary.examples import FiringIndex
+from saetask.cache import write_json
+from saetask.dictionary.build import BuildConfig, Pass, read_corpus
+from saetask.dictionary.examples import FiringIndex, strong_floors
+from saetask.dictionary.files import (
+    CONTEXTS,
+    FEATURES,
+    MANIFEST,
+    RULES,
+    SCHEMA_VERSION,
+    save_rules,
+    write_parquet,
+)
 from saetask.dictionary.geometry import by_direction, by_firing
 from saetask.dictionary.labelling import label_features
-from saetask.dictionary.labels import Label, Labeler
-from saetask.dictionary.rules import Rule, Vocabulary
+from saetask.dictionary.labels import Labeler
+from saetask.dictionary.rules import read_vocabulary
 from saetask.dictionary.tables import contexts_table, features_table
-from saetask.dictionary.validation import Trial, summarise, try_labels
-from saetask.errors import UserError
 from saetask.logit_lens import promotions
-from saetask.models import model_fingerprint, model_name, model_tokenizer
+from saetask.models import model_fingerprint, model_name
 from saetask.saes import sae_fingerprint
 
 if TYPE_CHECKING:
-    import pyarrow
     from sae_lens import SAE
 
-    from saetask.corpus import Split
-    from saetask.dictionary.firings import Firings
     from saetask.models import Model
-
-MANIFEST = "manifest.json"
-FEATURES = "features.parquet"
-CONTEXTS = "contexts.parquet"
-SCHEMA_VERSION = 1
 
 
 def build(
@@ -58,112 +54,29 @@ def build(
         UserError: The folder holds another dictionary, or the corpus is too short.
     """
     found = read_corpus(model, sae, config, out, base)
-    vocabulary = Vocabulary(model_tokenizer(model))
+    vocabulary = read_vocabulary(model)
     tokens = promotions(model, sae, range(sae.cfg.d_sae))
     directions = by_direction(sae)
+    floors = strong_floors(found.samples["train"])
     labels = label_features(
-        FiringIndex(found.samples["train", "sae"]),
-        FiringIndex(found.samples["selection", "sae"]),
+        FiringIndex(found.samples["train"], floors),
+        FiringIndex(found.samples["selection"], floors),
         directions.features[:, 0],
         {feature: promoted for feature, (promoted, _) in tokens.items()},
         labeler,
         vocabulary,
         config.seed,
     )
-    together = by_firing(found.samples["train", "sae"])
+    texts = vocabulary.texts
+    together = by_firing(found.samples["train"])
     features = features_table(
-        found.tally, labels, labeler.name, tokens, directions, together, found.rows, vocabulary
+        found.tally, labels, labeler.name, tokens, directions, together, found.rows, texts
     )
     write_parquet(out / FEATURES, features)
-    write_parquet(out / CONTEXTS, contexts_table(found.tally, found.rows, vocabulary))
+    write_parquet(out / CONTEXTS, contexts_table(found.tally, found.rows, texts))
+    save_rules(out / RULES, [label.rule for label in labels])
     write_json(out / MANIFEST, _manifest(model, sae, config, labeler, found))
     return out
-
-
-def validate(model: "Model", sae: "SAE[Any]", labeler: Labeler, folder: Path) -> dict[str, Any]:
-    """Tries every label on test documents, and writes the verdicts into the folder.
-
-    The control goes the same way from its firings to its labels and their verdicts.
-
-    Args:
-        model: The model that the dictionary was built with.
-        sae: The SAE that it describes.
-        labeler: What labels the control's features: the labeler of the dictionary.
-        folder: A dictionary folder whose `work/` is still there.
-
-    Returns:
-        The manifest's `validation`.
-
-    Raises:
-        UserError: No dictionary, or one of another model or SAE, or `work/` is gone.
-    """
-    manifest = read_manifest(folder)
-    check_fingerprints(manifest, model, sae, folder)
-    samples = load_samples(folder, sae.cfg.d_sae)
-    vocabulary = Vocabulary(model_tokenizer(model))
-    seed = manifest["seed"]
-    table = read_parquet(folder / FEATURES)
-    labels = stored_labels(table)
-    alive = np.asarray(table["density"]) > 0
-    test = FiringIndex(samples["test", "sae"])
-    nearest = by_direction(sae).features[:, 0]
-    trials = try_labels(labels, test, alive, nearest, vocabulary, seed)
-    validation = summarise(trials, _counts(samples["test", "sae"]))
-    validation["controls"] = {CONTROL: _control(sae, samples, labeler, vocabulary, seed)}
-    write_parquet(folder / FEATURES, _with_trials(table, trials))
-    write_json(folder / MANIFEST, {**manifest, "validation": validation})
-    return validation
-
-
-def _with_trials(table: "pyarrow.Table", trials: Sequence[Trial]) -> "pyarrow.Table":
-    """Returns the features table with a column for each figure of a trial."""
-    for name in Trial._fields:
-        if name in table.column_names:
-            table = table.drop_columns([name])
-        table = table.append_column(name, [[getattr(trial, name) for trial in trials]])
-    return table
-
-
-def _control(
-    sae: "SAE[Any]",
-    samples: Mapping["tuple[Split, str]", "Firings"],
-    labeler: Labeler,
-    vocabulary: Vocabulary,
-    seed: int,
-) -> dict[str, Any]:
-    """Returns how the labels of the random SAE's features fared, made and tried in the same way."""
-    nearest = by_direction(random_sae(sae, seed)).features[:, 0]
-    learning, selection, test = (
-        samples[split, CONTROL] for split in ("train", "selection", "test")
-    )
-    labels = label_features(
-        FiringIndex(learning),
-        FiringIndex(selection),
-        nearest,
-        {feature: [] for feature in range(sae.cfg.d_sae)},
-        labeler,
-        vocabulary,
-        seed,
-    )
-    alive = _counts(learning) > 0
-    trials = try_labels(labels, FiringIndex(test), alive, nearest, vocabulary, seed)
-    return summarise(trials, _counts(test))
-
-
-def stored_labels(table: "pyarrow.Table") -> list[Label]:
-    """Returns the labels of a features table, with their rules."""
-    labels = []
-    for text, columns, weights, threshold in zip(
-        *(table[name].to_pylist() for name in ("label", "rule_columns", "rule_weights")),
-        table["rule_threshold"].to_pylist(),
-    ):
-        rule = Rule(np.array(columns, np.int64), np.array(weights, float), threshold or 0.0)
-        labels.append(Label(text, None if threshold is None else rule))
-    return labels
-
-
-def _counts(firings: Any) -> np.ndarray:
-    return np.bincount(firings.features, minlength=firings.d_sae)
 
 
 def _manifest(
@@ -175,8 +88,7 @@ def _manifest(
             "tokens": len(firings.token_ids),
             "documents": len(np.unique(firings.documents)),
         }
-        for (split, name), firings in found.samples.items()
-        if name == "sae"
+        for split, firings in found.samples.items()
     }
     return {
         "schema_version": SCHEMA_VERSION,
@@ -197,61 +109,3 @@ def _manifest(
         "n_alive": int((found.tally.count > 0).sum()),
         "validation": None,
     }
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Reads a dictionary's manifest.
-
-    Raises:
-        UserError: The folder holds no dictionary, or one of another version.
-    """
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        version = manifest["schema_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder} holds no dictionary ({MANIFEST}: {error}).") from error
-    if version != SCHEMA_VERSION:
-        raise UserError(
-            f"The dictionary in {folder} has version {version}; this is for {SCHEMA_VERSION}."
-        )
-    return manifest
-
-
-def check_fingerprints(
-    manifest: dict[str, Any], model: "Model", sae: "SAE[Any]", folder: Path
-) -> None:
-    """Refuses a dictionary of another model or SAE.
-
-    Raises:
-        UserError: It is.
-    """
-    for kind, found in (("model", model_fingerprint(model)), ("sae", sae_fingerprint(sae))):
-        if manifest[kind]["fingerprint"] != found:
-            raise UserError(
-                f"The dictionary in {folder} was built for another {kind}; give the {kind} "
-                "that it was built with, or build it anew."
-            )
-
-
-def write_parquet(path: Path, table: "pyarrow.Table") -> None:
-    """Writes a table atomically."""
-    from pyarrow import parquet
-
-    with atomic_path(path) as temporary:
-        parquet.write_table(table, temporary, compression="zstd", compression_level=9)
-
-
-def read_parquet(path: Path) -> "pyarrow.Table":
-    """Reads a table.
-
-    Raises:
-        UserError: The file is missing or damaged.
-    """
-    import pyarrow
-    from pyarrow import parquet
-
-    try:
-        return parquet.read_table(path)
-    except (OSError, pyarrow.ArrowException) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise UserError(f"{path} cannot be read ({reason}); build the dictionary anew.") from error

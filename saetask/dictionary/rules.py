@@ -1,102 +1,108 @@
 """Rules: what a label claims, as a predicate over contexts that can be frozen and tested."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from saetask.dictionary.examples import PADDING
+from saetask.dictionary.examples import PADDING, WINDOW
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
+    from jaxtyping import Bool, Float, Int
     from transformers import PreTrainedTokenizerBase
 
-SHAPES = ("a digit", "punctuation", "a capital", "a word's beginning", "a line break")
-KINDS = ("on", "after", "about", "on shape", "after shape")
-"""The token itself, the one before it, any word of the context, and the two tokens' shapes."""
+    from saetask.models import Model
+
+VIEWS = ("on", "after", "after", "about", "about", "about")
+"""The token itself, the two before it, and averages of the context that reach ever further back."""
+DECAYS = (0.6, 0.9, 1.0)
+"""Weight of a word in an average, relative to that of the word after it."""
+SCALES = (1, 0.7, 0.7, 1.5, 3, 4)
+"""Averages of more words are shorter; so each view has its weight."""
+LARGEST_VECTOR = 576
+"""Longer embeddings are projected at random (Johnson and Lindenstrauss 1984)."""
 
 
-class Vocabulary:
-    """A tokenizer's tokens as texts, words and shapes."""
+class Vocabulary(NamedTuple):
+    """A model's tokens as texts and as vectors."""
 
-    def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
-        self.texts: list[str] = [str(tokenizer.decode([i])) for i in range(len(tokenizer))]
-        words = [text.strip().lower() for text in self.texts]
-        self.words = sorted(set(words))
-        place = {word: number for number, word in enumerate(self.words)}
-        self.word_of = np.array([place[word] for word in words])
-        """Word of each token, `[vocab]`."""
-        self.shapes = np.array([_shape(text) for text in self.texts])
-        """`[vocab, len(SHAPES)]`, bool."""
-        n_texts, n_shapes = len(self.texts), len(SHAPES)
-        sizes = (n_texts, n_texts, len(self.words), n_shapes, n_shapes)
-        self.starts = np.cumsum([0, *sizes])
-        """First column of each of the `KINDS`, and the number of columns."""
-
-    def atom(self, column: int) -> "Atom":
-        """Names a column of `atoms`."""
-        kind = int(np.searchsorted(self.starts, column, side="right")) - 1
-        names: Sequence[str] = (self.texts, self.texts, self.words, SHAPES, SHAPES)[kind]
-        return Atom(KINDS[kind], names[column - int(self.starts[kind])])
+    texts: list[str]
+    vectors: "Float[np.ndarray, 'vocab size']"
+    """Input embeddings, centred and of unit length: words of like use lie near each other."""
+    special: list[int]
+    """Tokens that stand for no text."""
 
 
-class Atom(NamedTuple):
-    """One thing that a context may show."""
+def read_vocabulary(model: "Model") -> Vocabulary:
+    """Returns a model's tokens; no layer of the model has a part in their vectors."""
+    from saetask.models import model_tokenizer, token_embeddings
 
-    kind: str
-    """One of `KINDS`."""
-    text: str
+    tokenizer = model_tokenizer(model)
+    texts = token_texts(tokenizer)
+    vectors = token_embeddings(model).numpy()[: len(texts)]
+    vectors = vectors - vectors.mean(0)
+    if vectors.shape[1] > LARGEST_VECTOR:
+        vectors = random_projection(vectors)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = (vectors / np.maximum(lengths, 1e-9)).astype(np.float32)
+    return Vocabulary(texts, vectors, sorted(set(tokenizer.all_special_ids)))
+
+
+def random_projection(vectors: "Float[np.ndarray, 'n width']") -> "Float[np.ndarray, 'n size']":
+    """Returns vectors of `LARGEST_VECTOR` numbers that keep the distances, nearly."""
+    from sklearn.random_projection import GaussianRandomProjection
+
+    projection: Any = GaussianRandomProjection
+    return projection(n_components=LARGEST_VECTOR, random_state=0).fit_transform(vectors)
+
+
+def token_texts(tokenizer: "PreTrainedTokenizerBase") -> list[str]:
+    """Returns the text of every token."""
+    return [str(tokenizer.decode([token])) for token in range(len(tokenizer))]
 
 
 class Rule(NamedTuple):
-    """Fires where the weights of a context's atoms add up to the threshold or more."""
+    """Fires where a context's vectors add up to the threshold or more."""
 
-    columns: np.ndarray
-    """Columns of `atoms`, `[n]`, int64."""
-    weights: np.ndarray
-    """`[n]`, float64."""
+    weights: "Float[np.ndarray, ' VIEWS*size']"
+    """float32."""
     threshold: float
 
-    def scores(self, atoms: "csr_matrix") -> np.ndarray:
-        """Returns the sum of weights of each context, `[n_contexts]`."""
-        return np.asarray(atoms[:, self.columns] @ self.weights)
+    def scores(
+        self, windows: "Int[np.ndarray, 'n WINDOW']", vocabulary: Vocabulary
+    ) -> "Float[np.ndarray, ' n']":
+        """Returns the weighted sum of each context's vectors."""
+        return added_scores(self.weights, windows, vocabulary).sum((1, 2))
 
-    def fires(self, atoms: "csr_matrix") -> np.ndarray:
-        """Tells for each context whether the rule says that the feature fires, `[n_contexts]`."""
-        return self.scores(atoms) >= self.threshold
-
-
-def atoms(windows: np.ndarray, vocabulary: Vocabulary) -> "csr_matrix":
-    """Returns what each context shows, as zeros and ones, `[n_contexts, n_atoms]`."""
-    from scipy.sparse import csr_matrix
-
-    n = len(windows)
-    starts = vocabulary.starts
-    rows, columns = [], []
-
-    def show(row: np.ndarray, column: np.ndarray) -> None:
-        rows.append(row)
-        columns.append(column)
-
-    everything = np.arange(n)
-    for kind, token_ids in enumerate((windows[:, -1], windows[:, -2])):
-        known = everything[token_ids != PADDING]
-        show(known, starts[kind] + token_ids[known])
-        row, shape = vocabulary.shapes[token_ids[known]].nonzero()
-        show(known[row], starts[3 + kind] + shape)
-    row, place = (windows != PADDING).nonzero()
-    show(row, starts[2] + vocabulary.word_of[windows[row, place]])
-    cells = np.unique(np.concatenate(rows).astype(np.int64) * starts[-1] + np.concatenate(columns))
-    position = (cells // starts[-1], cells % starts[-1])
-    return csr_matrix((np.ones(len(cells)), position), shape=(n, int(starts[-1])))
+    def fires(
+        self, windows: "Int[np.ndarray, 'n WINDOW']", vocabulary: Vocabulary
+    ) -> "Bool[np.ndarray, ' n']":
+        """Tells for each context whether the rule says that the feature fires."""
+        return self.scores(windows, vocabulary) >= self.threshold
 
 
-def _shape(text: str) -> tuple[bool, ...]:
-    bare = text.strip()
-    return (
-        bare.isdigit(),
-        bool(bare) and not any(character.isalnum() for character in bare),
-        bare[:1].isupper(),
-        text[:1] == " " and bare[:1].isalpha(),
-        "\n" in text,
-    )
+def added_scores(
+    weights: "Float[np.ndarray, ' VIEWS*size']",
+    windows: "Int[np.ndarray, 'n WINDOW']",
+    vocabulary: Vocabulary,
+) -> "Float[np.ndarray, 'n VIEWS WINDOW']":
+    """Returns what each token of each context adds to the score, in each view."""
+    tokens, places = np.unique(windows, return_inverse=True)
+    by_view = vocabulary.vectors[np.maximum(tokens, 0)] @ weights.reshape(len(VIEWS), -1).T
+    return view_weights(windows) * by_view[places.reshape(windows.shape)].transpose(0, 2, 1)
+
+
+def view_weights(windows: "Int[np.ndarray, 'n WINDOW']") -> "Float[np.ndarray, 'n VIEWS WINDOW']":
+    """Returns what each token of a context counts in each view."""
+    distance = np.arange(WINDOW - 1, -1, -1)
+    views = [*(distance == place for place in range(3)), *(decay**distance for decay in DECAYS)]
+    weights = np.stack(views) * (windows != PADDING)[:, None, :]
+    total = np.maximum(weights.sum(2, keepdims=True), 1e-9)
+    return (weights / total * np.array(SCALES)[:, None]).astype(np.float32)
+
+
+def context_vectors(
+    windows: "Int[np.ndarray, 'n WINDOW']", vocabulary: Vocabulary
+) -> "Float[np.ndarray, 'n VIEWS*size']":
+    """Returns what a rule sees of each context, float32."""
+    words = vocabulary.vectors[np.maximum(windows, 0)]
+    return (view_weights(windows) @ words).reshape(len(windows), -1)

@@ -8,7 +8,6 @@ import numpy as np
 from saetask.corpus import TokenRow
 from saetask.dictionary.geometry import Neighbours
 from saetask.dictionary.labels import Label
-from saetask.dictionary.rules import Vocabulary
 from saetask.dictionary.tally import UNITS, Records, Tally, bin_edges
 from saetask.logit_lens import Promotion
 
@@ -30,15 +29,14 @@ def features_table(
     directions: Neighbours,
     together: Neighbours,
     rows: Sequence[TokenRow],
-    vocabulary: Vocabulary,
+    texts: list[str],
 ) -> "pyarrow.Table":
-    """Returns one row a feature: statistics, label, the label's rule, neighbours."""
+    """Returns one row a feature: statistics, label, neighbours."""
     import pyarrow
 
     fired = np.maximum(tally.count, 1)
-    rules = [label.rule for label in labels]
-    tokens = [_frequent(tally.sample.of(f), rows, vocabulary, 1) for f in range(len(labels))]
-    pairs = [_frequent(tally.sample.of(f), rows, vocabulary, 2) for f in range(len(labels))]
+    tokens = [_frequent(tally.sample.of(f), rows, texts, 1) for f in range(len(labels))]
+    pairs = [_frequent(tally.sample.of(f), rows, texts, 2) for f in range(len(labels))]
     columns: dict[str, Any] = {
         "feature": np.arange(len(labels), dtype=np.int32),
         "label": [label.text for label in labels],
@@ -56,21 +54,16 @@ def features_table(
         "near_by_direction_cosine": directions.similarities.tolist(),
         "near_by_firing": together.features.tolist(),
         "near_by_firing_jaccard": together.similarities.tolist(),
-        "rule_columns": [[] if rule is None else rule.columns.tolist() for rule in rules],
-        "rule_weights": [[] if rule is None else rule.weights.tolist() for rule in rules],
-        "rule_threshold": [None if rule is None else rule.threshold for rule in rules],
     }
     return pyarrow.table(columns)
 
 
-def contexts_table(
-    tally: Tally, rows: Sequence[TokenRow], vocabulary: Vocabulary
-) -> "pyarrow.Table":
+def contexts_table(tally: Tally, rows: Sequence[TokenRow], texts: list[str]) -> "pyarrow.Table":
     """Returns the strongest contexts of every feature and one of each decile of its firings."""
     import pyarrow
 
     chosen = [
-        (feature, kind, decile, *_window(rows[row], position, vocabulary), float(value))
+        (feature, kind, decile, *_window(rows[row], position, texts), float(value))
         for feature in range(len(tally.count))
         for kind, decile, row, position, value in _chosen(tally, feature)
     ]
@@ -96,21 +89,21 @@ def _chosen(tally: Tally, feature: int) -> Iterator[tuple[str, int, int, int, fl
             )
 
 
-def _window(row: TokenRow, position: int, vocabulary: Vocabulary) -> tuple[str, list[str], int]:
+def _window(row: TokenRow, position: int, texts: list[str]) -> tuple[str, list[str], int]:
     """Returns the document, the tokens about a position, and the position among them."""
     start = max(0, position - BEFORE)
     token_ids = row.token_ids[start : position + AFTER + 1]
-    return row.document, [vocabulary.texts[i] for i in token_ids], position - start
+    return row.document, [texts[i] for i in token_ids], position - start
 
 
 def _frequent(
-    sample: Records, rows: Sequence[TokenRow], vocabulary: Vocabulary, n: int
+    sample: Records, rows: Sequence[TokenRow], texts: list[str], n: int
 ) -> list[dict[str, Any]]:
     """Returns the most frequent n-grams that end with the token of the sampled firings."""
     grams: dict[str, int] = {}
     for row, position in zip(sample.row.tolist(), sample.position.tolist()):
         token_ids = rows[row].token_ids[max(0, position - n + 1) : position + 1]
-        gram = "".join(vocabulary.texts[i] for i in token_ids)
+        gram = "".join(texts[i] for i in token_ids)
         grams[gram] = grams.get(gram, 0) + 1
     frequent = sorted(grams.items(), key=lambda item: (-item[1], item[0]))[:NAMED_TOKENS]
     return [{"text": text, "share": count / len(sample.row)} for text, count in frequent]

@@ -12,7 +12,9 @@ from saetask.cli import main
 from saetask.corpus import CorpusConfig, Source, token_rows
 from saetask.dictionary.build import BuildConfig
 from saetask.dictionary.controls import random_sae
-from saetask.dictionary.making import CONTEXTS, FEATURES, MANIFEST, build, validate
+from saetask.dictionary.files import CONTEXTS, FEATURES, MANIFEST
+from saetask.dictionary.making import build
+from saetask.dictionary.validation import validate
 from saetask.models import model_tokenizer
 
 NOUNS = ["sea", "ship", "dog", "road", "house", "bread", "king", "tree", "night", "song"]

@@ -1,17 +1,35 @@
 """Verdicts follow from what a label claims and nothing else; planted features are told apart."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from saetask_plugins.labelers.keywords import Keywords
 
-from saetask.dictionary.examples import WINDOW, FiringIndex, cut_windows
+from saetask.dictionary.examples import (
+    PADDING,
+    SILENT_PER_FIRING,
+    WINDOW,
+    Examples,
+    FiringIndex,
+    cut_windows,
+    strong_floors,
+)
+from saetask.dictionary.files import load_rules, save_rules
 from saetask.dictionary.firings import Firings
 from saetask.dictionary.labelling import label_features
-from saetask.dictionary.labels import Label
-from saetask.dictionary.rules import Rule, Vocabulary, atoms
-from saetask.dictionary.validation import FEWEST, judge, summarise, try_labels
+from saetask.dictionary.rules import (
+    DECAYS,
+    SCALES,
+    VIEWS,
+    Rule,
+    Vocabulary,
+    context_vectors,
+    token_texts,
+)
+from saetask.dictionary.validation import try_rules
+from saetask.dictionary.verdicts import FEWEST, judge, summarise
 
 D_SAE = 5
 WORD, CONTEXT, NOISE, SILENT, ALWAYS = range(D_SAE)
@@ -22,7 +40,10 @@ NEAREST = np.array([CONTEXT, WORD, WORD, WORD, WORD])
 
 @pytest.fixture(scope="module")
 def vocabulary(tokenizer):
-    return Vocabulary(tokenizer)
+    texts = token_texts(tokenizer)
+    vectors = np.random.default_rng(0).normal(size=(len(texts), 48)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return Vocabulary(texts, vectors, sorted(tokenizer.all_special_ids))
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +52,7 @@ def token(tokenizer):
 
 
 def planted(token, seed: int, n_rows: int = 400) -> FiringIndex:
+    """Firings of activation 1, all of them strong."""
     generator = np.random.default_rng(seed)
     words = [token(f" {word}") for word in WORDS]
     sea, ship = token(" sea"), token(" ship")
@@ -55,7 +77,8 @@ def planted(token, seed: int, n_rows: int = 400) -> FiringIndex:
             np.array(features, np.int32),
             np.ones(len(features), np.float32),
             D_SAE,
-        )
+        ),
+        np.ones(D_SAE, np.float32),
     )
 
 
@@ -66,10 +89,14 @@ def labels(token, vocabulary):
     return label_features(learning, selection, NEAREST, promoted, Keywords(), vocabulary, 0)
 
 
+def rules(labels) -> list[Rule | None]:
+    return [label.rule for label in labels]
+
+
 @pytest.fixture(scope="module")
 def trials(labels, token, vocabulary):
     alive = np.arange(D_SAE) != SILENT
-    return try_labels(labels, planted(token, 2), alive, NEAREST, vocabulary, 0)
+    return try_rules(rules(labels), planted(token, 2), alive, NEAREST, vocabulary, [0])
 
 
 def test_planted_meanings_are_validated_and_noise_and_silence_are_not(trials) -> None:
@@ -84,15 +111,26 @@ def test_labels_name_what_was_planted(labels) -> None:
     assert labels[SILENT].rule is None
 
 
-def test_examples_are_half_silent_and_hard_ones_look_alike(token) -> None:
+def test_four_silent_examples_a_firing_one_and_one_of_them_hard(token) -> None:
     index = planted(token, 3)
-    found = index.draw(CONTEXT, WORD, 50, np.random.default_rng(0))
-    assert found.firing.sum() == 50
-    assert found.hard.sum() == 50
-    assert (~found.firing & ~found.hard).sum() == 50
+    found = index.draw(CONTEXT, WORD, 50, [0])
+    assert found.firing.sum() == 50 and found.silent.sum() == 50 * SILENT_PER_FIRING
+    assert found.hard.sum() == 50 and not (found.hard & ~found.silent).any()
     dense = index.firings.matrix().toarray()
     fires = {tuple(w) for w in index.windows(np.flatnonzero(dense[:, CONTEXT] > 0))}
     assert all((tuple(w) in fires) == f for w, f in zip(found.windows, found.firing, strict=True))
+
+
+def test_only_firings_above_the_floor_are_strong_and_the_rest_is_drawn_too(token) -> None:
+    index = planted(token, 3)
+    values = np.where(np.arange(len(index.firings.values)) % 2, 2.0, 1.0).astype(np.float32)
+    firings = replace(index.firings, values=values)
+    floors = strong_floors(firings)
+    assert floors[NOISE] == 2.0 and floors[SILENT] == 0
+    found = FiringIndex(firings, floors).draw(NOISE, WORD, 40, [0])
+    weak = ~found.firing & ~found.silent
+    assert (found.activations[found.firing] == 2).all() and weak.sum() == 40
+    assert (found.activations[weak] == 1).all()
 
 
 def test_windows_end_with_their_token_and_stay_in_their_row() -> None:
@@ -104,31 +142,60 @@ def test_windows_end_with_their_token_and_stay_in_their_row() -> None:
     assert (found[1, :-2] == -1).all()
 
 
-def test_atoms_show_the_token_the_one_before_and_the_words(token, vocabulary) -> None:
-    windows = np.full((2, WINDOW), -1, np.int32)
-    windows[0, -3:] = [token(" Ship"), token(" red"), token(" sea")]
-    windows[1, -1] = token(" 7") if token(" 7") != token(" ") else token("7")
-    found = atoms(windows, vocabulary)
-    shown = [[vocabulary.atom(c) for c in row.indices] for row in found]
-    assert ("on", " sea") in shown[0] and ("after", " red") in shown[0]
-    assert ("about", "ship") in shown[0] and ("on shape", "a word's beginning") in shown[0]
-    assert not [a for a in shown[1] if a.kind.startswith("after")]
-    assert set(np.unique(found.data)) == {1.0}
+def test_scores_equal_those_of_the_vectors_a_rule_was_learnt_on(token, vocabulary) -> None:
+    generator = np.random.default_rng(0)
+    windows = generator.integers(0, len(vocabulary.texts), (7, WINDOW)).astype(np.int32)
+    windows[2, :-3] = windows[5, :-1] = PADDING
+    weights = generator.normal(size=len(VIEWS) * vocabulary.vectors.shape[1]).astype(np.float32)
+    slow = context_vectors(windows, vocabulary) @ weights
+    np.testing.assert_allclose(
+        Rule(weights, 0.0).scores(windows, vocabulary), slow, rtol=1e-4, atol=1e-4
+    )
 
 
-def test_a_rule_adds_weights_and_claims_from_its_threshold_on(token, vocabulary) -> None:
-    windows = np.full((2, WINDOW), -1, np.int32)
-    windows[:, -1] = [token(" sea"), token(" red")]
-    found = atoms(windows, vocabulary)
-    rule = Rule(np.array([token(" sea")]), np.array([2.0]), 2.0)
-    assert rule.scores(found).tolist() == [2.0, 0.0]
-    assert rule.fires(found).tolist() == [True, False]
+def test_views_show_the_token_those_before_it_and_averages_of_the_context(vocabulary) -> None:
+    windows = np.full((1, WINDOW), PADDING, np.int32)
+    windows[0, -4:] = [40, 41, 42, 43]
+    views = context_vectors(windows, vocabulary).reshape(len(VIEWS), -1)
+    for view, token_id in enumerate((43, 42, 41)):
+        np.testing.assert_allclose(
+            views[view], SCALES[view] * vocabulary.vectors[token_id], rtol=1e-5
+        )
+    average = vocabulary.vectors[40:44].mean(0)
+    np.testing.assert_allclose(views[-1], SCALES[-1] * average, rtol=1e-4, atol=1e-6)
+    recent = vocabulary.vectors[40:44] * (DECAYS[0] ** np.array([3, 2, 1, 0]))[:, None]
+    expected = SCALES[3] * recent.sum(0) / (DECAYS[0] ** np.arange(4)).sum()
+    np.testing.assert_allclose(views[3], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_rule_claims_from_its_threshold_on(vocabulary) -> None:
+    windows = np.array([[40] * WINDOW, [41] * WINDOW], np.int32)
+    weights = np.zeros((len(VIEWS), vocabulary.vectors.shape[1]), np.float32)
+    weights[0] = vocabulary.vectors[40]
+    threshold = float(Rule(weights.ravel(), 0.0).scores(windows, vocabulary)[0])
+    rule = Rule(weights.ravel(), threshold)
+    assert rule.fires(windows, vocabulary).tolist() == [True, False]
+
+
+def test_rules_survive_their_file(tmp_path: Path) -> None:
+    rules = [Rule(np.array([0.5, -2.0], np.float32), 1.25), None]
+    save_rules(tmp_path / "rules.safetensors", rules)
+    first, second = load_rules(tmp_path / "rules.safetensors")
+    assert first is not None and second is None
+    assert first.weights.tolist() == [0.5, -2.0] and first.threshold == 1.25
+
+
+def examples(firing: np.ndarray, weak: np.ndarray | None = None) -> Examples:
+    weak = np.zeros(len(firing), bool) if weak is None else weak
+    activations = np.where(firing, 2.0, np.where(weak, 1.0, 0.0)).astype(np.float32)
+    windows = np.zeros((len(firing), WINDOW), np.int32)
+    return Examples(windows, activations, firing, np.zeros(len(firing), bool))
 
 
 def trial(n_right: int, n_wrong: int, n_missed: int = 0, n_silent: int = 100):
     firing = np.repeat([True, True, False, False], [n_right, n_missed, n_wrong, n_silent])
     claimed = np.repeat([True, False, True, False], [n_right, n_missed, n_wrong, n_silent])
-    return judge(firing, claimed, alive=True)
+    return judge(examples(firing), claimed, alive=True)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +205,7 @@ def trial(n_right: int, n_wrong: int, n_missed: int = 0, n_silent: int = 100):
         (100, 20, 0, "inconsistent"),  # precision 0.83
         (28, 0, 60, "inconsistent"),  # too few claims to tell
         (31, 0, 60, "validated"),
+        (31, 0, 80, "inconsistent"),  # recall 0.28
         (28, 3, 10, "inconsistent"),  # precision 0.903, but its interval begins at 0.75
         (20, 0, 0, "too rare"),
         (0, 0, 50, "inconsistent"),
@@ -151,18 +219,33 @@ def test_the_verdict(n_right, n_wrong, n_missed, verdict) -> None:
 
 def test_a_feature_that_never_fired_is_dead_and_one_without_a_rule_claims_nothing() -> None:
     nothing = np.zeros(0, bool)
-    assert judge(nothing, nothing, alive=False).verdict == "dead"
-    assert judge(nothing, nothing, alive=True).verdict == "too rare"
+    assert judge(examples(nothing), nothing, alive=False).verdict == "dead"
+    assert judge(examples(nothing), nothing, alive=True).verdict == "too rare"
     firing = np.ones(FEWEST, bool)
-    assert judge(firing, nothing, alive=True) == ("inconsistent", 0, 0, 0, 1.0, 0, FEWEST, 0)
+    found = judge(examples(firing), ~firing, alive=True)
+    assert found == ("inconsistent", 0, 0, 0, 0, 1.0, 0, FEWEST, 0)
 
 
-def test_the_summary_counts_verdicts_and_explained_firings() -> None:
-    trials = [trial(90, 0, 10), trial(50, 50), trial(5, 0), judge(*[np.zeros(0, bool)] * 2, False)]
-    found = summarise(trials, np.array([300, 600, 100, 0]))
-    assert found["n_tested"] == 2 and found["validated_share"] == 0.5
-    assert found["coverage"] == pytest.approx(300 * 0.9 / 1000)
-    assert found["verdicts"] == {"validated": 1, "inconsistent": 1, "too rare": 1, "dead": 1}
+def test_weak_firings_count_neither_for_a_label_nor_against_it() -> None:
+    firing, weak = np.repeat([True, False, False], 100), np.repeat([False, True, False], 100)
+    claimed = np.repeat([True, True, False, False], [100, 60, 40, 100])
+    found = judge(examples(firing, weak), claimed, alive=True)
+    assert found.verdict == "validated" and found.precision == 1.0
+    assert found.recall_weak == 0.6 and (found.n_claimed, found.n_silent) == (100, 100)
+
+
+def test_the_summary_counts_verdicts_chosen_labels_and_explained_firings() -> None:
+    nothing = np.zeros(0, bool)
+    dead = judge(examples(nothing), nothing, alive=False)
+    trials = [trial(90, 0, 10), trial(50, 50), trial(5, 0), trial(60, 0, 300), dead]
+    selection = [trial(90, 0, 10), trial(90, 0, 10), trial(90, 0, 10), trial(80, 20), dead]
+    weak = np.array([300, 0, 0, 0, 0])
+    found = summarise(trials, selection, np.array([300, 600, 100, 200, 0]), weak)
+    assert found["n_tested"] == 3 and found["validated_share"] == pytest.approx(1 / 3)
+    assert found["precise_share"] == pytest.approx(2 / 3)
+    assert found["n_chosen"] == 2 and found["chosen_validated_share"] == 0.5
+    assert found["coverage"] == pytest.approx(300 * 0.9 / 1500)
+    assert found["verdicts"] == {"validated": 1, "inconsistent": 2, "too rare": 1, "dead": 1}
 
 
 def test_a_feature_unseen_in_selection_documents_claims_nothing(token, vocabulary) -> None:
@@ -178,14 +261,15 @@ def test_a_feature_unseen_in_selection_documents_claims_nothing(token, vocabular
     )
     promoted = {feature: [] for feature in range(D_SAE)}
     labels = label_features(
-        learning, FiringIndex(rest), NEAREST, promoted, Keywords(), vocabulary, 0
+        learning, FiringIndex(rest, np.ones(D_SAE)), NEAREST, promoted, Keywords(), vocabulary, 0
     )
-    trials = try_labels(labels, planted(token, 2), np.ones(D_SAE, bool), NEAREST, vocabulary, 0)
+    alive = np.ones(D_SAE, bool)
+    trials = try_rules(rules(labels), planted(token, 2), alive, NEAREST, vocabulary, [0])
     assert trials[WORD].n_claimed == 0 and trials[WORD].verdict == "inconsistent"
     assert trials[CONTEXT].verdict == "validated"
 
 
 def test_a_label_without_a_rule_is_never_validated(token, vocabulary) -> None:
-    labels, alive = [Label("x", None)] * D_SAE, np.ones(D_SAE, bool)
-    found = try_labels(labels, planted(token, 4), alive, NEAREST, vocabulary, 0)
+    alive = np.ones(D_SAE, bool)
+    found = try_rules([None] * D_SAE, planted(token, 4), alive, NEAREST, vocabulary, [0])
     assert not [t for t in found if t.verdict == "validated"]
