@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 SHAPES = ("a digit", "punctuation", "a capital", "a word's beginning", "a line break")
 KINDS = ("on", "after", "about", "on shape", "after shape")
 """The token itself, the one before it, any word of the context, and the two tokens' shapes."""
+PARTIAL = "\ufffd"
+"""Stands in a token's text for bytes that are part of a character: many tokens share that text."""
 
 
 class Vocabulary:
