@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from saetask import cli_dictionary
+from saetask import cli_dictionary, cli_falsify
 from saetask.cli_flags import (
     declare_insist,
     declare_json,
@@ -220,6 +220,9 @@ COMMANDS: dict[str, Command] = {
     ),
     "dictionary validate": Command(
         "try its labels on unseen text", cli_dictionary.declare_validate, cli_dictionary.validate
+    ),
+    "dictionary falsify": Command(
+        "try to prove its labels wrong", cli_falsify.declare_falsify, cli_falsify.falsify
     ),
     "dictionary show": Command("show a feature", cli_dictionary.declare_show, cli_dictionary.show),
     "dictionary search": Command(

@@ -94,3 +94,32 @@ def validation_table(validation: Mapping[str, Any]) -> "Table":
             str(verdicts["dead"]),
         )
     return table
+
+
+def falsification_table(found: Mapping[str, Any]) -> "Table":
+    """Returns what tokens alone and edits did to each feature.
+
+    Shares of texts set off are those of the strategy that tells most against the feature; effects
+    are in nats a token.
+    """
+    injected = ("own tokens", "random tokens", "q (tokens)")
+    edited = ("ablated", "amplified", "random", "q (edits)")
+    figures = ("feature", *injected, *edited)
+    table = _table("feature", "tokens", *injected, "edits", *edited, "label", right=figures)
+    for entry in found["features"]:
+        tokens, edits = entry["injection"], entry["ablation"]
+        row = [str(entry["feature"]), tokens["finding"]]
+        if "best" in tokens:
+            best = next(w for w in tokens["strategies"] if w["strategy"] == tokens["best"])
+            shares = (best["injected_share"], best["control_share"])
+            row += [*(f"{share:.0%}" for share in shares), f"{tokens['q_value']:.2g}"]
+        else:
+            row += [""] * len(injected)
+        row.append(edits["finding"])
+        if "q_value" in edits:
+            row += [f"{edits[name]:+.3f}" for name in ("ablated", "amplified", "random")]
+            row.append(f"{edits['q_value']:.2g}")
+        else:
+            row += [""] * len(edited)
+        table.add_row(*row, entry["label"][:40])
+    return table

@@ -163,12 +163,34 @@ def spliced_loss(
     edit: "Callable[[torch.Tensor], torch.Tensor] | None",
 ) -> float:
     """Returns the mean next-token cross-entropy (nats), with the activation at a hook edited."""
+    return -spliced_log_probabilities(model, [token_ids], hook_name, edit).mean().item()
+
+
+def spliced_log_probabilities(
+    model: "Model",
+    rows: Sequence[Sequence[int]],
+    hook_name: str,
+    edit: "Callable[[torch.Tensor], torch.Tensor] | None",
+) -> "Float[torch.Tensor, 'batch pos-1']":
+    """Returns the log-probability of each row's own next tokens, with an activation edited.
+
+    Args:
+        model: The model to run; its own hooks stay as they are.
+        rows: Token ids, of equal length.
+        hook_name: A hook point, canonical or alias.
+        edit: Gets the activation there, `[batch, pos, ...]`, and returns what stands in for it;
+            None leaves it.
+
+    Returns:
+        In nats, float32, on the model's device; entry `i` is that of token `i + 1`.
+    """
     import torch
 
     hooks: list[Any] = []
     if edit is not None:
         hooks = [(resolve_hook_name(model, hook_name), lambda a, hook: edit(a))]
-    tokens = torch.tensor([token_ids], device=model_device(model))
+    tokens = torch.tensor(rows, device=model_device(model))
     with torch.inference_mode():
-        logits = model.run_with_hooks(tokens, fwd_hooks=hooks, return_type="logits")
-    return torch.nn.functional.cross_entropy(logits[0, :-1].float(), tokens[0, 1:]).item()
+        logits = model.run_with_hooks(tokens, fwd_hooks=hooks, return_type="logits")[:, :-1].float()
+        following = logits.gather(-1, tokens[:, 1:, None])[..., 0]
+        return following - logits.logsumexp(-1)

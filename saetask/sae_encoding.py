@@ -126,6 +126,33 @@ def encode_and_decode(
     return features[0, chosen], output[0, chosen]
 
 
+def contribution(
+    sae: "SAE[Any]",
+    inputs: "Float[torch.Tensor, 'pos d_in']",
+    kept: "Bool[torch.Tensor, 'pos']",
+    feature: int,
+) -> "Float[torch.Tensor, 'pos d_out']":
+    """Returns what one feature adds to the reconstruction: its activation times its direction.
+
+    It is had by decoding with and without the feature, so that a normalisation undone by the
+    decoder is in it. Positions that are not kept have zeros.
+    """
+    import torch
+
+    given, chosen = _given(sae, inputs, kept)
+    with torch.inference_mode(), _flat_heads(sae):
+        features = sae.encode(given)
+        features = features.to_dense() if features.is_sparse else features
+        without = features.clone()
+        without[..., feature] = 0
+        # In one call: SAE-Lens forgets an input's norm once it has decoded.
+        output = sae.decode(torch.cat([features, without]))
+        added = (output[0] - output[1])[chosen]
+        everywhere = added.new_zeros(len(kept), added.shape[-1])
+        everywhere[kept.to(added.device)] = added
+    return everywhere
+
+
 def _given(
     sae: "SAE[Any]", inputs: "torch.Tensor", kept: "torch.Tensor"
 ) -> "tuple[torch.Tensor, torch.Tensor | slice]":

@@ -20,6 +20,8 @@ SCALES = (1, 0.7, 0.7, 1.5, 3, 4)
 """Averages of more words are shorter; so each view has its weight."""
 LARGEST_VECTOR = 576
 """Longer embeddings are projected at random (Johnson and Lindenstrauss 1984)."""
+PARTIAL = "\ufffd"
+"""Stands in a token's text for bytes that are part of a character: many tokens share that text."""
 
 
 class Vocabulary(NamedTuple):

@@ -1,0 +1,285 @@
+"""Trying to prove what a dictionary says of features wrong: tokens injected, features edited."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from saetask.cache import write_json
+from saetask.corpus import TokenRow
+from saetask.dictionary.ablation import (
+    HORIZON,
+    N_DIRECTIONS,
+    AblationResult,
+    ablation_finding,
+    compare_effects,
+    edit_effects,
+    random_directions,
+)
+from saetask.dictionary.firings import read_firings
+from saetask.dictionary.injection import (
+    LONGEST_INJECTION,
+    N_PIECES,
+    ControlTokens,
+    InjectionResult,
+    Piece,
+    injection_finding,
+    injection_test,
+    pieces_of,
+)
+from saetask.dictionary.tables import QUANTILES
+from saetask.dictionary.text_pool import (
+    OTHERS_PER_TEXT,
+    ROW_TOKENS,
+    TextPool,
+    context_rows,
+    file_rows,
+    read_pool,
+    row_maxima,
+)
+from saetask.errors import UserError
+from saetask.models import context_size, model_tokenizer
+
+if TYPE_CHECKING:
+    from sae_lens import SAE
+
+    from saetask.dictionary.dictionary import Card, Dictionary
+    from saetask.models import Model
+
+FALSIFICATION = "falsification.json"
+SCHEMA_VERSION = 1
+FEWEST_TEXTS = 6
+"""With fewer no paired test can reach significance either way (2 / 2^5 > 0.05)."""
+NO_CONTEXTS = "no contexts"
+
+
+@dataclass(frozen=True)
+class FalsifyConfig:
+    """What is tried, on what."""
+
+    features: tuple[int, ...]
+    texts: int = 24
+    """Texts of each kind (the feature is silent, it fires) to use for a feature, at most."""
+    data: str | None = None
+    """A file of texts; None takes the contexts that the dictionary holds."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Untested:
+    """A test that could not be had."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What was tried on one feature."""
+
+    feature: int
+    label: str
+    injection: InjectionResult | Untested
+    ablation: AblationResult | Untested
+
+
+def check_config(dictionary: "Dictionary", config: FalsifyConfig) -> None:
+    """Refuses what can not be tried, before any model is loaded.
+
+    Raises:
+        UserError: No or too few texts, an unknown feature, or none that ever fired.
+    """
+    if config.texts < FEWEST_TEXTS:
+        raise UserError(f"--texts is {config.texts}; with fewer than {FEWEST_TEXTS} nothing shows.")
+    if config.data is not None and not Path(config.data).is_file():
+        raise UserError(f"--data {config.data} does not exist; give a .jsonl or .txt file.")
+    cards = [dictionary.feature(feature) for feature in config.features]
+    if all(_is_dead(card) for card in cards):
+        shown = ", ".join(str(feature) for feature in config.features)
+        raise UserError(
+            f"No contexts in {dictionary.folder} for any of --features {shown}: they never fired "
+            "when it was built; choose others (saetask dictionary search)."
+        )
+
+
+def falsify(
+    model: "Model", sae: "SAE[Any]", dictionary: "Dictionary", config: FalsifyConfig
+) -> dict[str, Any]:
+    """Tries to prove features wrong, and writes what came of it to `falsification.json`.
+
+    The p-values of each test are corrected over the features tested (Benjamini & Hochberg 1995).
+
+    Args:
+        model: The model that the dictionary was built with.
+        sae: The SAE that it describes; see `check_sae`.
+        dictionary: The dictionary.
+        config: What to try.
+
+    Returns:
+        The document written: settings, fingerprints, and one entry a feature.
+
+    Raises:
+        UserError: Another model or SAE, nothing to try, or no text on which to try it.
+    """
+    from tqdm import tqdm
+
+    dictionary.check(model, sae)
+    check_config(dictionary, config)
+    cards = [dictionary.feature(feature) for feature in config.features]
+    rows = _rows(model, dictionary, config)
+    pool = read_pool(model, sae, rows, config.features, config.texts)
+    attempts = [
+        Attempt(
+            config.features[column],
+            card.label,
+            _try_injection(model, sae, pool, column, card, config),
+            _try_ablation(model, sae, pool, column, config),
+        )
+        for column, card in enumerate(tqdm(cards, desc="falsify"))
+    ]
+    _refuse_if_untested(attempts, len(pool.rows))
+    manifest = dictionary.manifest
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "model": manifest["model"],
+        "sae": manifest["sae"],
+        "settings": {
+            **asdict(config),
+            "pieces": N_PIECES,
+            "directions": N_DIRECTIONS,
+            "horizon": HORIZON,
+            "texts_read": len(pool.rows),
+        },
+        "features": described(attempts),
+    }
+    write_json(dictionary.folder / FALSIFICATION, document)
+    return document
+
+
+def _refuse_if_untested(attempts: Sequence[Attempt], n_rows: int) -> None:
+    reasons = [
+        f"feature {attempt.feature}: {part.reason}"
+        for attempt in attempts
+        for part in (attempt.injection, attempt.ablation)
+        if isinstance(part, Untested)
+    ]
+    if len(reasons) == 2 * len(attempts):
+        raise UserError(
+            f"No feature could be tried on the {n_rows} texts read ({reasons[0]}; {reasons[1]}); "
+            "give more texts with --data."
+        )
+
+
+def described(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
+    """Returns attempts as plain data, with corrected p-values and what they say."""
+    entries: list[dict[str, Any]] = [{"feature": a.feature, "label": a.label} for a in attempts]
+    injected = _corrected([a.injection for a in attempts])
+    for entry, attempt, q_value in zip(entries, attempts, injected):
+        found = attempt.injection
+        if isinstance(found, Untested):
+            entry["injection"] = {"finding": NO_CONTEXTS, "reason": found.reason}
+            continue
+        entry["injection"] = {
+            "finding": injection_finding(found, q_value),
+            "n_texts": found.n_texts,
+            "best": found.best.strategy,
+            "p_value": found.best.p_value,
+            "q_value": q_value,
+            "strategies": [way._asdict() for way in found.strategies],
+        }
+    edited = _corrected([a.ablation for a in attempts])
+    for entry, attempt, q_value in zip(entries, attempts, edited):
+        found = attempt.ablation
+        if isinstance(found, Untested):
+            entry["ablation"] = {"finding": NO_CONTEXTS, "reason": found.reason}
+            continue
+        figures = {**found._asdict(), "random_range": list(found.random_range)}
+        finding = ablation_finding(found, q_value)
+        entry["ablation"] = {"finding": finding, **figures, "q_value": q_value}
+    return entries
+
+
+def _corrected(results: "Sequence[InjectionResult | AblationResult | Untested]") -> list[float]:
+    """Returns the p-value of each result, corrected over those tested; 1 for the others."""
+    from scipy.stats import false_discovery_control
+
+    p_values = {
+        i: result.best.p_value if isinstance(result, InjectionResult) else result.p_value
+        for i, result in enumerate(results)
+        if not isinstance(result, Untested)
+    }
+    corrected = np.ones(len(results))
+    if p_values:
+        corrected[list(p_values)] = false_discovery_control(list(p_values.values()), method="bh")
+    return corrected.tolist()
+
+
+def _rows(model: "Model", dictionary: "Dictionary", config: FalsifyConfig) -> Iterator[TokenRow]:
+    tokenizer = model_tokenizer(model)
+    longest = min(ROW_TOKENS, context_size(model) - LONGEST_INJECTION)
+    if config.data is not None:
+        return file_rows(Path(config.data), tokenizer, longest)
+    n_others = OTHERS_PER_TEXT * config.texts
+    rows = context_rows(dictionary, config.features, tokenizer, n_others, config.seed)
+    return (row for row in rows if len(row.token_ids) <= longest)
+
+
+def _try_injection(
+    model: "Model",
+    sae: "SAE[Any]",
+    pool: TextPool,
+    column: int,
+    card: "Card",
+    config: FalsifyConfig,
+) -> InjectionResult | Untested:
+    tokenizer = model_tokenizer(model)
+    feature = config.features[column]
+    pieces: list[Piece] = pieces_of(card.row, tokenizer)
+    if _is_dead(card) or not pieces:
+        return Untested("it never fired" if _is_dead(card) else "no token of its own to inject")
+    silent = pool.silent(column)
+    if len(silent) < FEWEST_TEXTS:
+        return Untested(f"silent in {len(silent)} of {len(pool.rows)} texts, {FEWEST_TEXTS} needed")
+    allowed = ~pool.often[column]
+    allowed[[*tokenizer.all_special_ids, *(i for piece in pieces for i in piece.token_ids)]] = False
+    controls = ControlTokens(pool.counts, allowed)
+    if not len(controls.token_ids):
+        return Untested("it fires often on every token that occurs")
+    seed = [config.seed, feature, 0]
+
+    def maxima(rows: list[list[int]]) -> np.ndarray:
+        read = read_firings(model, [sae], [TokenRow("", "", row) for row in rows])[0]
+        return row_maxima(read, [feature])[:, 0]
+
+    texts = [row.token_ids for row in _drawn(silent, config.texts, seed)]
+    n_fixed = 0 if tokenizer.bos_token_id is None else 1
+    natural = card.row["quantiles"][QUANTILES.index(0.5)]
+    return injection_test(maxima, texts, pieces, controls, natural, n_fixed, seed)
+
+
+def _try_ablation(
+    model: "Model",
+    sae: "SAE[Any]",
+    pool: TextPool,
+    column: int,
+    config: FalsifyConfig,
+) -> AblationResult | Untested:
+    feature = config.features[column]
+    seed = [config.seed, feature, 1]
+    directions = random_directions(sae.W_dec.shape[1], seed)
+    texts = _drawn(pool.firing(column), config.texts, seed)
+    found = [edit_effects(model, sae, row.token_ids, feature, directions) for row in texts]
+    effects = [effect for effect in found if effect is not None]
+    if len(effects) < FEWEST_TEXTS:
+        return Untested(f"fires in {len(effects)} of {len(pool.rows)} texts, {FEWEST_TEXTS} needed")
+    return compare_effects(np.array(effects), config.seed)
+
+
+def _drawn(rows: Sequence[TokenRow], n: int, seed: Sequence[int]) -> list[TokenRow]:
+    order = np.random.default_rng(seed).permutation(len(rows))[:n]
+    return [rows[i] for i in order]
+
+
+def _is_dead(card: "Card") -> bool:
+    return not card.row["density"] > 0

@@ -1,0 +1,270 @@
+"""The whole attempt on a tiny model, with an SAE whose features are known: words, all, nothing."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from refusals import refusal
+
+from saetask import Dictionary
+from saetask.cli import main
+from saetask.cli_falsify import feature_numbers
+from saetask.corpus import CorpusConfig, Source
+from saetask.dictionary.ablation import AblationResult
+from saetask.dictionary.build import BuildConfig
+from saetask.dictionary.controls import random_sae
+from saetask.dictionary.falsification import (
+    FALSIFICATION,
+    Attempt,
+    FalsifyConfig,
+    Untested,
+    described,
+    falsify,
+)
+from saetask.dictionary.files import FEATURES
+from saetask.dictionary.firings import read_firings
+from saetask.dictionary.injection import InjectionResult, StrategyResult
+from saetask.dictionary.labels import Label
+from saetask.dictionary.making import build
+from saetask.dictionary.text_pool import OWN, context_rows, file_rows, read_pool
+
+NOUNS = ["sea", "ship", "dog", "road", "house", "bread"]
+SEA, DEAD, ALWAYS = 0, len(NOUNS), len(NOUNS) + 1
+HOOK = "blocks.0.hook_resid_pre"
+
+
+class Plain:
+    name = "plain"
+
+    def label(self, evidence):
+        return Label(f"feature {evidence.feature}", None)
+
+
+@pytest.fixture(scope="module")
+def word_sae(tiny_model, tokenizer):
+    """An SAE on the token embeddings: a feature for each noun, one dead, one that always fires."""
+    from sae_lens import StandardSAE, StandardSAEConfig
+    from sae_lens.saes.sae import SAEMetadata
+
+    tokens = [tokenizer(f" {noun}")["input_ids"][-1] for noun in NOUNS]
+    embedded = tiny_model.W_E[tokens].detach().float()
+    lengths = embedded.norm(dim=1)
+    metadata = SAEMetadata(hook_name=HOOK, model_name="tiny")
+    sae = StandardSAE(StandardSAEConfig(32, len(NOUNS) + 2, metadata=metadata))
+    with torch.no_grad():
+        sae.W_enc.zero_()
+        sae.W_enc[:, : len(NOUNS)] = (embedded / lengths[:, None]).T
+        sae.b_enc.copy_(torch.tensor([*(-0.95 * lengths).tolist(), -1.0, 1.0]))
+        directions = torch.randn(sae.W_dec.shape, generator=torch.Generator().manual_seed(0))
+        sae.W_dec.copy_(torch.nn.functional.normalize(directions, dim=1))
+        sae.b_dec.zero_()
+    return sae.eval()
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    generator = np.random.default_rng(0)
+    texts = [
+        f"Story {number}. " + " ".join(f"The old {noun} was there at {generator.integers(99)}."
+        for noun in generator.choice(NOUNS, 5))
+        for number in range(300)
+    ]  # fmt: skip
+    path = tmp_path_factory.mktemp("corpus") / "texts.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_model, word_sae, corpus, tmp_path_factory):
+    splits = CorpusConfig(
+        [Source(str(corpus))], context_size=48, test_share=0.2, selection_share=0.2
+    )
+    config = BuildConfig(splits, tokens=3_000, sample_rows=30)
+    return build(
+        tiny_model, word_sae, config, Plain(), tmp_path_factory.mktemp("dictionaries") / "words"
+    )
+
+
+@pytest.fixture(scope="module")
+def dictionary(folder):
+    return Dictionary.load(folder)
+
+
+@pytest.fixture(scope="module")
+def found(tiny_model, word_sae, dictionary, corpus):
+    config = FalsifyConfig((SEA, DEAD, ALWAYS), texts=8, data=str(corpus))
+    return falsify(tiny_model, word_sae, dictionary, config)
+
+
+def test_a_word_is_found_to_be_a_word(found) -> None:
+    tokens = found["features"][0]["injection"]
+    assert tokens["finding"] == "token-driven"
+    assert tokens["n_texts"] == 8 and tokens["p_value"] == 1 / 2**8
+    for way in tokens["strategies"]:
+        assert (way["injected_share"], way["control_share"]) == (1, 0), way
+
+
+def test_what_can_not_be_tried_says_why(found) -> None:
+    dead, always = found["features"][1:]
+    assert dead["injection"] == {"finding": "no contexts", "reason": "it never fired"}
+    assert dead["ablation"]["finding"] == "no contexts"
+    assert "fires in 0 of" in dead["ablation"]["reason"]
+    assert "silent in 0 of" in always["injection"]["reason"]
+    assert always["ablation"]["finding"] in ("causal", "no effect shown")
+
+
+def test_what_came_of_it_is_written_with_its_settings(found, dictionary) -> None:
+    written = json.loads((dictionary.folder / FALSIFICATION).read_text())
+    assert written["features"] == found["features"]
+    assert written["settings"]["seed"] == 0 and written["settings"]["texts"] == 8
+    assert written["model"] == dictionary.manifest["model"]
+    assert written["sae"]["fingerprint"] == dictionary.manifest["sae"]["fingerprint"]
+
+
+def test_stored_contexts_will_do_and_the_seed_decides(tiny_model, word_sae, dictionary) -> None:
+    one, other = (
+        falsify(tiny_model, word_sae, dictionary, FalsifyConfig((SEA, 1), texts=6, seed=seed))
+        for seed in (0, 1)
+    )
+    assert [e["injection"]["finding"] for e in one["features"]] == ["token-driven"] * 2
+    effects = [[e["ablation"]["random"] for e in each["features"]] for each in (one, other)]
+    assert effects[0] != effects[1]
+
+
+def test_p_values_are_corrected_over_the_features_that_were_tried() -> None:
+    def injected(p):
+        return InjectionResult(24, [StrategyResult("spread", 1.0, 1.0, 0.0, p)])
+
+    def edited(p):
+        return AblationResult(24, -1.0, 0.0, 0.0, (-0.1, 0.1), p, 1.0)
+
+    parts = [
+        (injected(0.01), Untested("x")),
+        (Untested("x"), edited(0.04)),
+        (injected(0.04), edited(0.2)),
+        (injected(0.9), Untested("x")),
+    ]
+    entries = described([Attempt(i, "", *pair) for i, pair in enumerate(parts)])
+    # Benjamini-Hochberg: p times the number tried over its rank, made monotone from above.
+    q_values = [entry["injection"].get("q_value") for entry in entries]
+    assert q_values == [pytest.approx(0.03), None, pytest.approx(0.06), pytest.approx(0.9)]
+    assert [e["injection"]["finding"] for e in entries[::2]] == ["token-driven", "undecided"]
+    assert [entries[i]["ablation"]["q_value"] for i in (1, 2)] == [pytest.approx(0.08), 0.2]
+
+
+# The texts
+
+
+def test_stored_contexts_become_the_rows_they_were(dictionary, tiny_model, word_sae) -> None:
+    tokenizer = tiny_model.tokenizer
+    rows = list(context_rows(dictionary, [SEA], tokenizer, 3, seed=0))
+    own = [row for row in rows if row.source == OWN]
+    assert len(own) >= 10 and len(rows) == len(own) + 3
+    assert len({row.document for row in rows}) == len(rows)
+    assert all(row.token_ids[0] == tokenizer.bos_token_id for row in rows)
+    for row in own:
+        fires = read_firings(tiny_model, [word_sae], [row])[0].features
+        assert SEA in fires
+
+
+def test_a_context_with_half_a_character_is_left_out(dictionary, tokenizer, monkeypatch) -> None:
+    # The replacement character is a token of its own, so retokenising would not complain.
+    stored = {"document": "d", "tokens": [" the"] * 20}
+    broken = {"document": "e", "tokens": [" the"] * 20 + ["\ufffd"]}
+    monkeypatch.setattr(dictionary, "contexts", lambda feature: [stored, broken])
+    assert [row.document for row in context_rows(dictionary, [SEA], tokenizer, 0, 0)] == ["d"]
+
+
+def test_a_pool_says_where_features_fire(tiny_model, word_sae, corpus) -> None:
+    features = [SEA, ALWAYS]
+    rows = list(file_rows(corpus, tiny_model.tokenizer, 48))[:100]
+    own = [row._replace(source=OWN) for row in rows[:20]]
+    pool = read_pool(tiny_model, word_sae, [*own, *rows[20:]], features, 10**6)
+    assert len({row.document for row in rows}) == len(rows), "one row a document comes first"
+    token = tiny_model.tokenizer(" sea")["input_ids"][-1]
+    holds = np.array([token in row.token_ids for row in rows])
+    np.testing.assert_array_equal(pool.maxima[:, 0] > 0, holds)
+    assert len(pool.firing(0)) == holds.sum() and len(pool.silent(0)) == (~holds).sum()
+    assert not pool.silent(1)
+    assert np.flatnonzero(pool.often[0]).tolist() == [token]
+    counts = np.bincount(np.concatenate([row.token_ids for row in rows[20:]]))
+    np.testing.assert_array_equal(pool.counts[: len(counts)], counts)
+    assert len(read_pool(tiny_model, word_sae, rows, [SEA], 5).rows) == 64, "enough is enough"
+
+
+# Refusals
+
+
+def test_another_sae_is_refused(tiny_model, word_sae, dictionary) -> None:
+    config = FalsifyConfig((SEA,))
+    assert "another sae" in refusal(falsify, tiny_model, random_sae(word_sae), dictionary, config)
+
+
+def test_texts_on_which_nothing_can_be_tried_are_refused(
+    tiny_model, word_sae, dictionary, tmp_path
+) -> None:
+    (tmp_path / "few.jsonl").write_text(json.dumps({"text": "The road was long. " * 10}) + "\n")
+    config = FalsifyConfig((SEA,), data=str(tmp_path / "few.jsonl"))
+    message = refusal(falsify, tiny_model, word_sae, dictionary, config)
+    assert "No feature could be tried on the 1 texts" in message and "--data" in message
+
+
+@pytest.mark.parametrize("text", ["", "12,", "x", "1;2", "-1", "1.5"])
+def test_malformed_features_are_refused(text) -> None:
+    assert "no feature number" in refusal(feature_numbers, text)
+
+
+def test_features_are_taken_once_in_order() -> None:
+    assert feature_numbers("12, 3,12") == (12, 3)
+
+
+@pytest.fixture(scope="module")
+def pair(word_sae, tiny_model_folder, tmp_path_factory):
+    sae_folder = tmp_path_factory.mktemp("saes") / "words"
+    word_sae.save_model(sae_folder)
+    return ["--model", str(tiny_model_folder), "--sae", str(sae_folder)]
+
+
+def test_the_command_prints_a_table_or_json(folder, pair, corpus, capsys) -> None:
+    command = ["dictionary", "falsify", str(folder), "--features", f"{SEA},{DEAD}", *pair]
+    command += ["--texts", "6", "--data", str(corpus), "--insist-on-sae"]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "token-driven" in printed and f"feature {DEAD}: no injection test" in printed
+    written = (folder / FALSIFICATION).read_text()
+    assert main([*command, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document == json.loads(written), "the same command gives the same figures"
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--features", "999"], "There is no feature 999"),
+        (["--features", "1,a"], "no feature number"),
+        (["--features", str(DEAD)], "No contexts"),
+        (["--features", "1", "--texts", "5"], "--texts is 5"),
+        (["--features", "1", "--data", "none.jsonl"], "none.jsonl does not exist"),
+        ([], "features"),
+    ],
+)
+def test_bad_input_is_refused_before_a_model_is_loaded(
+    folder, flags, says, capsys, monkeypatch
+) -> None:
+    monkeypatch.setattr("saetask.models.load_model", None)
+    assert main(["dictionary", "falsify", str(folder), *flags]) == 2
+    assert says in capsys.readouterr().err
+
+
+def test_an_sae_that_does_not_fit_is_refused(folder, pair, capsys) -> None:
+    assert main(["dictionary", "falsify", str(folder), "--features", "1", *pair]) == 2
+    assert "insist" in capsys.readouterr().err
+
+
+def test_a_damaged_dictionary_is_refused(folder, tmp_path, capsys) -> None:
+    shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("work"))
+    (tmp_path / "copy" / FEATURES).write_bytes(b"PAR1")
+    assert main(["dictionary", "falsify", str(tmp_path / "copy"), "--features", "1"]) == 2
+    assert FEATURES in capsys.readouterr().err
