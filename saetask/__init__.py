@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from saetask.detection import Detector, Evidence, Finding, Misunderstanding, Reading
     from saetask.dictionary.dictionary import Dictionary
     from saetask.dictionary.labels import FeatureEvidence, Label, Labeler
+    from saetask.dictionary.marking import context_text
     from saetask.dictionary.rules import Rule, Vocabulary
+    from saetask.endpoint import Endpoint, EndpointError, Reply, json_object
     from saetask.errors import UserError
     from saetask.logit_lens import promotion_label
     from saetask.models import load_model
@@ -44,7 +46,9 @@ _HOMES = {
     "detection": ("Detector", "Evidence", "Finding", "Misunderstanding", "Reading"),
     "dictionary.dictionary": ("Dictionary",),
     "dictionary.labels": ("FeatureEvidence", "Label", "Labeler"),
+    "dictionary.marking": ("context_text",),
     "dictionary.rules": ("Rule", "Vocabulary"),
+    "endpoint": ("Endpoint", "EndpointError", "Reply", "json_object"),
     "errors": ("UserError",),
     "logit_lens": ("promotion_label",),
     "models": ("load_model",),
