@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from saetask.cache import atomic_path, write_json
-from saetask.dictionary.build import CONTROL, BuildConfig, Pass, load_samples, read_corpus
+from saetask.dictionary.build import CONTROL, WORK, BuildConfig, Pass, load_samples, read_corpus
 from saetask.dictionary.controls import random_sae
 from saetask.dictionary.examples import FiringIndex
 from saetask.dictionary.geometry import by_direction, by_firing
+from saetask.dictionary.judged import COLUMNS, Judged, draw_judged, judged_trials, summary
+from saetask.dictionary.judging import Judge
 from saetask.dictionary.labelling import label_features
-from saetask.dictionary.labels import Label, Labeler
+from saetask.dictionary.labels import Label, Labeler, chosen_options, is_in_words, label_figures
 from saetask.dictionary.rules import Rule, Vocabulary
 from saetask.dictionary.tables import contexts_table, features_table
-from saetask.dictionary.validation import Trial, summarise, try_labels
+from saetask.dictionary.validation import Trial, try_labels
 from saetask.errors import UserError
 from saetask.logit_lens import promotions
 from saetask.models import model_fingerprint, model_name, model_tokenizer
@@ -50,7 +52,7 @@ def build(
         model: The model to read.
         sae: An SAE that fits it.
         config: What to build from.
-        labeler: What writes the labels.
+        labeler: What writes the labels; see `labels.configured` for one with options.
         out: The folder; an interrupted build goes on there.
         base: Folder that relative corpus paths are taken from.
 
@@ -65,10 +67,11 @@ def build(
         FiringIndex(found.samples["train", "sae"]),
         FiringIndex(found.samples["selection", "sae"]),
         directions.features[:, 0],
-        {feature: promoted for feature, (promoted, _) in tokens.items()},
+        {feature: found.promoted for feature, found in tokens.items()},
         labeler,
         vocabulary,
         config.seed,
+        out / WORK,
     )
     together = by_firing(found.samples["train", "sae"])
     features = features_table(
@@ -76,11 +79,13 @@ def build(
     )
     write_parquet(out / FEATURES, features)
     write_parquet(out / CONTEXTS, contexts_table(found.tally, found.rows, vocabulary))
-    write_json(out / MANIFEST, _manifest(model, sae, config, labeler, found))
+    write_json(out / MANIFEST, _manifest(model, sae, config, labeler, labels, found))
     return out
 
 
-def validate(model: "Model", sae: "SAE[Any]", labeler: Labeler, folder: Path) -> dict[str, Any]:
+def validate(
+    model: "Model", sae: "SAE[Any]", labeler: Labeler, folder: Path, judge: Judge | None = None
+) -> dict[str, Any]:
     """Tries every label on test documents, and writes the verdicts into the folder.
 
     The control goes the same way from its firings to its labels and their verdicts.
@@ -90,12 +95,15 @@ def validate(model: "Model", sae: "SAE[Any]", labeler: Labeler, folder: Path) ->
         sae: The SAE that it describes.
         labeler: What labels the control's features: the labeler of the dictionary.
         folder: A dictionary folder whose `work/` is still there.
+        judge: A language model that judges labels too; without one, labels without rules by
+            nature (of a labeler `in_words`) stay without a verdict, and have no control.
 
     Returns:
         The manifest's `validation`.
 
     Raises:
-        UserError: No dictionary, or one of another model or SAE, or `work/` is gone.
+        UserError: No dictionary, or one of another model or SAE, or `work/` is gone, or the judge
+            can not be reached.
     """
     manifest = read_manifest(folder)
     check_fingerprints(manifest, model, sae, folder)
@@ -108,19 +116,28 @@ def validate(model: "Model", sae: "SAE[Any]", labeler: Labeler, folder: Path) ->
     test = FiringIndex(samples["test", "sae"])
     nearest = by_direction(sae).features[:, 0]
     trials = try_labels(labels, test, alive, nearest, vocabulary, seed)
-    validation = summarise(trials, _counts(samples["test", "sae"]))
-    validation["controls"] = {CONTROL: _control(sae, samples, labeler, vocabulary, seed)}
-    write_parquet(folder / FEATURES, _with_trials(table, trials))
+    words, work = is_in_words(labeler), folder / WORK
+    judged = judged_trials(judge, words, labels, trials, test, nearest, vocabulary, seed, work)
+    validation = summary(judged, _counts(samples["test", "sae"]))
+    validation["controls"] = {}
+    if judge or not words:
+        control = _control(sae, samples, labeler, vocabulary, seed, judge, work)
+        validation["controls"][CONTROL] = control
+    write_parquet(folder / FEATURES, _with_trials(table, judged))
     write_json(folder / MANIFEST, {**manifest, "validation": validation})
     return validation
 
 
-def _with_trials(table: "pyarrow.Table", trials: Sequence[Trial]) -> "pyarrow.Table":
-    """Returns the features table with a column for each figure of a trial."""
+def _with_trials(table: "pyarrow.Table", judged: Judged) -> "pyarrow.Table":
+    """Returns the features table with a column for each figure of a trial and of the judge."""
+    import pyarrow
+
+    before = {*Trial._fields, *COLUMNS} & set(table.column_names)
+    table = table.drop_columns(sorted(before))
     for name in Trial._fields:
-        if name in table.column_names:
-            table = table.drop_columns([name])
-        table = table.append_column(name, [[getattr(trial, name) for trial in trials]])
+        table = table.append_column(name, [[getattr(trial, name) for trial in judged.trials]])
+    for name, values in judged.columns.items():
+        table = table.append_column(name, pyarrow.array(values, pyarrow.float64()))
     return table
 
 
@@ -130,12 +147,15 @@ def _control(
     labeler: Labeler,
     vocabulary: Vocabulary,
     seed: int,
+    judge: Judge | None,
+    work: Path,
 ) -> dict[str, Any]:
     """Returns how the labels of the random SAE's features fared, made and tried in the same way."""
     nearest = by_direction(random_sae(sae, seed)).features[:, 0]
     learning, selection, test = (
         samples[split, CONTROL] for split in ("train", "selection", "test")
     )
+    tried, words = FiringIndex(test), is_in_words(labeler)
     labels = label_features(
         FiringIndex(learning),
         FiringIndex(selection),
@@ -144,21 +164,26 @@ def _control(
         labeler,
         vocabulary,
         seed,
+        work,
+        # Words cost money, and only those that are judged serve.
+        draw_judged(judge, tried, seed) if judge and words else None,
     )
     alive = _counts(learning) > 0
-    trials = try_labels(labels, FiringIndex(test), alive, nearest, vocabulary, seed)
-    return summarise(trials, _counts(test))
+    trials = try_labels(labels, tried, alive, nearest, vocabulary, seed)
+    judged = judged_trials(judge, words, labels, trials, tried, nearest, vocabulary, seed, work)
+    return summary(judged, _counts(test))
 
 
 def stored_labels(table: "pyarrow.Table") -> list[Label]:
     """Returns the labels of a features table, with their rules."""
+    names = ("label", "rule_columns", "rule_weights", "rule_threshold", "provenance", "failed")
     labels = []
-    for text, columns, weights, threshold in zip(
-        *(table[name].to_pylist() for name in ("label", "rule_columns", "rule_weights")),
-        table["rule_threshold"].to_pylist(),
+    for text, columns, weights, threshold, provenance, failed in zip(
+        *(table[name].to_pylist() for name in names)
     ):
         rule = Rule(np.array(columns, np.int64), np.array(weights, float), threshold or 0.0)
-        labels.append(Label(text, None if threshold is None else rule))
+        given = None if threshold is None else rule
+        labels.append(Label(text, given, json.loads(provenance), failed))
     return labels
 
 
@@ -167,7 +192,12 @@ def _counts(firings: Any) -> np.ndarray:
 
 
 def _manifest(
-    model: "Model", sae: "SAE[Any]", config: BuildConfig, labeler: Labeler, found: Pass
+    model: "Model",
+    sae: "SAE[Any]",
+    config: BuildConfig,
+    labeler: Labeler,
+    labels: Sequence[Label],
+    found: Pass,
 ) -> dict[str, Any]:
     splits = {
         split: {
@@ -192,6 +222,7 @@ def _manifest(
             "samples": splits,
         },
         "labeler": labeler.name,
+        "labels": label_figures(labels, chosen_options(labeler)),
         "seed": config.seed,
         "n_features": sae.cfg.d_sae,
         "n_alive": int((found.tally.count > 0).sum()),

@@ -10,7 +10,7 @@ from saetask.dictionary.examples import FiringIndex
 from saetask.dictionary.labels import Label
 from saetask.dictionary.rules import Vocabulary
 
-Verdict = Literal["validated", "inconsistent", "too rare", "dead"]
+Verdict = Literal["validated", "inconsistent", "too rare", "dead", "not judged"]
 TEST_FIRING = 120
 FEWEST = 30
 """Firing contexts to be had, and contexts claimed by the label, for a verdict."""
