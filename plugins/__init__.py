@@ -32,5 +32,7 @@ def saetask_annotators() -> list[Any]:
 @hookimpl
 def saetask_labelers() -> list[Any]:
     from .labelers.keywords import Keywords
+    from .labelers.neuronpedia import Neuronpedia
+    from .labelers.openai import OpenAI
 
-    return [Keywords()]
+    return [Keywords(), Neuronpedia(), OpenAI()]

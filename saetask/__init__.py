@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from saetask.detection import Detector, Evidence, Finding, Misunderstanding, Reading
     from saetask.dictionary.dictionary import Dictionary
     from saetask.dictionary.labels import FeatureEvidence, Label, Labeler
+    from saetask.dictionary.marking import context_text
     from saetask.dictionary.rules import VIEWS, Rule, Vocabulary, added_scores, context_vectors
+    from saetask.endpoint import Endpoint, EndpointError, Reply, json_object
     from saetask.errors import UserError
     from saetask.logit_lens import promotion_label
     from saetask.models import load_model
@@ -45,6 +47,8 @@ _HOMES = {
     "dictionary.dictionary": ("Dictionary",),
     "dictionary.labels": ("FeatureEvidence", "Label", "Labeler"),
     "dictionary.rules": ("VIEWS", "Rule", "Vocabulary", "added_scores", "context_vectors"),
+    "dictionary.marking": ("context_text",),
+    "endpoint": ("Endpoint", "EndpointError", "Reply", "json_object"),
     "errors": ("UserError",),
     "logit_lens": ("promotion_label",),
     "models": ("load_model",),

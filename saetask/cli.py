@@ -228,6 +228,9 @@ COMMANDS: dict[str, Command] = {
     "dictionary search": Command(
         "search labels", cli_dictionary.declare_search, cli_dictionary.search
     ),
+    "dictionary export": Command(
+        "write it as Neuronpedia JSONL", cli_dictionary.declare_export, cli_dictionary.export
+    ),
     "report": Command("write report.html for a run folder", _declare_report, _report),
     "plugins": Command("list tasks, detectors and annotators", declare_json, _plugins),
     "doctor": Command("check this installation", declare_json, _doctor),

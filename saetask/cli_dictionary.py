@@ -1,4 +1,4 @@
-"""The commands `saetask dictionary ...`: build, validate, show, search."""
+"""The commands `saetask dictionary ...`: build, validate, show, search, export."""
 
 import json
 from pathlib import Path
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
     from saetask.corpus import CorpusConfig
+    from saetask.dictionary.judging import Judge
 
 TEST_SHARE = 0.1
 """Share of documents for the selection and for the test split, where the corpus is one file."""
@@ -34,15 +35,37 @@ def declare_build(parser: "ArgumentParser") -> None:
         help="Rows of each split in which every firing is kept, to make and try labels on.",
     )
     parser.add_argument("--labeler", type=str, default="keywords", help="A labeler plugin.")
+    _declare_labeler_option(parser)
     parser.add_argument("--seed", type=int, default=0, help="Seed of examples and controls.")
     parser.add_argument("--out", type=str, required=True, help="Dictionary folder to write.")
     declare_insist(parser)
     declare_json(parser)
 
 
+def _declare_labeler_option(parser: "ArgumentParser") -> None:
+    parser.add_argument(
+        "--labeler_option",
+        action="append",
+        type=str,
+        default=[],
+        help="NAME=VALUE, an option of the labeler; may be repeated.",
+    )
+
+
+def _labeler_options(arguments: "Namespace") -> dict[str, str]:
+    options = {}
+    for given in arguments.labeler_option:
+        name, equals, value = given.partition("=")
+        if not equals or not name:
+            raise UserError(f"--labeler-option is '{given}'; it must be NAME=VALUE.")
+        options[name] = value
+    return options
+
+
 def build(arguments: "Namespace") -> None:
     from saetask.dictionary.build import BuildConfig
     from saetask.dictionary.files import MANIFEST
+    from saetask.dictionary.labels import configured
     from saetask.dictionary.making import build as build_dictionary
     from saetask.models import load_model
     from saetask.sae_check import check_sae
@@ -54,37 +77,72 @@ def build(arguments: "Namespace") -> None:
             raise UserError(f"--{flag} is {getattr(arguments, name)}; it must be 1 or more.")
     corpus, base = _corpus(arguments.corpus)
     labeler = registry_of(arguments).get("labeler", arguments.labeler)
+    labeler = configured(labeler, _labeler_options(arguments))
     config = BuildConfig(corpus, arguments.tokens, arguments.sample_rows, arguments.seed)
     model, sae = load_model(arguments.model), load_sae(arguments.sae)
     check_sae(model, sae, insist=arguments.insist_on_sae)
     folder = build_dictionary(model, sae, config, labeler, Path(arguments.out), base)
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     if arguments.json:
-        print_json(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+        print_json(manifest)
     else:
-        print(f"{folder}: built; next: saetask dictionary validate {folder}")
+        labels = manifest["labels"]
+        failed = f", {labels['failed']} failed" if labels["failed"] else ""
+        made = f"{labels['labelled']} of {manifest['n_features']} features labelled{failed}"
+        print(f"{folder}: {made}; next: saetask dictionary validate {folder}")
 
 
 def declare_validate(parser: "ArgumentParser") -> None:
     parser.add_argument("folder", type=str, help="A dictionary folder, its work/ still there.")
     declare_model(parser)
+    parser.add_argument(
+        "--judge", type=str | None, default=None, help="A language model to judge labels too."
+    )
+    parser.add_argument(
+        "--judge_url",
+        type=str | None,
+        default=None,
+        help="Its OpenAI-compatible address; else $OPENAI_BASE_URL, else OpenAI's own.",
+    )
+    parser.add_argument(
+        "--judge_features", type=int, default=200, help="Features to judge, drawn at random."
+    )
+    _declare_labeler_option(parser)
     declare_json(parser)
 
 
 def validate(arguments: "Namespace") -> None:
-    from saetask.cli_tables import print_table, validation_table
+    from saetask.cli_tables import judge_text, print_table, validation_table
     from saetask.dictionary.files import read_manifest
+    from saetask.dictionary.labels import configured, is_in_words
     from saetask.dictionary.validation import validate as validate_dictionary
     from saetask.models import load_model
     from saetask.saes import load_sae
 
-    folder = Path(arguments.folder)
-    labeler = registry_of(arguments).get("labeler", read_manifest(folder)["labeler"])
+    folder, judge = Path(arguments.folder), _judge(arguments)
+    manifest = read_manifest(folder)
+    labeler = registry_of(arguments).get("labeler", manifest["labeler"])
+    if judge or not is_in_words(labeler):  # else it has nothing to label
+        options = {**manifest["labels"]["options"], **_labeler_options(arguments)}
+        labeler = configured(labeler, options)
     model, sae = load_model(arguments.model), load_sae(arguments.sae)
-    found = validate_dictionary(model, sae, labeler, folder)
+    found = validate_dictionary(model, sae, labeler, folder, judge)
     if arguments.json:
         print_json(found)
     else:
         print_table(validation_table(found))
+        print(judge_text(found), end="")
+
+
+def _judge(arguments: "Namespace") -> "Judge | None":
+    from saetask.dictionary.judging import Judge
+    from saetask.endpoint import Endpoint
+
+    if arguments.judge_features < 1:
+        raise UserError(f"--judge-features is {arguments.judge_features}; it must be 1 or more.")
+    if arguments.judge is None:
+        return None
+    return Judge(Endpoint(arguments.judge, arguments.judge_url), arguments.judge_features)
 
 
 def declare_show(parser: "ArgumentParser") -> None:
@@ -119,6 +177,17 @@ def search(arguments: "Namespace") -> None:
         print_json([{"feature": feature, "label": label} for feature, label in found.items()])
     else:
         print("\n".join(f"{feature:>6}  {label}" for feature, label in found.items()))
+
+
+def declare_export(parser: "ArgumentParser") -> None:
+    parser.add_argument("folder", type=str, help="A dictionary folder.")
+    parser.add_argument("--out", type=str, required=True, help="A .jsonl file to write.")
+
+
+def export(arguments: "Namespace") -> None:
+    from saetask.dictionary.export import export_neuronpedia
+
+    print(export_neuronpedia(Path(arguments.folder), Path(arguments.out)))
 
 
 def _corpus(spec: str) -> "tuple[CorpusConfig, Path]":

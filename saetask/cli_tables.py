@@ -123,3 +123,26 @@ def falsification_table(found: Mapping[str, Any]) -> "Table":
             row += [""] * len(edited)
         table.add_row(*row, entry["label"][:40])
     return table
+
+
+def judge_text(validation: Mapping[str, Any]) -> str:
+    """Returns what a judge found, and how many labels nobody judged, a line each."""
+    lines = []
+    if judge := validation["judge"]:
+        for name, found in {"this SAE": validation, **validation["controls"]}.items():
+            figures = found["judge"]
+            scores = (
+                f"{score} " + ("-" if figures[key] is None else f"{figures[key]:.3f}")
+                for score, key in (
+                    ("detection", "detection_accuracy"),
+                    ("fuzzing", "fuzzing_accuracy"),
+                )
+            )
+            lines.append(
+                f"judge {judge['model']} on {name}: {', '.join(scores)} (balanced accuracy); "
+                f"{figures['failed']} of {figures['questions']} questions failed"
+            )
+    if missing := validation["verdicts"]["not judged"]:
+        hint = "" if judge else "; they have no rule to try: give --judge MODEL"
+        lines.append(f"{missing} labels not judged{hint}")
+    return "".join(f"{line}\n" for line in lines)

@@ -19,6 +19,9 @@ class Promotion(NamedTuple):
 
     promoted: list[str]
     suppressed: list[str]
+    promoted_logits: list[float]
+    """What one unit of the feature adds to the logits of the promoted tokens."""
+    suppressed_logits: list[float]
 
 
 def promotions(
@@ -33,16 +36,18 @@ def promotions(
     import torch
 
     if not writes_residual(sae, model.cfg.d_model):
-        return {int(feature): Promotion([], []) for feature in features}
+        return {int(feature): Promotion([], [], [], []) for feature in features}
     decode = model_tokenizer(model).decode
     found = {}
     for start in range(0, len(features), FEATURES_PER_BLOCK):
         block = [int(feature) for feature in features[start : start + FEATURES_PER_BLOCK]]
         with torch.inference_mode():
             logits = unembed(model, sae.W_dec[block].float())
-        highest, lowest = (logits.topk(n_tokens, largest=most).indices for most in (True, False))
-        for feature, *ends in zip(block, highest.tolist(), lowest.tolist()):
-            found[feature] = Promotion(*([str(decode([i])) for i in end] for end in ends))
+        ends = [logits.float().topk(n_tokens, largest=most) for most in (True, False)]
+        for row, feature in enumerate(block):
+            most, least = ([str(decode([i])) for i in end.indices[row].tolist()] for end in ends)
+            high, low = (end.values[row].tolist() for end in ends)
+            found[feature] = Promotion(most, least, high, low)
     return found
 
 

@@ -54,8 +54,6 @@ class Pass:
     tally: Tally
     rows: list[TokenRow]
     """The build rows, in the order of the stream."""
-    samples: dict[Split, Firings]
-    """All of the SAE's firings on the sample rows of each split."""
 
 
 def read_corpus(
@@ -112,7 +110,7 @@ def read_corpus(
             bar.update(added)
     for split in ("selection", "test"):
         _read_sample(model, [sae, control], config, split, work, base)
-    return Pass(found, rows, load_samples(folder, OWN, sae.cfg.d_sae))
+    return Pass(found, rows)
 
 
 def load_samples(folder: Path, name: str, d_sae: int) -> dict[Split, Firings]:

@@ -78,6 +78,18 @@ class FiringIndex:
         low, high = self._by_feature.indptr[[feature, feature + 1]]
         return np.sort(self._by_feature.indices[low:high])
 
+    def tokens_firing_strongly(self, feature: int) -> np.ndarray:
+        """Returns the tokens on which a feature fires strongly, ascending."""
+        tokens = self.tokens_firing(feature)
+        return tokens[self.activations(feature, tokens) >= self.floors[feature]]
+
+    def counts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns how often each feature fires strongly, and how often weakly, `[d_sae]` each."""
+        strong = self.firings.values >= self.floors[self.firings.features]
+        found = (self.firings.features[chosen] for chosen in (strong, ~strong))
+        often, rest = (np.bincount(f, minlength=self.firings.d_sae) for f in found)
+        return often, rest
+
     def activations(self, feature: int, tokens: np.ndarray) -> np.ndarray:
         """Returns a feature's activation on some tokens, zero where it is silent, `[n]`."""
         low, high = self._by_feature.indptr[[feature, feature + 1]]
@@ -95,10 +107,10 @@ class FiringIndex:
         """
         generator = np.random.default_rng([*seed, feature])
         anywhere = self.tokens_firing(feature)
-        strong = self.activations(feature, anywhere) >= self.floors[feature]
+        strong = self.tokens_firing_strongly(feature)
         firing, weak = (
-            self._one_a_row(generator.permutation(anywhere[chosen]))[:n_firing]
-            for chosen in (strong, ~strong)
+            self._one_a_row(generator.permutation(tokens))[:n_firing]
+            for tokens in (strong, np.setdiff1d(anywhere, strong))
         )
         n = len(firing)
         alike = self._same_token(np.unique(self.firings.token_ids[firing]))
@@ -123,6 +135,10 @@ class FiringIndex:
         return cut_windows(
             self.firings.token_ids, self.firings.row_starts[self._rows[tokens]], tokens
         )
+
+    def n_rows(self, tokens: np.ndarray) -> int:
+        """Returns in how many rows the given tokens are."""
+        return len(np.unique(self._rows[tokens]))
 
     def _one_a_row(self, tokens: np.ndarray) -> np.ndarray:
         _, first = np.unique(self._rows[tokens], return_index=True)

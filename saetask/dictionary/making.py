@@ -1,13 +1,13 @@
 """Making a dictionary folder: a corpus read, every feature labelled."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from saetask.cache import write_json
-from saetask.dictionary.build import BuildConfig, Pass, read_corpus
-from saetask.dictionary.examples import FiringIndex, strong_floors
+from saetask.dictionary.build import OWN, WORK, BuildConfig, read_corpus
 from saetask.dictionary.files import (
     CONTEXTS,
     FEATURES,
@@ -19,9 +19,11 @@ from saetask.dictionary.files import (
 )
 from saetask.dictionary.geometry import by_direction, by_firing
 from saetask.dictionary.labelling import label_features
-from saetask.dictionary.labels import Labeler
+from saetask.dictionary.labels import Label, Labeler, chosen_options, label_figures
 from saetask.dictionary.rules import read_vocabulary
+from saetask.dictionary.subject import Subject, read_subject
 from saetask.dictionary.tables import contexts_table, features_table
+from saetask.dictionary.tally import Tally
 from saetask.logit_lens import promotions
 from saetask.models import model_fingerprint, model_name
 from saetask.saes import sae_fingerprint
@@ -46,7 +48,7 @@ def build(
         model: The model to read.
         sae: An SAE that fits it.
         config: What to build from.
-        labeler: What writes the labels.
+        labeler: What writes the labels; see `labels.configured` for one with options.
         out: The folder; an interrupted build goes on there.
         base: Folder that relative corpus paths are taken from.
 
@@ -57,38 +59,44 @@ def build(
     vocabulary = read_vocabulary(model)
     tokens = promotions(model, sae, range(sae.cfg.d_sae))
     directions = by_direction(sae)
-    floors = strong_floors(found.samples["train"])
+    subject = read_subject(out, OWN, sae)
     labels = label_features(
-        FiringIndex(found.samples["train"], floors),
-        FiringIndex(found.samples["selection"], floors),
-        directions.features[:, 0],
-        {feature: promoted for feature, (promoted, _) in tokens.items()},
+        subject,
+        {feature: promotion.promoted for feature, promotion in tokens.items()},
         labeler,
         vocabulary,
         config.seed,
+        out / WORK,
     )
     texts = vocabulary.texts
-    together = by_firing(found.samples["train"])
+    together = by_firing(subject.learning.firings)
     features = features_table(
         found.tally, labels, labeler.name, tokens, directions, together, found.rows, texts
     )
     write_parquet(out / FEATURES, features)
     write_parquet(out / CONTEXTS, contexts_table(found.tally, found.rows, texts))
     save_rules(out / RULES, [label.rule for label in labels])
-    write_json(out / MANIFEST, _manifest(model, sae, config, labeler, found))
+    write_json(out / MANIFEST, _manifest(model, sae, config, labeler, labels, found.tally, subject))
     return out
 
 
 def _manifest(
-    model: "Model", sae: "SAE[Any]", config: BuildConfig, labeler: Labeler, found: Pass
+    model: "Model",
+    sae: "SAE[Any]",
+    config: BuildConfig,
+    labeler: Labeler,
+    labels: Sequence[Label],
+    tally: Tally,
+    subject: Subject,
 ) -> dict[str, Any]:
+    indexes = {"train": subject.learning, "selection": subject.selection, "test": subject.test}
     splits = {
         split: {
-            "rows": len(firings.documents),
-            "tokens": len(firings.token_ids),
-            "documents": len(np.unique(firings.documents)),
+            "rows": len(index.firings.documents),
+            "tokens": len(index.firings.token_ids),
+            "documents": len(np.unique(index.firings.documents)),
         }
-        for split, firings in found.samples.items()
+        for split, index in indexes.items()
     }
     return {
         "schema_version": SCHEMA_VERSION,
@@ -100,12 +108,13 @@ def _manifest(
         },
         "corpus": {
             "sources": [source.path for source in config.corpus.sources],
-            "tokens": found.tally.n_tokens,
+            "tokens": tally.n_tokens,
             "samples": splits,
         },
         "labeler": labeler.name,
+        "labels": label_figures(labels, chosen_options(labeler)),
         "seed": config.seed,
         "n_features": sae.cfg.d_sae,
-        "n_alive": int((found.tally.count > 0).sum()),
+        "n_alive": int((tally.count > 0).sum()),
         "validation": None,
     }

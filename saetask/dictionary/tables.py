@@ -1,5 +1,6 @@
 """The dictionary's two tables: one row a feature, and the contexts that show it."""
 
+import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,8 @@ def features_table(
         "feature": np.arange(len(labels), dtype=np.int32),
         "label": [label.text for label in labels],
         "labeler": [labeler] * len(labels),
+        "provenance": [json.dumps(dict(label.provenance), sort_keys=True) for label in labels],
+        "failed": [label.failed for label in labels],
         "density": tally.count / max(tally.n_tokens, 1),
         "mean": tally.total / UNITS / fired,
         "maximum": tally.maximum,
@@ -49,7 +52,9 @@ def features_table(
         "tokens": tokens,
         "bigrams": pairs,
         "promoted": [promotions[f].promoted for f in range(len(labels))],
+        "promoted_logits": [promotions[f].promoted_logits for f in range(len(labels))],
         "suppressed": [promotions[f].suppressed for f in range(len(labels))],
+        "suppressed_logits": [promotions[f].suppressed_logits for f in range(len(labels))],
         "near_by_direction": directions.features.tolist(),
         "near_by_direction_cosine": directions.similarities.tolist(),
         "near_by_firing": together.features.tolist(),

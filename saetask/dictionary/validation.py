@@ -1,15 +1,16 @@
 """Labels on trial: does what they claim hold in documents that they were not made from?"""
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from saetask.cache import write_json
-from saetask.dictionary.build import CONTROL, OWN, load_samples
+from saetask.dictionary.build import CONTROL, OWN, WORK
 from saetask.dictionary.controls import random_sae
-from saetask.dictionary.examples import FiringIndex, strong_floors
+from saetask.dictionary.examples import FiringIndex
 from saetask.dictionary.files import (
     FEATURES,
     MANIFEST,
@@ -20,27 +21,27 @@ from saetask.dictionary.files import (
     read_parquet,
     write_parquet,
 )
-from saetask.dictionary.firings import Firings
-from saetask.dictionary.geometry import by_direction
+from saetask.dictionary.judged import COLUMNS, Judged, draw_judged, judged_trials
+from saetask.dictionary.judging import Judge
 from saetask.dictionary.labelling import label_features
-from saetask.dictionary.labels import Labeler
+from saetask.dictionary.labels import Label, Labeler, is_in_words
 from saetask.dictionary.rules import Rule, Vocabulary, read_vocabulary
-from saetask.dictionary.verdicts import Trial, judge, summarise
+from saetask.dictionary.subject import Subject, read_subject
+from saetask.dictionary.verdicts import Trial, judge_claims, summarise
 
 if TYPE_CHECKING:
     import pyarrow
     from sae_lens import SAE
 
-    from saetask.corpus import Split
     from saetask.models import Model
 
 TEST_FIRING = 400
 """Firing contexts that a label is tried on, at most."""
 
-Samples = Mapping["Split", Firings]
 
-
-def validate(model: "Model", sae: "SAE[Any]", labeler: Labeler, folder: Path) -> dict[str, Any]:
+def validate(
+    model: "Model", sae: "SAE[Any]", labeler: Labeler, folder: Path, judge: Judge | None = None
+) -> dict[str, Any]:
     """Tries every label on test documents, and writes the verdicts into the folder.
 
     The control goes the same way from its firings to its labels and their verdicts.
@@ -50,54 +51,56 @@ def validate(model: "Model", sae: "SAE[Any]", labeler: Labeler, folder: Path) ->
         sae: The SAE that it describes.
         labeler: What labels the control's features: the labeler of the dictionary.
         folder: A dictionary folder whose `work/` is still there.
+        judge: A language model that judges labels too; without one, labels without rules by
+            nature (of a labeler `in_words`) stay without a verdict, and have no control.
 
     Returns:
         The manifest's `validation`.
 
     Raises:
-        UserError: No dictionary, or one of another model or SAE, or `work/` is gone.
+        UserError: No dictionary, or one of another model or SAE, or `work/` is gone, or the judge
+            can not be reached.
     """
     manifest = read_manifest(folder)
     check_fingerprints(manifest, model, sae, folder)
-    rules = load_rules(folder / RULES)
     table = read_parquet(folder / FEATURES)
+    labels = stored_labels(table, load_rules(folder / RULES))
+    vocabulary, seed = read_vocabulary(model), manifest["seed"]
+    subject = read_subject(folder, OWN, sae)
+    words = is_in_words(labeler)
     alive = np.asarray(table["density"]) > 0
-    vocabulary = read_vocabulary(model)
-    seed = manifest["seed"]
-    samples = load_samples(folder, OWN, sae.cfg.d_sae)
-    nearest = by_direction(sae).features[:, 0]
-    trials, validation = _tried(rules, samples, alive, nearest, vocabulary, seed)
-    samples = load_samples(folder, CONTROL, sae.cfg.d_sae)
-    control = _control(random_sae(sae, seed), samples, labeler, vocabulary, seed)
-    validation["controls"] = {CONTROL: control}
+    trials, validation = _tried(labels, subject, alive, judge, words, vocabulary, seed, folder)
+    validation["controls"] = {}
+    if judge or not words:
+        control = read_subject(folder, CONTROL, random_sae(sae, seed))
+        labels = _control_labels(control, labeler, judge, vocabulary, seed, folder)
+        alive = np.bincount(control.learning.firings.features, minlength=len(labels)) > 0
+        found = _tried(labels, control, alive, judge, words, vocabulary, seed, folder)[1]
+        validation["controls"][CONTROL] = found
     write_parquet(folder / FEATURES, _with_trials(table, trials))
     write_json(folder / MANIFEST, {**manifest, "validation": validation})
     return validation
 
 
 def _tried(
-    rules: Sequence[Rule | None],
-    samples: Samples,
+    labels: Sequence[Label],
+    subject: Subject,
     alive: np.ndarray,
-    nearest: np.ndarray,
+    judge: Judge | None,
+    in_words: bool,
     vocabulary: Vocabulary,
     seed: int,
-) -> tuple[list[Trial], dict[str, Any]]:
-    """Tries rules on selection and on test documents; returns the trials on the latter."""
-    floors = strong_floors(samples["train"])
-
-    def tried(split: "Split", number: int) -> list[Trial]:
-        index = FiringIndex(samples[split], floors)
-        return try_rules(rules, index, alive, nearest, vocabulary, [seed, number])
-
-    selection, test = tried("selection", 3), tried("test", 2)
-    firings = samples["test"]
-    strong = firings.values >= floors[firings.features]
-    counts = [
-        np.bincount(firings.features[chosen], minlength=firings.d_sae)
-        for chosen in (strong, ~strong)
-    ]
-    return test, summarise(test, selection, *counts)
+    folder: Path,
+) -> tuple[Judged, dict[str, Any]]:
+    """Tries labels on test documents; returns the trials, and their summary."""
+    rules = [label.rule for label in labels]
+    selection, test = (
+        try_rules(rules, index, alive, subject.neighbours, vocabulary, [seed, number])
+        for index, number in ((subject.selection, 3), (subject.test, 2))
+    )
+    judged = judged_trials(judge, in_words, labels, test, subject, vocabulary, seed, folder / WORK)
+    found = summarise(judged.trials, selection, *subject.test.counts())
+    return judged, {**found, "judge": judged.figures}
 
 
 def try_rules(
@@ -125,34 +128,42 @@ def try_rules(
         found = index.draw(feature, int(neighbours[feature]), TEST_FIRING, seed)
         nothing = np.zeros(len(found.windows), bool)
         claimed = rule.fires(found.windows, vocabulary) if rule else nothing
-        trials.append(judge(found, claimed, bool(alive[feature])))
+        trials.append(judge_claims(found.firing, found.silent, claimed, bool(alive[feature])))
     return trials
 
 
-def _control(
-    control: "SAE[Any]", samples: Samples, labeler: Labeler, vocabulary: Vocabulary, seed: int
-) -> dict[str, Any]:
-    """Returns how the labels of the random SAE's features fared, made and tried in the same way."""
-    nearest = by_direction(control).features[:, 0]
-    floors = strong_floors(samples["train"])
-    labels = label_features(
-        FiringIndex(samples["train"], floors),
-        FiringIndex(samples["selection"], floors),
-        nearest,
-        {feature: [] for feature in range(control.cfg.d_sae)},
-        labeler,
-        vocabulary,
-        seed,
-    )
-    alive = np.bincount(samples["train"].features, minlength=control.cfg.d_sae) > 0
-    rules = [label.rule for label in labels]
-    return _tried(rules, samples, alive, nearest, vocabulary, seed)[1]
+def _control_labels(
+    control: Subject,
+    labeler: Labeler,
+    judge: Judge | None,
+    vocabulary: Vocabulary,
+    seed: int,
+    folder: Path,
+) -> list[Label]:
+    """Returns labels of the random SAE's features, made in the same way."""
+    # Words cost money, and only those that are judged serve.
+    drawn = draw_judged(judge, control.test, seed) if judge and is_in_words(labeler) else None
+    promoted = {feature: [] for feature in range(len(control.neighbours))}
+    return label_features(control, promoted, labeler, vocabulary, seed, folder / WORK, drawn)
 
 
-def _with_trials(table: "pyarrow.Table", trials: Sequence[Trial]) -> "pyarrow.Table":
-    """Returns the features table with a column for each figure of a trial."""
+def stored_labels(table: "pyarrow.Table", rules: Sequence[Rule | None]) -> list[Label]:
+    """Returns the labels of a features table, with their rules."""
+    columns = (table[name].to_pylist() for name in ("label", "provenance", "failed"))
+    return [
+        Label(text, rule, json.loads(provenance), failed)
+        for rule, text, provenance, failed in zip(rules, *columns)
+    ]
+
+
+def _with_trials(table: "pyarrow.Table", judged: Judged) -> "pyarrow.Table":
+    """Returns the features table with a column for each figure of a trial and of the judge."""
+    import pyarrow
+
+    before = {*Trial._fields, *COLUMNS} & set(table.column_names)
+    table = table.drop_columns(sorted(before))
     for name in Trial._fields:
-        if name in table.column_names:
-            table = table.drop_columns([name])
-        table = table.append_column(name, [[getattr(trial, name) for trial in trials]])
+        table = table.append_column(name, [[getattr(trial, name) for trial in judged.trials]])
+    for name, values in judged.columns.items():
+        table = table.append_column(name, pyarrow.array(values, pyarrow.float64()))
     return table

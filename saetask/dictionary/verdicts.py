@@ -1,13 +1,11 @@
 """Verdicts: did what a label claims hold in documents that it was not made from?"""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from saetask.dictionary.examples import Examples
-
-Verdict = Literal["validated", "inconsistent", "too rare", "dead"]
+Verdict = Literal["validated", "inconsistent", "too rare", "dead", "not judged"]
 FEWEST = 30
 """Firing contexts to be had, and contexts claimed by the label, for a verdict."""
 
@@ -56,17 +54,17 @@ class Trial(NamedTuple):
         )
 
 
-def judge(examples: Examples, claimed: np.ndarray, alive: bool) -> Trial:
+def judge_claims(firing: np.ndarray, silent: np.ndarray, claimed: np.ndarray, alive: bool) -> Trial:
     """Returns the verdict on a label from what it claims of test contexts.
 
     Args:
-        examples: Contexts of the feature.
-        claimed: Does the label say that it fires there? `[n]`, bool.
+        firing: Does the feature fire strongly? `[n]`, bool.
+        silent: Does it not fire at all? `[n]`, bool.
+        claimed: Does the label say that it fires? `[n]`, bool.
         alive: Did the feature fire anywhere before?
     """
     from scipy.stats import binomtest
 
-    firing, silent = examples.firing, examples.silent
     weak = ~firing & ~silent
     n_firing, n_silent = int(firing.sum()), int(silent.sum())
     n_claimed = int((claimed & ~weak).sum())
@@ -115,9 +113,7 @@ def summarise(
     return {
         "n_features": len(trials),
         "n_tested": len(tested),
-        "verdicts": {
-            v: verdicts.count(v) for v in ("validated", "inconsistent", "too rare", "dead")
-        },
+        "verdicts": {verdict: verdicts.count(verdict) for verdict in get_args(Verdict)},
         "validated_share": share(tested, VALIDATED),
         "precise_share": share(tested, PRECISE),
         "n_chosen": len(chosen),

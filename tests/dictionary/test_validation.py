@@ -11,7 +11,6 @@ from saetask.dictionary.examples import (
     PADDING,
     SILENT_PER_FIRING,
     WINDOW,
-    Examples,
     FiringIndex,
     cut_windows,
     strong_floors,
@@ -24,26 +23,17 @@ from saetask.dictionary.rules import (
     SCALES,
     VIEWS,
     Rule,
-    Vocabulary,
     context_vectors,
-    token_texts,
 )
+from saetask.dictionary.subject import Subject
 from saetask.dictionary.validation import try_rules
-from saetask.dictionary.verdicts import FEWEST, judge, summarise
+from saetask.dictionary.verdicts import FEWEST, judge_claims, summarise
 
 D_SAE = 5
 WORD, CONTEXT, NOISE, SILENT, ALWAYS = range(D_SAE)
 """Features: on the word 'sea', in texts with 'ship', at random, never, on every token."""
 WORDS = ("the", "a", "red", "old", "house", "walked", "to", "was", "and", "on", "for", "with")
 NEAREST = np.array([CONTEXT, WORD, WORD, WORD, WORD])
-
-
-@pytest.fixture(scope="module")
-def vocabulary(tokenizer):
-    texts = token_texts(tokenizer)
-    vectors = np.random.default_rng(0).normal(size=(len(texts), 48)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return Vocabulary(texts, vectors, sorted(tokenizer.all_special_ids))
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +76,9 @@ def planted(token, seed: int, n_rows: int = 400) -> FiringIndex:
 def labels(token, vocabulary):
     promoted = {feature: [] for feature in range(D_SAE)}
     learning, selection = planted(token, 0), planted(token, 1)
-    return label_features(learning, selection, NEAREST, promoted, Keywords(), vocabulary, 0)
+    return label_features(
+        Subject(learning, selection, learning, NEAREST), promoted, Keywords(), vocabulary, 0
+    )
 
 
 def rules(labels) -> list[Rule | None]:
@@ -185,17 +177,10 @@ def test_rules_survive_their_file(tmp_path: Path) -> None:
     assert first.weights.tolist() == [0.5, -2.0] and first.threshold == 1.25
 
 
-def examples(firing: np.ndarray, weak: np.ndarray | None = None) -> Examples:
-    weak = np.zeros(len(firing), bool) if weak is None else weak
-    activations = np.where(firing, 2.0, np.where(weak, 1.0, 0.0)).astype(np.float32)
-    windows = np.zeros((len(firing), WINDOW), np.int32)
-    return Examples(windows, activations, firing, np.zeros(len(firing), bool))
-
-
 def trial(n_right: int, n_wrong: int, n_missed: int = 0, n_silent: int = 100):
     firing = np.repeat([True, True, False, False], [n_right, n_missed, n_wrong, n_silent])
     claimed = np.repeat([True, False, True, False], [n_right, n_missed, n_wrong, n_silent])
-    return judge(examples(firing), claimed, alive=True)
+    return judge_claims(firing, ~firing, claimed, alive=True)
 
 
 @pytest.mark.parametrize(
@@ -219,24 +204,24 @@ def test_the_verdict(n_right, n_wrong, n_missed, verdict) -> None:
 
 def test_a_feature_that_never_fired_is_dead_and_one_without_a_rule_claims_nothing() -> None:
     nothing = np.zeros(0, bool)
-    assert judge(examples(nothing), nothing, alive=False).verdict == "dead"
-    assert judge(examples(nothing), nothing, alive=True).verdict == "too rare"
+    assert judge_claims(nothing, nothing, nothing, alive=False).verdict == "dead"
+    assert judge_claims(nothing, nothing, nothing, alive=True).verdict == "too rare"
     firing = np.ones(FEWEST, bool)
-    found = judge(examples(firing), ~firing, alive=True)
+    found = judge_claims(firing, ~firing, ~firing, alive=True)
     assert found == ("inconsistent", 0, 0, 0, 0, 1.0, 0, FEWEST, 0)
 
 
 def test_weak_firings_count_neither_for_a_label_nor_against_it() -> None:
     firing, weak = np.repeat([True, False, False], 100), np.repeat([False, True, False], 100)
     claimed = np.repeat([True, True, False, False], [100, 60, 40, 100])
-    found = judge(examples(firing, weak), claimed, alive=True)
+    found = judge_claims(firing, ~firing & ~weak, claimed, alive=True)
     assert found.verdict == "validated" and found.precision == 1.0
     assert found.recall_weak == 0.6 and (found.n_claimed, found.n_silent) == (100, 100)
 
 
 def test_the_summary_counts_verdicts_chosen_labels_and_explained_firings() -> None:
     nothing = np.zeros(0, bool)
-    dead = judge(examples(nothing), nothing, alive=False)
+    dead = judge_claims(nothing, nothing, nothing, alive=False)
     trials = [trial(90, 0, 10), trial(50, 50), trial(5, 0), trial(60, 0, 300), dead]
     selection = [trial(90, 0, 10), trial(90, 0, 10), trial(90, 0, 10), trial(80, 20), dead]
     weak = np.array([300, 0, 0, 0, 0])
@@ -245,7 +230,13 @@ def test_the_summary_counts_verdicts_chosen_labels_and_explained_firings() -> No
     assert found["precise_share"] == pytest.approx(2 / 3)
     assert found["n_chosen"] == 2 and found["chosen_validated_share"] == 0.5
     assert found["coverage"] == pytest.approx(300 * 0.9 / 1500)
-    assert found["verdicts"] == {"validated": 1, "inconsistent": 2, "too rare": 1, "dead": 1}
+    assert found["verdicts"] == {
+        "validated": 1,
+        "inconsistent": 2,
+        "too rare": 1,
+        "dead": 1,
+        "not judged": 0,
+    }
 
 
 def test_a_feature_unseen_in_selection_documents_claims_nothing(token, vocabulary) -> None:
@@ -260,9 +251,9 @@ def test_a_feature_unseen_in_selection_documents_claims_nothing(token, vocabular
         values=selection.firings.values[silent],
     )
     promoted = {feature: [] for feature in range(D_SAE)}
-    labels = label_features(
-        learning, FiringIndex(rest, np.ones(D_SAE)), NEAREST, promoted, Keywords(), vocabulary, 0
-    )
+    unseen = FiringIndex(rest, np.ones(D_SAE))
+    found = Subject(learning, unseen, learning, NEAREST)
+    labels = label_features(found, promoted, Keywords(), vocabulary, 0)
     alive = np.ones(D_SAE, bool)
     trials = try_rules(rules(labels), planted(token, 2), alive, NEAREST, vocabulary, [0])
     assert trials[WORD].n_claimed == 0 and trials[WORD].verdict == "inconsistent"

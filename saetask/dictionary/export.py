@@ -1,0 +1,104 @@
+"""A dictionary as Neuronpedia JSONL."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from saetask.cache import write_text
+from saetask.dictionary.dictionary import Dictionary
+from saetask.errors import UserError
+
+MARK = "saetask"
+"""Field with what Neuronpedia has no field for; tells our own files from others."""
+
+
+def export_neuronpedia(folder: Path, out: Path) -> Path:
+    """Writes a dictionary as JSONL, one line a feature.
+
+    Neuronpedia's batches (docs.neuronpedia.org, "Exports") keep features, explanations and
+    activations in three files; its API nests activations in a feature. Here they are together:
+
+    - of features: `modelId`, `layer` (there: the SAE's name, as `15-res-16k`), `index`,
+      `hookName`, `maxActApprox`, `frac_nonzero`, `pos_str`, `pos_values`, `neg_str`, `neg_values`;
+    - of explanations: `description`, `typeName`, `explanationModelName`;
+    - of activations, in a list `activations`, strongest first: `tokens`, `values`, `maxValue`,
+      `maxValueTokenIndex`. A dictionary keeps the activation on the strongest token only: the
+      other entries of `values` are 0 whatever they were.
+
+    What is ours alone is in the field `saetask`: `verdict`, `failed`, `provenance`. Model and SAE
+    have the names that the dictionary knows them by, which need not be those of Neuronpedia.
+
+    Args:
+        folder: A dictionary folder.
+        out: The file; an earlier export is replaced.
+
+    Returns:
+        `out`.
+
+    Raises:
+        UserError: No dictionary, or `out` is a file that is no export of ours.
+    """
+    dictionary = Dictionary.load(folder)
+    if out.exists() and not _is_export(out):
+        raise UserError(f"{out} exists and is no export of a dictionary; choose another --out.")
+    lines = (json.dumps(line, ensure_ascii=False) for line in _lines(dictionary))
+    write_text(out, "".join(f"{line}\n" for line in lines))
+    return out
+
+
+def _lines(dictionary: Dictionary) -> Iterator[dict[str, Any]]:
+    manifest = dictionary.manifest
+    hook = manifest["sae"]["hook_name"]
+    block = re.search(r"\d+", hook)
+    source = {
+        "modelId": manifest["model"]["name"],
+        "layer": f"{block[0]}-{manifest['sae']['fingerprint']}" if block else hook,
+    }
+    for feature in range(len(dictionary)):
+        card = dictionary.feature(feature)
+        yield {**source, "index": str(feature), "hookName": hook, **_feature(card.row)} | {
+            "activations": [_activation(c) for c in card.contexts if c["kind"] == "top"],
+            MARK: {
+                "verdict": card.verdict,
+                "failed": card.row["failed"],
+                "provenance": json.loads(card.row["provenance"]),
+            },
+        }
+
+
+def _feature(row: Mapping[str, Any]) -> dict[str, Any]:
+    provenance = json.loads(row["provenance"])
+    model = provenance.get("explanationModelName") or provenance.get("model")
+    return {
+        "maxActApprox": row["maximum"],
+        "frac_nonzero": row["density"],
+        "pos_str": row["promoted"],
+        "pos_values": row["promoted_logits"],
+        "neg_str": row["suppressed"],
+        "neg_values": row["suppressed_logits"],
+        "description": row["label"],
+        "typeName": provenance.get("typeName") or f"saetask_{row['labeler']}",
+        "explanationModelName": model,
+    }
+
+
+def _activation(context: Mapping[str, Any]) -> dict[str, Any]:
+    values = [0.0] * len(context["tokens"])
+    values[context["position"]] = context["activation"]
+    return {
+        "tokens": context["tokens"],
+        "values": values,
+        "maxValue": context["activation"],
+        "maxValueTokenIndex": context["position"],
+    }
+
+
+def _is_export(path: Path) -> bool:
+    try:
+        with path.open(encoding="utf-8") as file:
+            first = json.loads(file.readline())
+    except (OSError, ValueError):
+        return False
+    return isinstance(first, dict) and MARK in first

@@ -1,0 +1,40 @@
+"""An SAE whose labels are made and tried: the one that a dictionary describes, or a control."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from saetask.dictionary.build import load_samples
+from saetask.dictionary.examples import FiringIndex, strong_floors
+from saetask.dictionary.geometry import by_direction
+
+if TYPE_CHECKING:
+    from sae_lens import SAE
+
+
+class Subject(NamedTuple):
+    """An SAE's firings on the documents of each split."""
+
+    learning: FiringIndex
+    """Build documents: labels are made from them."""
+    selection: FiringIndex
+    """Documents held back for choosing."""
+    test: FiringIndex
+    """Documents that no label was made from."""
+    neighbours: np.ndarray
+    """The nearest other feature of each by direction, `[d_sae]`."""
+
+
+def read_subject(folder: Path, name: str, sae: "SAE[Any]") -> Subject:
+    """Reads the firings that a build has kept, of the SAE (`OWN`) or of the `CONTROL`.
+
+    Raises:
+        UserError: The folder's `work/` is gone.
+    """
+    samples = load_samples(folder, name, sae.cfg.d_sae)
+    floors = strong_floors(samples["train"])
+    learning, selection, test = (
+        FiringIndex(samples[split], floors) for split in ("train", "selection", "test")
+    )
+    return Subject(learning, selection, test, by_direction(sae).features[:, 0])
