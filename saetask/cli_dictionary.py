@@ -107,6 +107,12 @@ def declare_validate(parser: "ArgumentParser") -> None:
     parser.add_argument(
         "--judge_features", type=int, default=200, help="Features to judge, drawn at random."
     )
+    parser.add_argument(
+        "--shuffled_model",
+        type=str | None,
+        default=None,
+        help="A validated dictionary of the model with shuffled weights, as another control.",
+    )
     _declare_labeler_option(parser)
     declare_json(parser)
 
@@ -126,7 +132,8 @@ def validate(arguments: "Namespace") -> None:
         options = {**manifest["labels"]["options"], **_labeler_options(arguments)}
         labeler = configured(labeler, options)
     model, sae = load_model(arguments.model), load_sae(arguments.sae)
-    found = validate_dictionary(model, sae, labeler, folder, judge)
+    shuffled = arguments.shuffled_model and Path(arguments.shuffled_model)
+    found = validate_dictionary(model, sae, labeler, folder, judge, shuffled)
     if arguments.json:
         print_json(found)
     else:

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 def declare_session(parser: "ArgumentParser") -> None:
     parser.add_argument("prompt", type=str, nargs="?", help="The text.")
     declare_model(parser)
+    parser.add_argument(
+        "--dictionary",
+        type=str | None,
+        default=None,
+        help="A dictionary folder of this SAE; default: the shipped one, if there is.",
+    )
     declare_insist(parser)
     declare_json(parser)
 
@@ -34,7 +40,7 @@ def declare_read(parser: "ArgumentParser") -> None:
 def read(arguments: "Namespace") -> None:
     from saetask.activations import read_features
     from saetask.cli_tables import firings_table, print_table
-    from saetask.logit_lens import logit_lens_labels
+    from saetask.dictionary.meanings import find_meanings
     from saetask.models import load_model
     from saetask.prompts import as_prompt
     from saetask.sae_check import check_sae
@@ -47,7 +53,8 @@ def read(arguments: "Namespace") -> None:
     check_sae(model, sae, insist=arguments.insist_on_sae)
     activations = read_features(model, sae, [prompt])
     firings = activations.top(arguments.top, region="text")
-    labels = logit_lens_labels(model, sae, [firing.feature for firing in firings])
+    meanings = find_meanings(model, sae, arguments.dictionary and Path(arguments.dictionary))
+    labels = meanings.shown([firing.feature for firing in firings])
     if arguments.json:
         rows = [{**f._asdict(), "label": labels[f.feature]} for f in firings]
         print_json({"prompt": prompt.content, "features": rows})
@@ -71,6 +78,11 @@ def declare_detect(parser: "ArgumentParser") -> None:
     )
     parser.add_argument("--target", type=str | None, default=None, help="The word in question.")
     parser.add_argument(
+        "--unvalidated_labels",
+        action="store_true",
+        help="Let annotations use labels that were not validated, too.",
+    )
+    parser.add_argument(
         "--file", type=str | None, default=None, help='JSON lines: {"prompt", "target"?}.'
     )
 
@@ -85,6 +97,8 @@ def _session(arguments: "Namespace", target: str | None) -> "Session":
         task,
         registry=registry_of(arguments),
         insist_on_sae=arguments.insist_on_sae,
+        dictionary=arguments.dictionary and Path(arguments.dictionary),
+        unvalidated_labels=arguments.unvalidated_labels,
     )
 
 

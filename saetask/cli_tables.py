@@ -80,7 +80,7 @@ def detection_text(detection: "Detection") -> str:
 
 def validation_table(validation: Mapping[str, Any]) -> "Table":
     """Returns how a dictionary and its controls fared on unseen documents."""
-    figures = ("tested", "validated", "share", "coverage", "too rare", "dead")
+    figures = ("tested", "validated", "share", "chosen", "of them", "coverage", "rare", "dead")
     table = _table("dictionary", *figures, right=figures)
     for name, found in {"this SAE": validation, **validation["controls"]}.items():
         verdicts = found["verdicts"]
@@ -89,6 +89,8 @@ def validation_table(validation: Mapping[str, Any]) -> "Table":
             str(found["n_tested"]),
             str(verdicts["validated"]),
             f"{found['validated_share']:.1%}",
+            str(found["n_chosen"]),
+            f"{found['chosen_validated_share']:.1%}",
             f"{found['coverage']:.1%}",
             str(verdicts["too rare"]),
             str(verdicts["dead"]),

@@ -23,9 +23,9 @@ from saetask.fitting import (
     Apparatus,
     Trials,
     as_ask,
+    features_of,
     fit,
     labelled,
-    labels_of,
     make_reading,
     scored_item,
     try_wordings,
@@ -163,8 +163,9 @@ def _plan(
         golds = [questions[i].gold_reading or "" for i in known]
         moved = fitted.detector.on_features(mapping, [readings[i] for i in known], golds)
         controls = {i: moved.detect(readings[i]) for i in wanted}
-    labels = labels_of(apparatus, [*findings.values(), *controls.values()])
-    writer = Writer(fitted.annotator, fitted.wording, labels)
+    features = features_of([*findings.values(), *controls.values()])
+    shown = apparatus.meanings.shown(features)
+    writer = Writer(fitted.annotator, fitted.wording, apparatus.meanings.trusted(features))
 
     def write(arm: str, i: int) -> ArmPrompt:
         prompt = questions[i].prompt
@@ -174,9 +175,9 @@ def _plan(
             case "placebo":
                 return fixed_note(prompt, PLACEBO)
             case "random-feature":
-                return writer.write(prompt, labelled(controls[i], labels).misunderstandings)
+                return writer.write(prompt, labelled(controls[i], shown).misunderstandings)
             case "saetask":
-                return writer.write(prompt, labelled(findings[i], labels).misunderstandings)
+                return writer.write(prompt, labelled(findings[i], shown).misunderstandings)
             case "oracle":
                 return writer.write(prompt, gold_finding(prompt, questions[i].gold_reading))
         return ArmPrompt(prompt, None, [])

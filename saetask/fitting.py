@@ -11,7 +11,7 @@ from saetask.answers import Ask, Asker
 from saetask.arms import ArmPrompt, Writer, gold_finding
 from saetask.calibration import Calibration, ScoredItem, fit_calibration
 from saetask.detection import Detector, Finding, Reading
-from saetask.logit_lens import logit_lens_labels
+from saetask.dictionary.meanings import Meanings
 from saetask.reformulation import Annotator
 from saetask.study import Question
 
@@ -38,6 +38,7 @@ class Apparatus:
     make_detector: "Callable[[], Detector]"
     annotators: Sequence[Annotator]
     asker: Asker
+    meanings: Meanings
 
 
 class Fitted(NamedTuple):
@@ -166,15 +167,10 @@ def fit(
     return Fitted(original, detector, dict(zip(known, findings)), annotator, wording, selection)
 
 
-def labels_of(apparatus: Apparatus, findings: Sequence[Finding]) -> dict[int, str]:
-    """Returns logit-lens labels for the features that the findings name."""
-    features = {
-        evidence.id
-        for finding in findings
-        for found in finding.misunderstandings
-        for evidence in found.features
-    }
-    return logit_lens_labels(apparatus.model, apparatus.sae, sorted(features))
+def features_of(findings: Sequence[Finding]) -> list[int]:
+    """Returns the features that the findings name, ascending."""
+    misread = (found for finding in findings for found in finding.misunderstandings)
+    return sorted({evidence.id for found in misread for evidence in found.features})
 
 
 def labelled(finding: Finding, labels: Mapping[int, str]) -> Finding:

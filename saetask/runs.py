@@ -16,6 +16,7 @@ from saetask import __version__
 from saetask.answers import Asker
 from saetask.arms import ARMS
 from saetask.cache import content_hash, write_json, write_text
+from saetask.dictionary.meanings import find_meanings
 from saetask.errors import UserError, did_you_mean
 from saetask.experiment import Outcome, Result, run_experiment
 from saetask.fitting import Apparatus
@@ -48,6 +49,10 @@ class RunConfig:
     """Alias, SAE-Lens folder or SAE-Lens release/sae_id."""
     insist_on_sae: bool = False
     """Go on with an SAE whose figures say that it does not fit the model."""
+    dictionary: Path | None = None
+    """A dictionary folder of this SAE; none takes the shipped one, if there is."""
+    unvalidated_labels: bool = False
+    """Let annotations use labels that were not validated, too."""
     detector: str = "failure-probe"
     """Name of a detector plugin."""
     annotators: list[str] = field(default_factory=list)
@@ -96,7 +101,8 @@ def run(config: RunConfig, registry: "Registry", out: Path | None = None) -> Pat
     model, sae = load_model(config.model), load_sae(config.sae)
     figures = check_sae(model, sae, insist=config.insist_on_sae)
     asker = Asker(model, folder / JOURNAL)
-    apparatus = Apparatus(task, model, sae, make_detector, annotators, asker)
+    meanings = find_meanings(model, sae, config.dictionary, config.unvalidated_labels)
+    apparatus = Apparatus(task, model, sae, make_detector, annotators, asker, meanings)
     generate = config.scoring == "generate"
     result = run_experiment(apparatus, study, config.arms, generate, config.seed)
     described = {

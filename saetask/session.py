@@ -12,12 +12,13 @@ from saetask.arms import ArmPrompt, Writer
 from saetask.cache import atomic_path, cache_folder, content_hash, write_json
 from saetask.calibration import Calibration, fit_calibration
 from saetask.detection import Finding, Misunderstanding
+from saetask.dictionary.meanings import find_meanings
 from saetask.fitting import (
     Apparatus,
     as_ask,
+    features_of,
     fit,
     labelled,
-    labels_of,
     make_reading,
     scored_item,
     try_wordings,
@@ -87,6 +88,8 @@ class Session:
         registry: Registry | None = None,
         journal: Path | None = None,
         insist_on_sae: bool = False,
+        dictionary: Path | None = None,
+        unvalidated_labels: bool = False,
     ) -> None:
         """Loads what is not yet loaded, and checks that the SAE fits the model.
 
@@ -99,6 +102,8 @@ class Session:
             journal: Answers are kept in this file and not asked for again: a run's
                 `answers.jsonl`, for example.
             insist_on_sae: Go on with an SAE that `check_sae` refuses for its figures.
+            dictionary: A dictionary folder of this SAE; None takes the shipped one, if there is.
+            unvalidated_labels: Let annotations use labels that were not validated, too.
 
         Raises:
             UserError: A name is unknown or the SAE does not belong to the model.
@@ -110,8 +115,10 @@ class Session:
         make_detector = registry.get("detector", detector)
         self.model, self.sae = load_model(model), load_sae(sae)
         check_sae(self.model, self.sae, insist=insist_on_sae)
+        meanings = find_meanings(self.model, self.sae, dictionary, unvalidated_labels)
+        asker = Asker(self.model, journal)
         self._apparatus = Apparatus(
-            self.task, self.model, self.sae, make_detector, annotators, Asker(self.model, journal)
+            self.task, self.model, self.sae, make_detector, annotators, asker, meanings
         )
         self._fit: _Fit | None = None
 
@@ -157,7 +164,7 @@ class Session:
         activations = read_features(self.model, self.sae, [question.prompt])
         reading = make_reading(self._apparatus, question, activations, fitted.original)
         finding = fitted.detector.detect(reading)
-        return labelled(finding, labels_of(self._apparatus, [finding]))
+        return labelled(finding, self._apparatus.meanings.shown(features_of([finding])))
 
     def _detection(self, text: str, question: Question, finding: Finding) -> Detection:
         """Counts the finding's spans in the given text instead of in the whole message."""
@@ -176,7 +183,8 @@ class Session:
     def _write(self, question: Question, findings: list[Misunderstanding]) -> ArmPrompt:
         fitted = self._fitted()
         by_name = {annotator.name: annotator for annotator in self._apparatus.annotators}
-        labels = {f.id: f.label for found in findings for f in found.features}
+        features = [f.id for found in findings for f in found.features]
+        labels = self._apparatus.meanings.trusted(features)
         writer = Writer(by_name[fitted.annotator], fitted.wording, labels)
         return writer.write(question.prompt, findings)
 

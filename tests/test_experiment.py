@@ -14,6 +14,7 @@ import saetask.answers
 from saetask import Annotation, Candidate, Item, Prompt, Score, Span, UserError
 from saetask.answers import Ask, Asker
 from saetask.arms import ARMS, GENERIC, PLACEBO
+from saetask.dictionary.meanings import Meanings
 from saetask.experiment import run_experiment
 from saetask.fitting import Apparatus
 from saetask.models import generate_texts
@@ -137,7 +138,8 @@ def experiment(tiny_model, tiny_sae):
         study = Study(lay_out(task, items), folds or folds_of(items))
         asker = Asker(tiny_model, journal)
         annotators = [note or TouchNote()]
-        apparatus = Apparatus(task, tiny_model, tiny_sae, detector, annotators, asker)
+        meanings = Meanings(tiny_model, tiny_sae)
+        apparatus = Apparatus(task, tiny_model, tiny_sae, detector, annotators, asker, meanings)
         return run_experiment(apparatus, study, arms, generate, seed)
 
     return run
@@ -150,7 +152,8 @@ def whole(tiny_model, tiny_sae):
     items = task.items()
     study = Study(lay_out(task, items), folds_of(items))
     asker = Asker(tiny_model)
-    apparatus = Apparatus(task, tiny_model, tiny_sae, FailureProbe, [TouchNote()], asker)
+    meanings = Meanings(tiny_model, tiny_sae)
+    apparatus = Apparatus(task, tiny_model, tiny_sae, FailureProbe, [TouchNote()], asker, meanings)
     return run_experiment(apparatus, study, tuple(ARMS), False, 0)
 
 

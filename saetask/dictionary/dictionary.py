@@ -1,7 +1,7 @@
 """A dictionary, opened: look features up, search their labels, see their contexts."""
 
 import html
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from saetask.dictionary.files import (
     read_parquet,
 )
 from saetask.errors import UserError
+from saetask.saes import DEFAULT_SAE, assets_folder, shipped_saes
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -84,15 +85,19 @@ class Dictionary:
         self._contexts = read_parquet(folder / CONTEXTS)
         self._owners = np.asarray(self._contexts["feature"])
         self.labels: list[str] = self._features["label"].to_pylist()
+        self.verdicts = ["not validated"] * len(self.labels)
+        if "verdict" in self._features.column_names:
+            self.verdicts = self._features["verdict"].to_pylist()
 
     @classmethod
-    def load(cls, folder: Path | str) -> "Dictionary":
-        """Opens a dictionary folder.
+    def load(cls, folder: Path | str = DEFAULT_SAE) -> "Dictionary":
+        """Opens a dictionary folder, or the shipped dictionary of a shipped SAE, by its alias.
 
         Raises:
             UserError: It holds no dictionary, or a damaged one.
         """
-        folder = Path(folder)
+        shipped = dictionary_folder(str(folder))
+        folder = shipped if shipped.is_dir() else Path(folder)
         return cls(folder, read_manifest(folder))
 
     def check(self, model: "Model", sae: "SAE[Any]") -> None:
@@ -175,6 +180,18 @@ class Dictionary:
         if not 0 <= feature < len(self):
             raise UserError(f"There is no feature {feature}; it is 0 to {len(self) - 1}.")
         return feature
+
+
+def dictionary_folder(alias: str) -> Path:
+    """Returns the folder of the dictionary that saetask ships for one of its SAEs."""
+    return assets_folder() / "dictionaries" / Path(alias).name
+
+
+def shipped_dictionaries() -> Iterator[Dictionary]:
+    """Yields the dictionaries that saetask ships."""
+    for alias in shipped_saes():
+        if dictionary_folder(alias).is_dir():
+            yield Dictionary.load(alias)
 
 
 def _parted(context: Mapping[str, Any]) -> tuple[str, str, str]:

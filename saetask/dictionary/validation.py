@@ -9,7 +9,7 @@ import numpy as np
 
 from saetask.cache import write_json
 from saetask.dictionary.build import CONTROL, OWN, WORK
-from saetask.dictionary.controls import random_sae
+from saetask.dictionary.controls import random_sae, shuffled_model_figures
 from saetask.dictionary.examples import FiringIndex
 from saetask.dictionary.files import (
     FEATURES,
@@ -35,12 +35,18 @@ if TYPE_CHECKING:
 
     from saetask.models import Model
 
+SHUFFLED = "shuffled-model"
 TEST_FIRING = 400
 """Firing contexts that a label is tried on, at most."""
 
 
 def validate(
-    model: "Model", sae: "SAE[Any]", labeler: Labeler, folder: Path, judge: Judge | None = None
+    model: "Model",
+    sae: "SAE[Any]",
+    labeler: Labeler,
+    folder: Path,
+    judge: Judge | None = None,
+    shuffled: Path | None = None,
 ) -> dict[str, Any]:
     """Tries every label on test documents, and writes the verdicts into the folder.
 
@@ -53,6 +59,7 @@ def validate(
         folder: A dictionary folder whose `work/` is still there.
         judge: A language model that judges labels too; without one, labels without rules by
             nature (of a labeler `in_words`) stay without a verdict, and have no control.
+        shuffled: The validated dictionary of a model with shuffled weights, to stand beside.
 
     Returns:
         The manifest's `validation`.
@@ -63,6 +70,7 @@ def validate(
     """
     manifest = read_manifest(folder)
     check_fingerprints(manifest, model, sae, folder)
+    controls = {SHUFFLED: shuffled_model_figures(manifest, shuffled)} if shuffled else {}
     table = read_parquet(folder / FEATURES)
     labels = stored_labels(table, load_rules(folder / RULES))
     vocabulary, seed = read_vocabulary(model), manifest["seed"]
@@ -70,13 +78,13 @@ def validate(
     words = is_in_words(labeler)
     alive = np.asarray(table["density"]) > 0
     trials, validation = _tried(labels, subject, alive, judge, words, vocabulary, seed, folder)
-    validation["controls"] = {}
     if judge or not words:
         control = read_subject(folder, CONTROL, random_sae(sae, seed))
         labels = _control_labels(control, labeler, judge, vocabulary, seed, folder)
         alive = np.bincount(control.learning.firings.features, minlength=len(labels)) > 0
         found = _tried(labels, control, alive, judge, words, vocabulary, seed, folder)[1]
-        validation["controls"][CONTROL] = found
+        controls = {CONTROL: found, **controls}
+    validation["controls"] = controls
     write_parquet(folder / FEATURES, _with_trials(table, trials))
     write_json(folder / MANIFEST, {**manifest, "validation": validation})
     return validation

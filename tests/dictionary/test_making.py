@@ -11,7 +11,7 @@ from saetask import Dictionary, UserError, read_features
 from saetask.cli import main
 from saetask.corpus import CorpusConfig, Source, token_rows
 from saetask.dictionary.build import BuildConfig
-from saetask.dictionary.controls import random_sae
+from saetask.dictionary.controls import random_sae, shuffled_model_figures
 from saetask.dictionary.files import CONTEXTS, FEATURES, MANIFEST
 from saetask.dictionary.making import build
 from saetask.dictionary.validation import validate
@@ -231,3 +231,34 @@ def test_the_commands_build_and_validate(
     missing = ["--corpus", str(corpus_folder / "none.yaml"), "--out", out]
     assert main(["dictionary", "build", *missing]) == 2
     assert "none.yaml does not exist" in capsys.readouterr().err
+
+
+def _manifest_of(tmp_path, manifest, **changes):
+    (tmp_path / MANIFEST).write_text(json.dumps({**manifest, **changes}))
+    return tmp_path
+
+
+def test_the_shuffled_model_stands_beside_with_its_own_figures(dictionary, tmp_path) -> None:
+    manifest = dictionary.manifest
+    other = {"name": "shuffled", "fingerprint": "other"}
+    found = shuffled_model_figures(manifest, _manifest_of(tmp_path, manifest, model=other))
+    assert found["validated_share"] == manifest["validation"]["validated_share"]
+    assert "controls" not in found
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "same model"),
+        ({"model": {"fingerprint": "other"}, "validation": None}, "not validated"),
+        ({"model": {"fingerprint": "other"}, "seed": 9}, "its seed"),
+        ({"model": {"fingerprint": "other"}, "n_features": 9}, "its features"),
+        ({"model": {"fingerprint": "other"}, "labeler": "else"}, "its labeler"),
+    ],
+)
+def test_a_shuffled_model_read_in_another_way_is_refused(
+    dictionary, tmp_path, changes, said
+) -> None:
+    manifest = dictionary.manifest
+    with pytest.raises(UserError, match=said):
+        shuffled_model_figures(manifest, _manifest_of(tmp_path, manifest, **changes))
