@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from saetask.cache import atomic_path
+from saetask.cache import atomic_path, write_json, write_text
+from saetask.dictionary.card import CARD, dictionary_card
 from saetask.dictionary.rules import Rule
 from saetask.errors import UserError
 from saetask.models import model_fingerprint
@@ -42,6 +43,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"The dictionary in {folder} has version {version}; this is for {SCHEMA_VERSION}."
         )
     return manifest
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Writes a dictionary's manifest and the card that goes with it."""
+    write_text(folder / CARD, dictionary_card(manifest))
+    write_json(folder / MANIFEST, manifest)
 
 
 def check_fingerprints(

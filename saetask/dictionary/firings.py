@@ -91,7 +91,7 @@ def read_firings(
     special = set(model_tokenizer(model).all_special_ids)
     lengths = [len(row.token_ids) for row in rows]
     found: list[list[Any]] = [[None] * len(rows) for _ in saes]
-    for batch in _batches(lengths):
+    for batch in batches(lengths):
         tokens = right_padded([rows[i].token_ids for i in batch])
         activations = read_hook(model, tokens, input_hook(saes[0]))
         for number, i in enumerate(batch):
@@ -116,8 +116,8 @@ def read_firings(
     ]
 
 
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Yields rows of similar length, by index."""
+def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Yields batches of rows of similar length, by index."""
     for first in range(0, len(lengths), ROWS_PER_BLOCK):
         block = range(first, min(first + ROWS_PER_BLOCK, len(lengths)))
         order = sorted(block, key=lengths.__getitem__)

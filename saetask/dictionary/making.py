@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from saetask.cache import write_json
 from saetask.dictionary.build import OWN, WORK, BuildConfig, read_corpus
 from saetask.dictionary.files import (
     CONTEXTS,
     FEATURES,
-    MANIFEST,
     RULES,
     SCHEMA_VERSION,
     save_rules,
+    write_manifest,
     write_parquet,
 )
 from saetask.dictionary.geometry import by_direction, by_firing
@@ -76,7 +75,7 @@ def build(
     write_parquet(out / FEATURES, features)
     write_parquet(out / CONTEXTS, contexts_table(found.tally, found.rows, texts))
     save_rules(out / RULES, [label.rule for label in labels])
-    write_json(out / MANIFEST, _manifest(model, sae, config, labeler, labels, found.tally, subject))
+    write_manifest(out, _manifest(model, sae, config, labeler, labels, found.tally, subject))
     return out
 
 

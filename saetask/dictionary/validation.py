@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from saetask.cache import write_json
 from saetask.dictionary.build import CONTROL, OWN, WORK
 from saetask.dictionary.controls import random_sae, shuffled_model_figures
 from saetask.dictionary.examples import FiringIndex
 from saetask.dictionary.files import (
     FEATURES,
-    MANIFEST,
     RULES,
     check_fingerprints,
     load_rules,
     read_manifest,
     read_parquet,
+    write_manifest,
     write_parquet,
 )
 from saetask.dictionary.judged import COLUMNS, Judged, draw_judged, judged_trials
@@ -86,7 +85,7 @@ def validate(
         controls = {CONTROL: found, **controls}
     validation["controls"] = controls
     write_parquet(folder / FEATURES, _with_trials(table, trials))
-    write_json(folder / MANIFEST, {**manifest, "validation": validation})
+    write_manifest(folder, {**manifest, "validation": validation})
     return validation
 
 
