@@ -83,7 +83,8 @@ def read_source(source: Source, base: Path) -> "Dataset":
         else:
             data = datasets.load_dataset(source.path, split=source.hub_split)
     except Exception as error:
-        raise UserError(f"Cannot read the corpus source {source.path}: {error}") from error
+        reason = str(error) or "it seems to be empty"
+        raise UserError(f"Cannot read the corpus source {source.path}: {reason}") from error
     if source.column not in data.column_names:
         raise UserError(
             f"Corpus source {source.path} has no column '{source.column}'; "

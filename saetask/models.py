@@ -128,8 +128,9 @@ def model_tokenizer(model: "Model") -> "PreTrainedTokenizerBase":
 
 
 def model_name(model: "Model") -> str:
-    """Returns the name the model was loaded under."""
-    return str(model.cfg.model_name)
+    """Returns the name the model was loaded under; of a folder, its last part."""
+    name = str(model.cfg.model_name)
+    return Path(name).name if Path(name).is_absolute() else name
 
 
 def context_size(model: "Model") -> int:

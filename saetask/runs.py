@@ -107,7 +107,7 @@ def run(config: RunConfig, registry: "Registry", out: Path | None = None) -> Pat
     result = run_experiment(apparatus, study, config.arms, generate, config.seed)
     described = {
         "model": {
-            "name": model_name(model) if config.model != DEFAULT_MODEL else DEFAULT_MODEL,
+            "name": model_name(model),
             "fingerprint": model_fingerprint(model),
             "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
             "device": str(model_device(model)),

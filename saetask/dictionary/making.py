@@ -106,7 +106,7 @@ def _manifest(
             "fingerprint": sae_fingerprint(sae),
         },
         "corpus": {
-            "sources": [source.path for source in config.corpus.sources],
+            "sources": [Path(source.path).name for source in config.corpus.sources],
             "tokens": tally.n_tokens,
             "samples": splits,
         },
