@@ -8,6 +8,8 @@ from saetask.errors import UserError
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
+    from saetask.dictionary.writer import Writer
+
 
 def declare_falsify(parser: "ArgumentParser") -> None:
     parser.add_argument("folder", type=str, help="A dictionary folder.")
@@ -23,6 +25,18 @@ def declare_falsify(parser: "ArgumentParser") -> None:
         help="Texts to try on (.jsonl with a column text, or .txt); default: the contexts that "
         "the dictionary holds.",
     )
+    parser.add_argument(
+        "--writer",
+        type=str | None,
+        default=None,
+        help="A language model to write texts to try the features on too.",
+    )
+    parser.add_argument(
+        "--writer_url",
+        type=str | None,
+        default=None,
+        help="Its OpenAI-compatible address; else $OPENAI_BASE_URL, else OpenAI's own.",
+    )
     parser.add_argument("--seed", type=int, default=0, help="Seed of texts, tokens, directions.")
     declare_insist(parser)
     declare_json(parser)
@@ -30,7 +44,7 @@ def declare_falsify(parser: "ArgumentParser") -> None:
 
 def falsify(arguments: "Namespace") -> None:
     from saetask import Dictionary
-    from saetask.cli_tables import falsification_table, print_table
+    from saetask.cli_tables import falsification_table, print_table, writing_table
     from saetask.dictionary.falsification import FALSIFICATION, FalsifyConfig, check_config
     from saetask.dictionary.falsification import falsify as falsify_features
     from saetask.models import load_model
@@ -38,20 +52,35 @@ def falsify(arguments: "Namespace") -> None:
     from saetask.saes import load_sae
 
     features = feature_numbers(arguments.features)
+    writer = _writer(arguments)
     config = FalsifyConfig(features, arguments.texts, arguments.data, arguments.seed)
     dictionary = Dictionary.load(arguments.folder)
     check_config(dictionary, config)
     model, sae = load_model(arguments.model), load_sae(arguments.sae)
     dictionary.check(model, sae)
     check_sae(model, sae, insist=arguments.insist_on_sae)
-    found = falsify_features(model, sae, dictionary, config)
+    found = falsify_features(model, sae, dictionary, config, writer)
     if arguments.json:
         print_json(found)
         return
     print_table(falsification_table(found))
+    if writer:
+        print_table(writing_table(found))
+        print(writer_text(found["writer"]))
     for line in untested_lines(found):
         print(line)
     print(f"{dictionary.folder / FALSIFICATION}: written")
+
+
+def _writer(arguments: "Namespace") -> "Writer | None":
+    from saetask.dictionary.writer import Writer
+    from saetask.endpoint import Endpoint
+
+    if arguments.writer is None:
+        if arguments.writer_url is not None:
+            raise UserError("--writer-url is given without --writer; name the model that writes.")
+        return None
+    return Writer(Endpoint(arguments.writer, arguments.writer_url))
 
 
 def feature_numbers(text: str) -> tuple[int, ...]:
@@ -71,8 +100,17 @@ def feature_numbers(text: str) -> tuple[int, ...]:
 def untested_lines(found: dict[str, Any]) -> list[str]:
     """Returns a line for each test that could not be had, with the reason."""
     return [
-        f"feature {entry['feature']}: no {test} test: {entry[test]['reason']}"
+        f"feature {entry['feature']}: no {test} test: {tests[test]['reason']}"
         for entry in found["features"]
-        for test in ("injection", "ablation")
-        if "reason" in entry[test]
+        for tests in ({**entry, **entry.get("writing", {})},)
+        for test in ("injection", "ablation", "paraphrase", "counterexample")
+        if "reason" in tests.get(test, {})
     ]
+
+
+def writer_text(figures: dict[str, Any]) -> str:
+    """Returns how the writer fared and what it cost, in a line."""
+    return (
+        f"writer {figures['model']}: {figures['failed']} of {figures['questions']} questions "
+        f"failed; {figures['prompt_tokens']} tokens read, {figures['completion_tokens']} written"
+    )

@@ -127,6 +127,32 @@ def falsification_table(found: Mapping[str, Any]) -> "Table":
     return table
 
 
+def writing_table(found: Mapping[str, Any]) -> "Table":
+    """Returns what texts written by a language model say of each feature and its label.
+
+    Shares are of texts in which the feature fires: paraphrases of texts where it does and of texts
+    where it is silent; texts written to fit the label and to resemble those.
+    """
+    rewritten = ("its texts", "others", "words kept", "q (paraphrases)")
+    written = ("fitting", "resembling", "q (pairs)")
+    right = ("feature", *rewritten, *written)
+    table = _table("feature", "paraphrases", *rewritten, "label", *written, "", right=right)
+    for entry in found["features"]:
+        row = [str(entry["feature"])]
+        for test, shares in (
+            ("paraphrase", ("firing_share", "silent_share", "kept_words")),
+            ("counterexample", ("fitting_share", "resembling_share")),
+        ):
+            result = entry["writing"][test]
+            row.append(result["finding"])
+            if "q_value" in result:
+                row += [*(f"{result[name]:.0%}" for name in shares), f"{result['q_value']:.2g}"]
+            else:
+                row += [""] * (len(shares) + 1)
+        table.add_row(*row, entry["label"][:40])
+    return table
+
+
 def judge_text(validation: Mapping[str, Any]) -> str:
     """Returns what a judge found, and how many labels nobody judged, a line each."""
     lines = []

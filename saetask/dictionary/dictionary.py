@@ -47,6 +47,11 @@ class Card:
         """How the label did on unseen documents."""
         return self.row.get("verdict", "not validated")
 
+    @property
+    def is_dead(self) -> bool:
+        """Did the feature never fire when the dictionary was built?"""
+        return not self.row["density"] > 0
+
     def text(self) -> str:
         """Returns the card as plain text."""
         row = self.row

@@ -1,4 +1,7 @@
-"""Trying to prove what a dictionary says of features wrong: tokens injected, features edited."""
+"""Trying to prove what a dictionary says of features wrong.
+
+Tokens are injected, features edited, and new texts written by a language model.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -29,16 +32,20 @@ from saetask.dictionary.injection import (
     injection_test,
     pieces_of,
 )
-from saetask.dictionary.tables import QUANTILES
+from saetask.dictionary.tables import natural_level
+from saetask.dictionary.tested import FEWEST_TEXTS, Untested, corrected
 from saetask.dictionary.text_pool import (
     OTHERS_PER_TEXT,
     ROW_TOKENS,
     TextPool,
     context_rows,
+    drawn,
     file_rows,
     read_pool,
     row_maxima,
 )
+from saetask.dictionary.writer import Writer
+from saetask.dictionary.writing import described_writing, try_writing
 from saetask.errors import UserError
 from saetask.models import context_size, model_tokenizer
 
@@ -50,8 +57,6 @@ if TYPE_CHECKING:
 
 FALSIFICATION = "falsification.json"
 SCHEMA_VERSION = 1
-FEWEST_TEXTS = 6
-"""With fewer no paired test can reach significance either way (2 / 2^5 > 0.05)."""
 NO_CONTEXTS = "no contexts"
 
 
@@ -65,13 +70,6 @@ class FalsifyConfig:
     data: str | None = None
     """A file of texts; None takes the contexts that the dictionary holds."""
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class Untested:
-    """A test that could not be had."""
-
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ def check_config(dictionary: "Dictionary", config: FalsifyConfig) -> None:
     if config.data is not None and not Path(config.data).is_file():
         raise UserError(f"--data {config.data} does not exist; give a .jsonl or .txt file.")
     cards = [dictionary.feature(feature) for feature in config.features]
-    if all(_is_dead(card) for card in cards):
+    if all(card.is_dead for card in cards):
         shown = ", ".join(str(feature) for feature in config.features)
         raise UserError(
             f"No contexts in {dictionary.folder} for any of --features {shown}: they never fired "
@@ -104,7 +102,11 @@ def check_config(dictionary: "Dictionary", config: FalsifyConfig) -> None:
 
 
 def falsify(
-    model: "Model", sae: "SAE[Any]", dictionary: "Dictionary", config: FalsifyConfig
+    model: "Model",
+    sae: "SAE[Any]",
+    dictionary: "Dictionary",
+    config: FalsifyConfig,
+    writer: Writer | None = None,
 ) -> dict[str, Any]:
     """Tries to prove features wrong, and writes what came of it to `falsification.json`.
 
@@ -115,12 +117,14 @@ def falsify(
         sae: The SAE that it describes; see `check_sae`.
         dictionary: The dictionary.
         config: What to try.
+        writer: Who writes texts to try features on; None leaves those tests out.
 
     Returns:
         The document written: settings, fingerprints, and one entry a feature.
 
     Raises:
-        UserError: Another model or SAE, nothing to try, or no text on which to try it.
+        UserError: Another model or SAE, nothing to try, no text on which to try it, or a writer
+            that can not be reached.
     """
     from tqdm import tqdm
 
@@ -129,6 +133,8 @@ def falsify(
     cards = [dictionary.feature(feature) for feature in config.features]
     rows = _rows(model, dictionary, config)
     pool = read_pool(model, sae, rows, config.features, config.texts)
+    # The writer first: whether it can be reached is known at once, the rest takes long.
+    written = writer and try_writing(writer, model, sae, dictionary, pool, config)
     attempts = [
         Attempt(
             config.features[column],
@@ -138,7 +144,8 @@ def falsify(
         )
         for column, card in enumerate(tqdm(cards, desc="falsify"))
     ]
-    _refuse_if_untested(attempts, len(pool.rows))
+    if not (written and written.tested):
+        _refuse_if_untested(attempts, len(pool.rows))
     manifest = dictionary.manifest
     document = {
         "schema_version": SCHEMA_VERSION,
@@ -153,6 +160,10 @@ def falsify(
         },
         "features": described(attempts),
     }
+    if written:
+        document["writer"] = written.figures
+        for entry, found in zip(document["features"], described_writing(written.attempts)):
+            entry["writing"] = found
     write_json(dictionary.folder / FALSIFICATION, document)
     return document
 
@@ -174,7 +185,7 @@ def _refuse_if_untested(attempts: Sequence[Attempt], n_rows: int) -> None:
 def described(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
     """Returns attempts as plain data, with corrected p-values and what they say."""
     entries: list[dict[str, Any]] = [{"feature": a.feature, "label": a.label} for a in attempts]
-    injected = _corrected([a.injection for a in attempts])
+    injected = corrected([a.injection for a in attempts])
     for entry, attempt, q_value in zip(entries, attempts, injected):
         found = attempt.injection
         if isinstance(found, Untested):
@@ -184,11 +195,11 @@ def described(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
             "finding": injection_finding(found, q_value),
             "n_texts": found.n_texts,
             "best": found.best.strategy,
-            "p_value": found.best.p_value,
+            "p_value": found.p_value,
             "q_value": q_value,
             "strategies": [way._asdict() for way in found.strategies],
         }
-    edited = _corrected([a.ablation for a in attempts])
+    edited = corrected([a.ablation for a in attempts])
     for entry, attempt, q_value in zip(entries, attempts, edited):
         found = attempt.ablation
         if isinstance(found, Untested):
@@ -198,21 +209,6 @@ def described(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
         finding = ablation_finding(found, q_value)
         entry["ablation"] = {"finding": finding, **figures, "q_value": q_value}
     return entries
-
-
-def _corrected(results: "Sequence[InjectionResult | AblationResult | Untested]") -> list[float]:
-    """Returns the p-value of each result, corrected over those tested; 1 for the others."""
-    from scipy.stats import false_discovery_control
-
-    p_values = {
-        i: result.best.p_value if isinstance(result, InjectionResult) else result.p_value
-        for i, result in enumerate(results)
-        if not isinstance(result, Untested)
-    }
-    corrected = np.ones(len(results))
-    if p_values:
-        corrected[list(p_values)] = false_discovery_control(list(p_values.values()), method="bh")
-    return corrected.tolist()
 
 
 def _rows(model: "Model", dictionary: "Dictionary", config: FalsifyConfig) -> Iterator[TokenRow]:
@@ -236,8 +232,8 @@ def _try_injection(
     tokenizer = model_tokenizer(model)
     feature = config.features[column]
     pieces: list[Piece] = pieces_of(card.row, tokenizer)
-    if _is_dead(card) or not pieces:
-        return Untested("it never fired" if _is_dead(card) else "no token of its own to inject")
+    if card.is_dead or not pieces:
+        return Untested("it never fired" if card.is_dead else "no token of its own to inject")
     silent = pool.silent(column)
     if len(silent) < FEWEST_TEXTS:
         return Untested(f"silent in {len(silent)} of {len(pool.rows)} texts, {FEWEST_TEXTS} needed")
@@ -252,9 +248,9 @@ def _try_injection(
         read = read_firings(model, [sae], [TokenRow("", "", row) for row in rows])[0]
         return row_maxima(read, [feature])[:, 0]
 
-    texts = [row.token_ids for row in _drawn(silent, config.texts, seed)]
+    texts = [row.token_ids for row in drawn(silent, config.texts, seed)]
     n_fixed = 0 if tokenizer.bos_token_id is None else 1
-    natural = card.row["quantiles"][QUANTILES.index(0.5)]
+    natural = natural_level(card.row)
     return injection_test(maxima, texts, pieces, controls, natural, n_fixed, seed)
 
 
@@ -268,18 +264,9 @@ def _try_ablation(
     feature = config.features[column]
     seed = [config.seed, feature, 1]
     directions = random_directions(sae.W_dec.shape[1], seed)
-    texts = _drawn(pool.firing(column), config.texts, seed)
+    texts = drawn(pool.firing(column), config.texts, seed)
     found = [edit_effects(model, sae, row.token_ids, feature, directions) for row in texts]
     effects = [effect for effect in found if effect is not None]
     if len(effects) < FEWEST_TEXTS:
         return Untested(f"fires in {len(effects)} of {len(pool.rows)} texts, {FEWEST_TEXTS} needed")
     return compare_effects(np.array(effects), config.seed)
-
-
-def _drawn(rows: Sequence[TokenRow], n: int, seed: Sequence[int]) -> list[TokenRow]:
-    order = np.random.default_rng(seed).permutation(len(rows))[:n]
-    return [rows[i] for i in order]
-
-
-def _is_dead(card: "Card") -> bool:
-    return not card.row["density"] > 0

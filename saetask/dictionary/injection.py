@@ -67,6 +67,11 @@ class InjectionResult(NamedTuple):
         """The strategy that tells most against the feature."""
         return min(self.strategies, key=lambda way: (way.p_value, -way.injected_share))
 
+    @property
+    def p_value(self) -> float:
+        """That of the best strategy."""
+        return self.best.p_value
+
 
 class ControlTokens:
     """Random tokens about as frequent as given ones."""

@@ -1,7 +1,7 @@
 """The dictionary's two tables: one row a feature, and the contexts that show it."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -112,6 +112,11 @@ def _frequent(
         grams[gram] = grams.get(gram, 0) + 1
     frequent = sorted(grams.items(), key=lambda item: (-item[1], item[0]))[:NAMED_TOKENS]
     return [{"text": text, "share": count / len(sample.row)} for text, count in frequent]
+
+
+def natural_level(row: Mapping[str, Any]) -> float:
+    """Returns a feature's median activation where it fires, from its row of the features table."""
+    return row["quantiles"][QUANTILES.index(0.5)]
 
 
 def _quantiles(histogram: np.ndarray) -> np.ndarray:

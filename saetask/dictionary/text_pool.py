@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from saetask.dictionary.dictionary import Dictionary
     from saetask.models import Model
+
+Item = TypeVar("Item")
 
 ROW_TOKENS = 64
 FEWEST_TOKENS = 16
@@ -50,9 +52,10 @@ class TextPool:
         """Returns the rows in which a feature never fires."""
         return [self.rows[i] for i in np.flatnonzero(self.maxima[:, column] == 0)]
 
-    def firing(self, column: int) -> list[TokenRow]:
-        """Returns the rows in which a feature fires."""
-        return [self.rows[i] for i in np.flatnonzero(self.maxima[:, column] > 0)]
+    def firing(self, column: int, level: float = 0.0) -> list[TokenRow]:
+        """Returns the rows in which a feature fires, at some level or above."""
+        maxima = self.maxima[:, column]
+        return [self.rows[i] for i in np.flatnonzero((maxima > 0) & (maxima >= level))]
 
 
 def file_rows(path: Path, tokenizer: "PreTrainedTokenizerBase", longest: int) -> Iterator[TokenRow]:
@@ -172,3 +175,9 @@ def row_maxima(firings: Firings, features: Sequence[int]) -> np.ndarray:
     """Returns the strongest activation of features in each row, `[n_rows, n_features]`, float32."""
     columns = firings.matrix()[:, list(features)].toarray()
     return np.maximum.reduceat(columns, firings.row_starts[:-1], axis=0)
+
+
+def drawn(items: Sequence[Item], n: int, seed: Sequence[int]) -> list[Item]:
+    """Returns so many of the items at most, in random order."""
+    order = np.random.default_rng(seed).permutation(len(items))[:n]
+    return [items[i] for i in order]

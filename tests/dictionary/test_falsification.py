@@ -5,15 +5,13 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 from refusals import refusal
+from words import ALWAYS, DEAD, SEA
 
 from saetask import Dictionary
 from saetask.cli import main
 from saetask.cli_falsify import feature_numbers
-from saetask.corpus import CorpusConfig, Source
 from saetask.dictionary.ablation import AblationResult
-from saetask.dictionary.build import BuildConfig
 from saetask.dictionary.controls import random_sae
 from saetask.dictionary.falsification import (
     FALSIFICATION,
@@ -26,75 +24,17 @@ from saetask.dictionary.falsification import (
 from saetask.dictionary.files import FEATURES
 from saetask.dictionary.firings import read_firings
 from saetask.dictionary.injection import InjectionResult, StrategyResult
-from saetask.dictionary.labels import Label
-from saetask.dictionary.making import build
 from saetask.dictionary.text_pool import OWN, context_rows, file_rows, read_pool
 
-NOUNS = ["sea", "ship", "dog", "road", "house", "bread"]
-SEA, DEAD, ALWAYS = 0, len(NOUNS), len(NOUNS) + 1
-HOOK = "blocks.0.hook_resid_pre"
 
-
-class Plain:
-    name = "plain"
-
-    def label(self, evidence):
-        return Label(f"feature {evidence.feature}", None)
+@pytest.fixture(scope="module")
+def dictionary(word_folder):
+    return Dictionary.load(word_folder)
 
 
 @pytest.fixture(scope="module")
-def word_sae(tiny_model, tokenizer):
-    """An SAE on the token embeddings: a feature for each noun, one dead, one that always fires."""
-    from sae_lens import StandardSAE, StandardSAEConfig
-    from sae_lens.saes.sae import SAEMetadata
-
-    tokens = [tokenizer(f" {noun}")["input_ids"][-1] for noun in NOUNS]
-    embedded = tiny_model.W_E[tokens].detach().float()
-    lengths = embedded.norm(dim=1)
-    metadata = SAEMetadata(hook_name=HOOK, model_name="tiny")
-    sae = StandardSAE(StandardSAEConfig(32, len(NOUNS) + 2, metadata=metadata))
-    with torch.no_grad():
-        sae.W_enc.zero_()
-        sae.W_enc[:, : len(NOUNS)] = (embedded / lengths[:, None]).T
-        sae.b_enc.copy_(torch.tensor([*(-0.95 * lengths).tolist(), -1.0, 1.0]))
-        directions = torch.randn(sae.W_dec.shape, generator=torch.Generator().manual_seed(0))
-        sae.W_dec.copy_(torch.nn.functional.normalize(directions, dim=1))
-        sae.b_dec.zero_()
-    return sae.eval()
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
-    generator = np.random.default_rng(0)
-    texts = [
-        f"Story {number}. " + " ".join(f"The old {noun} was there at {generator.integers(99)}."
-        for noun in generator.choice(NOUNS, 5))
-        for number in range(300)
-    ]  # fmt: skip
-    path = tmp_path_factory.mktemp("corpus") / "texts.jsonl"
-    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    return path
-
-
-@pytest.fixture(scope="module")
-def folder(tiny_model, word_sae, corpus, tmp_path_factory):
-    splits = CorpusConfig(
-        [Source(str(corpus))], context_size=48, test_share=0.2, selection_share=0.2
-    )
-    config = BuildConfig(splits, tokens=3_000, sample_rows=30)
-    return build(
-        tiny_model, word_sae, config, Plain(), tmp_path_factory.mktemp("dictionaries") / "words"
-    )
-
-
-@pytest.fixture(scope="module")
-def dictionary(folder):
-    return Dictionary.load(folder)
-
-
-@pytest.fixture(scope="module")
-def found(tiny_model, word_sae, dictionary, corpus):
-    config = FalsifyConfig((SEA, DEAD, ALWAYS), texts=8, data=str(corpus))
+def found(tiny_model, word_sae, dictionary, word_corpus):
+    config = FalsifyConfig((SEA, DEAD, ALWAYS), texts=8, data=str(word_corpus))
     return falsify(tiny_model, word_sae, dictionary, config)
 
 
@@ -177,9 +117,9 @@ def test_a_context_with_half_a_character_is_left_out(dictionary, tokenizer, monk
     assert [row.document for row in context_rows(dictionary, [SEA], tokenizer, 0, 0)] == ["d"]
 
 
-def test_a_pool_says_where_features_fire(tiny_model, word_sae, corpus) -> None:
+def test_a_pool_says_where_features_fire(tiny_model, word_sae, word_corpus) -> None:
     features = [SEA, ALWAYS]
-    rows = list(file_rows(corpus, tiny_model.tokenizer, 48))[:100]
+    rows = list(file_rows(word_corpus, tiny_model.tokenizer, 48))[:100]
     own = [row._replace(source=OWN) for row in rows[:20]]
     pool = read_pool(tiny_model, word_sae, [*own, *rows[20:]], features, 10**6)
     assert len({row.document for row in rows}) == len(rows), "one row a document comes first"
@@ -220,20 +160,13 @@ def test_features_are_taken_once_in_order() -> None:
     assert feature_numbers("12, 3,12") == (12, 3)
 
 
-@pytest.fixture(scope="module")
-def pair(word_sae, tiny_model_folder, tmp_path_factory):
-    sae_folder = tmp_path_factory.mktemp("saes") / "words"
-    word_sae.save_model(sae_folder)
-    return ["--model", str(tiny_model_folder), "--sae", str(sae_folder)]
-
-
-def test_the_command_prints_a_table_or_json(folder, pair, corpus, capsys) -> None:
-    command = ["dictionary", "falsify", str(folder), "--features", f"{SEA},{DEAD}", *pair]
-    command += ["--texts", "6", "--data", str(corpus), "--insist-on-sae"]
+def test_the_command_prints_a_table_or_json(word_folder, word_pair, word_corpus, capsys) -> None:
+    command = ["dictionary", "falsify", str(word_folder), "--features", f"{SEA},{DEAD}", *word_pair]
+    command += ["--texts", "6", "--data", str(word_corpus), "--insist-on-sae"]
     assert main(command) == 0
     printed = capsys.readouterr().out
     assert "token-driven" in printed and f"feature {DEAD}: no injection test" in printed
-    written = (folder / FALSIFICATION).read_text()
+    written = (word_folder / FALSIFICATION).read_text()
     assert main([*command, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document == json.loads(written), "the same command gives the same figures"
@@ -251,20 +184,20 @@ def test_the_command_prints_a_table_or_json(folder, pair, corpus, capsys) -> Non
     ],
 )
 def test_bad_input_is_refused_before_a_model_is_loaded(
-    folder, flags, says, capsys, monkeypatch
+    word_folder, flags, says, capsys, monkeypatch
 ) -> None:
     monkeypatch.setattr("saetask.models.load_model", None)
-    assert main(["dictionary", "falsify", str(folder), *flags]) == 2
+    assert main(["dictionary", "falsify", str(word_folder), *flags]) == 2
     assert says in capsys.readouterr().err
 
 
-def test_an_sae_that_does_not_fit_is_refused(folder, pair, capsys) -> None:
-    assert main(["dictionary", "falsify", str(folder), "--features", "1", *pair]) == 2
+def test_an_sae_that_does_not_fit_is_refused(word_folder, word_pair, capsys) -> None:
+    assert main(["dictionary", "falsify", str(word_folder), "--features", "1", *word_pair]) == 2
     assert "insist" in capsys.readouterr().err
 
 
-def test_a_damaged_dictionary_is_refused(folder, tmp_path, capsys) -> None:
-    shutil.copytree(folder, tmp_path / "copy", ignore=shutil.ignore_patterns("work"))
+def test_a_damaged_dictionary_is_refused(word_folder, tmp_path, capsys) -> None:
+    shutil.copytree(word_folder, tmp_path / "copy", ignore=shutil.ignore_patterns("work"))
     (tmp_path / "copy" / FEATURES).write_bytes(b"PAR1")
     assert main(["dictionary", "falsify", str(tmp_path / "copy"), "--features", "1"]) == 2
     assert FEATURES in capsys.readouterr().err
