@@ -28,7 +28,7 @@ import numpy as np
 from saetask.corpus import CorpusConfig, Source, TokenRow, token_rows
 from saetask.dictionary.build import BuildConfig, read_corpus
 
-SHARDS, TURNS = 2, 3
+SHARDS, TURNS = 1, 3
 N_DOCUMENTS = 400
 COMMON_WORDS = "the of and a to in is was he for it with as his on be at by had not"
 
