@@ -1,12 +1,15 @@
-"""How fast a dictionary is built, and how much memory that takes.
+"""How fast a dictionary is built, how much memory that takes, and why labels did not hold.
 
     python benchmarks/dictionary.py rate CORPUS.yaml
     python benchmarks/dictionary.py memory [MILLIONS ...]
+    python benchmarks/dictionary.py verdicts [DIR]
 
 `rate`: tokens a second of `read_corpus` on the default model and SAE, beside bare reading of the
 same rows (the forward pass up to the hook point and one encoding, nothing kept), by turns in one
 run. `memory`: peak memory of `read_corpus` by tokens, each in a process of its own, on a tiny
 random model with 8,192 features, 81 of which fire on each token; the corpus is made up.
+`verdicts`: which condition each label that did not hold missed first, and the share validated by
+how often features fire, of a validated dictionary (the shipped one by default).
 """
 
 import argparse
@@ -27,9 +30,12 @@ import numpy as np
 
 from saetask.corpus import CorpusConfig, Source, TokenRow, token_rows
 from saetask.dictionary.build import BuildConfig, read_corpus
+from saetask.saes import DEFAULT_SAE
 
 SHARDS, TURNS = 1, 3
 N_DOCUMENTS = 400
+OFTEN = 0.01
+"""Density from which on a feature is said to fire often."""
 COMMON_WORDS = "the of and a to in is was he for it with as his on be at by had not"
 
 
@@ -108,6 +114,32 @@ def peak(millions: float) -> dict[str, Any]:
     return {"before_mib": before, "peak_mib": _peak_mib(), "seconds": seconds}
 
 
+def verdicts(folder: str) -> dict[str, Any]:
+    """Returns what labels missed, and shares validated by density."""
+    from saetask import Dictionary
+    from saetask.dictionary.verdicts import FEWEST, VALIDATED
+
+    table = Dictionary.load(folder).to_datasets().with_format("numpy")
+    names = ("verdict", "n_claimed", "precision", "precision_lower", "recall", "density")
+    verdict, claimed, precision, lower, recall, density = (table[:][name] for name in names)
+    tested = np.isin(verdict, ["validated", "inconsistent"])
+    missed, left = {}, verdict == "inconsistent"
+    for reason, meets in (
+        ("claims", claimed >= FEWEST),
+        ("precision", precision >= VALIDATED.precision),
+        ("interval", lower >= VALIDATED.lower),
+        ("recall", recall >= VALIDATED.recall),
+    ):
+        missed[reason] = int((left & ~meets).sum())
+        left &= meets
+    often = density > OFTEN
+    shares = {
+        name: float((verdict[chosen] == "validated").mean())
+        for name, chosen in (("often", tested & often), ("seldom", tested & ~often))
+    }
+    return {"tested": int(tested.sum()), "missed": missed, "validated_share": shares}
+
+
 def _peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
@@ -152,7 +184,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["rate", "memory", "peak"])
+    parser.add_argument("what", choices=["rate", "memory", "peak", "verdicts"])
     parser.add_argument("given", nargs="*")
     arguments = parser.parse_args()
     if arguments.what == "peak":
@@ -160,6 +192,8 @@ def main() -> None:
         return
     if arguments.what == "rate":
         found = rate(Path(arguments.given[0]))
+    elif arguments.what == "verdicts":
+        found = verdicts(*arguments.given or [DEFAULT_SAE])
     else:
         found = memory([float(size) for size in arguments.given or ["1", "4"]])
     hardware = {"machine": platform.machine(), "python": platform.python_version()}

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saetask.cli_flags import (
+    declare_endpoint,
     declare_insist,
     declare_json,
     declare_model,
+    endpoint_of,
     print_json,
     read_config,
     registry_of,
@@ -95,15 +97,7 @@ def build(arguments: "Namespace") -> None:
 def declare_validate(parser: "ArgumentParser") -> None:
     parser.add_argument("folder", type=str, help="A dictionary folder, its work/ still there.")
     declare_model(parser)
-    parser.add_argument(
-        "--judge", type=str | None, default=None, help="A language model to judge labels too."
-    )
-    parser.add_argument(
-        "--judge_url",
-        type=str | None,
-        default=None,
-        help="Its OpenAI-compatible address; else $OPENAI_BASE_URL, else OpenAI's own.",
-    )
+    declare_endpoint(parser, "judge", "to judge labels too")
     parser.add_argument(
         "--judge_features", type=int, default=200, help="Features to judge, drawn at random."
     )
@@ -143,13 +137,11 @@ def validate(arguments: "Namespace") -> None:
 
 def _judge(arguments: "Namespace") -> "Judge | None":
     from saetask.dictionary.judging import Judge
-    from saetask.endpoint import Endpoint
 
     if arguments.judge_features < 1:
         raise UserError(f"--judge-features is {arguments.judge_features}; it must be 1 or more.")
-    if arguments.judge is None:
-        return None
-    return Judge(Endpoint(arguments.judge, arguments.judge_url), arguments.judge_features)
+    endpoint = endpoint_of(arguments, "judge")
+    return None if endpoint is None else Judge(endpoint, arguments.judge_features)
 
 
 def declare_show(parser: "ArgumentParser") -> None:

@@ -2,13 +2,18 @@
 
 from typing import TYPE_CHECKING, Any
 
-from saetask.cli_flags import declare_insist, declare_json, declare_model, print_json
+from saetask.cli_flags import (
+    declare_endpoint,
+    declare_insist,
+    declare_json,
+    declare_model,
+    endpoint_of,
+    print_json,
+)
 from saetask.errors import UserError
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
-
-    from saetask.dictionary.writer import Writer
 
 
 def declare_falsify(parser: "ArgumentParser") -> None:
@@ -25,18 +30,7 @@ def declare_falsify(parser: "ArgumentParser") -> None:
         help="Texts to try on (.jsonl with a column text, or .txt); default: the contexts that "
         "the dictionary holds.",
     )
-    parser.add_argument(
-        "--writer",
-        type=str | None,
-        default=None,
-        help="A language model to write texts to try the features on too.",
-    )
-    parser.add_argument(
-        "--writer_url",
-        type=str | None,
-        default=None,
-        help="Its OpenAI-compatible address; else $OPENAI_BASE_URL, else OpenAI's own.",
-    )
+    declare_endpoint(parser, "writer", "to write texts to try the features on too")
     parser.add_argument("--seed", type=int, default=0, help="Seed of texts, tokens, directions.")
     declare_insist(parser)
     declare_json(parser)
@@ -47,12 +41,14 @@ def falsify(arguments: "Namespace") -> None:
     from saetask.cli_tables import falsification_table, print_table, writing_table
     from saetask.dictionary.falsification import FALSIFICATION, FalsifyConfig, check_config
     from saetask.dictionary.falsification import falsify as falsify_features
+    from saetask.dictionary.writer import Writer
     from saetask.models import load_model
     from saetask.sae_check import check_sae
     from saetask.saes import load_sae
 
     features = feature_numbers(arguments.features)
-    writer = _writer(arguments)
+    endpoint = endpoint_of(arguments, "writer")
+    writer = None if endpoint is None else Writer(endpoint)
     config = FalsifyConfig(features, arguments.texts, arguments.data, arguments.seed)
     dictionary = Dictionary.load(arguments.folder)
     check_config(dictionary, config)
@@ -70,17 +66,6 @@ def falsify(arguments: "Namespace") -> None:
     for line in untested_lines(found):
         print(line)
     print(f"{dictionary.folder / FALSIFICATION}: written")
-
-
-def _writer(arguments: "Namespace") -> "Writer | None":
-    from saetask.dictionary.writer import Writer
-    from saetask.endpoint import Endpoint
-
-    if arguments.writer is None:
-        if arguments.writer_url is not None:
-            raise UserError("--writer-url is given without --writer; name the model that writes.")
-        return None
-    return Writer(Endpoint(arguments.writer, arguments.writer_url))
 
 
 def feature_numbers(text: str) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from saetask.errors import UserError
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
+    from saetask.endpoint import Endpoint
     from saetask.registry import Registry
 
 Config = TypeVar("Config")
@@ -42,6 +43,32 @@ def declare_model(parser: "ArgumentParser") -> None:
 
     parser.add_argument("--model", type=str, default=DEFAULT_MODEL, help="See saetask run.")
     parser.add_argument("--sae", type=str, default=DEFAULT_SAE, help="See saetask run.")
+
+
+def declare_endpoint(parser: "ArgumentParser", role: str, purpose: str) -> None:
+    parser.add_argument(
+        f"--{role}", type=str | None, default=None, help=f"A language model {purpose}."
+    )
+    parser.add_argument(
+        f"--{role}_url",
+        type=str | None,
+        default=None,
+        help="Its OpenAI-compatible address; else $OPENAI_BASE_URL, else OpenAI's own.",
+    )
+
+
+def endpoint_of(arguments: "Namespace", role: str) -> "Endpoint | None":
+    """Returns the language model named for a role, None where none is.
+
+    Raises:
+        UserError: An address without a model.
+    """
+    from saetask.endpoint import Endpoint
+
+    model, url = getattr(arguments, role), getattr(arguments, f"{role}_url")
+    if model is None and url is not None:
+        raise UserError(f"--{role}-url is given without --{role}; name the model to ask there.")
+    return None if model is None else Endpoint(model, url)
 
 
 def read_config(path: Path, kind: type[Config], what: str) -> Config:

@@ -78,12 +78,12 @@ def _load_folder(folder: Path, dtype: str, device: str) -> "SAE[Any]":
                 "time; save it for inference (save_inference_model) and give that folder."
             )
         sae = SAE.load_from_disk(folder, device=device, dtype=dtype).eval()
+        if sae.cfg.normalize_activations in NEVER_APPLIED:
+            _fold(sae, config, folder)
     except UserError:
         raise
     except Exception as error:  # a damaged file may raise anything
         raise UserError(f"Cannot load the SAE in {folder}: {_reason(error)}") from error
-    if sae.cfg.normalize_activations in NEVER_APPLIED:
-        _fold(sae, config, folder)
     return sae
 
 
@@ -107,10 +107,7 @@ def _fold(sae: "SAE[Any]", config: dict[str, Any], folder: Path) -> None:
             f"({sae.cfg.normalize_activations}) and does not say by what; put the factor, "
             f"sqrt(d_in) over the mean norm in training, into its cfg.json as {SCALE_KEY}."
         )
-    try:
-        sae.fold_activation_norm_scaling_factor(float(scale))
-    except NotImplementedError as error:
-        raise UserError(f"Cannot load the SAE in {folder}: {_reason(error)}") from error
+    sae.fold_activation_norm_scaling_factor(float(scale))
 
 
 def _load_release(spec: str, dtype: str, device: str) -> "SAE[Any]":

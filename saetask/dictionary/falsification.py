@@ -185,30 +185,32 @@ def _refuse_if_untested(attempts: Sequence[Attempt], n_rows: int) -> None:
 def described(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
     """Returns attempts as plain data, with corrected p-values and what they say."""
     entries: list[dict[str, Any]] = [{"feature": a.feature, "label": a.label} for a in attempts]
-    injected = corrected([a.injection for a in attempts])
-    for entry, attempt, q_value in zip(entries, attempts, injected):
-        found = attempt.injection
-        if isinstance(found, Untested):
-            entry["injection"] = {"finding": NO_CONTEXTS, "reason": found.reason}
-            continue
-        entry["injection"] = {
-            "finding": injection_finding(found, q_value),
-            "n_texts": found.n_texts,
-            "best": found.best.strategy,
-            "p_value": found.p_value,
-            "q_value": q_value,
-            "strategies": [way._asdict() for way in found.strategies],
-        }
-    edited = corrected([a.ablation for a in attempts])
-    for entry, attempt, q_value in zip(entries, attempts, edited):
-        found = attempt.ablation
-        if isinstance(found, Untested):
-            entry["ablation"] = {"finding": NO_CONTEXTS, "reason": found.reason}
-            continue
-        figures = {**found._asdict(), "random_range": list(found.random_range)}
-        finding = ablation_finding(found, q_value)
-        entry["ablation"] = {"finding": finding, **figures, "q_value": q_value}
+    tests = {
+        "injection": ([a.injection for a in attempts], _described_injection),
+        "ablation": ([a.ablation for a in attempts], _described_ablation),
+    }
+    for name, (results, describe) in tests.items():
+        for entry, found, q_value in zip(entries, results, corrected(results)):
+            if isinstance(found, Untested):
+                entry[name] = {"finding": NO_CONTEXTS, "reason": found.reason}
+            else:
+                entry[name] = {**describe(found, q_value), "q_value": q_value}
     return entries
+
+
+def _described_injection(found: InjectionResult, q_value: float) -> dict[str, Any]:
+    return {
+        "finding": injection_finding(found, q_value),
+        "n_texts": found.n_texts,
+        "best": found.best.strategy,
+        "p_value": found.p_value,
+        "strategies": [way._asdict() for way in found.strategies],
+    }
+
+
+def _described_ablation(found: AblationResult, q_value: float) -> dict[str, Any]:
+    figures = {**found._asdict(), "random_range": list(found.random_range)}
+    return {"finding": ablation_finding(found, q_value), **figures}
 
 
 def _rows(model: "Model", dictionary: "Dictionary", config: FalsifyConfig) -> Iterator[TokenRow]:

@@ -9,18 +9,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from saetask.cache import content_hash
+from saetask.dictionary.asking import WORKERS, Answer, ask_once
 from saetask.dictionary.examples import FiringIndex
 from saetask.dictionary.in_order import in_order
 from saetask.dictionary.journal import Journal
 from saetask.dictionary.labels import Label
 from saetask.dictionary.questions import Question, questions, read_answers
 from saetask.dictionary.rules import Vocabulary
-from saetask.endpoint import Endpoint, EndpointError
+from saetask.endpoint import Endpoint
 
 JUDGE_JOURNAL = "judge.jsonl"
 JUDGED = 200
-WORKERS = 8
 
 
 @dataclass(frozen=True)
@@ -32,15 +31,6 @@ class Judge:
     """Features drawn to be judged, of those that fire often enough on test documents."""
     workers: int = WORKERS
     """Questions at a time."""
-
-
-class Answer(NamedTuple):
-    """What a judge said to one question."""
-
-    claims: list[bool] | None
-    """Is the feature active? One a text; None where the answer could not be used."""
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
 
 
 class Judgement(NamedTuple):
@@ -99,21 +89,8 @@ def judge_labels(
 
 
 def _ask(endpoint: Endpoint, journal: Journal, question: Question) -> tuple[Question, Answer]:
-    """Puts one question, unless it was answered before; a failed one is put again."""
-    key = content_hash([endpoint.model, endpoint.base_url, question.messages])
-    if record := journal.get(key):
-        return question, Answer(*(record[name] for name in Answer._fields))
-    try:
-        reply = endpoint.ask(question.messages)
-    except EndpointError:
-        return question, Answer(None)
-    cost = (reply.prompt_tokens, reply.completion_tokens)
-    try:
-        answer = Answer(read_answers(reply.text, len(question.truth)), *cost)
-    except EndpointError:
-        return question, Answer(None, *cost)
-    journal.add(key, answer._asdict())
-    return question, answer
+    read = partial(read_answers, n=len(question.truth))
+    return question, ask_once(endpoint, journal, question.messages, read)
 
 
 def _judgement(answered: Sequence[tuple[Question, Answer]]) -> Judgement:
@@ -121,8 +98,8 @@ def _judgement(answered: Sequence[tuple[Question, Answer]]) -> Judgement:
     claims: dict[str, list[np.ndarray]] = {"detection": [], "fuzzing": []}
     for question, answer in answered:
         truths[question.kind].append(question.truth)
-        usable = answer.claims is not None
-        claims[question.kind].append(np.array(answer.claims) if usable else ~question.truth)
+        usable = answer.found is not None
+        claims[question.kind].append(np.array(answer.found) if usable else ~question.truth)
     truth, claimed = (
         {kind: np.concatenate([np.zeros(0, bool), *parts]) for kind, parts in both.items()}
         for both in (truths, claims)
@@ -134,7 +111,7 @@ def _judgement(answered: Sequence[tuple[Question, Answer]]) -> Judgement:
         accuracy["detection"],
         accuracy["fuzzing"],
         len(answered),
-        sum(answer.claims is None for _, answer in answered),
+        sum(answer.found is None for _, answer in answered),
         sum(answer.prompt_tokens for _, answer in answered),
         sum(answer.completion_tokens for _, answer in answered),
     )

@@ -58,7 +58,7 @@ def build(
     vocabulary = read_vocabulary(model)
     tokens = promotions(model, sae, range(sae.cfg.d_sae))
     directions = by_direction(sae)
-    subject = read_subject(out, OWN, sae)
+    subject = read_subject(out, OWN, directions)
     labels = label_features(
         subject,
         {feature: promotion.promoted for feature, promotion in tokens.items()},

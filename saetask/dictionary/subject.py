@@ -1,16 +1,13 @@
 """An SAE whose labels are made and tried: the one that a dictionary describes, or a control."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from saetask.dictionary.build import load_samples
 from saetask.dictionary.examples import FiringIndex, strong_floors
-from saetask.dictionary.geometry import by_direction
-
-if TYPE_CHECKING:
-    from sae_lens import SAE
+from saetask.dictionary.geometry import Neighbours
 
 
 class Subject(NamedTuple):
@@ -26,15 +23,20 @@ class Subject(NamedTuple):
     """The nearest other feature of each by direction, `[d_sae]`."""
 
 
-def read_subject(folder: Path, name: str, sae: "SAE[Any]") -> Subject:
-    """Reads the firings that a build has kept, of the SAE (`OWN`) or of the `CONTROL`.
+def read_subject(folder: Path, name: str, directions: Neighbours) -> Subject:
+    """Reads the firings that a build has kept.
+
+    Args:
+        folder: The dictionary's folder.
+        name: Whose: the SAE's (`OWN`) or the `CONTROL`'s.
+        directions: Its features' neighbours by direction.
 
     Raises:
         UserError: The folder's `work/` is gone.
     """
-    samples = load_samples(folder, name, sae.cfg.d_sae)
+    samples = load_samples(folder, name, len(directions.features))
     floors = strong_floors(samples["train"])
     learning, selection, test = (
         FiringIndex(samples[split], floors) for split in ("train", "selection", "test")
     )
-    return Subject(learning, selection, test, by_direction(sae).features[:, 0])
+    return Subject(learning, selection, test, directions.features[:, 0])

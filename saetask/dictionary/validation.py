@@ -20,6 +20,7 @@ from saetask.dictionary.files import (
     write_manifest,
     write_parquet,
 )
+from saetask.dictionary.geometry import by_direction
 from saetask.dictionary.judged import COLUMNS, Judged, draw_judged, judged_trials
 from saetask.dictionary.judging import Judge
 from saetask.dictionary.labelling import label_features
@@ -73,12 +74,12 @@ def validate(
     table = read_parquet(folder / FEATURES)
     labels = stored_labels(table, load_rules(folder / RULES))
     vocabulary, seed = read_vocabulary(model), manifest["seed"]
-    subject = read_subject(folder, OWN, sae)
+    subject = read_subject(folder, OWN, by_direction(sae))
     words = is_in_words(labeler)
     alive = np.asarray(table["density"]) > 0
     trials, validation = _tried(labels, subject, alive, judge, words, vocabulary, seed, folder)
     if judge or not words:
-        control = read_subject(folder, CONTROL, random_sae(sae, seed))
+        control = read_subject(folder, CONTROL, by_direction(random_sae(sae, seed)))
         labels = _control_labels(control, labeler, judge, vocabulary, seed, folder)
         alive = np.bincount(control.learning.firings.features, minlength=len(labels)) > 0
         found = _tried(labels, control, alive, judge, words, vocabulary, seed, folder)[1]

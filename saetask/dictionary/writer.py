@@ -6,13 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from saetask.cache import content_hash
+from saetask.dictionary.asking import WORKERS, Answer, ask_once
 from saetask.dictionary.in_order import in_order
 from saetask.dictionary.journal import Journal
 from saetask.endpoint import Endpoint, EndpointError
 
 WRITER_JOURNAL = "writer.jsonl"
-WORKERS = 8
 LONGEST = 2000
 """Characters of a written text at most."""
 SYSTEM = "You write short texts, as exactly as asked. Answer with a JSON object and nothing else."
@@ -33,15 +32,6 @@ class Question(NamedTuple):
     prompt: str
     read: Callable[[str], list[str]]
     """Reads the texts out of an answer; raises `EndpointError` where it is not what was asked."""
-
-
-class Answer(NamedTuple):
-    """What was written."""
-
-    texts: list[str] | None
-    """None where the answer could not be used, or there was none."""
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
 
 
 def ask_writer(writer: Writer, questions: Iterable[Question], work: Path) -> dict[str, Answer]:
@@ -69,23 +59,9 @@ def ask_writer(writer: Writer, questions: Iterable[Question], work: Path) -> dic
 
 
 def _ask(endpoint: Endpoint, journal: Journal, question: Question) -> Answer:
-    """Puts one question, unless it was answered before; a failed one is put again."""
     roles = (("system", SYSTEM), ("user", question.prompt))
     messages = [{"role": role, "content": content} for role, content in roles]
-    key = content_hash([endpoint.model, endpoint.base_url, messages])
-    if record := journal.get(key):
-        return Answer(*(record[name] for name in Answer._fields))
-    try:
-        reply = endpoint.ask(messages)
-    except EndpointError:
-        return Answer(None)
-    cost = (reply.prompt_tokens, reply.completion_tokens)
-    try:
-        answer = Answer(question.read(reply.text), *cost)
-    except EndpointError:
-        return Answer(None, *cost)
-    journal.add(key, answer._asdict())
-    return answer
+    return ask_once(endpoint, journal, messages, question.read)
 
 
 def written_text(found: object) -> str:
@@ -104,7 +80,7 @@ def writer_figures(writer: Writer, answers: Mapping[str, Answer]) -> dict[str, A
     return {
         "model": writer.endpoint.model,
         "questions": len(answers),
-        "failed": sum(answer.texts is None for answer in answers.values()),
+        "failed": sum(answer.found is None for answer in answers.values()),
         "prompt_tokens": sum(answer.prompt_tokens for answer in answers.values()),
         "completion_tokens": sum(answer.completion_tokens for answer in answers.values()),
     }

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from saetask.corpus import TokenRow
+from saetask.dictionary.asking import Answer
 from saetask.dictionary.counterexamples import (
     CounterexampleResult,
     compare_pairs,
@@ -25,7 +26,7 @@ from saetask.dictionary.paraphrases import (
 from saetask.dictionary.tables import natural_level
 from saetask.dictionary.tested import FEWEST_TEXTS, Untested, corrected
 from saetask.dictionary.text_pool import TextPool, drawn, row_maxima
-from saetask.dictionary.writer import Answer, Question, Writer, ask_writer, writer_figures
+from saetask.dictionary.writer import Question, Writer, ask_writer, writer_figures
 from saetask.models import context_size, model_tokenizer
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def _try_paraphrases(
 
 def _rewritten(texts: Sequence[str], answers: Mapping[str, Answer]) -> dict[str, str]:
     """Returns the paraphrase of each text that has one."""
-    found = {text: answers[paraphrase_question(text).prompt].texts for text in texts}
+    found = {text: answers[paraphrase_question(text).prompt].found for text in texts}
     return {text: written[0] for text, written in found.items() if written}
 
 
@@ -203,7 +204,7 @@ def _try_pairs(
 ) -> CounterexampleResult | Untested:
     if isinstance(questions, Untested):
         return questions
-    texts = [text for question in questions for text in answers[question.prompt].texts or []]
+    texts = [text for question in questions for text in answers[question.prompt].found or []]
     pairs = different_pairs(texts)
     if len(pairs) < FEWEST_TEXTS:
         return Untested(f"{len(pairs)} pairs that could be used, {FEWEST_TEXTS} needed")

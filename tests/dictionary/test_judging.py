@@ -37,37 +37,37 @@ IN_WORDS = [Label(text, None) for text in ("sea", "house", "the", "the", "the")]
 
 
 @pytest.fixture(scope="module")
-def test_index(tokenizer):
+def unseen(tokenizer):
     return planted_firings(tokenizer, 2)
 
 
 @pytest.fixture(scope="module")
-def ask_about(test_index, vocabulary, tmp_path_factory):
+def ask_about(unseen, vocabulary, tmp_path_factory):
     """Has labels judged as the given server answers."""
 
     def judged(answer, labels, work=None, workers=4, seed=0):
         work = work or tmp_path_factory.mktemp("work")
         with chat_server(answer) as server:
             judge = Judge(Endpoint("judge", server.url, retries=0), workers=workers)
-            found = judge_labels(judge, labels, test_index, NEAREST, vocabulary, seed, work)
+            found = judge_labels(judge, labels, unseen, NEAREST, vocabulary, seed, work)
         return found, server
 
     return judged
 
 
 @pytest.fixture(scope="module")
-def decide(test_index, vocabulary, tmp_path_factory):
+def decide(unseen, vocabulary, tmp_path_factory):
     """Decides on labels as `validate` does."""
 
     def decided(answer, labels, in_words=True, features=10):
         alive = np.arange(D_SAE) != SILENT
         trials = try_rules(
-            [label.rule for label in labels], test_index, alive, NEAREST, vocabulary, [0]
+            [label.rule for label in labels], unseen, alive, NEAREST, vocabulary, [0]
         )
         work = tmp_path_factory.mktemp("work")
         with chat_server(answer or knows) as server:
             judge = Judge(Endpoint("judge", server.url, retries=0), features) if answer else None
-            subject = Subject(test_index, test_index, test_index, NEAREST)
+            subject = Subject(unseen, unseen, unseen, NEAREST)
             common = (subject, vocabulary, 0, work)
             found = judged_trials(judge, in_words, labels, trials, *common)
         return trials, found
@@ -113,11 +113,11 @@ def agrees(request) -> str:
 
 
 @pytest.mark.parametrize("feature", [SEA, SHIP])
-def test_right_marks_are_on_firing_tokens_and_wrong_ones_beside(test_index, feature) -> None:
-    found = draw_marked(test_index, feature, 40, np.random.default_rng(0))
+def test_right_marks_are_on_firing_tokens_and_wrong_ones_beside(unseen, feature) -> None:
+    found = draw_marked(unseen, feature, 40, np.random.default_rng(0))
     assert len(found.right) == 40 and found.right.sum() == 20
-    firings = test_index.firings
-    own = set(firings.token_ids[test_index.tokens_firing(feature)].tolist())
+    firings = unseen.firings
+    own = set(firings.token_ids[unseen.tokens_firing(feature)].tolist())
     assert len(own) == 1
     for window, place, right in zip(*found, strict=True):
         assert window.shape == (WINDOW,)
@@ -125,22 +125,22 @@ def test_right_marks_are_on_firing_tokens_and_wrong_ones_beside(test_index, feat
         assert own & set(window.tolist())
 
 
-def test_where_a_mark_stands_does_not_tell_right_from_wrong(test_index) -> None:
-    found = [draw_marked(test_index, SEA, 150, np.random.default_rng(s)) for s in range(10)]
+def test_where_a_mark_stands_does_not_tell_right_from_wrong(unseen) -> None:
+    found = [draw_marked(unseen, SEA, 150, np.random.default_rng(s)) for s in range(10)]
     places = np.concatenate([f.marked for f in found])
     right = np.concatenate([f.right for f in found])
     assert abs(places[right].mean() - places[~right].mean()) < 1.5
 
 
-def test_a_feature_on_every_token_has_no_wrong_marks(test_index) -> None:
-    assert draw_marked(test_index, ALWAYS, 10, np.random.default_rng(0)).right.all()
+def test_a_feature_on_every_token_has_no_wrong_marks(unseen) -> None:
+    assert draw_marked(unseen, ALWAYS, 10, np.random.default_rng(0)).right.all()
 
 
 def test_questions_are_few_texts_each_mixed_and_the_same_for_the_same_seed(
-    test_index, vocabulary
+    unseen, vocabulary
 ) -> None:
     def asked(seed):
-        return list(questions(SEA, "sea", test_index, SHIP, vocabulary, seed))
+        return list(questions(SEA, "sea", unseen, SHIP, vocabulary, seed))
 
     first, again, other = asked(0), asked(0), asked(1)
     assert [q.messages for q in first] == [q.messages for q in again]
@@ -200,7 +200,7 @@ def test_tokens_are_counted_of_unusable_answers_too(ask_about) -> None:
 
 
 def test_a_second_start_asks_only_what_has_no_answer(
-    ask_about, test_index, vocabulary, tmp_path, monkeypatch
+    ask_about, unseen, vocabulary, tmp_path, monkeypatch
 ) -> None:
     monkeypatch.setattr("saetask.endpoint.FAILURES_IN_A_ROW", 2)
     labels = {SEA: IN_WORDS[SEA], SHIP: IN_WORDS[SHIP]}
@@ -211,7 +211,7 @@ def test_a_second_start_asks_only_what_has_no_answer(
         def start():
             server.requests.clear()
             judge = Judge(Endpoint("judge", server.url, retries=0), workers=1)
-            return judge_labels(judge, labels, test_index, NEAREST, vocabulary, 0, tmp_path)
+            return judge_labels(judge, labels, unseen, NEAREST, vocabulary, 0, tmp_path)
 
         assert "down" in refusal(start)
         left += ["alive"] * 1000
@@ -267,10 +267,10 @@ def test_a_label_that_failed_stays_in_the_denominator_and_is_asked_nothing(decid
     assert summary(found)["n_tested"] == 3
 
 
-def test_features_are_drawn_by_seed_from_those_that_fire_often(test_index) -> None:
+def test_features_are_drawn_by_seed_from_those_that_fire_often(unseen) -> None:
     judge = Judge(Endpoint("judge", "http://127.0.0.1:1/v1"), 2)
-    draws = [draw_judged(judge, test_index, seed) for seed in range(8)]
-    assert draws[0] == draw_judged(judge, test_index, 0)
+    draws = [draw_judged(judge, unseen, seed) for seed in range(8)]
+    assert draws[0] == draw_judged(judge, unseen, 0)
     assert all(len(drawn) == 2 and set(drawn) <= {SEA, SHIP, ALWAYS} for drawn in draws)
     assert len({tuple(drawn) for drawn in draws}) > 1
 

@@ -129,6 +129,13 @@ def test_without_a_judge_validating_says_what_is_missing(folder, pair, capsys) -
     assert validation["controls"] == {} and validation["judge"] is None
 
 
+def test_an_address_without_a_judge_is_refused(folder, capsys, monkeypatch) -> None:
+    monkeypatch.setattr("saetask.models.load_model", None)
+    given = ["dictionary", "validate", str(folder), "--judge-url", "http://127.0.0.1:1/v1"]
+    assert main(given) == 2
+    assert "without --judge" in capsys.readouterr().err
+
+
 def test_a_judge_gives_verdicts_scores_and_a_control(folder, pair, server, capsys) -> None:
     command = ["dictionary", "validate", str(folder), *pair, "--judge", "umpire"]
     command += ["--judge-url", server.url, "--judge-features", "2"]

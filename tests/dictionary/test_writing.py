@@ -303,7 +303,7 @@ def test_a_second_start_asks_only_what_is_missing(
 ) -> None:
     monkeypatch.setattr("saetask.endpoint.FAILURES_IN_A_ROW", 2)
     # Answers are kept by address; the port changes from server to server.
-    monkeypatch.setattr("saetask.dictionary.writer.content_hash", lambda parts: str(parts[2]))
+    monkeypatch.setattr("saetask.dictionary.asking.content_hash", lambda parts: str(parts[2]))
     journal = own_folder / "work" / WRITER_JOURNAL
     whole, figures, undisturbed = have_written(knows)
     journal.unlink()
