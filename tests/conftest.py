@@ -3,6 +3,7 @@
 import copy
 
 import pytest
+from sae_lens.registry import SAE_CLASS_REGISTRY
 
 import saetask
 
@@ -185,6 +186,29 @@ def make_memorising_transcoder():
         return transcoder
 
     return make
+
+
+@pytest.fixture(params=sorted(SAE_CLASS_REGISTRY))
+def any_architecture(request):
+    """A random SAE of each architecture that SAE-Lens has registered, whichever they are."""
+    import torch
+    from sae_lens.saes.sae import SAEMetadata
+
+    sae_class, config_class = SAE_CLASS_REGISTRY[request.param]
+    known = config_class.__dataclass_fields__
+    names = {"hook_name": "blocks.2.hook_resid_post"}
+    wishes = {"k": 8, "kval_topk": 8, "n_heads": 4, "bottleneck_factor": 2}
+    if "d_out" in known:
+        names = {"hook_name": "blocks.2.mlp.hook_in", "hook_name_out": "blocks.2.hook_mlp_out"}
+        wishes |= {"d_out": 32, "apply_b_dec_to_input": False}
+    options = {name: value for name, value in wishes.items() if name in known}
+    metadata = SAEMetadata(**names, model_name="tiny-llama")
+    sae = sae_class(config_class(d_in=32, d_sae=64, metadata=metadata, **options))
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in sae.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) / 6)
+    return sae.eval()
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import numpy as np
 
 from saetask.cache import atomic_path, content_hash, write_json
 from saetask.corpus import CorpusConfig, Split, TokenRow, token_rows
-from saetask.dictionary.controls import random_sae
+from saetask.dictionary.controls import CALIBRATION_ROWS, random_sae
 from saetask.dictionary.firings import Firings, read_firings
 from saetask.dictionary.tally import Records, Tally, empty_tally, merge, tally
 from saetask.errors import UserError
@@ -82,7 +82,8 @@ def read_corpus(
     work = folder / WORK
     state = _open_state(work / STATE, identity)
     tokenizer = model_tokenizer(model)
-    control = random_sae(sae, config.seed)
+    first = itertools.islice(token_rows(config.corpus, tokenizer, "train", base), CALIBRATION_ROWS)
+    control = random_sae(model, sae, list(first), config.seed)
     found = _load_tally(work / f"tally-{state['shards']}.safetensors", sae.cfg.d_sae)
     stream = token_rows(config.corpus, tokenizer, "train", base)
     rows: list[TokenRow] = []

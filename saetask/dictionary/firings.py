@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from saetask.models import model_tokenizer
 from saetask.sae_encoding import encode, input_hook, ordinary_tokens, sae_view
 
 if TYPE_CHECKING:
+    import torch
     from sae_lens import SAE
     from scipy.sparse import csr_matrix
 
@@ -87,20 +88,13 @@ def read_firings(
     Returns:
         The firings of each SAE.
     """
-
     special = set(model_tokenizer(model).all_special_ids)
-    lengths = [len(row.token_ids) for row in rows]
     found: list[list[Any]] = [[None] * len(rows) for _ in saes]
-    for batch in batches(lengths):
-        tokens = right_padded([rows[i].token_ids for i in batch])
-        activations = read_hook(model, tokens, input_hook(saes[0]))
-        for number, i in enumerate(batch):
-            token_ids = tokens[number, : lengths[i]]
-            inputs = sae_view(saes[0], activations[number, : lengths[i]], saes[0].cfg.d_in)
-            for sae, sparse in zip(saes, found):
-                sparse[i] = _encode(sae, token_ids, inputs, special)
+    for inputs in read_inputs(model, saes[0], rows):
+        for sae, sparse in zip(saes, found):
+            sparse[inputs.row] = _encode(sae, inputs.token_ids, inputs.activations, special)
     token_ids = np.concatenate([np.array(row.token_ids, np.int32) for row in rows])
-    starts = np.cumsum([0, *lengths])
+    starts = np.cumsum([0, *(len(row.token_ids) for row in rows)])
     documents = np.array([document_hash(row.document) for row in rows], np.uint64)
     return [
         Firings(
@@ -114,6 +108,27 @@ def read_firings(
         )
         for sae, sparse in zip(saes, found)
     ]
+
+
+class RowInputs(NamedTuple):
+    """What an SAE is given for one row."""
+
+    row: int
+    token_ids: "torch.Tensor"
+    """`[pos]`."""
+    activations: "torch.Tensor"
+    """`[pos, d_in]`, at the SAE's hook point."""
+
+
+def read_inputs(model: "Model", sae: "SAE[Any]", rows: Sequence[TokenRow]) -> Iterator[RowInputs]:
+    """Yields the inputs of an SAE for each row, in batches of rows of similar length."""
+    lengths = [len(row.token_ids) for row in rows]
+    for batch in batches(lengths):
+        tokens = right_padded([rows[i].token_ids for i in batch])
+        activations = read_hook(model, tokens, input_hook(sae))
+        for number, i in enumerate(batch):
+            inputs = sae_view(sae, activations[number, : lengths[i]], sae.cfg.d_in)
+            yield RowInputs(i, tokens[number, : lengths[i]], inputs)
 
 
 def batches(lengths: Sequence[int]) -> Iterator[list[int]]:

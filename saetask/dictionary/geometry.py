@@ -7,7 +7,8 @@ import numpy as np
 from saetask.dictionary.firings import Firings
 
 if TYPE_CHECKING:
-    from sae_lens import SAE
+    import torch
+    from jaxtyping import Float
 
 NEIGHBOURS = 5
 FEATURES_PER_BLOCK = 512
@@ -23,11 +24,11 @@ class Neighbours(NamedTuple):
     """`[d_sae, NEIGHBOURS]`, float32."""
 
 
-def by_direction(sae: "SAE[Any]") -> Neighbours:
-    """Returns neighbours by cosine of decoder directions."""
+def by_direction(directions: "Float[torch.Tensor, 'd_sae width']") -> Neighbours:
+    """Returns neighbours by cosine of (decoder) directions."""
     import torch
 
-    directions = torch.nn.functional.normalize(sae.W_dec.detach().float().cpu(), dim=1)
+    directions = torch.nn.functional.normalize(directions.detach().float().cpu(), dim=1)
     blocks = (block @ directions.T for block in directions.split(FEATURES_PER_BLOCK))
     return _nearest((block.numpy() for block in blocks), len(directions))
 

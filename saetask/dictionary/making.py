@@ -57,7 +57,7 @@ def build(
     found = read_corpus(model, sae, config, out, base)
     vocabulary = read_vocabulary(model)
     tokens = promotions(model, sae, range(sae.cfg.d_sae))
-    directions = by_direction(sae)
+    directions = by_direction(sae.W_dec)
     subject = read_subject(out, OWN, directions)
     labels = label_features(
         subject,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from saetask.dictionary.build import CONTROL, OWN, WORK
-from saetask.dictionary.controls import random_sae, shuffled_model_figures
+from saetask.dictionary.controls import random_directions, shuffled_model_figures
 from saetask.dictionary.examples import FiringIndex
 from saetask.dictionary.files import (
     FEATURES,
@@ -74,12 +74,12 @@ def validate(
     table = read_parquet(folder / FEATURES)
     labels = stored_labels(table, load_rules(folder / RULES))
     vocabulary, seed = read_vocabulary(model), manifest["seed"]
-    subject = read_subject(folder, OWN, by_direction(sae))
+    subject = read_subject(folder, OWN, by_direction(sae.W_dec))
     words = is_in_words(labeler)
     alive = np.asarray(table["density"]) > 0
     trials, validation = _tried(labels, subject, alive, judge, words, vocabulary, seed, folder)
     if judge or not words:
-        control = read_subject(folder, CONTROL, by_direction(random_sae(sae, seed)))
+        control = read_subject(folder, CONTROL, by_direction(random_directions(sae, seed)))
         labels = _control_labels(control, labeler, judge, vocabulary, seed, folder)
         alive = np.bincount(control.learning.firings.features, minlength=len(labels)) > 0
         found = _tried(labels, control, alive, judge, words, vocabulary, seed, folder)[1]

@@ -1,5 +1,6 @@
 """The whole attempt on a tiny model, with an SAE whose features are known: words, all, nothing."""
 
+import copy
 import json
 import shutil
 
@@ -12,7 +13,6 @@ from saetask import Dictionary
 from saetask.cli import main
 from saetask.cli_falsify import feature_numbers
 from saetask.dictionary.ablation import AblationResult
-from saetask.dictionary.controls import random_sae
 from saetask.dictionary.falsification import (
     FALSIFICATION,
     Attempt,
@@ -139,7 +139,9 @@ def test_a_pool_says_where_features_fire(tiny_model, word_sae, word_corpus) -> N
 
 def test_another_sae_is_refused(tiny_model, word_sae, dictionary) -> None:
     config = FalsifyConfig((SEA,))
-    assert "another sae" in refusal(falsify, tiny_model, random_sae(word_sae), dictionary, config)
+    other = copy.deepcopy(word_sae)
+    other.W_enc.data += 1
+    assert "another sae" in refusal(falsify, tiny_model, other, dictionary, config)
 
 
 def test_texts_on_which_nothing_can_be_tried_are_refused(

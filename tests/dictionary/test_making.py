@@ -157,7 +157,7 @@ def test_a_folder_of_another_corpus_is_refused(
 def test_another_sae_is_refused(dictionary, tiny_model, tiny_sae) -> None:
     dictionary.check(tiny_model, tiny_sae)
     with pytest.raises(UserError, match="another sae"):
-        dictionary.check(tiny_model, random_sae(tiny_sae))
+        dictionary.check(tiny_model, random_sae(tiny_model, tiny_sae, []))
 
 
 def test_a_damaged_table_is_refused_by_name(folder, tmp_path) -> None:
