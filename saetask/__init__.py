@@ -10,7 +10,15 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from saetask.activations import FeatureActivations, Firing, read_features
-    from saetask.detection import Detector, Evidence, Finding, Misunderstanding, Reading
+    from saetask.detection import (
+        Detector,
+        Evidence,
+        Finding,
+        Misunderstanding,
+        Reading,
+        finding_of,
+        misread,
+    )
     from saetask.dictionary.dictionary import Dictionary
     from saetask.dictionary.labels import FeatureEvidence, Label, Labeler
     from saetask.dictionary.marking import context_text
@@ -27,6 +35,13 @@ if TYPE_CHECKING:
     from saetask.sae_check import check_sae
     from saetask.saes import load_sae
     from saetask.session import Session
+    from saetask.stacking import (
+        INNER_FOLDS,
+        answer_scores,
+        fit_stack,
+        known_readings,
+        stacked_probabilities,
+    )
     from saetask.tasks import (
         Candidate,
         FieldError,
@@ -43,7 +58,15 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "activations": ("FeatureActivations", "Firing", "read_features"),
-    "detection": ("Detector", "Evidence", "Finding", "Misunderstanding", "Reading"),
+    "detection": (
+        "Detector",
+        "Evidence",
+        "Finding",
+        "Misunderstanding",
+        "Reading",
+        "finding_of",
+        "misread",
+    ),
     "dictionary.dictionary": ("Dictionary",),
     "dictionary.labels": ("FeatureEvidence", "Label", "Labeler"),
     "dictionary.rules": ("VIEWS", "Rule", "Vocabulary", "added_scores", "context_vectors"),
@@ -60,6 +83,13 @@ _HOMES = {
     "sae_check": ("check_sae",),
     "saes": ("load_sae",),
     "session": ("Session",),
+    "stacking": (
+        "INNER_FOLDS",
+        "answer_scores",
+        "fit_stack",
+        "known_readings",
+        "stacked_probabilities",
+    ),
     "tasks": (
         "Candidate",
         "FieldError",

@@ -1,7 +1,8 @@
 """Detection: from a prompt's feature activations to the misunderstandings in it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -45,6 +46,13 @@ class Finding(NamedTuple):
     """Calibrated probability that the model's answer is wrong."""
     misunderstandings: list[Misunderstanding]
     """What is misread, most probable first; empty when the answer agrees with the features."""
+    probabilities: Mapping[str, float] = MappingProxyType({})
+    """Calibrated probability of each reading that the detector knows."""
+
+    @property
+    def leading(self) -> str:
+        """The most probable reading, whether or not the model's answer follows it."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,8 @@ class Reading:
     """Named spans of the content."""
     answer_scores: Mapping[str, float]
     """The model's own log-probability of each reading, from its answer to this prompt."""
+    raw: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """The mean raw activation of each region at the SAE's hook point, `[d_in]`."""
     _pools: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def pooled(self, region: str) -> "csr_matrix":
@@ -73,8 +83,8 @@ class Reading:
         return max(self.answer_scores, key=self.answer_scores.__getitem__)
 
 
-class Detector(Protocol):
-    """What a detector plugin provides. It is fitted on the fit split and nothing else."""
+class Finder(Protocol):
+    """What every detector can do, the baselines among them."""
 
     name: str
 
@@ -96,6 +106,19 @@ class Detector(Protocol):
     def detect(self, reading: Reading) -> Finding:
         """Judges one prompt."""
         ...
+
+    def explain(self, reading: Reading, name: str) -> Misunderstanding:
+        """Returns what it would say if a prompt was to be read so and was not.
+
+        Args:
+            reading: The prompt.
+            name: One of the readings that the detector knows.
+        """
+        ...
+
+
+class Detector(Finder, Protocol):
+    """What a detector plugin provides. It is fitted on the fit split and nothing else."""
 
     def on_features(
         self, replacement: Mapping[int, int], readings: Sequence[Reading], outcomes: Sequence[str]
@@ -121,3 +144,29 @@ class Detector(Protocol):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes over what another instance learnt."""
         ...
+
+
+def finding_of(
+    reading: Reading,
+    probabilities: Mapping[str, float],
+    explain: Callable[[Reading, str], Misunderstanding],
+) -> Finding:
+    """Returns a finding: a misunderstanding where a reading is more probable than the answer's."""
+    best = max(probabilities, key=probabilities.__getitem__)
+    failure = 1 - probabilities.get(reading.answer, 0.0)
+    if best == reading.answer:
+        return Finding(failure, [], probabilities)
+    found = explain(reading, best)._replace(probability=failure)
+    return Finding(failure, [found], probabilities)
+
+
+def misread(
+    detector: str, reading: Reading, name: str, evidence: Sequence[Evidence] = ()
+) -> Misunderstanding:
+    """Returns the misunderstanding that a prompt's target (or else its text) is to be read so.
+
+    Its probability is that of the whole finding, which the finding fills in.
+    """
+    span = reading.spans.get("target", reading.spans["text"])
+    text = reading.content[span.start : span.end]
+    return Misunderstanding(detector, span, text, name, 0.0, list(evidence))

@@ -7,13 +7,24 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
 
-from saetask import Evidence, Finding, Misunderstanding, Reading, UserError
+from saetask import (
+    INNER_FOLDS,
+    Evidence,
+    Finding,
+    Misunderstanding,
+    Reading,
+    answer_scores,
+    finding_of,
+    fit_stack,
+    known_readings,
+    misread,
+    stacked_probabilities,
+)
 
 REGIONS = ("text", "target", "answer", "story", "question")
 REGION_SETS = (("text",), ("text", "target"), ("text", "answer"), ("text", "story", "question"))
 PENALTIES = (("l2", 0.003), ("l2", 0.03), ("l1", 0.3))
 """Penalty and inverse strength C; L1 gives a short list of features."""
-INNER_FOLDS = 3
 MIN_FIRINGS = 3
 NAMED_FEATURES = 5
 CHANCE = 0.01
@@ -50,17 +61,10 @@ class FailureProbe:
         Raises:
             UserError: The fit split has one reading only, or fewer groups than inner folds.
         """
+        from scipy.special import softmax
         from sklearn.metrics import log_loss
 
-        self.readings = sorted(set(outcomes))
-        if len(self.readings) < 2:
-            raise UserError(
-                f"The fit split knows only the reading {self.readings}; it needs two at least."
-            )
-        if len(set(groups)) < INNER_FOLDS:
-            raise UserError(
-                f"The fit split has {len(set(groups))} groups; it needs {INNER_FOLDS} at least."
-            )
+        self.readings = known_readings(outcomes, groups)
         self.d_sae = readings[0].activations.d_sae
         labels = self._labels(outcomes)
         best, held_out = np.inf, np.zeros((len(labels), len(self.readings)))
@@ -68,39 +72,31 @@ class FailureProbe:
             inputs = _pooled(readings, regions)
             for penalty in PENALTIES:
                 log_odds = _out_of_fold(inputs, labels, groups, penalty)
-                loss = log_loss(labels, _softmax(log_odds), labels=range(len(self.readings)))
+                loss = log_loss(labels, softmax(log_odds, axis=1), labels=range(len(self.readings)))
                 if loss < best:
                     best, self.regions, self.penalty, held_out = loss, regions, penalty, log_odds
         inputs = _pooled(readings, self.regions)
         self.columns = _live_columns(inputs)
         self.weights, self.bias = _logistic(inputs[:, self.columns], labels, self.penalty)
-        answers = self._answer_scores(readings)
+        answers = answer_scores(readings, self.readings)
         n_settings = len(PENALTIES) * len(_available(REGION_SETS, readings[0]))
-        self.stack = _fit_stack(held_out, answers, labels, CHANCE / n_settings)
-        probabilities = _softmax(_stacked(self.stack, held_out, answers))
+        self.stack = fit_stack(held_out, answers, labels, CHANCE / n_settings)
+        probabilities = stacked_probabilities(self.stack, held_out, answers)
         return [self._finding(*pair) for pair in zip(readings, probabilities)]
 
     def detect(self, reading: Reading) -> Finding:
         """Finds a misunderstanding where a reading is more probable than the model's own."""
-        log_odds = self._log_odds([reading])
-        answers = self._answer_scores([reading])
-        return self._finding(reading, _softmax(_stacked(self.stack, log_odds, answers))[0])
+        log_odds, answers = self._log_odds([reading]), answer_scores([reading], self.readings)
+        return self._finding(reading, stacked_probabilities(self.stack, log_odds, answers)[0])
 
     def _finding(self, reading: Reading, probabilities: np.ndarray) -> Finding:
-        best = int(probabilities.argmax())
-        failure = 1 - dict(zip(self.readings, probabilities.tolist())).get(reading.answer, 0.0)
-        if self.readings[best] == reading.answer:
-            return Finding(failure, [])
-        span = reading.spans.get("target", reading.spans["text"])
-        text = reading.content[span.start : span.end]
-        evidence = self._evidence(reading, best)
-        found = Misunderstanding(self.name, span, text, self.readings[best], failure, evidence)
-        return Finding(failure, [found])
+        return finding_of(reading, dict(zip(self.readings, probabilities.tolist())), self.explain)
 
-    def _evidence(self, reading: Reading, best: int) -> list[Evidence]:
-        """Returns the features that add most to the reading, against the other readings' mean."""
+    def explain(self, reading: Reading, name: str) -> Misunderstanding:
+        """Names the features that add most to the reading, against the other readings' mean."""
+        chosen = self.readings.index(name)
         row = _pooled([reading], self.regions)[:, self.columns].toarray()[0]
-        weights = self.weights[best] - np.delete(self.weights, best, axis=0).mean(0)
+        weights = self.weights[chosen] - np.delete(self.weights, chosen, axis=0).mean(0)
         weights = weights * self.stack[0]
         found: dict[int, Evidence] = {}
         for column in np.argsort(-row * weights):
@@ -109,7 +105,7 @@ class FailureProbe:
                 break
             activation, weight = float(np.expm1(row[column])), float(weights[column])
             found.setdefault(feature, Evidence(feature, "", activation, weight))
-        return list(found.values())
+        return misread(self.name, reading, name, list(found.values()))
 
     def feature_ids(self) -> np.ndarray:
         """Returns the features with any weight, ascending."""
@@ -124,8 +120,8 @@ class FailureProbe:
         regions, features = np.divmod(self.columns, self.d_sae)
         moved = [replacement.get(feature, feature) for feature in features.tolist()]
         copy.columns = regions * self.d_sae + np.array(moved)
-        copy.stack = _fit_stack(
-            copy._log_odds(readings), copy._answer_scores(readings), copy._labels(outcomes)
+        copy.stack = fit_stack(
+            copy._log_odds(readings), answer_scores(readings, self.readings), copy._labels(outcomes)
         )
         return copy
 
@@ -152,14 +148,6 @@ class FailureProbe:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes over every attribute."""
         vars(self).update(state)
-
-    def _answer_scores(self, readings: Sequence[Reading]) -> np.ndarray:
-        rows = [[r.answer_scores.get(name, -np.inf) for name in self.readings] for r in readings]
-        scores = np.array(rows, dtype=float)
-        known = np.isfinite(scores)
-        lowest = np.where(known, scores, np.inf).min(axis=1, keepdims=True)
-        scores = np.where(known, scores, np.where(known.any(axis=1, keepdims=True), lowest, 0.0))
-        return scores - scores.mean(axis=1, keepdims=True)
 
 
 def _available(region_sets: Sequence[tuple[str, ...]], reading: Reading) -> list[tuple[str, ...]]:
@@ -225,42 +213,3 @@ def _out_of_fold(
         weights, bias = _logistic(inputs[fit][:, columns], labels[fit], penalty)
         log_odds[held_out] = inputs[held_out][:, columns] @ weights.T + bias
     return log_odds
-
-
-def _softmax(scores: np.ndarray) -> np.ndarray:
-    from scipy.special import softmax
-
-    return softmax(scores, axis=1)
-
-
-def _stacked(stack: np.ndarray, log_odds: np.ndarray, answer_scores: np.ndarray) -> np.ndarray:
-    return stack[0] * log_odds + stack[1] * answer_scores + stack[2:]
-
-
-def _fit_stack(
-    log_odds: np.ndarray, answer_scores: np.ndarray, labels: np.ndarray, chance: float = 1.0
-) -> np.ndarray:
-    """Fits the two weights (not below zero) and the bias of each class by maximum likelihood.
-
-    The features' weight is zero unless it passes a likelihood-ratio test at the level `chance`.
-    """
-    from scipy.optimize import minimize
-    from scipy.special import logsumexp
-    from scipy.stats import chi2
-
-    rows = np.arange(len(labels))
-
-    def loss(stack: np.ndarray) -> float:
-        scores = _stacked(stack, log_odds, answer_scores)
-        log_probability = scores[rows, labels] - logsumexp(scores, axis=1)
-        return -log_probability.mean() + 0.001 * (stack[2:] ** 2).sum()
-
-    n_classes = log_odds.shape[1]
-    start = np.array([1.0, 0.1, *np.zeros(n_classes)])
-    free, zero = (0, None), (0, 0)
-    fits = [
-        minimize(loss, start, method="L-BFGS-B", bounds=[bound, free, *[(None, None)] * n_classes])
-        for bound in (zero, free)
-    ]
-    gain = 2 * len(labels) * (fits[0].fun - fits[1].fun)
-    return fits[int(gain > chi2.isf(chance, 1))].x

@@ -1,0 +1,97 @@
+"""Joining a probe's log-odds with the model's own answer, so that its probabilities are calibrated.
+
+This is Platt's scaling (1999) with a second input: the probe's log-odds must come from items that
+it did not see, and the model's own log-probabilities say what it would answer without the probe.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from saetask.detection import Reading
+from saetask.errors import UserError
+
+INNER_FOLDS = 3
+
+
+def known_readings(outcomes: Sequence[str], groups: Sequence[str]) -> list[str]:
+    """Returns the readings that the fit split knows, sorted.
+
+    Raises:
+        UserError: It knows one only, or has fewer groups than inner folds.
+    """
+    readings = sorted(set(outcomes))
+    if len(readings) < 2:
+        raise UserError(f"The fit split knows only the reading {readings}; it needs two at least.")
+    if len(set(groups)) < INNER_FOLDS:
+        raise UserError(
+            f"The fit split has {len(set(groups))} groups; it needs {INNER_FOLDS} at least."
+        )
+    return readings
+
+
+def answer_scores(readings: Sequence[Reading], names: Sequence[str]) -> np.ndarray:
+    """Returns the model's log-probability of each reading, centred, `[n, class]`.
+
+    A reading that no candidate stands for counts as much as the least probable one that has some.
+    """
+    rows = [[r.answer_scores.get(name, -np.inf) for name in names] for r in readings]
+    scores = np.array(rows, dtype=float)
+    known = np.isfinite(scores)
+    lowest = np.where(known, scores, np.inf).min(axis=1, keepdims=True)
+    scores = np.where(known, scores, np.where(known.any(axis=1, keepdims=True), lowest, 0.0))
+    return scores - scores.mean(axis=1, keepdims=True)
+
+
+def stacked_probabilities(
+    stack: np.ndarray, log_odds: np.ndarray, answers: np.ndarray
+) -> np.ndarray:
+    """Returns the probability of each reading, `[n, class]`.
+
+    Args:
+        stack: Weight of the log-odds, weight of the answer, and a bias a class, `[2 + class]`.
+        log_odds: The probe's, `[n, class]`.
+        answers: What `answer_scores` gives, `[n, class]`.
+    """
+    from scipy.special import softmax
+
+    return softmax(_stacked(stack, log_odds, answers), axis=1)
+
+
+def fit_stack(
+    log_odds: np.ndarray, answers: np.ndarray, labels: np.ndarray, chance: float = 1.0
+) -> np.ndarray:
+    """Fits the two weights (not below zero) and the bias of each class by maximum likelihood.
+
+    The probe's weight is zero unless it passes a likelihood-ratio test at the level `chance`.
+
+    Args:
+        log_odds: Of items that the probe did not see, `[n, class]`.
+        answers: What `answer_scores` gives, `[n, class]`.
+        labels: The right class of each, `[n]`.
+        chance: Level of the test; 1 lets every probe pass.
+    """
+    from scipy.optimize import minimize
+    from scipy.special import logsumexp
+    from scipy.stats import chi2
+
+    rows = np.arange(len(labels))
+
+    def loss(stack: np.ndarray) -> float:
+        scores = _stacked(stack, log_odds, answers)
+        log_probability = scores[rows, labels] - logsumexp(scores, axis=1)
+        return -log_probability.mean() + 0.001 * (stack[2:] ** 2).sum()
+
+    n_classes = log_odds.shape[1]
+    start = np.array([1.0, 0.1, *np.zeros(n_classes)])
+    free, zero = (0, None), (0, 0)
+    fits = [
+        minimize(loss, start, method="L-BFGS-B", bounds=[bound, free, *[(None, None)] * n_classes])
+        for bound in (zero, free)
+    ]
+    gain = 2 * len(labels) * (fits[0].fun - fits[1].fun)
+    return fits[int(gain > chi2.isf(chance, 1))].x
+
+
+def _stacked(stack: np.ndarray, log_odds: np.ndarray, answers: np.ndarray) -> np.ndarray:
+    return stack[0] * log_odds + stack[1] * answers + stack[2:]
