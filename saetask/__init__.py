@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from saetask.logit_lens import promotion_label
     from saetask.models import load_model
     from saetask.prompts import Prompt, RenderedPrompt, Span, as_prompt, render
-    from saetask.reformulation import Annotation, Annotator, annotate
+    from saetask.reformulation import PLACEMENTS, Annotation, Annotator, annotate
     from saetask.registry import hookimpl
     from saetask.report import write_report
     from saetask.runs import RunConfig, run
@@ -76,7 +76,7 @@ _HOMES = {
     "logit_lens": ("promotion_label",),
     "models": ("load_model",),
     "prompts": ("Prompt", "RenderedPrompt", "Span", "as_prompt", "render"),
-    "reformulation": ("Annotation", "Annotator", "annotate"),
+    "reformulation": ("PLACEMENTS", "Annotation", "Annotator", "annotate"),
     "registry": ("hookimpl",),
     "report": ("write_report",),
     "runs": ("RunConfig", "run"),

@@ -166,6 +166,15 @@ def _shaded_text(prompt: RenderedPrompt, by_token: dict[int, list[Firing]], peak
     return "".join(parts) + html.escape(prompt.text[cursor:])
 
 
+class Together(NamedTuple):
+    """What prompts gave to several SAEs at one hook point."""
+
+    features: list[FeatureActivations]
+    """Of each SAE."""
+    raw: list[dict[str, np.ndarray]]
+    """Of each prompt: the mean raw activation of each region, `[d_in]`, float32."""
+
+
 def read_features(
     model: "Model", sae: "SAE[Any]", prompts: Sequence[Prompt | str]
 ) -> FeatureActivations:
@@ -183,23 +192,64 @@ def read_features(
     Raises:
         UserError: A prompt is empty or longer than the model's context.
     """
-    tokenizer = model_tokenizer(model)
-    limit, bos = context_size(model), reads_bos(sae)
+    return read_together(model, [sae], prompts).features[0]
+
+
+def read_together(
+    model: "Model", saes: "Sequence[SAE[Any]]", prompts: Sequence[Prompt | str]
+) -> Together:
+    """Reads prompts through SAEs that share a hook point, with one forward pass for all.
+
+    Args:
+        model: The model to read.
+        saes: One or more, all for the same inputs (a trained SAE and its controls).
+        prompts: As `read_features` takes them.
+
+    Raises:
+        UserError: A prompt is empty or longer than the model's context.
+    """
+    tokenizer, first = model_tokenizer(model), saes[0]
+    limit, bos = context_size(model), reads_bos(first)
     rendered = [render(tokenizer, prompt, limit, bos) for prompt in prompts]
     special = set(tokenizer.all_special_ids)
-    rows: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in rendered]
+    rows: list[list[_TokenRows]] = [[[] for _ in rendered] for _ in saes]
+    raw: list[dict[str, np.ndarray]] = [{} for _ in rendered]
     for batch in _batches_by_length(rendered):
         tokens = right_padded([rendered[i].token_ids for i in batch])
-        activations = read_hook(model, tokens, input_hook(sae))
+        activations = read_hook(model, tokens, input_hook(first))
         for number, i in enumerate(batch):
             length = len(rendered[i].token_ids)
-            inputs = sae_view(sae, activations[number, :length], sae.cfg.d_in)
-            rows[i] = _encode(sae, tokens[number, :length], inputs, special)
+            inputs = sae_view(first, activations[number, :length], first.cfg.d_in)
+            kept = ordinary_tokens(tokens[number, :length], inputs, first, special)
+            raw[i] = _means(rendered[i], inputs, kept)
+            for sae, found in zip(saes, rows):
+                found[i] = _encode(sae, inputs, kept)
+    features = [_gathered(rendered, sae.cfg.d_sae, found) for sae, found in zip(saes, rows)]
+    return Together(features, raw)
+
+
+_TokenRows = list[tuple[np.ndarray, np.ndarray]]
+"""Firing features and values of each token of a prompt."""
+
+
+def _gathered(
+    prompts: list[RenderedPrompt], d_sae: int, rows: list[_TokenRows]
+) -> FeatureActivations:
     token_rows = [row for item in rows for row in item]
     counts = [len(features) for features, _ in token_rows]
     empty = (np.empty(0, np.int32), np.empty(0, np.float32))
     features, values = (np.concatenate(parts) for parts in zip(empty, *token_rows))
-    return FeatureActivations(rendered, sae.cfg.d_sae, np.cumsum([0, *counts]), features, values)
+    return FeatureActivations(prompts, d_sae, np.cumsum([0, *counts]), features, values)
+
+
+def _means(prompt: RenderedPrompt, inputs: Any, kept: Any) -> dict[str, np.ndarray]:
+    """Returns the mean input over the kept tokens of each region; zeros where there are none."""
+    values = inputs.float().cpu().numpy()
+    found = {}
+    for name, region in prompt.regions.items():
+        tokens = [token for token in prompt.tokens_in(region) if kept[token]]
+        found[name] = values[tokens].mean(0) if tokens else np.zeros_like(values[0])
+    return found
 
 
 def _batches_by_length(prompts: Sequence[RenderedPrompt]) -> Iterator[list[int]]:
@@ -214,16 +264,13 @@ def _batches_by_length(prompts: Sequence[RenderedPrompt]) -> Iterator[list[int]]
         yield batch
 
 
-def _encode(
-    sae: "SAE[Any]", token_ids: Any, activations: Any, special: set[int]
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Encodes one prompt's activations; returns the firing features and values of each token."""
+def _encode(sae: "SAE[Any]", activations: Any, kept: Any) -> _TokenRows:
+    """Encodes one prompt's activations."""
     import torch
 
-    kept = ordinary_tokens(token_ids, activations, sae, special)
     with torch.inference_mode():
         encoded = encode(sae, activations, kept)
-    acts = torch.zeros(len(token_ids), sae.cfg.d_sae)
+    acts = torch.zeros(len(kept), sae.cfg.d_sae)
     acts[kept] = encoded.float().cpu()
     rows = []
     for row in acts.numpy():

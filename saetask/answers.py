@@ -26,6 +26,8 @@ class Ask(NamedTuple):
 
     prompt: Prompt
     candidates: tuple[str, ...] = ()
+    max_new_tokens: int = MAX_NEW_TOKENS
+    """Length of a generated answer, at most."""
 
 
 class Asker:
@@ -92,13 +94,16 @@ class Asker:
         found = iter(log_likelihoods(self._model, continuations))
         for i in ranked:
             answers[i] = [next(found) for _ in questions[i].candidates]
-        texts = generate_texts(self._model, [prompts[i] for i in free], MAX_NEW_TOKENS)
-        for i, text in zip(free, texts):
-            answers[i] = text
+        for length in {questions[i].max_new_tokens for i in free}:
+            same = [i for i in free if questions[i].max_new_tokens == length]
+            texts = generate_texts(self._model, [prompts[i] for i in same], length)
+            for i, text in zip(same, texts):
+                answers[i] = text
         return answers
 
 
 def _key(question: Ask) -> str:
     prompt = question.prompt
     messages = [dict(message) for message in prompt.messages]
-    return content_hash([messages, prompt.answer_prefix, question.candidates])
+    limits = [] if question.max_new_tokens == MAX_NEW_TOKENS else [question.max_new_tokens]
+    return content_hash([messages, prompt.answer_prefix, question.candidates, *limits])

@@ -1,6 +1,6 @@
 """The arms of an experiment: what each writes into a prompt, and what it controls for."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,11 @@ ARMS: Mapping[str, str] = {
     "generic": "any request for care would help",
     "placebo": "any further text would help",
     "random-feature": "any features would do: the detector's weights moved to random live features",
+    "shuffled": "any finding would do: another item's, written about this one",
+    "self": "no SAE is needed: the model writes its own note",
+    "dense-probe": "no features are needed: a linear probe on the raw activations finds as much",
+    "random-sae": "no training is needed: the same pipeline on a frozen random dictionary",
+    "always": "no gate is needed: the most probable reading is written into every prompt",
     "saetask": "the finding, written into the prompt",
     "oracle": "upper bound: the right reading, written into the prompt",
 }
@@ -21,6 +26,8 @@ ARMS: Mapping[str, str] = {
 
 GENERIC = Annotation("(Note: read the text carefully before you answer.)", "end", "generic")
 PLACEBO = Annotation("(Note: this text is one of several on the same page.)", "end", "placebo")
+SELF_REQUEST = "\nDo not answer yet. In one short sentence, say how this text is to be understood."
+SELF_TOKENS = 24
 MATCHED_BLOCK = 20
 """Features change places with others among so many neighbours in firing density."""
 
@@ -54,6 +61,26 @@ class Writer(NamedTuple):
 def fixed_note(prompt: Prompt, note: Annotation) -> ArmPrompt:
     """Writes the same note into any prompt."""
     return ArmPrompt(annotate(prompt, note), note, [])
+
+
+def self_request(prompt: Prompt) -> Prompt:
+    """Returns what the model is asked for its own note, in the `self` arm."""
+    return Prompt(prompt.with_content(prompt.content + SELF_REQUEST).messages, "Note:")
+
+
+def self_note(prompt: Prompt, output: str) -> ArmPrompt:
+    """Writes the model's own note into a prompt: the first line that it generated."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    if not lines:
+        return ArmPrompt(prompt, None, [])
+    return fixed_note(prompt, Annotation(f"(Note: {lines[0]})", "end", "self"))
+
+
+def about(prompt: Prompt, findings: Sequence[Misunderstanding]) -> list[Misunderstanding]:
+    """Returns another prompt's findings as if they were this one's: the `shuffled` arm's."""
+    span = prompt.spans.get("target", prompt.spans["text"])
+    text = prompt.content[span.start : span.end]
+    return [found._replace(span=span, text=text) for found in findings]
 
 
 def gold_finding(prompt: Prompt, reading: str | None) -> list[Misunderstanding]:

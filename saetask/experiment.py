@@ -3,40 +3,21 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
-from saetask.activations import FeatureActivations, read_features
+from saetask.activations import read_together
 from saetask.answers import Ask
-from saetask.arms import (
-    ARMS,
-    GENERIC,
-    PLACEBO,
-    ArmPrompt,
-    Writer,
-    fixed_note,
-    frequency_matched,
-    gold_finding,
-)
-from saetask.calibration import Calibration, fit_calibration
+from saetask.arms import ARMS, GENERIC, PLACEBO, ArmPrompt, fixed_note
+from saetask.calibration import fit_calibration
+from saetask.corpus import TokenRow
 from saetask.detection import Finding
-from saetask.fitting import (
-    Apparatus,
-    Trials,
-    as_ask,
-    features_of,
-    fit,
-    labelled,
-    make_reading,
-    scored_item,
-    try_wordings,
-)
-from saetask.study import Fold, Question, Study
+from saetask.dictionary.controls import CALIBRATION_ROWS, random_sae
+from saetask.fitting import Apparatus, Material, as_ask, scored_item, try_wordings
+from saetask.models import model_tokenizer
+from saetask.plans import Plan, make_plan, self_ask
+from saetask.prompts import render
+from saetask.study import Question, Study
 
 if TYPE_CHECKING:
     from saetask.tasks import Score
-
-CALIBRATION_ITEMS = 200
-"""Fit items, at most, on which an arm's calibration is fitted."""
 
 
 class Outcome(NamedTuple):
@@ -50,27 +31,16 @@ class Outcome(NamedTuple):
     score: "Score"
     scores: dict[str, float]
     """Calibrated log-probability of each candidate answer."""
-    failure: float
-    """The saetask detector's probability that the original answer is wrong."""
 
 
 class Result(NamedTuple):
-    """All outcomes, and what was chosen on each fold's fit split."""
+    """All outcomes, and what was found and chosen."""
 
     outcomes: list[Outcome]
+    findings: dict[str, dict[str, Finding]]
+    """Of each detector in each tested item, by item id."""
     selection: list[dict[str, Any]]
-
-
-class _Plan(NamedTuple):
-    """A fold with its prompts in every arm."""
-
-    fold: Fold
-    original: Calibration
-    """Of unannotated prompts."""
-    calibrated_on: list[int]
-    prompts: dict[str, dict[int, ArmPrompt]]
-    failures: dict[int, float]
-    selection: dict[str, Any]
+    """What was chosen on each fold's fit split."""
 
 
 def run_experiment(
@@ -78,7 +48,7 @@ def run_experiment(
 ) -> Result:
     """Runs every item through every arm.
 
-    Per fold and on its fit split alone: the detector is fitted, the wording chosen, and each
+    Per fold and on its fit split alone: the detectors are fitted, the wording chosen, and each
     arm's calibration fitted (on findings made with the item's own group held out).
 
     Args:
@@ -90,12 +60,14 @@ def run_experiment(
     """
     questions, asker = study.questions, apparatus.asker
     # Reading comes first: it refuses a prompt that is too long before anything has been asked.
-    activations = read_features(apparatus.model, apparatus.sae, [q.prompt for q in questions])
+    material = _read(apparatus, questions, seed)
     asker.ask(_first_asks(questions, arms), "original and fixed notes")
+    if "self" in arms:
+        asker.ask([self_ask(question.prompt) for question in questions], "the model's own notes")
     pool = sorted({i for fold in study.folds for i in fold.fit if questions[i].candidates})
     trials = try_wordings(apparatus, questions, pool, seed)
     plans = [
-        _plan(apparatus, study, number, activations, trials, arms, seed)
+        make_plan(apparatus, study, number, material, trials, arms, seed)
         for number in range(len(study.folds))
     ]
     asker.ask(_all_asks(plans, questions), "arms")
@@ -111,7 +83,30 @@ def run_experiment(
     ]
     place = {arm: number for number, arm in enumerate(ARMS)}
     outcomes.sort(key=lambda o: (place[o.arm], o.question.item.id))
-    return Result(outcomes, [plan.selection for plan in plans])
+    return Result(outcomes, _merged(plans, questions), [plan.selection for plan in plans])
+
+
+def _read(apparatus: Apparatus, questions: Sequence[Question], seed: int) -> Material:
+    """Reads every prompt through the SAE and through a frozen random dictionary."""
+    tokenizer = model_tokenizer(apparatus.model)
+    rows = [
+        TokenRow("items", question.item.id, render(tokenizer, question.prompt).token_ids)
+        for question in questions[:CALIBRATION_ROWS]
+    ]
+    control = random_sae(apparatus.model, apparatus.sae, rows, seed)
+    prompts = [question.prompt for question in questions]
+    read = read_together(apparatus.model, [apparatus.sae, control], prompts)
+    return Material(read.features[0], read.raw, read.features[1])
+
+
+def _merged(plans: Sequence[Plan], questions: Sequence[Question]) -> dict[str, dict[str, Finding]]:
+    """Returns each detector's findings in the test items of all folds."""
+    merged: dict[str, dict[str, Finding]] = {}
+    for plan in plans:
+        for name, findings in plan.findings.items():
+            by_id = {questions[i].item.id: finding for i, finding in findings.items()}
+            merged.setdefault(name, {}).update(by_id)
+    return merged
 
 
 def _first_asks(questions: Sequence[Question], arms: Sequence[str]) -> list[Ask]:
@@ -125,7 +120,7 @@ def _first_asks(questions: Sequence[Question], arms: Sequence[str]) -> list[Ask]
     return asks
 
 
-def _all_asks(plans: Sequence[_Plan], questions: Sequence[Question]) -> list[Ask]:
+def _all_asks(plans: Sequence[Plan], questions: Sequence[Question]) -> list[Ask]:
     """Returns what every plan asks, the prompts of one item side by side."""
     found: dict[int, list[Ask]] = {}
     for plan in plans:
@@ -136,62 +131,11 @@ def _all_asks(plans: Sequence[_Plan], questions: Sequence[Question]) -> list[Ask
     return [ask for i in sorted(found) for ask in found[i]]
 
 
-def _plan(
-    apparatus: Apparatus,
-    study: Study,
-    number: int,
-    activations: FeatureActivations,
-    trials: Trials,
-    arms: Sequence[str],
-    seed: int,
-) -> _Plan:
-    """Fits on a fold's fit split and writes the prompts of every arm."""
-    questions, fold = study.questions, study.folds[number]
-    generator = np.random.default_rng([seed, number])
-    fitted = fit(apparatus, questions, fold.fit, activations, trials)
-    calibrated_on = sorted(generator.permutation(fold.fit)[:CALIBRATION_ITEMS].tolist())
-    wanted = [*calibrated_on, *fold.test]
-    readings = {
-        i: make_reading(apparatus, questions[i], activations[i], fitted.original)
-        for i in {*wanted, *fitted.findings}
-    }
-    findings = {i: fitted.findings.get(i) or fitted.detector.detect(readings[i]) for i in wanted}
-    controls: dict[int, Finding] = {}
-    if "random-feature" in arms:
-        mapping = frequency_matched(activations.density(fold.fit), generator)
-        known = list(fitted.findings)
-        golds = [questions[i].gold_reading or "" for i in known]
-        moved = fitted.detector.on_features(mapping, [readings[i] for i in known], golds)
-        controls = {i: moved.detect(readings[i]) for i in wanted}
-    features = features_of([*findings.values(), *controls.values()])
-    shown = apparatus.meanings.shown(features)
-    writer = Writer(fitted.annotator, fitted.wording, apparatus.meanings.trusted(features))
-
-    def write(arm: str, i: int) -> ArmPrompt:
-        prompt = questions[i].prompt
-        match arm:
-            case "generic":
-                return fixed_note(prompt, GENERIC)
-            case "placebo":
-                return fixed_note(prompt, PLACEBO)
-            case "random-feature":
-                return writer.write(prompt, labelled(controls[i], shown).misunderstandings)
-            case "saetask":
-                return writer.write(prompt, labelled(findings[i], shown).misunderstandings)
-            case "oracle":
-                return writer.write(prompt, gold_finding(prompt, questions[i].gold_reading))
-        return ArmPrompt(prompt, None, [])
-
-    prompts = {arm: {i: write(arm, i) for i in wanted} for arm in arms}
-    failures = {i: findings[i].failure for i in fold.test}
-    return _Plan(fold, fitted.original, calibrated_on, prompts, failures, fitted.selection)
-
-
 def _judge(
     apparatus: Apparatus,
     questions: Sequence[Question],
     number: int,
-    plan: _Plan,
+    plan: Plan,
     generate: bool,
 ) -> list[Outcome]:
     """Scores a fold's test items in every arm.
@@ -220,6 +164,5 @@ def _judge(
             else:
                 output = max(scores, key=scores.__getitem__, default="")
             score = apparatus.task.score(question.item, output)
-            failure = plan.failures[i]
-            outcomes.append(Outcome(question, number, arm, written, output, score, scores, failure))
+            outcomes.append(Outcome(question, number, arm, written, output, score, scores))
     return outcomes

@@ -10,8 +10,10 @@ from saetask.activations import FeatureActivations
 from saetask.answers import Ask, Asker
 from saetask.arms import ArmPrompt, Writer, gold_finding
 from saetask.calibration import Calibration, ScoredItem, fit_calibration
-from saetask.detection import Detector, Finding, Reading
+from saetask.detection import Detector, Finding, Misunderstanding, Reading
 from saetask.dictionary.meanings import Meanings
+from saetask.models import model_tokenizer
+from saetask.prompts import renders
 from saetask.reformulation import Annotator
 from saetask.study import Question
 
@@ -39,6 +41,16 @@ class Apparatus:
     annotators: Sequence[Annotator]
     asker: Asker
     meanings: Meanings
+
+
+class Material(NamedTuple):
+    """What was read of every question, in their order."""
+
+    features: FeatureActivations
+    raw: Sequence[Mapping[str, np.ndarray]]
+    """Mean raw activations by region."""
+    random: FeatureActivations | None = None
+    """Read through a frozen random dictionary instead."""
 
 
 class Fitted(NamedTuple):
@@ -75,12 +87,17 @@ def scored_item(asker: Asker, question: Question, prompt: "Prompt") -> ScoredIte
 
 
 def make_reading(
-    apparatus: Apparatus, question: Question, activations: FeatureActivations, fitted: Calibration
+    apparatus: Apparatus,
+    questions: Sequence[Question],
+    i: int,
+    material: Material,
+    fitted: Calibration,
 ) -> Reading:
-    """Returns what a detector may see of a question that was already asked."""
-    scored = scored_item(apparatus.asker, question, question.prompt)
+    """Returns what a detector may see of a question that was already asked and read."""
+    prompt = questions[i].prompt
+    scored = scored_item(apparatus.asker, questions[i], prompt)
     scores = reading_scores(scored, fitted, apparatus.task.readings)
-    return Reading(activations, question.prompt.content, question.prompt.spans, scores)
+    return Reading(material.features[i], prompt.content, prompt.spans, scores, material.raw[i])
 
 
 def reading_scores(
@@ -99,16 +116,21 @@ def reading_scores(
 def try_wordings(
     apparatus: Apparatus, questions: Sequence[Question], pool: Sequence[int], seed: int
 ) -> Trials:
-    """Asks a sample of fit items with every wording of the right reading."""
+    """Asks a sample of fit items with every wording of the right reading.
+
+    Placements that the model's chat template refuses (a system message, often) are left out.
+    """
     pool = [i for i in pool if questions[i].gold_reading is not None]
     chosen = sorted(np.random.default_rng(seed).permutation(pool)[:STYLE_ITEMS].tolist())
+    tokenizer = model_tokenizer(apparatus.model)
     written: dict[tuple[str, int, int], ArmPrompt] = {}
     for i in chosen:
         finding = gold_finding(questions[i].prompt, questions[i].gold_reading)
         for annotator in apparatus.annotators:
             for number in range(len(annotator.candidates(finding[0], {}))):
                 arm = Writer(annotator, number, {}).write(questions[i].prompt, finding)
-                written[annotator.name, number, i] = arm
+                if arm.annotation and renders(tokenizer, arm.prompt):
+                    written[annotator.name, number, i] = arm
     asks = [as_ask(questions[i], arm.prompt) for (_, _, i), arm in written.items()]
     apparatus.asker.ask(asks, "wordings")
     names = sorted({(name, number) for name, number, _ in written})
@@ -138,7 +160,7 @@ def fit(
     apparatus: Apparatus,
     questions: Sequence[Question],
     chosen: Sequence[int],
-    activations: FeatureActivations,
+    material: Material,
     trials: Trials,
 ) -> Fitted:
     """Fits on the chosen questions, which were asked and read before, and on nothing else.
@@ -151,7 +173,7 @@ def fit(
         [scored_item(asker, questions[i], questions[i].prompt) for i in chosen]
     )
     known = [i for i in chosen if questions[i].gold_reading is not None]
-    readings = [make_reading(apparatus, questions[i], activations[i], original) for i in known]
+    readings = [make_reading(apparatus, questions, i, material, original) for i in known]
     golds = [questions[i].gold_reading or "" for i in known]
     detector = apparatus.make_detector()
     findings = detector.fit(readings, golds, [questions[i].item.group for i in known])
@@ -167,16 +189,16 @@ def fit(
     return Fitted(original, detector, dict(zip(known, findings)), annotator, wording, selection)
 
 
-def features_of(findings: Sequence[Finding]) -> list[int]:
-    """Returns the features that the findings name, ascending."""
-    misread = (found for finding in findings for found in finding.misunderstandings)
-    return sorted({evidence.id for found in misread for evidence in found.features})
+def features_of(found: Sequence[Misunderstanding]) -> list[int]:
+    """Returns the features that findings name, ascending."""
+    return sorted({evidence.id for misread in found for evidence in misread.features})
 
 
-def labelled(finding: Finding, labels: Mapping[int, str]) -> Finding:
-    """Returns the finding with its features' labels filled in."""
-    found = [
+def labelled(
+    found: Sequence[Misunderstanding], labels: Mapping[int, str]
+) -> list[Misunderstanding]:
+    """Returns findings with their features' labels filled in."""
+    return [
         m._replace(features=[f._replace(label=labels.get(f.id, "")) for f in m.features])
-        for m in finding.misunderstandings
+        for m in found
     ]
-    return finding._replace(misunderstandings=found)

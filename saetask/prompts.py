@@ -113,18 +113,32 @@ def render(
     return RenderedPrompt(text, token_ids, spans, regions)
 
 
+def renders(tokenizer: "PreTrainedTokenizerBase", prompt: Prompt) -> bool:
+    """Tells whether the chat template takes a prompt: many refuse a system message."""
+    try:
+        render(tokenizer, prompt)
+    except UserError:
+        return False
+    return True
+
+
 def _lay_out(
     tokenizer: "PreTrainedTokenizerBase", prompt: Prompt, templated: bool
 ) -> tuple[str, dict[str, Span]]:
     """Writes the chat as one text and finds the prompt's spans in it."""
+    from jinja2 import TemplateError
 
     def head_with(content: str) -> str:
-        messages = prompt.with_content(content).messages
+        messages = [dict(message) for message in prompt.with_content(content).messages]
         if not templated:
             return "\n\n".join(message["content"] for message in messages) + "\n"
-        head = tokenizer.apply_chat_template(
-            [dict(message) for message in messages], tokenize=False, add_generation_prompt=True
-        )
+        try:
+            head = tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True
+            )
+        except TemplateError as error:
+            roles = ", ".join(message["role"] for message in messages)
+            raise UserError(f"The chat template refuses messages of {roles}: {error}") from error
         assert isinstance(head, str)
         return head
 

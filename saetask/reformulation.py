@@ -1,12 +1,14 @@
 """Reformulation: findings become annotations, annotations are written into the prompt."""
 
-from collections.abc import Mapping
-from typing import Literal, NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal, NamedTuple, Protocol, get_args
 
 from saetask.detection import Misunderstanding
-from saetask.prompts import Prompt, Span
+from saetask.prompts import Message, Prompt, Span
 
-Placement = Literal["end", "start", "inline"]
+Placement = Literal["end", "start", "inline", "system"]
+PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
 
 
 class Annotation(NamedTuple):
@@ -14,7 +16,7 @@ class Annotation(NamedTuple):
 
     text: str
     placement: Placement
-    """After the message, before it, or right after the misread span."""
+    """After the message, before it, right after the misread span, or as a system message."""
     annotator: str
 
 
@@ -36,17 +38,40 @@ class Annotator(Protocol):
 
 
 def annotate(prompt: Prompt, annotation: Annotation, span: Span | None = None) -> Prompt:
-    """Returns the prompt with a note in its last message.
+    """Returns the prompt with a note, its named spans where they now are.
 
     Args:
         prompt: The original prompt.
         annotation: The note.
         span: The misread span of the content, for an inline note; None puts it at the end.
     """
-    content = prompt.content
+    content, note = prompt.content, annotation.text
+    if annotation.placement == "system":
+        return replace(prompt, messages=_with_system(prompt.messages, note))
     if annotation.placement == "start":
-        return prompt.with_content(f"{annotation.text}\n{content}")
+        return _inserted(prompt, 0, f"{note}\n")
     if annotation.placement == "inline" and span is not None:
-        head, tail = content[: span.end], content[span.end :]
-        return prompt.with_content(f"{head} {annotation.text}{tail}")
-    return prompt.with_content(f"{content}\n{annotation.text}")
+        return _inserted(prompt, span.end, f" {note}")
+    return _inserted(prompt, len(content), f"\n{note}")
+
+
+def _with_system(messages: Sequence[Message], note: str) -> list[Message]:
+    """Returns the messages with a note in the system message, which may be new."""
+    if messages[0]["role"] == "system":
+        content = f"{messages[0]['content']}\n{note}"
+        return [{**messages[0], "content": content}, *messages[1:]]
+    return [{"role": "system", "content": note}, *messages]
+
+
+def _inserted(prompt: Prompt, place: int, text: str) -> Prompt:
+    """Returns the prompt with a text in its last message; a span around the place grows."""
+    content = prompt.content
+    spans = {
+        name: Span(
+            span.start + len(text) * (span.start >= place),
+            span.end + len(text) * (span.end > place),
+        )
+        for name, span in prompt.spans.items()
+    }
+    changed = prompt.with_content(content[:place] + text + content[place:])
+    return replace(changed, spans=spans)

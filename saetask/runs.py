@@ -1,16 +1,12 @@
 """A run: an experiment's config in, a run folder out."""
 
 import json
-import math
 import platform
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
 
 from saetask import __version__
 from saetask.answers import Asker
@@ -24,6 +20,7 @@ from saetask.models import DEFAULT_MODEL, load_model, model_device, model_finger
 from saetask.sae_check import check_sae
 from saetask.saes import DEFAULT_SAE, load_sae, sae_fingerprint
 from saetask.study import prepare
+from saetask.summary import summarise
 
 if TYPE_CHECKING:
     from saetask.registry import Registry
@@ -182,8 +179,8 @@ def _write(
         "seconds": round(time.monotonic() - started, 1),
         "seed": config.seed,
         "scoring": config.scoring,
-        "arms": summarise_arms(result.outcomes, config.seed),
-        "detection": summarise_detection(result.outcomes, config.seed),
+        "fit_data": config.fit_data and config.fit_data.name,
+        **summarise(result, config.seed),
         "selection": {"folds": result.selection},
     }
     write_json(folder / "summary.json", summary)
@@ -213,75 +210,6 @@ def _row(outcome: Outcome, seed: int) -> dict[str, Any]:
     if outcome.score.flexible_correct is not None:
         row["flexible_correct"] = outcome.score.flexible_correct
     return row
-
-
-def summarise_arms(outcomes: Sequence[Outcome], seed: int) -> dict[str, dict[str, Any]]:
-    """Returns accuracy and the paired comparison with `original` of each arm."""
-    from saetask.statistics import accuracy_interval, compare, holm
-
-    arms: dict[str, list[Outcome]] = {}
-    for outcome in outcomes:
-        arms.setdefault(outcome.arm, []).append(outcome)
-    groups = [outcome.question.item.group for outcome in arms["original"]]
-    correct = {
-        arm: np.array([outcome.score.correct for outcome in rows]) for arm, rows in arms.items()
-    }
-    compared = {
-        arm: compare(correct["original"], correct[arm], groups, seed)
-        for arm in arms
-        if arm != "original"
-    }
-    corrected = holm({arm: comparison.mcnemar_p for arm, comparison in compared.items()})
-    summary: dict[str, dict[str, Any]] = {}
-    for arm, rows in arms.items():
-        entry: dict[str, Any] = {
-            "n": len(rows),
-            "annotated": sum(outcome.written.annotation is not None for outcome in rows),
-            "accuracy": float(correct[arm].mean()),
-            "ci95": list(accuracy_interval(correct[arm], groups, seed)),
-        }
-        flexible = [outcome.score.flexible_correct for outcome in rows]
-        if None not in flexible:
-            entry["flexible_accuracy"] = float(np.mean([bool(value) for value in flexible]))
-        if arm in compared:
-            comparison = compared[arm]
-            entry |= {
-                "difference": comparison.difference,
-                "difference_ci95": list(comparison.ci95),
-                "fixed": comparison.fixed,
-                "broken": comparison.broken,
-                "mcnemar_p": comparison.mcnemar_p,
-                "holm_p": corrected[arm],
-            }
-        summary[arm] = entry
-    return summary
-
-
-def summarise_detection(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any]:
-    """Returns how well failures of the original arm were predicted, by area under the curve."""
-    from saetask.statistics import auroc
-
-    original = [outcome for outcome in outcomes if outcome.arm == "original"]
-    groups = [outcome.question.item.group for outcome in original]
-    failed = np.array([not outcome.score.correct for outcome in original])
-
-    def entry(scores: list[float]) -> dict[str, Any] | None:
-        found = auroc(failed, np.array(scores), groups, seed)
-        return found and {"auroc": found.value, "ci95": list(found.ci95), "n": found.n}
-
-    return {
-        "saetask": entry([outcome.failure for outcome in original]),
-        "baselines": {
-            "answer-entropy": entry([_entropy(outcome.scores) for outcome in original]),
-            "prompt-length": entry(
-                [float(len(outcome.written.prompt.content)) for outcome in original]
-            ),
-        },
-    }
-
-
-def _entropy(scores: dict[str, float]) -> float:
-    return -sum(math.exp(value) * value for value in scores.values())
 
 
 def environment() -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from saetask.activations import FeatureActivations, read_features
+from saetask.activations import FeatureActivations, read_features, read_together
 from saetask.answers import Asker
 from saetask.arms import ArmPrompt, Writer
 from saetask.cache import atomic_path, cache_folder, content_hash, write_json
@@ -15,6 +15,7 @@ from saetask.detection import Finding, Misunderstanding
 from saetask.dictionary.meanings import find_meanings
 from saetask.fitting import (
     Apparatus,
+    Material,
     as_ask,
     features_of,
     fit,
@@ -161,10 +162,17 @@ class Session:
     def _find(self, question: Question) -> Finding:
         fitted, asker = self._fitted(), self._apparatus.asker
         asker.ask([as_ask(question, question.prompt)], "ask")
-        activations = read_features(self.model, self.sae, [question.prompt])
-        reading = make_reading(self._apparatus, question, activations, fitted.original)
+        reading = make_reading(
+            self._apparatus, [question], 0, self._material([question]), fitted.original
+        )
         finding = fitted.detector.detect(reading)
-        return labelled(finding, self._apparatus.meanings.shown(features_of([finding])))
+        found = finding.misunderstandings
+        shown = self._apparatus.meanings.shown(features_of(found))
+        return finding._replace(misunderstandings=labelled(found, shown))
+
+    def _material(self, questions: list[Question]) -> Material:
+        read = read_together(self.model, [self.sae], [q.prompt for q in questions])
+        return Material(read.features[0], read.raw)
 
     def _detection(self, text: str, question: Question, finding: Finding) -> Detection:
         """Counts the finding's spans in the given text instead of in the whole message."""
@@ -183,8 +191,7 @@ class Session:
     def _write(self, question: Question, findings: list[Misunderstanding]) -> ArmPrompt:
         fitted = self._fitted()
         by_name = {annotator.name: annotator for annotator in self._apparatus.annotators}
-        features = [f.id for found in findings for f in found.features]
-        labels = self._apparatus.meanings.trusted(features)
+        labels = self._apparatus.meanings.trusted(features_of(findings))
         writer = Writer(by_name[fitted.annotator], fitted.wording, labels)
         return writer.write(question.prompt, findings)
 
@@ -227,10 +234,10 @@ class Session:
         questions = lay_out(self.task, [items[i] for i in sorted(chosen)])
         asker = apparatus.asker
         asker.ask((as_ask(q, q.prompt) for q in questions if q.candidates), "fit: ask")
-        activations = read_features(self.model, self.sae, [q.prompt for q in questions])
+        material = self._material(questions)
         everything = range(len(questions))
         trials = try_wordings(apparatus, questions, everything, seed=0)
-        fitted = fit(apparatus, questions, everything, activations, trials)
+        fitted = fit(apparatus, questions, everything, material, trials)
         annotator, wording = fitted.annotator, fitted.wording
         style = trials.styles.index((annotator, wording))
         annotated = fit_calibration([row for (s, _), row in trials.scored.items() if s == style])

@@ -4,7 +4,8 @@ This is Platt's scaling (1999) with a second input: the probe's log-odds must co
 it did not see, and the model's own log-probabilities say what it would answer without the probe.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,21 @@ def known_readings(outcomes: Sequence[str], groups: Sequence[str]) -> list[str]:
             f"The fit split has {len(set(groups))} groups; it needs {INNER_FOLDS} at least."
         )
     return readings
+
+
+def inner_folds(
+    inputs: Any, labels: np.ndarray, groups: Sequence[str]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields grouped folds of the fit split, as indices to fit on and indices held out.
+
+    A fold whose fit part lacks a class is left out.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    folds = StratifiedGroupKFold(INNER_FOLDS, shuffle=True, random_state=0)
+    for fit, held_out in folds.split(inputs, labels, groups):
+        if len(np.unique(labels[fit])) == len(np.unique(labels)):
+            yield fit, held_out
 
 
 def answer_scores(readings: Sequence[Reading], names: Sequence[str]) -> np.ndarray:

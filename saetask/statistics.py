@@ -123,6 +123,40 @@ def auroc(
     return Auroc(value, interval, len(labels))
 
 
+def macro_auroc(
+    outcomes: Sequence[str],
+    probabilities: Mapping[str, Floats],
+    groups: Sequence[str],
+    seed: int = 0,
+    n_resamples: int = 1000,
+) -> Auroc | None:
+    """Returns the mean over classes of the area under the curve, each class against the rest.
+
+    Args:
+        outcomes: The class of each item, `[item]`.
+        probabilities: Of each class that occurs, `[item]`.
+        groups: `[item]`.
+        seed: Seed of the resamples.
+        n_resamples: How many; those that lack a class are left out.
+
+    Returns:
+        None where there are fewer than two classes.
+    """
+    classes = sorted(set(outcomes))
+    if len(classes) < 2:
+        return None
+    labels = {name: np.array([outcome == name for outcome in outcomes]) for name in classes}
+    scores = {name: np.asarray(probabilities[name], dtype=float) for name in classes}
+    indices = _group_indices(groups, *labels.values(), *scores.values())
+
+    def mean_area(weights: Ints) -> Floats:
+        areas = [_weighted_aurocs(labels[name], scores[name], weights) for name in classes]
+        return np.mean(areas, axis=0)
+
+    value = float(mean_area(np.ones((1, len(outcomes)), dtype=int))[0])
+    return Auroc(value, _bootstrap(indices, mean_area, seed, n_resamples), len(outcomes))
+
+
 def smallest_detectable_difference(
     n: int, discordant_share: float, alpha: float = 0.05, power: float = 0.8
 ) -> float:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from saetask import Annotation, Misunderstanding
+from saetask import PLACEMENTS, Annotation, Misunderstanding
 
 REASONS = {
     "addition": "The numbers are put together: add them.",
@@ -14,17 +14,22 @@ SIGNS = {"addition": "+", "subtraction": "-", "multiplication": "*", "division":
 
 
 class OperationNote:
-    """Says which operation solves the problem, in a few wordings."""
+    """Says which operation solves the problem, in a few wordings and places."""
 
     name = "operation-note"
 
     def candidates(
         self, misunderstanding: Misunderstanding, labels: Mapping[int, str]
     ) -> list[Annotation]:
-        """Returns each wording after the problem."""
+        """Returns each wording in each place that does not cut the problem in two."""
         reading = misunderstanding.reading
         if reading not in REASONS:
             return []
         form = f"The equation has the form: a {SIGNS[reading]} b = c"
         wordings = (REASONS[reading], form, f"{REASONS[reading]} {form}")
-        return [Annotation(wording, "end", self.name) for wording in wordings]
+        return [
+            Annotation(wording, place, self.name)
+            for wording in wordings
+            for place in PLACEMENTS
+            if place != "inline"
+        ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from saetask import Annotation, Misunderstanding
+from saetask import PLACEMENTS, Annotation, Misunderstanding
 
 WORDINGS = (
     '(Note: in this sentence "{text}" is {reading}, not {other}.)',
@@ -13,14 +13,14 @@ WORDS = ({"metaphorical": "figurative", "literal": "literal"}, {})
 
 
 class SenseNote:
-    """Says that the word is meant literally or figuratively, in a few wordings."""
+    """Says that the word is meant literally or figuratively, in a few wordings and places."""
 
     name = "sense-note"
 
     def candidates(
         self, misunderstanding: Misunderstanding, labels: Mapping[int, str]
     ) -> list[Annotation]:
-        """Returns each wording, with "figurative" and with the task's own word."""
+        """Returns each wording in each place, with "figurative" and with the task's own word."""
         reading = misunderstanding.reading
         notes = []
         for words in WORDS:
@@ -31,5 +31,5 @@ class SenseNote:
                     reading=words.get(reading, reading),
                     other=words.get(other, other),
                 )
-                notes.append(Annotation(text, "end", self.name))
+                notes += [Annotation(text, place, self.name) for place in PLACEMENTS]
         return notes

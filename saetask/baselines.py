@@ -1,0 +1,194 @@
+"""What an SAE detector stands beside: the same calibration on other inputs than SAE features.
+
+Dense linear probes usually do as well as probes on SAE features (Kantamneni et al. 2025, arXiv
+2502.16681), and a single neuron or the words alone may do. Each baseline is fitted, chosen and
+calibrated on the fit split in the way that the detector is.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from saetask.detection import Finding, Misunderstanding, Reading, finding_of, misread
+from saetask.stacking import (
+    answer_scores,
+    fit_stack,
+    inner_folds,
+    known_readings,
+    stacked_probabilities,
+)
+
+CHANCE = 0.01
+"""A probe counts only if the likelihood it adds on held-out items is rarer by chance."""
+REGION_SETS = (("text",), ("text", "target"), ("text", "answer"), ("text", "story", "question"))
+"""Regions whose mean raw activations a dense probe may take, side by side."""
+STRENGTHS = (0.0003, 0.003, 0.03)
+"""Inverse strengths C of the dense probe's L2 penalty."""
+
+
+class Setting(NamedTuple):
+    """Inputs, and an estimator of scikit-learn for them."""
+
+    inputs: Callable[[Sequence[Reading]], Any]
+    """Returns `[n, width]`, or texts."""
+    make: Callable[[], Any]
+
+
+class Baseline:
+    """A probe that chooses among its settings by grouped inner cross-validation."""
+
+    def __init__(self, name: str, settings: Callable[[Reading], list[Setting]]) -> None:
+        """Takes a name, and the settings that readings like a given one allow."""
+        self.name = name
+        self._settings = settings
+
+    def fit(
+        self, readings: Sequence[Reading], outcomes: Sequence[str], groups: Sequence[str]
+    ) -> list[Finding]:
+        """Learns from prompts whose right reading is known; see `Detector`.
+
+        Raises:
+            UserError: The fit split has one reading only, or fewer groups than inner folds.
+        """
+        from scipy.special import softmax
+        from sklearn.metrics import log_loss
+
+        self.readings = known_readings(outcomes, groups)
+        labels = np.array([self.readings.index(outcome) for outcome in outcomes])
+        settings, tried = self._settings(readings[0]), []
+        for setting in settings:
+            log_odds = _out_of_fold(setting, readings, labels, groups)
+            losses = log_loss(labels, softmax(log_odds, axis=1), labels=range(len(self.readings)))
+            tried.append((losses, log_odds))
+        best = int(np.argmin([loss for loss, _ in tried]))
+        self._inputs, held_out = settings[best].inputs, tried[best][1]
+        self._estimator = settings[best].make().fit(self._inputs(readings), labels)
+        answers = answer_scores(readings, self.readings)
+        self._stack = fit_stack(held_out, answers, labels, CHANCE / len(settings))
+        probabilities = stacked_probabilities(self._stack, held_out, answers)
+        return [self._finding(*pair) for pair in zip(readings, probabilities)]
+
+    def detect(self, reading: Reading) -> Finding:
+        """Judges one prompt."""
+        log_odds = _log_odds(self._estimator, self._inputs([reading]))
+        answers = answer_scores([reading], self.readings)
+        return self._finding(reading, stacked_probabilities(self._stack, log_odds, answers)[0])
+
+    def explain(self, reading: Reading, name: str) -> Misunderstanding:
+        """Returns the misunderstanding, for which there is no feature as evidence."""
+        return misread(self.name, reading, name)
+
+    def _finding(self, reading: Reading, probabilities: np.ndarray) -> Finding:
+        return finding_of(reading, dict(zip(self.readings, probabilities.tolist())), self.explain)
+
+
+def _log_odds(estimator: Any, inputs: Any) -> np.ndarray:
+    """Returns one column a class, for two classes too."""
+    found = np.asarray(estimator.decision_function(inputs))
+    return np.stack([-found, found], axis=1) if found.ndim == 1 else found
+
+
+def _out_of_fold(
+    setting: Setting, readings: Sequence[Reading], labels: np.ndarray, groups: Sequence[str]
+) -> np.ndarray:
+    """Returns log-odds `[n, class]` from probes that did not see the item's group."""
+    inputs = setting.inputs(readings)
+    log_odds = np.zeros((len(labels), len(np.unique(labels))))
+    for fit, held_out in inner_folds(np.zeros(len(labels)), labels, groups):
+        estimator = setting.make().fit(inputs[fit], labels[fit])
+        log_odds[held_out] = _log_odds(estimator, inputs[held_out])
+    return log_odds
+
+
+def _raw(*regions: str) -> Callable[[Sequence[Reading]], np.ndarray]:
+    """Returns the mean raw activations of some regions, side by side."""
+    return lambda readings: np.stack(
+        [np.concatenate([reading.raw[region] for region in regions]) for reading in readings]
+    )
+
+
+def _spot(reading: Reading) -> tuple[str, ...]:
+    return ("text", "target") if "target" in reading.raw else ("text",)
+
+
+def _features(readings: Sequence[Reading]) -> Any:
+    """Returns log(1 + activation) of every feature, max-pooled over text and target."""
+    from scipy.sparse import csr_matrix, hstack, vstack
+
+    rows = [hstack([reading.pooled(region) for region in _spot(reading)]) for reading in readings]
+    inputs = csr_matrix(vstack(rows))
+    inputs.data = np.log1p(np.abs(inputs.data))
+    return inputs
+
+
+def _texts(readings: Sequence[Reading]) -> np.ndarray:
+    spans = [reading.spans["text"] for reading in readings]
+    texts = [reading.content[span.start : span.end] for reading, span in zip(readings, spans)]
+    return np.array(texts, dtype=object)
+
+
+def _dense(reading: Reading) -> list[Setting]:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    def probe(strength: float) -> Any:
+        return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=300))
+
+    return [
+        Setting(_raw(*regions), lambda strength=strength: probe(strength))
+        for regions in REGION_SETS
+        if all(region in reading.raw for region in regions)
+        for strength in STRENGTHS
+    ]
+
+
+def _difference_in_means(reading: Reading) -> list[Setting]:
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    # With its covariance shrunk to the identity, what is left is the difference of the means.
+    return [
+        Setting(
+            _raw(*_spot(reading)), lambda: LinearDiscriminantAnalysis(solver="lsqr", shrinkage=1.0)
+        )
+    ]
+
+
+def _single(inputs: Callable[[Sequence[Reading]], Any]) -> list[Setting]:
+    from sklearn.feature_selection import SelectKBest, f_classif
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    def probe() -> Any:
+        return make_pipeline(SelectKBest(f_classif, k=1), LogisticRegression(max_iter=300))
+
+    return [Setting(inputs, probe)]
+
+
+def _bag_of_words(reading: Reading) -> list[Setting]:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    def probe() -> Any:
+        words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+        return make_pipeline(words, LogisticRegression(max_iter=300))
+
+    return [Setting(_texts, probe)]
+
+
+def dense_probe() -> Baseline:
+    """Returns the linear probe on raw activations."""
+    return Baseline("dense-probe", _dense)
+
+
+def baselines() -> list[Baseline]:
+    """Returns every baseline, unfitted; a random SAE is read by the detector itself."""
+    return [
+        dense_probe(),
+        Baseline("difference-in-means", _difference_in_means),
+        Baseline("best-neuron", lambda reading: _single(_raw(*_spot(reading)))),
+        Baseline("best-feature", lambda reading: _single(_features)),
+        Baseline("bag-of-words", _bag_of_words),
+    ]

@@ -1,0 +1,98 @@
+"""Every detector of a fold, fitted on the same items: saetask's, its controls and the baselines."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from saetask.arms import frequency_matched
+from saetask.baselines import baselines
+from saetask.detection import Finder, Finding, Reading
+from saetask.fitting import Apparatus, Fitted, Material, make_reading
+from saetask.study import Question
+
+RANDOM_FEATURE, RANDOM_SAE, DENSE_PROBE = "random-feature", "random-sae", "dense-probe"
+
+
+class Lineup(NamedTuple):
+    """What each detector finds in a fold's items."""
+
+    finder: Finder
+    """saetask's own."""
+    readings: dict[int, Reading]
+    """What it saw, by item."""
+    findings: dict[str, dict[int, Finding]]
+    """By detector and item; fit items are judged with their group held out."""
+
+
+def line_up(
+    apparatus: Apparatus,
+    questions: Sequence[Question],
+    fitted: Fitted,
+    wanted: Sequence[int],
+    material: Material,
+    generator: np.random.Generator,
+) -> Lineup:
+    """Fits every detector on the fit split and has it judge the items that are wanted.
+
+    Args:
+        apparatus: Task, model, SAE and plugins.
+        questions: All of them.
+        fitted: saetask's own detector; the others are fitted on the items that it was fitted on.
+        wanted: Items to judge, of the fit split or the test split.
+        material: What was read of all questions.
+        generator: Source of randomness for the control features.
+    """
+    known = list(fitted.findings)
+    golds = [questions[i].gold_reading or "" for i in known]
+    groups = [questions[i].item.group for i in known]
+    readings = {
+        i: make_reading(apparatus, questions, i, material, fitted.original)
+        for i in {*wanted, *known}
+    }
+
+    def judge(finder: Finder, seen: Mapping[int, Reading]) -> dict[int, Finding]:
+        """Fits one and returns its findings."""
+        held_out = dict(zip(known, finder.fit([seen[i] for i in known], golds, groups)))
+        return {i: held_out.get(i) or finder.detect(seen[i]) for i in wanted}
+
+    detector = fitted.detector
+    own = {i: fitted.findings.get(i) or detector.detect(readings[i]) for i in wanted}
+    findings = {"saetask": own}
+    mapping = frequency_matched(material.features.density(known), generator)
+    moved = detector.on_features(mapping, [readings[i] for i in known], golds)
+    n_annotated = sum(bool(finding.misunderstandings) for finding in own.values())
+    findings[RANDOM_FEATURE] = at_rate(moved, {i: readings[i] for i in wanted}, n_annotated)
+    if material.random is not None:
+        through = {
+            i: replace(reading, activations=material.random[i], _pools={})
+            for i, reading in readings.items()
+        }
+        findings[RANDOM_SAE] = judge(apparatus.make_detector(), through)
+    for baseline in baselines():
+        findings[baseline.name] = judge(baseline, readings)
+    return Lineup(detector, readings, findings)
+
+
+def at_rate(finder: Finder, readings: Mapping[int, Reading], n: int) -> dict[int, Finding]:
+    """Returns findings with a misunderstanding in the `n` items most probably answered wrongly.
+
+    A detector that knows nothing would find next to nothing, and be a control for nothing: this one
+    annotates as many items as saetask does, with the most probable reading but the answer's.
+    """
+    findings = {i: finder.detect(reading) for i, reading in readings.items()}
+    chosen = sorted(findings, key=lambda i: -findings[i].failure)[:n]
+    for i, finding in findings.items():
+        others = {
+            name: probability
+            for name, probability in finding.probabilities.items()
+            if name != readings[i].answer
+        }
+        found = []
+        if i in chosen and others:
+            best = max(others, key=others.__getitem__)
+            explained = finder.explain(readings[i], best)
+            found = [explained._replace(probability=finding.failure)]
+        findings[i] = finding._replace(misunderstandings=found)
+    return findings

@@ -1,0 +1,131 @@
+"""A fold's plan: what was fitted on its fit split, and the prompts of every arm."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from saetask.answers import Ask
+from saetask.arms import (
+    GENERIC,
+    PLACEBO,
+    SELF_TOKENS,
+    ArmPrompt,
+    Writer,
+    about,
+    fixed_note,
+    gold_finding,
+    self_note,
+    self_request,
+)
+from saetask.calibration import Calibration
+from saetask.detection import Finding, Misunderstanding
+from saetask.fitting import Apparatus, Material, Trials, features_of, fit, labelled
+from saetask.lineup import DENSE_PROBE, RANDOM_FEATURE, RANDOM_SAE, Lineup, line_up
+from saetask.prompts import Prompt
+from saetask.study import Fold, Question, Study
+
+CALIBRATION_ITEMS = 200
+"""Fit items, at most, on which an arm's calibration is fitted."""
+FROM_FINDINGS = ("saetask", RANDOM_FEATURE, RANDOM_SAE, DENSE_PROBE)
+"""Arms that annotate what the detector of that name finds."""
+
+
+class Plan(NamedTuple):
+    """A fold with its prompts in every arm."""
+
+    fold: Fold
+    original: Calibration
+    """Of unannotated prompts."""
+    calibrated_on: list[int]
+    prompts: dict[str, dict[int, ArmPrompt]]
+    findings: dict[str, dict[int, Finding]]
+    """Of each detector, in the fold's test items."""
+    selection: dict[str, Any]
+
+
+def self_ask(prompt: Prompt) -> Ask:
+    """Returns what is asked for the `self` arm's note."""
+    return Ask(self_request(prompt), max_new_tokens=SELF_TOKENS)
+
+
+def make_plan(
+    apparatus: Apparatus,
+    study: Study,
+    number: int,
+    material: Material,
+    trials: Trials,
+    arms: Sequence[str],
+    seed: int,
+) -> Plan:
+    """Fits on a fold's fit split and writes the prompts of every arm."""
+    questions, fold = study.questions, study.folds[number]
+    generator = np.random.default_rng([seed, number])
+    fitted = fit(apparatus, questions, fold.fit, material, trials)
+    calibrated_on = sorted(generator.permutation(fold.fit)[:CALIBRATION_ITEMS].tolist())
+    wanted = [*calibrated_on, *fold.test]
+    lineup = line_up(apparatus, questions, fitted, wanted, material, generator)
+    found = _to_write(lineup, wanted)
+    for part in (calibrated_on, fold.test):
+        found["shuffled"] |= _exchanged(found["saetask"], questions, part, generator)
+    named = [m for arm in found if arm != RANDOM_SAE for ms in found[arm].values() for m in ms]
+    shown = apparatus.meanings.shown(features_of(named))
+    trusted = apparatus.meanings.trusted(features_of(named))
+
+    def write(arm: str, i: int) -> ArmPrompt:
+        prompt = questions[i].prompt
+        # A random dictionary's features have no labels, whatever the trained ones of their number.
+        known = arm != RANDOM_SAE
+        writer = Writer(fitted.annotator, fitted.wording, trusted if known else {})
+        if arm in found:
+            return writer.write(prompt, labelled(found[arm][i], shown if known else {}))
+        match arm:
+            case "generic":
+                return fixed_note(prompt, GENERIC)
+            case "placebo":
+                return fixed_note(prompt, PLACEBO)
+            case "self":
+                return self_note(prompt, apparatus.asker.output(self_ask(prompt)))
+            case "oracle":
+                return writer.write(prompt, gold_finding(prompt, questions[i].gold_reading))
+        return ArmPrompt(prompt, None, [])
+
+    prompts = {arm: {i: write(arm, i) for i in wanted} for arm in arms}
+    tested = {
+        name: {i: findings[i] for i in fold.test} for name, findings in lineup.findings.items()
+    }
+    return Plan(fold, fitted.original, calibrated_on, prompts, tested, fitted.selection)
+
+
+def _to_write(
+    lineup: Lineup, wanted: Sequence[int]
+) -> dict[str, dict[int, list[Misunderstanding]]]:
+    """Returns what the arms with a detector write, by arm and item."""
+    found = {
+        arm: {i: finding.misunderstandings for i, finding in lineup.findings[arm].items()}
+        for arm in FROM_FINDINGS
+        if arm in lineup.findings
+    }
+    own = lineup.findings["saetask"]
+    found["always"] = {
+        i: [
+            lineup.finder.explain(lineup.readings[i], own[i].leading)._replace(
+                probability=own[i].failure
+            )
+        ]
+        for i in wanted
+    }
+    found["shuffled"] = {}
+    return found
+
+
+def _exchanged(
+    found: Mapping[int, list[Misunderstanding]],
+    questions: Sequence[Question],
+    items: Sequence[int],
+    generator: np.random.Generator,
+) -> dict[int, list[Misunderstanding]]:
+    """Gives each item the findings of another one; as many are annotated as before."""
+    order = generator.permutation(items).tolist()
+    donors = dict(zip(order, [*order[1:], *order[:1]]))
+    return {i: about(questions[i].prompt, found[donors[i]]) for i in items}
