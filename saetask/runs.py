@@ -14,8 +14,9 @@ from saetask.arms import ARMS
 from saetask.cache import content_hash, write_json, write_text
 from saetask.dictionary.meanings import find_meanings
 from saetask.errors import UserError, did_you_mean
-from saetask.experiment import Outcome, Result, run_experiment
+from saetask.experiment import Result, run_experiment
 from saetask.fitting import Apparatus
+from saetask.judgement import Outcome
 from saetask.models import DEFAULT_MODEL, load_model, model_device, model_fingerprint, model_name
 from saetask.sae_check import check_sae
 from saetask.saes import DEFAULT_SAE, load_sae, sae_fingerprint

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from saetask.detection import Finding
-from saetask.experiment import Outcome, Result
+from saetask.experiment import Result
+from saetask.judgement import Outcome
 from saetask.statistics import (
     Auroc,
     Comparison,
@@ -42,7 +43,17 @@ def summarise(result: Result, seed: int) -> dict[str, Any]:
         "probe_alone": _probe_alone(original, result.findings["saetask"], groups, seed),
         "detection": summarise_failures(original, result.findings, groups, seed),
         "reading_detection": summarise_readings(original, result.findings, seed),
+        "second_question": _summarise_second(result.second, seed),
     }
+
+
+def _summarise_second(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any] | None:
+    if not outcomes:
+        return None
+    arms = _by_arm(outcomes)
+    groups = [outcome.question.item.group for outcome in arms["original"]]
+    correct = {arm: _correct(rows) for arm, rows in arms.items()}
+    return {"n": len(groups), "arms": summarise_arms(arms, correct, groups, seed)}
 
 
 def _by_arm(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
