@@ -4,66 +4,20 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from plotly.offline import get_plotlyjs
+from run_folders import arm, rows, summary, write_run
 
 from saetask.errors import UserError
 from saetask.report import write_report
-from saetask.report.data import read_run, read_summary
+from saetask.report.data import read_run
 from saetask.report.headline import Headline, headline
 from saetask.report.items import BROWSER_LIMIT
 from saetask.report.render import marked_segments, render
+from saetask.report.summary import read_summary
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\"'{{ 7 * 7 }}\ud800"
-
-
-def arm(accuracy: float, difference: float = 0.0, half_width: float = 0.04, **others: Any) -> dict:
-    """Returns an arm of 444 items as `summary.json` has it."""
-    ends = [difference - half_width, difference + half_width]
-    figures = {"n": 444, "accuracy": accuracy, "ci95": [accuracy - 0.05, accuracy + 0.05]}
-    return figures | {"difference": difference, "difference_ci95": ends} | others
-
-
-def summary(**arms: dict) -> dict:
-    """Returns a `summary.json` with some arms ("_" in a name stands for "-")."""
-    improved = arm(0.741, 0.221, fixed=131, broken=33, mcnemar_p=1e-15, holm_p=3e-15)
-    every = {"original": {"n": 444, "accuracy": 0.52, "ci95": [0.46, 0.58]}, "saetask": improved}
-    every |= {name.replace("_", "-"): figures for name, figures in arms.items()}
-    saetask = {"auroc": 0.78, "ci95": [0.74, 0.82], "n": 444}
-    margin = {"auroc": 0.61, "ci95": [0.55, 0.66], "n": 444}
-    return {
-        "schema_version": 1,
-        "experiment": "metaphor",
-        "model": {"name": "tiny", "fingerprint": "abc"},
-        "sae": {"name": "tiny-sae", "hook_name": "blocks.3.hook_resid_post", "d_sae": 64},
-        "n_items": 2,
-        "arms": every,
-        "detection": {"saetask": saetask, "baselines": {"answer-margin": margin}},
-    }
-
-
-def rows(text: str = "She chews on an idea.", item: str = "a") -> list[dict]:
-    """Returns the rows of an item that saetask fixed."""
-    feature = {"id": 17, "label": f"label of {text}", "activation": 2.5, "weight": 0.5}
-    finding = {"detector": "probe", "span": [4, 9], "text": "chews", "reading": "figurative"}
-    finding |= {"probability": 0.9, "features": [feature, feature]}
-    shared = {"id": item, "group": "chew", "fold": 0, "scores": {"literal": -1.5}, "seed": 0}
-    original = shared | {"arm": "original", "prompt": text, "output": "literal", "correct": False}
-    note = {"text": f"Note: {text}", "placement": "after", "annotator": "sense-note"}
-    saetask = {"arm": "saetask", "prompt": text + " Note.", "output": text, "correct": True}
-    found = {"parsed": "figurative", "misunderstandings": [finding], "annotations": [note]}
-    return [original, shared | saetask | found]
-
-
-def write_run(folder: Path, summary_document: dict, item_rows: list[dict]) -> Path:
-    folder.mkdir(exist_ok=True)
-    (folder / "summary.json").write_text(json.dumps(summary_document))
-    (folder / "items.jsonl").write_text("".join(json.dumps(row) + "\n" for row in item_rows))
-    (folder / "config.yaml").write_text("experiment: metaphor\n")
-    (folder / "environment.json").write_text('{"saetask": "0.1.0", "cpu": "two cores"}')
-    return folder
 
 
 def headline_of(folder: Path, document: dict) -> Headline:
@@ -146,7 +100,7 @@ def test_page_is_complete_and_requests_nothing(tmp_path: Path) -> None:
     for text in ("my-own-arm", "Upper bound, uses the gold reading", "answer-margin", "0.780"):
         assert text in page
     assert "experiment: metaphor" in page and "two cores" in page
-    assert "saetask detects better than every baseline" in page
+    assert "saetask is ahead of every baseline" in page
     assert page.index('id="accuracy-chart"') < page.index('id="detection-chart"')
     assert "items.jsonl holds 1 items, the summary counts" in page
 

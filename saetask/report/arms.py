@@ -1,4 +1,4 @@
-"""The arms: in which order they stand, how they are drawn, and what each is a control for."""
+"""Arms and scores: in which order they stand, how they are drawn, and what each is for."""
 
 PURPOSES = {
     "original": "The prompt as it is; every difference is taken to this arm.",
@@ -14,6 +14,17 @@ PURPOSES = {
     "oracle": "Upper bound, uses the gold reading.",
 }
 
+SCORES = {
+    "dense-probe": "A linear probe on the raw activations.",
+    "difference-in-means": "The direction between the classes' mean activations.",
+    "best-neuron": "The one best dimension of the raw activations.",
+    "best-feature": "The one best feature.",
+    "bag-of-words": "The words of the text; no model.",
+    "random-sae": "The same probe on a frozen random dictionary.",
+    "answer-entropy": "How undecided the model is.",
+    "prompt-length": "Characters of the prompt.",
+}
+
 LAST = ("saetask", "oracle")
 GATE = "always"
 """It uses saetask's own findings, so its success says nothing against them."""
@@ -25,6 +36,11 @@ def in_order(names: list[str]) -> list[str]:
     places = {name: place for place, name in enumerate(known)}
     places |= {name: len(PURPOSES) + place for place, name in enumerate(LAST)}
     return sorted(names, key=lambda name: places.get(name, len(known)))
+
+
+def controls(names: list[str]) -> list[str]:
+    """Returns the arms that speak against the SAE when they do as well, unknown ones included."""
+    return [name for name in in_order(names) if name not in ("original", *LAST, GATE)]
 
 
 def kind(name: str) -> str:

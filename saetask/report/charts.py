@@ -1,13 +1,20 @@
-"""The two dot-and-interval charts, as HTML fragments that Plotly draws."""
+"""Dot-and-interval charts, as HTML fragments that Plotly draws."""
 
 import html
 from dataclasses import dataclass
 from typing import Any
 
 from saetask.report import arms
-from saetask.report.data import Arm, Detection
 from saetask.report.fields import Interval
-from saetask.report.numbers import decimals, decimals_interval, percent, percent_interval
+from saetask.report.figures import Against, Arm, Detection
+from saetask.report.numbers import (
+    decimals,
+    decimals_interval,
+    percent,
+    percent_interval,
+    points,
+    points_interval,
+)
 
 # Colours that colour-blind readers tell apart and that stand out on both white and near-black;
 # the shapes say the same once more.
@@ -48,8 +55,24 @@ def accuracy_chart(measured: list[Arm]) -> str:
     return _chart("accuracy-chart", dots, "Accuracy (%)", reference)
 
 
-def detection_chart(measured: list[Detection]) -> str:
-    """Returns the chart of AUROCs, drawn in the order given."""
+def against_chart(compared: list[Against]) -> str:
+    """Returns the chart of saetask minus each control, drawn in the order given, in points."""
+    dots = [
+        Dot(
+            name=entry.control,
+            value=100 * entry.difference,
+            interval=(100 * entry.ci95[0], 100 * entry.ci95[1]) if entry.ci95 else None,
+            description=f"{points(entry.difference)} (95 % CI {points_interval(entry.ci95)})",
+            kind="control",
+        )
+        for entry in compared
+        if entry.difference is not None
+    ]
+    return _chart("against-chart", dots, "saetask minus control (points)", 0)
+
+
+def detection_chart(element: str, measured: list[Detection]) -> str:
+    """Returns the chart of AUROCs, drawn in the order given; `element` is its id in the page."""
     dots = [
         Dot(
             name=entry.name,
@@ -60,7 +83,7 @@ def detection_chart(measured: list[Detection]) -> str:
         )
         for entry in measured
     ]
-    return _chart("detection-chart", dots, "AUROC", 0.5)
+    return _chart(element, dots, "AUROC", 0.5)
 
 
 def _chart(element: str, dots: list[Dot], title: str, reference: float | None) -> str:

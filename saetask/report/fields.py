@@ -39,15 +39,36 @@ class Fields:
             raise self.error(name, "a whole number")
         return None if value is None else int(value)
 
+    def share(self, name: str) -> float | None:
+        """Returns a number from 0 to 1 or None."""
+        value = self.number(name)
+        if value is not None and not 0 <= value <= 1:
+            raise self.error(name, "a share from 0 to 1")
+        return value
+
+    def flag(self, name: str) -> bool:
+        """Returns true or false; this one may not be absent."""
+        value = self.document.get(name)
+        if not isinstance(value, bool):
+            raise self.error(name, "true or false")
+        return value
+
+    def numbers(self, name: str) -> list[float | None]:
+        """Returns a list of numbers, empty where it is absent."""
+        value = self.document.get(name)
+        if not isinstance(value, list | None):
+            raise self.error(name, "a list of numbers")
+        named = {f"entry {place}": entry for place, entry in enumerate(value or [])}
+        entries = Fields(named, f"{self.where} ({name})")
+        return [entries.number(place) for place in named]
+
     def interval(self, name: str) -> Interval | None:
         """Returns a pair of numbers or None."""
-        value = self.document.get(name)
-        if value is None:
+        if self.document.get(name) is None:
             return None
-        if not isinstance(value, list) or len(value) != 2:
+        if len(ends := self.numbers(name)) != 2:
             raise self.error(name, "a list of two numbers")
-        ends = Fields(dict(zip(("low", "high"), value, strict=True)), f"{self.where} ({name})")
-        low, high = ends.number("low"), ends.number("high")
+        low, high = ends
         return None if low is None or high is None else (low, high)
 
     def text(self, name: str) -> str:

@@ -1,12 +1,11 @@
-"""The report's first sentence: what the summary shows, and what it does not."""
+"""The report's first sentences: what the summary shows, and what it does not."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from saetask.report.arms import GATE, in_order
-from saetask.report.data import Arm, Detection, Summary
-from saetask.report.numbers import decimals, p_statement, percent, points, points_interval
-
-ALPHA = 0.05
+from saetask.report.arms import GATE, controls
+from saetask.report.figures import Arm, Summary
+from saetask.report.numbers import p_statement, percent, points, points_interval
+from saetask.report.sentences import dense_probe_sentence, is_significant
 
 
 @dataclass(frozen=True)
@@ -17,10 +16,21 @@ class Headline:
     tone: str
     """`good`, `mixed`, `bad` or `unknown`."""
     text: str
+    caveat: str = ""
 
 
 def headline(summary: Summary) -> Headline:
     """Returns the headline of a run."""
+    effect = _effect(summary)
+    if not (caveat := dense_probe_sentence(summary)):
+        return effect
+    if effect.tone == "good":
+        verdict = f"{effect.verdict}, but a dense probe detects better"
+        effect = replace(effect, verdict=verdict, tone="mixed")
+    return replace(effect, caveat=caveat)
+
+
+def _effect(summary: Summary) -> Headline:
     original, saetask = summary.arms.get("original"), summary.arms.get("saetask")
     if original is None or saetask is None:
         missing = "original" if original is None else "saetask"
@@ -28,7 +38,7 @@ def headline(summary: Summary) -> Headline:
         return Headline("Not measured", "unknown", text)
     sentence = _sentence(original, saetask)
     gain = _gain(original, saetask)
-    if gain <= 0 or not _is_significant(saetask):
+    if gain <= 0 or not _is_shown(saetask):
         return _without_improvement(summary, original, saetask, sentence)
     if saetask.difference_ci95 is None and _p(saetask) is None:
         text = f"{sentence} The summary holds neither interval nor p-value: this may be chance."
@@ -49,25 +59,6 @@ def headline(summary: Summary) -> Headline:
     return Headline("Improved", "good", text)
 
 
-def detection_sentence(detection: list[Detection]) -> str:
-    """Returns what the AUROCs show."""
-    saetask = next((entry for entry in detection if entry.name == "saetask"), None)
-    baselines = [entry for entry in detection if entry.name != "saetask"]
-    if saetask is None:
-        return "saetask's detection was not measured in this run."
-    if saetask.ci95 and saetask.ci95[0] <= 0.5:
-        return "saetask does not clearly tell wrong answers from right ones: chance is 0.5."
-    if not baselines:
-        return "No baseline was measured."
-    best = max(baselines, key=lambda entry: entry.auroc)
-    figures = f"{best.name} reaches {decimals(best.auroc)}, saetask {decimals(saetask.auroc)}"
-    if best.auroc >= saetask.auroc:
-        return f"saetask does not detect better than every baseline: {figures}."
-    if saetask.ci95 and best.auroc >= saetask.ci95[0]:
-        return f"saetask is not clearly ahead of the best baseline: {figures}."
-    return f"saetask detects better than every baseline; the best, {figures}."
-
-
 def _sentence(original: Arm, saetask: Arm) -> str:
     gain = _gain(original, saetask)
     parts = [f"{points(gain)} points"]
@@ -84,7 +75,7 @@ def _sentence(original: Arm, saetask: Arm) -> str:
 
 
 def _without_improvement(summary: Summary, original: Arm, saetask: Arm, sentence: str) -> Headline:
-    worse = _gain(original, saetask) < 0 and _is_significant(saetask)
+    worse = _gain(original, saetask) < 0 and _is_shown(saetask)
     finding = "It makes the answers worse." if worse else "No improvement is shown."
     better = [arm for arm in _controls(summary) if arm.accuracy > saetask.accuracy]
     if better:
@@ -102,23 +93,31 @@ def _p(arm: Arm) -> float | None:
     return arm.mcnemar_p if arm.holm_p is None else arm.holm_p
 
 
-def _is_significant(arm: Arm) -> bool:
-    """Tells whether neither the interval nor the p-value, where given, speaks for chance."""
-    interval, p = arm.difference_ci95, _p(arm)
-    return not (interval and interval[0] <= 0 <= interval[1]) and not (p is not None and p >= ALPHA)
+def _is_shown(arm: Arm) -> bool:
+    return is_significant(arm.difference_ci95, _p(arm))
 
 
 def _controls(summary: Summary) -> list[Arm]:
-    """Returns the arms that speak against the SAE when they do as well, unknown ones included."""
-    apart = ("original", "saetask", "oracle", GATE)
-    return [summary.arms[name] for name in in_order(list(summary.arms)) if name not in apart]
+    return [summary.arms[name] for name in controls(list(summary.arms))]
 
 
 def _rivals(summary: Summary, original: Arm, saetask: Arm) -> list[Arm]:
-    """Returns the controls whose gain is not below the interval of saetask's gain."""
+    """Returns the controls that saetask is not shown to beat.
+
+    Where the two were compared item by item, that comparison decides; else saetask's gain over
+    `original` must be sure to be above the control's.
+    """
+    compared = {entry.control: entry for entry in summary.against}
     interval = saetask.difference_ci95
     floor = interval[0] if interval else _gain(original, saetask)
-    return [arm for arm in _controls(summary) if _gain(original, arm) >= floor]
+
+    def is_beaten(arm: Arm) -> bool:
+        entry = compared.get(arm.name)
+        if entry is None or entry.difference is None:
+            return _gain(original, arm) < floor
+        return entry.difference > 0 and is_significant(entry.ci95, entry.holm_p)
+
+    return [arm for arm in _controls(summary) if not is_beaten(arm)]
 
 
 def _listed(rivals: list[Arm], saetask: Arm) -> str:

@@ -53,6 +53,18 @@ class Annotation:
     annotator: str
 
 
+@dataclass(frozen=True)
+class Round:
+    """One round of annotating in a closed loop."""
+
+    annotation: str
+    placement: str
+    failure_before: float | None
+    """The detector's probability that the answer is wrong; `failure_after` with the annotation."""
+    failure_after: float | None
+    kept: bool
+
+
 @dataclass
 class ItemRecord:
     """One item in all arms."""
@@ -65,6 +77,7 @@ class ItemRecord:
     after: Answer | None = None
     findings: list[Finding] = field(default_factory=list)
     annotations: list[Annotation] = field(default_factory=list)
+    rounds: list[Round] = field(default_factory=list)
 
     @property
     def change(self) -> str:
@@ -125,10 +138,7 @@ def read_items(path: Path) -> Items:
 
 
 def _add_row(record: ItemRecord, arm: str, fields: Fields) -> None:
-    correct = fields.document.get("correct")
-    if not isinstance(correct, bool):
-        raise fields.error("correct", "true or false")
-    record.correct[arm] = correct
+    correct = record.correct[arm] = fields.flag("correct")
     if arm not in ("original", "saetask"):
         return
     scores = fields.nested("scores")
@@ -148,6 +158,7 @@ def _add_row(record: ItemRecord, arm: str, fields: Fields) -> None:
         Annotation(entry.text("text"), entry.text("placement"), entry.text("annotator"))
         for entry in fields.objects("annotations")
     ]
+    record.rounds = [_round(entry) for entry in fields.objects("rounds")]
 
 
 def _finding(fields: Fields) -> Finding:
@@ -167,6 +178,16 @@ def _finding(fields: Fields) -> Finding:
             )
             for entry in fields.objects("features")
         ],
+    )
+
+
+def _round(fields: Fields) -> Round:
+    return Round(
+        annotation=fields.text("annotation"),
+        placement=fields.text("placement"),
+        failure_before=fields.number("failure_before"),
+        failure_after=fields.number("failure_after"),
+        kept=fields.flag("kept"),
     )
 
 

@@ -39,6 +39,18 @@ def decimals_interval(interval: Interval | None) -> str:
     return ABSENT if interval is None else f"{decimals(interval[0])} to {decimals(interval[1])}"
 
 
+def signed(value: float | None, places: int = 3) -> str:
+    """Writes a difference such as `+0.221`."""
+    if value is None:
+        return ABSENT
+    return f"{value:+.{places}f}".replace("-", "−")
+
+
+def signed_interval(interval: Interval | None) -> str:
+    """Writes an interval of differences such as `+0.179 to +0.264`."""
+    return ABSENT if interval is None else f"{signed(interval[0])} to {signed(interval[1])}"
+
+
 def p_value(value: float | None) -> str:
     """Writes a p-value such as `0.034` or `3e-15`."""
     if value is None:

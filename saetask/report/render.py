@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from saetask.cache import write_text
-from saetask.report import arms, numbers
-from saetask.report.charts import accuracy_chart, detection_chart
+from saetask.report import arms, numbers, sentences
+from saetask.report.charts import accuracy_chart, against_chart, detection_chart
 from saetask.report.data import Run, read_run
-from saetask.report.headline import detection_sentence, headline
+from saetask.report.figures import Arm, Detection
+from saetask.report.headline import headline
 from saetask.report.items import BROWSER_LIMIT, Finding, ItemRecord
 
 FEATURE_LIMIT = 20
@@ -58,19 +59,25 @@ def render(run: Run) -> str:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    # A number and its percent sign stay in one line.
+    environment.filters["unbroken"] = lambda text: text.replace(" %", "\u00a0%")
     environment.filters["json_text"] = partial(json.dumps, indent=2, ensure_ascii=False)
     summary = run.summary
-    measured = [summary.arms[name] for name in arms.in_order(list(summary.arms))]
+    measured, asked_again = _ordered(summary.arms), _ordered(summary.second_question)
     return environment.get_template("report.html.jinja").render(
         run=run,
         summary=summary,
         headline=headline(summary),
         arms=measured,
+        second_question=asked_again,
         purposes=arms.PURPOSES,
+        score_purposes=arms.SCORES,
         kind=arms.kind,
         accuracy_chart=Markup(accuracy_chart(measured)) if measured else None,
-        detection_chart=Markup(detection_chart(summary.detection)) if summary.detection else None,
-        detection_sentence=detection_sentence(summary.detection),
+        against_chart=Markup(against_chart(summary.against)) if summary.against else None,
+        detection_chart=_scores("detection-chart", summary.detection),
+        reading_chart=_scores("reading-chart", summary.reading_detection),
+        sentences=sentences,
         features=run.items.features[:FEATURE_LIMIT],
         rows=[browser_row(record) for record in run.items.shown],
         limit=BROWSER_LIMIT,
@@ -79,6 +86,16 @@ def render(run: Run) -> str:
         browser_script=_source("browser.js"),
         plotly_script=Markup(get_plotlyjs()),
     )
+
+
+def _ordered(measured: dict[str, Arm]) -> list[Arm]:
+    return [measured[name] for name in arms.in_order(list(measured))]
+
+
+def _scores(element: str, measured: list[Detection]) -> Any:
+    from markupsafe import Markup
+
+    return Markup(detection_chart(element, measured)) if measured else None
 
 
 def browser_row(record: ItemRecord) -> dict[str, Any]:

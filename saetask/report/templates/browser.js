@@ -29,6 +29,7 @@
     const parts = [row.id, row.group, row.segments.map(([text]) => text).join("")];
     for (const answer of [row.before, row.after]) if (answer) parts.push(answer.output, answer.parsed);
     for (const note of row.annotations) parts.push(note.text);
+    for (const round of row.rounds) parts.push(round.annotation);
     for (const finding of row.findings) {
       parts.push(finding.reading, finding.text);
       for (const feature of finding.features) parts.push(`#${feature.id}`, feature.label);
@@ -87,9 +88,28 @@
       ));
     }
     const names = [["n", "Feature"], ["", "Label"], ["n", "Activation"], ["n", "Weight"]];
+    return element("div", "", element("p", "", head), tableOf(names, body));
+  }
+
+  function tableOf(names, body) {
     const header = element("tr", "", ...names.map(([kind, name]) => element("th", kind, name)));
-    const table = element("table", "", element("thead", "", header), body);
-    return element("div", "", element("p", "", head), element("div", "scroll", table));
+    return element("div", "scroll", element("table", "", element("thead", "", header), body));
+  }
+
+  function roundsTable(rounds) {
+    const body = element("tbody", "");
+    rounds.forEach((round, place) => {
+      body.append(element(
+        "tr", "", element("td", "n", String(place + 1)), element("td", "label", round.annotation),
+        element("td", "", round.placement), element("td", "n", number(round.failure_before, 2)),
+        element("td", "n", number(round.failure_after, 2)), element("td", "", round.kept ? "kept" : "dropped"),
+      ));
+    });
+    const names = [
+      ["n", "Round"], ["", "Annotation"], ["", "Placement"], ["n", "p(wrong) before"],
+      ["n", "p(wrong) after"], ["", "Outcome"],
+    ];
+    return tableOf(names, body);
   }
 
   function detailOf(row) {
@@ -105,6 +125,7 @@
       detail.append(element("p", "text", note.text), element("p", "small", origin));
     }
     if (!row.annotations.length) detail.append(element("p", "small", "None written."));
+    if (row.rounds.length) detail.append(element("h4", "", "Rounds of annotating"), roundsTable(row.rounds));
     detail.append(element(
       "div", "answers", answerBlock("Answer before (original)", row.before, row.correct.original),
       answerBlock("Answer after (saetask)", row.after, row.correct.saetask),

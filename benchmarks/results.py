@@ -1,0 +1,193 @@
+"""The results page and README's table, generated from the summaries of the runs that count.
+
+    python benchmarks/results.py RUN_DIR ... [--names NAME,NAME ...]
+    python benchmarks/results.py --check
+
+Copies the `summary.json` of each run folder to `docs/runs/NAME.json` (NAME is the folder's, if none
+is given; of absolute paths in it only the last part is kept) and writes `docs/results.md`, and
+README's table between its markers, from all summaries in `docs/runs`. Without a RUN_DIR the two are
+written anew. `--check` writes nothing and exits with 1 if they differ from what would be written.
+"""
+
+import argparse
+import html
+import json
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from saetask.cache import write_json, write_text
+from saetask.errors import UserError
+from saetask.report import arms, numbers, sentences
+from saetask.report.figures import Arm, Detection, Spread, Summary
+from saetask.report.summary import read_summary
+
+ROOT = Path(__file__).parents[1]
+TEMPLATES = Path(__file__).parent
+RUNS, PAGE, README = Path("docs/runs"), Path("docs/results.md"), Path("README.md")
+BEGIN, END = "<!-- results -->", "<!-- /results -->"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run as the page names it."""
+
+    name: str
+    summary: Summary
+
+    @property
+    def best_control(self) -> Arm | None:
+        """The control with the highest accuracy, None if there was none."""
+        names = arms.controls(list(self.summary.arms))
+        measured = [self.summary.arms[name] for name in names]
+        return max(measured, key=lambda arm: arm.accuracy, default=None)
+
+    @property
+    def detection(self) -> dict[str, Detection]:
+        """The scores of own failures, by name."""
+        return {entry.name: entry for entry in self.summary.detection}
+
+    @property
+    def reading_detection(self) -> dict[str, Detection]:
+        """The scores of readings, by name."""
+        return {entry.name: entry for entry in self.summary.reading_detection}
+
+    @property
+    def spread(self) -> dict[str, Spread]:
+        """What seeds change, by arm."""
+        return {entry.name: entry for entry in self.summary.spread}
+
+
+def add_runs(folders: Sequence[Path], names: Sequence[str], root: Path) -> None:
+    """Copies the summaries of run folders, after all of them were found readable.
+
+    Raises:
+        UserError: A summary is missing or damaged, or the names do not fit.
+    """
+    names = names or [folder.resolve().name for folder in folders]
+    if len(names) != len(folders) or len(set(names)) != len(names):
+        raise UserError(
+            f"--names: {len(set(names))} different names for {len(folders)} run folders; give each "
+            "one of its own, divided by commas."
+        )
+    for name in names:
+        if not NAME.fullmatch(name):
+            raise UserError(f"Name {name!r}: use letters, digits and - _ . + only (--names).")
+    for folder in folders:
+        read_summary(folder / "summary.json")
+    for folder, name in zip(folders, names, strict=True):
+        document = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        write_json(root / RUNS / f"{name}.json", without_folders(document))
+
+
+def without_folders(value: Any) -> Any:
+    """Returns a JSON value in which absolute paths are cut to their last part."""
+    if isinstance(value, dict):
+        return {name: without_folders(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [without_folders(entry) for entry in value]
+    if isinstance(value, str) and Path(value).is_absolute():
+        return Path(value).name
+    return value
+
+
+def documents(root: Path) -> dict[Path, str]:
+    """Returns the files as they should be, by path under `root`; none if there are no runs.
+
+    Raises:
+        UserError: A summary is damaged, or README lacks the markers.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    paths = sorted((root / RUNS).glob("*.json"))
+    if not paths:
+        return {}
+    runs = [Run(path.stem, read_summary(path)) for path in paths]
+    runs.sort(key=lambda run: (run.summary.experiment, run.name))
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        autoescape=False,  # Markdown: names go through `cell`
+    )
+    environment.filters["cell"] = cell
+    environment.globals |= {"numbers": numbers, "sentences": sentences}
+    environment.globals |= {"arm_names": arm_names, "score_names": score_names}
+    page = environment.get_template("results.md.jinja").make_module({"runs": runs})
+    table = str(page.readme(runs))
+    readme = (root / README).read_text(encoding="utf-8")
+    return {PAGE: str(page).strip() + "\n", README: with_table(readme, table)}
+
+
+def cell(text: str) -> str:
+    """Returns a text that cannot end a cell of a Markdown table or begin an HTML tag."""
+    return html.escape(" ".join(text.split()), quote=False).replace("|", "&#124;")
+
+
+def arm_names(mappings: Iterable[dict[str, Any]], kinds: Sequence[str] = ()) -> list[str]:
+    """Returns the arms that any of the mappings has, in order, of the given kinds or of all."""
+    names = {name: None for mapping in mappings for name in mapping}
+    return [name for name in arms.in_order(list(names)) if not kinds or arms.kind(name) in kinds]
+
+
+def score_names(mappings: Iterable[dict[str, Any]]) -> list[str]:
+    """Returns the scores that any of the mappings has: saetask, then the known, then the others."""
+    names = {name: None for mapping in mappings for name in mapping}
+    places = {name: place for place, name in enumerate(["saetask", *arms.SCORES])}
+    return sorted(names, key=lambda name: places.get(name, len(places)))
+
+
+def with_table(readme: str, table: str) -> str:
+    """Returns README with the text between its markers replaced.
+
+    Raises:
+        UserError: It does not have each marker once, in order.
+    """
+    head, begin, rest = readme.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end or BEGIN in rest or END in tail:
+        raise UserError(f"{README}: expected '{BEGIN}' and then '{END}', once each; put them back.")
+    return f"{head}{BEGIN}\n\n{table.strip()}\n\n{END}{tail}"
+
+
+def outdated(root: Path) -> list[Path]:
+    """Returns the files that differ from what would be written."""
+    wanted = documents(root).items()
+    return [
+        path
+        for path, text in wanted
+        if not (root / path).is_file() or (root / path).read_text(encoding="utf-8") != text
+    ]
+
+
+def main(given: Sequence[str] | None = None, root: Path = ROOT) -> int:
+    """Runs the command and returns its exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folders", nargs="*", type=Path, metavar="RUN_DIR")
+    parser.add_argument("--names", default="")
+    parser.add_argument("--check", action="store_true")
+    arguments = parser.parse_args(given)
+    try:
+        if arguments.check:
+            if stale := " and ".join(str(path) for path in outdated(root)):
+                print(f"Not as generated: {stale}. Run `python benchmarks/results.py`.")
+            return 1 if stale else 0
+        names = [name for name in arguments.names.split(",") if name]
+        add_runs(arguments.folders, names, root)
+        for path, text in documents(root).items():
+            write_text(root / path, text)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
