@@ -18,6 +18,7 @@ ARMS: Mapping[str, str] = {
     "self": "no SAE is needed: the model writes its own note",
     "dense-probe": "no features are needed: a linear probe on the raw activations finds as much",
     "random-sae": "no training is needed: the same pipeline on a frozen random dictionary",
+    "closed-loop": "re-reading: a note is kept only if the annotated prompt is read better",
     "always": "no gate is needed: the most probable reading is written into every prompt",
     "saetask": "the finding, written into the prompt",
     "oracle": "upper bound: the right reading, written into the prompt",
@@ -32,12 +33,24 @@ MATCHED_BLOCK = 20
 """Features change places with others among so many neighbours in firing density."""
 
 
+class Round(NamedTuple):
+    """A note that was tried, and what the prompt was judged to be with it."""
+
+    annotation: Annotation
+    failure_before: float
+    """Probability that the model's answer is wrong."""
+    failure_after: float
+    kept: bool
+
+
 class ArmPrompt(NamedTuple):
     """An item's prompt in one arm."""
 
     prompt: Prompt
     annotation: Annotation | None
     misunderstandings: list[Misunderstanding]
+    rounds: tuple[Round, ...] = ()
+    """The notes that were tried, in the `closed-loop` arm."""
 
 
 class Writer(NamedTuple):

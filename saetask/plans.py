@@ -23,10 +23,12 @@ from saetask.detection import Finding, Misunderstanding
 from saetask.fitting import Apparatus, Material, Trials, features_of, fit, labelled
 from saetask.lineup import DENSE_PROBE, RANDOM_FEATURE, RANDOM_SAE, Lineup, line_up
 from saetask.prompts import Prompt
+from saetask.rounds import close_loop, make_loop
 from saetask.study import Fold, Question, Study
 
 CALIBRATION_ITEMS = 200
 """Fit items, at most, on which an arm's calibration is fitted."""
+CLOSED_LOOP = "closed-loop"
 FROM_FINDINGS = ("saetask", RANDOM_FEATURE, RANDOM_SAE, DENSE_PROBE)
 """Arms that annotate what the detector of that name finds."""
 
@@ -90,7 +92,17 @@ def make_plan(
                 return writer.write(prompt, gold_finding(prompt, questions[i].gold_reading))
         return ArmPrompt(prompt, None, [])
 
-    prompts = {arm: {i: write(arm, i) for i in wanted} for arm in arms}
+    prompts = {arm: {i: write(arm, i) for i in wanted} for arm in arms if arm != CLOSED_LOOP}
+    if CLOSED_LOOP in arms:
+        loop = make_loop(apparatus, fitted, trials, fold.fit, trusted)
+        prompts[CLOSED_LOOP] = close_loop(
+            loop,
+            questions,
+            {
+                i: finding._replace(misunderstandings=labelled(found["saetask"][i], shown))
+                for i, finding in lineup.findings["saetask"].items()
+            },
+        )
     tested = {
         name: {i: findings[i] for i in fold.test} for name, findings in lineup.findings.items()
     }

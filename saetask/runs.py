@@ -205,6 +205,10 @@ def _row(outcome: Outcome, seed: int) -> dict[str, Any]:
             for found in written.misunderstandings
         ],
         "annotations": annotations,
+        "rounds": [
+            {**done._asdict(), **done.annotation._asdict(), "annotation": done.annotation.text}
+            for done in written.rounds
+        ],
         "scores": {text.strip(): value for text, value in outcome.scores.items()},
         "seed": seed,
     }

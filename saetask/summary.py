@@ -9,6 +9,7 @@ import numpy as np
 from saetask.detection import Finding
 from saetask.experiment import Result
 from saetask.judgement import Outcome
+from saetask.plans import CLOSED_LOOP
 from saetask.statistics import (
     Auroc,
     Comparison,
@@ -22,7 +23,7 @@ from saetask.statistics import (
 
 CREDITED = ("self", "random-feature", "shuffled", "placebo", "generic")
 """Controls that need no SAE or no finding: SAE credit is what saetask adds to the best of them."""
-NO_CONTROLS = ("original", "saetask", "oracle", "always", "closed-loop")
+NO_CONTROLS = ("original", "saetask", "oracle", "always", CLOSED_LOOP)
 """Arms that are no controls for a finding: the baseline, the bound, and saetask's own variants."""
 
 
@@ -43,8 +44,16 @@ def summarise(result: Result, seed: int) -> dict[str, Any]:
         "probe_alone": _probe_alone(original, result.findings["saetask"], groups, seed),
         "detection": summarise_failures(original, result.findings, groups, seed),
         "reading_detection": summarise_readings(original, result.findings, seed),
+        "rounds": _summarise_rounds(correct),
         "second_question": _summarise_second(result.second, seed),
     }
+
+
+def _summarise_rounds(correct: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
+    if CLOSED_LOOP not in correct:
+        return None
+    one, loop = (float(correct[arm].mean()) for arm in ("saetask", CLOSED_LOOP))
+    return {"one": one, "closed_loop": loop, "used": "one"}
 
 
 def _summarise_second(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any] | None:

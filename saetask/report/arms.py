@@ -9,6 +9,7 @@ PURPOSES = {
     "self": "The SAE: the model writes its own note.",
     "dense-probe": "Sparse features: a linear probe on raw activations instead.",
     "random-sae": "A trained dictionary: the same pipeline on a frozen random one.",
+    "closed-loop": "Reading again: a note is kept only if the annotated prompt is read better.",
     "always": "The gate: every item is annotated.",
     "saetask": "The claim: annotate what the features say was misread.",
     "oracle": "Upper bound, uses the gold reading.",
@@ -27,7 +28,8 @@ SCORES = {
 
 LAST = ("saetask", "oracle")
 GATE = "always"
-"""It uses saetask's own findings, so its success says nothing against them."""
+LOOP = "closed-loop"
+"""Both use saetask's own findings, so their success says nothing against them."""
 
 
 def in_order(names: list[str]) -> list[str]:
@@ -40,7 +42,7 @@ def in_order(names: list[str]) -> list[str]:
 
 def controls(names: list[str]) -> list[str]:
     """Returns the arms that speak against the SAE when they do as well, unknown ones included."""
-    return [name for name in in_order(names) if name not in ("original", *LAST, GATE)]
+    return [name for name in in_order(names) if name not in ("original", *LAST, GATE, LOOP)]
 
 
 def kind(name: str) -> str:

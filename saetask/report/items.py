@@ -139,6 +139,8 @@ def read_items(path: Path) -> Items:
 
 def _add_row(record: ItemRecord, arm: str, fields: Fields) -> None:
     correct = record.correct[arm] = fields.flag("correct")
+    if rounds := fields.objects("rounds"):
+        record.rounds = [_round(entry) for entry in rounds]
     if arm not in ("original", "saetask"):
         return
     scores = fields.nested("scores")
@@ -158,7 +160,6 @@ def _add_row(record: ItemRecord, arm: str, fields: Fields) -> None:
         Annotation(entry.text("text"), entry.text("placement"), entry.text("annotator"))
         for entry in fields.objects("annotations")
     ]
-    record.rounds = [_round(entry) for entry in fields.objects("rounds")]
 
 
 def _finding(fields: Fields) -> Finding:

@@ -121,8 +121,8 @@ def power_sentence(arms: list[Arm]) -> str:
 
 
 def rounds_sentence(rounds: Rounds) -> str:
-    """Returns which of annotating once and in a closed loop was chosen."""
+    """Returns what annotating once and in a closed loop reached, and which saetask does."""
     return (
-        f"On the fit split one round of annotating reached {percent(rounds.one)}, the closed loop "
-        f"{percent(rounds.closed_loop)}; {ROUNDS.get(rounds.used, rounds.used)} was used."
+        f"One round of annotating reached {percent(rounds.one)}, the closed loop (read again, kept "
+        f"if better) {percent(rounds.closed_loop)}; saetask does {ROUNDS.get(rounds.used, rounds.used)}."
     )
