@@ -28,16 +28,21 @@ if TYPE_CHECKING:
     from saetask.saes import load_sae
     from saetask.session import Session
     from saetask.tasks import (
+        AsksTwice,
         Candidate,
         FieldError,
         Item,
         Score,
+        SecondQuestion,
         Task,
+        first_number,
+        index_field,
         last_number,
         number_field,
         read_items,
         stated_number,
         text_field,
+        texts_field,
     )
     from saetask.training import TrainConfig, train
 
@@ -61,16 +66,21 @@ _HOMES = {
     "saes": ("load_sae",),
     "session": ("Session",),
     "tasks": (
+        "AsksTwice",
         "Candidate",
         "FieldError",
         "Item",
         "Score",
+        "SecondQuestion",
         "Task",
+        "first_number",
+        "index_field",
         "last_number",
         "number_field",
         "read_items",
         "stated_number",
         "text_field",
+        "texts_field",
     ),
     "training": ("TrainConfig", "train"),
 }

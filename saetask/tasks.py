@@ -84,6 +84,28 @@ class Task(Protocol):
         ...
 
 
+class SecondQuestion(NamedTuple):
+    """Another question about an item, which a note on the first question does not answer."""
+
+    prompt: Prompt
+    """It has the spans of the first question's prompt, so that the same note can be placed."""
+    candidates: list[Candidate] | None
+    """The answers to rank; None when the answer must be generated."""
+
+
+@runtime_checkable
+class AsksTwice(Protocol):
+    """What a task provides, besides `Task`, that can ask a second question about an item."""
+
+    def second_question(self, item: Item) -> SecondQuestion | None:
+        """Returns the second question, or None where the item has none."""
+        ...
+
+    def score_second(self, item: Item, output: str) -> Score:
+        """Judges an output to the second question: a candidate's text, or a generated one."""
+        ...
+
+
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yields the objects of a `.jsonl` or `.jsonl.gz` file with their line numbers.
 
@@ -164,7 +186,40 @@ def number_field(row: dict[str, Any], name: str) -> float:
     return float(value)
 
 
+def index_field(row: dict[str, Any], name: str, length: int) -> int:
+    """Returns a field that must be a place in a sequence of so many, counted from 0.
+
+    Raises:
+        FieldError: It is missing, no integer, or out of range.
+    """
+    value = row.get(name)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < length:
+        raise FieldError(name, f"expected a whole number from 0 to {length - 1}, found {value!r}.")
+    return value
+
+
+def texts_field(row: dict[str, Any], name: str) -> list[str]:
+    """Returns a field that must be a list of non-empty strings; the list itself may be empty.
+
+    Raises:
+        FieldError: It is missing, no list, or holds something else.
+    """
+    values = row.get(name)
+    if not isinstance(values, list):
+        raise FieldError(name, f"expected a list of texts, found {values!r}.")
+    for value in values:
+        if not isinstance(value, str) or not value.strip():
+            raise FieldError(name, f"expected non-empty strings in it, found {value!r}.")
+    return values
+
+
 _NUMBER = r"-?\d[\d,]*(?:\.\d+)?"
+
+
+def first_number(text: str) -> float | None:
+    """Returns the first number in a text."""
+    found = re.search(_NUMBER, text)
+    return float(found[0].replace(",", "")) if found else None
 
 
 def last_number(text: str) -> float | None:
