@@ -5,13 +5,20 @@
     python benchmarks/convert_items.py addsub SRC.jsonl.gz OUT.jsonl
     python benchmarks/convert_items.py svamp SRC.jsonl.gz OUT.jsonl
     python benchmarks/convert_items.py one-step ADDSUB.jsonl.gz SVAMP.jsonl.gz OUT.jsonl
+    python benchmarks/convert_items.py fig-qa SRC.jsonl.gz OUT.jsonl
+    python benchmarks/convert_items.py wic SRC.jsonl.gz OUT.jsonl
+    python benchmarks/convert_items.py gsm8k SRC.jsonl.gz OUT.jsonl
 
 Rows of MOH-X and VUA: {"sentence", "verb", "verb_idx", "label"}; of AddSub: {"question", "answer",
-"id"}; of SVAMP: {"ID", "Body", "Question", "Answer"}. A row that does not fit is an error. Word
-problems that one operation on two numbers does not solve are left out and counted on stderr.
+"id"}; of SVAMP: {"ID", "Body", "Question", "Answer"}; of Fig-QA: {"startphrase", "ending1",
+"ending2", "labels", "valid", "qid"}; of WiC: {"word", "s1", "s2", "idx1", "idx2", "same_sense"};
+of GSM8K: {"question", "answer"}. A row that does not fit is an error. Word problems of AddSub and
+SVAMP that one operation on two numbers does not solve, and invalid rows of Fig-QA, are left out
+and counted on stderr.
 """
 
 import argparse
+import ast
 import json
 import re
 import sys
@@ -21,15 +28,26 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from saetask import FieldError, UserError
-from saetask.tasks import number_field, read_rows, text_field
+from saetask.tasks import index_field, last_number, number_field, read_rows, text_field
 
-LABELS = {0: "literal", 1: "metaphorical"}
+LABELS = ("literal", "metaphorical")
 NUMBER = r"\d[\d,]*(?:\.\d+)?"
 TOLERANCE = 1e-4
 
 Row = dict[str, Any]
 Convert = Callable[[Row, int], Row]
-"""Makes an item of a row and its line number."""
+"""Makes an item of a row and its line number, or raises `LeftOutError`."""
+
+OPERATIONS = {
+    ast.Add: "addition",
+    ast.Sub: "subtraction",
+    ast.Mult: "multiplication",
+    ast.Div: "division",
+}
+
+
+class LeftOutError(Exception):
+    """A row that is sound but becomes no item; the message says why."""
 
 
 def moh_x_item(row: Row, number: int) -> Row:
@@ -44,46 +62,56 @@ def vua_item(row: Row, number: int) -> Row:
 
 
 def _verb_in_sentence(row: Row) -> Row:
-    sentence = text_field(row, "sentence")
-    tokens = sentence.split(" ")
-    index, label = row.get("verb_idx"), row.get("label")
-    if type(index) is not int or not 0 <= index < len(tokens):
-        raise FieldError("verb_idx", f"expected 0 to {len(tokens) - 1}, found {index!r}.")
-    target = tokens[index]
-    if not target.strip():
-        raise FieldError("verb_idx", f"token {index} is empty and can not be the target.")
-    if type(label) is not int or label not in LABELS:
-        raise FieldError("label", f"expected 0 or 1, found {label!r}.")
+    place = _token(row, "sentence", "verb_idx")
     return {
-        "sentence": sentence,
-        "target": target,
-        "target_start": sum(len(token) + 1 for token in tokens[:index]),
-        "label": LABELS[label],
+        "sentence": row["sentence"],
+        "target": place.text,
+        "target_start": place.start,
+        "label": LABELS[index_field(row, "label", len(LABELS))],
         "group": text_field(row, "verb").lower(),
     }
+
+
+class Token(NamedTuple):
+    """A token of a sentence whose tokens stand a blank apart."""
+
+    text: str
+    start: int
+
+
+def _token(row: Row, sentence: str, index: str) -> Token:
+    tokens = text_field(row, sentence).split(" ")
+    place = index_field(row, index, len(tokens))
+    if not tokens[place].strip():
+        raise FieldError(index, f"token {place} is empty and can not be the target.")
+    return Token(tokens[place], sum(len(token) + 1 for token in tokens[:place]))
 
 
 def addsub_item(row: Row, number: int) -> Row:
     """Converts a row of AddSub."""
     question = text_field(row, "question")
-    return {
-        "id": f"addsub-{text_field(row, 'id')}",
-        "question": question,
-        "answer": _answer(row, "answer"),
-        "group": template(question),
-    }
+    return _one_step(
+        {
+            "id": f"addsub-{text_field(row, 'id')}",
+            "question": question,
+            "answer": _answer(row, "answer"),
+            "group": template(question),
+        }
+    )
 
 
 def svamp_item(row: Row, number: int) -> Row:
     """Converts a row of SVAMP, which asks several questions about one body."""
     body, question = text_field(row, "Body").strip(), text_field(row, "Question").strip()
     joint = " " if body[-1] in ".?!" else ", "
-    return {
-        "id": f"svamp-{text_field(row, 'ID')}",
-        "question": f"{body}{joint}{question}",
-        "answer": _answer(row, "Answer"),
-        "group": template(body),
-    }
+    return _one_step(
+        {
+            "id": f"svamp-{text_field(row, 'ID')}",
+            "question": f"{body}{joint}{question}",
+            "answer": _answer(row, "Answer"),
+            "group": template(body),
+        }
+    )
 
 
 def _answer(row: Row, name: str) -> float:
@@ -106,39 +134,109 @@ def template(text: str) -> str:
     return " ".join(sorted(words)) or text
 
 
-def not_one_step(item: Row) -> str | None:
-    """Returns why one operation on two numbers does not solve a problem; None where it does."""
+def _one_step(item: Row) -> Row:
+    """Returns a problem that one operation on two numbers solves."""
     numbers = [float(text.replace(",", "")) for text in re.findall(NUMBER, item["question"])]
     if len(numbers) != 2:
-        return "not exactly two numbers in digits"
+        raise LeftOutError("not exactly two numbers in digits")
     low, high = sorted(numbers)
     results = [low + high, high - low, low * high, *([high / low] if low else [])]
     answer = item["answer"]
     if all(abs(result - answer) > TOLERANCE * max(1.0, abs(answer)) for result in results):
-        return "the answer is none of a + b, |a - b|, a * b, a / b (larger by smaller)"
-    return None
+        raise LeftOutError("the answer is none of a + b, |a - b|, a * b, a / b (larger by smaller)")
+    return item
 
 
-class Source(NamedTuple):
-    """How the rows of a data set become items."""
+def fig_qa_item(row: Row, number: int) -> Row:
+    """Converts a row of Fig-QA; two rows, with opposite phrases, share a `qid`."""
+    label = str(row.get("labels"))
+    if label not in ("0", "1"):
+        raise FieldError("labels", f"expected 0 or 1, found {row.get('labels')!r}.")
+    if str(row.get("valid")) != "1":
+        raise LeftOutError("marked as not valid")
+    return {
+        "id": f"fig-qa-{number}",
+        "phrase": text_field(row, "startphrase"),
+        "endings": [text_field(row, "ending1"), text_field(row, "ending2")],
+        "label": int(label),
+        "group": f"fig-qa-{text_field(row, 'qid')}",
+    }
 
-    convert: Convert
-    one_step: bool
-    """Word problems of which the one-step ones are kept."""
+
+def wic_item(row: Row, number: int) -> Row:
+    """Converts a row of WiC."""
+    word, same = text_field(row, "word"), row.get("same_sense")
+    if not isinstance(same, bool):
+        raise FieldError("same_sense", f"expected true or false, found {same!r}.")
+    first, second = _token(row, "s1", "idx1"), _token(row, "s2", "idx2")
+    return {
+        "id": f"wic-{number}",
+        "word": word,
+        "sentence1": row["s1"],
+        "sentence2": row["s2"],
+        "start1": first.start,
+        "start2": second.start,
+        "target1": first.text,
+        "target2": second.text,
+        "label": "same" if same else "different",
+        "group": word.lower(),
+    }
 
 
-MOH_X, VUA = Source(moh_x_item, False), Source(vua_item, False)
-ADDSUB, SVAMP = Source(addsub_item, True), Source(svamp_item, True)
-KINDS = {
-    "moh-x": [MOH_X],
-    "vua": [VUA],
-    "addsub": [ADDSUB],
-    "svamp": [SVAMP],
-    "one-step": [ADDSUB, SVAMP],
+def gsm8k_item(row: Row, number: int) -> Row:
+    """Converts a row of GSM8K, with the operations of its solution where all can be told."""
+    question, solution = text_field(row, "question"), text_field(row, "answer")
+    _, mark, end = solution.rpartition("####")
+    answer = last_number(end)
+    if not mark or answer is None:
+        raise FieldError("answer", "expected a solution that ends with #### and a number.")
+    item = {
+        "id": f"gsm8k-{number}",
+        "question": question,
+        "answer": int(answer) if answer.is_integer() else answer,
+        "group": template(question),
+    }
+    operations = _operations(re.findall(r"<<(.*?)>>", solution))
+    return {**item, "operations": operations} if operations else item
+
+
+def _operations(calculations: list[str]) -> list[str]:
+    """Returns the operations of calculations such as `12*(2+3)=60`, in the order of reckoning.
+
+    Returns none where one of them is no such calculation.
+    """
+    found: list[str] = []
+    for calculation in calculations:
+        try:
+            expression = ast.parse(calculation.partition("=")[0].strip(), mode="eval").body
+            found += _reckoned(expression)
+        except (SyntaxError, KeyError):
+            return []
+    return found
+
+
+def _reckoned(node: ast.AST) -> list[str]:
+    """Returns the operations below a node of an expression, operands first."""
+    if isinstance(node, ast.BinOp):
+        operands = [*_reckoned(node.left), *_reckoned(node.right)]
+        return [*operands, OPERATIONS[type(node.op)]]
+    return _reckoned(node.operand) if isinstance(node, ast.UnaryOp) else []
+
+
+KINDS: dict[str, list[Convert]] = {
+    "moh-x": [moh_x_item],
+    "vua": [vua_item],
+    "addsub": [addsub_item],
+    "svamp": [svamp_item],
+    "one-step": [addsub_item, svamp_item],
+    "fig-qa": [fig_qa_item],
+    "wic": [wic_item],
+    "gsm8k": [gsm8k_item],
 }
+"""How the rows of each source become items."""
 
 
-def items_of(path: Path, source: Source) -> Iterator[Row]:
+def items_of(path: Path, convert: Convert) -> Iterator[Row]:
     """Yields the items of a source file and says on stderr what was left out.
 
     Raises:
@@ -148,15 +246,14 @@ def items_of(path: Path, source: Source) -> Iterator[Row]:
     kept = 0
     for number, row in read_rows(path):
         try:
-            item = source.convert(row, number)
+            item = convert(row, number)
         except FieldError as error:
             raise UserError(f"{path}:{number}: field '{error.field}': {error}") from error
-        reason = not_one_step(item) if source.one_step else None
-        if reason:
-            reasons[reason] += 1
-        else:
-            kept += 1
-            yield item
+        except LeftOutError as reason:
+            reasons[str(reason)] += 1
+            continue
+        kept += 1
+        yield item
     print(f"{path.name}: {kept} items of {kept + reasons.total()} rows", file=sys.stderr)
     for reason, count in reasons.most_common():
         print(f"{path.name}: left out {count}: {reason}", file=sys.stderr)

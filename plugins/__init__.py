@@ -7,10 +7,14 @@ from saetask import hookimpl
 
 @hookimpl
 def saetask_tasks() -> list[Any]:
+    from .tasks.figurative_qa import FigurativeQA
+    from .tasks.gsm8k import GSM8K
     from .tasks.metaphor import Metaphor
+    from .tasks.multiple_choice import MultipleChoice
     from .tasks.word_problems import WordProblems
+    from .tasks.word_sense import WordSense
 
-    return [Metaphor(), WordProblems()]
+    return [Metaphor(), WordProblems(), FigurativeQA(), WordSense(), MultipleChoice(), GSM8K()]
 
 
 @hookimpl
@@ -22,11 +26,21 @@ def saetask_detectors() -> list[Any]:
 
 @hookimpl
 def saetask_annotators() -> list[Any]:
+    from .annotators.choice_note import ChoiceNote
     from .annotators.feature_label import FeatureLabel
     from .annotators.operation_note import OperationNote
+    from .annotators.polarity_note import PolarityNote
+    from .annotators.sense_comparison_note import SenseComparisonNote
     from .annotators.sense_note import SenseNote
 
-    return [SenseNote(), OperationNote(), FeatureLabel()]
+    return [
+        SenseNote(),
+        OperationNote(),
+        PolarityNote(),
+        SenseComparisonNote(),
+        ChoiceNote(),
+        FeatureLabel(),
+    ]
 
 
 @hookimpl

@@ -43,16 +43,21 @@ if TYPE_CHECKING:
         stacked_probabilities,
     )
     from saetask.tasks import (
+        AsksTwice,
         Candidate,
         FieldError,
         Item,
         Score,
+        SecondQuestion,
         Task,
+        first_number,
+        index_field,
         last_number,
         number_field,
         read_items,
         stated_number,
         text_field,
+        texts_field,
     )
     from saetask.training import TrainConfig, train
 
@@ -91,16 +96,21 @@ _HOMES = {
         "stacked_probabilities",
     ),
     "tasks": (
+        "AsksTwice",
         "Candidate",
         "FieldError",
         "Item",
         "Score",
+        "SecondQuestion",
         "Task",
+        "first_number",
+        "index_field",
         "last_number",
         "number_field",
         "read_items",
         "stated_number",
         "text_field",
+        "texts_field",
     ),
     "training": ("TrainConfig", "train"),
 }

@@ -92,6 +92,7 @@ def run(config: RunConfig, registry: "Registry", out: Path | None = None) -> Pat
         config.folds,
         config.max_fit_items,
         config.seed,
+        generate=config.scoring == "generate",
     )
     identity = _identity(config)
     folder = out or Path("runs") / f"{config.task}-{identity}"

@@ -69,6 +69,7 @@ def prepare(
     n_folds: int,
     max_fit_items: int,
     seed: int,
+    generate: bool = False,
 ) -> Study:
     """Loads the items and splits them by group.
 
@@ -78,11 +79,17 @@ def prepare(
     in the fit split.
 
     Raises:
-        UserError: Too few items or groups to fit on.
+        UserError: Too few items or groups to fit on, or answers are to be ranked (not generated)
+            and no item has any.
     """
     from sklearn.model_selection import GroupKFold
 
     questions = lay_out(task, _limited(task.items(data), limit, seed))
+    if not generate and not any(question.candidates for question in questions):
+        raise UserError(
+            f"No item of the task {task.name} has candidate answers to rank; "
+            "add --scoring generate."
+        )
     if fit_data is not None:
         known = {question.item.group for question in questions}
         fit_items = [item for item in task.items(fit_data) if item.group not in known]

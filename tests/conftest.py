@@ -232,6 +232,20 @@ def tiny_model_folder(make_tiny_hf_model, tokenizer, tmp_path_factory):
 
 
 @pytest.fixture
+def items_file(tmp_path):
+    """Returns a function that writes rows (objects or raw lines) to a file."""
+    import json
+
+    def write(*rows, name="items.jsonl"):
+        path = tmp_path / name
+        lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
 def harvest_config(tmp_path):
     """A harvest of 1,500 tokens of a text that is written to `tmp_path`, in shards of 16 rows."""
     import json

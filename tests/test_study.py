@@ -193,6 +193,19 @@ def test_a_fit_file_whose_groups_are_all_tested_is_a_user_error_that_names_it(fi
     assert str(path) in str(raised.value)
 
 
+def test_items_without_any_answer_to_rank_are_a_user_error_that_names_the_flag():
+    task = Letters(["mute"] * 60)
+    options = {"fit_data": None, "limit": None, "n_folds": 5, "max_fit_items": 800, "seed": 0}
+    with pytest.raises(UserError, match="add --scoring generate") as raised:
+        prepare(task, None, **options)
+    assert "\n" not in str(raised.value)
+    task.groups = [*["mute"] * 30, *["a"] * 30]
+    assert len(prepare(task, None, **options).questions) == 60  # some can be ranked
+    task.groups = [f"mute{i // 6}" for i in range(60)]
+    task.candidates = lambda item: None
+    assert len(prepare(task, None, **options, generate=True).questions) == 60
+
+
 def test_questions_hold_what_scoring_says_of_each_candidate():
     first, second, mute = lay_out(
         Letters(), [*Letters(["x", "x"]).items(), Item("2", "mute", {}, None)]

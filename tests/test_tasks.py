@@ -1,4 +1,4 @@
-"""Item files, number extraction, and the two built-in tasks."""
+"""Item files, number extraction, and the two tasks with built-in items."""
 
 import gzip
 import json
@@ -17,7 +17,16 @@ from saetask_plugins.tasks.word_problems import WordProblems
 
 from saetask import FieldError, Item, Task, UserError, read_items
 from saetask.registry import Registry
-from saetask.tasks import last_number, number_field, read_rows, stated_number, text_field
+from saetask.tasks import (
+    first_number,
+    index_field,
+    last_number,
+    number_field,
+    read_rows,
+    stated_number,
+    text_field,
+    texts_field,
+)
 
 SENTENCE = {
     "id": "s1",
@@ -45,19 +54,6 @@ def problems():
 @pytest.fixture(scope="module")
 def embedded(sentences, problems):
     return {"metaphor": sentences, "word-problems": problems}
-
-
-@pytest.fixture
-def items_file(tmp_path):
-    """Returns a function that writes rows (objects or raw lines) to a file."""
-
-    def write(*rows, name="items.jsonl"):
-        path = tmp_path / name
-        lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
-        path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        return path
-
-    return write
 
 
 def refusal(task, path):
@@ -228,6 +224,22 @@ def test_fields_come_back_as_they_stand():
         number_field({"a": True}, "a")
 
 
+@pytest.mark.parametrize("value", [-1, 3, True, 1.0, "1", None])
+def test_an_index_outside_its_sequence_or_of_another_kind_is_refused(value):
+    assert index_field({"label": 2}, "label", 3) == 2
+    with pytest.raises(FieldError, match="from 0 to 2") as raised:
+        index_field({"label": value}, "label", 3)
+    assert raised.value.field == "label"
+
+
+@pytest.mark.parametrize("value", ["ab", None, {"a": "b"}, ["a", ""], ["a", "  "], ["a", 1]])
+def test_a_list_of_texts_that_is_none_or_holds_something_else_is_refused(value):
+    assert texts_field({"choices": ["a", " b "]}, "choices") == ["a", " b "]
+    with pytest.raises(FieldError) as raised:
+        texts_field({"choices": value}, "choices")
+    assert raised.value.field == "choices"
+
+
 # number extraction
 
 numbers = st.one_of(
@@ -244,6 +256,13 @@ few = settings(max_examples=40, deadline=None)
 def test_the_last_number_is_found_wherever_it_stands(number, form, before, after):
     text = f"First there were 3 of them, {before} {form.format(number)} {after}"
     assert last_number(text) == number
+
+
+@few
+@given(clauses, numbers, written, clauses)
+def test_the_first_of_several_numbers_is_found(before, number, form, after):
+    text = f"{before} {form.format(number)} {after} 12"
+    assert first_number(text) == number
 
 
 @few
@@ -284,6 +303,7 @@ def test_a_statement_followed_by_other_words_is_not_strictly_stated():
 @few
 @given(clauses)
 def test_a_text_without_digits_has_no_number(text):
+    assert first_number(text) is None
     assert last_number(text) is None
     assert stated_number(text) is None
 

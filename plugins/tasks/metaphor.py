@@ -1,6 +1,8 @@
 """Is the verb used literally or metaphorically?"""
 
+import json
 import re
+from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,15 @@ from saetask import (
     Item,
     Prompt,
     Score,
+    SecondQuestion,
     Span,
     UserError,
     read_items,
     text_field,
 )
+
+from .options import stated_option
+from .word_in_sentence import stem, word_field
 
 LABELS = ("literal", "metaphorical")
 
@@ -36,16 +42,8 @@ class Metaphor:
 
     def prompt(self, item: Item) -> Prompt:
         """Asks first and shows the sentence last, so that it is read with the question in mind."""
-        sentence, target = item.question["sentence"], item.question["target"]
-        question = f'Is "{target}" used literally or metaphorically?\n"'
-        text = Span(0, len(sentence)).shifted(len(question))
-        start = item.question["target_start"]
-        target_span = Span(start, start + len(target)).shifted(text.start)
-        return Prompt(
-            [{"role": "user", "content": f'{question}{sentence}"'}],
-            answer_prefix=f'"{target}" is',
-            spans={"text": text, "target": target_span},
-        )
+        target = item.question["target"]
+        return _prompt(item, f'Is "{target}" used literally or metaphorically?', f'"{target}" is')
 
     def candidates(self, item: Item) -> list[Candidate]:
         """Returns the two continuations."""
@@ -61,6 +59,22 @@ class Metaphor:
         """Returns the label."""
         return item.gold
 
+    def second_question(self, item: Item) -> SecondQuestion | None:
+        """Asks which of two paraphrases the verb has here; None where none are known."""
+        if "senses" not in item.question:
+            return None
+        target, senses = item.question["target"], item.question["senses"]
+        prompt = _prompt(item, f'What does "{target}" mean here?', f'Here "{target}" means')
+        return SecondQuestion(prompt, [Candidate(f" {senses[label]}", label) for label in LABELS])
+
+    def score_second(self, item: Item, output: str) -> Score:
+        """Finds which paraphrase the output states."""
+        senses = item.question.get("senses", {})
+        found = stated_option(output, [senses[label] for label in LABELS]) if senses else None
+        if found is None:
+            return Score(None, False)
+        return Score(senses[LABELS[found]], LABELS[found] == item.gold)
+
     def question_from_text(self, text: str, target: str | None) -> Item:
         """Takes a sentence and the verb that is asked about (`--target`)."""
         if not target or not target.strip():
@@ -72,23 +86,47 @@ class Metaphor:
         return Item("prompt", target, question)
 
 
+def _prompt(item: Item, request: str, answer_prefix: str) -> Prompt:
+    """Shows the sentence, in quotation marks, below a request."""
+    sentence, lead = item.question["sentence"], f'{request}\n"'
+    text = Span(0, len(sentence)).shifted(len(lead))
+    start = item.question["target_start"]
+    target = Span(start, start + len(item.question["target"])).shifted(text.start)
+    message = {"role": "user", "content": f'{lead}{sentence}"'}
+    return Prompt([message], answer_prefix, {"text": text, "target": target})
+
+
 def _item(row: dict[str, Any]) -> Item:
     sentence, target = text_field(row, "sentence"), text_field(row, "target")
-    start, label = row.get("target_start"), row.get("label")
-    if isinstance(start, bool) or not isinstance(start, int) or start < 0:
-        raise FieldError("target_start", f"expected a character offset, found {start!r}.")
-    if sentence[start : start + len(target)] != target:
-        found = sentence[start : start + len(target)]
-        raise FieldError("target_start", f"the sentence has {found!r} there, not {target!r}.")
+    start = word_field(row, "target_start", "target", "sentence").start
+    label = row.get("label")
     if label not in LABELS:
         raise FieldError("label", f"expected one of {', '.join(LABELS)}, found {label!r}.")
     question = {"sentence": sentence, "target": target, "target_start": start}
-    group = row.get("group") or _stem(target)
-    return Item(text_field(row, "id"), str(group), question, label)
+    group = str(row.get("group") or stem(target))
+    senses = _senses_field(row) if "senses" in row else _built_in_senses().get(group)
+    if senses:
+        question["senses"] = senses
+    return Item(text_field(row, "id"), group, question, label)
 
 
-def _stem(verb: str) -> str:
-    """Groups the inflections of a verb where the file names no group."""
-    import snowballstemmer
+def _senses_field(row: dict[str, Any]) -> dict[str, str]:
+    """Returns an item's own paraphrases of its verb."""
+    senses = row["senses"]
+    if not isinstance(senses, dict):
+        raise FieldError("senses", f"expected an object with {' and '.join(LABELS)}.")
+    try:
+        found = {label: text_field(senses, label) for label in LABELS}
+    except FieldError as error:
+        raise FieldError("senses", f"'{error.field}': {error}") from error
+    if len({text.strip().lower() for text in found.values()}) < len(LABELS):
+        raise FieldError("senses", "expected two different paraphrases.")
+    return found
 
-    return snowballstemmer.stemmer("english").stemWord(verb.lower())
+
+@cache
+def _built_in_senses() -> dict[str, dict[str, str]]:
+    """Returns the two paraphrases of each verb of the embedded sentences."""
+    path = files(__name__.rpartition(".")[0]) / "items" / "senses.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return {row["group"]: {label: row[label] for label in LABELS} for row in rows}

@@ -1,0 +1,54 @@
+"""What tasks on arithmetic stories share: a problem's parts, and numbers as answers."""
+
+import re
+
+from saetask import Score, Span, last_number, stated_number
+
+OPERATIONS = {"addition": "+", "subtraction": "-", "multiplication": "*", "division": "/"}
+TOLERANCE = 0.00501
+"""Numbers are written, and therefore compared, to two decimals."""
+
+
+def problem_spans(question: str) -> dict[str, Span]:
+    """Returns the spans `text`, `story` and `question`; each holds something."""
+    asked = _asking_sentence(question)
+    told = Span(0, asked.start) if asked.start else Span(asked.end, len(question))
+    return {
+        "text": Span(0, len(question)),
+        "story": told if question[told.start : told.end].strip() else asked,
+        "question": asked,
+    }
+
+
+def _asking_sentence(question: str) -> Span:
+    """Returns the last sentence with a question mark, or else the last sentence."""
+    sentences = [
+        Span(*found.span()) for found in re.finditer(r"\S.*?(?:[.?!](?=\s)|$)", question, re.DOTALL)
+    ]
+    asking = [span for span in sentences if "?" in question[span.start : span.end]]
+    return (asking or sentences)[-1]
+
+
+def template(question: str) -> str:
+    """Names a problem by its words without numbers, names and case: the template it came from."""
+    words = re.findall(r"[A-Za-z]+", re.sub(r"(?<![.?!]\s)(?<!^)\b[A-Z]\w*", "", question))
+    return " ".join(words).lower()
+
+
+def number_text(number: float) -> str:
+    """Writes a number to two decimals at most."""
+    return f"{number:.2f}".rstrip("0").rstrip(".")
+
+
+def equal(value: float | None, gold: float | None) -> bool:
+    """Tells whether two numbers are the same as written; an unknown one equals none."""
+    if value is None or gold is None:
+        return False
+    return abs(value - gold) <= TOLERANCE
+
+
+def score_number(output: str, gold: float | None) -> Score:
+    """Judges the number that an output ends with: stated as the answer (strict), or any."""
+    strict, flexible = stated_number(output), last_number(output)
+    parsed = None if strict is None else number_text(strict)
+    return Score(parsed, equal(strict, gold), equal(flexible, gold))

@@ -1,0 +1,101 @@
+"""Figurative sentences with two endings: what do they say?"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from saetask import (
+    Candidate,
+    FieldError,
+    Item,
+    Prompt,
+    Score,
+    Span,
+    UserError,
+    index_field,
+    text_field,
+    texts_field,
+)
+
+from .given_items import given_items
+from .options import stated_option
+
+READINGS = ("affirmed", "denied")
+NEGATION = re.compile(
+    r"\b(?:not|cannot|no|never|none|nothing|nobody|neither|nor|without|hardly|barely|rarely"
+    r"|seldom|little|few|fewer|less|lacks?|lacked)\b|n['’]t\b"
+    r"|\bun(?!der|til\b|less\b|to\b|cles?\b|i[fqtv]|ion|ison)[a-z]{3}",
+    re.IGNORECASE,
+)
+"""Words that deny, n't, and the prefix un- (which is none in under, until, uncle, unit ...)."""
+
+
+class FigurativeQA:
+    """Comparisons and their meaning: a misreading takes one to affirm what it denies.
+
+    Which ending is right differs from item to item; what can be learnt across items is whether the
+    figure affirms or denies. An ending stands for `denied` if it holds a negation (`NEGATION`),
+    else for `affirmed`. Where this does not tell the two endings apart, no reading is the right
+    one: such items are asked and scored, but nothing is fitted on them.
+    """
+
+    name = "figurative-qa"
+    readings = READINGS
+    annotators = ("polarity-note", "feature-label")
+
+    def items(self, data: Path | None = None) -> list[Item]:
+        """Returns a file's items (see the README for the format); none are built in."""
+        return given_items(self.name, data, _item)
+
+    def prompt(self, item: Item) -> Prompt:
+        """Asks first and shows the sentence last; the endings are ranked, and not shown."""
+        lead, phrase = 'What does this mean?\n"', item.question["phrase"]
+        return Prompt(
+            [{"role": "user", "content": f'{lead}{phrase}"'}],
+            answer_prefix="It means:",
+            spans={"text": Span(0, len(phrase)).shifted(len(lead))},
+        )
+
+    def candidates(self, item: Item) -> list[Candidate]:
+        """Returns the two endings."""
+        return [Candidate(f" {ending}", _reading(ending)) for ending in item.question["endings"]]
+
+    def score(self, item: Item, output: str) -> Score:
+        """Finds which ending the output states."""
+        endings = item.question["endings"]
+        found = stated_option(output, endings)
+        if found is None:
+            return Score(None, False)
+        return Score(endings[found], found == item.gold)
+
+    def gold_reading(self, item: Item) -> str | None:
+        """Returns the right ending's reading, or None where the other ending has the same one."""
+        first, second = (_reading(ending) for ending in item.question["endings"])
+        if item.gold is None or first == second:
+            return None
+        return (first, second)[item.gold]
+
+    def question_from_text(self, text: str, target: str | None) -> Item:
+        """Takes three lines: the sentence and its two endings."""
+        lines = [line.rstrip() for line in text.splitlines() if line.strip()]
+        if len(lines) != 3:
+            raise UserError(
+                "The figurative-qa task needs three lines, a sentence and two endings; "
+                f"the prompt has {len(lines)}."
+            )
+        return Item("prompt", "prompt", {"phrase": lines[0], "endings": lines[1:]})
+
+
+def _reading(ending: str) -> str:
+    return READINGS[NEGATION.search(ending) is not None]
+
+
+def _item(row: dict[str, Any]) -> Item:
+    phrase = text_field(row, "phrase").strip()
+    endings = [ending.strip() for ending in texts_field(row, "endings")]
+    if len(endings) != 2 or endings[0].lower() == endings[1].lower():
+        raise FieldError("endings", f"expected two different endings, found {endings!r}.")
+    label = index_field(row, "label", 2)
+    # Sentences with the same endings are variations of one another.
+    group = str(row.get("group") or " | ".join(sorted(endings)))
+    return Item(text_field(row, "id"), group, {"phrase": phrase, "endings": endings}, label)

@@ -1,0 +1,100 @@
+"""A word in two sentences: the same sense or not?"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from saetask import Candidate, FieldError, Item, Prompt, Score, Span, UserError, text_field
+
+from .given_items import given_items
+from .word_in_sentence import stem, word_field
+
+LABELS = ("same", "different")
+ANSWERS = {"same": " the same", "different": " different"}
+
+
+class WordSense:
+    """A word in two sentences: a misreading takes two senses for one, or one for two."""
+
+    name = "word-sense"
+    readings = LABELS
+    annotators = ("sense-comparison-note", "feature-label")
+
+    def items(self, data: Path | None = None) -> list[Item]:
+        """Returns a file's items (see the README for the format); none are built in."""
+        return given_items(self.name, data, _item)
+
+    def prompt(self, item: Item) -> Prompt:
+        """Asks first, then shows the two sentences, a line each.
+
+        The span `target` is the word in the second sentence, where its sense can be compared;
+        `other` is the word in the first.
+        """
+        question = item.question
+        lead = f'Does "{question["word"]}" have the same meaning in both sentences?\n'
+        first, second = question["sentence1"], question["sentence2"].rstrip()
+        start = len(lead) + len(first) + len("\n")
+        content = f"{lead}{first}\n{second}"
+        spans = {
+            "text": Span(len(lead), len(content)),
+            "target": Span(*question["span2"]).shifted(start),
+            "other": Span(*question["span1"]).shifted(len(lead)),
+        }
+        message = {"role": "user", "content": content}
+        return Prompt([message], answer_prefix="The two meanings are", spans=spans)
+
+    def candidates(self, item: Item) -> list[Candidate]:
+        """Returns the two continuations."""
+        return [Candidate(text, label) for label, text in ANSWERS.items()]
+
+    def score(self, item: Item, output: str) -> Score:
+        """Finds the first of the two words in the output; "not the same" is different."""
+        found = re.search(r"not the same|not different|same|different", output.lower())
+        if found is None:
+            return Score(None, False)
+        is_same = found[0] in ("same", "not different")
+        parsed = "same" if is_same else "different"
+        return Score(parsed, parsed == item.gold)
+
+    def gold_reading(self, item: Item) -> str | None:
+        """Returns the label."""
+        return item.gold
+
+    def question_from_text(self, text: str, target: str | None) -> Item:
+        """Takes two sentences, a line each, and the word that is asked about (`--target`)."""
+        sentences = text.splitlines()
+        if len(sentences) != 2 or not all(sentence.strip() for sentence in sentences):
+            raise UserError("The word-sense task needs two sentences, a line each.")
+        if not target or not target.strip():
+            raise UserError("The word-sense task needs the word in question: add --target WORD.")
+        first, second = (_occurrence(target, sentence) for sentence in sentences)
+        question = {
+            "word": target,
+            "sentence1": sentences[0],
+            "sentence2": sentences[1],
+            "span1": first,
+            "span2": second,
+        }
+        return Item("prompt", target, question)
+
+
+def _occurrence(target: str, sentence: str) -> Span:
+    """Returns where the word, or an inflection of it, first stands in the sentence."""
+    for found in re.finditer(r"\w+(?:[-'’]\w+)*", sentence):
+        if stem(found[0]) == stem(target):
+            return Span(*found.span())
+    raise UserError(f"--target '{target}' does not occur in the sentence {sentence[:60]!r}.")
+
+
+def _item(row: dict[str, Any]) -> Item:
+    word, label = text_field(row, "word"), row.get("label")
+    question = {
+        "word": word,
+        "sentence1": text_field(row, "sentence1"),
+        "sentence2": text_field(row, "sentence2"),
+        "span1": word_field(row, "start1", "target1", "sentence1"),
+        "span2": word_field(row, "start2", "target2", "sentence2"),
+    }
+    if label not in LABELS:
+        raise FieldError("label", f"expected one of {', '.join(LABELS)}, found {label!r}.")
+    return Item(text_field(row, "id"), str(row.get("group") or stem(word)), question, label)
