@@ -79,8 +79,9 @@ class Reading:
 
     @property
     def answer(self) -> str:
-        """The reading that the model's answer stands for."""
-        return max(self.answer_scores, key=self.answer_scores.__getitem__)
+        """The reading that the model's answer stands for; "" where no candidates were ranked."""
+        best = max(self.answer_scores, key=self.answer_scores.__getitem__)
+        return best if self.answer_scores[best] > -np.inf else ""
 
 
 class Finder(Protocol):
@@ -151,7 +152,16 @@ def finding_of(
     probabilities: Mapping[str, float],
     explain: Callable[[Reading, str], Misunderstanding],
 ) -> Finding:
-    """Returns a finding: a misunderstanding where a reading is more probable than the answer's."""
+    """Returns a finding: a misunderstanding where a reading is more probable than the answer's.
+
+    A reading that none of the item's candidates stands for can not be right. Where no candidates
+    were ranked, nothing tells what the answer follows, and the most probable reading is reported.
+    """
+    possible = {
+        n: p for n, p in probabilities.items() if reading.answer_scores.get(n, -np.inf) > -np.inf
+    }
+    if total := sum(possible.values()):
+        probabilities = {n: possible.get(n, 0.0) / total for n in probabilities}
     best = max(probabilities, key=probabilities.__getitem__)
     failure = 1 - probabilities.get(reading.answer, 0.0)
     if best == reading.answer:

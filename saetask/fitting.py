@@ -139,7 +139,9 @@ def try_wordings(
         (names.index((name, number)), i): scored_item(apparatus.asker, questions[i], arm.prompt)
         for (name, number, i), arm in written.items()
     }
-    return Trials([(by_name[name], number) for name, number in names], scored)
+    # Without candidates to rank, nothing says which wording is best: the first one is taken.
+    styles = [(by_name[name], number) for name, number in names] or [(apparatus.annotators[0], 0)]
+    return Trials(styles, scored)
 
 
 def choose_wording(trials: Trials, fit: set[int]) -> tuple[int, list[dict[str, Any]]]:
@@ -151,7 +153,7 @@ def choose_wording(trials: Trials, fit: set[int]) -> tuple[int, list[dict[str, A
         right = [
             np.exp(calibration.apply(row.scores, row.readings))[row.correct].sum() for row in rows
         ]
-        loss = float(-np.log(np.maximum(right, 1e-9)).mean())
+        loss = float(-np.log(np.maximum(right, 1e-9)).mean()) if rows else 0.0
         losses.append({"annotator": annotator.name, "wording": number, "fit_loss": loss})
     return int(np.argmin([row["fit_loss"] for row in losses])), losses
 

@@ -124,5 +124,6 @@ def rounds_sentence(rounds: Rounds) -> str:
     """Returns what annotating once and in a closed loop reached, and which saetask does."""
     return (
         f"One round of annotating reached {percent(rounds.one)}, the closed loop (read again, kept "
-        f"if better) {percent(rounds.closed_loop)}; saetask does {ROUNDS.get(rounds.used, rounds.used)}."
+        f"if better) {percent(rounds.closed_loop)}; saetask does "
+        f"{ROUNDS.get(rounds.used, rounds.used)}."
     )
