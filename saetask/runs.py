@@ -17,14 +17,16 @@ from saetask.errors import UserError, did_you_mean
 from saetask.experiment import Result, run_experiment
 from saetask.fitting import Apparatus
 from saetask.judgement import Outcome
+from saetask.mechanism import mechanism
 from saetask.models import DEFAULT_MODEL, load_model, model_device, model_fingerprint, model_name
 from saetask.sae_check import check_sae
 from saetask.saes import DEFAULT_SAE, load_sae, sae_fingerprint
-from saetask.study import prepare
-from saetask.summary import summarise
+from saetask.study import Study, prepare
+from saetask.summary import summarise, summarise_seeds
 
 if TYPE_CHECKING:
     from saetask.registry import Registry
+    from saetask.tasks import Task
 
 PACKAGES = ("torch", "transformers", "transformer-lens", "sae-lens", "numpy", "scikit-learn")
 
@@ -67,6 +69,8 @@ class RunConfig:
     """Fit on so many items of fit_data at most."""
     seed: int = 0
     """Seed of folds, samples and control features."""
+    seeds: int = 1
+    """Repeat with so many seeds, from `seed` up, and report the spread; items are of the first."""
 
 
 def run(config: RunConfig, registry: "Registry", out: Path | None = None) -> Path:
@@ -84,16 +88,7 @@ def run(config: RunConfig, registry: "Registry", out: Path | None = None) -> Pat
     make_detector = registry.get("detector", config.detector)
     names = config.annotators or [n for n in task.annotators if n != "feature-label"]
     annotators = [registry.get("annotator", name) for name in names]
-    study = prepare(
-        task,
-        config.data,
-        config.fit_data,
-        config.limit,
-        config.folds,
-        config.max_fit_items,
-        config.seed,
-        generate=config.scoring == "generate",
-    )
+    studies = [_study(task, config, config.seed + number) for number in range(config.seeds)]
     identity = _identity(config)
     folder = out or Path("runs") / f"{config.task}-{identity}"
     _claim(folder, config, identity)
@@ -103,8 +98,12 @@ def run(config: RunConfig, registry: "Registry", out: Path | None = None) -> Pat
     meanings = find_meanings(model, sae, config.dictionary, config.unvalidated_labels)
     apparatus = Apparatus(task, model, sae, make_detector, annotators, asker, meanings)
     generate = config.scoring == "generate"
-    result = run_experiment(apparatus, study, config.arms, generate, config.seed)
-    described = {
+    results = [
+        run_experiment(apparatus, study, config.arms, generate, config.seed + number)
+        for number, study in enumerate(studies)
+    ]
+    result = results[0]
+    described: dict[str, Any] = {
         "model": {
             "name": model_name(model),
             "fingerprint": model_fingerprint(model),
@@ -119,8 +118,24 @@ def run(config: RunConfig, registry: "Registry", out: Path | None = None) -> Pat
             **figures._asdict(),
         },
     }
+    if len(results) > 1:
+        described["seeds"] = summarise_seeds([r.outcomes for r in results], config.seed)
+    described["mechanism"] = mechanism(apparatus, result.outcomes, config.seed)
     _write(folder, config, result, described, started)
     return folder
+
+
+def _study(task: "Task", config: RunConfig, seed: int) -> Study:
+    return prepare(
+        task,
+        config.data,
+        config.fit_data,
+        config.limit,
+        config.folds,
+        config.max_fit_items,
+        seed,
+        generate=config.scoring == "generate",
+    )
 
 
 def _check(config: RunConfig) -> None:
@@ -133,6 +148,8 @@ def _check(config: RunConfig) -> None:
         raise UserError(f"--limit is {config.limit}; it must be 1 or more.")
     if config.seed < 0:
         raise UserError(f"--seed is {config.seed}; it must be 0 or more.")
+    if config.seeds < 1:
+        raise UserError(f"--seeds is {config.seeds}; it must be 1 or more.")
     if config.folds < 2:
         raise UserError(f"--folds is {config.folds}; it must be 2 or more.")
 

@@ -49,6 +49,29 @@ def summarise(result: Result, seed: int) -> dict[str, Any]:
     }
 
 
+def summarise_seeds(runs: Sequence[Sequence[Outcome]], first: int) -> dict[str, Any]:
+    """Returns each arm's accuracies over repetitions with other folds and samples.
+
+    Args:
+        runs: The outcomes of each repetition, in the order of their seeds.
+        first: The first one's seed.
+    """
+    accuracies: dict[str, list[float]] = {}
+    for outcomes in runs:
+        for arm, rows in _by_arm(outcomes).items():
+            accuracies.setdefault(arm, []).append(float(_correct(rows).mean()))
+    arms = {
+        arm: {
+            "accuracy": found,
+            "mean": float(np.mean(found)),
+            "min": min(found),
+            "max": max(found),
+        }
+        for arm, found in accuracies.items()
+    }
+    return {"seeds": list(range(first, first + len(runs))), "arms": arms}
+
+
 def _summarise_rounds(correct: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
     if CLOSED_LOOP not in correct:
         return None

@@ -66,26 +66,33 @@ def random_directions(
     return torch.nn.functional.normalize(torch.tensor(drawn, dtype=torch.float32), dim=-1)
 
 
-def edit_effects(
+class Edited(NamedTuple):
+    """A text under every edit of a feature."""
+
+    log_probabilities: np.ndarray
+    """Of each next token, in nats, `[3 + n_directions, pos - 1]`, float64: unedited, ablated,
+    amplified, and each random direction."""
+    firing: np.ndarray
+    """Does the feature fire? `[pos]`, bool."""
+
+
+def edit_feature(
     model: "Model",
     sae: "SAE[Any]",
     token_ids: Sequence[int],
     feature: int,
     directions: "torch.Tensor",
-) -> np.ndarray | None:
-    """Measures the edits of one feature on one text.
+    n_edited: int | None = None,
+) -> Edited:
+    """Edits one feature wherever it fires in a text.
 
     Args:
         model: The model.
         sae: An SAE that fits it.
         token_ids: The text, with BOS where the model has one.
-        feature: The feature to edit wherever it fires.
-        directions: Random unit vectors, `[n_directions, d_out]`.
-
-    Returns:
-        Change in the mean log-probability (nats) of the tokens up to `HORIZON` after a firing: by
-        ablation, by amplification, by each random direction, `[2 + n_directions]`, float64. None
-        where the feature does not fire, or on the last token only.
+        feature: The feature to edit.
+        directions: Random unit vectors, `[n_directions, d_out]`; edits in them are of its length.
+        n_edited: Edit the first so many tokens only; None edits all.
 
     Raises:
         UserError: The model has no such hook point, or never reaches it.
@@ -94,10 +101,8 @@ def edit_effects(
 
     pair = read_pair(model, sae, list(token_ids))
     added = contribution(sae, pair.inputs, pair.kept, feature)
+    added[n_edited if n_edited is not None else len(added) :] = 0
     lengths = added.norm(dim=-1)
-    measured = _after(lengths.cpu().numpy() > 0)[:-1]
-    if not measured.any():
-        return None
     random = lengths[None, :, None] * directions.to(added)[:, None, :]
     edits = torch.cat([torch.stack([torch.zeros_like(added), -added, added]), random])
 
@@ -109,8 +114,29 @@ def edit_effects(
         return changed
 
     rows = [token_ids] * len(edits)
-    found = spliced_log_probabilities(model, rows, output_hook(sae), edited).cpu().numpy()
-    means = found[:, measured].astype(float).mean(1)
+    found = spliced_log_probabilities(model, rows, output_hook(sae), edited)
+    return Edited(found.cpu().numpy().astype(float), lengths.cpu().numpy() > 0)
+
+
+def edit_effects(
+    model: "Model",
+    sae: "SAE[Any]",
+    token_ids: Sequence[int],
+    feature: int,
+    directions: "torch.Tensor",
+) -> np.ndarray | None:
+    """Measures the edits of one feature on one text; see `edit_feature`.
+
+    Returns:
+        Change in the mean log-probability (nats) of the tokens up to `HORIZON` after a firing: by
+        ablation, by amplification, by each random direction, `[2 + n_directions]`, float64. None
+        where the feature does not fire, or on the last token only.
+    """
+    edited = edit_feature(model, sae, token_ids, feature, directions)
+    measured = _after(edited.firing)[:-1]
+    if not measured.any():
+        return None
+    means = edited.log_probabilities[:, measured].mean(1)
     return means[1:] - means[0]
 
 
