@@ -12,7 +12,7 @@ from saetask.dictionary.controls import CALIBRATION_ROWS, random_sae
 from saetask.fitting import Apparatus, Material, as_ask, try_wordings
 from saetask.judgement import Outcome, judge_all
 from saetask.models import model_tokenizer
-from saetask.plans import Plan, make_plan, self_ask
+from saetask.plans import Plan, make_plan
 from saetask.prompts import render
 from saetask.second_question import ask_second
 from saetask.study import Question, Study
@@ -48,9 +48,7 @@ def run_experiment(
     questions, asker = study.questions, apparatus.asker
     # Reading comes first: it refuses a prompt that is too long before anything has been asked.
     material = _read(apparatus, questions, seed)
-    asker.ask(_first_asks(questions, arms), "original and fixed notes")
-    if "self" in arms:
-        asker.ask([self_ask(question.prompt) for question in questions], "the model's own notes")
+    asker.ask(_first_asks(study, arms), "original and fixed notes")
     pool = sorted({i for fold in study.folds for i in fold.fit if questions[i].candidates})
     trials = try_wordings(apparatus, questions, pool, seed)
     plans = [
@@ -91,12 +89,13 @@ def _merged(plans: Sequence[Plan], questions: Sequence[Question]) -> dict[str, d
     return merged
 
 
-def _first_asks(questions: Sequence[Question], arms: Sequence[str]) -> list[Ask]:
+def _first_asks(study: Study, arms: Sequence[str]) -> list[Ask]:
     """Returns what needs no fitting, the prompts of one item side by side."""
+    tested = {i for fold in study.folds for i in fold.test}
     notes = [note for note in (GENERIC, PLACEBO) if note.annotator in arms]
     asks = []
-    for question in questions:
+    for i, question in enumerate(study.questions):
         if question.candidates:
-            prompts = [question.prompt, *(fixed_note(question.prompt, n).prompt for n in notes)]
-            asks += [as_ask(question, prompt) for prompt in prompts]
+            fixed = [fixed_note(question.prompt, note).prompt for note in notes if i in tested]
+            asks += [as_ask(question, prompt) for prompt in (question.prompt, *fixed)]
     return asks

@@ -46,7 +46,7 @@ class Plan(NamedTuple):
     selection: dict[str, Any]
 
 
-def self_ask(prompt: Prompt) -> Ask:
+def _self_ask(prompt: Prompt) -> Ask:
     """Returns what is asked for the `self` arm's note."""
     return Ask(self_request(prompt), max_new_tokens=SELF_TOKENS)
 
@@ -66,6 +66,9 @@ def make_plan(
     fitted = fit(apparatus, questions, fold.fit, material, trials)
     calibrated_on = sorted(generator.permutation(fold.fit)[:CALIBRATION_ITEMS].tolist())
     wanted = [*calibrated_on, *fold.test]
+    if "self" in arms:
+        asks = [_self_ask(questions[i].prompt) for i in sorted(wanted)]
+        apparatus.asker.ask(asks, "the model's own notes")
     lineup = line_up(apparatus, questions, fitted, wanted, material, generator)
     found = _to_write(lineup, wanted)
     for part in (calibrated_on, fold.test):
@@ -87,7 +90,7 @@ def make_plan(
             case "placebo":
                 return fixed_note(prompt, PLACEBO)
             case "self":
-                return self_note(prompt, apparatus.asker.output(self_ask(prompt)))
+                return self_note(prompt, apparatus.asker.output(_self_ask(prompt)))
             case "oracle":
                 return writer.write(prompt, gold_finding(prompt, questions[i].gold_reading))
         return ArmPrompt(prompt, None, [])
