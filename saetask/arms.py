@@ -16,6 +16,7 @@ ARMS: Mapping[str, str] = {
     "random-feature": "any features would do: the detector's weights moved to random live features",
     "shuffled": "any finding would do: another item's, written about this one",
     "self": "no SAE is needed: the model writes its own note",
+    "optimised-prompt": "one instruction for all items does it, optimised on the fit split by GEPA",
     "dense-probe": "no features are needed: a linear probe on the raw activations finds as much",
     "random-sae": "no training is needed: the same pipeline on a frozen random dictionary",
     "closed-loop": "re-reading: a note is kept only if the annotated prompt is read better",
@@ -24,6 +25,8 @@ ARMS: Mapping[str, str] = {
     "oracle": "upper bound: the right reading, written into the prompt",
 }
 """Name and purpose of each arm, in the order they are reported."""
+OPTIONAL_ARMS = ("optimised-prompt",)
+"""Arms that are run only when asked for: this one is slow and needs an extra."""
 
 GENERIC = Annotation("(Note: read the text carefully before you answer.)", "end", "generic")
 PLACEBO = Annotation("(Note: this text is one of several on the same page.)", "end", "placebo")

@@ -22,13 +22,14 @@ from saetask.calibration import Calibration
 from saetask.detection import Finding, Misunderstanding
 from saetask.fitting import Apparatus, Material, Trials, features_of, fit, labelled
 from saetask.lineup import DENSE_PROBE, RANDOM_FEATURE, RANDOM_SAE, Lineup, line_up
+from saetask.prompt_optimisation import optimised_note
 from saetask.prompts import Prompt
 from saetask.rounds import close_loop, make_loop
 from saetask.study import Fold, Question, Study
 
 CALIBRATION_ITEMS = 200
 """Fit items, at most, on which an arm's calibration is fitted."""
-CLOSED_LOOP = "closed-loop"
+CLOSED_LOOP, OPTIMISED = "closed-loop", "optimised-prompt"
 FROM_FINDINGS = ("saetask", RANDOM_FEATURE, RANDOM_SAE, DENSE_PROBE)
 """Arms that annotate what the detector of that name finds."""
 
@@ -77,6 +78,15 @@ def make_plan(
     shown = apparatus.meanings.shown(features_of(named))
     trusted = apparatus.meanings.trusted(features_of(named))
 
+    fixed = {"generic": GENERIC, "placebo": PLACEBO}
+    if OPTIMISED in arms:
+        # As many items asked as fitting saetask took: originals, wordings, annotated prompts.
+        n_tried = sum(i in set(fold.fit) for _, i in trials.scored)
+        budget = len(fold.fit) + n_tried + len(calibrated_on)
+        fixed[OPTIMISED] = optimised_note(
+            apparatus, questions, fold.fit, fitted.original, budget, seed
+        )
+
     def write(arm: str, i: int) -> ArmPrompt:
         prompt = questions[i].prompt
         # A random dictionary's features have no labels, whatever the trained ones of their number.
@@ -84,15 +94,12 @@ def make_plan(
         writer = Writer(fitted.annotator, fitted.wording, trusted if known else {})
         if arm in found:
             return writer.write(prompt, labelled(found[arm][i], shown if known else {}))
-        match arm:
-            case "generic":
-                return fixed_note(prompt, GENERIC)
-            case "placebo":
-                return fixed_note(prompt, PLACEBO)
-            case "self":
-                return self_note(prompt, apparatus.asker.output(_self_ask(prompt)))
-            case "oracle":
-                return writer.write(prompt, gold_finding(prompt, questions[i].gold_reading))
+        if arm in fixed:
+            return fixed_note(prompt, fixed[arm])
+        if arm == "self":
+            return self_note(prompt, apparatus.asker.output(_self_ask(prompt)))
+        if arm == "oracle":
+            return writer.write(prompt, gold_finding(prompt, questions[i].gold_reading))
         return ArmPrompt(prompt, None, [])
 
     prompts = {arm: {i: write(arm, i) for i in wanted} for arm in arms if arm != CLOSED_LOOP}

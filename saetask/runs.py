@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from saetask import __version__
 from saetask.answers import Asker
-from saetask.arms import ARMS
+from saetask.arms import ARMS, OPTIONAL_ARMS
 from saetask.cache import content_hash, write_json, write_text
 from saetask.dictionary.meanings import find_meanings
 from saetask.errors import UserError, did_you_mean
@@ -57,7 +57,9 @@ class RunConfig:
     """Name of a detector plugin."""
     annotators: list[str] = field(default_factory=list)
     """Names of annotator plugins whose wordings compete on the fit split; none: the task's own."""
-    arms: list[str] = field(default_factory=lambda: list(ARMS))
+    arms: list[str] = field(
+        default_factory=lambda: [arm for arm in ARMS if arm not in OPTIONAL_ARMS]
+    )
     """Arms to run."""
     scoring: Literal["rank", "generate"] = "rank"
     """Rank the candidate answers by likelihood, or generate answers and parse them."""

@@ -100,8 +100,8 @@ def edit_feature(
     import torch
 
     pair = read_pair(model, sae, list(token_ids))
-    added = contribution(sae, pair.inputs, pair.kept, feature)
-    added[n_edited if n_edited is not None else len(added) :] = 0
+    kept = pair.kept & (torch.arange(len(pair.kept)) < (n_edited or len(pair.kept)))
+    added = contribution(sae, pair.inputs, kept, feature)
     lengths = added.norm(dim=-1)
     random = lengths[None, :, None] * directions.to(added)[:, None, :]
     edits = torch.cat([torch.stack([torch.zeros_like(added), -added, added]), random])

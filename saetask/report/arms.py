@@ -7,6 +7,7 @@ PURPOSES = {
     "random-feature": "Which features: random live ones, matched in frequency.",
     "shuffled": "The note fitting its item: another item's annotations.",
     "self": "The SAE: the model writes its own note.",
+    "optimised-prompt": "Items: one instruction, optimised on the fit split (GEPA).",
     "dense-probe": "Sparse features: a linear probe on raw activations instead.",
     "random-sae": "A trained dictionary: the same pipeline on a frozen random one.",
     "closed-loop": "Reading again: a note is kept only if the annotated prompt is read better.",
