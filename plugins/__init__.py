@@ -16,17 +16,21 @@ def saetask_tasks() -> list[Any]:
 @hookimpl
 def saetask_detectors() -> list[Any]:
     from .detectors.failure_probe import FailureProbe
+    from .detectors.missing_concept import MissingConcept
+    from .detectors.sense_conflict import SenseConflict
+    from .detectors.uncertainty import Uncertainty
 
-    return [FailureProbe]
+    return [FailureProbe, SenseConflict, MissingConcept, Uncertainty]
 
 
 @hookimpl
 def saetask_annotators() -> list[Any]:
     from .annotators.feature_label import FeatureLabel
+    from .annotators.gloss import Gloss
     from .annotators.operation_note import OperationNote
     from .annotators.sense_note import SenseNote
 
-    return [SenseNote(), OperationNote(), FeatureLabel()]
+    return [SenseNote(), OperationNote(), FeatureLabel(), Gloss()]
 
 
 @hookimpl

@@ -21,6 +21,7 @@ from saetask import (
 )
 
 from .folds import out_of_fold
+from .signatures import log_activations
 from .stability import STABLE, stability
 
 REGIONS = ("text", "target", "answer", "story", "question")
@@ -190,17 +191,10 @@ def _available(region_sets: Sequence[tuple[str, ...]], reading: Reading) -> list
 
 def _pooled(readings: Sequence[Reading], regions: Sequence[str]) -> csr_matrix:
     """Returns log(1 + |strongest activation|), signed, `[n, 5 * d_sae]`: a block a region."""
-    from scipy.sparse import vstack
-
-    blocks = []
-    for region in REGIONS:
-        if region in regions:
-            blocks.append(vstack([r.pooled(region) for r in readings]))
-        else:
-            blocks.append(csr_matrix((len(readings), readings[0].activations.d_sae)))
-    pooled = csr_matrix(hstack(blocks))
-    pooled.data = np.copysign(np.log1p(np.abs(pooled.data)), pooled.data)
-    return pooled
+    d_sae = readings[0].activations.d_sae
+    nothing = csr_matrix((len(readings), d_sae))
+    blocks = [log_activations(readings, r) if r in regions else nothing for r in REGIONS]
+    return csr_matrix(hstack(blocks))
 
 
 def _live_columns(inputs: csr_matrix) -> np.ndarray:
@@ -215,7 +209,7 @@ def _logistic(
 
     if not inputs.nnz:
         n_classes = len(np.unique(labels))
-        return np.zeros((n_classes, inputs.shape[1])), np.zeros(n_classes)
+        return np.zeros((n_classes, inputs.getnnz(axis=0).size)), np.zeros(n_classes)
     kind, strength = penalty
     weights, biases = [], []
     for label in np.unique(labels):
