@@ -20,14 +20,18 @@ def saetask_tasks() -> list[Any]:
 @hookimpl
 def saetask_detectors() -> list[Any]:
     from .detectors.failure_probe import FailureProbe
+    from .detectors.missing_concept import MissingConcept
+    from .detectors.sense_conflict import SenseConflict
+    from .detectors.uncertainty import Uncertainty
 
-    return [FailureProbe]
+    return [FailureProbe, SenseConflict, MissingConcept, Uncertainty]
 
 
 @hookimpl
 def saetask_annotators() -> list[Any]:
     from .annotators.choice_note import ChoiceNote
     from .annotators.feature_label import FeatureLabel
+    from .annotators.gloss import Gloss
     from .annotators.operation_note import OperationNote
     from .annotators.polarity_note import PolarityNote
     from .annotators.sense_comparison_note import SenseComparisonNote
@@ -39,6 +43,7 @@ def saetask_annotators() -> list[Any]:
         PolarityNote(),
         SenseComparisonNote(),
         ChoiceNote(),
+        Gloss(),
         FeatureLabel(),
     ]
 

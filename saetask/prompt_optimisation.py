@@ -50,7 +50,7 @@ def optimised_note(
         UserError: The package `gepa` is not installed.
     """
     try:
-        import gepa
+        from gepa.api import optimize
     except ImportError as error:
         raise UserError(
             'The arm optimised-prompt needs GEPA: pip install "saetask[gepa]".'
@@ -58,7 +58,7 @@ def optimised_note(
 
     ranked = [i for i in fit_items if questions[i].candidates]
     order = np.random.default_rng(seed).permutation(ranked).tolist()
-    result = gepa.optimize(
+    result = optimize(
         seed_candidate={COMPONENT: GENERIC.text},
         trainset=order[VALIDATION_ITEMS:] or order,
         valset=order[:VALIDATION_ITEMS],

@@ -5,87 +5,15 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+from planted import CONTENT, D_SAE, PLANTED, REGIONS, SPANS, Sample, activations
+from saetask_plugins.detectors import failure_probe
 from saetask_plugins.detectors.failure_probe import NAMED_FEATURES, FailureProbe
-from safetensors.numpy import load, save
-from scipy.special import log_softmax
-from sklearn.metrics import roc_auc_score
+from saetask_plugins.detectors.stability import STABLE
+from safetensors.numpy import load, load_file, save
 
-from saetask import FeatureActivations, Reading, RenderedPrompt, Span, UserError
+from saetask import Reading, UserError
 from saetask.arms import frequency_matched
-
-D_SAE = 150
-N_TOKENS = 8
-TEXT = "aa bb cc dd ee ff gg hh "
-CONTENT = TEXT[:18]
-SPANS = {"text": Span(0, 18), "target": Span(6, 8)}
-REGIONS = {**SPANS, "answer": Span(18, 24)}
-TARGET_TOKEN = 2
-PLANTED = {"a": [7, 11], "b": [23, 42]}
-
-
-def activations(tokens, regions):
-    """Makes one prompt's activations from `{token: {feature: value}}`."""
-    rows = [sorted(tokens.get(t, {}).items()) for t in range(N_TOKENS)]
-    spans = [Span(3 * t, 3 * t + 2) for t in range(N_TOKENS)]
-    return FeatureActivations(
-        [RenderedPrompt(TEXT, list(range(N_TOKENS)), spans, regions)],
-        D_SAE,
-        np.cumsum([0, *map(len, rows)]),
-        np.array([f for row in rows for f, _ in row], np.int32),
-        np.array([v for row in rows for _, v in row], np.float32),
-    )
-
-
-def answer_scores(answer, generator):
-    """A model that prefers its answer by a margin that says little."""
-    margin = abs(generator.normal(1.0, 0.5)) + 0.1
-    values = log_softmax([margin * (answer == "a"), margin * (answer == "b")])
-    return dict(zip("ab", values.tolist(), strict=True))
-
-
-class Sample:
-    """Readings of prompts in groups of six, three of each reading; the model is 60 % right.
-
-    On the target's token a feature planted for the right reading fires four times out of five, and
-    one planted for the other once out of ten; about twelve features fire on every token by chance.
-    """
-
-    def __init__(self, seed=0, n_groups=40, plant=True, group_features=False, regions=REGIONS):
-        generator = np.random.default_rng(seed)
-        self.groups, self.golds, self.readings = [], [], []
-        spans = {name: span for name, span in SPANS.items() if name in regions}
-        for group in range(n_groups):
-            for i in range(6):
-                gold = "ab"[i % 2] if not group_features else "ab"[group % 2]
-                tokens = {}
-                for token in range(N_TOKENS):
-                    firing = np.flatnonzero(generator.random(D_SAE) < 0.08)
-                    firing = [f for f in firing.tolist() if f not in [7, 11, 23, 42]]
-                    tokens[token] = dict.fromkeys(firing, float(generator.gamma(2.0)))
-                for reading, features in PLANTED.items() if plant else ():
-                    for feature in features:
-                        if generator.random() < (0.8 if reading == gold else 0.1):
-                            tokens[TARGET_TOKEN][feature] = 2.0 + float(generator.gamma(2.0))
-                if group_features:
-                    tokens[TARGET_TOKEN][100 + group] = 9.0
-                right = generator.random() < 0.6
-                answer = gold if right else {"a": "b", "b": "a"}[gold]
-                self.groups.append(f"g{seed}-{group}")
-                self.golds.append(gold)
-                scores = answer_scores(answer, generator)
-                found = activations(tokens, regions)
-                self.readings.append(Reading(found, CONTENT, spans, scores))
-
-    @property
-    def failed(self):
-        return [r.answer != gold for r, gold in zip(self.readings, self.golds, strict=True)]
-
-    def auroc(self, findings):
-        return roc_auc_score(self.failed, [finding.failure for finding in findings])
-
-    def fit(self):
-        probe = FailureProbe()
-        return probe, probe.fit(self.readings, self.golds, self.groups)
+from saetask.saes import assets_folder
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +23,7 @@ def planted():
 
 @pytest.fixture(scope="module")
 def fitted(planted):
-    return planted.fit()
+    return planted.fit(FailureProbe())
 
 
 @pytest.fixture(scope="module")
@@ -193,10 +121,89 @@ def test_the_probe_says_which_features_it_uses(fitted):
 def test_prompts_without_a_target_are_probed_on_their_text():
     regions = {name: span for name, span in REGIONS.items() if name != "target"}
     sample = Sample(n_groups=20, regions=regions)
-    probe, findings = sample.fit()
+    probe, findings = sample.fit(FailureProbe())
     assert "target" not in probe.regions
     assert sample.auroc(findings) > 0.8
     assert {m.span for f in findings for m in f.misunderstandings} == {SPANS["text"]}
+
+
+# which features are named
+
+
+def without_stability(probe):
+    """The same probe as it was saved before there was stability selection."""
+    old = FailureProbe()
+    old.load_state_dict({k: v for k, v in probe.state_dict().items() if k != "stability"})
+    return old
+
+
+@pytest.fixture(scope="module")
+def on_halves(planted):
+    """Dense probes fitted on the even and on the odd groups."""
+    probes = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(failure_probe, "PENALTIES", (("l2", 0.03),))
+        for parity in (0, 1):
+            rows = [i for i in range(len(planted.golds)) if i // 6 % 2 == parity]
+            parts = (planted.readings, planted.golds, planted.groups)
+            probe = FailureProbe()
+            probe.fit(*([part[i] for i in rows] for part in parts))
+            probes.append(probe)
+    return probes
+
+
+def test_stable_features_agree_between_halves_better_than_the_heaviest(on_halves, fresh):
+    def overlap(probes):
+        shares = []
+        for reading, gold in zip(fresh.readings, fresh.golds, strict=True):
+            first, second = ({e.id for e in p.explain(reading, gold).features} for p in probes)
+            shares.append(len(first & second) / len(first | second))
+        return np.mean(shares)
+
+    assert overlap(on_halves) > overlap([without_stability(p) for p in on_halves]) + 0.1
+
+
+def test_only_stable_features_are_named_where_there_are_any(on_halves, fresh):
+    probe = on_halves[0]
+    n_named = 0
+    for reading, name in zip(fresh.readings, fresh.golds, strict=True):
+        evidence = probe.explain(reading, name).features
+        stable = probe.columns[probe.stability[probe.readings.index(name)] >= STABLE] % D_SAE
+        named = [e.id in stable for e in evidence]
+        assert all(named) or not any(named)
+        n_named += all(named)
+    assert n_named > len(fresh.golds) / 2
+    assert 4 <= probe.summary()["n_stable_features"] < probe.summary()["n_features"]
+
+
+def test_stability_changes_no_probability(on_halves, fresh):
+    probe = on_halves[0]
+    old = without_stability(probe)
+    for reading in fresh.readings:
+        assert old.detect(reading).probabilities == probe.detect(reading).probabilities
+
+
+def test_without_a_stable_feature_the_heaviest_are_named(on_halves, fresh):
+    probe = FailureProbe()
+    probe.load_state_dict(on_halves[0].state_dict())
+    probe.stability = np.zeros_like(probe.weights)
+    old = without_stability(probe)
+    assert old.summary()["n_stable_features"] == 0
+    assert any(probe.explain(r, "a").features for r in fresh.readings)
+    assert [probe.explain(r, "a") for r in fresh.readings] == [
+        old.explain(r, "a") for r in fresh.readings
+    ]
+
+
+def test_the_shipped_fits_load_whether_or_not_they_know_what_is_stable():
+    folders = sorted((assets_folder() / "fits").iterdir())
+    assert folders
+    for folder in folders:
+        values = json.loads((folder / "fit.json").read_text())["detector"]
+        probe = FailureProbe()
+        probe.load_state_dict({**values, **load_file(folder / "detector.safetensors")})
+        assert probe.stability.shape in {(0, 0), probe.weights.shape}
+        assert probe.summary()["n_features"] > 0
 
 
 # and what is not there is not
@@ -205,7 +212,7 @@ def test_prompts_without_a_target_are_probed_on_their_text():
 @pytest.mark.parametrize(("seed", "n_groups"), [(2, 20), (3, 20), (2, 40), (3, 40)])
 def test_features_that_carry_nothing_lead_to_nearly_no_findings(seed, n_groups):
     sample = Sample(seed=seed, plant=False, n_groups=n_groups)
-    probe, held_out = sample.fit()
+    probe, held_out = sample.fit(FailureProbe())
     fresh = Sample(seed=seed + 10, plant=False)
     findings = [probe.detect(reading) for reading in fresh.readings]
     assert np.mean([bool(f.misunderstandings) for f in [*held_out, *findings]]) < 0.02
@@ -216,7 +223,7 @@ def test_features_that_carry_nothing_lead_to_nearly_no_findings(seed, n_groups):
 def test_what_is_known_of_a_group_alone_does_not_help_on_prompts_held_out():
     # A group's own feature tells its reading: perfect within the group, useless for others.
     sample = Sample(plant=False, group_features=True)
-    _, held_out = sample.fit()
+    _, held_out = sample.fit(FailureProbe())
     assert 0.35 < sample.auroc(held_out) < 0.65
 
 
@@ -250,6 +257,7 @@ def test_a_reading_holds_no_gold_answer():
         "content",
         "spans",
         "answer_scores",
+        "raw",
         "_pools",
     }
     assert not [name for name in dir(Reading) if "gold" in name or "item" in name]
@@ -259,7 +267,7 @@ def test_the_model_alone_without_any_firing_makes_no_finding():
     sample = Sample(n_groups=12)
     silent = activations({}, REGIONS)
     sample.readings = [Reading(silent, CONTENT, SPANS, r.answer_scores) for r in sample.readings]
-    probe, findings = sample.fit()
+    probe, findings = sample.fit(FailureProbe())
     assert probe.feature_ids().tolist() == []
     assert not any(f.misunderstandings for f in findings)
     assert not probe.detect(sample.readings[0]).misunderstandings
@@ -286,7 +294,7 @@ def test_what_was_learnt_survives_json_and_safetensors(fitted, fresh, found):
 
 
 def test_fitting_twice_learns_the_same(fitted):
-    again, findings = Sample().fit()
+    again, findings = Sample().fit(FailureProbe())
     assert findings == fitted[1]
     assert again.columns.tolist() == fitted[0].columns.tolist()
     assert (again.weights == fitted[0].weights).all()
@@ -323,4 +331,4 @@ def test_a_fit_split_without_readings_is_a_user_error():
 def test_too_few_groups_for_the_inner_folds_are_a_user_error(n_groups):
     sample = Sample(n_groups=n_groups)
     with pytest.raises(UserError, match=f"has {n_groups} groups; it needs 3"):
-        sample.fit()
+        sample.fit(FailureProbe())

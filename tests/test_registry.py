@@ -89,8 +89,10 @@ def test_a_pip_installed_package_adds_its_task_and_annotator(tmp_path):
 def test_the_built_in_plugins_are_found_each_with_a_source_and_a_summary():
     registry = Registry()
     assert names(registry, "task") >= {"metaphor", "word-problems"}
-    assert names(registry, "detector") >= {"failure-probe"}
-    assert names(registry, "annotator") >= {"sense-note", "operation-note", "feature-label"}
+    detectors = {"failure-probe", "sense-conflict", "missing-concept", "uncertainty"}
+    assert names(registry, "detector") >= detectors
+    annotators = {"sense-note", "operation-note", "feature-label", "gloss"}
+    assert names(registry, "annotator") >= annotators
     assert all(plugin.source and plugin.summary for plugin in registry.all())
 
 

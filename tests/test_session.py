@@ -62,6 +62,19 @@ def test_a_fit_is_kept_and_gives_the_same_detection(session, tiny_model, tiny_sa
     assert again.detect(SENTENCE, target="boiled") == first
 
 
+@pytest.mark.parametrize("detector", ["missing-concept", "sense-conflict", "uncertainty"])
+def test_any_detectors_fit_is_kept_under_its_own_name(
+    session, tiny_model, tiny_sae, detector
+) -> None:
+    session.detect(SENTENCE, target="boiled")
+    first = Session(tiny_model, tiny_sae, task="metaphor", detector=detector)
+    found = first.detect(SENTENCE, target="boiled")
+    again = Session(tiny_model, tiny_sae, task="metaphor", detector=detector)
+    again._make_fit = lambda: pytest.fail("fitted twice")
+    assert again.detect(SENTENCE, target="boiled") == found
+    assert again._fitted().detector.name == detector
+
+
 def test_a_damaged_fit_is_made_anew(session, tiny_model, tiny_sae, tmp_path) -> None:
     first = session.detect(SENTENCE, target="boiled")
     (kept,) = (tmp_path / "cache" / "fits").glob("*/fit.json")

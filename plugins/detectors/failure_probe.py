@@ -8,7 +8,6 @@ import numpy as np
 from scipy.sparse import csr_matrix, hstack
 
 from saetask import (
-    INNER_FOLDS,
     Evidence,
     Finding,
     Misunderstanding,
@@ -21,10 +20,16 @@ from saetask import (
     stacked_probabilities,
 )
 
+from .folds import out_of_fold
+from .signatures import log_activations
+from .stability import STABLE, stability
+
 REGIONS = ("text", "target", "answer", "story", "question")
 REGION_SETS = (("text",), ("text", "target"), ("text", "answer"), ("text", "story", "question"))
 PENALTIES = (("l2", 0.003), ("l2", 0.03), ("l1", 0.3))
 """Penalty and inverse strength C; L1 gives a short list of features."""
+SPARSE = ("l1", 0.3)
+"""Penalty and C of the probes that tell which features are stable."""
 MIN_FIRINGS = 3
 NAMED_FEATURES = 5
 CHANCE = 0.01
@@ -38,7 +43,12 @@ class FailureProbe:
     right reading; regions and penalty are chosen by grouped inner cross-validation. A second,
     three-parameter regression joins its out-of-fold log-odds with the model's own log-likelihoods
     (and a bias a reading), so that the probability that the model is wrong is calibrated, and
-    features that predict nothing lead to no finding.
+    features that predict nothing lead to no finding. This is Platt scaling on thirds of the fit
+    split in turn: each third is judged by a probe on the two others, and what is kept is the probe
+    on all three.
+
+    A finding names features that sparse probes pick again on other halves of the groups (stability
+    selection); that changes which are named, and no probability.
     """
 
     name = "failure-probe"
@@ -52,6 +62,7 @@ class FailureProbe:
         self.weights = np.empty((0, 0))
         self.bias = np.empty(0)
         self.stack = np.empty(0)
+        self.stability = np.empty((0, 0))
 
     def fit(
         self, readings: Sequence[Reading], outcomes: Sequence[str], groups: Sequence[str]
@@ -77,7 +88,15 @@ class FailureProbe:
                     best, self.regions, self.penalty, held_out = loss, regions, penalty, log_odds
         inputs = _pooled(readings, self.regions)
         self.columns = _live_columns(inputs)
-        self.weights, self.bias = _logistic(inputs[:, self.columns], labels, self.penalty)
+        inputs = csr_matrix(inputs[:, self.columns])
+        self.weights, self.bias = _logistic(inputs, labels, self.penalty)
+        self.stability = stability(
+            self.weights,
+            self.columns % self.d_sae,
+            labels,
+            groups,
+            lambda rows, columns: _logistic(inputs[rows][:, columns], labels[rows], SPARSE)[0],
+        )
         answers = answer_scores(readings, self.readings)
         n_settings = len(PENALTIES) * len(_available(REGION_SETS, readings[0]))
         self.stack = fit_stack(held_out, answers, labels, CHANCE / n_settings)
@@ -93,19 +112,32 @@ class FailureProbe:
         return finding_of(reading, dict(zip(self.readings, probabilities.tolist())), self.explain)
 
     def explain(self, reading: Reading, name: str) -> Misunderstanding:
-        """Names the features that add most to the reading, against the other readings' mean."""
+        """Names the stable features that add most to the reading, against the others' mean.
+
+        Where no feature that adds to it is stable, it names those that add most.
+        """
         chosen = self.readings.index(name)
         row = _pooled([reading], self.regions)[:, self.columns].toarray()[0]
         weights = self.weights[chosen] - np.delete(self.weights, chosen, axis=0).mean(0)
         weights = weights * self.stack[0]
+        adding = np.argsort(-row * weights)
+        adding = adding[row[adding] * weights[adding] > 0]
+        speaks_for = self.weights[chosen] * weights > 0
+        stable = adding[(self._stable()[chosen] & speaks_for)[adding]]
         found: dict[int, Evidence] = {}
-        for column in np.argsort(-row * weights):
+        for column in stable if len(stable) else adding:
             feature = int(self.columns[column] % self.d_sae)
-            if row[column] * weights[column] <= 0 or len(found) == NAMED_FEATURES:
+            if len(found) == NAMED_FEATURES:
                 break
             activation, weight = float(np.expm1(row[column])), float(weights[column])
             found.setdefault(feature, Evidence(feature, "", activation, weight))
         return misread(self.name, reading, name, list(found.values()))
+
+    def _stable(self) -> np.ndarray:
+        """Tells which columns are stable, `[class, column]`; none where that was never tried."""
+        if self.stability.shape != self.weights.shape:
+            return np.zeros(self.weights.shape, bool)
+        return self.stability >= STABLE
 
     def feature_ids(self) -> np.ndarray:
         """Returns the features with any weight, ascending."""
@@ -133,10 +165,12 @@ class FailureProbe:
 
     def summary(self) -> dict[str, Any]:
         """Returns regions, penalty, and how much features and answer weigh in the calibration."""
+        stable = self.columns[self._stable().any(0)] % self.d_sae
         return {
             "regions": list(self.regions),
             "penalty": list(self.penalty),
             "n_features": len(self.feature_ids()),
+            "n_stable_features": len(np.unique(stable)),
             "weight_of_features": float(self.stack[0]),
             "weight_of_answer": float(self.stack[1]),
         }
@@ -146,8 +180,8 @@ class FailureProbe:
         return dict(vars(self))
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes over every attribute."""
-        vars(self).update(state)
+        """Takes over every attribute; a state from before stability selection has no stability."""
+        vars(self).update({"stability": np.empty((0, 0)), **state})
 
 
 def _available(region_sets: Sequence[tuple[str, ...]], reading: Reading) -> list[tuple[str, ...]]:
@@ -157,17 +191,10 @@ def _available(region_sets: Sequence[tuple[str, ...]], reading: Reading) -> list
 
 def _pooled(readings: Sequence[Reading], regions: Sequence[str]) -> csr_matrix:
     """Returns log(1 + |strongest activation|), signed, `[n, 5 * d_sae]`: a block a region."""
-    from scipy.sparse import vstack
-
-    blocks = []
-    for region in REGIONS:
-        if region in regions:
-            blocks.append(vstack([r.pooled(region) for r in readings]))
-        else:
-            blocks.append(csr_matrix((len(readings), readings[0].activations.d_sae)))
-    pooled = csr_matrix(hstack(blocks))
-    pooled.data = np.copysign(np.log1p(np.abs(pooled.data)), pooled.data)
-    return pooled
+    d_sae = readings[0].activations.d_sae
+    nothing = csr_matrix((len(readings), d_sae))
+    blocks = [log_activations(readings, r) if r in regions else nothing for r in REGIONS]
+    return csr_matrix(hstack(blocks))
 
 
 def _live_columns(inputs: csr_matrix) -> np.ndarray:
@@ -182,7 +209,7 @@ def _logistic(
 
     if not inputs.nnz:
         n_classes = len(np.unique(labels))
-        return np.zeros((n_classes, 0)), np.zeros(n_classes)
+        return np.zeros((n_classes, inputs.getnnz(axis=0).size)), np.zeros(n_classes)
     kind, strength = penalty
     weights, biases = [], []
     for label in np.unique(labels):
@@ -201,15 +228,10 @@ def _out_of_fold(
     inputs: csr_matrix, labels: np.ndarray, groups: Sequence[str], penalty: tuple[str, float]
 ) -> np.ndarray:
     """Returns log-odds `[n, class]` from probes that did not see the item's group."""
-    from sklearn.model_selection import StratifiedGroupKFold
 
-    n_classes = len(np.unique(labels))
-    log_odds = np.zeros((len(labels), n_classes))
-    folds = StratifiedGroupKFold(INNER_FOLDS, shuffle=True, random_state=0)
-    for fit, held_out in folds.split(inputs, labels, groups):
-        if len(np.unique(labels[fit])) < n_classes:
-            continue
+    def log_odds(fit: np.ndarray, held_out: np.ndarray) -> np.ndarray:
         columns = _live_columns(inputs[fit])
         weights, bias = _logistic(inputs[fit][:, columns], labels[fit], penalty)
-        log_odds[held_out] = inputs[held_out][:, columns] @ weights.T + bias
-    return log_odds
+        return inputs[held_out][:, columns] @ weights.T + bias
+
+    return out_of_fold(labels, groups, log_odds)

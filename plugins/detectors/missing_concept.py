@@ -1,0 +1,174 @@
+"""The concept that a prompt's features show, against the one that the model's answer needs."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from saetask import (
+    Evidence,
+    Finding,
+    Misunderstanding,
+    Reading,
+    answer_scores,
+    finding_of,
+    fit_stack,
+    known_readings,
+    misread,
+    stacked_probabilities,
+)
+
+from .signatures import (
+    SIZES,
+    Signatures,
+    choose_size,
+    fit_signatures,
+    log_activations,
+    strongest_evidence,
+)
+
+NAMED_FEATURES = 5
+SILENT_FEATURES = 2
+"""Features of the answer's concept that are named because they do not fire."""
+CHANCE = 0.01
+"""Features count only if the likelihood they add on held-out items is rarer by chance."""
+
+
+class MissingConcept:
+    """Finds prompts in which the concept of the model's answer is weaker than another one.
+
+    Every reading is a concept (an operation, a sense), and its signature the features that its
+    prompts have more of than the others'. A prompt shows a concept as strongly as the signature's
+    log-activations sum up to over the text, in standard deviations of the fit split. `fit_stack`
+    joins these scores with the model's own answer into probabilities.
+    """
+
+    name = "missing-concept"
+
+    def __init__(self) -> None:
+        self.readings: list[str] = []
+        self.size = 0
+        self.signatures = Signatures("text", np.empty(0, np.int64), np.empty((0, 0)))
+        self.means = np.empty(0)
+        """Of each signature's sum over the fit split, `[class]`."""
+        self.deviations = np.empty(0)
+        self.stack = np.empty(0)
+
+    def fit(
+        self, readings: Sequence[Reading], outcomes: Sequence[str], groups: Sequence[str]
+    ) -> list[Finding]:
+        """Fits signatures and calibration; see the class.
+
+        Raises:
+            UserError: The fit split has one reading only, or fewer groups than inner folds.
+        """
+        self.readings = known_readings(outcomes, groups)
+        labels = self._labels(outcomes)
+
+        def log_odds(fit: np.ndarray, held_out: np.ndarray, size: int) -> np.ndarray:
+            part = MissingConcept()
+            part._learn([readings[i] for i in fit], labels[fit], size)
+            return part._scores([readings[i] for i in held_out])
+
+        self.size, held_out = choose_size(labels, groups, log_odds)
+        self._learn(readings, labels, self.size)
+        answers = answer_scores(readings, self.readings)
+        self.stack = fit_stack(held_out, answers, labels, CHANCE / len(SIZES))
+        probabilities = stacked_probabilities(self.stack, held_out, answers)
+        return [self._finding(*pair) for pair in zip(readings, probabilities)]
+
+    def _learn(self, readings: Sequence[Reading], labels: np.ndarray, size: int) -> None:
+        self.signatures = fit_signatures(readings, labels, "text", size, signed=False)
+        self._standardise(readings)
+
+    def _standardise(self, readings: Sequence[Reading]) -> None:
+        sums = self._sums(readings)
+        self.means, deviations = sums.mean(axis=0), sums.std(axis=0)
+        self.deviations = np.where(deviations > 0, deviations, 1.0)
+
+    def _sums(self, readings: Sequence[Reading]) -> np.ndarray:
+        """Returns the sum of each signature's log-activations, `[n, class]`."""
+        rows = log_activations(readings, "text")[:, self.signatures.features]
+        return rows @ self._members().T
+
+    def _scores(self, readings: Sequence[Reading]) -> np.ndarray:
+        """Returns how strongly each concept shows, in standard deviations, `[n, class]`."""
+        return (self._sums(readings) - self.means) / self.deviations
+
+    def _members(self) -> np.ndarray:
+        """Tells which features are in which signature: 1 or 0, `[class, m]`."""
+        return (self.signatures.contrasts > 0).astype(float)
+
+    def detect(self, reading: Reading) -> Finding:
+        """Finds a misunderstanding where another concept is more probable than the answer's."""
+        scores, answers = self._scores([reading]), answer_scores([reading], self.readings)
+        return self._finding(reading, stacked_probabilities(self.stack, scores, answers)[0])
+
+    def _finding(self, reading: Reading, probabilities: np.ndarray) -> Finding:
+        return finding_of(reading, dict(zip(self.readings, probabilities.tolist())), self.explain)
+
+    def explain(self, reading: Reading, name: str) -> Misunderstanding:
+        """Names features of the reading's concept that fire, then silent ones of the answer's.
+
+        The latter have an activation of zero and, where they would speak for the answer, a weight
+        below zero.
+        """
+        chosen = self.readings.index(name)
+        row = log_activations([reading], "text")[:, self.signatures.features].toarray()[0]
+        shares = self._members() / self.deviations[:, None]
+        weights = shares[chosen] - np.delete(shares, chosen, axis=0).mean(0)
+        weights = weights * self.stack[0]
+        firing = strongest_evidence(self.signatures.features, row, weights, NAMED_FEATURES)
+        silent = self._silent(row, weights, reading.answer) if reading.answer != name else []
+        return misread(self.name, reading, name, [*firing, *silent])
+
+    def _silent(self, row: np.ndarray, weights: np.ndarray, expected: str) -> list[Evidence]:
+        """Names the features most typical of a concept that do not fire."""
+        if expected not in self.readings:
+            return []
+        typical = self.signatures.contrasts[self.readings.index(expected)]
+        order = np.argsort(-typical, kind="stable")
+        missing = order[(row[order] == 0) & (typical[order] > 0) & (weights[order] < 0)]
+        return [
+            Evidence(int(self.signatures.features[i]), "", 0.0, float(weights[i]))
+            for i in missing[:SILENT_FEATURES]
+        ]
+
+    def feature_ids(self) -> np.ndarray:
+        """Returns the features of every signature, ascending."""
+        return np.unique(self.signatures.features)
+
+    def on_features(
+        self, replacement: Mapping[int, int], readings: Sequence[Reading], outcomes: Sequence[str]
+    ) -> "MissingConcept":
+        """Returns a copy with its signatures on other features and its calibration fitted anew."""
+        copy = MissingConcept()
+        copy.load_state_dict(self.state_dict())
+        copy.signatures = self.signatures.moved(replacement)
+        copy._standardise(readings)
+        answers = answer_scores(readings, self.readings)
+        copy.stack = fit_stack(copy._scores(readings), answers, copy._labels(outcomes))
+        return copy
+
+    def _labels(self, outcomes: Sequence[str]) -> np.ndarray:
+        return np.array([self.readings.index(outcome) for outcome in outcomes])
+
+    def summary(self) -> dict[str, Any]:
+        """Returns the signatures' size, and how much concepts and answer weigh in calibration."""
+        return {
+            "signature_size": self.size,
+            "n_features": len(self.feature_ids()),
+            "weight_of_concepts": float(self.stack[0]),
+            "weight_of_answer": float(self.stack[1]),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns every attribute, the signatures' under their own names."""
+        state = {key: value for key, value in vars(self).items() if key != "signatures"}
+        return state | self.signatures._asdict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over every attribute."""
+        state = dict(state)
+        self.signatures = Signatures(*(state.pop(name) for name in Signatures._fields))
+        vars(self).update(state)

@@ -1,0 +1,221 @@
+"""The sense that a word's context supports, against the sense in which the model holds it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from saetask import (
+    Finding,
+    Misunderstanding,
+    Reading,
+    answer_scores,
+    finding_of,
+    fit_stack,
+    known_readings,
+    misread,
+    stacked_probabilities,
+)
+
+from .folds import out_of_fold
+from .signatures import SIZES, Signatures, calibrated_loss, choose_size, fit_signatures
+from .span_overlap import SpanOverlap, fit_overlap
+
+NAMED_FEATURES = 5
+HELD_FEATURES = 2
+"""Features at the answer that are named because they hold another sense."""
+CHANCE = 0.01
+"""Features count only if the likelihood they add on held-out items is rarer by chance."""
+
+
+class SenseConflict:
+    """Finds prompts whose target has the features of another sense than the model's answer.
+
+    Each sense has a signature: the features on the target that set the prompts of this sense apart.
+    The sense that the context supports is told by the cosine of a prompt with each signature; where
+    a prompt has two spans to compare (`target` and `other`), by their similarity.
+
+    The sense that the model holds is its answer, or what the features at the answer's beginning
+    say, by signatures that are learnt from the model's own answers: whichever tells the right
+    reading clearly better beside the context. `fit_stack` joins the two into probabilities.
+    """
+
+    name = "sense-conflict"
+
+    def __init__(self) -> None:
+        self.readings: list[str] = []
+        self.size = 0
+        self.context: Signatures | SpanOverlap | None = None
+        self.held: Signatures | None = None
+        """None where the model's answer stands for the sense that it holds."""
+        self.held_stack = np.empty(0)
+        self.stack = np.empty(0)
+
+    def fit(
+        self, readings: Sequence[Reading], outcomes: Sequence[str], groups: Sequence[str]
+    ) -> list[Finding]:
+        """Fits signatures and calibration; see the class.
+
+        Raises:
+            UserError: The fit split has one reading only, or fewer groups than inner folds.
+        """
+        self.readings = known_readings(outcomes, groups)
+        labels = self._labels(outcomes)
+        supported = self._fit_context(readings, labels, groups)
+        held = self._fit_held(readings, labels, groups, supported)
+        n_settings = 2 * (len(SIZES) if self.size else 1)
+        self.stack = fit_stack(supported, held, labels, CHANCE / n_settings)
+        probabilities = stacked_probabilities(self.stack, supported, held)
+        return [self._finding(*pair) for pair in zip(readings, probabilities)]
+
+    def _fit_context(
+        self, readings: Sequence[Reading], labels: np.ndarray, groups: Sequence[str]
+    ) -> np.ndarray:
+        """Fits what tells the supported sense; returns out-of-fold log-odds, `[n, class]`."""
+        regions = readings[0].activations.prompts[0].regions
+        if "target" in regions and "other" in regions:
+            self.size, self.context = 0, fit_overlap(readings, labels)
+
+            def by_overlap(fit: np.ndarray, held_out: np.ndarray) -> np.ndarray:
+                overlap = fit_overlap([readings[i] for i in fit], labels[fit])
+                return overlap.log_odds([readings[i] for i in held_out])
+
+            return out_of_fold(labels, groups, by_overlap)
+        region = "target" if "target" in regions else "text"
+
+        def by_signature(fit: np.ndarray, held_out: np.ndarray, size: int) -> np.ndarray:
+            learnt = fit_signatures([readings[i] for i in fit], labels[fit], region, size)
+            return learnt.log_odds([readings[i] for i in held_out])
+
+        self.size, found = choose_size(labels, groups, by_signature)
+        self.context = fit_signatures(readings, labels, region, self.size)
+        return found
+
+    def _fit_held(
+        self,
+        readings: Sequence[Reading],
+        labels: np.ndarray,
+        groups: Sequence[str],
+        supported: np.ndarray,
+    ) -> np.ndarray:
+        """Fits what tells the held sense; returns its centred log-probabilities, `[n, class]`."""
+        from scipy.stats import chi2
+
+        self.held = None
+        answers = answer_scores(readings, self.readings)
+        given = answers.argmax(axis=1)
+        if len(np.unique(given)) < len(self.readings) or not _has_answer_tokens(readings):
+            return answers
+
+        def by_signature(fit: np.ndarray, held_out: np.ndarray, size: int) -> np.ndarray:
+            learnt = fit_signatures([readings[i] for i in fit], given[fit], "answer", size)
+            return learnt.log_odds([readings[i] for i in held_out])
+
+        size, log_odds = choose_size(given, groups, by_signature)
+        self.held_stack = fit_stack(log_odds, np.zeros_like(log_odds), given)
+        held = _held_scores(self.held_stack, log_odds)
+        losses = [calibrated_loss(supported, scores, labels) for scores in (answers, held)]
+        if 2 * len(labels) * (losses[0] - losses[1]) < chi2.isf(CHANCE / len(SIZES), 1):
+            return answers
+        self.held = fit_signatures(readings, given, "answer", size)
+        return held
+
+    def detect(self, reading: Reading) -> Finding:
+        """Finds a misunderstanding where a reading is more probable than the model's own."""
+        assert self.context is not None
+        supported, held = self.context.log_odds([reading]), self._held([reading])
+        return self._finding(reading, stacked_probabilities(self.stack, supported, held)[0])
+
+    def _held(self, readings: Sequence[Reading]) -> np.ndarray:
+        if self.held is None:
+            return answer_scores(readings, self.readings)
+        return _held_scores(self.held_stack, self.held.log_odds(readings))
+
+    def _finding(self, reading: Reading, probabilities: np.ndarray) -> Finding:
+        return finding_of(reading, dict(zip(self.readings, probabilities.tolist())), self.explain)
+
+    def explain(self, reading: Reading, name: str) -> Misunderstanding:
+        """Names the features that support the reading, then those that hold another one.
+
+        The latter are at the answer, and their weight is below zero.
+        """
+        assert self.context is not None
+        chosen = self.readings.index(name)
+        found = self.context.evidence(reading, chosen, float(self.stack[0]), NAMED_FEATURES)
+        if self.held is not None:
+            scale = -float(self.stack[1] * self.held_stack[0])
+            known = {evidence.id for evidence in found}
+            found += [
+                evidence._replace(weight=-evidence.weight)
+                for evidence in self.held.evidence(reading, chosen, scale, HELD_FEATURES)
+                if evidence.id not in known
+            ]
+        return misread(self.name, reading, name, found)
+
+    def feature_ids(self) -> np.ndarray:
+        """Returns the features of every signature, ascending."""
+        parts = [part.features for part in (self.context, self.held) if part is not None]
+        return np.unique(np.concatenate(parts))
+
+    def on_features(
+        self, replacement: Mapping[int, int], readings: Sequence[Reading], outcomes: Sequence[str]
+    ) -> "SenseConflict":
+        """Returns a copy with its signatures on other features and its calibration fitted anew."""
+        assert self.context is not None
+        copy = SenseConflict()
+        copy.load_state_dict(self.state_dict())
+        copy.context = self.context.moved(replacement)
+        if self.held is not None:
+            copy.held = self.held.moved(replacement)
+        supported, held = copy.context.log_odds(readings), copy._held(readings)
+        copy.stack = fit_stack(supported, held, copy._labels(outcomes))
+        return copy
+
+    def _labels(self, outcomes: Sequence[str]) -> np.ndarray:
+        return np.array([self.readings.index(outcome) for outcome in outcomes])
+
+    def summary(self) -> dict[str, Any]:
+        """Returns what tells the two senses, and how much each weighs in the calibration."""
+        return {
+            "context": "overlap" if isinstance(self.context, SpanOverlap) else "signatures",
+            "held_by": "answer" if self.held is None else "features",
+            "signature_size": self.size,
+            "n_features": len(self.feature_ids()),
+            "weight_of_context": float(self.stack[0]),
+            "weight_of_held_sense": float(self.stack[1]),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns every attribute, those of the signatures under dotted names."""
+        state = {k: v for k, v in vars(self).items() if k not in ("context", "held")}
+        for name, part in (("context", self.context), ("held", self.held)):
+            if part is not None:
+                state |= {f"{name}.{k}": v for k, v in part._asdict().items()}
+        return state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over every attribute."""
+        parts: dict[str, dict[str, Any]] = {"context": {}, "held": {}}
+        for key, value in state.items():
+            name, _, attribute = key.partition(".")
+            if attribute:
+                parts[name][attribute] = value
+            else:
+                setattr(self, key, value)
+        kind = SpanOverlap if "partners" in parts["context"] else Signatures
+        self.context = kind(**parts["context"])
+        self.held = Signatures(**parts["held"]) if parts["held"] else None
+
+
+def _has_answer_tokens(readings: Sequence[Reading]) -> bool:
+    return all(
+        prompt.tokens_in(prompt.regions["answer"]) if "answer" in prompt.regions else False
+        for prompt in (reading.activations.prompts[0] for reading in readings)
+    )
+
+
+def _held_scores(stack: np.ndarray, log_odds: np.ndarray) -> np.ndarray:
+    """Returns the log-probability of each sense, centred, `[n, class]`."""
+    likely = stacked_probabilities(stack, log_odds, np.zeros_like(log_odds))
+    scores = np.log(np.maximum(likely, 1e-12))
+    return scores - scores.mean(axis=1, keepdims=True)

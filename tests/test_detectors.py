@@ -1,0 +1,62 @@
+"""What holds for every built-in detector, whatever it looks at."""
+
+import json
+
+import numpy as np
+import pytest
+from planted import D_SAE, Sample
+
+from saetask.registry import Registry
+
+DETECTORS = {p.name: p.value for p in Registry().all() if p.kind == "detector"}
+
+
+@pytest.fixture(scope="module", params=sorted(DETECTORS))
+def fitted(request):
+    return Sample(n_groups=20).fit(DETECTORS[request.param]())
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    return Sample(seed=1, n_groups=8)
+
+
+def test_a_finding_is_made_exactly_where_another_reading_is_more_probable(fitted, fresh):
+    detector, held_out = fitted
+    found = [detector.detect(reading) for reading in fresh.readings]
+    readings = [*Sample(n_groups=20).readings, *fresh.readings]
+    for finding, reading in zip([*held_out, *found], readings, strict=True):
+        assert sum(finding.probabilities.values()) == pytest.approx(1.0)
+        assert finding.failure == pytest.approx(1 - finding.probabilities[reading.answer])
+        assert bool(finding.misunderstandings) == (finding.leading != reading.answer)
+        for misunderstanding in finding.misunderstandings:
+            assert misunderstanding.reading == finding.leading
+            assert misunderstanding.probability == finding.failure
+            assert misunderstanding.detector == detector.name
+
+
+def test_the_evidence_names_features_that_the_detector_says_it_uses(fitted, fresh):
+    detector, _ = fitted
+    used = detector.feature_ids()
+    assert used.tolist() == sorted(set(used.tolist()))
+    for reading in fresh.readings:
+        for name in "ab":
+            evidence = detector.explain(reading, name).features
+            assert {e.id for e in evidence} <= set(used.tolist())
+            assert len({e.id for e in evidence}) == len(evidence)
+
+
+def test_features_exchanged_for_themselves_leave_what_is_found_much_the_same(fitted, fresh):
+    detector, _ = fitted
+    sample = Sample(n_groups=20)
+    same = detector.on_features({i: i for i in range(D_SAE)}, sample.readings, sample.golds)
+    assert same.feature_ids().tolist() == detector.feature_ids().tolist()
+    failures = [[d.detect(r).failure for r in fresh.readings] for d in (detector, same)]
+    assert np.corrcoef(failures)[0, 1] > 0.9
+
+
+def test_what_is_kept_is_arrays_and_json_and_what_is_reported_is_json(fitted):
+    detector, _ = fitted
+    values = {k: v for k, v in detector.state_dict().items() if not isinstance(v, np.ndarray)}
+    assert json.loads(json.dumps(values)).keys() == values.keys()
+    assert json.loads(json.dumps(detector.summary())) == detector.summary()
