@@ -31,7 +31,11 @@ class Result(NamedTuple):
 
 
 def run_experiment(
-    apparatus: Apparatus, study: Study, arms: Sequence[str], generate: bool, seed: int
+    apparatuses: Sequence[Apparatus],
+    study: Study,
+    arms: Sequence[str],
+    generate: bool,
+    seed: int,
 ) -> Result:
     """Runs every item through every arm.
 
@@ -39,20 +43,21 @@ def run_experiment(
     arm's calibration fitted (on findings made with the item's own group held out).
 
     Args:
-        apparatus: Task, model, SAE and plugins.
+        apparatuses: Task, model, SAE and plugins; of several SAEs each fold takes one.
         study: Items and folds.
         arms: Names out of `ARMS`.
         generate: Judge generated answers instead of ranked ones.
         seed: Seed of the control features and of sampling.
     """
+    apparatus = apparatuses[0]
     questions, asker = study.questions, apparatus.asker
     # Reading comes first: it refuses a prompt that is too long before anything has been asked.
-    material = _read(apparatus, questions, seed)
+    materials = [_read(apparatus, questions, seed) for apparatus in apparatuses]
     asker.ask(_first_asks(study, arms), "original and fixed notes")
     pool = sorted({i for fold in study.folds for i in fold.fit if questions[i].candidates})
     trials = try_wordings(apparatus, questions, pool, seed)
     plans = [
-        make_plan(apparatus, study, number, material, trials, arms, seed)
+        make_plan(apparatuses, study, number, materials, trials, arms, seed)
         for number in range(len(study.folds))
     ]
     outcomes = judge_all(

@@ -191,6 +191,15 @@ def fit(
     return Fitted(original, detector, dict(zip(known, findings)), annotator, wording, selection)
 
 
+def fit_loss(fitted: Fitted, questions: Sequence[Question]) -> float:
+    """Returns the mean negative log-probability of the right reading, groups held out, in nats."""
+    chances = [
+        finding.probabilities.get(questions[i].gold_reading or "", 0.0)
+        for i, finding in fitted.findings.items()
+    ]
+    return float(-np.log(np.maximum(chances, 1e-9)).mean())
+
+
 def features_of(found: Sequence[Misunderstanding]) -> list[int]:
     """Returns the features that findings name, ascending."""
     return sorted({evidence.id for misread in found for evidence in misread.features})

@@ -20,11 +20,12 @@ from saetask.arms import (
 )
 from saetask.calibration import Calibration
 from saetask.detection import Finding, Misunderstanding
-from saetask.fitting import Apparatus, Material, Trials, features_of, fit, labelled
+from saetask.fitting import Apparatus, Material, Trials, features_of, fit, fit_loss, labelled
 from saetask.lineup import DENSE_PROBE, RANDOM_FEATURE, RANDOM_SAE, Lineup, line_up
 from saetask.prompt_optimisation import optimised_note
 from saetask.prompts import Prompt
 from saetask.rounds import close_loop, make_loop
+from saetask.sae_encoding import input_hook
 from saetask.study import Fold, Question, Study
 
 CALIBRATION_ITEMS = 200
@@ -53,18 +54,30 @@ def _self_ask(prompt: Prompt) -> Ask:
 
 
 def make_plan(
-    apparatus: Apparatus,
+    apparatuses: Sequence[Apparatus],
     study: Study,
     number: int,
-    material: Material,
+    materials: Sequence[Material],
     trials: Trials,
     arms: Sequence[str],
     seed: int,
 ) -> Plan:
-    """Fits on a fold's fit split and writes the prompts of every arm."""
+    """Fits on a fold's fit split and writes the prompts of every arm.
+
+    Of several SAEs, that one is taken whose detector does best on the fit split.
+    """
     questions, fold = study.questions, study.folds[number]
     generator = np.random.default_rng([seed, number])
-    fitted = fit(apparatus, questions, fold.fit, material, trials)
+    fits = [
+        fit(apparatus, questions, fold.fit, material, trials)
+        for apparatus, material in zip(apparatuses, materials)
+    ]
+    losses = [fit_loss(fitted, questions) for fitted in fits]
+    best = int(np.argmin(losses))
+    apparatus, material, fitted = apparatuses[best], materials[best], fits[best]
+    hooks = [input_hook(apparatus.sae) for apparatus in apparatuses]
+    tried = [{"hook_name": h, "fit_loss": loss} for h, loss in zip(hooks, losses)]
+    selection = {**fitted.selection, "sae": best, "saes": tried}
     calibrated_on = sorted(generator.permutation(fold.fit)[:CALIBRATION_ITEMS].tolist())
     wanted = [*calibrated_on, *fold.test]
     if "self" in arms:
@@ -116,7 +129,7 @@ def make_plan(
     tested = {
         name: {i: findings[i] for i in fold.test} for name, findings in lineup.findings.items()
     }
-    return Plan(fold, fitted.original, calibrated_on, prompts, tested, fitted.selection)
+    return Plan(fold, fitted.original, calibrated_on, prompts, tested, selection)
 
 
 def _to_write(

@@ -3,7 +3,7 @@
 import json
 import platform
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -47,6 +47,8 @@ class RunConfig:
     """Alias, folder, .gguf file or hub id."""
     sae: str = DEFAULT_SAE
     """Alias, SAE-Lens folder or SAE-Lens release/sae_id."""
+    other_saes: list[str] = field(default_factory=list)
+    """More SAEs, at other hook points for instance; each fold takes the best on its fit split."""
     insist_on_sae: bool = False
     """Go on with an SAE whose figures say that it does not fit the model."""
     dictionary: Path | None = None
@@ -99,9 +101,10 @@ def run(config: RunConfig, registry: "Registry", out: Path | None = None) -> Pat
     asker = Asker(model, folder / JOURNAL)
     meanings = find_meanings(model, sae, config.dictionary, config.unvalidated_labels)
     apparatus = Apparatus(task, model, sae, make_detector, annotators, asker, meanings)
+    apparatuses = [apparatus, *(_other(apparatus, config, name) for name in config.other_saes)]
     generate = config.scoring == "generate"
     results = [
-        run_experiment(apparatus, study, config.arms, generate, config.seed + number)
+        run_experiment(apparatuses, study, config.arms, generate, config.seed + number)
         for number, study in enumerate(studies)
     ]
     result = results[0]
@@ -122,9 +125,19 @@ def run(config: RunConfig, registry: "Registry", out: Path | None = None) -> Pat
     }
     if len(results) > 1:
         described["seeds"] = summarise_seeds([r.outcomes for r in results], config.seed)
-    described["mechanism"] = mechanism(apparatus, result.outcomes, config.seed)
+    if not any(fold["sae"] for fold in result.selection):
+        # Features of several SAEs can not be told apart by their numbers.
+        described["mechanism"] = mechanism(apparatus, result.outcomes, config.seed)
     _write(folder, config, result, described, started)
     return folder
+
+
+def _other(apparatus: Apparatus, config: RunConfig, name: str) -> Apparatus:
+    """Returns the apparatus with another SAE, checked, and without a dictionary folder for it."""
+    sae = load_sae(name)
+    check_sae(apparatus.model, sae, insist=config.insist_on_sae)
+    meanings = find_meanings(apparatus.model, sae, None, config.unvalidated_labels)
+    return replace(apparatus, sae=sae, meanings=meanings)
 
 
 def _study(task: "Task", config: RunConfig, seed: int) -> Study:

@@ -63,6 +63,7 @@ class FailureProbe:
         self.bias = np.empty(0)
         self.stack = np.empty(0)
         self.stability = np.empty((0, 0))
+        self.tried: list[dict[str, Any]] = []
 
     def fit(
         self, readings: Sequence[Reading], outcomes: Sequence[str], groups: Sequence[str]
@@ -79,11 +80,14 @@ class FailureProbe:
         self.d_sae = readings[0].activations.d_sae
         labels = self._labels(outcomes)
         best, held_out = np.inf, np.zeros((len(labels), len(self.readings)))
+        self.tried = []
         for regions in _available(REGION_SETS, readings[0]):
             inputs = _pooled(readings, regions)
             for penalty in PENALTIES:
                 log_odds = _out_of_fold(inputs, labels, groups, penalty)
                 loss = log_loss(labels, softmax(log_odds, axis=1), labels=range(len(self.readings)))
+                setting = {"regions": list(regions), "penalty": list(penalty), "fit_loss": loss}
+                self.tried.append(setting)
                 if loss < best:
                     best, self.regions, self.penalty, held_out = loss, regions, penalty, log_odds
         inputs = _pooled(readings, self.regions)
@@ -169,6 +173,7 @@ class FailureProbe:
         return {
             "regions": list(self.regions),
             "penalty": list(self.penalty),
+            "tried": self.tried,
             "n_features": len(self.feature_ids()),
             "n_stable_features": len(np.unique(stable)),
             "weight_of_features": float(self.stack[0]),
