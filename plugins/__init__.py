@@ -32,8 +32,10 @@ def saetask_annotators() -> list[Any]:
     from .annotators.choice_note import ChoiceNote
     from .annotators.feature_label import FeatureLabel
     from .annotators.gloss import Gloss
+    from .annotators.llm import LLM
     from .annotators.operation_note import OperationNote
     from .annotators.polarity_note import PolarityNote
+    from .annotators.self_explain import SelfExplain
     from .annotators.sense_comparison_note import SenseComparisonNote
     from .annotators.sense_note import SenseNote
 
@@ -45,6 +47,8 @@ def saetask_annotators() -> list[Any]:
         ChoiceNote(),
         Gloss(),
         FeatureLabel(),
+        SelfExplain(),
+        LLM(),
     ]
 
 

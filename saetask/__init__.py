@@ -28,7 +28,13 @@ if TYPE_CHECKING:
     from saetask.logit_lens import promotion_label
     from saetask.models import load_model
     from saetask.prompts import Prompt, RenderedPrompt, Span, as_prompt, render
-    from saetask.reformulation import PLACEMENTS, Annotation, Annotator, annotate
+    from saetask.reformulation import (
+        PLACEMENTS,
+        Annotation,
+        Annotator,
+        WritingAnnotator,
+        annotate,
+    )
     from saetask.registry import hookimpl
     from saetask.report import write_report
     from saetask.runs import RunConfig, run
@@ -81,7 +87,13 @@ _HOMES = {
     "logit_lens": ("promotion_label",),
     "models": ("load_model",),
     "prompts": ("Prompt", "RenderedPrompt", "Span", "as_prompt", "render"),
-    "reformulation": ("PLACEMENTS", "Annotation", "Annotator", "annotate"),
+    "reformulation": (
+        "PLACEMENTS",
+        "Annotation",
+        "Annotator",
+        "WritingAnnotator",
+        "annotate",
+    ),
     "registry": ("hookimpl",),
     "report": ("write_report",),
     "runs": ("RunConfig", "run"),

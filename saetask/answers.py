@@ -2,7 +2,8 @@
 
 import contextlib
 import json
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -41,6 +42,7 @@ class Asker:
         self._model = model
         self._journal = journal
         self._known: dict[str, list[float] | str] = {}
+        self._lock = threading.Lock()
         if journal is not None and journal.is_file():
             for line in journal.read_text(encoding="utf-8").splitlines():
                 with contextlib.suppress(json.JSONDecodeError):  # cut short by a kill
@@ -60,7 +62,7 @@ class Asker:
             for start in range(0, len(pending), PROMPTS_PER_CHUNK):
                 chunk = pending[start : start + PROMPTS_PER_CHUNK]
                 answers = self._answers([question for _, question in chunk])
-                self._keep({key: answer for (key, _), answer in zip(chunk, answers)})
+                self.keep({key: answer for (key, _), answer in zip(chunk, answers)})
                 bar.update(len(chunk))
 
     def scores(self, question: Ask) -> np.ndarray:
@@ -71,12 +73,19 @@ class Asker:
         """Returns the generated answer to a question without candidates."""
         return str(self._known[_key(question)])
 
-    def _keep(self, answers: dict[str, list[float] | str]) -> None:
-        self._known.update(answers)
-        if self._journal is not None:
-            self._journal.parent.mkdir(parents=True, exist_ok=True)
-            with self._journal.open("a", encoding="utf-8") as file:
-                file.write("\n" + json.dumps(answers))  # ends a line that was cut short, too
+    def reply(self, key: str) -> str | None:
+        """Returns a reply that was kept under a key of its own; None if there is none."""
+        found = self._known.get(key)
+        return found if isinstance(found, str) else None
+
+    def keep(self, answers: Mapping[str, list[float] | str]) -> None:
+        """Keeps answers by key, those of other language models too; may be called from threads."""
+        with self._lock:
+            self._known.update(answers)
+            if self._journal is not None:
+                self._journal.parent.mkdir(parents=True, exist_ok=True)
+                with self._journal.open("a", encoding="utf-8") as file:
+                    file.write("\n" + json.dumps(answers))  # ends a line that was cut short, too
 
     def _answers(self, questions: Sequence[Ask]) -> list[list[float] | str]:
         tokenizer, limit = model_tokenizer(self._model), context_size(self._model)

@@ -1,11 +1,12 @@
 """The arms of an experiment: what each writes into a prompt, and what it controls for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from saetask.detection import Misunderstanding
+from saetask.notes import Noted, ask_ahead
 from saetask.prompts import Prompt
 from saetask.reformulation import Annotation, Annotator, annotate
 
@@ -63,6 +64,14 @@ class Writer(NamedTuple):
     number: int
     """Which of the annotator's wordings."""
     labels: Mapping[int, str]
+
+    def ask_ahead(self, findings: Iterable[Sequence[Misunderstanding]]) -> None:
+        """Requests the notes on all these prompts' findings at once; see `notes`.
+
+        Raises:
+            UserError: A language model is to write them, and can not be reached.
+        """
+        ask_ahead(self.annotator, (Noted(found[0], self.labels) for found in findings if found))
 
     def write(self, prompt: Prompt, findings: list[Misunderstanding]) -> ArmPrompt:
         """Annotates the most probable finding; without a finding the prompt stays as it is."""

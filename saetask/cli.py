@@ -15,6 +15,8 @@ from saetask import cli_dictionary, cli_falsify
 from saetask.cli_flags import (
     declare_insist,
     declare_json,
+    declare_option,
+    options_of,
     print_json,
     read_config,
     registry_of,
@@ -123,6 +125,7 @@ def _declare_run(parser: "ArgumentParser") -> None:
     parser.add_argument("--config", action="config", help="A YAML file with the flags below.")
     parser.add_class_arguments(RunConfig, skip={"insist_on_sae"})
     declare_insist(parser)
+    declare_option(parser, "annotator")
     parser.add_argument("--out", type=str | None, default=None, help="Run folder.")
     declare_json(parser)
 
@@ -147,6 +150,8 @@ def _run(arguments: "Namespace") -> None:
 
     registry = registry_of(arguments)
     fields = {name: getattr(arguments, name) for name in RunConfig.__dataclass_fields__}
+    given = options_of(arguments, "annotator")
+    fields["annotator_options"] = {**fields["annotator_options"], **given}
     tasks = [plugin.name for plugin in registry.all() if plugin.kind == "task"]
     if fields["task"] not in tasks:
         hint = did_you_mean(fields["task"], tasks)
@@ -158,6 +163,8 @@ def _run(arguments: "Namespace") -> None:
     else:
         print_table(arms_table(summary))
         print(f"{summary['n_items']} items, {summary['seconds']} s. Report: {folder}/report.html")
+        if failed := summary["failed_notes"]:
+            print(f"{failed} requests for a note failed; the same command puts them again.")
 
 
 def _declare_train(parser: "ArgumentParser") -> None:

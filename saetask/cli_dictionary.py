@@ -9,7 +9,9 @@ from saetask.cli_flags import (
     declare_insist,
     declare_json,
     declare_model,
+    declare_option,
     endpoint_of,
+    options_of,
     print_json,
     read_config,
     registry_of,
@@ -37,31 +39,11 @@ def declare_build(parser: "ArgumentParser") -> None:
         help="Rows of each split in which every firing is kept, to make and try labels on.",
     )
     parser.add_argument("--labeler", type=str, default="keywords", help="A labeler plugin.")
-    _declare_labeler_option(parser)
+    declare_option(parser, "labeler")
     parser.add_argument("--seed", type=int, default=0, help="Seed of examples and controls.")
     parser.add_argument("--out", type=str, required=True, help="Dictionary folder to write.")
     declare_insist(parser)
     declare_json(parser)
-
-
-def _declare_labeler_option(parser: "ArgumentParser") -> None:
-    parser.add_argument(
-        "--labeler_option",
-        action="append",
-        type=str,
-        default=[],
-        help="NAME=VALUE, an option of the labeler; may be repeated.",
-    )
-
-
-def _labeler_options(arguments: "Namespace") -> dict[str, str]:
-    options = {}
-    for given in arguments.labeler_option:
-        name, equals, value = given.partition("=")
-        if not equals or not name:
-            raise UserError(f"--labeler-option is '{given}'; it must be NAME=VALUE.")
-        options[name] = value
-    return options
 
 
 def build(arguments: "Namespace") -> None:
@@ -79,7 +61,7 @@ def build(arguments: "Namespace") -> None:
             raise UserError(f"--{flag} is {getattr(arguments, name)}; it must be 1 or more.")
     corpus, base = _corpus(arguments.corpus)
     labeler = registry_of(arguments).get("labeler", arguments.labeler)
-    labeler = configured(labeler, _labeler_options(arguments))
+    labeler = configured(labeler, options_of(arguments, "labeler"))
     config = BuildConfig(corpus, arguments.tokens, arguments.sample_rows, arguments.seed)
     model, sae = load_model(arguments.model), load_sae(arguments.sae)
     check_sae(model, sae, insist=arguments.insist_on_sae)
@@ -107,7 +89,7 @@ def declare_validate(parser: "ArgumentParser") -> None:
         default=None,
         help="A validated dictionary of the model with shuffled weights, as another control.",
     )
-    _declare_labeler_option(parser)
+    declare_option(parser, "labeler")
     declare_json(parser)
 
 
@@ -123,7 +105,7 @@ def validate(arguments: "Namespace") -> None:
     manifest = read_manifest(folder)
     labeler = registry_of(arguments).get("labeler", manifest["labeler"])
     if judge or not is_in_words(labeler):  # else it has nothing to label
-        options = {**manifest["labels"]["options"], **_labeler_options(arguments)}
+        options = {**manifest["labels"]["options"], **options_of(arguments, "labeler")}
         labeler = configured(labeler, options)
     model, sae = load_model(arguments.model), load_sae(arguments.sae)
     shuffled = arguments.shuffled_model and Path(arguments.shuffled_model)

@@ -71,6 +71,31 @@ def endpoint_of(arguments: "Namespace", role: str) -> "Endpoint | None":
     return None if model is None else Endpoint(model, url)
 
 
+def declare_option(parser: "ArgumentParser", kind: str) -> None:
+    parser.add_argument(
+        f"--{kind}_option",
+        action="append",
+        type=str,
+        default=[],
+        help=f"NAME=VALUE, an option of the {kind}; may be repeated.",
+    )
+
+
+def options_of(arguments: "Namespace", kind: str) -> dict[str, str]:
+    """Returns the options given for a plugin, by name.
+
+    Raises:
+        UserError: One is not of the form NAME=VALUE.
+    """
+    options = {}
+    for given in getattr(arguments, f"{kind}_option"):
+        name, equals, value = given.partition("=")
+        if not equals or not name:
+            raise UserError(f"--{kind}-option is '{given}'; it must be NAME=VALUE.")
+        options[name] = value
+    return options
+
+
 def read_config(path: Path, kind: type[Config], what: str) -> Config:
     """Reads a YAML file as a config.
 

@@ -8,11 +8,12 @@ import numpy as np
 
 from saetask.activations import FeatureActivations
 from saetask.answers import Ask, Asker
-from saetask.arms import ArmPrompt, Writer, gold_finding
+from saetask.arms import Writer, gold_finding
 from saetask.calibration import Calibration, ScoredItem, fit_calibration
 from saetask.detection import Detector, Finding, Misunderstanding, Reading
 from saetask.dictionary.meanings import Meanings
 from saetask.models import model_tokenizer
+from saetask.notes import Noted, ask_ahead
 from saetask.prompts import renders
 from saetask.reformulation import Annotator
 from saetask.study import Question
@@ -118,27 +119,32 @@ def try_wordings(
 ) -> Trials:
     """Asks a sample of fit items with every wording of the right reading.
 
-    Placements that the model's chat template refuses (a system message, often) are left out.
+    Placements that the model's chat template refuses (a system message, often) are left out. Where
+    a language model wrote no note, the prompt is asked as it is, so that all wordings are compared
+    on the same items.
     """
     pool = [i for i in pool if questions[i].gold_reading is not None]
     chosen = sorted(np.random.default_rng(seed).permutation(pool)[:STYLE_ITEMS].tolist())
     tokenizer = model_tokenizer(apparatus.model)
-    written: dict[tuple[str, int, int], ArmPrompt] = {}
-    for i in chosen:
-        finding = gold_finding(questions[i].prompt, questions[i].gold_reading)
+    findings = {i: gold_finding(questions[i].prompt, questions[i].gold_reading) for i in chosen}
+    for annotator in apparatus.annotators:
+        ask_ahead(annotator, (Noted(finding[0], {}) for finding in findings.values()))
+    written: dict[tuple[str, int, int], Prompt] = {}
+    for i, finding in findings.items():
         for annotator in apparatus.annotators:
             for number in range(len(annotator.candidates(finding[0], {}))):
                 arm = Writer(annotator, number, {}).write(questions[i].prompt, finding)
                 if arm.annotation and renders(tokenizer, arm.prompt):
-                    written[annotator.name, number, i] = arm
-    asks = [as_ask(questions[i], arm.prompt) for (_, _, i), arm in written.items()]
-    apparatus.asker.ask(asks, "wordings")
+                    written[annotator.name, number, i] = arm.prompt
     names = sorted({(name, number) for name, number, _ in written})
     by_name = {annotator.name: annotator for annotator in apparatus.annotators}
-    scored = {
-        (names.index((name, number)), i): scored_item(apparatus.asker, questions[i], arm.prompt)
-        for (name, number, i), arm in written.items()
-    }
+    asks = [as_ask(questions[i], prompt) for (_, _, i), prompt in written.items()]
+    apparatus.asker.ask(asks, "wordings")
+    scored: dict[tuple[int, int], ScoredItem] = {}
+    for style, (name, number) in enumerate(names):
+        for i in chosen:
+            prompt = written.get((name, number, i)) or questions[i].prompt
+            scored[style, i] = scored_item(apparatus.asker, questions[i], prompt)
     # Without candidates to rank, nothing says which wording is best: the first one is taken.
     styles = [(by_name[name], number) for name, number in names] or [(apparatus.annotators[0], 0)]
     return Trials(styles, scored)

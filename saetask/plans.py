@@ -90,6 +90,21 @@ def make_plan(
     named = [m for arm in found if arm != RANDOM_SAE for ms in found[arm].values() for m in ms]
     shown = apparatus.meanings.shown(features_of(named))
     trusted = apparatus.meanings.trusted(features_of(named))
+    found["oracle"] = {
+        i: gold_finding(questions[i].prompt, questions[i].gold_reading) for i in wanted
+    }
+    # A random dictionary's features have no labels, whatever the trained ones of their number.
+    found = {
+        arm: {i: labelled(ms, {} if arm == RANDOM_SAE else shown) for i, ms in found[arm].items()}
+        for arm in found
+        if arm in {*arms, "saetask"}
+    }
+    writers = {
+        arm: Writer(fitted.annotator, fitted.wording, {} if arm == RANDOM_SAE else trusted)
+        for arm in found
+    }
+    for arm, writer in writers.items():
+        writer.ask_ahead(found[arm].values())
 
     fixed = {"generic": GENERIC, "placebo": PLACEBO}
     if OPTIMISED in arms:
@@ -102,17 +117,12 @@ def make_plan(
 
     def write(arm: str, i: int) -> ArmPrompt:
         prompt = questions[i].prompt
-        # A random dictionary's features have no labels, whatever the trained ones of their number.
-        known = arm != RANDOM_SAE
-        writer = Writer(fitted.annotator, fitted.wording, trusted if known else {})
         if arm in found:
-            return writer.write(prompt, labelled(found[arm][i], shown if known else {}))
+            return writers[arm].write(prompt, found[arm][i])
         if arm in fixed:
             return fixed_note(prompt, fixed[arm])
         if arm == "self":
             return self_note(prompt, apparatus.asker.output(_self_ask(prompt)))
-        if arm == "oracle":
-            return writer.write(prompt, gold_finding(prompt, questions[i].gold_reading))
         return ArmPrompt(prompt, None, [])
 
     prompts = {arm: {i: write(arm, i) for i in wanted} for arm in arms if arm != CLOSED_LOOP}
@@ -122,7 +132,7 @@ def make_plan(
             loop,
             questions,
             {
-                i: finding._replace(misunderstandings=labelled(found["saetask"][i], shown))
+                i: finding._replace(misunderstandings=found["saetask"][i])
                 for i, finding in lineup.findings["saetask"].items()
             },
         )

@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, NamedTuple, Protocol, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 from saetask.detection import Misunderstanding
+from saetask.errors import UserError, did_you_mean
 from saetask.prompts import Message, Prompt, Span
+
+if TYPE_CHECKING:
+    from saetask.endpoint import Endpoint
 
 Placement = Literal["end", "start", "inline", "system"]
 PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
@@ -21,7 +25,11 @@ class Annotation(NamedTuple):
 
 
 class Annotator(Protocol):
-    """What an annotator plugin provides. It sees findings, never gold answers."""
+    """What an annotator plugin provides. It sees findings, never gold answers.
+
+    It may have `options: Mapping[str, str]`, what may be set (name and purpose), with
+    `configure(options: Mapping[str, str])`, which returns an annotator so set.
+    """
 
     name: str
 
@@ -35,6 +43,60 @@ class Annotator(Protocol):
             labels: What is known of the meaning of features.
         """
         ...
+
+
+@runtime_checkable
+class WritingAnnotator(Protocol):
+    """What an annotator plugin provides instead whose notes a language model writes.
+
+    It may have options as well.
+    """
+
+    name: str
+
+    @property
+    def endpoint(self) -> "Endpoint | None":
+        """The language model that writes; None has the model under test write."""
+        ...
+
+    def request(self, misunderstanding: Misunderstanding, labels: Mapping[int, str]) -> str:
+        """Returns what the language model is told to write; the same finding, the same request.
+
+        Args:
+            misunderstanding: The finding.
+            labels: What is known of the meaning of features.
+        """
+        ...
+
+    def annotations(self, text: str) -> list[Annotation]:
+        """Returns notes made of the reply, in a fixed order of wordings and placements.
+
+        Args:
+            text: The reply, whatever it may be; one that holds no note gives an empty list.
+        """
+        ...
+
+
+def configured(
+    annotators: "Sequence[Annotator | WritingAnnotator]", options: Mapping[str, str]
+) -> "list[Annotator | WritingAnnotator]":
+    """Returns annotators with options set: each gets those that it has.
+
+    Raises:
+        UserError: None of them has such an option, or one refuses a value.
+    """
+    known = [set(getattr(annotator, "options", {})) for annotator in annotators]
+    for name in options:
+        if not any(name in names for names in known):
+            which = ", ".join(annotator.name for annotator in annotators)
+            hint = did_you_mean(name, set().union(*known))
+            raise UserError(f"No annotator of this run ({which}) has an option '{name}'.{hint}")
+    made = []
+    for annotator, names in zip(annotators, known):
+        configure = getattr(annotator, "configure", None)
+        own = {name: value for name, value in options.items() if name in names}
+        made.append(configure(own) if configure else annotator)
+    return made
 
 
 def annotate(prompt: Prompt, annotation: Annotation, span: Span | None = None) -> Prompt:

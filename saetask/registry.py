@@ -17,7 +17,7 @@ from saetask.errors import UserError, did_you_mean
 if TYPE_CHECKING:
     from saetask.detection import Detector
     from saetask.dictionary.labels import Labeler
-    from saetask.reformulation import Annotator
+    from saetask.reformulation import Annotator, WritingAnnotator
     from saetask.tasks import Task
 
 hookspec = pluggy.HookspecMarker("saetask")
@@ -37,7 +37,7 @@ class Hooks:
         """Returns detector classes (an instance is made for every fit), with a `name` each."""
 
     @hookspec
-    def saetask_annotators(self) -> "list[Annotator]":  # pyright: ignore[reportReturnType]
+    def saetask_annotators(self) -> "list[Annotator | WritingAnnotator]":  # pyright: ignore[reportReturnType]
         """Returns annotator plugins."""
 
     @hookspec

@@ -73,10 +73,11 @@ def close_loop(
     }
     pending = [i for i, finding in findings.items() if finding.misunderstandings]
     for style in loop.styles:
+        ranked = [i for i in pending if questions[i].candidates]
+        style.writer.ask_ahead(findings[i].misunderstandings for i in ranked)
         tried = {
             i: style.writer.write(questions[i].prompt, findings[i].misunderstandings)
-            for i in pending
-            if questions[i].candidates
+            for i in ranked
         }
         again = _judged_again(loop, style, questions, tried)
         for i, after in again.items():

@@ -19,6 +19,8 @@ from saetask.fitting import Apparatus
 from saetask.judgement import Outcome
 from saetask.mechanism import mechanism
 from saetask.models import DEFAULT_MODEL, load_model, model_device, model_fingerprint, model_name
+from saetask.notes import count_failed, noting
+from saetask.reformulation import configured
 from saetask.sae_check import check_sae
 from saetask.saes import DEFAULT_SAE, load_sae, sae_fingerprint
 from saetask.study import Study, prepare
@@ -59,6 +61,8 @@ class RunConfig:
     """Name of a detector plugin."""
     annotators: list[str] = field(default_factory=list)
     """Names of annotator plugins whose wordings compete on the fit split; none: the task's own."""
+    annotator_options: dict[str, str] = field(default_factory=dict)
+    """Options of annotator plugins, by name; `--annotator-option NAME=VALUE` sets one."""
     arms: list[str] = field(
         default_factory=lambda: [arm for arm in ARMS if arm not in OPTIONAL_ARMS]
     )
@@ -91,7 +95,8 @@ def run(config: RunConfig, registry: "Registry", out: Path | None = None) -> Pat
     task = registry.get("task", config.task)
     make_detector = registry.get("detector", config.detector)
     names = config.annotators or [n for n in task.annotators if n != "feature-label"]
-    annotators = [registry.get("annotator", name) for name in names]
+    plugins = [registry.get("annotator", name) for name in names]
+    plugins = configured(plugins, config.annotator_options)
     studies = [_study(task, config, config.seed + number) for number in range(config.seeds)]
     identity = _identity(config)
     folder = out or Path("runs") / f"{config.task}-{identity}"
@@ -99,6 +104,7 @@ def run(config: RunConfig, registry: "Registry", out: Path | None = None) -> Pat
     model, sae = load_model(config.model), load_sae(config.sae)
     figures = check_sae(model, sae, insist=config.insist_on_sae)
     asker = Asker(model, folder / JOURNAL)
+    annotators = [noting(annotator, asker) for annotator in plugins]
     meanings = find_meanings(model, sae, config.dictionary, config.unvalidated_labels)
     apparatus = Apparatus(task, model, sae, make_detector, annotators, asker, meanings)
     apparatuses = [apparatus, *(_other(apparatus, config, name) for name in config.other_saes)]
@@ -125,6 +131,7 @@ def run(config: RunConfig, registry: "Registry", out: Path | None = None) -> Pat
     }
     if len(results) > 1:
         described["seeds"] = summarise_seeds([r.outcomes for r in results], config.seed)
+    described["failed_notes"] = count_failed(annotators)
     if not any(fold["sae"] for fold in result.selection):
         # Features of several SAEs can not be told apart by their numbers.
         described["mechanism"] = mechanism(apparatus, result.outcomes, config.seed)

@@ -12,6 +12,7 @@ from saetask.arms import ArmPrompt
 from saetask.calibration import fit_calibration
 from saetask.fitting import Apparatus, as_ask, scored_item
 from saetask.judgement import Outcome, judge_all
+from saetask.notes import WrittenNotes
 from saetask.plans import Plan
 from saetask.prompts import Prompt
 from saetask.reformulation import annotate
@@ -29,6 +30,8 @@ def ask_second(
 ) -> list[Outcome]:
     """Asks the task's second question, if it has one, with the notes written for the first.
 
+    It is not asked where a language model writes notes, which may well hold the answer to it.
+
     Args:
         apparatus: Task, model and plugins.
         questions: The first questions.
@@ -39,7 +42,8 @@ def ask_second(
         The outcomes of the items that have a second question.
     """
     task, asker = apparatus.task, apparatus.asker
-    if not isinstance(task, AsksTwice):
+    freely_written = any(isinstance(a, WrittenNotes) for a in apparatus.annotators)
+    if freely_written or not isinstance(task, AsksTwice):
         return []
     found = {i: task.second_question(question.item) for i, question in enumerate(questions)}
     asked = {i: _laid_out(task, questions[i], second) for i, second in found.items() if second}

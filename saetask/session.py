@@ -25,7 +25,9 @@ from saetask.fitting import (
     try_wordings,
 )
 from saetask.models import DEFAULT_MODEL, load_model, model_fingerprint
+from saetask.notes import noting
 from saetask.prompts import Prompt, as_prompt
+from saetask.reformulation import configured
 from saetask.registry import Registry
 from saetask.sae_check import check_sae
 from saetask.saes import DEFAULT_SAE, assets_folder, load_sae, sae_fingerprint
@@ -118,8 +120,9 @@ class Session:
         check_sae(self.model, self.sae, insist=insist_on_sae)
         meanings = find_meanings(self.model, self.sae, dictionary, unvalidated_labels)
         asker = Asker(self.model, journal)
+        at_hand = [noting(annotator, asker) for annotator in configured(annotators, {})]
         self._apparatus = Apparatus(
-            self.task, self.model, self.sae, make_detector, annotators, asker, meanings
+            self.task, self.model, self.sae, make_detector, at_hand, asker, meanings
         )
         self._fit: _Fit | None = None
 
