@@ -20,7 +20,16 @@ from saetask.arms import (
 )
 from saetask.calibration import Calibration
 from saetask.detection import Finding, Misunderstanding
-from saetask.fitting import Apparatus, Material, Trials, features_of, fit, fit_loss, labelled
+from saetask.fitting import (
+    Apparatus,
+    Fitted,
+    Material,
+    Trials,
+    features_of,
+    fit,
+    fit_loss,
+    labelled,
+)
 from saetask.lineup import DENSE_PROBE, RANDOM_FEATURE, RANDOM_SAE, Lineup, line_up
 from saetask.prompt_optimisation import optimised_note
 from saetask.prompts import Prompt
@@ -68,78 +77,120 @@ def make_plan(
     """
     questions, fold = study.questions, study.folds[number]
     generator = np.random.default_rng([seed, number])
+    best, fitted = _best_fit(apparatuses, questions, fold, materials, trials)
+    apparatus = apparatuses[best]
+    calibrated_on = sorted(generator.permutation(fold.fit)[:CALIBRATION_ITEMS].tolist())
+    wanted = [*calibrated_on, *fold.test]
+    lineup = line_up(apparatus, questions, fitted, wanted, materials[best], generator)
+    found = _to_write(lineup, wanted)
+    for part in (calibrated_on, fold.test):
+        found["shuffled"] |= _exchanged(found["saetask"], questions, part, generator)
+    found["oracle"] = {
+        i: gold_finding(questions[i].prompt, questions[i].gold_reading) for i in wanted
+    }
+    found = {arm: found[arm] for arm in found if arm in {*arms, "saetask"}}
+    scribes = _scribes(apparatus, fitted, found)
+    prompts = {arm: _from_findings(scribes[arm], questions, found[arm]) for arm in found}
+    if CLOSED_LOOP in arms:
+        shown = {
+            i: finding._replace(misunderstandings=scribes["saetask"].labelled(found["saetask"][i]))
+            for i, finding in lineup.findings["saetask"].items()
+        }
+        loop = make_loop(apparatus, fitted, trials, fold.fit, scribes["saetask"].writer.labels)
+        prompts[CLOSED_LOOP] = close_loop(loop, questions, shown)
+    budget = len(fold.fit) + sum(i in set(fold.fit) for _, i in trials.scored) + len(calibrated_on)
+    for arm in arms:
+        if arm not in prompts:
+            prompts[arm] = _for_all(apparatus, questions, wanted, fitted, arm, budget, seed)
+    tested = {
+        name: {i: findings[i] for i in fold.test} for name, findings in lineup.findings.items()
+    }
+    in_order = {arm: prompts[arm] for arm in arms}
+    return Plan(fold, fitted.original, calibrated_on, in_order, tested, fitted.selection)
+
+
+def _best_fit(
+    apparatuses: Sequence[Apparatus],
+    questions: Sequence[Question],
+    fold: Fold,
+    materials: Sequence[Material],
+    trials: Trials,
+) -> tuple[int, Fitted]:
+    """Fits with every SAE; returns the number of the best on the fit split, and its fit."""
     fits = [
         fit(apparatus, questions, fold.fit, material, trials)
         for apparatus, material in zip(apparatuses, materials)
     ]
     losses = [fit_loss(fitted, questions) for fitted in fits]
     best = int(np.argmin(losses))
-    apparatus, material, fitted = apparatuses[best], materials[best], fits[best]
     hooks = [input_hook(apparatus.sae) for apparatus in apparatuses]
     tried = [{"hook_name": h, "fit_loss": loss} for h, loss in zip(hooks, losses)]
-    selection = {**fitted.selection, "sae": best, "saes": tried}
-    calibrated_on = sorted(generator.permutation(fold.fit)[:CALIBRATION_ITEMS].tolist())
-    wanted = [*calibrated_on, *fold.test]
-    if "self" in arms:
-        asks = [_self_ask(questions[i].prompt) for i in sorted(wanted)]
-        apparatus.asker.ask(asks, "the model's own notes")
-    lineup = line_up(apparatus, questions, fitted, wanted, material, generator)
-    found = _to_write(lineup, wanted)
-    for part in (calibrated_on, fold.test):
-        found["shuffled"] |= _exchanged(found["saetask"], questions, part, generator)
+    selection = {**fits[best].selection, "sae": best, "saes": tried}
+    return best, fits[best]._replace(selection=selection)
+
+
+class _Scribe(NamedTuple):
+    """Writes an arm's findings."""
+
+    writer: Writer
+    shown: Mapping[int, str]
+    """What is known of features, for the reader of the findings."""
+
+    def labelled(self, found: Sequence[Misunderstanding]) -> list[Misunderstanding]:
+        return labelled(found, self.shown)
+
+
+def _scribes(
+    apparatus: Apparatus, fitted: Fitted, found: Mapping[str, Mapping[int, list[Misunderstanding]]]
+) -> dict[str, _Scribe]:
+    """Returns a scribe for each arm; notes that a language model writes are asked for at once."""
     named = [m for arm in found if arm != RANDOM_SAE for ms in found[arm].values() for m in ms]
     shown = apparatus.meanings.shown(features_of(named))
     trusted = apparatus.meanings.trusted(features_of(named))
-    found["oracle"] = {
-        i: gold_finding(questions[i].prompt, questions[i].gold_reading) for i in wanted
-    }
-    # A random dictionary's features have no labels, whatever the trained ones of their number.
-    found = {
-        arm: {i: labelled(ms, {} if arm == RANDOM_SAE else shown) for i, ms in found[arm].items()}
-        for arm in found
-        if arm in {*arms, "saetask"}
-    }
-    writers = {
-        arm: Writer(fitted.annotator, fitted.wording, {} if arm == RANDOM_SAE else trusted)
-        for arm in found
-    }
-    for arm, writer in writers.items():
-        writer.ask_ahead(found[arm].values())
+    scribes = {}
+    for arm, findings in found.items():
+        # A random dictionary's features have no labels, whatever the trained ones of their number.
+        known = arm != RANDOM_SAE
+        writer = Writer(fitted.annotator, fitted.wording, trusted if known else {})
+        scribes[arm] = _Scribe(writer, shown if known else {})
+        writer.ask_ahead([scribes[arm].labelled(ms) for ms in findings.values()])
+    return scribes
 
-    fixed = {"generic": GENERIC, "placebo": PLACEBO}
-    if OPTIMISED in arms:
+
+def _from_findings(
+    scribe: _Scribe,
+    questions: Sequence[Question],
+    found: Mapping[int, list[Misunderstanding]],
+) -> dict[int, ArmPrompt]:
+    return {
+        i: scribe.writer.write(questions[i].prompt, scribe.labelled(ms)) for i, ms in found.items()
+    }
+
+
+def _for_all(
+    apparatus: Apparatus,
+    questions: Sequence[Question],
+    wanted: Sequence[int],
+    fitted: Fitted,
+    arm: str,
+    budget: int,
+    seed: int,
+) -> dict[int, ArmPrompt]:
+    """Returns the prompts of an arm without findings: a fixed note, the model's own, or none."""
+    prompts = {i: questions[i].prompt for i in wanted}
+    if arm == "self":
+        asks = {i: _self_ask(prompt) for i, prompt in sorted(prompts.items())}
+        apparatus.asker.ask(asks.values(), "the model's own notes")
+        return {i: self_note(prompts[i], apparatus.asker.output(asks[i])) for i in wanted}
+    notes = {"generic": GENERIC, "placebo": PLACEBO}
+    if arm == OPTIMISED:
         # As many items asked as fitting saetask took: originals, wordings, annotated prompts.
-        n_tried = sum(i in set(fold.fit) for _, i in trials.scored)
-        budget = len(fold.fit) + n_tried + len(calibrated_on)
-        fixed[OPTIMISED] = optimised_note(
-            apparatus, questions, fold.fit, fitted.original, budget, seed
-        )
-
-    def write(arm: str, i: int) -> ArmPrompt:
-        prompt = questions[i].prompt
-        if arm in found:
-            return writers[arm].write(prompt, found[arm][i])
-        if arm in fixed:
-            return fixed_note(prompt, fixed[arm])
-        if arm == "self":
-            return self_note(prompt, apparatus.asker.output(_self_ask(prompt)))
-        return ArmPrompt(prompt, None, [])
-
-    prompts = {arm: {i: write(arm, i) for i in wanted} for arm in arms if arm != CLOSED_LOOP}
-    if CLOSED_LOOP in arms:
-        loop = make_loop(apparatus, fitted, trials, fold.fit, trusted)
-        prompts[CLOSED_LOOP] = close_loop(
-            loop,
-            questions,
-            {
-                i: finding._replace(misunderstandings=found["saetask"][i])
-                for i, finding in lineup.findings["saetask"].items()
-            },
-        )
-    tested = {
-        name: {i: findings[i] for i in fold.test} for name, findings in lineup.findings.items()
-    }
-    return Plan(fold, fitted.original, calibrated_on, prompts, tested, selection)
+        known = list(fitted.findings)
+        note = optimised_note(apparatus, questions, known, fitted.original, budget, seed)
+        notes[OPTIMISED] = note
+    if arm in notes:
+        return {i: fixed_note(prompt, notes[arm]) for i, prompt in prompts.items()}
+    return {i: ArmPrompt(prompt, None, []) for i, prompt in prompts.items()}
 
 
 def _to_write(
