@@ -25,8 +25,8 @@ from saetask.fitting import (
     try_wordings,
 )
 from saetask.models import DEFAULT_MODEL, load_model, model_fingerprint
-from saetask.notes import noting
-from saetask.prompts import Prompt, as_prompt
+from saetask.notes import WrittenNotes, noting
+from saetask.prompts import Prompt, Span, as_prompt
 from saetask.reformulation import configured
 from saetask.registry import Registry
 from saetask.sae_check import check_sae
@@ -227,7 +227,15 @@ class Session:
 
         fingerprints = [model_fingerprint(self.model), sae_fingerprint(self.sae)]
         detector = self._apparatus.make_detector().name
-        return f"{self.task.name}-{content_hash([__version__, detector, *fingerprints])}"
+        # A fit keeps the number of a wording, which means nothing once the wordings are others.
+        example = Misunderstanding(detector, Span(0, 4), "word", self.task.readings[0], 1.0, [])
+        wordings = [
+            [annotator.name, *annotator.candidates(example, {})]
+            for annotator in self._apparatus.annotators
+            if not isinstance(annotator, WrittenNotes)
+        ]
+        known = [__version__, detector, *fingerprints, wordings]
+        return f"{self.task.name}-{content_hash(known)}"
 
     def _make_fit(self) -> _Fit:
         """Fits on the built-in items."""
