@@ -87,10 +87,6 @@ def test_every_character_of_the_prompt_stays_and_the_note_is_whole(content, text
     assert annotated in ("\n".join(pieces[placement]), " ".join(pieces[placement]))
 
 
-def test_spans_of_the_original_do_not_survive_in_an_annotated_prompt():
-    assert annotate(ask(target=SHIP), note("start")).spans == {}
-
-
 # writers
 
 

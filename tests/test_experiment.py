@@ -11,9 +11,11 @@ import pytest
 from saetask_plugins.detectors.failure_probe import FailureProbe
 
 import saetask.answers
+import saetask.experiment
 from saetask import Annotation, Candidate, Item, Prompt, Score, Span, UserError
 from saetask.answers import Ask, Asker
 from saetask.arms import ARMS, GENERIC, PLACEBO
+from saetask.baselines import baselines
 from saetask.dictionary.meanings import Meanings
 from saetask.experiment import run_experiment
 from saetask.fitting import Apparatus
@@ -208,14 +210,16 @@ def test_every_prediction_is_the_likeliest_candidate_and_is_judged_by_the_task(w
         assert np.exp(list(outcome.scores.values())).sum() == pytest.approx(1)
         assert outcome.output == max(outcome.scores, key=outcome.scores.__getitem__)
         assert outcome.score == Touch().score(outcome.question.item, outcome.output)
-        assert 0 <= outcome.failure <= 1
 
 
-def test_an_item_has_one_failure_probability_whatever_the_arm(whole):
-    arms = by_arm(whole)
-    for arm in ARMS:
-        for item, outcome in arms[arm].items():
-            assert outcome.failure == arms["original"][item].failure
+def test_every_detector_judges_every_item_once(whole):
+    names = {"saetask", "random-feature", "random-sae", *(b.name for b in baselines())}
+    assert set(whole.findings) == names
+    for findings in whole.findings.values():
+        assert sorted(findings) == sorted(item.id for item in Touch().items())
+        for finding in findings.values():
+            assert 0 <= finding.failure <= 1
+            assert sum(finding.probabilities.values()) == pytest.approx(1)
 
 
 # what each arm writes
@@ -300,8 +304,8 @@ def test_gold_answers_of_tested_items_change_no_prompt_and_no_output_but_the_ora
         replace(item, gold=(SENTINEL, other[item.gold[1]])) if i in fold.test else item
         for i, item in enumerate(items)
     ]
-    first = by_arm(experiment(items, folds=[fold]))
-    second = by_arm(experiment(swapped, folds=[fold]))
+    one, other_gold = (experiment(given, folds=[fold]) for given in (items, swapped))
+    first, second = by_arm(one), by_arm(other_gold)
     for arm in ARMS:
         for item, outcome in first[arm].items():
             told = second[arm][item]
@@ -311,7 +315,11 @@ def test_gold_answers_of_tested_items_change_no_prompt_and_no_output_but_the_ora
                 assert told.written == outcome.written
                 assert told.output == outcome.output
                 assert told.scores == pytest.approx(outcome.scores, abs=1e-4)
-            assert told.failure == outcome.failure
+    for name, findings in one.findings.items():
+        for item, finding in findings.items():
+            told = other_gold.findings[name][item]
+            assert told.misunderstandings == finding.misunderstandings
+            assert told.failure == pytest.approx(finding.failure, abs=1e-6)
     changed = [first["original"][i].score.correct for i in first["original"]]
     assert [second["original"][i].score.correct for i in first["original"]] == [
         not right for right in changed
@@ -369,7 +377,6 @@ def test_items_without_candidates_count_as_wrong_and_are_not_skipped(small):
             if outcome.question.item.group in task.mute:
                 assert outcome.score.correct is False
                 assert (outcome.output, outcome.scores) == ("", {})
-                assert np.isfinite(outcome.failure)
     spoken = [o for o in arms["original"].values() if o.question.item.group not in task.mute]
     assert 0 < sum(o.score.correct for o in spoken) < len(spoken)
 
@@ -377,7 +384,7 @@ def test_items_without_candidates_count_as_wrong_and_are_not_skipped(small):
 def test_generated_answers_are_what_the_model_writes_after_each_prompt(
     small, tiny_model, tokenizer, monkeypatch
 ):
-    monkeypatch.setattr(saetask.answers, "MAX_NEW_TOKENS", 4)
+    monkeypatch.setattr(saetask.experiment, "MAX_NEW_TOKENS", 4)
     result = small(arms=("original", "generic", "saetask"), generate=True)
     assert len(result.outcomes) == 3 * 32
     for outcome in result.outcomes[::11]:

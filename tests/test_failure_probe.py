@@ -250,6 +250,7 @@ def test_a_reading_holds_no_gold_answer():
         "content",
         "spans",
         "answer_scores",
+        "raw",
         "_pools",
     }
     assert not [name for name in dir(Reading) if "gold" in name or "item" in name]
