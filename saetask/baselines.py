@@ -171,9 +171,10 @@ def _separation(inputs: Any, labels: np.ndarray) -> np.ndarray:
     """Returns how far each input sets the classes apart, `[width]`; NaN where it never varies."""
     from sklearn.feature_selection import f_classif
 
-    with np.errstate(invalid="ignore"), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Features .* are constant")
-        return f_classif(inputs, labels)[0]
+    with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Features ")  # that are constant
+        # Rounding can make the variance within the classes, if it is zero, a little negative.
+        return np.abs(f_classif(inputs.astype(np.float64), labels)[0])
 
 
 def _bag_of_words(reading: Reading) -> list[Setting]:
@@ -183,9 +184,7 @@ def _bag_of_words(reading: Reading) -> list[Setting]:
 
     def probe() -> Any:
         # Words of one letter and signs count too: some texts have nothing else.
-        words = TfidfVectorizer(
-            ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\w+|[^\w\s]"
-        )
+        words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\w+|[^\w\s]")
         return make_pipeline(words, LogisticRegression(max_iter=300))
 
     return [Setting(_texts, probe)]

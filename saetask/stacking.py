@@ -32,7 +32,7 @@ def known_readings(outcomes: Sequence[str], groups: Sequence[str]) -> list[str]:
         )
     if max(Counter(outcomes).values()) < INNER_FOLDS:
         raise UserError(
-            f"No reading of the fit split has {INNER_FOLDS} items or more; give more items a reading."
+            f"No reading of the fit split has {INNER_FOLDS} items; give more items a reading."
         )
     return readings
 
