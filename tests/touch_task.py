@@ -1,10 +1,17 @@
 """A made-up task for experiments on a tiny model: what a word says of a thing's warmth."""
 
+import zlib
+from typing import NamedTuple
+
+import numpy as np
+
 from saetask import Annotation, Candidate, Item, Prompt, Score, SecondQuestion, Span
 from saetask.answers import Asker
 from saetask.dictionary.meanings import Meanings
-from saetask.fitting import Apparatus
-from saetask.study import Fold
+from saetask.experiment import _read
+from saetask.fitting import Apparatus, Material, Trials, as_ask, try_wordings
+from saetask.plans import self_ask
+from saetask.study import Fold, Study, lay_out
 
 SENTINEL = "Xyzzy-7731"
 WORDS = {"warm": ["hot", "boiling"], "cold": ["icy", "frozen"]}
@@ -112,3 +119,48 @@ def make_apparatus(model, sae, detector, task=None, note=None, asker=None):
     asker = asker or Asker(model)
     annotators = [note or TouchNote()]
     return Apparatus(task or Touch(), model, sae, detector, annotators, asker, Meanings(model, sae))
+
+
+class StubAsker:
+    """Answers at random, the same question always in the same way, without any model."""
+
+    def __init__(self):
+        self.asked = []
+
+    def ask(self, questions, title):
+        self.asked += questions
+
+    def scores(self, question):
+        assert question in self.asked
+        return np.random.default_rng(self._number(question)).normal(size=len(question.candidates))
+
+    def output(self, question):
+        assert question in self.asked
+        return f"I say {self._number(question)}.\nAnd more."
+
+    def _number(self, question):
+        return zlib.crc32(repr((question.prompt.messages, question.candidates)).encode())
+
+
+class Lab(NamedTuple):
+    """What a fold's plan is made from."""
+
+    apparatus: Apparatus
+    study: Study
+    material: Material
+    trials: Trials
+
+
+def make_lab(model, sae, detector, task=None, note=None, n_items=32):
+    """Returns a study of two folds, read through a tiny model and asked of a stub."""
+    task = task or Touch()
+    items = task.items()[:n_items]
+    study = Study(lay_out(task, items), folds_of(items, 2))
+    asker = StubAsker()
+    apparatus = make_apparatus(model, sae, detector, task, note, asker)
+    asked = [question for question in study.questions if question.candidates]
+    asker.ask([as_ask(question, question.prompt) for question in asked], "")
+    asker.ask([self_ask(question.prompt) for question in study.questions], "")
+    pool = [i for i, question in enumerate(study.questions) if question.candidates]
+    trials = try_wordings(apparatus, study.questions, pool, 0)
+    return Lab(apparatus, study, _read(apparatus, study.questions, 0), trials)
