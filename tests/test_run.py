@@ -15,6 +15,7 @@ import saetask.answers
 import saetask.fitting
 from saetask import RunConfig, UserError, run
 from saetask.arms import ARMS
+from saetask.baselines import baselines
 from saetask.registry import Registry
 
 pytestmark = pytest.mark.usefixtures("few_choices")
@@ -104,7 +105,7 @@ def test_the_summary_keeps_its_contract(folder, config):
     assert list(summary["arms"]) == list(ARMS)
     for arm, entry in summary["arms"].items():
         assert {"n", "accuracy", "ci95"} <= set(entry)
-        compared = {"fixed", "broken", "mcnemar_p", "holm_p"}
+        compared = {"fixed", "broken", "mcnemar_p", "holm_p", "detectable_difference"}
         assert compared & set(entry) == (set() if arm == "original" else compared)
     assert summary["sae"] | {"hook_name": "blocks.2.hook_resid_post", "d_sae": 64} == summary["sae"]
     assert summary["sae"]["name"] == config.sae
@@ -112,7 +113,10 @@ def test_the_summary_keeps_its_contract(folder, config):
     assert 0 < summary["sae"]["l0"] <= 32
     assert summary["sae"]["cross_entropy_recovered"] == pytest.approx(1, abs=0.01)
     assert set(summary["model"]) == {"name", "fingerprint", "dtype", "device"}
-    assert set(summary["detection"]["baselines"]) == {"answer-entropy", "prompt-length"}
+    detectors = {"random-feature", "random-sae", *(baseline.name for baseline in baselines())}
+    assert set(summary["reading_detection"]["baselines"]) == detectors
+    others = {"answer-entropy", "prompt-length"}
+    assert set(summary["detection"]["baselines"]) == detectors | others
     for entry in (summary["detection"]["saetask"], *summary["detection"]["baselines"].values()):
         low, high = entry["ci95"]
         assert 0 <= low <= entry["auroc"] <= high <= 1
@@ -143,7 +147,7 @@ def test_every_item_stands_in_every_arm_once_with_all_its_fields(folder):
     rows = read_items(folder)
     assert len({(row["arm"], row["id"]) for row in rows}) == len(rows) == 40 * len(ARMS)
     fields = {"id", "arm", "group", "fold", "prompt", "output", "parsed", "correct"}
-    fields |= {"misunderstandings", "annotations", "scores", "seed"}
+    fields |= {"misunderstandings", "annotations", "rounds", "scores", "seed"}
     originals = {row["id"]: row["prompt"] for row in rows if row["arm"] == "original"}
     for row in rows:
         assert set(row) == fields
