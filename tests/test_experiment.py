@@ -16,7 +16,7 @@ import saetask.experiment
 import saetask.lineup
 from saetask import UserError
 from saetask.answers import Ask, Asker
-from saetask.arms import ARMS, GENERIC, PLACEBO
+from saetask.arms import DEFAULT_ARMS, GENERIC, PLACEBO
 from saetask.baselines import baselines, dense_probe
 from saetask.experiment import run_experiment
 from saetask.models import generate_texts
@@ -48,7 +48,7 @@ def experiment(tiny_model, tiny_sae):
         items=None,
         task=None,
         folds=None,
-        arms=tuple(ARMS),
+        arms=DEFAULT_ARMS,
         journal=None,
         generate=False,
         seed=0,
@@ -60,7 +60,7 @@ def experiment(tiny_model, tiny_sae):
         study = Study(lay_out(task, items), folds or folds_of(items))
         asker = Asker(tiny_model, journal)
         apparatus = make_apparatus(tiny_model, tiny_sae, detector, task, note, asker)
-        return run_experiment(apparatus, study, arms, generate, seed)
+        return run_experiment([apparatus], study, arms, generate, seed)
 
     return run
 
@@ -72,7 +72,7 @@ def whole(tiny_model, tiny_sae):
     items = task.items()
     study = Study(lay_out(task, items), folds_of(items))
     apparatus = make_apparatus(tiny_model, tiny_sae, FailureProbe, task)
-    return run_experiment(apparatus, study, tuple(ARMS), False, 0)
+    return run_experiment([apparatus], study, DEFAULT_ARMS, False, 0)
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_every_item_stands_in_every_arm_once_in_the_reported_order(whole):
     ids = sorted(item.id for item in Touch().items())
     assert len(ids) == 60
     found = [(outcome.arm, outcome.question.item.id) for outcome in whole.outcomes]
-    assert found == [(arm, item) for arm in ARMS for item in ids]
+    assert found == [(arm, item) for arm in DEFAULT_ARMS for item in ids]
 
 
 def test_every_item_is_judged_in_the_fold_that_tests_it(whole):
@@ -250,7 +250,7 @@ class Secret(Touch):
 def test_a_reading_that_only_gold_answers_know_stands_in_the_oracles_prompts_alone(small):
     arms = by_arm(small(task=Secret()))
     secret = {item.id for item in Touch().items() if item.group in ("soup", "tea")}
-    for arm in ARMS:
+    for arm in DEFAULT_ARMS:
         told = {i for i, outcome in arms[arm].items() if SENTINEL in repr(outcome.written)}
         assert told == (secret if arm == "oracle" else set()), arm
 
@@ -266,7 +266,7 @@ def test_gold_answers_of_tested_items_change_no_prompt_and_no_output_but_the_ora
     task = TouchTwice()
     one, other_gold = (experiment(given, task, [fold]) for given in (items, swapped))
     first, second = by_arm(one), by_arm(other_gold)
-    for arm in ARMS:
+    for arm in DEFAULT_ARMS:
         for item, outcome in first[arm].items():
             told = second[arm][item]
             if arm == "oracle":
@@ -336,7 +336,7 @@ def test_a_killed_run_goes_on_where_it_was_with_the_same_result(
 def test_items_without_candidates_count_as_wrong_and_are_not_skipped(small):
     task = Touch(mute=["soup", "tea"])
     arms = by_arm(small(task=task))
-    for arm in ARMS:
+    for arm in DEFAULT_ARMS:
         assert len(arms[arm]) == 32
         for outcome in arms[arm].values():
             if outcome.question.item.group in task.mute:

@@ -245,7 +245,7 @@ def test_notes_arrive_in_the_prompts_and_no_gold_answer_in_a_request(
         questions = lay_out(made.task, made.task.items())
         folds = [Fold([*range(20)], [*range(20, 40)])]
         arms = ("original", "always", "closed-loop", "saetask", "oracle")
-        result = run_experiment(made, Study(questions, folds), arms, False, 0)
+        result = run_experiment([made], Study(questions, folds), arms, False, 0)
     for outcome in result.outcomes:
         note, found = outcome.written.annotation, outcome.written.misunderstandings
         if outcome.arm in ("always", "oracle"):

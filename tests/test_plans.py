@@ -11,7 +11,7 @@ from touch_task import TouchNote, make_lab
 
 import saetask.lineup
 from saetask import Item, Misunderstanding, Span
-from saetask.arms import ARMS
+from saetask.arms import DEFAULT_ARMS
 from saetask.baselines import dense_probe
 from saetask.plans import CLOSED_LOOP, _exchanged, make_plan, self_ask
 from saetask.prompts import as_prompt
@@ -33,12 +33,12 @@ def lab(tiny_model, tiny_sae, few_choices):
 
 
 def planned(lab, arms):
-    return make_plan(lab.apparatus, lab.study, 0, lab.material, lab.trials, arms, 0)
+    return make_plan([lab.apparatus], lab.study, 0, [lab.material], lab.trials, arms, 0)
 
 
 @pytest.fixture(scope="module")
 def plan(lab):
-    return planned(lab, tuple(ARMS))
+    return planned(lab, DEFAULT_ARMS)
 
 
 def annotated(plan, arm, part):
@@ -46,7 +46,7 @@ def annotated(plan, arm, part):
 
 
 def test_every_arm_has_a_prompt_of_every_item_that_is_tried_or_calibrated_on(plan, lab):
-    assert set(plan.prompts) == set(ARMS)
+    assert set(plan.prompts) == set(DEFAULT_ARMS)
     fold = lab.study.folds[0]
     assert plan.fold == fold
     assert set(plan.calibrated_on) <= set(fold.fit)
@@ -155,9 +155,9 @@ def test_detectors_without_a_finding_leave_the_prompt_as_it_is(plan, lab):
 
 
 def test_a_seed_gives_the_same_plan_and_another_one_other_controls(lab, plan):
-    again = planned(lab, tuple(ARMS))
+    again = planned(lab, DEFAULT_ARMS)
     assert again.prompts == plan.prompts
     other = make_plan(
-        lab.apparatus, lab.study, 0, lab.material, lab.trials, ("original", "shuffled"), 1
+        [lab.apparatus], lab.study, 0, [lab.material], lab.trials, ("original", "shuffled"), 1
     )
     assert other.prompts["shuffled"] != plan.prompts["shuffled"]

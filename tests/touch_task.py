@@ -10,7 +10,6 @@ from saetask.answers import Asker
 from saetask.dictionary.meanings import Meanings
 from saetask.experiment import _read
 from saetask.fitting import Apparatus, Material, Trials, as_ask, try_wordings
-from saetask.plans import self_ask
 from saetask.study import Fold, Study, lay_out
 
 SENTINEL = "Xyzzy-7731"
@@ -160,7 +159,6 @@ def make_lab(model, sae, detector, task=None, note=None, n_items=32):
     apparatus = make_apparatus(model, sae, detector, task, note, asker)
     asked = [question for question in study.questions if question.candidates]
     asker.ask([as_ask(question, question.prompt) for question in asked], "")
-    asker.ask([self_ask(question.prompt) for question in study.questions], "")
     pool = [i for i, question in enumerate(study.questions) if question.candidates]
     trials = try_wordings(apparatus, study.questions, pool, 0)
     return Lab(apparatus, study, _read(apparatus, study.questions, 0), trials)
