@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+from refusals import refusal
 from saetask_plugins.detectors.failure_probe import FailureProbe
 from touch_task import make_lab
 
