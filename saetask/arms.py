@@ -26,8 +26,8 @@ ARMS: Mapping[str, str] = {
     "oracle": "upper bound: the right reading, written into the prompt",
 }
 """Name and purpose of each arm, in the order they are reported."""
-OPTIONAL_ARMS = ("optimised-prompt",)
-"""Arms that are run only when asked for: this one is slow and needs an extra."""
+DEFAULT_ARMS = tuple(arm for arm in ARMS if arm != "optimised-prompt")
+"""All but one that is slow and needs an extra."""
 
 GENERIC = Annotation("(Note: read the text carefully before you answer.)", "end", "generic")
 PLACEBO = Annotation("(Note: this text is one of several on the same page.)", "end", "placebo")

@@ -5,6 +5,7 @@ Dense linear probes usually do as well as probes on SAE features (Kantamneni et 
 calibrated on the fit split in the way that the detector is.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -156,14 +157,24 @@ def _difference_in_means(reading: Reading) -> list[Setting]:
 
 
 def _single(inputs: Callable[[Sequence[Reading]], Any]) -> list[Setting]:
-    from sklearn.feature_selection import SelectKBest, f_classif
+    from sklearn.feature_selection import SelectKBest
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
 
     def probe() -> Any:
-        return make_pipeline(SelectKBest(f_classif, k=1), LogisticRegression(max_iter=300))
+        return make_pipeline(SelectKBest(_separation, k=1), LogisticRegression(max_iter=300))
 
     return [Setting(inputs, probe)]
+
+
+def _separation(inputs: Any, labels: np.ndarray) -> np.ndarray:
+    """Returns how far each input sets the classes apart, `[width]`; NaN where it never varies."""
+    from sklearn.feature_selection import f_classif
+
+    with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Features ")  # that are constant
+        # Rounding can make the variance within the classes, if it is zero, a little negative.
+        return np.abs(f_classif(inputs.astype(np.float64), labels)[0])
 
 
 def _bag_of_words(reading: Reading) -> list[Setting]:
@@ -172,7 +183,8 @@ def _bag_of_words(reading: Reading) -> list[Setting]:
     from sklearn.pipeline import make_pipeline
 
     def probe() -> Any:
-        words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+        # Words of one letter and signs count too: some texts have nothing else.
+        words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\w+|[^\w\s]")
         return make_pipeline(words, LogisticRegression(max_iter=300))
 
     return [Setting(_texts, probe)]

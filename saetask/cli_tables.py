@@ -32,6 +32,8 @@ def _table(*columns: str, right: Sequence[str] = ()) -> "Table":
 
 def arms_table(summary: Mapping[str, Any]) -> "Table":
     """Returns the arms of a run, one a row."""
+    from saetask.report.sentences import undetectable_sentence
+
     figures = ("accuracy", "95 % CI", "difference", "fixed", "broken", "annotated", "Holm p")
     table = _table("arm", *figures, right=figures)
     for name, arm in summary["arms"].items():
@@ -41,6 +43,8 @@ def arms_table(summary: Mapping[str, Any]) -> "Table":
             row += [f"{arm['difference']:+.3f}", str(arm["fixed"]), str(arm["broken"])]
             row += [str(arm["annotated"]), f"{arm['holm_p']:.2g}"]
         table.add_row(*row)
+    table.caption = undetectable_sentence(summary["arms"]["original"]["accuracy"]) or None
+    table.caption_justify = "left"
     return table
 
 

@@ -151,7 +151,10 @@ def try_wordings(
 
 
 def choose_wording(trials: Trials, fit: set[int]) -> tuple[int, list[dict[str, Any]]]:
-    """Returns the wording under which the fit items' right answers are most likely."""
+    """Returns the wording under which the fit items' right answers are most likely.
+
+    A wording that none of them was asked in has no loss, and is taken only if no other has any.
+    """
     losses = []
     for style, (annotator, number) in enumerate(trials.styles):
         rows = [row for (s, i), row in trials.scored.items() if s == style and i in fit]
@@ -159,9 +162,15 @@ def choose_wording(trials: Trials, fit: set[int]) -> tuple[int, list[dict[str, A
         right = [
             np.exp(calibration.apply(row.scores, row.readings))[row.correct].sum() for row in rows
         ]
-        loss = float(-np.log(np.maximum(right, 1e-9)).mean()) if rows else 0.0
+        loss = float(-np.log(np.maximum(right, 1e-9)).mean()) if rows else None
         losses.append({"annotator": annotator.name, "wording": number, "fit_loss": loss})
-    return int(np.argmin([row["fit_loss"] for row in losses])), losses
+    return best_wordings(losses)[0], losses
+
+
+def best_wordings(losses: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Returns the numbers of the wordings, the lowest loss first; those without one come last."""
+    found = [entry["fit_loss"] for entry in losses]
+    return sorted(range(len(found)), key=lambda i: np.inf if found[i] is None else found[i])
 
 
 def fit(

@@ -57,7 +57,7 @@ class Plan(NamedTuple):
     selection: dict[str, Any]
 
 
-def _self_ask(prompt: Prompt) -> Ask:
+def self_ask(prompt: Prompt) -> Ask:
     """Returns what is asked for the `self` arm's note."""
     return Ask(self_request(prompt), max_new_tokens=SELF_TOKENS)
 
@@ -179,7 +179,7 @@ def _for_all(
     """Returns the prompts of an arm without findings: a fixed note, the model's own, or none."""
     prompts = {i: questions[i].prompt for i in wanted}
     if arm == "self":
-        asks = {i: _self_ask(prompt) for i, prompt in sorted(prompts.items())}
+        asks = {i: self_ask(prompt) for i, prompt in sorted(prompts.items())}
         apparatus.asker.ask(asks.values(), "the model's own notes")
         return {i: self_note(prompts[i], apparatus.asker.output(asks[i])) for i in wanted}
     notes = {"generic": GENERIC, "placebo": PLACEBO}

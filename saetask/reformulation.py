@@ -128,12 +128,10 @@ def _with_system(messages: Sequence[Message], note: str) -> list[Message]:
 def _inserted(prompt: Prompt, place: int, text: str) -> Prompt:
     """Returns the prompt with a text in its last message; a span around the place grows."""
     content = prompt.content
-    spans = {
-        name: Span(
-            span.start + len(text) * (span.start >= place),
-            span.end + len(text) * (span.end > place),
-        )
-        for name, span in prompt.spans.items()
-    }
+    spans = {}
+    for name, span in prompt.spans.items():
+        moves = span.start >= place
+        grows = moves or span.end > place
+        spans[name] = Span(span.start + len(text) * moves, span.end + len(text) * grows)
     changed = prompt.with_content(content[:place] + text + content[place:])
     return replace(changed, spans=spans)

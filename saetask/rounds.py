@@ -8,13 +8,19 @@ prompt stays as it was.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
 from saetask.activations import read_together
 from saetask.arms import ArmPrompt, Round, Writer
 from saetask.calibration import Calibration, fit_calibration
 from saetask.detection import Finding, Reading
-from saetask.fitting import Apparatus, Fitted, Trials, as_ask, reading_scores, scored_item
+from saetask.fitting import (
+    Apparatus,
+    Fitted,
+    Trials,
+    as_ask,
+    best_wordings,
+    reading_scores,
+    scored_item,
+)
 from saetask.study import Question
 
 ROUNDS = 3
@@ -45,9 +51,8 @@ def make_loop(
     labels: Mapping[int, str],
 ) -> Loop:
     """Takes the styles that did best on the fit split, one for each round."""
-    losses = [entry["fit_loss"] for entry in fitted.selection["wordings"]]
     styles, chosen = [], set(fit_items)
-    for number in np.argsort(losses)[:ROUNDS].tolist():
+    for number in best_wordings(fitted.selection["wordings"])[:ROUNDS]:
         annotator, wording = trials.styles[number]
         rows = [row for (s, i), row in trials.scored.items() if s == number and i in chosen]
         styles.append(Style(Writer(annotator, wording, labels), fit_calibration(rows)))

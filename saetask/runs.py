@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from saetask import __version__
 from saetask.answers import Asker
-from saetask.arms import ARMS, OPTIONAL_ARMS
+from saetask.arms import ARMS, DEFAULT_ARMS
 from saetask.cache import content_hash, write_json, write_text
 from saetask.dictionary.meanings import find_meanings
 from saetask.errors import UserError, did_you_mean
@@ -63,9 +63,7 @@ class RunConfig:
     """Names of annotator plugins whose wordings compete on the fit split; none: the task's own."""
     annotator_options: dict[str, str] = field(default_factory=dict)
     """Options of annotator plugins, by name; `--annotator-option NAME=VALUE` sets one."""
-    arms: list[str] = field(
-        default_factory=lambda: [arm for arm in ARMS if arm not in OPTIONAL_ARMS]
-    )
+    arms: list[str] = field(default_factory=lambda: list(DEFAULT_ARMS))
     """Arms to run."""
     scoring: Literal["rank", "generate"] = "rank"
     """Rank the candidate answers by likelihood, or generate answers and parse them."""

@@ -4,6 +4,7 @@ This is Platt's scaling (1999) with a second input: the probe's log-odds must co
 it did not see, and the model's own log-probabilities say what it would answer without the probe.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -19,7 +20,8 @@ def known_readings(outcomes: Sequence[str], groups: Sequence[str]) -> list[str]:
     """Returns the readings that the fit split knows, sorted.
 
     Raises:
-        UserError: It knows one only, or has fewer groups than inner folds.
+        UserError: It knows one only, has fewer groups than inner folds, or no reading has as many
+            items as there are inner folds.
     """
     readings = sorted(set(outcomes))
     if len(readings) < 2:
@@ -27,6 +29,10 @@ def known_readings(outcomes: Sequence[str], groups: Sequence[str]) -> list[str]:
     if len(set(groups)) < INNER_FOLDS:
         raise UserError(
             f"The fit split has {len(set(groups))} groups; it needs {INNER_FOLDS} at least."
+        )
+    if max(Counter(outcomes).values()) < INNER_FOLDS:
+        raise UserError(
+            f"No reading of the fit split has {INNER_FOLDS} items; give more items a reading."
         )
     return readings
 

@@ -206,7 +206,7 @@ def summarise_failures(
     own = measured.pop("saetask")
     measured["answer-entropy"] = entry(lambda outcome: _entropy(outcome.scores))
     measured["prompt-length"] = entry(lambda outcome: len(outcome.written.prompt.content))
-    return {"saetask": own, "baselines": measured}
+    return {"n_wrong": int(failed.sum()), "saetask": own, "baselines": measured}
 
 
 def summarise_readings(

@@ -262,10 +262,18 @@ def harvest_config(tmp_path):
 
 @pytest.fixture(scope="module")
 def few_choices():
-    """The detector chooses among fewer inputs and penalties; its own tests try them all."""
+    """Detectors choose among fewer inputs and penalties, and the model's own notes are short.
+
+    The detectors' own tests try all of them.
+    """
     from saetask_plugins.detectors import failure_probe
 
+    from saetask import baselines, plans
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(failure_probe, "REGION_SETS", (("text", "target"), ("text",)))
+        for module in (failure_probe, baselines):
+            patch.setattr(module, "REGION_SETS", (("text", "target"), ("text",)))
         patch.setattr(failure_probe, "PENALTIES", (("l2", 0.03),))
+        patch.setattr(baselines, "STRENGTHS", (0.003,))
+        patch.setattr(plans, "SELF_TOKENS", 4)
         yield

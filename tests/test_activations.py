@@ -1,5 +1,6 @@
 import html
 import re
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import saetask.activations
-from saetask.activations import FeatureActivations, read_features
+from saetask.activations import FeatureActivations, read_features, read_together
+from saetask.dictionary.controls import random_sae
 from saetask.errors import UserError
 from saetask.models import context_size
 from saetask.prompts import Prompt, RenderedPrompt, Span, as_prompt, render
@@ -144,6 +146,58 @@ def test_a_prompt_beyond_the_models_context_is_refused(tiny_model, tiny_sae):
     assert len(read_features(tiny_model, tiny_sae, [fitting]).prompts[0].token_ids) == 256
     with pytest.raises(UserError, match=r"257 tokens.*256"):
         read_features(tiny_model, tiny_sae, ["short", fitting + " b"])
+
+
+# Several SAEs at once
+
+
+def test_reading_together_equals_reading_through_one_sae_at_a_time(
+    monkeypatch, tiny_model, make_tiny_sae
+):
+    monkeypatch.setattr(saetask.activations, "TOKENS_PER_BATCH", 60)
+    saes = [make_tiny_sae(), random_sae(tiny_model, make_tiny_sae(), [], 3)]
+    together = read_together(tiny_model, saes, PROMPTS)
+    for sae, found in zip(saes, together.features, strict=True):
+        alone = read_features(tiny_model, sae, PROMPTS)
+        assert [p.token_ids for p in found.prompts] == [p.token_ids for p in alone.prompts]
+        np.testing.assert_array_equal(dense(found), dense(alone))
+    assert not np.array_equal(*(dense(found) for found in together.features))
+
+
+def test_raw_means_equal_those_over_a_regions_ordinary_tokens_one_prompt_at_a_time(
+    tiny_model, tiny_sae
+):
+    prompts = [prompt if isinstance(prompt, Prompt) else as_prompt(prompt) for prompt in PROMPTS]
+    prompts = [
+        replace(p, spans={"text": Span(0, len(p.content)), "none": Span(0, 0)}) for p in prompts
+    ]
+    found = read_together(tiny_model, [tiny_sae], prompts)
+    special = tiny_model.tokenizer.all_special_ids
+    for prompt, means in zip(prompts, found.raw, strict=True):
+        rendered = render(tiny_model.tokenizer, prompt)
+        with torch.inference_mode():
+            _, cache = tiny_model.run_with_cache(torch.tensor([rendered.token_ids]))
+        rows = cache["blocks.2.hook_out"][0].numpy()
+        assert means.keys() == rendered.regions.keys() == {"text", "none", "answer"}
+        for name, region in rendered.regions.items():
+            places = [t for t in rendered.tokens_in(region) if rendered.token_ids[t] not in special]
+            expected = rows[places].mean(0) if places else np.zeros(rows.shape[1])
+            np.testing.assert_allclose(means[name], expected, rtol=1e-4, atol=1e-5)
+        assert not means["none"].any() and means["text"].any()
+
+
+def test_raw_means_leave_out_tokens_beyond_the_saes_norm_limit(tiny_model, make_tiny_sae):
+    prompt = as_prompt("The bank of the river was green.")
+    everything = read_together(tiny_model, [make_tiny_sae()], [prompt])
+    norms = np.linalg.norm(dense(everything.features[0]), axis=1)  # its SAE keeps the norm
+    limit = float(np.median(norms[norms > 0]))
+    limited = read_together(tiny_model, [make_tiny_sae(norm_limit=limit)], [prompt])
+    signed = dense(limited.features[0])  # axes and their opposites: the activations themselves
+    rows = signed[:, :32] - signed[:, 32:]
+    rendered = render(tiny_model.tokenizer, prompt)
+    places = [t for t in rendered.tokens_in(rendered.regions["text"]) if rows[t].any()]
+    assert 0 < len(places) < len(rendered.tokens_in(rendered.regions["text"]))
+    np.testing.assert_allclose(limited.raw[0]["text"], rows[places].mean(0), rtol=1e-4, atol=1e-4)
 
 
 # Looking at a reading: random sparse ones, without a model

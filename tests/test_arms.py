@@ -1,5 +1,7 @@
 """The arms: where a note goes, what the control features are, and what stays untouched."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,11 +13,16 @@ from saetask.arms import (
     GENERIC,
     MATCHED_BLOCK,
     PLACEBO,
+    SELF_REQUEST,
     Writer,
+    about,
     fixed_note,
     frequency_matched,
     gold_finding,
+    self_note,
+    self_request,
 )
+from saetask.reformulation import PLACEMENTS
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 CONTENT = "Does the ship sail today?"
@@ -87,8 +94,51 @@ def test_every_character_of_the_prompt_stays_and_the_note_is_whole(content, text
     assert annotated in ("\n".join(pieces[placement]), " ".join(pieces[placement]))
 
 
-def test_spans_of_the_original_do_not_survive_in_an_annotated_prompt():
-    assert annotate(ask(target=SHIP), note("start")).spans == {}
+class Drawn(NamedTuple):
+    """A prompt with named spans, and the place of a note."""
+
+    prompt: Prompt
+    placement: str
+    span: Span | None
+
+
+@st.composite
+def placed(draw):
+    content = draw(st.text("ab \n", min_size=1, max_size=30))
+    places = st.integers(0, len(content))
+    spans = st.tuples(places, places).map(lambda ends: Span(*sorted(ends)))
+    prompt = Prompt(
+        [*draw(st.sampled_from([[], [SYSTEM]])), {"role": "user", "content": content}],
+        "Answer:",
+        draw(st.dictionaries(st.sampled_from(["text", "target", "story"]), spans)),
+    )
+    return Drawn(prompt, draw(st.sampled_from(PLACEMENTS)), draw(st.none() | spans))
+
+
+@settings(max_examples=150, deadline=None)
+@given(placed())
+def test_named_spans_cover_the_same_text_or_have_the_note_inside(drawn):
+    prompt, (placement, span) = drawn.prompt, drawn[1:]
+    annotated = annotate(prompt, note(placement, "(A NOTE)"), span)
+    assert annotated.spans.keys() == prompt.spans.keys()
+    for name, before in prompt.spans.items():
+        after = annotated.spans[name]
+        text = annotated.content[after.start : after.end]
+        inside = placement == "inline" and span and before.start < span.end < before.end
+        assert ("(A NOTE)" in text) == bool(inside)
+        assert text.replace(" (A NOTE)", "") == prompt.content[before.start : before.end]
+        assert 0 <= after.start <= after.end <= len(annotated.content)
+
+
+def test_a_system_note_joins_the_system_message_or_makes_one():
+    joined = annotate(ask(target=SHIP), note("system"))
+    assert joined.messages[0] == {"role": "system", "content": "Be brief.\n(a note)"}
+    alone = Prompt([{"role": "user", "content": CONTENT}], "Answer:", {"target": SHIP})
+    made = annotate(alone, note("system"))
+    assert made.messages == [{"role": "system", "content": "(a note)"}, *alone.messages]
+    for prompt in (joined, made):
+        assert (prompt.content, prompt.spans) == (CONTENT, {"target": SHIP})
+        assert prompt.answer_prefix == "Answer:"
 
 
 # writers
@@ -146,6 +196,36 @@ def test_the_oracle_points_at_the_text_where_there_is_no_target():
 
 def test_the_oracle_finds_nothing_where_no_reading_leads_to_the_gold_answer():
     assert gold_finding(ask(text=Span(0, 8)), None) == []
+
+
+# another item's finding, and the model's own note
+
+
+def test_another_items_finding_is_told_of_this_items_own_words():
+    (told,) = about(ask(text=Span(0, 25), target=SHIP), [finding("metaphorical", span=Span(0, 4))])
+    assert told == finding("metaphorical")
+    (told,) = about(ask(text=Span(0, 8)), [finding()])
+    assert (told.span, told.text) == (Span(0, 8), "Does the")
+    assert about(ask(text=Span(0, 8)), []) == []
+
+
+def test_the_models_own_note_is_the_first_line_that_it_wrote_and_nothing_else():
+    written = self_note(ask(target=SHIP), "\n  It is about a boat. \nAnswer: yes")
+    assert written.prompt.content == f"{CONTENT}\n(Note: It is about a boat.)"
+    assert (written.annotation.annotator, written.misunderstandings) == ("self", [])
+
+
+@pytest.mark.parametrize("output", ["", " \n\n"])
+def test_a_model_that_writes_nothing_leaves_the_prompt_as_it_is(output):
+    prompt = ask(target=SHIP)
+    written = self_note(prompt, output)
+    assert (written.prompt, written.annotation) == (prompt, None)
+
+
+def test_the_model_is_asked_for_its_note_with_the_prompt_alone():
+    request = self_request(ask(target=SHIP))
+    assert request.messages == [SYSTEM, {"role": "user", "content": CONTENT + SELF_REQUEST}]
+    assert request.answer_prefix == "Note:"
 
 
 # control features

@@ -9,85 +9,21 @@ from itertools import groupby
 import numpy as np
 import pytest
 from saetask_plugins.detectors.failure_probe import FailureProbe
+from touch_task import SENTINEL, Touch, TouchNote, TouchTwice, folds_of, make_apparatus
 
 import saetask.answers
-from saetask import Annotation, Candidate, Item, Prompt, Score, Span, UserError
+import saetask.experiment
+import saetask.lineup
+from saetask import UserError
 from saetask.answers import Ask, Asker
-from saetask.arms import ARMS, GENERIC, PLACEBO
-from saetask.dictionary.meanings import Meanings
+from saetask.arms import DEFAULT_ARMS, GENERIC, PLACEBO
+from saetask.baselines import baselines, dense_probe
 from saetask.experiment import run_experiment
-from saetask.fitting import Apparatus
 from saetask.models import generate_texts
 from saetask.prompts import render
 from saetask.study import Fold, Study, lay_out
 
 pytestmark = pytest.mark.usefixtures("few_choices")
-
-SENTINEL = "Xyzzy-7731"
-WORDS = {"warm": ["hot", "boiling"], "cold": ["icy", "frozen"]}
-THINGS = ["soup", "tea", "lake", "road", "bath", "wind", "milk", "rain", "hall", "bread", "pond"]
-THINGS += ["stone", "air", "room", "sand"]
-
-
-class Touch:
-    """Is the thing warm or cold? The word that says so is the target."""
-
-    name = "touch"
-    readings = ("warm", "cold")
-    annotators = ("touch-note",)
-
-    def __init__(self, mute=()):
-        self.mute = set(mute)
-        """Groups whose items have no candidates."""
-
-    def items(self, data=None):
-        return [
-            Item(
-                f"{thing}-{word}",
-                thing,
-                {"sentence": f"The {thing} in the house was {word} today.", "word": word},
-                (SENTINEL, reading),
-            )
-            for thing in THINGS
-            for reading, words in WORDS.items()
-            for word in words
-        ]
-
-    def prompt(self, item):
-        sentence, word = item.question["sentence"], item.question["word"]
-        start = sentence.index(word)
-        spans = {"text": Span(0, len(sentence)), "target": Span(start, start + len(word))}
-        return Prompt([{"role": "user", "content": sentence}], "It was", spans)
-
-    def candidates(self, item):
-        if item.group in self.mute:
-            return None
-        return [Candidate(" warm", "warm"), Candidate(" cold", "cold")]
-
-    def score(self, item, output):
-        words = [word for word in output.lower().split() if word in self.readings]
-        parsed = words[0] if words else None
-        return Score(parsed, parsed is not None and parsed == item.gold[1])
-
-    def gold_reading(self, item):
-        return None if item.group in self.mute else item.gold[1]
-
-    def question_from_text(self, text, target):
-        raise NotImplementedError
-
-
-class TouchNote:
-    """Says warm or cold after the sentence or inside it."""
-
-    name = "touch-note"
-
-    def __init__(self):
-        self.seen = []
-
-    def candidates(self, misunderstanding, labels):
-        self.seen.append((misunderstanding, dict(labels)))
-        text = f"(that is {misunderstanding.reading})"
-        return [Annotation(text, "end", self.name), Annotation(text, "inline", self.name)]
 
 
 class SpiedProbe(FailureProbe):
@@ -104,20 +40,6 @@ class SpiedProbe(FailureProbe):
         return super().detect(reading)
 
 
-def folds_of(items, n_folds=3):
-    """Returns folds by group, in turn."""
-    groups = sorted({item.group for item in items})
-    fold_of = {group: i % n_folds for i, group in enumerate(groups)}
-    numbers = [fold_of[item.group] for item in items]
-    return [
-        Fold(
-            [i for i, n in enumerate(numbers) if n != fold],
-            [i for i, n in enumerate(numbers) if n == fold],
-        )
-        for fold in range(n_folds)
-    ]
-
-
 @pytest.fixture
 def experiment(tiny_model, tiny_sae):
     """Returns a function that runs an experiment on the tiny model."""
@@ -126,7 +48,7 @@ def experiment(tiny_model, tiny_sae):
         items=None,
         task=None,
         folds=None,
-        arms=tuple(ARMS),
+        arms=DEFAULT_ARMS,
         journal=None,
         generate=False,
         seed=0,
@@ -137,10 +59,8 @@ def experiment(tiny_model, tiny_sae):
         items = items if items is not None else task.items()
         study = Study(lay_out(task, items), folds or folds_of(items))
         asker = Asker(tiny_model, journal)
-        annotators = [note or TouchNote()]
-        meanings = Meanings(tiny_model, tiny_sae)
-        apparatus = Apparatus(task, tiny_model, tiny_sae, detector, annotators, asker, meanings)
-        return run_experiment(apparatus, study, arms, generate, seed)
+        apparatus = make_apparatus(tiny_model, tiny_sae, detector, task, note, asker)
+        return run_experiment([apparatus], study, arms, generate, seed)
 
     return run
 
@@ -151,10 +71,8 @@ def whole(tiny_model, tiny_sae):
     task = Touch()
     items = task.items()
     study = Study(lay_out(task, items), folds_of(items))
-    asker = Asker(tiny_model)
-    meanings = Meanings(tiny_model, tiny_sae)
-    apparatus = Apparatus(task, tiny_model, tiny_sae, FailureProbe, [TouchNote()], asker, meanings)
-    return run_experiment(apparatus, study, tuple(ARMS), False, 0)
+    apparatus = make_apparatus(tiny_model, tiny_sae, FailureProbe, task)
+    return run_experiment([apparatus], study, DEFAULT_ARMS, False, 0)
 
 
 @pytest.fixture
@@ -169,6 +87,11 @@ def asked(monkeypatch):
 
     monkeypatch.setattr(saetask.answers, "log_likelihoods", counted)
     return counts
+
+
+def n_ranked(asker):
+    """Returns how many prompts' candidates it knows the likelihoods of."""
+    return sum(isinstance(answer, list) for answer in asker._known.values())
 
 
 def rows(result):
@@ -191,7 +114,7 @@ def test_every_item_stands_in_every_arm_once_in_the_reported_order(whole):
     ids = sorted(item.id for item in Touch().items())
     assert len(ids) == 60
     found = [(outcome.arm, outcome.question.item.id) for outcome in whole.outcomes]
-    assert found == [(arm, item) for arm in ARMS for item in ids]
+    assert found == [(arm, item) for arm in DEFAULT_ARMS for item in ids]
 
 
 def test_every_item_is_judged_in_the_fold_that_tests_it(whole):
@@ -208,14 +131,16 @@ def test_every_prediction_is_the_likeliest_candidate_and_is_judged_by_the_task(w
         assert np.exp(list(outcome.scores.values())).sum() == pytest.approx(1)
         assert outcome.output == max(outcome.scores, key=outcome.scores.__getitem__)
         assert outcome.score == Touch().score(outcome.question.item, outcome.output)
-        assert 0 <= outcome.failure <= 1
 
 
-def test_an_item_has_one_failure_probability_whatever_the_arm(whole):
-    arms = by_arm(whole)
-    for arm in ARMS:
-        for item, outcome in arms[arm].items():
-            assert outcome.failure == arms["original"][item].failure
+def test_every_detector_judges_every_item_once(whole):
+    names = {"saetask", "random-feature", "random-sae", *(b.name for b in baselines())}
+    assert set(whole.findings) == names
+    for findings in whole.findings.values():
+        assert sorted(findings) == sorted(item.id for item in Touch().items())
+        for finding in findings.values():
+            assert 0 <= finding.failure <= 1
+            assert sum(finding.probabilities.values()) == pytest.approx(1)
 
 
 # what each arm writes
@@ -239,7 +164,7 @@ def test_the_oracle_arm_states_the_right_reading_in_every_prompt(whole):
         assert f"(that is {outcome.question.gold_reading})" in outcome.written.prompt.content
 
 
-@pytest.mark.parametrize("arm", ["saetask", "random-feature"])
+@pytest.mark.parametrize("arm", ["saetask", "random-feature", "random-sae", "dense-probe"])
 def test_a_detecting_arm_annotates_where_it_found_something_and_nowhere_else(whole, arm):
     outcomes = by_arm(whole)[arm].values()
     annotated = [outcome for outcome in outcomes if outcome.written.annotation]
@@ -251,7 +176,10 @@ def test_a_detecting_arm_annotates_where_it_found_something_and_nowhere_else(who
         if found:
             assert f"(that is {found[0].reading})" in outcome.written.prompt.content
             assert found[0].text == outcome.question.item.question["word"]
-            assert all(feature.label.startswith("promotes") for feature in found[0].features)
+            labels = [feature.label for feature in found[0].features]
+            assert not (labels and arm == "dense-probe")
+            # A random dictionary's features have no meaning that anyone knows of.
+            assert all(label.startswith("promotes") != (arm == "random-sae") for label in labels)
 
 
 def test_the_planted_signal_is_found(whole):
@@ -279,17 +207,52 @@ def test_a_prompt_left_as_it_is_keeps_the_output_of_the_original(whole, arm):
 # the gold answer stays where it belongs
 
 
-def test_no_gold_answer_reaches_a_prompt_a_detector_or_an_annotator(experiment):
+@pytest.fixture
+def put(monkeypatch):
+    """Remembers every question that is put to the model, whatever its kind."""
+    questions, original = [], Asker.ask
+
+    def remembered(self, asks, title):
+        asks = list(asks)
+        questions.extend(asks)
+        return original(self, asks, title)
+
+    monkeypatch.setattr(Asker, "ask", remembered)
+    return questions
+
+
+def test_no_gold_answer_reaches_a_prompt_a_detector_or_an_annotator(small, put):
     SpiedProbe.shown = ()
     note = TouchNote()
-    result = experiment(detector=SpiedProbe, note=note)
-    assert len(SpiedProbe.shown) > 60 and len(note.seen) > 60
+    result = small(detector=SpiedProbe, note=note, task=TouchTwice())
     assert SENTINEL in str(result.outcomes[0].question.item.gold)
+    assert SENTINEL not in repr(put)
+    for words in ("say how this text is to be understood", "Would you touch it?"):
+        assert any(words in ask.prompt.content for ask in put)  # notes of its own, second questions
+    assert len(SpiedProbe.shown) > 60 and len(note.seen) > 60
     for reading in SpiedProbe.shown:
         told = (reading.content, reading.spans, reading.answer_scores, reading.activations.prompts)
         assert SENTINEL not in repr(told)
     assert SENTINEL not in repr(note.seen)
     assert SENTINEL not in "".join(rows(result))
+    assert SENTINEL not in repr([outcome.written for outcome in result.second])
+
+
+class Secret(Touch):
+    """The right reading of some items has a name that no candidate stands for."""
+
+    readings = ("warm", "cold", SENTINEL)
+
+    def gold_reading(self, item):
+        return SENTINEL if item.group in ("soup", "tea") else item.gold[1]
+
+
+def test_a_reading_that_only_gold_answers_know_stands_in_the_oracles_prompts_alone(small):
+    arms = by_arm(small(task=Secret()))
+    secret = {item.id for item in Touch().items() if item.group in ("soup", "tea")}
+    for arm in DEFAULT_ARMS:
+        told = {i for i, outcome in arms[arm].items() if SENTINEL in repr(outcome.written)}
+        assert told == (secret if arm == "oracle" else set()), arm
 
 
 def test_gold_answers_of_tested_items_change_no_prompt_and_no_output_but_the_oracles(experiment):
@@ -300,9 +263,10 @@ def test_gold_answers_of_tested_items_change_no_prompt_and_no_output_but_the_ora
         replace(item, gold=(SENTINEL, other[item.gold[1]])) if i in fold.test else item
         for i, item in enumerate(items)
     ]
-    first = by_arm(experiment(items, folds=[fold]))
-    second = by_arm(experiment(swapped, folds=[fold]))
-    for arm in ARMS:
+    task = TouchTwice()
+    one, other_gold = (experiment(given, task, [fold]) for given in (items, swapped))
+    first, second = by_arm(one), by_arm(other_gold)
+    for arm in DEFAULT_ARMS:
         for item, outcome in first[arm].items():
             told = second[arm][item]
             if arm == "oracle":
@@ -311,7 +275,15 @@ def test_gold_answers_of_tested_items_change_no_prompt_and_no_output_but_the_ora
                 assert told.written == outcome.written
                 assert told.output == outcome.output
                 assert told.scores == pytest.approx(outcome.scores, abs=1e-4)
-            assert told.failure == outcome.failure
+    for asked_first, asked_again in zip(one.second, other_gold.second, strict=True):
+        if asked_first.arm != "oracle":
+            assert asked_again.written == asked_first.written
+            assert asked_again.output == asked_first.output
+    for name, findings in one.findings.items():
+        for item, finding in findings.items():
+            told = other_gold.findings[name][item]
+            assert told.misunderstandings == finding.misunderstandings
+            assert told.failure == pytest.approx(finding.failure, abs=1e-6)
     changed = [first["original"][i].score.correct for i in first["original"]]
     assert [second["original"][i].score.correct for i in first["original"]] == [
         not right for right in changed
@@ -322,8 +294,9 @@ def test_gold_answers_of_tested_items_change_no_prompt_and_no_output_but_the_ora
 
 
 @pytest.fixture
-def small(experiment):
-    """Returns a function that runs an experiment of 32 items and two folds."""
+def small(experiment, monkeypatch):
+    """Returns a function that runs an experiment of 32 items, two folds and one baseline."""
+    monkeypatch.setattr(saetask.lineup, "baselines", lambda: [dense_probe()])
     items = Touch().items()[:32]
     return lambda **options: experiment(items, folds=folds_of(items, 2), **options)
 
@@ -346,7 +319,7 @@ def test_a_killed_run_goes_on_where_it_was_with_the_same_result(
     lines = journal.read_bytes().splitlines(keepends=True)
     half = b"".join(lines[: len(lines) // 2 + 1])
     journal.write_bytes(half[:cut] if cut else half)
-    n_kept = len(Asker(tiny_model, journal)._known)
+    n_kept = n_ranked(Asker(tiny_model, journal))
     assert 0 < 2 * n_kept < n_first  # two candidates each
 
     asked.clear()
@@ -354,7 +327,7 @@ def test_a_killed_run_goes_on_where_it_was_with_the_same_result(
     assert asked.total() == n_first - 2 * n_kept
     assert set(asked.values()) == {1}
 
-    assert 2 * len(Asker(tiny_model, journal)._known) == n_first  # the next run would ask nothing
+    assert 2 * n_ranked(Asker(tiny_model, journal)) == n_first  # the next run would ask nothing
 
 
 # items without candidates, generated answers
@@ -363,13 +336,12 @@ def test_a_killed_run_goes_on_where_it_was_with_the_same_result(
 def test_items_without_candidates_count_as_wrong_and_are_not_skipped(small):
     task = Touch(mute=["soup", "tea"])
     arms = by_arm(small(task=task))
-    for arm in ARMS:
+    for arm in DEFAULT_ARMS:
         assert len(arms[arm]) == 32
         for outcome in arms[arm].values():
             if outcome.question.item.group in task.mute:
                 assert outcome.score.correct is False
                 assert (outcome.output, outcome.scores) == ("", {})
-                assert np.isfinite(outcome.failure)
     spoken = [o for o in arms["original"].values() if o.question.item.group not in task.mute]
     assert 0 < sum(o.score.correct for o in spoken) < len(spoken)
 
@@ -377,7 +349,7 @@ def test_items_without_candidates_count_as_wrong_and_are_not_skipped(small):
 def test_generated_answers_are_what_the_model_writes_after_each_prompt(
     small, tiny_model, tokenizer, monkeypatch
 ):
-    monkeypatch.setattr(saetask.answers, "MAX_NEW_TOKENS", 4)
+    monkeypatch.setattr(saetask.experiment, "MAX_NEW_TOKENS", 4)
     result = small(arms=("original", "generic", "saetask"), generate=True)
     assert len(result.outcomes) == 3 * 32
     for outcome in result.outcomes[::11]:

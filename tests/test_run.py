@@ -14,7 +14,8 @@ import saetask
 import saetask.answers
 import saetask.fitting
 from saetask import RunConfig, UserError, run
-from saetask.arms import ARMS
+from saetask.arms import DEFAULT_ARMS
+from saetask.baselines import baselines
 from saetask.registry import Registry
 
 pytestmark = pytest.mark.usefixtures("few_choices")
@@ -101,10 +102,10 @@ def test_the_summary_keeps_its_contract(folder, config):
     assert (summary["schema_version"], summary["experiment"]) == (1, "metaphor")
     assert summary["n_items"] == 40
     assert summary["seconds"] > 0
-    assert list(summary["arms"]) == list(ARMS)
+    assert list(summary["arms"]) == list(DEFAULT_ARMS)
     for arm, entry in summary["arms"].items():
         assert {"n", "accuracy", "ci95"} <= set(entry)
-        compared = {"fixed", "broken", "mcnemar_p", "holm_p"}
+        compared = {"fixed", "broken", "mcnemar_p", "holm_p", "detectable_difference"}
         assert compared & set(entry) == (set() if arm == "original" else compared)
     assert summary["sae"] | {"hook_name": "blocks.2.hook_resid_post", "d_sae": 64} == summary["sae"]
     assert summary["sae"]["name"] == config.sae
@@ -112,7 +113,10 @@ def test_the_summary_keeps_its_contract(folder, config):
     assert 0 < summary["sae"]["l0"] <= 32
     assert summary["sae"]["cross_entropy_recovered"] == pytest.approx(1, abs=0.01)
     assert set(summary["model"]) == {"name", "fingerprint", "dtype", "device"}
-    assert set(summary["detection"]["baselines"]) == {"answer-entropy", "prompt-length"}
+    detectors = {"random-feature", "random-sae", *(baseline.name for baseline in baselines())}
+    assert set(summary["reading_detection"]["baselines"]) == detectors
+    others = {"answer-entropy", "prompt-length"}
+    assert set(summary["detection"]["baselines"]) == detectors | others
     for entry in (summary["detection"]["saetask"], *summary["detection"]["baselines"].values()):
         low, high = entry["ci95"]
         assert 0 <= low <= entry["auroc"] <= high <= 1
@@ -120,7 +124,9 @@ def test_the_summary_keeps_its_contract(folder, config):
 
 def test_the_summarys_figures_are_those_of_the_items(folder):
     summary, rows = read_json(folder / "summary.json"), read_items(folder)
-    correct = {arm: {r["id"]: r["correct"] for r in rows if r["arm"] == arm} for arm in ARMS}
+    correct = {
+        arm: {r["id"]: r["correct"] for r in rows if r["arm"] == arm} for arm in DEFAULT_ARMS
+    }
     original = correct["original"]
     for arm, entry in summary["arms"].items():
         assert set(correct[arm]) == set(original)
@@ -141,9 +147,9 @@ def test_the_summarys_figures_are_those_of_the_items(folder):
 
 def test_every_item_stands_in_every_arm_once_with_all_its_fields(folder):
     rows = read_items(folder)
-    assert len({(row["arm"], row["id"]) for row in rows}) == len(rows) == 40 * len(ARMS)
+    assert len({(row["arm"], row["id"]) for row in rows}) == len(rows) == 40 * len(DEFAULT_ARMS)
     fields = {"id", "arm", "group", "fold", "prompt", "output", "parsed", "correct"}
-    fields |= {"misunderstandings", "annotations", "scores", "seed"}
+    fields |= {"misunderstandings", "annotations", "rounds", "scores", "seed"}
     originals = {row["id"]: row["prompt"] for row in rows if row["arm"] == "original"}
     for row in rows:
         assert set(row) == fields
@@ -178,7 +184,7 @@ def test_the_environment_names_versions_and_hardware(folder):
 
 def test_the_report_shows_every_arm(folder):
     page = (folder / "report.html").read_text()
-    assert all(arm in page for arm in ARMS)
+    assert all(arm in page for arm in DEFAULT_ARMS)
 
 
 # the same run again, and another

@@ -14,6 +14,7 @@ from saetask.statistics import (
     auroc,
     compare,
     holm,
+    macro_auroc,
     smallest_detectable_difference,
 )
 
@@ -232,6 +233,47 @@ def test_auroc_leaves_out_resamples_with_one_class():
     result = auroc(np.arange(5) == 4, np.array([1.0, 2, 3, 5, 4]), alone(5))
     assert result is not None
     assert 0 <= result.ci95.low <= 0.75 <= result.ci95.high == 1
+
+
+@st.composite
+def classified(draw, most_classes=4):
+    """Draws classes, each of them twice at least, and probabilities that sum to one, with ties."""
+    n_classes = draw(st.integers(2, most_classes))
+    classes = draw(st.permutations([*range(n_classes)] * 2))
+    classes += draw(st.lists(st.integers(0, n_classes - 1), max_size=20))
+    weights = st.lists(st.integers(1, 4), min_size=n_classes, max_size=n_classes)
+    rows = np.array(draw(st.lists(weights, min_size=len(classes), max_size=len(classes))), float)
+    return [str(c) for c in classes], rows / rows.sum(1, keepdims=True)
+
+
+@few
+@given(classified())
+def test_the_macro_auroc_equals_sklearn_one_versus_the_rest(drawn):
+    classes, rows = drawn
+    columns = {str(c): rows[:, c] for c in range(rows.shape[1])}
+    result = macro_auroc(classes, columns, alone(len(classes)), n_resamples=200)
+    if rows.shape[1] == 2:
+        expected = roc_auc_score(classes, rows[:, 1])
+    else:
+        expected = roc_auc_score(classes, rows, multi_class="ovr", average="macro")
+    assert result.value == pytest.approx(expected)
+    assert result.n == len(classes)
+
+
+def test_the_macro_auroc_of_two_classes_is_the_plain_one_with_its_interval():
+    rng = np.random.default_rng(4)
+    labels, scores = rng.random(80) < 0.4, rng.integers(1, 16, 80) / 16
+    groups = [str(i // 2) for i in range(80)]
+    outcomes = ["yes" if label else "no" for label in labels]
+    plain = auroc(labels, scores, groups, 3)
+    both = macro_auroc(outcomes, {"yes": scores, "no": 1 - scores}, groups, 3)
+    assert plain is not None and both is not None
+    assert (both.value, both.n) == (pytest.approx(plain.value), 80)
+    assert both.ci95 == pytest.approx(plain.ci95)
+
+
+def test_the_macro_auroc_of_one_class_is_none():
+    assert macro_auroc(["a"] * 5, {"a": np.ones(5)}, alone(5)) is None
 
 
 def test_auroc_of_450_items_takes_under_two_seconds():

@@ -22,6 +22,14 @@ def is_significant(interval: Interval | None, p: float | None) -> bool:
     return not (interval and interval[0] <= 0 <= interval[1]) and not (p is not None and p >= ALPHA)
 
 
+def undetectable_sentence(accuracy: float) -> str:
+    """Returns why no wrong answers could be told from right ones, "" if there were both."""
+    if 0 < accuracy < 1:
+        return ""
+    found = "right" if accuracy else "wrong"
+    return f"Every answer to the original prompts is {found}: there is nothing to detect."
+
+
 def detection_sentence(detection: list[Detection]) -> str:
     """Returns what the AUROCs show."""
     saetask = next((entry for entry in detection if entry.name == "saetask"), None)
