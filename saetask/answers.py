@@ -98,7 +98,11 @@ class Asker:
             for candidate in questions[i].candidates:
                 answer_ids = tokenizer(candidate, add_special_tokens=False)["input_ids"]
                 if not answer_ids:
-                    raise UserError(f"The candidate answer {candidate!r} has no tokens.")
+                    content = questions[i].prompt.content[:60]
+                    raise UserError(
+                        f"The candidate answer {candidate!r} has no tokens; give the item "
+                        f"{content!r} another."
+                    )
                 continuations.append(Continuation(prompts[i], answer_ids))
         found = iter(log_likelihoods(self._model, continuations))
         for i in ranked:

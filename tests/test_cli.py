@@ -7,10 +7,13 @@ import subprocess
 import sys
 
 import pytest
+from saetask_plugins.tasks.metaphor import Metaphor
 
 import saetask
 import saetask.fitting
+import saetask.lineup
 import saetask.session
+from saetask.baselines import dense_probe
 from saetask.cli import COMMANDS, Command, main
 
 pytestmark = pytest.mark.usefixtures("few_choices")
@@ -422,6 +425,22 @@ def test_an_experiment_runs_from_a_file_and_prints_its_summary(done, tiny, tmp_p
     assert "48 items" in text and f"{out}/report.html" in text
     again = done("run", out / "config.yaml", "--out", out)
     assert "48 items" in again
+
+
+def test_a_run_without_wrong_answers_says_that_there_is_nothing_to_detect(
+    done, tiny, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Metaphor, "score", lambda self, item, output: saetask.Score(None, True))
+    monkeypatch.setattr(saetask.lineup, "baselines", lambda: [dense_probe()])
+    monkeypatch.setattr(saetask.fitting, "STYLE_ITEMS", 4)
+    flags = ["--arms", "[original, saetask]", "--limit", "48", "--folds", "2", *tiny]
+    out = done("run", "metaphor", *flags, "--out", tmp_path / "out")
+    line = "Every answer to the original prompts is right: there is nothing to detect."
+    assert line in out
+    assert line in (tmp_path / "out" / "report.html").read_text()
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["detection"]["saetask"] is None
+    assert summary["detection"]["n_wrong"] == 0
 
 
 # exit codes

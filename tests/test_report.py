@@ -159,7 +159,7 @@ def test_almost_everything_may_be_missing(tmp_path: Path) -> None:
     document = {"schema_version": 1, "n_items": 1, "arms": {"original": figures}}
     bare = [{"id": 1, "arm": "original", "correct": True}]
     page = render(read_run(write_run(tmp_path / "a", document, bare)))
-    assert "no saetask arm" in page and "detection was not measured" in page
+    assert "no saetask arm" in page and "there is nothing to detect" in page
     document |= {"arms": {}, "detection": {"saetask": None, "baselines": {}}}
     page = render(read_run(write_run(tmp_path / "b", document, rows())))
     assert "The summary has no arms." in page

@@ -17,7 +17,11 @@ from saetask.report.fields import Fields
 from saetask.report.figures import Summary
 from saetask.report.headline import headline
 from saetask.report.render import render
-from saetask.report.sentences import credit_sentence, second_question_sentence
+from saetask.report.sentences import (
+    credit_sentence,
+    second_question_sentence,
+    undetectable_sentence,
+)
 from saetask.report.summary import read_summary
 
 
@@ -47,7 +51,7 @@ def test_page_shows_every_figure(tmp_path: Path) -> None:
         "SAE credit: +10.0 points (95 % CI +6.0 to +14.0), saetask minus self",
         "No change is shown, +1.0 points (95 % CI −3.0 to +5.0)",
         "could have shown (power 80 %), in points: placebo 4.1.",
-        "one round of annotating reached 75.0 %, the closed loop 74.0 %; one round was used",
+        "annotating reached 75.0 %, the closed loop (read again, kept if better) 74.0 %; saetask",
         "The words of the text; no model.",
         "not clearly ahead of the best baseline: dense-probe reaches 0.790, saetask 0.810",
         "about &#39;mind&#39;",
@@ -214,3 +218,9 @@ def test_lists_of_numbers_are_finite_or_refused(values: list) -> None:
     else:
         with pytest.raises(UserError, match="must be a number"):
             fields.numbers("given")
+
+
+@pytest.mark.parametrize(("accuracy", "word"), [(1.0, "is right"), (0.0, "is wrong")])
+def test_answers_of_one_kind_leave_nothing_to_detect(accuracy: float, word: str) -> None:
+    assert f"{word}: there is nothing to detect" in undetectable_sentence(accuracy)
+    assert undetectable_sentence(0.5) == ""

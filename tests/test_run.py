@@ -9,13 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from refusals import refusal
+from saetask_plugins.tasks.metaphor import Metaphor
 
 import saetask
 import saetask.answers
+import saetask.experiment
 import saetask.fitting
+import saetask.lineup
+import saetask.second_question
 from saetask import RunConfig, UserError, run
 from saetask.arms import DEFAULT_ARMS
-from saetask.baselines import baselines
+from saetask.baselines import baselines, dense_probe
 from saetask.registry import Registry
 
 pytestmark = pytest.mark.usefixtures("few_choices")
@@ -158,7 +163,7 @@ def test_every_item_stands_in_every_arm_once_with_all_its_fields(folder):
             start, end = found["span"]
             assert originals[row["id"]][start:end] == found["text"]
         for note in row["annotations"]:
-            assert note["text"] in row["prompt"]
+            assert (note["text"] in row["prompt"]) == (note["placement"] != "system")
             assert note["text"] not in originals[row["id"]]
 
 
@@ -185,6 +190,13 @@ def test_the_environment_names_versions_and_hardware(folder):
 def test_the_report_shows_every_arm(folder):
     page = (folder / "report.html").read_text()
     assert all(arm in page for arm in DEFAULT_ARMS)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Fewer detectors are fitted, and fewer items asked in every wording."""
+    monkeypatch.setattr(saetask.lineup, "baselines", lambda: [dense_probe()])
+    monkeypatch.setattr(saetask.fitting, "STYLE_ITEMS", 8)
 
 
 # the same run again, and another
@@ -310,9 +322,10 @@ def test_a_third_partys_task_runs_into_a_folder_named_after_it(tiny, tmp_path, m
     assert notes <= {"coin-note"}
 
 
+@pytest.mark.usefixtures("quick")
 def test_generated_answers_are_judged_by_both_ways_to_find_a_number(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(saetask.answers, "MAX_NEW_TOKENS", 3)
-    monkeypatch.setattr(saetask.fitting, "STYLE_ITEMS", 8)
+    monkeypatch.setattr(saetask.experiment, "MAX_NEW_TOKENS", 3)
+    monkeypatch.setattr(saetask.second_question, "GENERATED_TOKENS", 3)
     data = tmp_path / "items.jsonl"
     answers = {"has {} figs and eats {}": int.__sub__, "has {} figs and buys {}": int.__add__}
     rows = [
@@ -331,3 +344,71 @@ def test_generated_answers_are_judged_by_both_ways_to_find_a_number(tiny, tmp_pa
         flexible = [row["flexible_correct"] for row in rows if row["arm"] == arm]
         assert summary["arms"][arm]["flexible_accuracy"] == pytest.approx(np.mean(flexible))
     assert all(row["output"] not in row["scores"] for row in rows)
+
+
+@pytest.fixture
+def problems(items_file):
+    """A file of 40 problems in several steps, without candidate answers."""
+    rows = [
+        {
+            "id": f"{n}{verb}",
+            "question": f"Ann has {n} figs and {verb} 2. How many has she?",
+            "answer": n,
+            "operations": [operation],
+            "group": n,
+        }
+        for n in range(5, 25)
+        for verb, operation in (("eats", "subtraction"), ("buys", "addition"))
+    ]
+    return items_file(*rows)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_task_without_candidates_runs_through_every_arm(tiny, tmp_path, problems, monkeypatch):
+    monkeypatch.setattr(saetask.experiment, "MAX_NEW_TOKENS", 3)
+    config = RunConfig("gsm8k", data=problems, folds=2, scoring="generate", **tiny)
+    folder = run(config, Registry(), tmp_path / "out")
+    summary = read_json(folder / "summary.json")
+    assert list(summary["arms"]) == list(DEFAULT_ARMS)
+    assert summary["arms"]["original"]["flexible_accuracy"] >= 0
+    rows = read_items(folder)
+    assert len(rows) == 40 * len(DEFAULT_ARMS)
+    assert not any(row["scores"] for row in rows)
+    # Without an answer to compare with, the most probable reading is reported of every item.
+    assert summary["arms"]["saetask"]["annotated"] == summary["arms"]["oracle"]["annotated"] == 40
+    assert summary["arms"]["closed-loop"]["annotated"] == 0
+    assert (folder / "report.html").stat().st_size > 0
+
+
+# experiments that can not be
+
+
+def refused(tiny, tmp_path, data, **changes):
+    options = {"arms": TWO_ARMS, "folds": 2, "data": data, **changes}
+    return refusal(run, RunConfig("metaphor", **options, **tiny), Registry(), tmp_path / "out")
+
+
+def sentences(labels, n):
+    """Returns rows of the metaphor task, two a group."""
+    return [
+        {"id": i, "sentence": f"verb{i // 2} now {i}", "target": f"verb{i // 2}"}
+        | {"target_start": 0, "label": labels[i % len(labels)]}
+        for i in range(n)
+    ]
+
+
+def test_fewer_fit_items_than_needed_are_refused_in_one_line(tiny, tmp_path, items_file):
+    data = items_file(*sentences(["literal", "metaphorical"], 32))
+    assert "has 16 items; it needs 20 at least" in refused(tiny, tmp_path, data)
+
+
+@pytest.mark.usefixtures("quick")
+def test_items_of_one_reading_are_refused_in_one_line(tiny, tmp_path, items_file):
+    message = refused(tiny, tmp_path, items_file(*sentences(["literal"], 48)))
+    assert "knows only the reading ['literal']; it needs two" in message
+
+
+def test_a_candidate_without_tokens_is_refused_in_one_line(tiny, tmp_path, monkeypatch):
+    empty = [saetask.Candidate("", "literal"), saetask.Candidate(" b", "metaphorical")]
+    monkeypatch.setattr(Metaphor, "candidates", lambda self, item: empty)
+    assert "candidate answer '' has no tokens" in refused(tiny, tmp_path, None, limit=60)
