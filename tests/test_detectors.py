@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from planted import D_SAE, Sample
+from planted_readings import D_SAE, Sample
 
 from saetask.registry import Registry
 

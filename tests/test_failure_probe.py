@@ -5,7 +5,7 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from planted import CONTENT, D_SAE, PLANTED, REGIONS, SPANS, Sample, activations
+from planted_readings import CONTENT, D_SAE, PLANTED, REGIONS, SPANS, Sample, activations
 from saetask_plugins.detectors import failure_probe
 from saetask_plugins.detectors.failure_probe import NAMED_FEATURES, FailureProbe
 from saetask_plugins.detectors.stability import STABLE

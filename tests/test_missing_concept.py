@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from planted import CONTENT, D_SAE, PLANTED, REGIONS, SPANS, Sample, activations
+from planted_readings import CONTENT, D_SAE, PLANTED, REGIONS, SPANS, Sample, activations
 from refusals import refusal
 from saetask_plugins.detectors.missing_concept import (
     NAMED_FEATURES,

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from planted import (
+from planted_readings import (
     D_SAE,
     N_TOKENS,
     PLANTED,

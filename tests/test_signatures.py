@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planted import D_SAE, PLANTED, REGIONS, Sample, activations
+from planted_readings import D_SAE, PLANTED, REGIONS, Sample, activations
 from saetask_plugins.detectors import signatures
 from saetask_plugins.detectors.signatures import (
     Signatures,

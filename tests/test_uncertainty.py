@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from planted import CONTENT, REGIONS, SPANS, activations
+from planted_readings import CONTENT, REGIONS, SPANS, activations
 from refusals import refusal
 from saetask_plugins.detectors.uncertainty import Uncertainty
 from safetensors.numpy import load, save

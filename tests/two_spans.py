@@ -1,6 +1,6 @@
 """Readings with two spans to compare."""
 
-from planted import CONTENT, activations
+from planted_readings import CONTENT, activations
 
 from saetask import Reading, Span
 
