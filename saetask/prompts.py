@@ -43,6 +43,11 @@ class Prompt:
         """The last message's content."""
         return self.messages[-1]["content"]
 
+    @property
+    def text(self) -> str:
+        """Every message's content, one after another: a note may be in a system message."""
+        return "\n".join(message["content"] for message in self.messages)
+
     def with_content(self, content: str) -> "Prompt":
         """Returns the prompt with another last message, without the spans of the old one."""
         last = {**self.messages[-1], "content": content}

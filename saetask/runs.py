@@ -234,7 +234,7 @@ def _row(outcome: Outcome, seed: int) -> dict[str, Any]:
         "arm": outcome.arm,
         "group": outcome.question.item.group,
         "fold": outcome.fold,
-        "prompt": written.prompt.content,
+        "prompt": written.prompt.text,
         "output": outcome.output.strip(),
         "parsed": outcome.score.parsed,
         "correct": outcome.score.correct,

@@ -149,11 +149,11 @@ class Session:
         fitted = self._fitted()
         written = self._write(question, finding.misunderstandings)
         if written.annotation is None:
-            content = written.prompt.content
+            content = written.prompt.text
             return Reformulation(detection, content, [], detection.answer, detection.answer)
         after = self._answer(question, written.prompt, fitted.annotated)
         notes = [written.annotation.text]
-        return Reformulation(detection, written.prompt.content, notes, detection.answer, after)
+        return Reformulation(detection, written.prompt.text, notes, detection.answer, after)
 
     def _question(self, text: str, target: str | None) -> Question:
         item = self.task.question_from_text(text, target)

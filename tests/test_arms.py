@@ -273,3 +273,9 @@ def test_control_features_depend_on_the_seed_alone():
 
 def test_without_live_features_there_are_no_controls():
     assert frequency_matched(np.zeros(50, int), np.random.default_rng(0)) == {}
+
+
+def test_a_note_in_a_system_message_is_part_of_the_prompts_text():
+    prompt = Prompt([{"role": "user", "content": CONTENT}])
+    assert prompt.text == CONTENT
+    assert annotate(prompt, note("system")).text == f"(a note)\n{CONTENT}"
