@@ -163,7 +163,7 @@ def test_every_item_stands_in_every_arm_once_with_all_its_fields(folder):
             start, end = found["span"]
             assert originals[row["id"]][start:end] == found["text"]
         for note in row["annotations"]:
-            assert (note["text"] in row["prompt"]) == (note["placement"] != "system")
+            assert note["text"] in row["prompt"]
             assert note["text"] not in originals[row["id"]]
 
 
