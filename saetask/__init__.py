@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from saetask.errors import UserError
     from saetask.logit_lens import promotion_label
     from saetask.models import load_model
+    from saetask.probe_inputs import log_activations, region_sets
     from saetask.prompts import Prompt, RenderedPrompt, Span, as_prompt, render
     from saetask.reformulation import (
         PLACEMENTS,
@@ -42,10 +43,14 @@ if TYPE_CHECKING:
     from saetask.saes import load_sae
     from saetask.session import Session
     from saetask.stacking import (
-        INNER_FOLDS,
+        CHANCE,
         answer_scores,
+        findings_of,
         fit_stack,
+        inner_folds,
         known_readings,
+        labels_of,
+        out_of_fold,
         stacked_probabilities,
     )
     from saetask.tasks import (
@@ -86,6 +91,7 @@ _HOMES = {
     "errors": ("UserError",),
     "logit_lens": ("promotion_label",),
     "models": ("load_model",),
+    "probe_inputs": ("log_activations", "region_sets"),
     "prompts": ("Prompt", "RenderedPrompt", "Span", "as_prompt", "render"),
     "reformulation": (
         "PLACEMENTS",
@@ -101,10 +107,14 @@ _HOMES = {
     "saes": ("load_sae",),
     "session": ("Session",),
     "stacking": (
-        "INNER_FOLDS",
+        "CHANCE",
         "answer_scores",
+        "findings_of",
         "fit_stack",
+        "inner_folds",
         "known_readings",
+        "labels_of",
+        "out_of_fold",
         "stacked_probabilities",
     ),
     "tasks": (

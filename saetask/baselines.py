@@ -11,19 +11,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saetask.detection import Finding, Misunderstanding, Reading, finding_of, misread
+from saetask.detection import Finding, Misunderstanding, Reading, misread
+from saetask.probe_inputs import log_activations, region_sets
 from saetask.stacking import (
+    CHANCE,
     answer_scores,
+    findings_of,
     fit_stack,
-    inner_folds,
     known_readings,
+    labels_of,
+    out_of_fold,
     stacked_probabilities,
 )
 
-CHANCE = 0.01
-"""A probe counts only if the likelihood it adds on held-out items is rarer by chance."""
-REGION_SETS = (("text",), ("text", "target"), ("text", "answer"), ("text", "story", "question"))
-"""Regions whose mean raw activations a dense probe may take, side by side."""
 STRENGTHS = (0.0003, 0.003, 0.03)
 """Inverse strengths C of the dense probe's L2 penalty."""
 
@@ -47,16 +47,12 @@ class Baseline:
     def fit(
         self, readings: Sequence[Reading], outcomes: Sequence[str], groups: Sequence[str]
     ) -> list[Finding]:
-        """Learns from prompts whose right reading is known; see `Detector`.
-
-        Raises:
-            UserError: The fit split has one reading only, or fewer groups than inner folds.
-        """
+        """Learns from prompts whose right reading is known; see `Detector`."""
         from scipy.special import softmax
         from sklearn.metrics import log_loss
 
         self.readings = known_readings(outcomes, groups)
-        labels = np.array([self.readings.index(outcome) for outcome in outcomes])
+        labels = labels_of(outcomes, self.readings)
         settings, tried = self._settings(readings[0]), []
         for setting in settings:
             log_odds = _out_of_fold(setting, readings, labels, groups)
@@ -68,20 +64,18 @@ class Baseline:
         answers = answer_scores(readings, self.readings)
         self._stack = fit_stack(held_out, answers, labels, CHANCE / len(settings))
         probabilities = stacked_probabilities(self._stack, held_out, answers)
-        return [self._finding(*pair) for pair in zip(readings, probabilities)]
+        return findings_of(readings, self.readings, probabilities, self.explain)
 
     def detect(self, reading: Reading) -> Finding:
         """Judges one prompt."""
         log_odds = _log_odds(self._estimator, self._inputs([reading]))
         answers = answer_scores([reading], self.readings)
-        return self._finding(reading, stacked_probabilities(self._stack, log_odds, answers)[0])
+        probabilities = stacked_probabilities(self._stack, log_odds, answers)
+        return findings_of([reading], self.readings, probabilities, self.explain)[0]
 
     def explain(self, reading: Reading, name: str) -> Misunderstanding:
         """Returns the misunderstanding, for which there is no feature as evidence."""
         return misread(self.name, reading, name)
-
-    def _finding(self, reading: Reading, probabilities: np.ndarray) -> Finding:
-        return finding_of(reading, dict(zip(self.readings, probabilities.tolist())), self.explain)
 
 
 def _log_odds(estimator: Any, inputs: Any) -> np.ndarray:
@@ -95,11 +89,11 @@ def _out_of_fold(
 ) -> np.ndarray:
     """Returns log-odds `[n, class]` from probes that did not see the item's group."""
     inputs = setting.inputs(readings)
-    log_odds = np.zeros((len(labels), len(np.unique(labels))))
-    for fit, held_out in inner_folds(np.zeros(len(labels)), labels, groups):
-        estimator = setting.make().fit(inputs[fit], labels[fit])
-        log_odds[held_out] = _log_odds(estimator, inputs[held_out])
-    return log_odds
+
+    def log_odds(fit: np.ndarray, held_out: np.ndarray) -> np.ndarray:
+        return _log_odds(setting.make().fit(inputs[fit], labels[fit]), inputs[held_out])
+
+    return out_of_fold(labels, groups, log_odds)
 
 
 def _raw(*regions: str) -> Callable[[Sequence[Reading]], np.ndarray]:
@@ -113,14 +107,13 @@ def _spot(reading: Reading) -> tuple[str, ...]:
     return ("text", "target") if "target" in reading.raw else ("text",)
 
 
-def _features(readings: Sequence[Reading]) -> Any:
-    """Returns log(1 + activation) of every feature, max-pooled over text and target."""
-    from scipy.sparse import csr_matrix, hstack, vstack
+def _features(*regions: str) -> Callable[[Sequence[Reading]], Any]:
+    """Returns the log-activations of every feature in some regions, side by side."""
+    from scipy.sparse import csr_matrix, hstack
 
-    rows = [hstack([reading.pooled(region) for region in _spot(reading)]) for reading in readings]
-    inputs = csr_matrix(vstack(rows))
-    inputs.data = np.log1p(np.abs(inputs.data))
-    return inputs
+    return lambda readings: csr_matrix(
+        hstack([log_activations(readings, region) for region in regions])
+    )
 
 
 def _texts(readings: Sequence[Reading]) -> np.ndarray:
@@ -139,8 +132,7 @@ def _dense(reading: Reading) -> list[Setting]:
 
     return [
         Setting(_raw(*regions), lambda strength=strength: probe(strength))
-        for regions in REGION_SETS
-        if all(region in reading.raw for region in regions)
+        for regions in region_sets(reading.raw)
         for strength in STRENGTHS
     ]
 
@@ -201,6 +193,6 @@ def baselines() -> list[Baseline]:
         dense_probe(),
         Baseline("difference-in-means", _difference_in_means),
         Baseline("best-neuron", lambda reading: _single(_raw(*_spot(reading)))),
-        Baseline("best-feature", lambda reading: _single(_features)),
+        Baseline("best-feature", lambda reading: _single(_features(*_spot(reading)))),
         Baseline("bag-of-words", _bag_of_words),
     ]

@@ -101,6 +101,9 @@ class Finder(Protocol):
 
         Returns:
             What it finds in each of these prompts when that prompt's group is held out.
+
+        Raises:
+            UserError: The fit split has one reading only, or fewer groups than inner folds.
         """
         ...
 

@@ -4,16 +4,29 @@ This is Platt's scaling (1999) with a second input: the probe's log-odds must co
 it did not see, and the model's own log-probabilities say what it would answer without the probe.
 """
 
+import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from saetask.detection import Reading
+from saetask.detection import Finding, Misunderstanding, Reading, finding_of
 from saetask.errors import UserError
 
 INNER_FOLDS = 3
+CHANCE = 0.01
+"""A probe counts only if the likelihood it adds on held-out items is rarer by chance.
+
+The best of several settings must pass at this level divided by their number.
+"""
+
+
+class InnerFold(NamedTuple):
+    """Which prompts are fitted on and which are judged."""
+
+    fit: np.ndarray
+    held_out: np.ndarray
 
 
 def known_readings(outcomes: Sequence[str], groups: Sequence[str]) -> list[str]:
@@ -37,19 +50,42 @@ def known_readings(outcomes: Sequence[str], groups: Sequence[str]) -> list[str]:
     return readings
 
 
-def inner_folds(
-    inputs: Any, labels: np.ndarray, groups: Sequence[str]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields grouped folds of the fit split, as indices to fit on and indices held out.
+def labels_of(outcomes: Sequence[str], names: Sequence[str]) -> np.ndarray:
+    """Returns the place of each outcome among the known readings, `[n]`."""
+    return np.array([names.index(outcome) for outcome in outcomes])
 
-    A fold whose fit part lacks a class is left out.
-    """
+
+def inner_folds(labels: np.ndarray, groups: Sequence[str]) -> list[InnerFold]:
+    """Divides prompts into folds that share no group, their classes as even as groups allow."""
     from sklearn.model_selection import StratifiedGroupKFold
 
     folds = StratifiedGroupKFold(INNER_FOLDS, shuffle=True, random_state=0)
-    for fit, held_out in folds.split(inputs, labels, groups):
-        if len(np.unique(labels[fit])) == len(np.unique(labels)):
-            yield fit, held_out
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a class of one or two items is no news to the user
+        return [InnerFold(*rows) for rows in folds.split(labels, labels, groups)]
+
+
+def out_of_fold(
+    labels: np.ndarray,
+    groups: Sequence[str],
+    log_odds: Callable[[np.ndarray, np.ndarray], np.ndarray],
+) -> np.ndarray:
+    """Returns each prompt's log-odds by a fit on other groups, `[n, class]`.
+
+    A fold whose fit part lacks a class says nothing: its log-odds stay zero.
+
+    Args:
+        labels: The right class of each prompt, `[n]`.
+        groups: Its group.
+        log_odds: Fits on the prompts at the first indices and returns the log-odds of those at the
+            second, `[len(second), class]`.
+    """
+    n_classes = len(np.unique(labels))
+    found = np.zeros((len(labels), n_classes))
+    for fold in inner_folds(labels, groups):
+        if len(np.unique(labels[fold.fit])) == n_classes:
+            found[fold.held_out] = log_odds(fold.fit, fold.held_out)
+    return found
 
 
 def answer_scores(readings: Sequence[Reading], names: Sequence[str]) -> np.ndarray:
@@ -78,6 +114,26 @@ def stacked_probabilities(
     from scipy.special import softmax
 
     return softmax(_stacked(stack, log_odds, answers), axis=1)
+
+
+def findings_of(
+    readings: Sequence[Reading],
+    names: Sequence[str],
+    probabilities: np.ndarray,
+    explain: Callable[[Reading, str], Misunderstanding],
+) -> list[Finding]:
+    """Returns what the probabilities of a detector's readings find in each prompt.
+
+    Args:
+        readings: The prompts.
+        names: The readings that the detector knows.
+        probabilities: Of each reading, `[n, class]`.
+        explain: States that a prompt is to be read so, as `finding_of` takes it.
+    """
+    return [
+        finding_of(reading, dict(zip(names, row)), explain)
+        for reading, row in zip(readings, probabilities.tolist())
+    ]
 
 
 def fit_stack(

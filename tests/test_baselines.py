@@ -10,6 +10,7 @@ from scipy.special import log_softmax
 from sklearn.metrics import roc_auc_score
 
 from saetask import baselines as baselines_module
+from saetask import probe_inputs, stacking
 from saetask.baselines import Baseline, baselines
 
 NAMES = [baseline.name for baseline in baselines()]
@@ -31,7 +32,7 @@ DIRECTION = np.random.default_rng(5).choice([-1.0, 1.0], WIDTH)
 def few_settings():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(baselines_module, "STRENGTHS", (0.003, 0.03))
-        patch.setattr(baselines_module, "REGION_SETS", (("text",), ("text", "target")))
+        patch.setattr(probe_inputs, "REGION_SETS", (("text",), ("text", "target")))
         yield
 
 
@@ -126,8 +127,8 @@ def test_findings_in_fit_items_come_from_a_probe_that_did_not_see_their_group(sa
 def test_the_same_probe_would_know_the_groups_that_it_had_seen(samples, name, monkeypatch):
     # So the test above can fail: with groups on both sides, the readings are told.
     everything = np.arange(len(samples["group"].golds))
-    seen = [(everything, everything)]
-    monkeypatch.setattr(baselines_module, "inner_folds", lambda *arguments: iter(seen))
+    seen = [stacking.InnerFold(everything, everything)]
+    monkeypatch.setattr(stacking, "inner_folds", lambda *arguments: seen)
     _, leaked = samples["group"].fit(name)
     assert samples["group"].auroc(leaked) > 0.9
 
@@ -181,9 +182,9 @@ def test_a_fit_split_of_one_reading_or_of_two_groups_is_refused():
     assert "3 at least" in refusal(made("dense-probe").fit, two.readings, two.golds, two.groups)
 
 
-def test_the_features_of_both_regions_are_inputs():
+def test_the_features_of_regions_stand_side_by_side():
     raw = {region: np.zeros(1) for region in ("text", "target")}
     reading = make_reading({"a": 0.0}, features=[3, 17], raw=raw)
-    row = baselines_module._features([reading]).toarray()[0]
+    row = baselines_module._features("text", "target")([reading]).toarray()[0]
     assert np.flatnonzero(row).tolist() == [3, 17, D_SAE + 3, D_SAE + 17]
     assert row[3] == pytest.approx(np.log1p(2.0))

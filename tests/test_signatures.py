@@ -10,7 +10,6 @@ from saetask_plugins.detectors.signatures import (
     Signatures,
     choose_size,
     fit_signatures,
-    log_activations,
     strongest_evidence,
 )
 
@@ -123,12 +122,6 @@ def test_the_chosen_size_is_the_one_that_tells_held_out_prompts_best(planted, mo
     found = choose_size(labels, planted.groups, log_odds)
     assert found.size == 7
     assert (found.log_odds.argmax(1) == labels).all()
-
-
-def test_activations_are_logarithms_that_keep_their_sign():
-    found = log_activations([reading({3: 1.5, 9: -2.0})], "target").toarray()[0]
-    assert found[[3, 9]] == pytest.approx([np.log(2.5), -np.log(3.0)])
-    assert np.count_nonzero(found) == 2
 
 
 def test_evidence_is_ordered_and_leaves_out_what_adds_nothing():

@@ -1,20 +1,31 @@
-"""The calibration that joins a probe with the model's own answer."""
+"""The calibration that joins a probe with the model's own answer, and the folds that it needs."""
+
+import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from made_up_readings import make_reading
 from refusals import refusal
 from scipy.special import log_softmax, softmax
 
+from saetask.detection import misread
 from saetask.stacking import (
     INNER_FOLDS,
     answer_scores,
+    findings_of,
     fit_stack,
     inner_folds,
     known_readings,
+    labels_of,
+    out_of_fold,
     stacked_probabilities,
+)
+
+GROUPS_AND_LABELS = st.lists(
+    st.tuples(st.sampled_from("stuvwxyz"), st.integers(0, 2)), min_size=20, max_size=60
 )
 
 
@@ -91,18 +102,55 @@ def test_answers_are_centred_and_what_no_candidate_stands_for_is_as_improbable_a
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 2)), min_size=20, max_size=60))
-@pytest.mark.filterwarnings("ignore:The least populated class")
-def test_inner_folds_share_no_group_and_fit_on_every_class(rows):
-    groups, labels = np.array([f"g{g}" for g, _ in rows]), np.array([label for _, label in rows])
-    if len(set(groups)) < INNER_FOLDS:
-        return
-    held = []
-    for fit, held_out in inner_folds(np.zeros(len(rows)), labels, groups.tolist()):
+@given(GROUPS_AND_LABELS)
+def test_inner_folds_share_no_group_and_hold_every_prompt_out_once(rows):
+    groups, labels = (np.array(column) for column in zip(*rows))
+    assume(len(set(groups)) >= INNER_FOLDS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a class of one item is no news
+        folds = inner_folds(labels, groups.tolist())
+    for fit, held_out in folds:
+        assert not set(groups[fit]) & set(groups[held_out])
+        assert sorted([*fit, *held_out]) == list(range(len(rows)))
+    assert sorted(np.concatenate([fold.held_out for fold in folds])) == list(range(len(rows)))
+
+
+@settings(max_examples=30, deadline=None)
+@given(GROUPS_AND_LABELS)
+@example([*zip("stuvwxystuvwxy", [0] * 7 + [1] * 7), ("z", 2)])
+def test_log_odds_come_from_other_groups_and_are_zero_where_a_class_was_not_seen(rows):
+    groups, labels = (np.array(column) for column in zip(*rows))
+    assume(len(set(groups)) >= INNER_FOLDS)
+
+    def log_odds(fit, held_out):
         assert not set(groups[fit]) & set(groups[held_out])
         assert set(labels[fit]) == set(labels)
-        held += held_out.tolist()
-    assert len(held) == len(set(held))
+        return np.stack([held_out + 1.0] * len(set(labels)), axis=1)
+
+    found = out_of_fold(labels, groups.tolist(), log_odds)
+    assert found.shape == (len(rows), len(set(labels)))
+    for fit, held_out in inner_folds(labels, groups.tolist()):
+        expected = held_out + 1 if set(labels[fit]) == set(labels) else 0 * held_out
+        assert found[held_out].T.tolist() == [expected.tolist()] * found.shape[1]
+
+
+def test_labels_are_places_among_the_known_readings():
+    assert labels_of(["b", "a", "c"], ["a", "b", "c"]).tolist() == [1, 0, 2]
+
+
+@given(arrays(float, st.tuples(st.integers(1, 5), st.just(2)), elements=st.floats(0.01, 1)))
+def test_every_prompt_has_a_finding_of_its_own_probabilities(probabilities):
+    readings = [
+        make_reading({"a": -0.1 * (i + 1), "b": -2.0}, f"the cold {i}")
+        for i in range(len(probabilities))
+    ]
+    found = findings_of(
+        readings, ["a", "b"], probabilities, lambda reading, name: misread("it", reading, name)
+    )
+    for i, (finding, row) in enumerate(zip(found, probabilities, strict=True)):
+        assert [finding.probabilities[name] for name in "ab"] == pytest.approx(row / row.sum())
+        stated = [(m.reading, m.probability) for m in finding.misunderstandings]
+        assert stated == ([("b", finding.failure)] if row[1] > row[0] else []), i
 
 
 @pytest.mark.parametrize(

@@ -8,32 +8,32 @@ import numpy as np
 from scipy.sparse import csr_matrix, hstack
 
 from saetask import (
+    CHANCE,
     Evidence,
     Finding,
     Misunderstanding,
     Reading,
     answer_scores,
-    finding_of,
+    findings_of,
     fit_stack,
     known_readings,
+    labels_of,
+    log_activations,
     misread,
+    out_of_fold,
+    region_sets,
     stacked_probabilities,
 )
 
-from .folds import out_of_fold
-from .signatures import log_activations
 from .stability import STABLE, stability
 
 REGIONS = ("text", "target", "answer", "story", "question")
-REGION_SETS = (("text",), ("text", "target"), ("text", "answer"), ("text", "story", "question"))
 PENALTIES = (("l2", 0.003), ("l2", 0.03), ("l1", 0.3))
 """Penalty and inverse strength C; L1 gives a short list of features."""
 SPARSE = ("l1", 0.3)
 """Penalty and C of the probes that tell which features are stable."""
 MIN_FIRINGS = 3
 NAMED_FEATURES = 5
-CHANCE = 0.01
-"""Features count only if the likelihood they add on held-out items is rarer by chance."""
 
 
 class FailureProbe:
@@ -68,20 +68,16 @@ class FailureProbe:
     def fit(
         self, readings: Sequence[Reading], outcomes: Sequence[str], groups: Sequence[str]
     ) -> list[Finding]:
-        """Fits probe and calibration; see the class.
-
-        Raises:
-            UserError: The fit split has one reading only, or fewer groups than inner folds.
-        """
+        """Fits probe and calibration; see the class."""
         from scipy.special import softmax
         from sklearn.metrics import log_loss
 
         self.readings = known_readings(outcomes, groups)
         self.d_sae = readings[0].activations.d_sae
-        labels = self._labels(outcomes)
+        labels = labels_of(outcomes, self.readings)
         best, held_out = np.inf, np.zeros((len(labels), len(self.readings)))
         self.tried = []
-        for regions in _available(REGION_SETS, readings[0]):
+        for regions in region_sets(readings[0].activations.prompts[0].regions):
             inputs = _pooled(readings, regions)
             for penalty in PENALTIES:
                 log_odds = _out_of_fold(inputs, labels, groups, penalty)
@@ -102,18 +98,15 @@ class FailureProbe:
             lambda rows, columns: _logistic(inputs[rows][:, columns], labels[rows], SPARSE)[0],
         )
         answers = answer_scores(readings, self.readings)
-        n_settings = len(PENALTIES) * len(_available(REGION_SETS, readings[0]))
-        self.stack = fit_stack(held_out, answers, labels, CHANCE / n_settings)
+        self.stack = fit_stack(held_out, answers, labels, CHANCE / len(self.tried))
         probabilities = stacked_probabilities(self.stack, held_out, answers)
-        return [self._finding(*pair) for pair in zip(readings, probabilities)]
+        return findings_of(readings, self.readings, probabilities, self.explain)
 
     def detect(self, reading: Reading) -> Finding:
         """Finds a misunderstanding where a reading is more probable than the model's own."""
         log_odds, answers = self._log_odds([reading]), answer_scores([reading], self.readings)
-        return self._finding(reading, stacked_probabilities(self.stack, log_odds, answers)[0])
-
-    def _finding(self, reading: Reading, probabilities: np.ndarray) -> Finding:
-        return finding_of(reading, dict(zip(self.readings, probabilities.tolist())), self.explain)
+        probabilities = stacked_probabilities(self.stack, log_odds, answers)
+        return findings_of([reading], self.readings, probabilities, self.explain)[0]
 
     def explain(self, reading: Reading, name: str) -> Misunderstanding:
         """Names the stable features that add most to the reading, against the others' mean.
@@ -156,13 +149,9 @@ class FailureProbe:
         regions, features = np.divmod(self.columns, self.d_sae)
         moved = [replacement.get(feature, feature) for feature in features.tolist()]
         copy.columns = regions * self.d_sae + np.array(moved)
-        copy.stack = fit_stack(
-            copy._log_odds(readings), answer_scores(readings, self.readings), copy._labels(outcomes)
-        )
+        answers, labels = answer_scores(readings, self.readings), labels_of(outcomes, self.readings)
+        copy.stack = fit_stack(copy._log_odds(readings), answers, labels)
         return copy
-
-    def _labels(self, outcomes: Sequence[str]) -> np.ndarray:
-        return np.array([self.readings.index(outcome) for outcome in outcomes])
 
     def _log_odds(self, readings: Sequence[Reading]) -> np.ndarray:
         return _pooled(readings, self.regions)[:, self.columns] @ self.weights.T + self.bias
@@ -187,11 +176,6 @@ class FailureProbe:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes over every attribute; a state from before stability selection has no stability."""
         vars(self).update({"stability": np.empty((0, 0)), **state})
-
-
-def _available(region_sets: Sequence[tuple[str, ...]], reading: Reading) -> list[tuple[str, ...]]:
-    known = reading.activations.prompts[0].regions
-    return [regions for regions in region_sets if all(region in known for region in regions)]
 
 
 def _pooled(readings: Sequence[Reading], regions: Sequence[str]) -> csr_matrix:

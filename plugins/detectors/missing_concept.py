@@ -6,32 +6,26 @@ from typing import Any
 import numpy as np
 
 from saetask import (
+    CHANCE,
     Evidence,
     Finding,
     Misunderstanding,
     Reading,
     answer_scores,
-    finding_of,
+    findings_of,
     fit_stack,
     known_readings,
+    labels_of,
+    log_activations,
     misread,
     stacked_probabilities,
 )
 
-from .signatures import (
-    SIZES,
-    Signatures,
-    choose_size,
-    fit_signatures,
-    log_activations,
-    strongest_evidence,
-)
+from .signatures import SIZES, Signatures, choose_size, fit_signatures, strongest_evidence
 
 NAMED_FEATURES = 5
 SILENT_FEATURES = 2
 """Features of the answer's concept that are named because they do not fire."""
-CHANCE = 0.01
-"""Features count only if the likelihood they add on held-out items is rarer by chance."""
 
 
 class MissingConcept:
@@ -57,13 +51,9 @@ class MissingConcept:
     def fit(
         self, readings: Sequence[Reading], outcomes: Sequence[str], groups: Sequence[str]
     ) -> list[Finding]:
-        """Fits signatures and calibration; see the class.
-
-        Raises:
-            UserError: The fit split has one reading only, or fewer groups than inner folds.
-        """
+        """Fits signatures and calibration; see the class."""
         self.readings = known_readings(outcomes, groups)
-        labels = self._labels(outcomes)
+        labels = labels_of(outcomes, self.readings)
 
         def log_odds(fit: np.ndarray, held_out: np.ndarray, size: int) -> np.ndarray:
             part = MissingConcept()
@@ -75,7 +65,7 @@ class MissingConcept:
         answers = answer_scores(readings, self.readings)
         self.stack = fit_stack(held_out, answers, labels, CHANCE / len(SIZES))
         probabilities = stacked_probabilities(self.stack, held_out, answers)
-        return [self._finding(*pair) for pair in zip(readings, probabilities)]
+        return findings_of(readings, self.readings, probabilities, self.explain)
 
     def _learn(self, readings: Sequence[Reading], labels: np.ndarray, size: int) -> None:
         self.signatures = fit_signatures(readings, labels, "text", size, signed=False)
@@ -102,10 +92,8 @@ class MissingConcept:
     def detect(self, reading: Reading) -> Finding:
         """Finds a misunderstanding where another concept is more probable than the answer's."""
         scores, answers = self._scores([reading]), answer_scores([reading], self.readings)
-        return self._finding(reading, stacked_probabilities(self.stack, scores, answers)[0])
-
-    def _finding(self, reading: Reading, probabilities: np.ndarray) -> Finding:
-        return finding_of(reading, dict(zip(self.readings, probabilities.tolist())), self.explain)
+        probabilities = stacked_probabilities(self.stack, scores, answers)
+        return findings_of([reading], self.readings, probabilities, self.explain)[0]
 
     def explain(self, reading: Reading, name: str) -> Misunderstanding:
         """Names features of the reading's concept that fire, then silent ones of the answer's.
@@ -146,12 +134,9 @@ class MissingConcept:
         copy.load_state_dict(self.state_dict())
         copy.signatures = self.signatures.moved(replacement)
         copy._standardise(readings)
-        answers = answer_scores(readings, self.readings)
-        copy.stack = fit_stack(copy._scores(readings), answers, copy._labels(outcomes))
+        answers, labels = answer_scores(readings, self.readings), labels_of(outcomes, self.readings)
+        copy.stack = fit_stack(copy._scores(readings), answers, labels)
         return copy
-
-    def _labels(self, outcomes: Sequence[str]) -> np.ndarray:
-        return np.array([self.readings.index(outcome) for outcome in outcomes])
 
     def summary(self) -> dict[str, Any]:
         """Returns the signatures' size, and how much concepts and answer weigh in calibration."""

@@ -6,26 +6,26 @@ from typing import Any
 import numpy as np
 
 from saetask import (
+    CHANCE,
     Finding,
     Misunderstanding,
     Reading,
     answer_scores,
-    finding_of,
+    findings_of,
     fit_stack,
     known_readings,
+    labels_of,
     misread,
+    out_of_fold,
     stacked_probabilities,
 )
 
-from .folds import out_of_fold
 from .signatures import SIZES, Signatures, calibrated_loss, choose_size, fit_signatures
 from .span_overlap import SpanOverlap, fit_overlap
 
 NAMED_FEATURES = 5
 HELD_FEATURES = 2
 """Features at the answer that are named because they hold another sense."""
-CHANCE = 0.01
-"""Features count only if the likelihood they add on held-out items is rarer by chance."""
 
 
 class SenseConflict:
@@ -54,19 +54,15 @@ class SenseConflict:
     def fit(
         self, readings: Sequence[Reading], outcomes: Sequence[str], groups: Sequence[str]
     ) -> list[Finding]:
-        """Fits signatures and calibration; see the class.
-
-        Raises:
-            UserError: The fit split has one reading only, or fewer groups than inner folds.
-        """
+        """Fits signatures and calibration; see the class."""
         self.readings = known_readings(outcomes, groups)
-        labels = self._labels(outcomes)
+        labels = labels_of(outcomes, self.readings)
         supported = self._fit_context(readings, labels, groups)
         held = self._fit_held(readings, labels, groups, supported)
         n_settings = 2 * (len(SIZES) if self.size else 1)
         self.stack = fit_stack(supported, held, labels, CHANCE / n_settings)
         probabilities = stacked_probabilities(self.stack, supported, held)
-        return [self._finding(*pair) for pair in zip(readings, probabilities)]
+        return findings_of(readings, self.readings, probabilities, self.explain)
 
     def _fit_context(
         self, readings: Sequence[Reading], labels: np.ndarray, groups: Sequence[str]
@@ -124,15 +120,13 @@ class SenseConflict:
         """Finds a misunderstanding where a reading is more probable than the model's own."""
         assert self.context is not None
         supported, held = self.context.log_odds([reading]), self._held([reading])
-        return self._finding(reading, stacked_probabilities(self.stack, supported, held)[0])
+        probabilities = stacked_probabilities(self.stack, supported, held)
+        return findings_of([reading], self.readings, probabilities, self.explain)[0]
 
     def _held(self, readings: Sequence[Reading]) -> np.ndarray:
         if self.held is None:
             return answer_scores(readings, self.readings)
         return _held_scores(self.held_stack, self.held.log_odds(readings))
-
-    def _finding(self, reading: Reading, probabilities: np.ndarray) -> Finding:
-        return finding_of(reading, dict(zip(self.readings, probabilities.tolist())), self.explain)
 
     def explain(self, reading: Reading, name: str) -> Misunderstanding:
         """Names the features that support the reading, then those that hold another one.
@@ -168,11 +162,8 @@ class SenseConflict:
         if self.held is not None:
             copy.held = self.held.moved(replacement)
         supported, held = copy.context.log_odds(readings), copy._held(readings)
-        copy.stack = fit_stack(supported, held, copy._labels(outcomes))
+        copy.stack = fit_stack(supported, held, labels_of(outcomes, self.readings))
         return copy
-
-    def _labels(self, outcomes: Sequence[str]) -> np.ndarray:
-        return np.array([self.readings.index(outcome) for outcome in outcomes])
 
     def summary(self) -> dict[str, Any]:
         """Returns what tells the two senses, and how much each weighs in the calibration."""

@@ -4,11 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_matrix, vstack
+from scipy.sparse import csr_matrix
 
-from saetask import Evidence, Reading, fit_stack, stacked_probabilities
-
-from .folds import out_of_fold
+from saetask import (
+    Evidence,
+    Reading,
+    fit_stack,
+    log_activations,
+    out_of_fold,
+    stacked_probabilities,
+)
 
 SIZES = (10, 30, 100, 300)
 """How many features a signature may have; one is chosen on the fit split."""
@@ -64,13 +69,6 @@ class Sized(NamedTuple):
     size: int
     log_odds: np.ndarray
     """Out of fold, `[n, class]`."""
-
-
-def log_activations(readings: Sequence[Reading], region: str) -> csr_matrix:
-    """Returns a region's log(1 + |strongest activation|), signed, `[n, d_sae]`."""
-    rows = csr_matrix(vstack([reading.pooled(region) for reading in readings]))
-    rows.data = np.copysign(np.log1p(np.abs(rows.data)), rows.data)
-    return rows
 
 
 def fit_signatures(

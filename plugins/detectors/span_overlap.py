@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from saetask import Evidence, Reading
+from saetask import Evidence, Reading, log_activations
 
-from .signatures import MIN_FIRINGS, log_activations, strongest_evidence
+from .signatures import MIN_FIRINGS, strongest_evidence
 
 STRENGTH = 10.0
 """Inverse strength C of the penalty on the two weights."""

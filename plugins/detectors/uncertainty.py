@@ -11,11 +11,10 @@ from saetask import (
     Reading,
     answer_scores,
     finding_of,
+    inner_folds,
     known_readings,
     misread,
 )
-
-from .folds import inner_folds
 
 STRENGTH = 10.0
 """Inverse strength C of the penalty on the two weights."""
@@ -40,11 +39,7 @@ class Uncertainty:
     def fit(
         self, readings: Sequence[Reading], outcomes: Sequence[str], groups: Sequence[str]
     ) -> list[Finding]:
-        """Fits the regression; each prompt's own finding comes from other groups.
-
-        Raises:
-            UserError: The fit split has one reading only, or fewer groups than inner folds.
-        """
+        """Fits the regression; each prompt's own finding comes from other groups."""
         self.readings = known_readings(outcomes, groups)
         inputs = self._inputs(readings)
         failed = np.array([r.answer != gold for r, gold in zip(readings, outcomes)])
