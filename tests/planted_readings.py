@@ -5,6 +5,7 @@ from scipy.special import log_softmax
 from sklearn.metrics import roc_auc_score
 
 from saetask import FeatureActivations, Reading, RenderedPrompt, Span
+from saetask.arms import frequency_matched
 
 D_SAE = 150
 N_TOKENS = 8
@@ -76,6 +77,56 @@ class Sample:
     def auroc(self, findings):
         return roc_auc_score(self.failed, [finding.failure for finding in findings])
 
+    def stated(self, findings):
+        """Returns every finding's first misunderstanding, with the prompt's right reading."""
+        return [
+            (finding.misunderstandings[0], gold)
+            for finding, gold in zip(findings, self.golds, strict=True)
+            if finding.misunderstandings
+        ]
+
+    def with_a_third_reading(self):
+        """Returns the right readings, "c" where no planted feature fires on the target."""
+        planted = [feature for features in PLANTED.values() for feature in features]
+        return [
+            gold if any(reading.pooled("target")[0, f] for f in planted) else "c"
+            for reading, gold in zip(self.readings, self.golds, strict=True)
+        ]
+
+    def silenced(self):
+        """Returns the sample with the same answers, and no firing anywhere."""
+        silent = activations({}, REGIONS)
+        self.readings = [Reading(silent, CONTENT, SPANS, r.answer_scores) for r in self.readings]
+        return self
+
     def fit(self, detector):
         """Returns the detector and its findings with the prompt's group held out."""
         return detector, detector.fit(self.readings, self.golds, self.groups)
+
+
+class Fitted:
+    """A detector, the sample that it was fitted on, and what it finds in a fresh one."""
+
+    def __init__(self, detector):
+        self.sample, self.fresh = Sample(), Sample(seed=1)
+        self.detector, self.held_out = self.sample.fit(detector)
+        self.found = self.finds(detector)
+
+    def finds(self, detector):
+        """Returns what a detector finds in the fresh sample."""
+        return [detector.detect(reading) for reading in self.fresh.readings]
+
+    def on_other_features(self):
+        """Returns the detector with its weights on other features, which fire about as often."""
+        features = [reading.activations.features for reading in self.sample.readings]
+        density = np.bincount(np.concatenate(features), minlength=D_SAE)
+        mapping = frequency_matched(density, np.random.default_rng(0))
+        return self.detector.on_features(mapping, self.sample.readings, self.sample.golds)
+
+
+def share_found_in_noise(detector, seed, n_groups=40):
+    """Fits a detector on nothing; returns in which share of all prompts it finds something."""
+    _, held_out = Sample(seed, n_groups, plant=False).fit(detector)
+    fresh = Sample(seed + 10, plant=False)
+    findings = [*held_out, *(detector.detect(reading) for reading in fresh.readings)]
+    return np.mean([bool(finding.misunderstandings) for finding in findings])

@@ -5,10 +5,13 @@ import json
 import numpy as np
 import pytest
 from planted_readings import D_SAE, Sample
+from refusals import refusal
+from saved_state import saved_and_loaded
 
 from saetask.registry import Registry
 
 DETECTORS = {p.name: p.value for p in Registry().all() if p.kind == "detector"}
+every_detector = pytest.mark.parametrize("name", sorted(DETECTORS))
 
 
 @pytest.fixture(scope="module", params=sorted(DETECTORS))
@@ -60,3 +63,33 @@ def test_what_is_kept_is_arrays_and_json_and_what_is_reported_is_json(fitted):
     values = {k: v for k, v in detector.state_dict().items() if not isinstance(v, np.ndarray)}
     assert json.loads(json.dumps(values)).keys() == values.keys()
     assert json.loads(json.dumps(detector.summary())) == detector.summary()
+
+
+def test_what_was_learnt_survives_json_and_safetensors(fitted):
+    detector, _ = fitted
+    other, readings = saved_and_loaded(detector), Sample(seed=1).readings
+    assert [other.detect(r) for r in readings] == [detector.detect(r) for r in readings]
+    assert json.dumps(other.summary()) == json.dumps(detector.summary())
+
+
+@every_detector
+def test_what_is_known_of_a_group_alone_does_not_help_on_prompts_held_out(name):
+    # A group's own feature tells its reading: perfect within the group, useless for others.
+    sample = Sample(plant=False, group_features=True)
+    _, held_out = sample.fit(DETECTORS[name]())
+    assert 0.35 < sample.auroc(held_out) < 0.65
+
+
+@every_detector
+def test_a_fit_split_of_one_reading_or_of_none_is_refused(name):
+    sample = Sample(n_groups=6)
+    one = ["a"] * len(sample.golds)
+    assert "two at least" in refusal(DETECTORS[name]().fit, sample.readings, one, sample.groups)
+    assert "two at least" in refusal(DETECTORS[name]().fit, [], [], [])
+
+
+@every_detector
+@pytest.mark.parametrize("n_groups", [1, 2])
+def test_too_few_groups_for_the_inner_folds_are_refused(name, n_groups):
+    message = refusal(Sample(n_groups=n_groups).fit, DETECTORS[name]())
+    assert f"has {n_groups} groups; it needs 3" in message

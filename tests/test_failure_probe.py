@@ -5,87 +5,73 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from planted_readings import CONTENT, D_SAE, PLANTED, REGIONS, SPANS, Sample, activations
+from planted_readings import (
+    CONTENT,
+    D_SAE,
+    PLANTED,
+    REGIONS,
+    SPANS,
+    Fitted,
+    Sample,
+    share_found_in_noise,
+)
 from saetask_plugins.detectors import failure_probe
 from saetask_plugins.detectors.failure_probe import NAMED_FEATURES, FailureProbe
 from saetask_plugins.detectors.stability import STABLE
-from safetensors.numpy import load, load_file, save
+from safetensors.numpy import load_file
 
-from saetask import Reading, UserError
-from saetask.arms import frequency_matched
+from saetask import Reading
 from saetask.saes import assets_folder
 
 
 @pytest.fixture(scope="module")
-def planted():
-    return Sample()
+def fitted():
+    return Fitted(FailureProbe())
 
 
 @pytest.fixture(scope="module")
-def fitted(planted):
-    return planted.fit(FailureProbe())
-
-
-@pytest.fixture(scope="module")
-def fresh():
-    return Sample(seed=1)
-
-
-@pytest.fixture(scope="module")
-def found(fitted, fresh):
-    return [fitted[0].detect(reading) for reading in fresh.readings]
-
-
-@pytest.fixture(scope="module")
-def control(fitted, planted):
-    """The probe with its weights on other features, which fire about as often."""
-    density = sum(np.bincount(r.activations.features, minlength=D_SAE) for r in planted.readings)
-    mapping = frequency_matched(density, np.random.default_rng(0))
-    return fitted[0].on_features(mapping, planted.readings, planted.golds)
+def control(fitted):
+    return fitted.on_other_features()
 
 
 # what there is to find is found
 
 
-def test_planted_features_predict_failures_of_held_out_prompts(fitted, planted, found, fresh):
-    assert planted.auroc(fitted[1]) > 0.9
-    assert fresh.auroc(found) > 0.9
+def test_planted_features_predict_failures_of_held_out_prompts(fitted):
+    assert fitted.sample.auroc(fitted.held_out) > 0.9
+    assert fitted.fresh.auroc(fitted.found) > 0.9
 
 
-def test_findings_state_the_right_reading_at_the_target(found, fresh):
-    stated = [
-        (finding.misunderstandings[0], gold)
-        for finding, gold in zip(found, fresh.golds, strict=True)
-        if finding.misunderstandings
-    ]
-    assert 0.3 < len(stated) / len(found) < 0.5  # the model is wrong in 40 %
+def test_findings_state_the_right_reading_at_the_target(fitted):
+    stated = fitted.fresh.stated(fitted.found)
+    assert 0.3 < len(stated) / len(fitted.found) < 0.5  # the model is wrong in 40 %
     assert np.mean([m.reading == gold for m, gold in stated]) > 0.9
     assert {(m.span, m.text, m.detector) for m, _ in stated} == {
         (SPANS["target"], "cc", "failure-probe")
     }
 
 
-def test_failure_probabilities_are_calibrated(found, fresh):
-    stated = np.array([finding.failure for finding in found])
+def test_failure_probabilities_are_calibrated(fitted):
+    stated = np.array([finding.failure for finding in fitted.found])
     assert ((stated >= 0) & (stated <= 1)).all()
-    failed = np.array(fresh.failed)
+    failed = np.array(fitted.fresh.failed)
     for low, high in ((0.0, 0.3), (0.7, 1.01)):
         chosen = (low <= stated) & (stated < high)
         assert chosen.sum() > 30
         assert stated[chosen].mean() == pytest.approx(failed[chosen].mean(), abs=0.12)
 
 
-def test_a_finding_is_made_exactly_where_another_reading_is_more_probable(found, fresh):
-    for finding, reading in zip(found, fresh.readings, strict=True):
+def test_a_finding_is_made_exactly_where_another_reading_is_more_probable(fitted):
+    for finding, reading in zip(fitted.found, fitted.fresh.readings, strict=True):
         assert bool(finding.misunderstandings) == (finding.failure > 0.5)
         for misunderstanding in finding.misunderstandings:
             assert misunderstanding.probability == finding.failure
             assert misunderstanding.reading != reading.answer
 
 
-def test_the_evidence_names_the_planted_features_first(found, fresh):
+def test_the_evidence_names_the_planted_features_first(fitted):
     firsts = []
-    for finding, reading in zip(found, fresh.readings, strict=True):
+    for finding, reading in zip(fitted.found, fitted.fresh.readings, strict=True):
         for misunderstanding in finding.misunderstandings:
             evidence = misunderstanding.features
             assert 0 < len(evidence) <= NAMED_FEATURES
@@ -107,7 +93,7 @@ def test_the_evidence_names_the_planted_features_first(found, fresh):
 
 
 def test_the_probe_says_which_features_it_uses(fitted):
-    probe, _ = fitted
+    probe = fitted.detector
     used = probe.feature_ids()
     assert set(used) >= {7, 11, 23, 42}
     assert used.tolist() == sorted(set(used.tolist()))
@@ -130,6 +116,11 @@ def test_prompts_without_a_target_are_probed_on_their_text():
 # which features are named
 
 
+@pytest.fixture(scope="module")
+def fresh():
+    return Sample(seed=1)
+
+
 def without_stability(probe):
     """The same probe as it was saved before there was stability selection."""
     old = FailureProbe()
@@ -138,9 +129,9 @@ def without_stability(probe):
 
 
 @pytest.fixture(scope="module")
-def on_halves(planted):
+def on_halves():
     """Dense probes fitted on the even and on the odd groups."""
-    probes = []
+    planted, probes = Sample(), []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(failure_probe, "PENALTIES", (("l2", 0.03),))
         for parity in (0, 1):
@@ -211,44 +202,31 @@ def test_the_shipped_fits_load_whether_or_not_they_know_what_is_stable():
 
 @pytest.mark.parametrize(("seed", "n_groups"), [(2, 20), (3, 20), (2, 40), (3, 40)])
 def test_features_that_carry_nothing_lead_to_nearly_no_findings(seed, n_groups):
-    sample = Sample(seed=seed, plant=False, n_groups=n_groups)
-    probe, held_out = sample.fit(FailureProbe())
-    fresh = Sample(seed=seed + 10, plant=False)
-    findings = [probe.detect(reading) for reading in fresh.readings]
-    assert np.mean([bool(f.misunderstandings) for f in [*held_out, *findings]]) < 0.02
-    log_odds = probe._log_odds(fresh.readings)
+    probe = FailureProbe()
+    assert share_found_in_noise(probe, seed, n_groups) < 0.02
+    log_odds = probe._log_odds(Sample(seed=seed + 10, plant=False).readings)
     assert np.std(probe.summary()["weight_of_features"] * log_odds) < 0.2
 
 
-def test_what_is_known_of_a_group_alone_does_not_help_on_prompts_held_out():
-    # A group's own feature tells its reading: perfect within the group, useless for others.
-    sample = Sample(plant=False, group_features=True)
-    _, held_out = sample.fit(FailureProbe())
-    assert 0.35 < sample.auroc(held_out) < 0.65
+def test_weights_on_other_features_lose_the_signal(fitted, control):
+    fresh, moved = fitted.fresh, fitted.finds(control)
+    assert fresh.auroc(moved) < fresh.auroc(fitted.found) - 0.2
+    assert len(fresh.stated(moved)) < len(fresh.stated(fitted.found)) / 2
 
 
-def test_weights_on_other_features_lose_the_signal(control, found, fresh):
-    moved = [control.detect(reading) for reading in fresh.readings]
-    assert fresh.auroc(moved) < fresh.auroc(found) - 0.2
-    changed = [f for f in moved if f.misunderstandings]
-    assert len(changed) < len([f for f in found if f.misunderstandings]) / 2
-
-
-def test_the_control_uses_as_many_other_features_and_leaves_the_probe_alone(
-    fitted, control, planted, fresh, found
-):
-    probe, _ = fitted
+def test_the_control_uses_as_many_other_features_and_leaves_the_probe_alone(fitted, control):
+    probe = fitted.detector
     assert len(control.feature_ids()) == len(probe.feature_ids())
     assert (control.columns != probe.columns).all()
     assert (control.weights == probe.weights).all()
-    assert [probe.detect(reading) for reading in fresh.readings[:20]] == found[:20]
+    again = [probe.detect(reading) for reading in fitted.fresh.readings[:20]]
+    assert again == fitted.found[:20]
 
 
-def test_the_same_features_in_the_control_are_the_same_detector(fitted, planted, fresh):
-    probe, _ = fitted
-    same = probe.on_features({}, planted.readings, planted.golds)
-    assert same.columns.tolist() == probe.columns.tolist()
-    assert fresh.auroc([same.detect(r) for r in fresh.readings]) > 0.9
+def test_the_same_features_in_the_control_are_the_same_detector(fitted):
+    same = fitted.detector.on_features({}, fitted.sample.readings, fitted.sample.golds)
+    assert same.columns.tolist() == fitted.detector.columns.tolist()
+    assert fitted.fresh.auroc(fitted.finds(same)) > 0.9
 
 
 def test_a_reading_holds_no_gold_answer():
@@ -264,71 +242,34 @@ def test_a_reading_holds_no_gold_answer():
 
 
 def test_the_model_alone_without_any_firing_makes_no_finding():
-    sample = Sample(n_groups=12)
-    silent = activations({}, REGIONS)
-    sample.readings = [Reading(silent, CONTENT, SPANS, r.answer_scores) for r in sample.readings]
+    sample = Sample(n_groups=12).silenced()
     probe, findings = sample.fit(FailureProbe())
     assert probe.feature_ids().tolist() == []
     assert not any(f.misunderstandings for f in findings)
     assert not probe.detect(sample.readings[0]).misunderstandings
 
 
-def test_a_prompt_whose_answer_says_nothing_still_gets_a_probability(fitted, fresh):
-    probe, _ = fitted
+def test_a_prompt_whose_answer_says_nothing_still_gets_a_probability(fitted):
     silent = dict.fromkeys("ab", -np.inf)
-    finding = probe.detect(Reading(fresh.readings[0].activations, CONTENT, SPANS, silent))
+    activations = fitted.fresh.readings[0].activations
+    finding = fitted.detector.detect(Reading(activations, CONTENT, SPANS, silent))
     assert 0 <= finding.failure <= 1
 
 
 # state
 
 
-def test_what_was_learnt_survives_json_and_safetensors(fitted, fresh, found):
-    state = fitted[0].state_dict()
-    arrays = {k: np.ascontiguousarray(v) for k, v in state.items() if isinstance(v, np.ndarray)}
-    values = json.loads(json.dumps({k: v for k, v in state.items() if k not in arrays}))
-    other = FailureProbe()
-    other.load_state_dict({**values, **load(save(arrays))})
-    assert [other.detect(reading) for reading in fresh.readings] == found
-    assert other.summary() == fitted[0].summary()
-
-
 def test_fitting_twice_learns_the_same(fitted):
     again, findings = Sample().fit(FailureProbe())
-    assert findings == fitted[1]
-    assert again.columns.tolist() == fitted[0].columns.tolist()
-    assert (again.weights == fitted[0].weights).all()
+    assert findings == fitted.held_out
+    assert again.columns.tolist() == fitted.detector.columns.tolist()
+    assert (again.weights == fitted.detector.weights).all()
 
 
 def test_three_readings_are_told_apart():
     sample = Sample(n_groups=20)
-    golds = [
-        "c" if not any(r.pooled("target")[0, f] for f in (7, 11, 23, 42)) else gold
-        for r, gold in zip(sample.readings, sample.golds, strict=True)
-    ]
-    probe = FailureProbe()
+    golds, probe = sample.with_a_third_reading(), FailureProbe()
     findings = probe.fit(sample.readings, golds, sample.groups)
     assert probe.readings == ["a", "b", "c"]
     assert len(findings) == len(golds)
     assert all(0 <= f.failure <= 1 for f in findings)
-
-
-# refusals
-
-
-def test_a_fit_split_of_one_reading_is_a_user_error():
-    sample = Sample(n_groups=6)
-    with pytest.raises(UserError, match="two at least"):
-        FailureProbe().fit(sample.readings, ["a"] * 36, sample.groups)
-
-
-def test_a_fit_split_without_readings_is_a_user_error():
-    with pytest.raises(UserError, match="two at least"):
-        FailureProbe().fit([], [], [])
-
-
-@pytest.mark.parametrize("n_groups", [1, 2])
-def test_too_few_groups_for_the_inner_folds_are_a_user_error(n_groups):
-    sample = Sample(n_groups=n_groups)
-    with pytest.raises(UserError, match=f"has {n_groups} groups; it needs 3"):
-        sample.fit(FailureProbe())

@@ -1,7 +1,5 @@
 """The sense that the context supports against the one that is held, on planted signatures."""
 
-import json
-
 import numpy as np
 import pytest
 from planted_readings import (
@@ -10,18 +8,18 @@ from planted_readings import (
     PLANTED,
     REGIONS,
     SPANS,
+    Fitted,
     Sample,
     activations,
     answer_scores,
+    share_found_in_noise,
 )
-from refusals import refusal
 from saetask_plugins.detectors.sense_conflict import NAMED_FEATURES, SenseConflict
-from safetensors.numpy import load, save
+from saved_state import saved_and_loaded
 from sklearn.metrics import roc_auc_score
 from two_spans import two_span_reading
 
 from saetask import Reading
-from saetask.arms import frequency_matched
 
 HOLDS = {"a": 61, "b": 62}
 """Features at the answer that fire for the sense that the model really holds."""
@@ -72,23 +70,8 @@ class Pairs(Sample):
 
 
 @pytest.fixture(scope="module")
-def planted():
-    return Sample()
-
-
-@pytest.fixture(scope="module")
-def fitted(planted):
-    return planted.fit(SenseConflict())
-
-
-@pytest.fixture(scope="module")
-def fresh():
-    return Sample(seed=1)
-
-
-@pytest.fixture(scope="module")
-def found(fitted, fresh):
-    return [fitted[0].detect(reading) for reading in fresh.readings]
+def fitted():
+    return Fitted(SenseConflict())
 
 
 @pytest.fixture(scope="module")
@@ -104,19 +87,15 @@ def held():
 # what there is to find is found
 
 
-def test_planted_signatures_predict_failures_of_held_out_prompts(fitted, planted, found, fresh):
-    assert planted.auroc(fitted[1]) > 0.85
-    assert fresh.auroc(found) > 0.85
-    assert fitted[0].summary()["context"] == "signatures"
+def test_planted_signatures_predict_failures_of_held_out_prompts(fitted):
+    assert fitted.sample.auroc(fitted.held_out) > 0.85
+    assert fitted.fresh.auroc(fitted.found) > 0.85
+    assert fitted.detector.summary()["context"] == "signatures"
 
 
-def test_findings_state_the_supported_sense_and_name_its_features(found, fresh):
-    stated = [
-        (finding.misunderstandings[0], gold)
-        for finding, gold in zip(found, fresh.golds, strict=True)
-        if finding.misunderstandings
-    ]
-    assert 0.3 < len(stated) / len(found) < 0.5  # the model is wrong in 40 %
+def test_findings_state_the_supported_sense_and_name_its_features(fitted):
+    stated = fitted.fresh.stated(fitted.found)
+    assert 0.3 < len(stated) / len(fitted.found) < 0.5  # the model is wrong in 40 %
     assert np.mean([m.reading == gold for m, gold in stated]) > 0.85
     assert {(m.span, m.detector) for m, _ in stated} == {(SPANS["target"], "sense-conflict")}
     firsts = [m.features[0].id in PLANTED[m.reading] for m, _ in stated if m.features]
@@ -125,8 +104,8 @@ def test_findings_state_the_supported_sense_and_name_its_features(found, fresh):
     assert all(len(m.features) <= NAMED_FEATURES for m, _ in stated)
 
 
-def test_the_evidence_lies_on_the_target(found, fresh):
-    for finding, reading in zip(found, fresh.readings, strict=True):
+def test_the_evidence_lies_on_the_target(fitted):
+    for finding, reading in zip(fitted.found, fitted.fresh.readings, strict=True):
         on_target = reading.pooled("target").toarray()[0]
         for misunderstanding in finding.misunderstandings:
             for evidence in misunderstanding.features:
@@ -165,8 +144,8 @@ def test_features_that_hold_another_sense_are_named_with_a_weight_below_zero(hel
 
 
 def test_without_features_at_the_answer_the_answer_itself_is_the_held_sense(fitted):
-    assert fitted[0].held is None
-    assert fitted[0].summary()["held_by"] == "answer"
+    assert fitted.detector.held is None
+    assert fitted.detector.summary()["held_by"] == "answer"
 
 
 def test_two_spans_are_compared_with_each_other(pairs):
@@ -192,11 +171,7 @@ def test_two_spans_are_explained_by_what_they_share_or_do_not(pairs):
 
 @pytest.mark.parametrize("seed", [2, 3])
 def test_features_that_carry_nothing_lead_to_nearly_no_findings(seed):
-    sample = Sample(seed=seed, plant=False)
-    detector, held_out = sample.fit(SenseConflict())
-    fresh = Sample(seed=seed + 10, plant=False)
-    findings = [detector.detect(reading) for reading in fresh.readings]
-    assert np.mean([bool(f.misunderstandings) for f in [*held_out, *findings]]) < 0.02
+    assert share_found_in_noise(SenseConflict(), seed) < 0.02
 
 
 def test_spans_that_are_alike_in_both_classes_lead_to_nearly_no_findings():
@@ -205,20 +180,11 @@ def test_spans_that_are_alike_in_both_classes_lead_to_nearly_no_findings():
     assert np.mean([bool(f.misunderstandings) for f in [*held_out, *findings]]) < 0.02
 
 
-def test_what_is_known_of_a_group_alone_does_not_help_on_prompts_held_out():
-    sample = Sample(plant=False, group_features=True)
-    _, held_out = sample.fit(SenseConflict())
-    assert 0.35 < sample.auroc(held_out) < 0.65
-
-
-def test_weights_on_other_features_lose_the_signal(fitted, planted, fresh, found):
-    density = sum(np.bincount(r.activations.features, minlength=D_SAE) for r in planted.readings)
-    mapping = frequency_matched(density, np.random.default_rng(0))
-    control = fitted[0].on_features(mapping, planted.readings, planted.golds)
-    moved = [control.detect(reading) for reading in fresh.readings]
-    assert fresh.auroc(moved) < fresh.auroc(found) - 0.2
-    assert len(control.feature_ids()) == len(fitted[0].feature_ids())
-    assert [fitted[0].detect(r) for r in fresh.readings[:20]] == found[:20]
+def test_weights_on_other_features_lose_the_signal(fitted):
+    control, fresh = fitted.on_other_features(), fitted.fresh
+    assert fresh.auroc(fitted.finds(control)) < fresh.auroc(fitted.found) - 0.2
+    assert len(control.feature_ids()) == len(fitted.detector.feature_ids())
+    assert [fitted.detector.detect(r) for r in fresh.readings[:20]] == fitted.found[:20]
 
 
 def test_spans_whose_features_are_compared_with_others_lose_the_signal(pairs):
@@ -232,43 +198,25 @@ def test_spans_whose_features_are_compared_with_others_lose_the_signal(pairs):
     assert fresh.auroc([control.detect(r) for r in fresh.readings]) < 0.7
 
 
-def test_detecting_does_not_depend_on_other_prompts_or_change_what_was_learnt(fitted, fresh, found):
-    assert [fitted[0].detect(r) for r in reversed(fresh.readings)] == found[::-1]
+def test_detecting_does_not_depend_on_other_prompts_or_change_what_was_learnt(fitted):
+    again = [fitted.detector.detect(r) for r in reversed(fitted.fresh.readings)]
+    assert again == fitted.found[::-1]
 
 
 # state
 
 
-@pytest.mark.parametrize("kind", ["fitted", "pairs", "held"])
-def test_what_was_learnt_survives_json_and_safetensors(kind, request):
+@pytest.mark.parametrize("kind", ["pairs", "held"])
+def test_overlap_and_held_senses_survive_json_and_safetensors(kind, request):
     detector, _ = request.getfixturevalue(kind)
-    fresh = {"fitted": Sample, "pairs": Pairs, "held": Held}[kind](seed=1).readings
-    state = detector.state_dict()
-    arrays = {k: np.ascontiguousarray(v) for k, v in state.items() if isinstance(v, np.ndarray)}
-    values = json.loads(json.dumps({k: v for k, v in state.items() if k not in arrays}))
-    other = SenseConflict()
-    other.load_state_dict({**values, **load(save(arrays))})
-    assert [other.detect(r) for r in fresh] == [detector.detect(r) for r in fresh]
-    assert other.summary() == json.loads(json.dumps(detector.summary()))
+    fresh, other = {"pairs": Pairs, "held": Held}[kind](seed=1), saved_and_loaded(detector)
+    assert [other.detect(r) for r in fresh.readings] == [detector.detect(r) for r in fresh.readings]
+    assert other.summary() == detector.summary()
 
 
 def test_three_senses_are_told_apart():
     sample = Sample(n_groups=30)
-    golds = [
-        "c" if not any(r.pooled("target")[0, f] for f in (7, 11, 23, 42)) else gold
-        for r, gold in zip(sample.readings, sample.golds, strict=True)
-    ]
-    detector = SenseConflict()
-    findings = detector.fit(sample.readings, golds, sample.groups)
+    golds = sample.with_a_third_reading()
+    findings = SenseConflict().fit(sample.readings, golds, sample.groups)
     likely = np.array([[f.probabilities[name] for name in "abc"] for f in findings])
     assert roc_auc_score(golds, likely, multi_class="ovr") > 0.8
-
-
-# refusals
-
-
-def test_a_fit_split_of_one_reading_or_of_two_groups_is_refused():
-    sample = Sample(n_groups=2)
-    fit = SenseConflict().fit
-    assert "two at least" in refusal(fit, sample.readings, ["a"] * 12, sample.groups)
-    assert "has 2 groups; it needs 3" in refusal(fit, sample.readings, sample.golds, sample.groups)

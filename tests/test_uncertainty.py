@@ -1,13 +1,9 @@
 """The baseline that looks at the model's answer alone."""
 
-import json
-
 import numpy as np
 import pytest
 from planted_readings import CONTENT, REGIONS, SPANS, activations
-from refusals import refusal
 from saetask_plugins.detectors.uncertainty import Uncertainty
-from safetensors.numpy import load, save
 from scipy.special import log_softmax, logit
 from sklearn.metrics import roc_auc_score
 
@@ -120,21 +116,3 @@ def test_a_model_that_is_always_right_or_always_wrong_gets_that_rate(always):
 def test_an_answer_that_says_nothing_still_gets_a_probability(fitted):
     silent = dict.fromkeys(NAMES, -np.inf)
     assert 0 < fitted[0].detect(Reading(SILENT, CONTENT, SPANS, silent)).failure < 1
-
-
-def test_what_was_learnt_survives_json_and_safetensors(fitted):
-    state = fitted[0].state_dict()
-    arrays = {k: v for k, v in state.items() if isinstance(v, np.ndarray)}
-    values = json.loads(json.dumps({k: v for k, v in state.items() if k not in arrays}))
-    other = Uncertainty()
-    other.load_state_dict({**values, **load(save(arrays))})
-    fresh = Answers(seed=1).readings
-    assert [other.detect(r) for r in fresh] == [fitted[0].detect(r) for r in fresh]
-    assert other.summary() == json.loads(json.dumps(fitted[0].summary()))
-
-
-def test_a_fit_split_of_one_reading_or_of_two_groups_is_refused():
-    sample = Answers(n=12)
-    fit = Uncertainty().fit
-    assert "two at least" in refusal(fit, sample.readings, ["a"] * 12, sample.groups)
-    assert "has 2 groups; it needs 3" in refusal(fit, sample.readings, sample.golds, sample.groups)
