@@ -6,7 +6,7 @@ from typing import Any
 
 from saetask.report import arms
 from saetask.report.fields import Interval
-from saetask.report.figures import Against, Arm, Detection
+from saetask.report.figures import Arm, Change, Detection
 from saetask.report.numbers import (
     decimals,
     decimals_interval,
@@ -45,7 +45,7 @@ def accuracy_chart(measured: list[Arm]) -> str:
         Dot(
             name=arm.name,
             value=100 * arm.accuracy,
-            interval=(100 * arm.ci95[0], 100 * arm.ci95[1]) if arm.ci95 else None,
+            interval=_in_percent(arm.ci95),
             description=f"{percent(arm.accuracy)} (95 % CI {percent_interval(arm.ci95)})",
             kind=arms.kind(arm.name),
         )
@@ -55,18 +55,18 @@ def accuracy_chart(measured: list[Arm]) -> str:
     return _chart("accuracy-chart", dots, "Accuracy (%)", reference)
 
 
-def against_chart(compared: list[Against]) -> str:
+def against_chart(compared: dict[str, Change]) -> str:
     """Returns the chart of saetask minus each control, drawn in the order given, in points."""
     dots = [
         Dot(
-            name=entry.control,
-            value=100 * entry.difference,
-            interval=(100 * entry.ci95[0], 100 * entry.ci95[1]) if entry.ci95 else None,
-            description=f"{points(entry.difference)} (95 % CI {points_interval(entry.ci95)})",
+            name=control,
+            value=100 * change.difference,
+            interval=_in_percent(change.ci95),
+            description=f"{points(change.difference)} (95 % CI {points_interval(change.ci95)})",
             kind="control",
         )
-        for entry in compared
-        if entry.difference is not None
+        for control, change in compared.items()
+        if change.difference is not None
     ]
     return _chart("against-chart", dots, "saetask minus control (points)", 0)
 
@@ -84,6 +84,10 @@ def detection_chart(element: str, measured: list[Detection]) -> str:
         for entry in measured
     ]
     return _chart(element, dots, "AUROC", 0.5)
+
+
+def _in_percent(interval: Interval | None) -> Interval | None:
+    return (100 * interval[0], 100 * interval[1]) if interval else None
 
 
 def _chart(element: str, dots: list[Dot], title: str, reference: float | None) -> str:

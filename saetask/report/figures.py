@@ -7,6 +7,19 @@ from saetask.report.fields import Interval
 
 
 @dataclass(frozen=True)
+class Change:
+    """One arm minus another, over the same items."""
+
+    difference: float | None
+    ci95: Interval | None
+    fixed: int | None
+    """Right in the first arm and wrong in the other; `broken` is the reverse."""
+    broken: int | None
+    mcnemar_p: float | None
+    holm_p: float | None
+
+
+@dataclass(frozen=True)
 class Arm:
     """One arm's figures."""
 
@@ -15,29 +28,10 @@ class Arm:
     accuracy: float
     ci95: Interval | None
     annotated: int | None
-    difference: float | None
-    """To the arm `original`, as the four that follow."""
-    difference_ci95: Interval | None
-    fixed: int | None
-    broken: int | None
-    mcnemar_p: float | None
-    holm_p: float | None
+    change: Change
+    """From the arm `original` to this one."""
     detectable_difference: float | None
     """The smallest difference that so many items could have shown, at a power of 80 %."""
-
-
-@dataclass(frozen=True)
-class Against:
-    """saetask minus one control, over the same items."""
-
-    control: str
-    difference: float | None
-    ci95: Interval | None
-    fixed: int | None
-    """Right in saetask and wrong in the control; `broken` is the reverse."""
-    broken: int | None
-    mcnemar_p: float | None
-    holm_p: float | None
 
 
 @dataclass(frozen=True)
@@ -120,7 +114,8 @@ class Summary:
     fit_data: str
     """The other items that the run was fitted on; "" if it was fitted on folds of its own."""
     arms: dict[str, Arm]
-    against: list[Against] = field(default_factory=list)
+    against: dict[str, Change] = field(default_factory=dict)
+    """From each control to saetask."""
     credit: Credit | None = None
     probe_alone: ProbeAlone | None = None
     detection: list[Detection] = field(default_factory=list)

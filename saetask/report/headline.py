@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from saetask.report.arms import GATE, controls
-from saetask.report.figures import Arm, Summary
+from saetask.report.figures import Arm, Change, Summary
 from saetask.report.numbers import p_statement, percent, points, points_interval
 from saetask.report.sentences import dense_probe_sentence, is_significant
 
@@ -38,9 +38,9 @@ def _effect(summary: Summary) -> Headline:
         return Headline("Not measured", "unknown", text)
     sentence = _sentence(original, saetask)
     gain = _gain(original, saetask)
-    if gain <= 0 or not _is_shown(saetask):
+    if gain <= 0 or not _is_shown(saetask.change):
         return _without_improvement(summary, original, saetask, sentence)
-    if saetask.difference_ci95 is None and _p(saetask) is None:
+    if saetask.change.ci95 is None and _p(saetask.change) is None:
         text = f"{sentence} The summary holds neither interval nor p-value: this may be chance."
         return Headline("Not tested", "unknown", text)
     if rivals := _rivals(summary, original, saetask):
@@ -60,14 +60,14 @@ def _effect(summary: Summary) -> Headline:
 
 
 def _sentence(original: Arm, saetask: Arm) -> str:
-    gain = _gain(original, saetask)
+    gain, change = _gain(original, saetask), saetask.change
     parts = [f"{points(gain)} points"]
-    if saetask.difference_ci95:
-        parts[0] += f" (95 % CI {points_interval(saetask.difference_ci95)})"
-    if saetask.fixed is not None and saetask.broken is not None:
-        parts.append(f"{saetask.fixed} fixed, {saetask.broken} broken")
-    if (p := _p(saetask)) is not None:
-        parts.append(f"{'McNemar' if saetask.holm_p is None else 'Holm'} {p_statement(p)}")
+    if change.ci95:
+        parts[0] += f" (95 % CI {points_interval(change.ci95)})"
+    if change.fixed is not None and change.broken is not None:
+        parts.append(f"{change.fixed} fixed, {change.broken} broken")
+    if (p := _p(change)) is not None:
+        parts.append(f"{'McNemar' if change.holm_p is None else 'Holm'} {p_statement(p)}")
     return (
         f"saetask answers {percent(saetask.accuracy)} of {saetask.n} items right against "
         f"{percent(original.accuracy)} for the original prompt: {', '.join(parts)}."
@@ -75,7 +75,7 @@ def _sentence(original: Arm, saetask: Arm) -> str:
 
 
 def _without_improvement(summary: Summary, original: Arm, saetask: Arm, sentence: str) -> Headline:
-    worse = _gain(original, saetask) < 0 and _is_shown(saetask)
+    worse = _gain(original, saetask) < 0 and _is_shown(saetask.change)
     finding = "It makes the answers worse." if worse else "No improvement is shown."
     better = [arm for arm in _controls(summary) if arm.accuracy > saetask.accuracy]
     if better:
@@ -86,15 +86,16 @@ def _without_improvement(summary: Summary, original: Arm, saetask: Arm, sentence
 
 
 def _gain(original: Arm, arm: Arm) -> float:
-    return arm.accuracy - original.accuracy if arm.difference is None else arm.difference
+    known = arm.change.difference
+    return arm.accuracy - original.accuracy if known is None else known
 
 
-def _p(arm: Arm) -> float | None:
-    return arm.mcnemar_p if arm.holm_p is None else arm.holm_p
+def _p(change: Change) -> float | None:
+    return change.mcnemar_p if change.holm_p is None else change.holm_p
 
 
-def _is_shown(arm: Arm) -> bool:
-    return is_significant(arm.difference_ci95, _p(arm))
+def _is_shown(change: Change) -> bool:
+    return is_significant(change.ci95, _p(change))
 
 
 def _controls(summary: Summary) -> list[Arm]:
@@ -107,15 +108,14 @@ def _rivals(summary: Summary, original: Arm, saetask: Arm) -> list[Arm]:
     Where the two were compared item by item, that comparison decides; else saetask's gain over
     `original` must be sure to be above the control's.
     """
-    compared = {entry.control: entry for entry in summary.against}
-    interval = saetask.difference_ci95
+    interval = saetask.change.ci95
     floor = interval[0] if interval else _gain(original, saetask)
 
     def is_beaten(arm: Arm) -> bool:
-        entry = compared.get(arm.name)
-        if entry is None or entry.difference is None:
+        change = summary.against.get(arm.name)
+        if change is None or change.difference is None:
             return _gain(original, arm) < floor
-        return entry.difference > 0 and is_significant(entry.ci95, entry.holm_p)
+        return change.difference > 0 and is_significant(change.ci95, change.holm_p)
 
     return [arm for arm in _controls(summary) if not is_beaten(arm)]
 

@@ -95,23 +95,25 @@ def credit_sentence(credit: Credit) -> str:
 def second_question_sentence(arms: dict[str, Arm]) -> str:
     """Returns whether saetask's note helps with a question that it does not answer."""
     saetask, placebo = arms.get("saetask"), arms.get("placebo")
-    if saetask is None or saetask.difference is None:
+    if saetask is None or saetask.change.difference is None:
         return "What saetask's note does to these answers was not measured."
-    change = f"{points(saetask.difference)} points"
-    if saetask.difference_ci95:
-        change += f" (95 % CI {points_interval(saetask.difference_ci95)})"
-    if not is_significant(saetask.difference_ci95, saetask.mcnemar_p):
+    difference, interval = saetask.change.difference, saetask.change.ci95
+    change = f"{points(difference)} points"
+    if interval:
+        change += f" (95 % CI {points_interval(interval)})"
+    if not is_significant(interval, saetask.change.mcnemar_p):
         return (
             f"No change is shown, {change}: the gain on the task's own question may be the model "
             "repeating the note."
         )
-    if saetask.difference < 0:
+    if difference < 0:
         return f"saetask's note makes these answers worse: {change}."
-    floor = saetask.difference_ci95[0] if saetask.difference_ci95 else saetask.difference
-    if placebo and placebo.difference is not None and placebo.difference >= floor:
+    floor = interval[0] if interval else difference
+    by_placebo = placebo.change.difference if placebo else None
+    if by_placebo is not None and by_placebo >= floor:
         return (
             f"These answers improve, {change}, but with the placebo as well "
-            f"({points(placebo.difference)}): that the finding is what helps is not shown."
+            f"({points(by_placebo)}): that the finding is what helps is not shown."
         )
     return f"These answers improve too, {change}: the note changes more than what it states."
 

@@ -6,8 +6,8 @@ from saetask.errors import UserError
 from saetask.report.arms import in_order
 from saetask.report.fields import Fields, read_document
 from saetask.report.figures import (
-    Against,
     Arm,
+    Change,
     Credit,
     Detection,
     FeatureEffect,
@@ -74,30 +74,24 @@ def _arm(name: str, fields: Fields) -> Arm:
         accuracy=accuracy,
         ci95=fields.interval("ci95"),
         annotated=fields.count("annotated"),
-        difference=fields.number("difference"),
-        difference_ci95=fields.interval("difference_ci95"),
-        fixed=fields.count("fixed"),
-        broken=fields.count("broken"),
-        mcnemar_p=fields.number("mcnemar_p"),
-        holm_p=fields.number("holm_p"),
+        change=_change(fields, "difference_ci95"),
         detectable_difference=fields.number("detectable_difference"),
     )
 
 
-def _against(fields: Fields) -> list[Against]:
-    entries = [(name, fields.nested(name)) for name in in_order(list(fields.document))]
-    return [
-        Against(
-            control=name,
-            difference=entry.number("difference"),
-            ci95=entry.interval("ci95"),
-            fixed=entry.count("fixed"),
-            broken=entry.count("broken"),
-            mcnemar_p=entry.number("mcnemar_p"),
-            holm_p=entry.number("holm_p"),
-        )
-        for name, entry in entries
-    ]
+def _change(fields: Fields, interval: str) -> Change:
+    return Change(
+        difference=fields.number("difference"),
+        ci95=fields.interval(interval),
+        fixed=fields.count("fixed"),
+        broken=fields.count("broken"),
+        mcnemar_p=fields.number("mcnemar_p"),
+        holm_p=fields.number("holm_p"),
+    )
+
+
+def _against(fields: Fields) -> dict[str, Change]:
+    return {name: _change(fields.nested(name), "ci95") for name in in_order(list(fields.document))}
 
 
 def _credit(fields: Fields) -> Credit | None:
