@@ -6,6 +6,7 @@ import pytest
 from sae_lens.registry import SAE_CLASS_REGISTRY
 
 import saetask
+from saetask.registry import Registry
 
 TINY_HOOK = "blocks.2.hook_resid_post"
 
@@ -31,6 +32,18 @@ def tokenizer():
     from saetask.default_model import embedded_model_folder
 
     return AutoTokenizer.from_pretrained(embedded_model_folder())
+
+
+@pytest.fixture(scope="session")
+def sentences():
+    """The embedded items of the task `metaphor`."""
+    return Registry().get("task", "metaphor").items()
+
+
+@pytest.fixture(scope="session")
+def problems():
+    """The embedded items of the task `word-problems`."""
+    return Registry().get("task", "word-problems").items()
 
 
 @pytest.fixture(scope="session")
@@ -268,11 +281,10 @@ def few_choices():
     """
     from saetask_plugins.detectors import failure_probe
 
-    from saetask import baselines, plans
+    from saetask import baselines, plans, probe_inputs
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (failure_probe, baselines):
-            patch.setattr(module, "REGION_SETS", (("text", "target"), ("text",)))
+        patch.setattr(probe_inputs, "REGION_SETS", (("text", "target"), ("text",)))
         patch.setattr(failure_probe, "PENALTIES", (("l2", 0.03),))
         patch.setattr(baselines, "STRENGTHS", (0.003,))
         patch.setattr(plans, "SELF_TOKENS", 4)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from statistics import mean
 
 import pytest
+from item_rows import SENTENCE
 from refusals import refusal
 from saetask_plugins.annotators.operation_note import OperationNote
 from saetask_plugins.annotators.sense_note import SenseNote
@@ -15,24 +16,7 @@ from saetask_plugins.tasks.word_problems import WordProblems
 from saetask import AsksTwice, Item
 from saetask.arms import gold_finding
 
-SENTENCE = {
-    "id": "s1",
-    "sentence": "The ship sailed at noon.",
-    "target": "sailed",
-    "target_start": 9,
-    "label": "literal",
-}
 SENSES = {"literal": "to go by boat", "metaphorical": "to do well"}
-
-
-@pytest.fixture(scope="module")
-def sentences():
-    return Metaphor().items()
-
-
-@pytest.fixture(scope="module")
-def problems():
-    return WordProblems().items()
 
 
 def test_it_is_told_from_the_task_whether_it_asks_twice():

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from item_rows import PROBLEM, SENTENCE
+from refusals import refusal
 from saetask_plugins.tasks.metaphor import Metaphor
 from saetask_plugins.tasks.word_problems import WordProblems
 
@@ -28,41 +30,13 @@ from saetask.tasks import (
     texts_field,
 )
 
-SENTENCE = {
-    "id": "s1",
-    "sentence": "The ship sailed at noon.",
-    "target": "sailed",
-    "target_start": 9,
-    "label": "literal",
-}
-PROBLEM = {"id": "p1", "question": "Ann has 7 figs and eats 2. How many are left?", "answer": 5}
-
 TASKS = [Metaphor(), WordProblems()]
 by_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 
 
 @pytest.fixture(scope="module")
-def sentences():
-    return Metaphor().items()
-
-
-@pytest.fixture(scope="module")
-def problems():
-    return WordProblems().items()
-
-
-@pytest.fixture(scope="module")
 def embedded(sentences, problems):
     return {"metaphor": sentences, "word-problems": problems}
-
-
-def refusal(task, path):
-    """Returns the message with which a task refuses a file: one line."""
-    with pytest.raises(UserError) as raised:
-        task.items(path)
-    message = str(raised.value)
-    assert "\n" not in message
-    return message
 
 
 # item files
@@ -89,13 +63,13 @@ def test_a_gzipped_file_gives_the_same_items(items_file, tmp_path):
 )
 def test_malformed_json_is_refused_with_file_and_line(items_file, line):
     path = items_file(SENTENCE, line, {**SENTENCE, "id": "s3"})
-    assert refusal(Metaphor(), path).startswith(f"{path}:2: not valid JSON")
+    assert refusal(Metaphor().items, path).startswith(f"{path}:2: not valid JSON")
 
 
 @pytest.mark.parametrize("line", ["[1, 2]", '"text"', "3", "null"])
 def test_a_line_that_is_no_object_is_refused_with_file_and_line(items_file, line):
     path = items_file(SENTENCE, line)
-    assert refusal(Metaphor(), path) == f"{path}:2: expected a JSON object."
+    assert refusal(Metaphor().items, path) == f"{path}:2: expected a JSON object."
 
 
 @pytest.mark.parametrize(
@@ -112,13 +86,13 @@ def test_a_field_that_is_missing_or_of_another_kind_is_refused_by_file_line_and_
     if value == "missing":
         del bad[field]
     path = items_file(row, bad)
-    assert refusal(task, path).startswith(f"{path}:2: field '{field}': ")
+    assert refusal(task.items, path).startswith(f"{path}:2: field '{field}': ")
 
 
 @pytest.mark.parametrize("label", ["figurative", "Literal", 1, ["literal"]])
 def test_a_label_outside_the_two_is_refused(items_file, label):
     path = items_file({**SENTENCE, "label": label})
-    message = refusal(Metaphor(), path)
+    message = refusal(Metaphor().items, path)
     assert message.startswith(f"{path}:1: field 'label': ")
     assert "literal, metaphorical" in message
 
@@ -126,7 +100,7 @@ def test_a_label_outside_the_two_is_refused(items_file, label):
 @pytest.mark.parametrize("start", [0, 8, 10, 500])
 def test_a_target_that_does_not_stand_at_target_start_is_refused(items_file, start):
     path = items_file({**SENTENCE, "target_start": start})
-    message = refusal(Metaphor(), path)
+    message = refusal(Metaphor().items, path)
     assert message.startswith(f"{path}:1: field 'target_start': ")
     assert "'sailed'" in message
 
@@ -135,31 +109,31 @@ def test_a_target_that_does_not_stand_at_target_start_is_refused(items_file, sta
 def test_a_target_start_that_is_no_offset_is_refused(items_file, start):
     # -15 would find "sailed" by Python's slicing from the end
     path = items_file({**SENTENCE, "target_start": start})
-    assert refusal(Metaphor(), path).startswith(f"{path}:1: field 'target_start': ")
+    assert refusal(Metaphor().items, path).startswith(f"{path}:1: field 'target_start': ")
 
 
 @pytest.mark.parametrize("answer", ["NaN", "Infinity", "-Infinity", "1e999", "1" * 400])
 def test_an_answer_that_is_no_finite_number_is_refused(items_file, answer):
     path = items_file(json.dumps(PROBLEM).replace("5}", f"{answer}}}"))
-    assert refusal(WordProblems(), path).startswith(f"{path}:1: field 'answer': ")
+    assert refusal(WordProblems().items, path).startswith(f"{path}:1: field 'answer': ")
 
 
 @pytest.mark.parametrize("second", ["s1", 1])
 def test_an_id_that_occurs_twice_is_refused_with_the_line_of_the_second(items_file, second):
     first = str(second)
     path = items_file({**SENTENCE, "id": first}, {**SENTENCE, "id": second})
-    assert refusal(Metaphor(), path) == f"{path}:2: field 'id': '{first}' occurs twice."
+    assert refusal(Metaphor().items, path) == f"{path}:2: field 'id': '{first}' occurs twice."
 
 
 def test_an_empty_file_is_refused(items_file):
     path = items_file()
-    assert str(path) in refusal(Metaphor(), path)
-    assert "empty" in refusal(Metaphor(), path)
+    assert str(path) in refusal(Metaphor().items, path)
+    assert "empty" in refusal(Metaphor().items, path)
 
 
 @pytest.mark.parametrize("name", ["missing.jsonl", "missing.jsonl.gz", "."])
 def test_a_missing_file_or_a_folder_is_refused(tmp_path, name):
-    assert "does not exist" in refusal(Metaphor(), tmp_path / name)
+    assert "does not exist" in refusal(Metaphor().items, tmp_path / name)
 
 
 def gzipped_rows(n):
@@ -182,14 +156,14 @@ def gzipped_rows(n):
 def test_a_damaged_gzip_file_is_refused_with_file_and_line(tmp_path, content):
     path = tmp_path / "items.jsonl.gz"
     path.write_bytes(content)
-    assert re.match(rf"{re.escape(str(path))}:\d+: ", refusal(Metaphor(), path))
+    assert re.match(rf"{re.escape(str(path))}:\d+: ", refusal(Metaphor().items, path))
 
 
 def test_bytes_that_are_no_utf_8_are_refused_with_the_line_they_stand_on(tmp_path):
     path = tmp_path / "items.jsonl"
     good = [json.dumps({**SENTENCE, "id": f"s{i}"}).encode() for i in range(3)]
     path.write_bytes(b"\n".join([*good, b'{"id": "\xff"}', b""]))
-    assert refusal(Metaphor(), path).startswith(f"{path}:4: ")
+    assert refusal(Metaphor().items, path).startswith(f"{path}:4: ")
 
 
 def test_text_outside_ascii_keeps_its_offsets(items_file):

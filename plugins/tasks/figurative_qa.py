@@ -18,7 +18,7 @@ from saetask import (
 )
 
 from .given_items import given_items
-from .options import stated_option
+from .options import option_score
 
 READINGS = ("affirmed", "denied")
 NEGATION = re.compile(
@@ -62,11 +62,7 @@ class FigurativeQA:
 
     def score(self, item: Item, output: str) -> Score:
         """Finds which ending the output states."""
-        endings = item.question["endings"]
-        found = stated_option(output, endings)
-        if found is None:
-            return Score(None, False)
-        return Score(endings[found], found == item.gold)
+        return option_score(output, dict(enumerate(item.question["endings"])), item.gold)
 
     def gold_reading(self, item: Item) -> str | None:
         """Returns the right ending's reading, or None where the other ending has the same one."""

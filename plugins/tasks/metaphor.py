@@ -20,7 +20,7 @@ from saetask import (
     text_field,
 )
 
-from .options import stated_option
+from .options import option_score
 from .word_in_sentence import stem, word_field
 
 LABELS = ("literal", "metaphorical")
@@ -69,11 +69,7 @@ class Metaphor:
 
     def score_second(self, item: Item, output: str) -> Score:
         """Finds which paraphrase the output states."""
-        senses = item.question.get("senses", {})
-        found = stated_option(output, [senses[label] for label in LABELS]) if senses else None
-        if found is None:
-            return Score(None, False)
-        return Score(senses[LABELS[found]], LABELS[found] == item.gold)
+        return option_score(output, item.question.get("senses", {}), item.gold)
 
     def question_from_text(self, text: str, target: str | None) -> Item:
         """Takes a sentence and the verb that is asked about (`--target`)."""

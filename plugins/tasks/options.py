@@ -1,18 +1,28 @@
-"""Which of several options an output states."""
+"""Which of several options an output states, and whether that is the right one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
+
+from saetask import Score
 
 
-def stated_option(output: str, options: Sequence[str]) -> int | None:
-    """Returns the number of the option that an output states, by text, whatever the case.
+def option_score(output: str, options: Mapping[Any, str], right: Any) -> Score:
+    """Scores an output by the option whose text it states, whatever the case.
 
     An output that is an option states it. In a longer one the first to occur counts, and the
     longest where several begin together.
+
+    Args:
+        output: What the model answered.
+        options: The text of each option, by name.
+        right: The right one's name.
     """
-    text, texts = output.strip().lower(), [option.strip().lower() for option in options]
-    if text in texts:
-        return texts.index(text)
-    found = [
-        (text.find(option), -len(option), i) for i, option in enumerate(texts) if option in text
-    ]
-    return min(found)[2] if found else None
+    stated = output.strip().lower()
+    texts = {name: option.strip().lower() for name, option in options.items()}
+    found = [name for name, text in texts.items() if text == stated] or sorted(
+        (name for name, text in texts.items() if text in stated),
+        key=lambda name: (stated.find(texts[name]), -len(texts[name])),
+    )
+    if not found:
+        return Score(None, False)
+    return Score(options[found[0]], found[0] == right)

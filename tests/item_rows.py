@@ -1,0 +1,10 @@
+"""Rows of item files, as the README documents them."""
+
+SENTENCE = {
+    "id": "s1",
+    "sentence": "The ship sailed at noon.",
+    "target": "sailed",
+    "target_start": 9,
+    "label": "literal",
+}
+PROBLEM = {"id": "p1", "question": "Ann has 7 figs and eats 2. How many are left?", "answer": 5}
