@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         known_readings,
         labels_of,
         out_of_fold,
+        own_rows,
         stacked_probabilities,
     )
     from saetask.tasks import (
@@ -115,6 +116,7 @@ _HOMES = {
         "known_readings",
         "labels_of",
         "out_of_fold",
+        "own_rows",
         "stacked_probabilities",
     ),
     "tasks": (

@@ -21,6 +21,7 @@ from saetask.stacking import (
     known_readings,
     labels_of,
     out_of_fold,
+    own_rows,
     stacked_probabilities,
 )
 
@@ -52,17 +53,19 @@ class Baseline:
         from sklearn.metrics import log_loss
 
         self.readings = known_readings(outcomes, groups)
-        labels = labels_of(outcomes, self.readings)
+        labels, own = labels_of(outcomes, self.readings), own_rows(readings)
         settings, tried = self._settings(readings[0]), []
         for setting in settings:
             log_odds = _out_of_fold(setting, readings, labels, groups)
-            losses = log_loss(labels, softmax(log_odds, axis=1), labels=range(len(self.readings)))
-            tried.append((losses, log_odds))
+            likely = softmax(log_odds[own], axis=1)
+            loss = log_loss(labels[own], likely, labels=range(len(self.readings)))
+            tried.append((loss, log_odds))
         best = int(np.argmin([loss for loss, _ in tried]))
         self._inputs, held_out = settings[best].inputs, tried[best][1]
         self._estimator = settings[best].make().fit(self._inputs(readings), labels)
         answers = answer_scores(readings, self.readings)
-        self._stack = fit_stack(held_out, answers, labels, CHANCE / len(settings))
+        chance = CHANCE / len(settings)
+        self._stack = fit_stack(held_out[own], answers[own], labels[own], chance)
         probabilities = stacked_probabilities(self._stack, held_out, answers)
         return findings_of(readings, self.readings, probabilities, self.explain)
 

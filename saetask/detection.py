@@ -69,6 +69,9 @@ class Reading:
     """The model's own log-probability of each reading, from its answer to this prompt."""
     raw: Mapping[str, np.ndarray] = field(default_factory=dict)
     """The mean raw activation of each region at the SAE's hook point, `[d_in]`."""
+    borrowed: bool = False
+    """From other data than the run's: a probe may learn from it, but nothing is calibrated or
+    chosen by it, and the model was not asked."""
     _pools: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def pooled(self, region: str) -> "csr_matrix":
@@ -122,7 +125,10 @@ class Finder(Protocol):
 
 
 class Detector(Finder, Protocol):
-    """What a detector plugin provides. It is fitted on the fit split and nothing else."""
+    """What a detector plugin provides. It is fitted on the fit split and nothing else.
+
+    One with an attribute `borrows` that is true is also given borrowed readings to fit on.
+    """
 
     def on_features(
         self, replacement: Mapping[int, int], readings: Sequence[Reading], outcomes: Sequence[str]

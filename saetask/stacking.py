@@ -55,6 +55,14 @@ def labels_of(outcomes: Sequence[str], names: Sequence[str]) -> np.ndarray:
     return np.array([names.index(outcome) for outcome in outcomes])
 
 
+def own_rows(readings: Sequence[Reading]) -> np.ndarray:
+    """Returns the places of the prompts that are not borrowed, `[n_own]`.
+
+    These alone say which setting of a probe is best, and calibrate it.
+    """
+    return np.flatnonzero([not reading.borrowed for reading in readings])
+
+
 def inner_folds(labels: np.ndarray, groups: Sequence[str]) -> list[InnerFold]:
     """Divides prompts into folds that share no group, their classes as even as groups allow."""
     from sklearn.model_selection import StratifiedGroupKFold

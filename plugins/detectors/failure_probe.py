@@ -21,6 +21,7 @@ from saetask import (
     log_activations,
     misread,
     out_of_fold,
+    own_rows,
     region_sets,
     stacked_probabilities,
 )
@@ -52,6 +53,7 @@ class FailureProbe:
     """
 
     name = "failure-probe"
+    borrows = True
 
     def __init__(self) -> None:
         self.readings: list[str] = []
@@ -74,14 +76,15 @@ class FailureProbe:
 
         self.readings = known_readings(outcomes, groups)
         self.d_sae = readings[0].activations.d_sae
-        labels = labels_of(outcomes, self.readings)
+        labels, own = labels_of(outcomes, self.readings), own_rows(readings)
         best, held_out = np.inf, np.zeros((len(labels), len(self.readings)))
         self.tried = []
         for regions in region_sets(readings[0].activations.prompts[0].regions):
             inputs = _pooled(readings, regions)
             for penalty in PENALTIES:
                 log_odds = _out_of_fold(inputs, labels, groups, penalty)
-                loss = log_loss(labels, softmax(log_odds, axis=1), labels=range(len(self.readings)))
+                likely = softmax(log_odds[own], axis=1)
+                loss = log_loss(labels[own], likely, labels=range(len(self.readings)))
                 setting = {"regions": list(regions), "penalty": list(penalty), "fit_loss": loss}
                 self.tried.append(setting)
                 if loss < best:
@@ -98,7 +101,8 @@ class FailureProbe:
             lambda rows, columns: _logistic(inputs[rows][:, columns], labels[rows], SPARSE)[0],
         )
         answers = answer_scores(readings, self.readings)
-        self.stack = fit_stack(held_out, answers, labels, CHANCE / len(self.tried))
+        chance = CHANCE / len(self.tried)
+        self.stack = fit_stack(held_out[own], answers[own], labels[own], chance)
         probabilities = stacked_probabilities(self.stack, held_out, answers)
         return findings_of(readings, self.readings, probabilities, self.explain)
 
@@ -150,7 +154,8 @@ class FailureProbe:
         moved = [replacement.get(feature, feature) for feature in features.tolist()]
         copy.columns = regions * self.d_sae + np.array(moved)
         answers, labels = answer_scores(readings, self.readings), labels_of(outcomes, self.readings)
-        copy.stack = fit_stack(copy._log_odds(readings), answers, labels)
+        own = own_rows(readings)
+        copy.stack = fit_stack(copy._log_odds(readings)[own], answers[own], labels[own])
         return copy
 
     def _log_odds(self, readings: Sequence[Reading]) -> np.ndarray:
