@@ -229,7 +229,10 @@ def summarise_readings(
 
 
 def _area(found: Auroc | None) -> dict[str, Any] | None:
-    return found and {"auroc": found.value, "ci95": list(found.ci95), "n": found.n}
+    if found is None:
+        return None
+    interval = list(found.ci95) if found.ci95 else None
+    return {"auroc": found.value, "ci95": interval, "n": found.n}
 
 
 def _entropy(scores: dict[str, float]) -> float:

@@ -284,6 +284,13 @@ def test_readings_that_are_all_the_same_or_unknown_can_not_be_told_apart(golds):
         assert summary["probe_alone"]["accuracy"] == 0
 
 
+def test_readings_that_no_resample_holds_all_of_have_an_area_without_an_interval():
+    result = made_up(golds=[str(i) for i in range(N)])  # each stands in one group alone
+    summary = summarise(result, 0)
+    assert summary["reading_detection"]["saetask"] == {"auroc": 0.5, "ci95": None, "n": N}
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+
+
 @pytest.mark.parametrize("flexible", [True, False])
 def test_the_looser_judgement_is_counted_where_there_is_one(flexible):
     summary = summarise(made_up(("original", "saetask"), flexible=flexible), 0)
