@@ -41,7 +41,7 @@ def summarise(result: Result, seed: int) -> dict[str, Any]:
     return {
         "arms": summarise_arms(arms, correct, groups, seed),
         **summarise_controls(correct, groups, seed),
-        "probe_alone": _probe_alone(original, result.findings["saetask"], groups, seed),
+        "probe_alone": _probe_alone(original, arms["saetask"], result.findings["saetask"], seed),
         "detection": summarise_failures(original, result.findings, groups, seed),
         "reading_detection": summarise_readings(original, result.findings, seed),
         "rounds": _summarise_rounds(correct),
@@ -170,20 +170,27 @@ def _figures(comparison: Comparison, interval: str) -> dict[str, Any]:
 
 
 def _probe_alone(
-    original: Sequence[Outcome], findings: Mapping[str, Finding], groups: Sequence[str], seed: int
-) -> dict[str, Any]:
+    original: Sequence[Outcome],
+    own: Sequence[Outcome],
+    findings: Mapping[str, Finding],
+    seed: int,
+) -> dict[str, Any] | None:
     """Returns how often the most probable reading is right, no model being asked again.
 
-    Items that no single reading leads to the answer of count as wrong.
+    Items that no single reading leads to the answer of say nothing of it and are left out, of
+    saetask's accuracy beside it as well.
     """
-    right = np.array(
-        [
-            findings[outcome.question.item.id].leading == outcome.question.gold_reading
-            for outcome in original
-        ]
-    )
-    interval = accuracy_interval(right, groups, seed)
-    return {"n": len(right), "accuracy": float(right.mean()), "ci95": list(interval)}
+    known = [i for i, outcome in enumerate(original) if outcome.question.gold_reading is not None]
+    if not known:
+        return None
+    questions = [original[i].question for i in known]
+    right = np.array([findings[q.item.id].leading == q.gold_reading for q in questions])
+    return {
+        "n": len(known),
+        "accuracy": float(right.mean()),
+        "ci95": list(accuracy_interval(right, [q.item.group for q in questions], seed)),
+        "saetask": float(_correct([own[i] for i in known]).mean()),
+    }
 
 
 def summarise_failures(

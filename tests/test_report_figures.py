@@ -19,6 +19,7 @@ from saetask.report.headline import headline
 from saetask.report.render import render
 from saetask.report.sentences import (
     credit_sentence,
+    probe_alone_sentence,
     second_question_sentence,
     undetectable_sentence,
 )
@@ -145,6 +146,15 @@ def test_second_question_claims_no_more_than_shown(
     arms = {"original": arm(0.49), "saetask": saetask, "placebo": placebo}
     found = read(tmp_path, summary() | {"second_question": {"n": 444, "arms": arms}})
     assert expected in second_question_sentence(found.second_question)
+
+
+def test_the_probe_alone_stands_beside_saetask_over_the_same_items(tmp_path: Path) -> None:
+    probe = {"accuracy": 0.6, "ci95": [0.5, 0.7], "n": 84}
+    for own, expected in ((0.7, "70.0 %"), (None, "74.1 %")):
+        found = read(tmp_path, summary() | further(probe_alone=probe | {"saetask": own}))
+        assert found.probe_alone
+        sentence = probe_alone_sentence(found.probe_alone, found.arms["saetask"])
+        assert "60.0 % of 84 items" in sentence and sentence.endswith(f"the model, {expected}.")
 
 
 def test_hostile_names_stay_texts(tmp_path: Path) -> None:

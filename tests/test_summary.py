@@ -169,15 +169,20 @@ def test_a_better_control_that_reads_an_sae_or_the_activations_is_not_credited()
     assert "credit" not in summary
 
 
-def test_the_probe_alone_is_right_where_its_leading_reading_is(result, summary):
+def test_the_probe_alone_is_right_where_its_leading_reading_is_and_asked_where_one_is_right():
+    result = made_up()
+    golds = {o.question.item.id: o.question.gold_reading for o in result.outcomes}
+    known = {item for item, gold in golds.items() if gold is not None}
     right = []
-    for outcome in result.outcomes:
-        if outcome.arm == "original":
-            probabilities = result.findings["saetask"][outcome.question.item.id].probabilities
-            best = max(probabilities, key=probabilities.get)
-            right.append(best == outcome.question.gold_reading)
-    entry = summary["probe_alone"]
-    assert (entry["n"], entry["accuracy"]) == (N, pytest.approx(np.mean(right)))
+    for item in known:
+        probabilities = result.findings["saetask"][item].probabilities
+        right.append(max(probabilities, key=probabilities.get) == golds[item])
+    own = [o for o in result.outcomes if o.arm == "saetask" and o.question.item.id in known]
+    entry = summarise(result, 0)["probe_alone"]
+    assert 0 < len(known) == entry["n"] < N
+    assert entry["accuracy"] == pytest.approx(np.mean(right))
+    assert entry["saetask"] == pytest.approx(np.mean([o.score.correct for o in own]))
+    assert entry["saetask"] != np.mean(correct(result, "saetask"))
     assert entry["ci95"][0] <= entry["accuracy"] <= entry["ci95"][1]
 
 
@@ -281,7 +286,7 @@ def test_readings_that_are_all_the_same_or_unknown_can_not_be_told_apart(golds):
     assert summary["reading_detection"]["saetask"] is None
     assert summary["detection"]["saetask"] is not None
     if golds == [None]:
-        assert summary["probe_alone"]["accuracy"] == 0
+        assert summary["probe_alone"] is None
 
 
 def test_readings_that_no_resample_holds_all_of_have_an_area_without_an_interval():

@@ -56,6 +56,8 @@ class ProbeAlone:
     accuracy: float
     ci95: Interval | None
     n: int | None
+    saetask: float | None = None
+    """saetask's accuracy over the same items; None in older summaries, which took all items."""
 
 
 @dataclass(frozen=True)

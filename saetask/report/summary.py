@@ -111,7 +111,8 @@ def _probe_alone(fields: Fields) -> ProbeAlone | None:
     accuracy = fields.share("accuracy")
     if accuracy is None:
         return None
-    return ProbeAlone(accuracy, fields.interval("ci95"), fields.count("n"))
+    own = fields.share("saetask")
+    return ProbeAlone(accuracy, fields.interval("ci95"), fields.count("n"), own)
 
 
 def _detection(fields: Fields) -> list[Detection]:
