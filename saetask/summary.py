@@ -25,6 +25,9 @@ CREDITED = ("self", "random-feature", "shuffled", "placebo", "generic")
 """Controls that need no SAE or no finding: SAE credit is what saetask adds to the best of them."""
 NO_CONTROLS = ("original", "saetask", "oracle", "always", CLOSED_LOOP)
 """Arms that are no controls for a finding: the baseline, the bound, and saetask's own variants."""
+NOT_RANKED = (
+    "No item has candidate answers to rank, so nothing tells which reading its answer follows."
+)
 
 
 def summarise(result: Result, seed: int) -> dict[str, Any]:
@@ -38,14 +41,16 @@ def summarise(result: Result, seed: int) -> dict[str, Any]:
     original = arms["original"]
     groups = [outcome.question.item.group for outcome in original]
     correct = {arm: _correct(rows) for arm, rows in arms.items()}
+    ranked = any(outcome.scores for outcome in original)
     return {
         "arms": summarise_arms(arms, correct, groups, seed),
         **summarise_controls(correct, groups, seed),
         "probe_alone": _probe_alone(original, arms["saetask"], result.findings["saetask"], seed),
-        "detection": summarise_failures(original, result.findings, groups, seed),
+        "detection": summarise_failures(original, result.findings, seed),
         "reading_detection": summarise_readings(original, result.findings, seed),
         "rounds": _summarise_rounds(correct),
         "second_question": _summarise_second(result.second, seed),
+        "not_measured": {} if ranked else {"detection": NOT_RANKED},
     }
 
 
@@ -96,7 +101,7 @@ def _by_arm(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
 
 
 def _correct(rows: Sequence[Outcome]) -> np.ndarray:
-    return np.array([outcome.score.correct for outcome in rows])
+    return np.array([outcome.score.correct for outcome in rows], dtype=bool)
 
 
 def summarise_arms(
@@ -194,17 +199,20 @@ def _probe_alone(
 
 
 def summarise_failures(
-    original: Sequence[Outcome],
-    findings: Mapping[str, Mapping[str, Finding]],
-    groups: Sequence[str],
-    seed: int,
+    original: Sequence[Outcome], findings: Mapping[str, Mapping[str, Finding]], seed: int
 ) -> dict[str, Any]:
-    """Returns how well wrong answers of the original arm were predicted, by each detector."""
-    failed = ~_correct(original)
+    """Returns how well wrong answers of the original arm were predicted, by each detector.
+
+    Only of items whose candidates were ranked: of the others nothing tells which reading the answer
+    follows, and every detector says that it is wrong.
+    """
+    ranked = [outcome for outcome in original if outcome.scores]
+    failed = ~_correct(ranked)
+    groups = [outcome.question.item.group for outcome in ranked]
 
     def entry(score: Callable[[Outcome], float]) -> dict[str, Any] | None:
-        scores = np.array([score(outcome) for outcome in original])
-        return _area(auroc(failed, scores, groups, seed))
+        scores = np.array([score(outcome) for outcome in ranked])
+        return _area(auroc(failed, scores, groups, seed)) if ranked else None
 
     def failure(name: str) -> dict[str, Any] | None:
         return entry(lambda outcome: findings[name][outcome.question.item.id].failure)
@@ -213,7 +221,8 @@ def summarise_failures(
     own = measured.pop("saetask")
     measured["answer-entropy"] = entry(lambda outcome: _entropy(outcome.scores))
     measured["prompt-length"] = entry(lambda outcome: len(outcome.written.prompt.content))
-    return {"n_wrong": int(failed.sum()), "saetask": own, "baselines": measured}
+    n_wrong = int((~_correct(original)).sum())
+    return {"n_wrong": n_wrong, "saetask": own, "baselines": measured}
 
 
 def summarise_readings(

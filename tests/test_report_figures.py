@@ -157,6 +157,14 @@ def test_the_probe_alone_stands_beside_saetask_over_the_same_items(tmp_path: Pat
         assert "60.0 % of 84 items" in sentence and sentence.endswith(f"the model, {expected}.")
 
 
+def test_the_page_says_why_detection_was_not_measured(tmp_path: Path) -> None:
+    gaps = {"saetask": None, "baselines": {"prompt-length": None}}
+    document = summary() | {"detection": gaps, "not_measured": {"detection": "None <was> ranked."}}
+    page = page_of(tmp_path / "run", document, rows())
+    assert "None &lt;was&gt; ranked." in page
+    assert 'id="detection-chart"' not in page and "prompt-length" not in page
+
+
 def test_hostile_names_stay_texts(tmp_path: Path) -> None:
     hostile = "<img src=x>{{ 7 * 7 }}"
     document = summary() | further(credit={"control": hostile, "difference": 0.1})
@@ -202,6 +210,8 @@ def test_damaged_rounds_are_refused_with_their_line(tmp_path: Path, value: Any) 
         ({"rounds": {"used": "one", "one": 2}}, "one"),
         ({"seeds": {"seeds": [0, 1], "arms": {"saetask": {"accuracy": [0.5]}}}}, "one a seed"),
         ({"seeds": {"seeds": ["a"]}}, "seeds"),
+        ({"not_measured": ["detection"]}, "not_measured"),
+        ({"not_measured": {"detection": {}}}, "detection"),
     ],
 )
 def test_damaged_figures_are_refused(tmp_path: Path, change: dict, expected: str) -> None:

@@ -26,6 +26,7 @@ NOTE = Annotation("(a note)", "end", "notes")
 
 
 def answered(question, arm, right, random, flexible=None):
+    """Returns a random answer, whose candidates were ranked."""
     annotation = NOTE if random.random() < 0.5 and arm != "original" else None
     share = random.uniform(0.01, 0.99)
     scores = {" a": math.log(share), " b": math.log(1 - share)}
@@ -278,6 +279,42 @@ def test_answers_that_are_all_right_or_all_wrong_can_not_be_detected(right):
     assert set(detection["baselines"].values()) == {None}
     assert summary["arms"]["original"]["accuracy"] == float(right)
     assert summary["reading_detection"]["saetask"] is not None
+
+
+def unranked(result, items):
+    """Returns the result as if some items' answers had been generated, and none ranked."""
+    outcomes = [
+        o._replace(scores={}) if o.question.item.id in items else o for o in result.outcomes
+    ]
+    findings = {
+        name: {item: f._replace(failure=1.0) if item in items else f for item, f in found.items()}
+        for name, found in result.findings.items()
+    }
+    return result._replace(outcomes=outcomes, findings=findings)
+
+
+def test_where_no_candidates_were_ranked_detection_is_not_measured_and_the_reason_is_told(result):
+    summary = summarise(unranked(result, {f"{i:03}" for i in range(N)}), 0)
+    detection = summary["detection"]
+    assert detection["saetask"] is None
+    assert set(detection["baselines"].values()) == {None}
+    assert detection["n_wrong"] == summarise(result, 0)["detection"]["n_wrong"] > 0
+    assert "candidate answers" in summary["not_measured"]["detection"]
+    assert summary["reading_detection"]["saetask"]["n"] > 0
+    assert summarise(result, 0)["not_measured"] == {}
+
+
+def test_items_whose_candidates_were_not_ranked_are_left_out_of_detection(result):
+    some = {f"{i:03}" for i in range(0, N, 4)}
+    rows = [o for o in original_rows(result) if o.question.item.id not in some]
+    summary = summarise(unranked(result, some), 0)
+    wrong = [not outcome.score.correct for outcome in rows]
+    for name, entry in summary["detection"]["baselines"].items():
+        assert entry["n"] == len(rows) < N
+        if name in result.findings:
+            scores = [result.findings[name][o.question.item.id].failure for o in rows]
+            assert entry["auroc"] == pytest.approx(roc_auc_score(wrong, scores))
+    assert summary["not_measured"] == {}
 
 
 @pytest.mark.parametrize("golds", [["a"], [None]], ids=["one reading", "no right reading"])

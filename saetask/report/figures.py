@@ -136,3 +136,5 @@ class Summary:
     seeds: list[str] = field(default_factory=list)
     spread: list[Spread] = field(default_factory=list)
     selection: dict[str, Any] = field(default_factory=dict)
+    not_measured: dict[str, str] = field(default_factory=dict)
+    """Why the run has no figures of something that runs usually measure, by its name."""
