@@ -7,6 +7,7 @@ import numpy as np
 
 from saetask.answers import Ask
 from saetask.arms import (
+    ARMS,
     GENERIC,
     PLACEBO,
     SELF_TOKENS,
@@ -20,6 +21,7 @@ from saetask.arms import (
 )
 from saetask.calibration import Calibration
 from saetask.detection import Finding, Misunderstanding
+from saetask.errors import UserError, did_you_mean
 from saetask.fitting import (
     Apparatus,
     Fitted,
@@ -39,7 +41,7 @@ from saetask.study import Fold, Question, Study
 
 CALIBRATION_ITEMS = 200
 """Fit items, at most, on which an arm's calibration is fitted."""
-CLOSED_LOOP, OPTIMISED = "closed-loop", "optimised-prompt"
+CLOSED_LOOP = "closed-loop"
 FROM_FINDINGS = ("saetask", RANDOM_FEATURE, RANDOM_SAE, DENSE_PROBE)
 """Arms that annotate what the detector of that name finds."""
 
@@ -74,6 +76,10 @@ def make_plan(
     """Fits on a fold's fit split and writes the prompts of every arm.
 
     Of several SAEs, that one is taken whose detector does best on the fit split.
+
+    Raises:
+        UserError: There is no such arm, it needs a detector that was not fitted, or the detector
+            can not be fitted.
     """
     questions, fold = study.questions, study.folds[number]
     generator = np.random.default_rng([seed, number])
@@ -176,21 +182,32 @@ def _for_all(
     budget: int,
     seed: int,
 ) -> dict[int, ArmPrompt]:
-    """Returns the prompts of an arm without findings: a fixed note, the model's own, or none."""
+    """Returns the prompts of an arm without findings: a fixed note, the model's own, or none.
+
+    Raises:
+        UserError: There is no such arm, or it needs a detector that was not fitted.
+    """
     prompts = {i: questions[i].prompt for i in wanted}
-    if arm == "self":
-        asks = {i: self_ask(prompt) for i, prompt in sorted(prompts.items())}
-        apparatus.asker.ask(asks.values(), "the model's own notes")
-        return {i: self_note(prompts[i], apparatus.asker.output(asks[i])) for i in wanted}
-    notes = {"generic": GENERIC, "placebo": PLACEBO}
-    if arm == OPTIMISED:
-        # As many items asked as fitting saetask took: originals, wordings, annotated prompts.
-        known = list(fitted.findings)
-        note = optimised_note(apparatus, questions, known, fitted.original, budget, seed)
-        notes[OPTIMISED] = note
-    if arm in notes:
-        return {i: fixed_note(prompt, notes[arm]) for i, prompt in prompts.items()}
-    return {i: ArmPrompt(prompt, None, []) for i, prompt in prompts.items()}
+    match arm:
+        case "original":
+            return {i: ArmPrompt(prompt, None, []) for i, prompt in prompts.items()}
+        case "self":
+            asks = {i: self_ask(prompt) for i, prompt in sorted(prompts.items())}
+            apparatus.asker.ask(asks.values(), "the model's own notes")
+            return {i: self_note(prompts[i], apparatus.asker.output(asks[i])) for i in wanted}
+        case "generic":
+            note = GENERIC
+        case "placebo":
+            note = PLACEBO
+        case "optimised-prompt":
+            # As many items asked as fitting saetask took: originals, wordings, annotated prompts.
+            known = list(fitted.findings)
+            note = optimised_note(apparatus, questions, known, fitted.original, budget, seed)
+        case _ if arm in ARMS:
+            raise UserError(f"The arm '{arm}' needs a detector that was not fitted; leave it out.")
+        case _:
+            raise UserError(f"Unknown arm '{arm}'.{did_you_mean(arm, ARMS)}")
+    return {i: fixed_note(prompt, note) for i, prompt in prompts.items()}
 
 
 def _to_write(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from refusals import refusal
 from saetask_plugins.detectors.failure_probe import FailureProbe
 from touch_task import TouchNote, make_lab
 
@@ -61,6 +62,20 @@ def test_findings_are_kept_of_tested_items_alone(plan, lab):
 
 def test_only_the_arms_asked_for_are_planned(lab):
     assert list(planned(lab, ("original", "saetask")).prompts) == ["original", "saetask"]
+
+
+@pytest.mark.parametrize("arm", ["random-sae", "dense-probe"])
+def test_an_arm_whose_detector_was_not_fitted_is_refused_and_not_left_as_the_original(
+    lab, monkeypatch, arm
+):
+    monkeypatch.setattr(saetask.lineup, "baselines", list)
+    lab = lab._replace(material=lab.material._replace(random=None))
+    assert f"'{arm}' needs a detector" in refusal(planned, lab, ("original", "saetask", arm))
+
+
+def test_an_unknown_arm_is_refused_and_not_left_as_the_original(lab):
+    message = refusal(planned, lab, ("original", "saetask", "shufled"))
+    assert message == "Unknown arm 'shufled'. Did you mean 'shuffled'?"
 
 
 def test_shuffled_findings_are_others_about_the_items_own_span_and_as_many(plan, lab):
