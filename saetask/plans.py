@@ -1,5 +1,6 @@
 """A fold's plan: what was fitted on its fit split, and the prompts of every arm."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -238,7 +239,19 @@ def _exchanged(
     items: Sequence[int],
     generator: np.random.Generator,
 ) -> dict[int, list[Misunderstanding]]:
-    """Gives each item the findings of another one; as many are annotated as before."""
+    """Gives each item the findings of another one, and each item's findings to one: `shuffled`.
+
+    Items of one group can be near-duplicates, whose findings fit each other, so the other item is
+    of another group wherever one is left to be had. A single item has nobody to exchange with, and
+    gets none.
+    """
     order = generator.permutation(items).tolist()
-    donors = dict(zip(order, [*order[1:], *order[:1]]))
+    if len(order) < 2:
+        return {i: [] for i in order}
+    groups = [questions[i].item.group for i in order]
+    order.sort(key=lambda i: groups.index(questions[i].item.group))
+    # Side by side, no group reaches further than the largest: so far on, another group stands.
+    largest = max(Counter(groups).values())
+    step = largest if largest < len(order) else 1
+    donors = dict(zip(order, [*order[step:], *order[:step]]))
     return {i: about(questions[i].prompt, found[donors[i]]) for i in items}
