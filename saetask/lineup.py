@@ -30,7 +30,7 @@ def line_up(
     apparatus: Apparatus,
     questions: Sequence[Question],
     fitted: Fitted,
-    wanted: Sequence[int],
+    parts: Sequence[Sequence[int]],
     material: Material,
     generator: np.random.Generator,
 ) -> Lineup:
@@ -40,11 +40,11 @@ def line_up(
         apparatus: Task, model, SAE and plugins.
         questions: All of them.
         fitted: saetask's own detector; the others are fitted on the items that it was fitted on.
-        wanted: Items to judge, of the fit split or the test split.
+        parts: Items to judge: those of the fit split, those of the test split.
         material: What was read of all questions.
         generator: Source of randomness for the control features.
     """
-    known = list(fitted.findings)
+    known, wanted = list(fitted.findings), [i for part in parts for i in part]
     golds = [questions[i].gold_reading or "" for i in known]
     groups = [questions[i].item.group for i in known]
     readings = {
@@ -62,8 +62,10 @@ def line_up(
     findings = {"saetask": own}
     mapping = frequency_matched(material.features.density(known), generator)
     moved = detector.on_features(mapping, [readings[i] for i in known], golds)
-    n_annotated = sum(bool(finding.misunderstandings) for finding in own.values())
-    findings[RANDOM_FEATURE] = at_rate(moved, {i: readings[i] for i in wanted}, n_annotated)
+    findings[RANDOM_FEATURE] = {}
+    for part in parts:
+        n_annotated = sum(bool(own[i].misunderstandings) for i in part)
+        findings[RANDOM_FEATURE] |= at_rate(moved, {i: readings[i] for i in part}, n_annotated)
     if material.random is not None:
         through = {
             i: replace(reading, activations=material.random[i], _pools={})

@@ -87,10 +87,11 @@ def make_plan(
     best, fitted = _best_fit(apparatuses, questions, fold, materials, trials)
     apparatus = apparatuses[best]
     calibrated_on = sorted(generator.permutation(fold.fit)[:CALIBRATION_ITEMS].tolist())
+    parts = calibrated_on, fold.test
     wanted = [*calibrated_on, *fold.test]
-    lineup = line_up(apparatus, questions, fitted, wanted, materials[best], generator)
+    lineup = line_up(apparatus, questions, fitted, parts, materials[best], generator)
     found = _to_write(lineup, wanted)
-    for part in (calibrated_on, fold.test):
+    for part in parts:
         found["shuffled"] |= _exchanged(found["saetask"], questions, part, generator)
     found["oracle"] = {
         i: gold_finding(questions[i].prompt, questions[i].gold_reading) for i in wanted
