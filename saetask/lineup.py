@@ -24,6 +24,8 @@ class Lineup(NamedTuple):
     """What it saw, by item."""
     findings: dict[str, dict[int, Finding]]
     """By detector and item; fit items are judged with their group held out."""
+    idle: list[str]
+    """Controls that can only find what saetask's own detector finds, as it looks at no feature."""
 
 
 def line_up(
@@ -58,6 +60,7 @@ def line_up(
         return {i: held_out.get(i) or finder.detect(seen[i]) for i in wanted}
 
     detector = fitted.detector
+    controls = {RANDOM_FEATURE: detector}
     own = {i: fitted.findings.get(i) or detector.detect(readings[i]) for i in wanted}
     findings = {"saetask": own}
     mapping = frequency_matched(material.features.density(known), generator)
@@ -71,10 +74,13 @@ def line_up(
             i: replace(reading, activations=material.random[i], _pools={})
             for i, reading in readings.items()
         }
-        findings[RANDOM_SAE] = judge(apparatus.make_detector(), through)
+        controls[RANDOM_SAE] = apparatus.make_detector()
+        findings[RANDOM_SAE] = judge(controls[RANDOM_SAE], through)
     for baseline in baselines():
         findings[baseline.name] = judge(baseline, readings)
-    return Lineup(detector, readings, findings)
+    blind = [name for name, control in controls.items() if not len(control.feature_ids())]
+    idle = blind if RANDOM_FEATURE in blind else []
+    return Lineup(detector, readings, findings, idle)
 
 
 def at_rate(finder: Finder, readings: Mapping[int, Reading], n: int) -> dict[int, Finding]:

@@ -1,7 +1,7 @@
 """A fold's plan: what was fitted on its fit split, and the prompts of every arm."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,6 +58,14 @@ class Plan(NamedTuple):
     findings: dict[str, dict[int, Finding]]
     """Of each detector, in the fold's test items."""
     selection: dict[str, Any]
+    idle: list[str]
+    """Controls that are no other than saetask in this fold; see `Lineup`."""
+
+    def without(self, names: Collection[str]) -> "Plan":
+        """Returns the plan without some arms, and without the findings of their detectors."""
+        prompts = {arm: self.prompts[arm] for arm in self.prompts if arm not in names}
+        findings = {name: self.findings[name] for name in self.findings if name not in names}
+        return self._replace(prompts=prompts, findings=findings)
 
 
 def self_ask(prompt: Prompt) -> Ask:
@@ -114,7 +122,9 @@ def make_plan(
         name: {i: findings[i] for i in fold.test} for name, findings in lineup.findings.items()
     }
     in_order = {arm: prompts[arm] for arm in arms}
-    return Plan(fold, fitted.original, calibrated_on, in_order, tested, fitted.selection)
+    return Plan(
+        fold, fitted.original, calibrated_on, in_order, tested, fitted.selection, lineup.idle
+    )
 
 
 def _best_fit(

@@ -50,12 +50,12 @@ def summarise(result: Result, seed: int) -> dict[str, Any]:
         "reading_detection": summarise_readings(original, result.findings, seed),
         "rounds": _summarise_rounds(correct),
         "second_question": _summarise_second(result.second, seed),
-        "not_measured": {} if ranked else {"detection": NOT_RANKED},
+        "not_measured": {**result.left_out, **({} if ranked else {"detection": NOT_RANKED})},
     }
 
 
 def summarise_seeds(runs: Sequence[Sequence[Outcome]], first: int) -> dict[str, Any]:
-    """Returns each arm's accuracies over repetitions with other folds and samples.
+    """Returns the accuracies over repetitions with other folds and samples, of arms in all of them.
 
     Args:
         runs: The outcomes of each repetition, in the order of their seeds.
@@ -73,6 +73,7 @@ def summarise_seeds(runs: Sequence[Sequence[Outcome]], first: int) -> dict[str, 
             "max": max(found),
         }
         for arm, found in accuracies.items()
+        if len(found) == len(runs)
     }
     return {"seeds": list(range(first, first + len(runs))), "arms": arms}
 

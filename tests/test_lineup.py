@@ -89,6 +89,9 @@ class Recorder:
         other.replacement = replacement
         return other
 
+    def feature_ids(self):
+        return np.array([1])
+
     def summary(self):
         return {}
 
@@ -179,6 +182,39 @@ def test_the_random_sae_is_read_instead_of_the_trained_one_and_nothing_else_diff
         assert second.raw is first.raw
         for name in ("content", "spans", "answer_scores"):
             assert getattr(second, name) == getattr(first, name)
+
+
+class Blind(Recorder):
+    """A detector that looks at no feature."""
+
+    def feature_ids(self):
+        return np.empty(0, int)
+
+
+class BlindAtFirst(Recorder):
+    """A detector that looks at no feature unless it is the second that is made."""
+
+    def feature_ids(self):
+        return np.arange(self is not Recorder.made[0])
+
+
+@pytest.mark.parametrize(
+    ("detector", "idle"),
+    [
+        (Recorder, []),
+        (Blind, [RANDOM_FEATURE, RANDOM_SAE]),
+        (BlindAtFirst, [RANDOM_FEATURE]),
+    ],
+)
+def test_controls_of_a_detector_that_looks_at_no_feature_are_idle(lab, monkeypatch, detector, idle):
+    Recorder.made = ()
+    monkeypatch.setattr(saetask.lineup, "baselines", list)
+    apparatus = replace(lab.apparatus, make_detector=detector)
+    questions, fold = lab.study.questions, lab.study.folds[0]
+    fitted = fit(apparatus, questions, fold.fit, lab.material, lab.trials)
+    generator = np.random.default_rng(0)
+    parts = fold.fit[:3], fold.test
+    assert line_up(apparatus, questions, fitted, parts, lab.material, generator).idle == idle
 
 
 def test_without_a_random_dictionary_there_is_no_such_detector(lab, monkeypatch):

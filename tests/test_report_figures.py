@@ -163,6 +163,14 @@ def test_the_page_says_why_detection_was_not_measured(tmp_path: Path) -> None:
     page = page_of(tmp_path / "run", document, rows())
     assert "None &lt;was&gt; ranked." in page
     assert 'id="detection-chart"' not in page and "prompt-length" not in page
+    assert "left out" not in page
+
+
+def test_the_page_says_which_arms_were_left_out_and_why(tmp_path: Path) -> None:
+    document = summary() | {"not_measured": {"random-feature": "It <uses> no feature."}}
+    page = page_of(tmp_path / "run", document, rows())
+    assert "random-feature was left out. It &lt;uses&gt; no feature." in page
+    assert page.index("was left out") < page.index("<h2>Detection")
 
 
 def test_hostile_names_stay_texts(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from saetask.judgement import Outcome
 from saetask.prompts import as_prompt
 from saetask.statistics import smallest_detectable_difference
 from saetask.study import Question
-from saetask.summary import CREDITED, summarise
+from saetask.summary import CREDITED, summarise, summarise_seeds
 
 N = 90
 DETECTORS = ("saetask", "random-feature", "dense-probe")
@@ -68,7 +68,7 @@ def made_up(arms=DEFAULT_ARMS, seed=0, right=None, golds=None, second=False, fle
         for question in questions[:40]
         if second
     ]
-    return Result(outcomes, asked, findings, [])
+    return Result(outcomes, asked, findings, [], {})
 
 
 def _found(random):
@@ -347,6 +347,22 @@ def test_too_few_items_to_detect_any_difference_are_no_infinity():
     arm = summarise(few, 0)["arms"]["saetask"]
     assert arm["n"] == 3
     assert arm["detectable_difference"] is None
+
+
+def test_what_was_left_out_is_told_beside_what_could_not_be_measured(result):
+    partial = result._replace(left_out={"random-feature": "It uses no feature."})
+    assert summarise(partial, 0)["not_measured"] == partial.left_out
+    told = summarise(unranked(partial, {f"{i:03}" for i in range(N)}), 0)["not_measured"]
+    assert set(told) == {"random-feature", "detection"}
+
+
+def test_an_arm_that_a_repetition_left_out_has_no_spread():
+    first, second = made_up(("original", "placebo", "saetask")), made_up(("original", "saetask"))
+    spread = summarise_seeds([first.outcomes, second.outcomes], 3)
+    assert spread["seeds"] == [3, 4]
+    assert list(spread["arms"]) == ["original", "saetask"]
+    accuracies = [np.mean(correct(run, "saetask")) for run in (first, second)]
+    assert spread["arms"]["saetask"]["accuracy"] == pytest.approx(accuracies)
 
 
 def test_a_summary_is_json_and_the_seed_decides_its_intervals(result, summary):
