@@ -15,7 +15,7 @@ ARMS: Mapping[str, str] = {
     "generic": "any request for care would help",
     "placebo": "any further text would help",
     "random-feature": "any features would do: the detector's weights moved to random live features",
-    "shuffled": "any finding would do: another item's, written about this one",
+    "shuffled": "any finding would do: another item's, of another group, written about this one",
     "self": "no SAE is needed: the model writes its own note",
     "optimised-prompt": "one instruction for all items does it, optimised on the fit split by GEPA",
     "dense-probe": "no features are needed: a linear probe on the raw activations finds as much",

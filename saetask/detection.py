@@ -47,7 +47,7 @@ class Finding(NamedTuple):
     misunderstandings: list[Misunderstanding]
     """What is misread, most probable first; empty when the answer agrees with the features."""
     probabilities: Mapping[str, float] = MappingProxyType({})
-    """Calibrated probability of each reading that the detector knows."""
+    """Calibrated probability of each reading that the detector knows; a detector must give it."""
 
     @property
     def leading(self) -> str:

@@ -1,5 +1,6 @@
 """An experiment: the same items in every arm, fitted and tried on different groups of items."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -28,6 +29,8 @@ class Result(NamedTuple):
     """Of each detector in each tested item, by item id."""
     selection: list[dict[str, Any]]
     """What was chosen on each fold's fit split."""
+    left_out: dict[str, str]
+    """Controls that were not run, and why."""
 
 
 def run_experiment(
@@ -48,6 +51,9 @@ def run_experiment(
         arms: Names out of `ARMS`.
         generate: Judge generated answers instead of ranked ones.
         seed: Seed of the control features and of sampling.
+
+    Raises:
+        UserError: An arm is unknown, or the detector can not be fitted.
     """
     apparatus = apparatuses[0]
     questions, asker = study.questions, apparatus.asker
@@ -60,6 +66,8 @@ def run_experiment(
         make_plan(apparatuses, study, number, materials, trials, arms, seed)
         for number in range(len(study.folds))
     ]
+    left_out = _idle(apparatus, plans)
+    plans = [plan.without(left_out) for plan in plans]
     outcomes = judge_all(
         asker, apparatus.task.score, questions, plans, MAX_NEW_TOKENS if generate else None
     )
@@ -68,7 +76,21 @@ def run_experiment(
         ask_second(apparatus, questions, plans, seed),
         _merged(plans, questions),
         [plan.selection for plan in plans],
+        left_out,
     )
+
+
+def _idle(apparatus: Apparatus, plans: Sequence[Plan]) -> dict[str, str]:
+    """Returns the controls that are saetask's own arm again in every fold, and why, also on stderr.
+
+    Where they are so in some folds only, features are used, and what they add is measured.
+    """
+    idle = [arm for arm in plans[0].idle if all(arm in plan.idle for plan in plans)]
+    name = apparatus.make_detector().name
+    reason = f"The detector {name} uses no feature, so this arm would be saetask's own again."
+    for arm in idle:
+        print(f"saetask: warning: {arm} is left out. {reason}", file=sys.stderr)
+    return dict.fromkeys(idle, reason)
 
 
 def _read(apparatus: Apparatus, questions: Sequence[Question], seed: int) -> Material:

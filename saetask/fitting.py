@@ -12,6 +12,7 @@ from saetask.arms import Writer, gold_finding
 from saetask.calibration import Calibration, ScoredItem, fit_calibration
 from saetask.detection import Detector, Finding, Misunderstanding, Reading
 from saetask.dictionary.meanings import Meanings
+from saetask.errors import UserError
 from saetask.models import model_tokenizer
 from saetask.notes import Noted, ask_ahead
 from saetask.prompts import renders
@@ -183,7 +184,7 @@ def fit(
     """Fits on the chosen questions, which were asked and read before, and on nothing else.
 
     Raises:
-        UserError: The detector can not be fitted on them.
+        UserError: The detector can not be fitted on them, or its findings lack probabilities.
     """
     asker = apparatus.asker
     original = fit_calibration(
@@ -194,6 +195,11 @@ def fit(
     golds = [questions[i].gold_reading or "" for i in known]
     detector = apparatus.make_detector()
     findings = detector.fit(readings, golds, [questions[i].item.group for i in known])
+    if not all(finding.probabilities for finding in findings):
+        raise UserError(
+            f"Detector '{detector.name}' returns findings without probabilities of the readings, "
+            "which several arms are made from; fill in `probabilities` of each saetask.Finding."
+        )
     style, losses = choose_wording(trials, set(chosen))
     annotator, wording = trials.styles[style]
     selection = {

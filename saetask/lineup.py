@@ -24,13 +24,15 @@ class Lineup(NamedTuple):
     """What it saw, by item."""
     findings: dict[str, dict[int, Finding]]
     """By detector and item; fit items are judged with their group held out."""
+    idle: list[str]
+    """Controls that can only find what saetask's own detector finds, as it looks at no feature."""
 
 
 def line_up(
     apparatus: Apparatus,
     questions: Sequence[Question],
     fitted: Fitted,
-    wanted: Sequence[int],
+    parts: Sequence[Sequence[int]],
     material: Material,
     generator: np.random.Generator,
 ) -> Lineup:
@@ -40,11 +42,11 @@ def line_up(
         apparatus: Task, model, SAE and plugins.
         questions: All of them.
         fitted: saetask's own detector; the others are fitted on the items that it was fitted on.
-        wanted: Items to judge, of the fit split or the test split.
+        parts: Items to judge: those of the fit split, those of the test split.
         material: What was read of all questions.
         generator: Source of randomness for the control features.
     """
-    known = list(fitted.findings)
+    known, wanted = list(fitted.findings), [i for part in parts for i in part]
     golds = [questions[i].gold_reading or "" for i in known]
     groups = [questions[i].item.group for i in known]
     readings = {
@@ -58,21 +60,27 @@ def line_up(
         return {i: held_out.get(i) or finder.detect(seen[i]) for i in wanted}
 
     detector = fitted.detector
+    controls = {RANDOM_FEATURE: detector}
     own = {i: fitted.findings.get(i) or detector.detect(readings[i]) for i in wanted}
     findings = {"saetask": own}
     mapping = frequency_matched(material.features.density(known), generator)
     moved = detector.on_features(mapping, [readings[i] for i in known], golds)
-    n_annotated = sum(bool(finding.misunderstandings) for finding in own.values())
-    findings[RANDOM_FEATURE] = at_rate(moved, {i: readings[i] for i in wanted}, n_annotated)
+    findings[RANDOM_FEATURE] = {}
+    for part in parts:
+        n_annotated = sum(bool(own[i].misunderstandings) for i in part)
+        findings[RANDOM_FEATURE] |= at_rate(moved, {i: readings[i] for i in part}, n_annotated)
     if material.random is not None:
         through = {
             i: replace(reading, activations=material.random[i], _pools={})
             for i, reading in readings.items()
         }
-        findings[RANDOM_SAE] = judge(apparatus.make_detector(), through)
+        controls[RANDOM_SAE] = apparatus.make_detector()
+        findings[RANDOM_SAE] = judge(controls[RANDOM_SAE], through)
     for baseline in baselines():
         findings[baseline.name] = judge(baseline, readings)
-    return Lineup(detector, readings, findings)
+    blind = [name for name, control in controls.items() if not len(control.feature_ids())]
+    idle = blind if RANDOM_FEATURE in blind else []
+    return Lineup(detector, readings, findings, idle)
 
 
 def at_rate(finder: Finder, readings: Mapping[int, Reading], n: int) -> dict[int, Finding]:

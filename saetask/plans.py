@@ -1,12 +1,14 @@
 """A fold's plan: what was fitted on its fit split, and the prompts of every arm."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from saetask.answers import Ask
 from saetask.arms import (
+    ARMS,
     GENERIC,
     PLACEBO,
     SELF_TOKENS,
@@ -20,6 +22,7 @@ from saetask.arms import (
 )
 from saetask.calibration import Calibration
 from saetask.detection import Finding, Misunderstanding
+from saetask.errors import UserError, did_you_mean
 from saetask.fitting import (
     Apparatus,
     Fitted,
@@ -39,7 +42,7 @@ from saetask.study import Fold, Question, Study
 
 CALIBRATION_ITEMS = 200
 """Fit items, at most, on which an arm's calibration is fitted."""
-CLOSED_LOOP, OPTIMISED = "closed-loop", "optimised-prompt"
+CLOSED_LOOP = "closed-loop"
 FROM_FINDINGS = ("saetask", RANDOM_FEATURE, RANDOM_SAE, DENSE_PROBE)
 """Arms that annotate what the detector of that name finds."""
 
@@ -55,6 +58,14 @@ class Plan(NamedTuple):
     findings: dict[str, dict[int, Finding]]
     """Of each detector, in the fold's test items."""
     selection: dict[str, Any]
+    idle: list[str]
+    """Controls that are no other than saetask in this fold; see `Lineup`."""
+
+    def without(self, names: Collection[str]) -> "Plan":
+        """Returns the plan without some arms, and without the findings of their detectors."""
+        prompts = {arm: self.prompts[arm] for arm in self.prompts if arm not in names}
+        findings = {name: self.findings[name] for name in self.findings if name not in names}
+        return self._replace(prompts=prompts, findings=findings)
 
 
 def self_ask(prompt: Prompt) -> Ask:
@@ -74,16 +85,21 @@ def make_plan(
     """Fits on a fold's fit split and writes the prompts of every arm.
 
     Of several SAEs, that one is taken whose detector does best on the fit split.
+
+    Raises:
+        UserError: There is no such arm, it needs a detector that was not fitted, or the detector
+            can not be fitted.
     """
     questions, fold = study.questions, study.folds[number]
     generator = np.random.default_rng([seed, number])
     best, fitted = _best_fit(apparatuses, questions, fold, materials, trials)
     apparatus = apparatuses[best]
     calibrated_on = sorted(generator.permutation(fold.fit)[:CALIBRATION_ITEMS].tolist())
+    parts = calibrated_on, fold.test
     wanted = [*calibrated_on, *fold.test]
-    lineup = line_up(apparatus, questions, fitted, wanted, materials[best], generator)
+    lineup = line_up(apparatus, questions, fitted, parts, materials[best], generator)
     found = _to_write(lineup, wanted)
-    for part in (calibrated_on, fold.test):
+    for part in parts:
         found["shuffled"] |= _exchanged(found["saetask"], questions, part, generator)
     found["oracle"] = {
         i: gold_finding(questions[i].prompt, questions[i].gold_reading) for i in wanted
@@ -106,7 +122,9 @@ def make_plan(
         name: {i: findings[i] for i in fold.test} for name, findings in lineup.findings.items()
     }
     in_order = {arm: prompts[arm] for arm in arms}
-    return Plan(fold, fitted.original, calibrated_on, in_order, tested, fitted.selection)
+    return Plan(
+        fold, fitted.original, calibrated_on, in_order, tested, fitted.selection, lineup.idle
+    )
 
 
 def _best_fit(
@@ -176,21 +194,32 @@ def _for_all(
     budget: int,
     seed: int,
 ) -> dict[int, ArmPrompt]:
-    """Returns the prompts of an arm without findings: a fixed note, the model's own, or none."""
+    """Returns the prompts of an arm without findings: a fixed note, the model's own, or none.
+
+    Raises:
+        UserError: There is no such arm, or it needs a detector that was not fitted.
+    """
     prompts = {i: questions[i].prompt for i in wanted}
-    if arm == "self":
-        asks = {i: self_ask(prompt) for i, prompt in sorted(prompts.items())}
-        apparatus.asker.ask(asks.values(), "the model's own notes")
-        return {i: self_note(prompts[i], apparatus.asker.output(asks[i])) for i in wanted}
-    notes = {"generic": GENERIC, "placebo": PLACEBO}
-    if arm == OPTIMISED:
-        # As many items asked as fitting saetask took: originals, wordings, annotated prompts.
-        known = list(fitted.findings)
-        note = optimised_note(apparatus, questions, known, fitted.original, budget, seed)
-        notes[OPTIMISED] = note
-    if arm in notes:
-        return {i: fixed_note(prompt, notes[arm]) for i, prompt in prompts.items()}
-    return {i: ArmPrompt(prompt, None, []) for i, prompt in prompts.items()}
+    match arm:
+        case "original":
+            return {i: ArmPrompt(prompt, None, []) for i, prompt in prompts.items()}
+        case "self":
+            asks = {i: self_ask(prompt) for i, prompt in sorted(prompts.items())}
+            apparatus.asker.ask(asks.values(), "the model's own notes")
+            return {i: self_note(prompts[i], apparatus.asker.output(asks[i])) for i in wanted}
+        case "generic":
+            note = GENERIC
+        case "placebo":
+            note = PLACEBO
+        case "optimised-prompt":
+            # As many items asked as fitting saetask took: originals, wordings, annotated prompts.
+            known = list(fitted.findings)
+            note = optimised_note(apparatus, questions, known, fitted.original, budget, seed)
+        case _ if arm in ARMS:
+            raise UserError(f"The arm '{arm}' needs a detector that was not fitted; leave it out.")
+        case _:
+            raise UserError(f"Unknown arm '{arm}'.{did_you_mean(arm, ARMS)}")
+    return {i: fixed_note(prompt, note) for i, prompt in prompts.items()}
 
 
 def _to_write(
@@ -221,7 +250,19 @@ def _exchanged(
     items: Sequence[int],
     generator: np.random.Generator,
 ) -> dict[int, list[Misunderstanding]]:
-    """Gives each item the findings of another one; as many are annotated as before."""
+    """Gives each item the findings of another one, and each item's findings to one: `shuffled`.
+
+    Items of one group can be near-duplicates, whose findings fit each other, so the other item is
+    of another group wherever one is left to be had. A single item has nobody to exchange with, and
+    gets none.
+    """
     order = generator.permutation(items).tolist()
-    donors = dict(zip(order, [*order[1:], *order[:1]]))
+    if len(order) < 2:
+        return {i: [] for i in order}
+    groups = [questions[i].item.group for i in order]
+    order.sort(key=lambda i: groups.index(questions[i].item.group))
+    # Side by side, no group reaches further than the largest: so far on, another group stands.
+    largest = max(Counter(groups).values())
+    step = largest if largest < len(order) else 1
+    donors = dict(zip(order, [*order[step:], *order[:step]]))
     return {i: about(questions[i].prompt, found[donors[i]]) for i in items}

@@ -40,7 +40,8 @@ class Auroc(NamedTuple):
     """Area under the ROC curve, over n items."""
 
     value: float
-    ci95: Interval
+    ci95: Interval | None
+    """None where no resample held every class, as of classes that stand in one group each."""
     n: int
 
 
@@ -106,11 +107,11 @@ def auroc(
     """Returns how well scores rank true items above false ones, or None with one class only.
 
     `labels`, `scores` (higher means true) and `groups` are `[item]`. Resamples that hold one class
-    are left out of the interval.
+    are left out of the interval; where all do, there is none.
 
     Raises:
-        ValueError: The lengths differ, there are no items, a score is not finite, `n_resamples` is
-            below 1 or so small that no resample held both classes.
+        ValueError: The lengths differ, there are no items, a score is not finite, or `n_resamples`
+            is below 1.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -119,8 +120,8 @@ def auroc(
     if labels.all() or not labels.any():
         return None
     value = float(roc_auc_score(labels, scores))
-    interval = _bootstrap(indices, lambda w: _weighted_aurocs(labels, scores, w), seed, n_resamples)
-    return Auroc(value, interval, len(labels))
+    areas = _resampled(indices, lambda w: _weighted_aurocs(labels, scores, w), seed, n_resamples)
+    return Auroc(value, _interval(areas), len(labels))
 
 
 def macro_auroc(
@@ -137,7 +138,8 @@ def macro_auroc(
         probabilities: Of each class that occurs, `[item]`.
         groups: `[item]`.
         seed: Seed of the resamples.
-        n_resamples: How many; those that lack a class are left out.
+        n_resamples: How many; those that lack a class are left out, and where all do there is no
+            interval.
 
     Returns:
         None where there are fewer than two classes.
@@ -154,7 +156,8 @@ def macro_auroc(
         return np.mean(areas, axis=0)
 
     value = float(mean_area(np.ones((1, len(outcomes)), dtype=int))[0])
-    return Auroc(value, _bootstrap(indices, mean_area, seed, n_resamples), len(outcomes))
+    areas = _resampled(indices, mean_area, seed, n_resamples)
+    return Auroc(value, _interval(areas), len(outcomes))
 
 
 def smallest_detectable_difference(
@@ -204,6 +207,15 @@ def _group_indices(groups: Sequence[str], *columns: NDArray) -> Ints:
 def _bootstrap(
     indices: Ints, statistic: Callable[[Ints], Floats], seed: int, n_resamples: int
 ) -> Interval:
+    """Returns the interval of a statistic that every resample has; see `_resampled`."""
+    found = _interval(_resampled(indices, statistic, seed, n_resamples))
+    assert found is not None
+    return found
+
+
+def _resampled(
+    indices: Ints, statistic: Callable[[Ints], Floats], seed: int, n_resamples: int
+) -> Floats:
     """Resamples groups; `statistic` maps item weights `[resample, item]` to values `[resample]`."""
     if n_resamples < 1:
         raise ValueError(f"n_resamples must be at least 1, not {n_resamples}.")
@@ -211,9 +223,13 @@ def _bootstrap(
     shares = np.full(n_groups, 1 / n_groups)
     sizes = [min(BLOCK, n_resamples - start) for start in range(0, n_resamples, BLOCK)]
     counts = (rng.multinomial(n_groups, shares, size) for size in sizes)
-    values = np.concatenate([statistic(block[:, indices]) for block in counts])
+    return np.concatenate([statistic(block[:, indices]) for block in counts])
+
+
+def _interval(values: Floats) -> Interval | None:
+    """Returns the interval of `values` `[resample]`, NaN left out; None where there is no other."""
     if np.isnan(values).all():
-        raise ValueError(f"None of {n_resamples} resamples could be measured; ask for more.")
+        return None
     low, high = np.nanquantile(values, [0.025, 0.975])
     return Interval(float(low), float(high))
 

@@ -25,6 +25,9 @@ CREDITED = ("self", "random-feature", "shuffled", "placebo", "generic")
 """Controls that need no SAE or no finding: SAE credit is what saetask adds to the best of them."""
 NO_CONTROLS = ("original", "saetask", "oracle", "always", CLOSED_LOOP)
 """Arms that are no controls for a finding: the baseline, the bound, and saetask's own variants."""
+NOT_RANKED = (
+    "No item has candidate answers to rank, so nothing tells which reading its answer follows."
+)
 
 
 def summarise(result: Result, seed: int) -> dict[str, Any]:
@@ -38,19 +41,21 @@ def summarise(result: Result, seed: int) -> dict[str, Any]:
     original = arms["original"]
     groups = [outcome.question.item.group for outcome in original]
     correct = {arm: _correct(rows) for arm, rows in arms.items()}
+    ranked = any(outcome.scores for outcome in original)
     return {
         "arms": summarise_arms(arms, correct, groups, seed),
         **summarise_controls(correct, groups, seed),
-        "probe_alone": _probe_alone(original, result.findings["saetask"], groups, seed),
-        "detection": summarise_failures(original, result.findings, groups, seed),
+        "probe_alone": _probe_alone(original, arms["saetask"], result.findings["saetask"], seed),
+        "detection": summarise_failures(original, result.findings, seed),
         "reading_detection": summarise_readings(original, result.findings, seed),
         "rounds": _summarise_rounds(correct),
         "second_question": _summarise_second(result.second, seed),
+        "not_measured": {**result.left_out, **({} if ranked else {"detection": NOT_RANKED})},
     }
 
 
 def summarise_seeds(runs: Sequence[Sequence[Outcome]], first: int) -> dict[str, Any]:
-    """Returns each arm's accuracies over repetitions with other folds and samples.
+    """Returns the accuracies over repetitions with other folds and samples, of arms in all of them.
 
     Args:
         runs: The outcomes of each repetition, in the order of their seeds.
@@ -68,6 +73,7 @@ def summarise_seeds(runs: Sequence[Sequence[Outcome]], first: int) -> dict[str, 
             "max": max(found),
         }
         for arm, found in accuracies.items()
+        if len(found) == len(runs)
     }
     return {"seeds": list(range(first, first + len(runs))), "arms": arms}
 
@@ -96,7 +102,7 @@ def _by_arm(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
 
 
 def _correct(rows: Sequence[Outcome]) -> np.ndarray:
-    return np.array([outcome.score.correct for outcome in rows])
+    return np.array([outcome.score.correct for outcome in rows], dtype=bool)
 
 
 def summarise_arms(
@@ -170,34 +176,44 @@ def _figures(comparison: Comparison, interval: str) -> dict[str, Any]:
 
 
 def _probe_alone(
-    original: Sequence[Outcome], findings: Mapping[str, Finding], groups: Sequence[str], seed: int
-) -> dict[str, Any]:
+    original: Sequence[Outcome],
+    own: Sequence[Outcome],
+    findings: Mapping[str, Finding],
+    seed: int,
+) -> dict[str, Any] | None:
     """Returns how often the most probable reading is right, no model being asked again.
 
-    Items that no single reading leads to the answer of count as wrong.
+    Items that no single reading leads to the answer of say nothing of it and are left out, of
+    saetask's accuracy beside it as well.
     """
-    right = np.array(
-        [
-            findings[outcome.question.item.id].leading == outcome.question.gold_reading
-            for outcome in original
-        ]
-    )
-    interval = accuracy_interval(right, groups, seed)
-    return {"n": len(right), "accuracy": float(right.mean()), "ci95": list(interval)}
+    known = [i for i, outcome in enumerate(original) if outcome.question.gold_reading is not None]
+    if not known:
+        return None
+    questions = [original[i].question for i in known]
+    right = np.array([findings[q.item.id].leading == q.gold_reading for q in questions])
+    return {
+        "n": len(known),
+        "accuracy": float(right.mean()),
+        "ci95": list(accuracy_interval(right, [q.item.group for q in questions], seed)),
+        "saetask": float(_correct([own[i] for i in known]).mean()),
+    }
 
 
 def summarise_failures(
-    original: Sequence[Outcome],
-    findings: Mapping[str, Mapping[str, Finding]],
-    groups: Sequence[str],
-    seed: int,
+    original: Sequence[Outcome], findings: Mapping[str, Mapping[str, Finding]], seed: int
 ) -> dict[str, Any]:
-    """Returns how well wrong answers of the original arm were predicted, by each detector."""
-    failed = ~_correct(original)
+    """Returns how well wrong answers of the original arm were predicted, by each detector.
+
+    Only of items whose candidates were ranked: of the others nothing tells which reading the answer
+    follows, and every detector says that it is wrong.
+    """
+    ranked = [outcome for outcome in original if outcome.scores]
+    failed = ~_correct(ranked)
+    groups = [outcome.question.item.group for outcome in ranked]
 
     def entry(score: Callable[[Outcome], float]) -> dict[str, Any] | None:
-        scores = np.array([score(outcome) for outcome in original])
-        return _area(auroc(failed, scores, groups, seed))
+        scores = np.array([score(outcome) for outcome in ranked])
+        return _area(auroc(failed, scores, groups, seed)) if ranked else None
 
     def failure(name: str) -> dict[str, Any] | None:
         return entry(lambda outcome: findings[name][outcome.question.item.id].failure)
@@ -206,7 +222,8 @@ def summarise_failures(
     own = measured.pop("saetask")
     measured["answer-entropy"] = entry(lambda outcome: _entropy(outcome.scores))
     measured["prompt-length"] = entry(lambda outcome: len(outcome.written.prompt.content))
-    return {"n_wrong": int(failed.sum()), "saetask": own, "baselines": measured}
+    n_wrong = int((~_correct(original)).sum())
+    return {"n_wrong": n_wrong, "saetask": own, "baselines": measured}
 
 
 def summarise_readings(
@@ -229,7 +246,10 @@ def summarise_readings(
 
 
 def _area(found: Auroc | None) -> dict[str, Any] | None:
-    return found and {"auroc": found.value, "ci95": list(found.ci95), "n": found.n}
+    if found is None:
+        return None
+    interval = list(found.ci95) if found.ci95 else None
+    return {"auroc": found.value, "ci95": interval, "n": found.n}
 
 
 def _entropy(scores: dict[str, float]) -> float:

@@ -9,6 +9,7 @@ from itertools import groupby
 import numpy as np
 import pytest
 from saetask_plugins.detectors.failure_probe import FailureProbe
+from saetask_plugins.detectors.uncertainty import Uncertainty
 from touch_task import SENTINEL, Touch, TouchNote, TouchTwice, folds_of, make_apparatus
 
 import saetask.answers
@@ -305,7 +306,20 @@ def test_a_seed_gives_the_same_result_every_time_and_only_the_arms_asked_for_are
     arms = ("original", "random-feature", "saetask")
     first = small(arms=arms)
     assert list(by_arm(first)) == list(arms)
+    assert first.left_out == {}
     assert rows(small(arms=arms)) == rows(first)
+
+
+def test_controls_that_would_be_saetasks_own_arm_again_are_left_out_and_told(small, capsys):
+    arms = ("original", "random-feature", "dense-probe", "saetask")
+    result = small(arms=arms, detector=Uncertainty)
+    assert list(by_arm(result)) == ["original", "dense-probe", "saetask"]
+    assert set(result.findings) == {"saetask", "dense-probe"}
+    assert set(result.left_out) == {"random-feature", "random-sae"}  # of the detection table, too
+    told = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
+    assert len(told) == 2
+    assert f"random-feature is left out. {result.left_out['random-feature']}" in told[0]
+    assert "detector uncertainty uses no feature" in told[0]
 
 
 @pytest.mark.parametrize("cut", [0, -7], ids=["after a line", "within a line"])

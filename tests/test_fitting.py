@@ -4,11 +4,12 @@ import copy
 
 import numpy as np
 import pytest
-from touch_task import StubAsker, Touch, make_apparatus
+from refusals import refusal
+from touch_task import StubAsker, Touch, make_apparatus, make_lab
 
-from saetask import Annotation
+from saetask import Annotation, Finding
 from saetask.calibration import ScoredItem, fit_calibration
-from saetask.fitting import Trials, best_wordings, choose_wording, try_wordings
+from saetask.fitting import Trials, best_wordings, choose_wording, fit, try_wordings
 from saetask.reformulation import PLACEMENTS
 from saetask.study import lay_out
 
@@ -101,3 +102,19 @@ def test_without_any_trial_the_first_wording_is_taken():
 def test_wordings_are_ordered_by_loss_those_without_one_last():
     losses = [{"fit_loss": loss} for loss in (None, 0.5, 0.2, None, 0.3)]
     assert best_wordings(losses) == [2, 4, 1, 0, 3]
+
+
+class NoProbabilities:
+    """A detector that says how probable a failure is, and nothing of the readings."""
+
+    name = "no-probabilities"
+
+    def fit(self, readings, outcomes, groups):
+        return [Finding(0.5, []) for _ in readings]
+
+
+def test_a_detector_whose_findings_lack_probabilities_is_refused_by_name(tiny_model, tiny_sae):
+    lab = make_lab(tiny_model, tiny_sae, NoProbabilities, n_items=8)
+    questions, chosen = lab.study.questions, lab.study.folds[0].fit
+    message = refusal(fit, lab.apparatus, questions, chosen, lab.material, lab.trials)
+    assert "'no-probabilities'" in message and "saetask.Finding" in message

@@ -44,7 +44,7 @@ class Trial:
         prompts = {
             arm: {i: write(arm, i) for i in wanted} for arm in ("oracle", "saetask", "original")
         }
-        return Plan(Fold(fit, test), ORIGINAL, calibrated_on, prompts, {}, {})
+        return Plan(Fold(fit, test), ORIGINAL, calibrated_on, prompts, {}, {}, [])
 
     def judge(self, length=None):
         return judge_all(self.asker, self.task.score, self.questions, self.plans, length)

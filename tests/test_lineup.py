@@ -1,5 +1,7 @@
 """The line-up: which items each detector annotates, and what it was fitted on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -87,6 +89,9 @@ class Recorder:
         other.replacement = replacement
         return other
 
+    def feature_ids(self):
+        return np.array([1])
+
     def summary(self):
         return {}
 
@@ -103,9 +108,9 @@ def lined_up(lab, monkeypatch):
     monkeypatch.setattr(saetask.lineup, "baselines", lambda: [Recorder()])
     questions, fold = lab.study.questions, lab.study.folds[0]
     fitted = fit(lab.apparatus, questions, fold.fit, lab.material, lab.trials)
-    wanted = [*fold.fit[:9], *fold.test]
     generator = np.random.default_rng(0)
-    return line_up(lab.apparatus, questions, fitted, wanted, lab.material, generator)
+    parts = fold.fit[:9], fold.test
+    return line_up(lab.apparatus, questions, fitted, parts, lab.material, generator)
 
 
 def fitted_recorders():
@@ -135,12 +140,31 @@ def test_every_detector_is_fitted_on_the_folds_fit_items_with_their_groups(lined
         ]
 
 
-def test_random_features_annotate_as_many_items_as_saetask(lined_up):
-    counts = {
-        name: sum(bool(finding.misunderstandings) for finding in findings.values())
-        for name, findings in lined_up.findings.items()
-    }
-    assert counts[RANDOM_FEATURE] == counts["saetask"] > 0
+class Picky(Recorder):
+    """Finds something in every other fit item, and in every test item but one."""
+
+    def fit(self, readings, outcomes, groups):
+        super().fit(readings, outcomes, groups)
+        return [self._finding(reading, 0.75 * (i % 2)) for i, reading in enumerate(readings)]
+
+    def detect(self, reading):
+        return self._finding(reading, 0.0 if reading.content == self.spared else 0.75)
+
+
+def test_random_features_annotate_as_many_items_of_each_part_as_saetask(lab, monkeypatch):
+    monkeypatch.setattr(saetask.lineup, "baselines", list)
+    questions, fold = lab.study.questions, lab.study.folds[0]
+    Picky.spared = questions[fold.test[3]].prompt.content
+    apparatus = replace(lab.apparatus, make_detector=Picky)
+    fitted = fit(apparatus, questions, fold.fit, lab.material, lab.trials)
+    parts = fold.fit[:9], fold.test
+    generator = np.random.default_rng(0)
+    found = line_up(apparatus, questions, fitted, parts, lab.material, generator).findings
+
+    def counts(name):
+        return [sum(bool(found[name][i].misunderstandings) for i in part) for part in parts]
+
+    assert counts(RANDOM_FEATURE) == counts("saetask") == [4, len(fold.test) - 1]
 
 
 def test_weights_are_moved_to_other_features_that_fire_in_fit_items(lined_up, lab):
@@ -160,11 +184,44 @@ def test_the_random_sae_is_read_instead_of_the_trained_one_and_nothing_else_diff
             assert getattr(second, name) == getattr(first, name)
 
 
+class Blind(Recorder):
+    """A detector that looks at no feature."""
+
+    def feature_ids(self):
+        return np.empty(0, int)
+
+
+class BlindAtFirst(Recorder):
+    """A detector that looks at no feature unless it is the second that is made."""
+
+    def feature_ids(self):
+        return np.arange(self is not Recorder.made[0])
+
+
+@pytest.mark.parametrize(
+    ("detector", "idle"),
+    [
+        (Recorder, []),
+        (Blind, [RANDOM_FEATURE, RANDOM_SAE]),
+        (BlindAtFirst, [RANDOM_FEATURE]),
+    ],
+)
+def test_controls_of_a_detector_that_looks_at_no_feature_are_idle(lab, monkeypatch, detector, idle):
+    Recorder.made = ()
+    monkeypatch.setattr(saetask.lineup, "baselines", list)
+    apparatus = replace(lab.apparatus, make_detector=detector)
+    questions, fold = lab.study.questions, lab.study.folds[0]
+    fitted = fit(apparatus, questions, fold.fit, lab.material, lab.trials)
+    generator = np.random.default_rng(0)
+    parts = fold.fit[:3], fold.test
+    assert line_up(apparatus, questions, fitted, parts, lab.material, generator).idle == idle
+
+
 def test_without_a_random_dictionary_there_is_no_such_detector(lab, monkeypatch):
     monkeypatch.setattr(saetask.lineup, "baselines", list)
     questions, fold = lab.study.questions, lab.study.folds[0]
     fitted = fit(lab.apparatus, questions, fold.fit, lab.material, lab.trials)
     material = lab.material._replace(random=None)
     generator = np.random.default_rng(0)
-    found = line_up(lab.apparatus, questions, fitted, fold.test, material, generator).findings
+    found = line_up(lab.apparatus, questions, fitted, [fold.test], material, generator).findings
     assert set(found) == {"saetask", RANDOM_FEATURE}

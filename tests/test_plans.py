@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from refusals import refusal
 from saetask_plugins.detectors.failure_probe import FailureProbe
 from touch_task import TouchNote, make_lab
 
@@ -63,6 +64,20 @@ def test_only_the_arms_asked_for_are_planned(lab):
     assert list(planned(lab, ("original", "saetask")).prompts) == ["original", "saetask"]
 
 
+@pytest.mark.parametrize("arm", ["random-sae", "dense-probe"])
+def test_an_arm_whose_detector_was_not_fitted_is_refused_and_not_left_as_the_original(
+    lab, monkeypatch, arm
+):
+    monkeypatch.setattr(saetask.lineup, "baselines", list)
+    lab = lab._replace(material=lab.material._replace(random=None))
+    assert f"'{arm}' needs a detector" in refusal(planned, lab, ("original", "saetask", arm))
+
+
+def test_an_unknown_arm_is_refused_and_not_left_as_the_original(lab):
+    message = refusal(planned, lab, ("original", "saetask", "shufled"))
+    assert message == "Unknown arm 'shufled'. Did you mean 'shuffled'?"
+
+
 def test_shuffled_findings_are_others_about_the_items_own_span_and_as_many(plan, lab):
     for part in (plan.calibrated_on, plan.fold.test):
         own, other = ([plan.prompts[arm][i] for i in part] for arm in ("saetask", "shuffled"))
@@ -79,14 +94,38 @@ def test_shuffled_findings_are_others_about_the_items_own_span_and_as_many(plan,
             assert found.text == prompt.content[slice(*found.span)]
 
 
-@given(st.integers(2, 30), st.integers(0, 99))
-def test_every_item_gets_the_finding_of_another_one_and_each_is_given_once(n, seed):
-    question = Question(Item("i", "g", {}), as_prompt("x"), [], np.empty(0, bool), None)
-    found = {i: [Misunderstanding("probe", Span(0, 1), "x", str(i), 0.5, [])] for i in range(n)}
-    generator = np.random.default_rng(seed)
-    given_to = _exchanged(found, [question] * n, range(n), generator)
-    assert sorted(int(told[0].reading) for told in given_to.values()) == list(range(n))
-    assert all(told[0].reading != str(i) for i, told in given_to.items())
+def exchanged(groups, seed):
+    """Returns whose finding each item gets, of items in these groups; None where it gets none."""
+    questions = [
+        Question(Item(str(i), group, {}), as_prompt("x"), [], np.empty(0, bool), None)
+        for i, group in enumerate(groups)
+    ]
+    items = range(len(groups))
+    found = {i: [Misunderstanding("probe", Span(0, 1), "x", str(i), 0.5, [])] for i in items}
+    given_to = _exchanged(found, questions, items, np.random.default_rng(seed))
+    return [int(told[0].reading) if (told := given_to[i]) else None for i in items]
+
+
+@given(st.lists(st.sampled_from("abcdef"), min_size=2, max_size=30), st.integers(0, 99))
+def test_every_item_gets_anothers_finding_of_another_group_where_one_is_left(groups, seed):
+    donors = exchanged(groups, seed)
+    assert sorted(donors) == list(range(len(groups)))
+    assert all(donor != i for i, donor in enumerate(donors))
+    within = sum(groups[donor] == groups[i] for i, donor in enumerate(donors))
+    largest = max(Counter(groups).values())
+    # The others are too few for a group that is more than half of the items, and for it alone.
+    assert within == max(0, 2 * largest - len(groups))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_single_item_has_nobody_to_exchange_with_and_gets_no_finding(seed):
+    assert exchanged(["a"], seed) == [None]
+    assert exchanged([], seed) == []
+
+
+def test_another_seed_exchanges_other_findings():
+    groups = [f"g{i // 3}" for i in range(30)]
+    assert exchanged(groups, 0) == exchanged(groups, 0) != exchanged(groups, 1)
 
 
 def test_always_annotates_every_item_with_the_leading_reading(plan):

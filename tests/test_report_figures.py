@@ -19,6 +19,7 @@ from saetask.report.headline import headline
 from saetask.report.render import render
 from saetask.report.sentences import (
     credit_sentence,
+    probe_alone_sentence,
     second_question_sentence,
     undetectable_sentence,
 )
@@ -147,6 +148,31 @@ def test_second_question_claims_no_more_than_shown(
     assert expected in second_question_sentence(found.second_question)
 
 
+def test_the_probe_alone_stands_beside_saetask_over_the_same_items(tmp_path: Path) -> None:
+    probe = {"accuracy": 0.6, "ci95": [0.5, 0.7], "n": 84}
+    for own, expected in ((0.7, "70.0 %"), (None, "74.1 %")):
+        found = read(tmp_path, summary() | further(probe_alone=probe | {"saetask": own}))
+        assert found.probe_alone
+        sentence = probe_alone_sentence(found.probe_alone, found.arms["saetask"])
+        assert "60.0 % of 84 items" in sentence and sentence.endswith(f"the model, {expected}.")
+
+
+def test_the_page_says_why_detection_was_not_measured(tmp_path: Path) -> None:
+    gaps = {"saetask": None, "baselines": {"prompt-length": None}}
+    document = summary() | {"detection": gaps, "not_measured": {"detection": "None <was> ranked."}}
+    page = page_of(tmp_path / "run", document, rows())
+    assert "None &lt;was&gt; ranked." in page
+    assert 'id="detection-chart"' not in page and "prompt-length" not in page
+    assert "left out" not in page
+
+
+def test_the_page_says_which_arms_were_left_out_and_why(tmp_path: Path) -> None:
+    document = summary() | {"not_measured": {"random-feature": "It <uses> no feature."}}
+    page = page_of(tmp_path / "run", document, rows())
+    assert "random-feature was left out. It &lt;uses&gt; no feature." in page
+    assert page.index("was left out") < page.index("<h2>Detection")
+
+
 def test_hostile_names_stay_texts(tmp_path: Path) -> None:
     hostile = "<img src=x>{{ 7 * 7 }}"
     document = summary() | further(credit={"control": hostile, "difference": 0.1})
@@ -192,6 +218,8 @@ def test_damaged_rounds_are_refused_with_their_line(tmp_path: Path, value: Any) 
         ({"rounds": {"used": "one", "one": 2}}, "one"),
         ({"seeds": {"seeds": [0, 1], "arms": {"saetask": {"accuracy": [0.5]}}}}, "one a seed"),
         ({"seeds": {"seeds": ["a"]}}, "seeds"),
+        ({"not_measured": ["detection"]}, "not_measured"),
+        ({"not_measured": {"detection": {}}}, "detection"),
     ],
 )
 def test_damaged_figures_are_refused(tmp_path: Path, change: dict, expected: str) -> None:

@@ -78,6 +78,20 @@ def test_readme_table_names_the_best_control(root: Path, run: Path) -> None:
     assert readme.endswith("\n<!-- /results -->\nafter\n")
 
 
+def test_a_probe_of_fewer_items_stands_beside_saetask_over_the_same(
+    root: Path, tmp_path: Path
+) -> None:
+    probe = {"accuracy": 0.6, "ci95": [0.5, 0.7], "n": 84, "saetask": 0.7}
+    document = summary() | further(probe_alone=probe)
+    main([str(write_run(tmp_path / "fig-qa", document, rows()))], root)
+    assert ["fig-qa", "84", "0.600 (0.500 to 0.700)", "0.700"] in table_rows(
+        page_of(root), "fig-qa"
+    )
+    assert "have no right reading" in page_of(root)
+    (cells,) = table_rows((root / "README.md").read_text(), "fig-qa")
+    assert cells[8] == "0.600 (n = 84)"
+
+
 def test_older_summaries_leave_no_empty_tables(root: Path, tmp_path: Path) -> None:
     main([str(write_run(tmp_path / "old", summary(), rows()))], root)
     page = page_of(root)

@@ -377,6 +377,8 @@ def test_a_task_without_candidates_runs_through_every_arm(tiny, tmp_path, proble
     # Without an answer to compare with, the most probable reading is reported of every item.
     assert summary["arms"]["saetask"]["annotated"] == summary["arms"]["oracle"]["annotated"] == 40
     assert summary["arms"]["closed-loop"]["annotated"] == 0
+    assert summary["detection"]["saetask"] is None
+    assert summary["not_measured"]["detection"] in (folder / "report.html").read_text()
     assert (folder / "report.html").stat().st_size > 0
 
 

@@ -29,7 +29,7 @@ class Trial:
 
     def _plan(self, fit, test):
         prompts = {arm: {i: self._write(arm, i) for i in (*fit, *test)} for arm in ARMS}
-        return Plan(Fold(fit, test), Calibration(1.0, {}), fit, prompts, {}, {})
+        return Plan(Fold(fit, test), Calibration(1.0, {}), fit, prompts, {}, {}, [])
 
     def _write(self, arm, i):
         prompt = self.questions[i].prompt

@@ -220,6 +220,7 @@ def test_auroc_resamples_whole_groups():
     honest = auroc(labels, scores, list(np.repeat(alone(40), 6)))
     naive = auroc(labels, scores, alone(240))
     assert honest and naive and honest.value == naive.value
+    assert honest.ci95 and naive.ci95
     assert honest.ci95.high - honest.ci95.low > 1.8 * (naive.ci95.high - naive.ci95.low)
 
 
@@ -231,8 +232,46 @@ def test_auroc_of_one_class_is_none(label):
 def test_auroc_leaves_out_resamples_with_one_class():
     # One true item: a third of the resamples miss it, and must not turn the interval into NaN.
     result = auroc(np.arange(5) == 4, np.array([1.0, 2, 3, 5, 4]), alone(5))
-    assert result is not None
+    assert result is not None and result.ci95 is not None
     assert 0 <= result.ci95.low <= 0.75 <= result.ci95.high == 1
+
+
+@st.composite
+def grouped_classes(draw):
+    """Draws classes of items, two at least, their groups, scores, and how often to resample."""
+    group = st.sampled_from("pqrst")
+    rows = [("a", draw(group)), ("b", draw(group))]
+    rows += draw(st.lists(st.tuples(st.sampled_from("abc"), group), max_size=12))
+    scores = draw(st.lists(st.integers(0, 3), min_size=len(rows), max_size=len(rows)))
+    classes, groups = (list(column) for column in zip(*rows, strict=True))
+    return classes, groups, np.array(scores, float), draw(st.integers(1, 4))
+
+
+def holds_every_class(classes, groups, seed, n_resamples):
+    """Tells of each resample whether it holds every class, in the plain way."""
+    names = list(dict.fromkeys(groups))
+    rng, shares = np.random.default_rng(seed), np.full(len(names), 1 / len(names))
+    for counts in rng.multinomial(len(names), shares, n_resamples):
+        drawn = {name for name, count in zip(names, counts, strict=True) if count}
+        held = {c for c, group in zip(classes, groups, strict=True) if group in drawn}
+        yield held == set(classes)
+
+
+@given(grouped_classes(), st.integers(0, 9))
+def test_an_area_has_no_interval_where_no_resample_holds_every_class_and_is_no_error(drawn, seed):
+    classes, groups, scores, n_resamples = drawn
+    columns = {name: scores * (name != "b") for name in set(classes)}
+    macro = macro_auroc(classes, columns, groups, seed, n_resamples)
+    measured = list(holds_every_class(classes, groups, seed, n_resamples))
+    assert macro is not None and 0 <= macro.value <= 1
+    assert (macro.ci95 is not None) == any(measured)
+    first = np.array(classes) == "a"
+    plain = auroc(first, scores, groups, seed, n_resamples)
+    measured = list(holds_every_class(first.tolist(), groups, seed, n_resamples))
+    assert plain is not None and plain.value == pytest.approx(roc_auc_score(first, scores))
+    assert (plain.ci95 is not None) == any(measured)
+    for interval in (macro.ci95, plain.ci95):
+        assert interval is None or 0 <= interval.low <= interval.high <= 1
 
 
 @st.composite
@@ -338,6 +377,7 @@ def test_too_few_items_can_show_no_difference():
         lambda: auroc(np.array([], dtype=bool), np.array([]), []),
         lambda: auroc(np.array([True, False]), np.array([1.0]), ["a", "b"]),
         lambda: auroc(np.array([True, False]), np.array([1.0, np.nan]), ["a", "b"]),
+        lambda: auroc(np.array([True, False]), np.array([1.0, 0.0]), ["a", "b"], n_resamples=0),
         lambda: smallest_detectable_difference(0, 0.5),
         lambda: smallest_detectable_difference(10, 1.5),
         lambda: smallest_detectable_difference(10, 0.5, alpha=0.0),
@@ -347,10 +387,3 @@ def test_too_few_items_can_show_no_difference():
 def test_unequal_lengths_emptiness_and_impossible_settings_are_refused(call):
     with pytest.raises(ValueError):
         call()
-
-
-def test_resamples_that_all_hold_one_class_are_refused_and_not_nan():
-    labels, groups = np.array([True, False]), ["a", "b"]
-    with pytest.raises(ValueError, match="ask for more"):
-        for seed in range(20):
-            auroc(labels, np.array([1.0, 0.0]), groups, seed, n_resamples=1)

@@ -16,7 +16,7 @@ from saetask.judgement import Outcome
 from saetask.prompts import as_prompt
 from saetask.statistics import smallest_detectable_difference
 from saetask.study import Question
-from saetask.summary import CREDITED, summarise
+from saetask.summary import CREDITED, summarise, summarise_seeds
 
 N = 90
 DETECTORS = ("saetask", "random-feature", "dense-probe")
@@ -26,6 +26,7 @@ NOTE = Annotation("(a note)", "end", "notes")
 
 
 def answered(question, arm, right, random, flexible=None):
+    """Returns a random answer, whose candidates were ranked."""
     annotation = NOTE if random.random() < 0.5 and arm != "original" else None
     share = random.uniform(0.01, 0.99)
     scores = {" a": math.log(share), " b": math.log(1 - share)}
@@ -67,7 +68,7 @@ def made_up(arms=DEFAULT_ARMS, seed=0, right=None, golds=None, second=False, fle
         for question in questions[:40]
         if second
     ]
-    return Result(outcomes, asked, findings, [])
+    return Result(outcomes, asked, findings, [], {})
 
 
 def _found(random):
@@ -169,15 +170,20 @@ def test_a_better_control_that_reads_an_sae_or_the_activations_is_not_credited()
     assert "credit" not in summary
 
 
-def test_the_probe_alone_is_right_where_its_leading_reading_is(result, summary):
+def test_the_probe_alone_is_right_where_its_leading_reading_is_and_asked_where_one_is_right():
+    result = made_up()
+    golds = {o.question.item.id: o.question.gold_reading for o in result.outcomes}
+    known = {item for item, gold in golds.items() if gold is not None}
     right = []
-    for outcome in result.outcomes:
-        if outcome.arm == "original":
-            probabilities = result.findings["saetask"][outcome.question.item.id].probabilities
-            best = max(probabilities, key=probabilities.get)
-            right.append(best == outcome.question.gold_reading)
-    entry = summary["probe_alone"]
-    assert (entry["n"], entry["accuracy"]) == (N, pytest.approx(np.mean(right)))
+    for item in known:
+        probabilities = result.findings["saetask"][item].probabilities
+        right.append(max(probabilities, key=probabilities.get) == golds[item])
+    own = [o for o in result.outcomes if o.arm == "saetask" and o.question.item.id in known]
+    entry = summarise(result, 0)["probe_alone"]
+    assert 0 < len(known) == entry["n"] < N
+    assert entry["accuracy"] == pytest.approx(np.mean(right))
+    assert entry["saetask"] == pytest.approx(np.mean([o.score.correct for o in own]))
+    assert entry["saetask"] != np.mean(correct(result, "saetask"))
     assert entry["ci95"][0] <= entry["accuracy"] <= entry["ci95"][1]
 
 
@@ -275,13 +281,56 @@ def test_answers_that_are_all_right_or_all_wrong_can_not_be_detected(right):
     assert summary["reading_detection"]["saetask"] is not None
 
 
+def unranked(result, items):
+    """Returns the result as if some items' answers had been generated, and none ranked."""
+    outcomes = [
+        o._replace(scores={}) if o.question.item.id in items else o for o in result.outcomes
+    ]
+    findings = {
+        name: {item: f._replace(failure=1.0) if item in items else f for item, f in found.items()}
+        for name, found in result.findings.items()
+    }
+    return result._replace(outcomes=outcomes, findings=findings)
+
+
+def test_where_no_candidates_were_ranked_detection_is_not_measured_and_the_reason_is_told(result):
+    summary = summarise(unranked(result, {f"{i:03}" for i in range(N)}), 0)
+    detection = summary["detection"]
+    assert detection["saetask"] is None
+    assert set(detection["baselines"].values()) == {None}
+    assert detection["n_wrong"] == summarise(result, 0)["detection"]["n_wrong"] > 0
+    assert "candidate answers" in summary["not_measured"]["detection"]
+    assert summary["reading_detection"]["saetask"]["n"] > 0
+    assert summarise(result, 0)["not_measured"] == {}
+
+
+def test_items_whose_candidates_were_not_ranked_are_left_out_of_detection(result):
+    some = {f"{i:03}" for i in range(0, N, 4)}
+    rows = [o for o in original_rows(result) if o.question.item.id not in some]
+    summary = summarise(unranked(result, some), 0)
+    wrong = [not outcome.score.correct for outcome in rows]
+    for name, entry in summary["detection"]["baselines"].items():
+        assert entry["n"] == len(rows) < N
+        if name in result.findings:
+            scores = [result.findings[name][o.question.item.id].failure for o in rows]
+            assert entry["auroc"] == pytest.approx(roc_auc_score(wrong, scores))
+    assert summary["not_measured"] == {}
+
+
 @pytest.mark.parametrize("golds", [["a"], [None]], ids=["one reading", "no right reading"])
 def test_readings_that_are_all_the_same_or_unknown_can_not_be_told_apart(golds):
     summary = summarise(made_up(golds=golds), 0)
     assert summary["reading_detection"]["saetask"] is None
     assert summary["detection"]["saetask"] is not None
     if golds == [None]:
-        assert summary["probe_alone"]["accuracy"] == 0
+        assert summary["probe_alone"] is None
+
+
+def test_readings_that_no_resample_holds_all_of_have_an_area_without_an_interval():
+    result = made_up(golds=[str(i) for i in range(N)])  # each stands in one group alone
+    summary = summarise(result, 0)
+    assert summary["reading_detection"]["saetask"] == {"auroc": 0.5, "ci95": None, "n": N}
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
 
 
 @pytest.mark.parametrize("flexible", [True, False])
@@ -298,6 +347,22 @@ def test_too_few_items_to_detect_any_difference_are_no_infinity():
     arm = summarise(few, 0)["arms"]["saetask"]
     assert arm["n"] == 3
     assert arm["detectable_difference"] is None
+
+
+def test_what_was_left_out_is_told_beside_what_could_not_be_measured(result):
+    partial = result._replace(left_out={"random-feature": "It uses no feature."})
+    assert summarise(partial, 0)["not_measured"] == partial.left_out
+    told = summarise(unranked(partial, {f"{i:03}" for i in range(N)}), 0)["not_measured"]
+    assert set(told) == {"random-feature", "detection"}
+
+
+def test_an_arm_that_a_repetition_left_out_has_no_spread():
+    first, second = made_up(("original", "placebo", "saetask")), made_up(("original", "saetask"))
+    spread = summarise_seeds([first.outcomes, second.outcomes], 3)
+    assert spread["seeds"] == [3, 4]
+    assert list(spread["arms"]) == ["original", "saetask"]
+    accuracies = [np.mean(correct(run, "saetask")) for run in (first, second)]
+    assert spread["arms"]["saetask"]["accuracy"] == pytest.approx(accuracies)
 
 
 def test_a_summary_is_json_and_the_seed_decides_its_intervals(result, summary):

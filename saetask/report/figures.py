@@ -50,6 +50,8 @@ class ProbeAlone:
     accuracy: float
     ci95: Interval | None
     n: int | None
+    saetask: float | None = None
+    """saetask's accuracy over the same items; None in older summaries, which took all items."""
 
 
 @dataclass(frozen=True)
@@ -129,3 +131,5 @@ class Summary:
     seeds: list[str] = field(default_factory=list)
     spread: list[Spread] = field(default_factory=list)
     selection: dict[str, Any] = field(default_factory=dict)
+    not_measured: dict[str, str] = field(default_factory=dict)
+    """Why the run has no figures of something that runs usually measure, by its name."""

@@ -70,10 +70,11 @@ def dense_probe_sentence(summary: Summary) -> str:
 
 
 def probe_alone_sentence(probe: ProbeAlone, saetask: Arm | None) -> str:
-    """Returns the accuracy of the probe alone, beside saetask's."""
+    """Returns the accuracy of the probe alone, beside saetask's over the same items."""
     interval = f" (95 % CI {percent_interval(probe.ci95)})" if probe.ci95 else ""
     items = f" of {probe.n} items" if probe.n else ""
-    beside = f"; saetask, which asks the model, {percent(saetask.accuracy)}" if saetask else ""
+    own = saetask.accuracy if probe.saetask is None and saetask else probe.saetask
+    beside = "" if own is None else f"; saetask, which asks the model, {percent(own)}"
     return (
         "The detector's most probable reading, taken as the answer without asking the model, is "
         f"right on {percent(probe.accuracy)}{items}{interval}{beside}."

@@ -32,7 +32,7 @@ def read_summary(path: Path) -> Summary:
         raise UserError(f'{path}: "schema_version" is {version!r}; {known}.')
     if not (n_items := fields.count("n_items")):
         raise fields.error("n_items", "a number above 0")
-    seeds = fields.nested("seeds")
+    seeds, not_measured = fields.nested("seeds"), fields.nested("not_measured")
     return Summary(
         experiment=fields.text("experiment"),
         model=fields.mapping("model"),
@@ -54,6 +54,7 @@ def read_summary(path: Path) -> Summary:
         seeds=[f"{seed:g}" for seed in seeds.numbers("seeds") if seed is not None],
         spread=_spread(seeds.nested("arms"), len(seeds.numbers("seeds"))),
         selection=fields.mapping("selection"),
+        not_measured={name: not_measured.text(name) for name in not_measured.document},
     )
 
 
@@ -105,7 +106,8 @@ def _probe_alone(fields: Fields) -> ProbeAlone | None:
     accuracy = fields.share("accuracy")
     if accuracy is None:
         return None
-    return ProbeAlone(accuracy, fields.interval("ci95"), fields.count("n"))
+    own = fields.share("saetask")
+    return ProbeAlone(accuracy, fields.interval("ci95"), fields.count("n"), own)
 
 
 def _detection(fields: Fields) -> list[Detection]:
