@@ -122,7 +122,7 @@ def _first_asks(study: Study, arms: Sequence[str]) -> list[Ask]:
     notes = [note for note in (GENERIC, PLACEBO) if note.annotator in arms]
     asks = []
     for i, question in enumerate(study.questions):
-        if question.candidates:
+        if question.candidates and not question.borrowed:
             fixed = [fixed_note(question.prompt, note).prompt for note in notes if i in tested]
             asks += [as_ask(question, prompt) for prompt in (question.prompt, *fixed)]
     return asks

@@ -63,6 +63,8 @@ class Fitted(NamedTuple):
     detector: Detector
     findings: dict[int, Finding]
     """In the fit split's prompts, each judged with its group held out."""
+    learnt_from: list[int]
+    """The fit split's prompts whose right reading is known, then the borrowed ones."""
     annotator: Annotator
     wording: int
     selection: dict[str, Any]
@@ -95,11 +97,14 @@ def make_reading(
     material: Material,
     fitted: Calibration,
 ) -> Reading:
-    """Returns what a detector may see of a question that was already asked and read."""
-    prompt = questions[i].prompt
-    scored = scored_item(apparatus.asker, questions[i], prompt)
-    scores = reading_scores(scored, fitted, apparatus.task.readings)
-    return Reading(material.features[i], prompt.content, prompt.spans, scores, material.raw[i])
+    """Returns what a detector may see of a question that was read, and asked if not borrowed."""
+    prompt, borrowed = questions[i].prompt, questions[i].borrowed
+    scores = dict.fromkeys(apparatus.task.readings, -np.inf)
+    if not borrowed:
+        scored = scored_item(apparatus.asker, questions[i], prompt)
+        scores = reading_scores(scored, fitted, apparatus.task.readings)
+    features, raw = material.features[i], material.raw[i]
+    return Reading(features, prompt.content, prompt.spans, scores, raw, borrowed)
 
 
 def reading_scores(
@@ -180,8 +185,11 @@ def fit(
     chosen: Sequence[int],
     material: Material,
     trials: Trials,
+    borrowed: Sequence[int] = (),
 ) -> Fitted:
-    """Fits on the chosen questions, which were asked and read before, and on nothing else.
+    """Fits on the chosen questions, which were asked and read before.
+
+    A detector that borrows learns from the borrowed ones, too, which were only read.
 
     Raises:
         UserError: The detector can not be fitted on them, or its findings lack probabilities.
@@ -191,10 +199,11 @@ def fit(
         [scored_item(asker, questions[i], questions[i].prompt) for i in chosen]
     )
     known = [i for i in chosen if questions[i].gold_reading is not None]
-    readings = [make_reading(apparatus, questions, i, material, original) for i in known]
-    golds = [questions[i].gold_reading or "" for i in known]
     detector = apparatus.make_detector()
-    findings = detector.fit(readings, golds, [questions[i].item.group for i in known])
+    learnt_from = [*known, *(borrowed if getattr(detector, "borrows", False) else ())]
+    readings = [make_reading(apparatus, questions, i, material, original) for i in learnt_from]
+    golds = [questions[i].gold_reading or "" for i in learnt_from]
+    findings = detector.fit(readings, golds, [questions[i].item.group for i in learnt_from])
     if not all(finding.probabilities for finding in findings):
         raise UserError(
             f"Detector '{detector.name}' returns findings without probabilities of the readings, "
@@ -204,12 +213,14 @@ def fit(
     annotator, wording = trials.styles[style]
     selection = {
         "n_fit": len(known),
+        "n_borrowed": len(learnt_from) - len(known),
         "annotator": annotator.name,
         "wording": wording,
         "wordings": losses,
         "detector": detector.summary(),
     }
-    return Fitted(original, detector, dict(zip(known, findings)), annotator, wording, selection)
+    own = dict(zip(known, findings))
+    return Fitted(original, detector, own, learnt_from, annotator, wording, selection)
 
 
 def fit_loss(fitted: Fitted, questions: Sequence[Question]) -> float:

@@ -46,7 +46,7 @@ def line_up(
         material: What was read of all questions.
         generator: Source of randomness for the control features.
     """
-    known, wanted = list(fitted.findings), [i for part in parts for i in part]
+    known, wanted = fitted.learnt_from, [i for part in parts for i in part]
     golds = [questions[i].gold_reading or "" for i in known]
     groups = [questions[i].item.group for i in known]
     readings = {

@@ -136,7 +136,7 @@ def _best_fit(
 ) -> tuple[int, Fitted]:
     """Fits with every SAE; returns the number of the best on the fit split, and its fit."""
     fits = [
-        fit(apparatus, questions, fold.fit, material, trials)
+        fit(apparatus, questions, fold.fit, material, trials, fold.borrowed)
         for apparatus, material in zip(apparatuses, materials)
     ]
     losses = [fit_loss(fitted, questions) for fitted in fits]

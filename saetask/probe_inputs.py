@@ -10,7 +10,7 @@ from saetask.detection import Reading
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-REGION_SETS = (("text",), ("text", "target"), ("text", "answer"), ("text", "story", "question"))
+REGION_SETS = (("text",), ("text", "target"), ("text", "answer"), ("text", "question", "end"))
 """Regions that a probe may take side by side; one of these is chosen on the fit split."""
 
 

@@ -64,7 +64,8 @@ class RenderedPrompt:
     """The characters of `text` behind each token. Tokens that are pieces of one multi-byte
     character share its span; an added BOS token has an empty one."""
     regions: Mapping[str, Span]
-    """The prompt's named spans, in `text`, and `answer`: the answer prefix."""
+    """The prompt's named spans, in `text`; `end`: the last token of the span that is called `text`;
+    and `answer`: the answer prefix."""
 
     def tokens_in(self, region: Span) -> list[int]:
         """Returns the indices of the tokens that overlap a range of characters."""
@@ -115,6 +116,9 @@ def render(
             f"The prompt has {len(token_ids)} tokens, more than the model's context of "
             f"{max_tokens}; shorten it. It begins: {text[:60]!r}"
         )
+    read = [span for span in spans if "text" in regions and span.overlaps(regions["text"])]
+    if read:
+        regions = {"end": read[-1], **regions}
     return RenderedPrompt(text, token_ids, spans, regions)
 
 

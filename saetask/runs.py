@@ -23,7 +23,7 @@ from saetask.notes import count_failed, noting
 from saetask.reformulation import configured
 from saetask.sae_check import check_sae
 from saetask.saes import DEFAULT_SAE, load_sae, sae_fingerprint
-from saetask.study import Study, prepare
+from saetask.study import Study, borrow, prepare
 from saetask.summary import summarise, summarise_seeds
 
 if TYPE_CHECKING:
@@ -73,6 +73,9 @@ class RunConfig:
     """Folds of items, grouped, when there is no fit_data."""
     max_fit_items: int = 800
     """Fit on so many items of fit_data at most."""
+    builtin_items: bool = True
+    """Let the detector learn from the task's built-in items besides the folds of `data`; nothing is
+    calibrated, chosen or tried on them."""
     seed: int = 0
     """Seed of folds, samples and control features."""
     seeds: int = 1
@@ -146,7 +149,7 @@ def _other(apparatus: Apparatus, config: RunConfig, name: str) -> Apparatus:
 
 
 def _study(task: "Task", config: RunConfig, seed: int) -> Study:
-    return prepare(
+    study = prepare(
         task,
         config.data,
         config.fit_data,
@@ -156,6 +159,9 @@ def _study(task: "Task", config: RunConfig, seed: int) -> Study:
         seed,
         generate=config.scoring == "generate",
     )
+    if config.data is None or config.fit_data is not None or not config.builtin_items:
+        return study
+    return borrow(task, study, config.max_fit_items, seed)
 
 
 def _check(config: RunConfig) -> None:

@@ -1,7 +1,7 @@
 """The material of an experiment: items, prompts, answers to rank, and the splits."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +24,8 @@ class Question:
     correct: np.ndarray
     """Whether each candidate is right, `[n_candidates]`, bool."""
     gold_reading: str | None
+    borrowed: bool = False
+    """It is none of the run's own: detectors may learn from it, and nobody asks it."""
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -41,6 +43,8 @@ class Fold(NamedTuple):
 
     fit: list[int]
     test: list[int]
+    borrowed: Sequence[int] = ()
+    """What a detector may learn from besides; nothing is calibrated or chosen by it."""
 
 
 class Study(NamedTuple):
@@ -107,6 +111,34 @@ def prepare(
     splitter = GroupKFold(n_folds, shuffle=True, random_state=seed)
     folds = [Fold(a.tolist(), b.tolist()) for a, b in splitter.split(questions, groups=groups)]
     _check_fit(min(len(fold.fit) for fold in folds), "a fold")
+    return Study(questions, folds)
+
+
+def borrow(task: Task, study: Study, most: int, seed: int) -> Study:
+    """Adds the task's built-in items, for detectors to learn from.
+
+    They go to the folds that test none of their group; none that a question repeats is taken.
+
+    Args:
+        task: The task; it may have none built in.
+        study: Items of a file, and folds.
+        most: Take so many at most, as many of each reading as there are to be had.
+        seed: Seed of the draw.
+    """
+    try:
+        built_in = task.items()
+    except UserError:  # none are built in
+        return study
+    own = {question.prompt.content for question in study.questions}
+    laid_out = lay_out(task, _even(task, built_in, most, seed))
+    added = [replace(q, borrowed=True) for q in laid_out if q.prompt.content not in own]
+    questions = [*study.questions, *added]
+    folds = []
+    for fold in study.folds:
+        tested = {questions[i].item.group for i in fold.test}
+        places = range(len(study.questions), len(questions))
+        free = [i for i in places if questions[i].item.group not in tested]
+        folds.append(fold._replace(borrowed=free))
     return Study(questions, folds)
 
 

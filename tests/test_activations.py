@@ -178,7 +178,7 @@ def test_raw_means_equal_those_over_a_regions_ordinary_tokens_one_prompt_at_a_ti
         with torch.inference_mode():
             _, cache = tiny_model.run_with_cache(torch.tensor([rendered.token_ids]))
         rows = cache["blocks.2.hook_out"][0].numpy()
-        assert means.keys() == rendered.regions.keys() == {"text", "none", "answer"}
+        assert means.keys() == rendered.regions.keys() == {"text", "end", "none", "answer"}
         for name, region in rendered.regions.items():
             places = [t for t in rendered.tokens_in(region) if rendered.token_ids[t] not in special]
             expected = rows[places].mean(0) if places else np.zeros(rows.shape[1])

@@ -1,13 +1,16 @@
 """What holds for every built-in detector, whatever it looks at."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from planted_readings import D_SAE, Sample
 from refusals import refusal
+from saetask_plugins.detectors.failure_probe import FailureProbe
 from saved_state import saved_and_loaded
 
+from saetask.baselines import dense_probe
 from saetask.registry import Registry
 
 DETECTORS = {p.name: p.value for p in Registry().all() if p.kind == "detector"}
@@ -93,3 +96,38 @@ def test_a_fit_split_of_one_reading_or_of_none_is_refused(name):
 def test_too_few_groups_for_the_inner_folds_are_refused(name, n_groups):
     message = refusal(Sample(n_groups=n_groups).fit, DETECTORS[name]())
     assert f"has {n_groups} groups; it needs 3" in message
+
+
+def joined(own, borrowed):
+    """Returns what a detector is fitted on: a sample's prompts, then those of a borrowed one."""
+    silent = dict.fromkeys("ab", -np.inf)
+    lent = [replace(r, borrowed=True, answer_scores=silent) for r in borrowed.readings]
+    return [*own.readings, *lent], own.golds + borrowed.golds, own.groups + borrowed.groups
+
+
+@pytest.mark.parametrize("make", [FailureProbe, dense_probe], ids=["failure-probe", "dense-probe"])
+def test_borrowed_prompts_calibrate_nothing(make):
+    own, borrowed = Sample(plant=False), Sample(seed=2)
+    for sample in (own, borrowed):
+        for reading, gold in zip(sample.readings, sample.golds, strict=True):
+            speaks = 3.0 * (gold == "a") if sample is borrowed else 0.0
+            reading.raw["text"] = np.array([speaks, 1.0])
+            reading.raw["target"] = np.zeros(2)
+    learnt = make()
+    learnt.fit(*joined(own, borrowed))
+    assert not [r for r in own.readings if learnt.detect(r).misunderstandings]
+    alone = make()
+    alone.fit(borrowed.readings, borrowed.golds, borrowed.groups)
+    assert [r for r in borrowed.readings if alone.detect(r).misunderstandings]
+
+
+def test_a_probe_learns_from_borrowed_prompts():
+    own, fresh = Sample(n_groups=6), Sample(seed=1)
+
+    def area(*material):
+        probe = FailureProbe()
+        probe.fit(*material)
+        return fresh.auroc([probe.detect(reading) for reading in fresh.readings])
+
+    alone = area(own.readings, own.golds, own.groups)
+    assert area(*joined(own, Sample(seed=2))) > alone + 0.01

@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 from saetask_plugins.detectors.failure_probe import FailureProbe
 from saetask_plugins.detectors.uncertainty import Uncertainty
-from touch_task import SENTINEL, Touch, TouchNote, TouchTwice, folds_of, make_apparatus
+from touch_task import SENTINEL, StubAsker, Touch, TouchNote, TouchTwice, folds_of, make_apparatus
 
 import saetask.answers
 import saetask.experiment
 import saetask.lineup
-from saetask import UserError
+from saetask import Prompt, UserError
 from saetask.answers import Ask, Asker
 from saetask.arms import DEFAULT_ARMS, GENERIC, PLACEBO
 from saetask.baselines import baselines, dense_probe
 from saetask.experiment import run_experiment
 from saetask.models import generate_texts
 from saetask.prompts import render
-from saetask.study import Fold, Study, lay_out
+from saetask.study import Fold, Study, borrow, lay_out
 
 pytestmark = pytest.mark.usefixtures("few_choices")
 
@@ -378,3 +378,35 @@ def test_generated_answers_are_what_the_model_writes_after_each_prompt(
 def test_an_answer_of_no_tokens_is_a_user_error(tiny_model):
     with pytest.raises(UserError, match="no tokens"):
         Asker(tiny_model).ask([Ask(Touch().prompt(Touch().items()[0]), ("", " a"))], "")
+
+
+class Elsewhere(Touch):
+    """Lends items about other places."""
+
+    def prompt(self, item):
+        prompt = super().prompt(item)
+        return Prompt(
+            prompt.with_content(prompt.content.replace("house", "woods")).messages,
+            prompt.answer_prefix,
+            prompt.spans,
+        )
+
+
+def test_borrowed_items_are_read_and_learnt_from_and_never_asked(tiny_model, tiny_sae):
+    task = Touch()
+    study = borrow(Elsewhere(), Study(lay_out(task, task.items()), folds_of(task.items())), 40, 0)
+    asker = StubAsker()
+    SpiedProbe.shown = ()
+    apparatus = make_apparatus(tiny_model, tiny_sae, SpiedProbe, task, None, asker)
+    result = run_experiment([apparatus], study, DEFAULT_ARMS, False, 0)
+    assert {"woods" in reading.content for reading in SpiedProbe.shown} == {True, False}
+    for reading in SpiedProbe.shown:
+        assert reading.borrowed == ("woods" in reading.content)
+        assert reading.borrowed == (reading.answer == "")
+    assert not [ask for ask in asker.asked if "woods" in ask.prompt.content]
+    tried = Counter(o.question.item.id for o in result.outcomes if o.arm == "saetask")
+    assert tried == Counter(item.id for item in task.items())
+    assert [fold["n_borrowed"] for fold in result.selection] == [
+        len(fold.borrowed) for fold in study.folds
+    ]
+    assert all(0 < len(fold.borrowed) < 40 for fold in study.folds)

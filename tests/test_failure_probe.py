@@ -236,6 +236,7 @@ def test_a_reading_holds_no_gold_answer():
         "spans",
         "answer_scores",
         "raw",
+        "borrowed",
         "_pools",
     }
     assert not [name for name in dir(Reading) if "gold" in name or "item" in name]

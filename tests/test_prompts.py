@@ -152,6 +152,18 @@ def test_the_text_region_is_the_users_turn_even_if_the_template_has_the_same_wor
     assert rendered.regions["text"] == (len(CHAT_HEAD), len(CHAT_HEAD + text))
 
 
+@some
+@given(text=texts, prefix=st.just("") | texts)
+def test_the_end_is_the_last_token_of_the_text(tokenizer, text, prefix):
+    prompt = Prompt(
+        [{"role": "user", "content": text + " ok"}], prefix, {"text": Span(0, len(text))}
+    )
+    rendered = render(tokenizer, prompt)
+    read = rendered.tokens_in(rendered.regions["text"])
+    assert rendered.regions["end"] == rendered.token_spans[read[-1]]
+    assert "end" not in render(tokenizer, replace(prompt, spans={})).regions
+
+
 def test_the_last_of_several_messages_holds_the_spans(tokenizer):
     messages = [
         {"role": "system", "content": "Answer in one word."},
@@ -221,7 +233,7 @@ def test_a_string_is_read_as_running_text_with_one_bos(tokenizer, text):
     assert rendered.token_ids[0] == tokenizer.bos_token_id
     assert tokenizer.bos_token_id not in rendered.token_ids[1:]
     assert tokenizer.decode(rendered.token_ids[1:]) == text
-    assert rendered.regions == {"text": (0, len(text))}
+    assert rendered.regions == {"text": (0, len(text)), "end": rendered.token_spans[-1]}
 
 
 # What a user may get wrong

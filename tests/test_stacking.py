@@ -11,7 +11,7 @@ from made_up_readings import make_reading
 from refusals import refusal
 from scipy.special import log_softmax, softmax
 
-from saetask.detection import misread
+from saetask.detection import Reading, misread
 from saetask.stacking import (
     INNER_FOLDS,
     answer_scores,
@@ -21,6 +21,7 @@ from saetask.stacking import (
     known_readings,
     labels_of,
     out_of_fold,
+    own_rows,
     stacked_probabilities,
 )
 
@@ -168,3 +169,9 @@ def test_a_fit_split_that_can_not_be_divided_is_refused_in_one_line(outcomes, gr
 
 def test_known_readings_are_sorted():
     assert known_readings(list("babab"), list("12345")) == ["a", "b"]
+
+
+def test_own_rows_leave_out_what_is_borrowed():
+    readings = [Reading(None, "", {}, {}, borrowed=borrowed) for borrowed in (False, True, False)]
+    assert own_rows(readings).tolist() == [0, 2]
+    assert len(own_rows([])) == 0

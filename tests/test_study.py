@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saetask import Candidate, Item, Prompt, Score, Span, UserError, read_items
-from saetask.study import FEWEST_FIT_ITEMS, lay_out, prepare
+from saetask.study import FEWEST_FIT_ITEMS, borrow, lay_out, prepare
 
 few = settings(max_examples=40, deadline=None)
 
@@ -215,3 +216,44 @@ def test_questions_hold_what_scoring_says_of_each_candidate():
     assert (first.gold_reading, first.texts, first.readings) == ("a", (" a", " b"), ["a", "b"])
     assert (mute.texts, mute.gold_reading, len(mute.correct)) == ((), None, 0)
     assert mute.correct.dtype == np.bool_
+
+
+class OtherLetters(Letters):
+    """Its built-in items are other prompts than those of a run, of the same and of new groups."""
+
+    def items(self, data=None):
+        return [replace(item, id=f"built-in {item.id}") for item in super().items()]
+
+
+@few
+@given(group_lists, st.lists(st.sampled_from("abcxyz"), max_size=30), st.integers(2, 5))
+def test_borrowed_items_are_never_tried_and_share_no_group_with_what_a_fold_tries(
+    groups, built_in, n_folds
+):
+    study = split(groups, folds=n_folds)
+    lent = borrow(OtherLetters(built_in), study, 800, 0)
+    assert lent.questions[: len(groups)] == study.questions
+    assert [fold[:2] for fold in lent.folds] == [fold[:2] for fold in study.folds]
+    added = range(len(groups), len(lent.questions))
+    assert [question.borrowed for question in lent.questions] == [
+        i in added for i in range(len(lent.questions))
+    ]
+    for fold in lent.folds:
+        tried = groups_of(lent, fold.test)
+        assert list(fold.borrowed) == [i for i in added if not groups_of(lent, [i]) & tried]
+
+
+def test_borrowed_items_are_as_even_as_can_be_had_and_repeat_no_prompt_of_the_run():
+    study = split(["a", "b"] * 20)
+    assert borrow(Letters(["a", "c"] * 20), study, 800, 0).questions == study.questions
+    lent = borrow(OtherLetters(["c"] * 100), study, 10, 0)
+    assert Counter(q.gold_reading for q in lent.questions[40:]) == {"a": 5, "b": 5}
+
+
+def test_a_task_without_built_in_items_lends_nothing():
+    class Bare(Letters):
+        def items(self, data=None):
+            raise UserError("give --data")
+
+    study = split(["a", "b"] * 20)
+    assert borrow(Bare(), study, 800, 0) == study

@@ -28,8 +28,9 @@ from saetask import (
 
 from .stability import STABLE, stability
 
-REGIONS = ("text", "target", "answer", "story", "question")
-PENALTIES = (("l2", 0.003), ("l2", 0.03), ("l1", 0.3))
+REGIONS = ("text", "target", "answer", "story", "question", "end")
+"""A state's columns are counted in this order."""
+PENALTIES = (("l2", 0.003), ("l2", 0.03), ("l2", 0.1), ("l1", 0.3))
 """Penalty and inverse strength C; L1 gives a short list of features."""
 SPARSE = ("l1", 0.3)
 """Penalty and C of the probes that tell which features are stable."""
@@ -184,7 +185,7 @@ class FailureProbe:
 
 
 def _pooled(readings: Sequence[Reading], regions: Sequence[str]) -> csr_matrix:
-    """Returns log(1 + |strongest activation|), signed, `[n, 5 * d_sae]`: a block a region."""
+    """Returns log(1 + |strongest activation|), signed, `[n, region * d_sae]`: a block a region."""
     d_sae = readings[0].activations.d_sae
     nothing = csr_matrix((len(readings), d_sae))
     blocks = [log_activations(readings, r) if r in regions else nothing for r in REGIONS]
