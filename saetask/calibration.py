@@ -7,6 +7,8 @@ import numpy as np
 
 RIDGE = 1e-3
 """Weight of the squared offsets in the loss: keeps them finite where a kind is never right."""
+FEWEST_ITEMS = 10
+"""With fewer items that have a right candidate, an offset is mostly noise."""
 
 
 class ScoredItem(NamedTuple):
@@ -71,3 +73,9 @@ def fit_calibration(items: Sequence[ScoredItem]) -> Calibration:
     start = np.array([1.0, *np.zeros(len(names))])
     fitted = minimize(loss, start, method="L-BFGS-B", bounds=bounds).x
     return Calibration(float(fitted[0]), dict(zip(names, fitted[1:].tolist())))
+
+
+def calibration_or(items: Sequence[ScoredItem], otherwise: Calibration) -> Calibration:
+    """Fits on these items, or returns another calibration where they are fewer than needed."""
+    n_telling = sum(bool(item.correct.any()) for item in items)
+    return fit_calibration(items) if n_telling >= FEWEST_ITEMS else otherwise

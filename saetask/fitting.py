@@ -1,6 +1,6 @@
 """Fitting on the fit split: the model's bias, the detector, and the wording of annotations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,7 +9,7 @@ import numpy as np
 from saetask.activations import FeatureActivations
 from saetask.answers import Ask, Asker
 from saetask.arms import Writer, gold_finding
-from saetask.calibration import Calibration, ScoredItem, fit_calibration
+from saetask.calibration import Calibration, ScoredItem, calibration_or, fit_calibration
 from saetask.detection import Detector, Finding, Misunderstanding, Reading
 from saetask.dictionary.meanings import Meanings
 from saetask.errors import UserError
@@ -60,6 +60,8 @@ class Fitted(NamedTuple):
 
     original: Calibration
     """Of the unannotated prompts' answers."""
+    annotated: Calibration
+    """Of the answers to prompts with the right reading in the chosen wording."""
     detector: Detector
     findings: dict[int, Finding]
     """In the fit split's prompts, each judged with its group held out."""
@@ -77,6 +79,10 @@ class Trials(NamedTuple):
     styles: list[tuple[Annotator, int]]
     scored: dict[tuple[int, int], ScoredItem]
     """By style and item."""
+
+    def of(self, style: int, items: Collection[int]) -> list[ScoredItem]:
+        """Returns those of some items in one style."""
+        return [row for (s, i), row in self.scored.items() if s == style and i in items]
 
 
 def as_ask(question: Question, prompt: "Prompt") -> Ask:
@@ -163,7 +169,7 @@ def choose_wording(trials: Trials, fit: set[int]) -> tuple[int, list[dict[str, A
     """
     losses = []
     for style, (annotator, number) in enumerate(trials.styles):
-        rows = [row for (s, i), row in trials.scored.items() if s == style and i in fit]
+        rows = trials.of(style, fit)
         calibration = fit_calibration(rows)
         right = [
             np.exp(calibration.apply(row.scores, row.readings))[row.correct].sum() for row in rows
@@ -211,6 +217,7 @@ def fit(
         )
     style, losses = choose_wording(trials, set(chosen))
     annotator, wording = trials.styles[style]
+    annotated = calibration_or(trials.of(style, set(chosen)), original)
     selection = {
         "n_fit": len(known),
         "n_borrowed": len(learnt_from) - len(known),
@@ -220,7 +227,7 @@ def fit(
         "detector": detector.summary(),
     }
     own = dict(zip(known, findings))
-    return Fitted(original, detector, own, learnt_from, annotator, wording, selection)
+    return Fitted(original, annotated, detector, own, learnt_from, annotator, wording, selection)
 
 
 def fit_loss(fitted: Fitted, questions: Sequence[Question]) -> float:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from saetask.answers import Ask, Asker
 from saetask.arms import ARMS, ArmPrompt
-from saetask.calibration import fit_calibration
+from saetask.calibration import calibration_or
 from saetask.fitting import as_ask, scored_item
 from saetask.plans import Plan
 from saetask.study import Question
@@ -58,13 +58,15 @@ def _judge(
     """
     outcomes = []
     for arm, prompts in plan.prompts.items():
-        annotated = fit_calibration(
-            [
-                scored_item(asker, questions[i], prompts[i].prompt)
-                for i in plan.calibrated_on
-                if prompts[i].annotation
-            ]
-        )
+        rows = [
+            scored_item(asker, questions[i], prompts[i].prompt)
+            for i in plan.calibrated_on
+            if prompts[i].annotation
+        ]
+        # Where these are too few, a note that states a finding counts as one that states the right
+        # reading in the same wording does (which was tried on fit items), any other as no note.
+        stating = any(written.misunderstandings for written in prompts.values())
+        annotated = calibration_or(rows, plan.annotated if stating else plan.original)
         for i in plan.fold.test:
             question, written = questions[i], prompts[i]
             calibration = annotated if written.annotation else plan.original

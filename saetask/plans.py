@@ -53,6 +53,8 @@ class Plan(NamedTuple):
     fold: Fold
     original: Calibration
     """Of unannotated prompts."""
+    annotated: Calibration
+    """Of prompts with the right reading in the chosen wording, for arms that write few notes."""
     calibrated_on: list[int]
     prompts: dict[str, dict[int, ArmPrompt]]
     findings: dict[str, dict[int, Finding]]
@@ -123,7 +125,14 @@ def make_plan(
     }
     in_order = {arm: prompts[arm] for arm in arms}
     return Plan(
-        fold, fitted.original, calibrated_on, in_order, tested, fitted.selection, lineup.idle
+        fold,
+        fitted.original,
+        fitted.annotated,
+        calibrated_on,
+        in_order,
+        tested,
+        fitted.selection,
+        lineup.idle,
     )
 
 

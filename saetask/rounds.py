@@ -54,8 +54,8 @@ def make_loop(
     styles, chosen = [], set(fit_items)
     for number in best_wordings(fitted.selection["wordings"])[:ROUNDS]:
         annotator, wording = trials.styles[number]
-        rows = [row for (s, i), row in trials.scored.items() if s == number and i in chosen]
-        styles.append(Style(Writer(annotator, wording, labels), fit_calibration(rows)))
+        calibration = fit_calibration(trials.of(number, chosen))
+        styles.append(Style(Writer(annotator, wording, labels), calibration))
     return Loop(apparatus, fitted, styles)
 
 

@@ -88,7 +88,9 @@ def _moved(apparatus: Apparatus, plan: Plan, asked: Mapping[int, Question]) -> P
         if arm in plan.prompts
     }
     calibrated_on = [i for i in plan.calibrated_on if i in asked]
-    return plan._replace(fold=fold, original=original, calibrated_on=calibrated_on, prompts=prompts)
+    # No wording was tried on the second question: few notes are calibrated as none.
+    calibrations = {"original": original, "annotated": original}
+    return plan._replace(fold=fold, calibrated_on=calibrated_on, prompts=prompts, **calibrations)
 
 
 def _rewritten(written: ArmPrompt, prompt: Prompt) -> ArmPrompt:

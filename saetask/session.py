@@ -10,7 +10,7 @@ from saetask.activations import FeatureActivations, read_features, read_together
 from saetask.answers import Asker
 from saetask.arms import ArmPrompt, Writer
 from saetask.cache import atomic_path, cache_folder, content_hash, write_json
-from saetask.calibration import Calibration, fit_calibration
+from saetask.calibration import Calibration
 from saetask.detection import Finding, Misunderstanding
 from saetask.dictionary.meanings import find_meanings
 from saetask.fitting import (
@@ -249,10 +249,8 @@ class Session:
         everything = range(len(questions))
         trials = try_wordings(apparatus, questions, everything, seed=0)
         fitted = fit(apparatus, questions, everything, material, trials)
-        annotator, wording = fitted.annotator, fitted.wording
-        style = trials.styles.index((annotator, wording))
-        annotated = fit_calibration([row for (s, _), row in trials.scored.items() if s == style])
-        return _Fit(fitted.original, annotated, fitted.detector, annotator.name, wording)
+        name, wording = fitted.annotator.name, fitted.wording
+        return _Fit(fitted.original, fitted.annotated, fitted.detector, name, wording)
 
 
 def _save_fit(folder: Path, fitted: _Fit) -> None:

@@ -83,8 +83,8 @@ def prepare(
     in the fit split.
 
     Raises:
-        UserError: Too few items or groups to fit on, or answers are to be ranked (not generated)
-            and no item has any.
+        UserError: Too few items, groups or readings to fit on, or answers are to be ranked (not
+            generated) and no item has any.
     """
     from sklearn.model_selection import GroupKFold
 
@@ -99,6 +99,7 @@ def prepare(
         fit_items = [item for item in task.items(fit_data) if item.group not in known]
         fit = lay_out(task, _even(task, fit_items, max_fit_items, seed))
         _check_fit(len(fit), str(fit_data))
+        _check_readings(fit, f"The fit split of {fit_data}", "Give items of another reading.")
         n = len(questions)
         return Study([*questions, *fit], [Fold(list(range(n, n + len(fit))), list(range(n)))])
     groups = [question.item.group for question in questions]
@@ -111,6 +112,14 @@ def prepare(
     splitter = GroupKFold(n_folds, shuffle=True, random_state=seed)
     folds = [Fold(a.tolist(), b.tolist()) for a, b in splitter.split(questions, groups=groups)]
     _check_fit(min(len(fold.fit) for fold in folds), "a fold")
+    source = f"data file {data}" if data else f"task {task.name}"
+    _check_readings(questions, f"The {source}", "Give items of another reading or raise --limit.")
+    for number, fold in enumerate(folds, 1):
+        _check_readings(
+            [questions[i] for i in fold.fit],
+            f"The fit split of fold {number} of {source}",
+            "Give items of another reading in more groups, raise --limit, or give --fit-data.",
+        )
     return Study(questions, folds)
 
 
@@ -171,3 +180,14 @@ def _check_fit(n: int, where: str) -> None:
             f"The fit split of {where} has {n} items; it needs {FEWEST_FIT_ITEMS} at least. "
             "Give more items or raise --limit."
         )
+
+
+def _check_readings(questions: Sequence[Question], where: str, mend: str) -> None:
+    """Refuses a fit split in which no two readings could be told apart.
+
+    A detector would refuse it too, but only after the model was asked everything.
+    """
+    readings = {q.gold_reading for q in questions if q.gold_reading is not None}
+    if len(readings) < 2:
+        known = f"only the reading '{readings.pop()}'" if readings else "no item's right reading"
+        raise UserError(f"{where} knows {known}; fitting needs two readings at least. {mend}")

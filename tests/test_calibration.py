@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax, logsumexp
 
-from saetask.calibration import RIDGE, Calibration, ScoredItem, fit_calibration
+from saetask.calibration import (
+    FEWEST_ITEMS,
+    RIDGE,
+    Calibration,
+    ScoredItem,
+    calibration_or,
+    fit_calibration,
+)
 
 few = settings(max_examples=25, deadline=None)
 
@@ -180,3 +187,13 @@ def test_a_reading_that_the_fit_did_not_see_has_offset_zero():
 
 def test_no_candidates_give_no_probabilities():
     assert Calibration(2.0, {"a": 1.0}).apply(np.empty(0), []).tolist() == []
+
+
+@pytest.mark.parametrize("n", [0, FEWEST_ITEMS - 1, FEWEST_ITEMS])
+def test_too_few_items_with_a_right_candidate_leave_another_calibration(n):
+    otherwise = Calibration(2.0, {"a": 0.5})
+    items = biased_items(n)
+    telling_nothing = [scored([1.0, 0.0], "ab", [])] * FEWEST_ITEMS
+    expected = fit_calibration(items) if n >= FEWEST_ITEMS else otherwise
+    assert calibration_or(items, otherwise) == expected
+    assert calibration_or([*items, *telling_nothing], otherwise) == expected

@@ -187,6 +187,17 @@ def test_a_bad_row_of_a_data_file_is_named_by_file_line_and_field(refused, tmp_p
 
 
 @pytest.mark.usefixtures("no_model")
+def test_items_of_one_reading_are_one_line_that_names_file_and_reading(refused, tmp_path):
+    row = {"target": "runs", "target_start": 3, "label": "literal"}
+    rows = [{"id": i, "sentence": f"He runs {i}.", "group": str(i), **row} for i in range(40)]
+    text = "".join(json.dumps(line) + "\n" for line in rows)
+    data, out = written(tmp_path, "items.jsonl", text), tmp_path / "out"
+    message = refused("run", "metaphor", "--data", data, "--out", out)
+    assert str(data) in message and "'literal'" in message
+    assert not out.exists()
+
+
+@pytest.mark.usefixtures("no_model")
 def test_an_output_folder_below_a_file_is_one_line(refused, tmp_path):
     path = written(tmp_path, "file", "") / "below"
     message = refused("run", "metaphor", "--limit", "40", "--out", path)

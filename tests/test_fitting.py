@@ -5,10 +5,11 @@ import copy
 import numpy as np
 import pytest
 from refusals import refusal
+from saetask_plugins.detectors.uncertainty import Uncertainty
 from touch_task import StubAsker, Touch, make_apparatus, make_lab
 
 from saetask import Annotation, Finding
-from saetask.calibration import ScoredItem, fit_calibration
+from saetask.calibration import FEWEST_ITEMS, ScoredItem, fit_calibration
 from saetask.fitting import Trials, best_wordings, choose_wording, fit, try_wordings
 from saetask.reformulation import PLACEMENTS
 from saetask.study import lay_out
@@ -102,6 +103,22 @@ def test_without_any_trial_the_first_wording_is_taken():
 def test_wordings_are_ordered_by_loss_those_without_one_last():
     losses = [{"fit_loss": loss} for loss in (None, 0.5, 0.2, None, 0.3)]
     assert best_wordings(losses) == [2, 4, 1, 0, 3]
+
+
+@pytest.mark.parametrize("n_tried", [FEWEST_ITEMS, FEWEST_ITEMS - 1])
+def test_annotated_prompts_are_calibrated_on_fit_items_in_the_chosen_wording_if_they_suffice(
+    tiny_model, tiny_sae, n_tried
+):
+    lab = make_lab(tiny_model, tiny_sae, Uncertainty)
+    questions, chosen = lab.study.questions, lab.study.folds[0].fit
+    tried = {*chosen[:n_tried], *lab.study.folds[0].test}
+    scored = {(s, i): row for (s, i), row in lab.trials.scored.items() if i in tried}
+    trials = Trials(lab.trials.styles, scored)
+    fitted = fit(lab.apparatus, questions, chosen, lab.material, trials)
+    style = trials.styles.index((fitted.annotator, fitted.wording))
+    own = fit_calibration([scored[style, i] for i in chosen[:n_tried]])
+    assert own != fitted.original
+    assert fitted.annotated == (own if n_tried == FEWEST_ITEMS else fitted.original)
 
 
 class NoProbabilities:

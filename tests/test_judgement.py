@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from touch_task import StubAsker, Touch
 
-from saetask import Annotation
+from saetask import Annotation, Misunderstanding, Span
 from saetask.answers import Ask
 from saetask.arms import ArmPrompt, fixed_note
-from saetask.calibration import Calibration, fit_calibration
+from saetask.calibration import FEWEST_ITEMS, Calibration, fit_calibration
 from saetask.fitting import as_ask, scored_item
 from saetask.judgement import judge_all
 from saetask.plans import Plan
@@ -18,14 +18,15 @@ from saetask.study import Fold, lay_out
 
 NOTE = Annotation("(a note)", "end", "notes")
 ORIGINAL = Calibration(3.0, {"warm": 0.7, "cold": -0.7})
-N = 24
+NOTED = Calibration(2.0, {"warm": -0.4, "cold": 0.4})
+N = 60
 
 
 class Trial:
-    """Two folds; `saetask` annotates every third item, and `oracle` every item."""
+    """Two folds; `saetask` annotates two items of three, and `oracle` every item."""
 
-    def __init__(self, mute=()):
-        self.task = Touch(mute)
+    def __init__(self, mute=(), findings=()):
+        self.task, self.findings = Touch(mute), list(findings)
         self.questions = lay_out(self.task, self.task.items()[:N])
         self.asker = StubAsker()
         even, odd = list(range(0, N, 2)), list(range(1, N, 2))
@@ -37,14 +38,14 @@ class Trial:
 
         def write(arm, i):
             prompt = self.questions[i].prompt
-            if arm == "oracle" or (arm == "saetask" and i % 3 == 0):
-                return fixed_note(prompt, NOTE)
+            if arm == "oracle" or (arm == "saetask" and i % 3):
+                return fixed_note(prompt, NOTE)._replace(misunderstandings=self.findings)
             return ArmPrompt(prompt, None, [])
 
         prompts = {
             arm: {i: write(arm, i) for i in wanted} for arm in ("oracle", "saetask", "original")
         }
-        return Plan(Fold(fit, test), ORIGINAL, calibrated_on, prompts, {}, {}, [])
+        return Plan(Fold(fit, test), ORIGINAL, NOTED, calibrated_on, prompts, {}, {}, [])
 
     def judge(self, length=None):
         return judge_all(self.asker, self.task.score, self.questions, self.plans, length)
@@ -82,6 +83,7 @@ def test_annotated_prompts_are_calibrated_on_the_arms_annotated_fit_items_the_re
                 for i in plan.calibrated_on
                 if plan.prompts[outcome.arm][i].annotation
             ]
+            assert len(rows) >= FEWEST_ITEMS
             assert place[outcome.question.item.id] not in plan.calibrated_on
             calibration = fit_calibration(rows)
         asked = scored_item(trial.asker, outcome.question, outcome.written.prompt)
@@ -128,13 +130,30 @@ def test_an_item_without_candidates_is_wrong_and_not_asked_unless_answers_are_ge
     assert all(o.output and not o.scores for o in mute)
 
 
-def test_an_arm_that_annotates_no_fit_item_leaves_its_scores_uncalibrated():
-    trial = Trial()
+FINDING = Misunderstanding("probe", Span(0, 3), "The", "warm", 0.9, [])
+
+
+@pytest.mark.parametrize("n", [0, FEWEST_ITEMS - 1, FEWEST_ITEMS])
+@pytest.mark.parametrize(("findings", "otherwise"), [([FINDING], NOTED), ([], ORIGINAL)])
+def test_an_arm_that_annotates_too_few_fit_items_takes_the_wordings_calibration_or_the_originals(
+    n, findings, otherwise
+):
+    trial = Trial(findings=findings)
     for plan in trial.plans:
-        for i in plan.calibrated_on:
+        annotated = [i for i in plan.calibrated_on if plan.prompts["saetask"][i].annotation]
+        for i in annotated[n:]:
             plan.prompts["saetask"][i] = ArmPrompt(trial.questions[i].prompt, None, [])
+    checked = 0
     for outcome in trial.judge():
         if outcome.arm == "saetask" and outcome.written.annotation:
+            plan = trial.plans[outcome.fold]
+            prompts = plan.prompts["saetask"]
+            noted = [i for i in plan.calibrated_on if prompts[i].annotation]
+            rows = [scored_item(trial.asker, trial.questions[i], prompts[i].prompt) for i in noted]
+            assert len(rows) == n
+            calibration = fit_calibration(rows) if n >= FEWEST_ITEMS else otherwise
             scores = trial.asker.scores(as_ask(outcome.question, outcome.written.prompt))
-            expected = Calibration(1.0, {}).apply(scores, outcome.question.readings)
+            expected = calibration.apply(scores, outcome.question.readings)
             assert list(outcome.scores.values()) == pytest.approx(expected)
+            checked += 1
+    assert checked > N / 2

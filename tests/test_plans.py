@@ -14,6 +14,7 @@ import saetask.lineup
 from saetask import Item, Misunderstanding, Span
 from saetask.arms import DEFAULT_ARMS
 from saetask.baselines import dense_probe
+from saetask.calibration import fit_calibration
 from saetask.plans import CLOSED_LOOP, _exchanged, make_plan, self_ask
 from saetask.prompts import as_prompt
 from saetask.study import Question
@@ -53,6 +54,12 @@ def test_every_arm_has_a_prompt_of_every_item_that_is_tried_or_calibrated_on(pla
     assert set(plan.calibrated_on) <= set(fold.fit)
     for prompts in plan.prompts.values():
         assert set(prompts) == {*plan.calibrated_on, *fold.test}
+
+
+def test_the_calibration_of_the_chosen_wording_is_kept_for_arms_that_write_few_notes(plan, lab):
+    (annotator,) = lab.apparatus.annotators
+    style = lab.trials.styles.index((annotator, plan.selection["wording"]))
+    assert plan.annotated == fit_calibration(lab.trials.of(style, plan.fold.fit)) != plan.original
 
 
 def test_findings_are_kept_of_tested_items_alone(plan, lab):

@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest

@@ -63,7 +63,7 @@ def close(lab):
             Style(Writer(Notes(), n, {}), Calibration(2.0, {"warm": 0.5 * n}))
             for n in range(n_styles)
         ]
-        fitted = Fitted(Calibration(1.0, {}), detector, {}, [], Notes(), 0, {})
+        fitted = Fitted(*[Calibration(1.0, {})] * 2, detector, {}, [], Notes(), 0, {})
         loop = Loop(lab.apparatus, fitted, styles)
         findings = findings or {0: BEFORE}
         return close_loop(loop, lab.study.questions, findings), detector.shown
@@ -147,7 +147,7 @@ def test_the_annotated_prompt_is_judged_as_it_is_read_and_asked_in_its_style(clo
 def test_the_best_styles_of_the_fit_split_are_tried_one_a_round(lab):
     losses = [0.5, 0.2, 0.9, 0.1]
     wordings = [{"annotator": "notes", "wording": n, "fit_loss": x} for n, x in enumerate(losses)]
-    fitted = Fitted(Calibration(1.0, {}), None, {}, [], Notes(), 0, {"wordings": wordings})
+    fitted = Fitted(*[Calibration(1.0, {})] * 2, None, {}, [], Notes(), 0, {"wordings": wordings})
     questions, asker = lab.study.questions, lab.apparatus.asker
     fit_items = [0, 1]
     scored = {

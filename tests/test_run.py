@@ -404,10 +404,14 @@ def test_fewer_fit_items_than_needed_are_refused_in_one_line(tiny, tmp_path, ite
     assert "has 16 items; it needs 20 at least" in refused(tiny, tmp_path, data)
 
 
-@pytest.mark.usefixtures("quick")
-def test_items_of_one_reading_are_refused_in_one_line(tiny, tmp_path, items_file):
-    message = refused(tiny, tmp_path, items_file(*sentences(["literal"], 48)))
-    assert "knows only the reading ['literal']; it needs two" in message
+def test_items_of_one_reading_are_refused_before_a_model_is_loaded_or_anything_written(
+    tiny, tmp_path, items_file, monkeypatch
+):
+    monkeypatch.setattr(RUN, "load_model", interrupted)
+    data = items_file(*sentences(["literal"], 48))
+    message = refused(tiny, tmp_path, data)
+    assert f"{data} knows only the reading 'literal'; fitting needs two readings" in message
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_candidate_without_tokens_is_refused_in_one_line(tiny, tmp_path, monkeypatch):

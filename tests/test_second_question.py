@@ -7,7 +7,7 @@ from touch_task import StubAsker, Touch, TouchTwice, make_apparatus
 import saetask.second_question
 from saetask import Annotation, Misunderstanding
 from saetask.arms import ArmPrompt, fixed_note
-from saetask.calibration import Calibration, fit_calibration
+from saetask.calibration import FEWEST_ITEMS, Calibration, fit_calibration
 from saetask.fitting import as_ask, scored_item
 from saetask.plans import Plan
 from saetask.reformulation import PLACEMENTS, annotate
@@ -15,6 +15,8 @@ from saetask.second_question import ARMS_ASKED, GENERATED_TOKENS, ask_second
 from saetask.study import Fold, lay_out
 
 N = 24
+FIRST = Calibration(9.0, {"warm": 5.0, "cold": -5.0})
+"""Of notes on the first question."""
 ARMS = ("original", "generic", "placebo", "shuffled", "saetask", "oracle")
 
 
@@ -29,7 +31,8 @@ class Trial:
 
     def _plan(self, fit, test):
         prompts = {arm: {i: self._write(arm, i) for i in (*fit, *test)} for arm in ARMS}
-        return Plan(Fold(fit, test), Calibration(1.0, {}), fit, prompts, {}, {}, [])
+        none = Calibration(1.0, {})
+        return Plan(Fold(fit, test), none, FIRST, fit, prompts, {}, {}, [])
 
     def _write(self, arm, i):
         prompt = self.questions[i].prompt
@@ -112,6 +115,19 @@ def test_answers_are_judged_by_the_second_question_and_calibrated_on_it(trial, o
     expected = fitted.apply(
         asker.scores(as_ask(first.question, first.written.prompt)), first.question.readings
     )
+    assert list(first.scores.values()) == pytest.approx(expected)
+
+
+def test_too_few_notes_are_calibrated_as_the_second_question_without_one(trial, outcomes):
+    task, asker = trial.apparatus.task, trial.apparatus.asker
+    first = next(o for o in outcomes if o.arm == "saetask" and o.written.annotation)
+    asked = {o.question.item.id: o.question for o in outcomes}
+    fit = [trial.questions[i].item for i in trial.plans[first.fold].fold.fit]
+    rows = [asked[item.id] for item in fit if task.second_question(item)]
+    assert len(rows) // 2 < FEWEST_ITEMS  # every other one is annotated
+    fitted = fit_calibration([scored_item(asker, q, q.prompt) for q in rows])
+    scores = asker.scores(as_ask(first.question, first.written.prompt))
+    expected = fitted.apply(scores, first.question.readings)
     assert list(first.scores.values()) == pytest.approx(expected)
 
 

@@ -1,6 +1,7 @@
 """The splits: nothing that is tested was fitted on, not even a near-duplicate of it."""
 
 import json
+import math
 from collections import Counter
 from dataclasses import replace
 
@@ -16,19 +17,24 @@ few = settings(max_examples=40, deadline=None)
 
 
 class Letters:
-    """A task whose items are a list of groups: item `i` belongs to group `groups[i]`."""
+    """A task whose items are a list of groups: item `i` belongs to group `groups[i]`.
+
+    Each group has both readings, unless `golds` says which reading each item has.
+    """
 
     name = "letters"
     readings = ("a", "b")
     annotators = ()
 
-    def __init__(self, groups=()):
+    def __init__(self, groups=(), golds=None):
         self.groups = list(groups)
+        self.golds = golds or ["ab"[(i + i // 10) % 2] for i in range(len(self.groups))]
 
     def items(self, data=None):
         if data is not None:
             return read_items(data, lambda row: Item(row["id"], row["group"], {}, row["gold"]))
-        return [Item(str(i), group, {}, "ab"[i % 2]) for i, group in enumerate(self.groups)]
+        rows = enumerate(zip(self.groups, self.golds))
+        return [Item(str(i), group, {}, gold) for i, (group, gold) in rows]
 
     def prompt(self, item):
         return Prompt([{"role": "user", "content": item.id}], spans={"text": Span(0, 1)})
@@ -46,8 +52,8 @@ class Letters:
         raise NotImplementedError
 
 
-def split(groups, *, fit_data=None, limit=None, folds=5, max_fit_items=800, seed=0):
-    return prepare(Letters(groups), None, fit_data, limit, folds, max_fit_items, seed)
+def split(groups, *, golds=None, fit_data=None, limit=None, folds=5, max_fit_items=800, seed=0):
+    return prepare(Letters(groups, golds), None, fit_data, limit, folds, max_fit_items, seed)
 
 
 def groups_of(study, numbers):
@@ -180,6 +186,58 @@ def test_too_few_items_or_groups_to_hold_out_are_a_user_error(groups, reason):
 def test_just_enough_items_are_no_error():
     study = split(["a"] * 30 + ["b"] * FEWEST_FIT_ITEMS)
     assert sorted(len(fold.fit) for fold in study.folds) == [FEWEST_FIT_ITEMS, 30]
+
+
+@few
+@given(st.lists(st.sampled_from(["a", "b", None]), min_size=9, max_size=9), st.integers(2, 6))
+def test_a_fold_fits_on_two_readings_at_least_or_is_refused(golds, n_folds):
+    groups = [f"g{i // 5}" for i in range(45)]
+    of_items = [golds[i // 5] for i in range(45)]  # each group has one reading, or none
+    kinds = Counter(gold for gold in golds if gold)
+    try:
+        study = split(groups, golds=of_items, folds=n_folds)
+    except UserError as error:
+        # A reading of more groups than are ever held out together is always left in the fit split.
+        assert min(kinds["a"], kinds["b"]) <= math.ceil(9 / n_folds)
+        expected = "The fit split of fold" if len(kinds) == 2 else "The task letters"
+        assert str(error).startswith(expected)
+        return
+    for fold in study.folds:
+        assert {of_items[i] for i in fold.fit} >= {"a", "b"}
+
+
+@pytest.mark.parametrize(
+    ("golds", "reason"),
+    [
+        (["a"] * 60, "The task letters knows only the reading 'a';"),
+        (["a", None] * 30, "The task letters knows only the reading 'a';"),
+        ([None] * 60, "The task letters knows no item's right reading;"),
+    ],
+)
+def test_items_of_one_reading_or_none_are_a_user_error_that_says_which(golds, reason):
+    with pytest.raises(UserError, match=reason) as raised:
+        split([f"g{i // 4}" for i in range(60)], golds=golds)
+    assert "Give items of another reading" in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_a_fold_that_holds_out_all_items_of_a_reading_is_a_user_error_that_names_it():
+    groups = [f"g{i // 5}" for i in range(60)]
+    golds = ["a" if group == "g7" else "b" for group in groups]
+    with pytest.raises(UserError, match=r"fold \d of task letters knows only the reading 'b'"):
+        split(groups, golds=golds)
+
+
+def test_a_fit_file_of_one_reading_is_a_user_error_that_names_it(fit_file):
+    path = fit_file([f"x{i // 4}" for i in range(200)], golds="b")
+    with pytest.raises(UserError, match="knows only the reading 'b'") as raised:
+        split([f"g{i // 4}" for i in range(60)], fit_data=path)
+    assert str(path) in str(raised.value)
+
+
+def test_tested_items_may_be_of_one_reading_where_a_fit_file_has_more(fit_file):
+    path = fit_file([f"x{i // 4}" for i in range(200)])
+    study = split([f"g{i // 4}" for i in range(60)], golds=["a"] * 60, fit_data=path)
+    assert len(study.folds[0].test) == 60
 
 
 def test_a_limit_that_leaves_too_few_items_is_a_user_error():
