@@ -141,7 +141,7 @@ def test_the_annotated_prompt_is_judged_as_it_is_read_and_asked_in_its_style(clo
         assert reading.answer_scores == reading_scores(scored, calibration, ("warm", "cold"))
         assert reading.activations.prompts[0].text.count(f"(note {number})") == 1
         assert reading.spans == asked.prompt.spans == question.prompt.spans
-        assert set(reading.raw) == {"text", "target", "answer"}
+        assert set(reading.raw) == {"text", "end", "target", "answer"}
 
 
 def test_the_best_styles_of_the_fit_split_are_tried_one_a_round(lab):
