@@ -1,6 +1,6 @@
 """Measures how fast saetask is and prints one JSON document.
 
-    python -m benchmarks --all --out docs/speed.json
+    python -m benchmarks --all [--out docs/speed.json]
     python -m benchmarks read rank
 
 Each benchmark stands in a file of `benchmarks/speed`, which says what is compared: `limit`, the
@@ -23,23 +23,12 @@ from typing import Any
 
 from benchmarks.speed.amounts import QUICK, Amounts
 from benchmarks.speed.machine import hardware, versions
+from benchmarks.speed.names import BENCHMARKS
 from benchmarks.speed.subject import Setting, Subject, load_subject
 from saetask import UserError
 from saetask.cache import write_json
 from saetask.errors import did_you_mean
 
-BENCHMARKS = {
-    "read": "read",
-    "harvest": "harvest",
-    "dictionary": "dictionary",
-    "train": "train",
-    "detect": "detect",
-    "rank": "rank",
-    "generate": "generate",
-    "import": "importing",
-    "growth": "growth",
-}
-"""Name of a benchmark and of its module."""
 MOST_ROUNDS = 50
 """Beyond this there are too few prompts for `detect`, which takes new ones in every round."""
 

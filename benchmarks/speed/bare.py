@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 ROWS_PER_BATCH = 16
+LONGEST = 1.1
+"""A row is at most so many times as long as the shortest one of its batch."""
 
 
 class Bare:
@@ -54,7 +56,12 @@ class Bare:
 
 
 def batched(rows: Sequence[Sequence[int]]) -> "list[torch.Tensor]":
-    """Stacks rows of tokens, those of similar length together, padded on the right."""
-    ordered = sorted(rows, key=len)
-    starts = range(0, len(rows), ROWS_PER_BATCH)
-    return [right_padded(ordered[start : start + ROWS_PER_BATCH]) for start in starts]
+    """Stacks rows of tokens, padded on the right, with hardly any padding in a batch."""
+    batches: list[list[Sequence[int]]] = []
+    for row in sorted(rows, key=len):
+        fits = batches and len(batches[-1]) < ROWS_PER_BATCH
+        if fits and len(row) <= LONGEST * len(batches[-1][0]):
+            batches[-1].append(row)
+        else:
+            batches.append([row])
+    return [right_padded(batch) for batch in batches]
