@@ -34,7 +34,8 @@ def read_document(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"Cannot read {path.name}: {error}; {AGAIN}.") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"Cannot read {path.name}: {reason}; {AGAIN}.") from error
     missing = [name for name in NEEDED if name not in document]
     if missing or not any(name in document for name in BENCHMARKS):
         raise UserError(f"{path.name} has no {(missing or ['benchmark'])[0]}; {AGAIN}.")

@@ -2,9 +2,9 @@
 
     python -m benchmarks.speed.memory tokens|items SIZE ...
 
-Prints the peaks after each, in MiB, as a JSON list; what is held for ever would show in the last.
-`tokens`: `harvest` with a small random model of one layer. `items`: `Session.detect` with the
-default model.
+Prints the peak during each, in MiB, as a JSON list. `tokens`: `harvest` with a small random model,
+wide enough for activations that are held to show. `items`: `Session.detect` with the default model.
+Linux can forget an earlier peak; elsewhere a peak counts for all that comes after it.
 """
 
 import json
@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import TYPE_CHECKING, Any
 
 from .texts import write_corpus
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 HOOK_NAME = "blocks.0.hook_resid_post"
 ROWS_PER_SHARD = 64
+PEAK_RESET, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 TOKENS_PER_COPY = 25_000
 """Tokens in the train split of one copy of the texts, at least."""
 SENTENCE, TARGET = "The committee boiled the report down to a page.", "boiled"
@@ -38,13 +39,28 @@ def peaks_in_a_process(what: str, sizes: Sequence[int]) -> list[float]:
 
 
 def peaks(what: str, sizes: Sequence[int], folder: Path) -> list[float]:
-    """Does the work in ascending sizes and returns this process's peak in MiB after each."""
+    """Does the work in ascending sizes and returns this process's peak in MiB during each."""
     work = harvesting(folder, max(sizes)) if what == "tokens" else detecting()
+    work(min(sizes))  # what is loaded at the first call belongs to no size
     found = []
     for size in sorted(sizes):
+        _forget_peak()
         work(size)
-        found.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        found.append(_peak_mib())
     return found
+
+
+def _forget_peak() -> None:
+    if PEAK_RESET.is_file():
+        PEAK_RESET.write_text("5", encoding="utf-8")
+
+
+def _peak_mib() -> float:
+    """Returns the peak since it was last forgotten."""
+    if not STATUS.is_file():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    (line,) = (s for s in STATUS.read_text(encoding="utf-8").splitlines() if s.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
 
 
 def harvesting(folder: Path, most: int) -> Callable[[int], None]:
@@ -56,7 +72,7 @@ def harvesting(folder: Path, most: int) -> Callable[[int], None]:
 
     def work(tokens: int) -> None:
         config = HarvestConfig(HOOK_NAME, tokens, corpus, rows_per_shard=ROWS_PER_SHARD)
-        harvest(model, config, folder / f"{tokens}", folder)
+        harvest(model, config, Path(mkdtemp(dir=folder)), folder)
 
     return work
 
@@ -75,14 +91,17 @@ def detecting() -> Callable[[int], None]:
 
 
 def _small_model() -> "SAETransformerBridge":
-    """Returns a random Llama with one layer of width 256 and the default model's tokenizer."""
+    """Returns a random Llama of width 256 with the default model's tokenizer.
+
+    It has a layer above the hook point: without one, its logits would be computed, too.
+    """
     from sae_lens.analysis.sae_transformer_bridge import SAETransformerBridge
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
     from saetask.default_model import embedded_model_folder
 
     tokenizer: Any = AutoTokenizer.from_pretrained(embedded_model_folder())
-    shape: dict[str, Any] = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 1}
+    shape: dict[str, Any] = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 2}
     heads: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 4}
     llama = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), **shape, **heads))
     model = SAETransformerBridge.boot_transformers(

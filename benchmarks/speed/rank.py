@@ -1,8 +1,9 @@
 """Ranking four candidate answers: `Asker`, beside a forward pass for each of them.
 
 limit: one forward pass over a prompt and the tokens of its candidates, with logits where they are
-needed. today: prompt and candidate through the bridge, one pair after another. saetask: `Asker.ask`
-on all prompts.
+needed; each prompt stands alone. today: prompt and candidate through the bridge, one pair after
+another. saetask: `Asker.ask` on all prompts, which may pass the limit, since it computes only once
+what several prompts begin with.
 """
 
 from typing import TYPE_CHECKING, Any
