@@ -1,0 +1,117 @@
+"""Measures how fast saetask is and prints one JSON document.
+
+    python -m benchmarks --all [--out docs/speed.json]
+    python -m benchmarks read rank
+
+Each benchmark stands in a file of `benchmarks/speed`, which says what is compared: `limit`, the
+bare computation; `today`, what one writes with SAE-Lens; `saetask`. Ways of doing the same work
+take turns in every round, and figures are medians over the rounds. `--quick` does little of
+everything, to see that it runs.
+"""
+
+import argparse
+import contextlib
+import importlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks.speed.amounts import QUICK, Amounts
+from benchmarks.speed.machine import hardware, versions
+from benchmarks.speed.names import BENCHMARKS
+from benchmarks.speed.subject import Setting, Subject, load_subject
+from saetask import UserError
+from saetask.cache import write_json
+from saetask.errors import did_you_mean
+
+MOST_ROUNDS = 50
+"""Beyond this there are too few prompts for `detect`, which takes new ones in every round."""
+
+
+def measure_all(
+    names: Sequence[str], load: Callable[[], Subject], rounds: int, amounts: Amounts
+) -> dict[str, Any]:
+    """Runs benchmarks and returns the document.
+
+    Args:
+        names: Which of `BENCHMARKS`.
+        load: Loads the model and the SAE; called if one of the benchmarks needs them.
+        rounds: Timed rounds.
+        amounts: How much is done in a round.
+    """
+    loaded: list[Subject] = []
+
+    def load_once() -> Subject:
+        loaded[:] = loaded or [load()]
+        return loaded[0]
+
+    found: dict[str, Any] = {}
+    for name in names:
+        print(f"benchmark: {name}", file=sys.stderr)
+        module = importlib.import_module(f"benchmarks.speed.{BENCHMARKS[name]}")
+        start = time.perf_counter()
+        with TemporaryDirectory() as folder:
+            found[name] = module.measure(Setting(load_once, rounds, amounts, Path(folder)))
+        found[name]["took_s"] = round(time.perf_counter() - start, 1)
+    return {
+        "schema_version": 1,
+        "hardware": hardware(),
+        "versions": versions(),
+        "rounds": rounds,
+        "dtype": loaded[0].dtype if loaded else None,
+        **found,
+    }
+
+
+def _chosen(arguments: argparse.Namespace) -> list[str]:
+    """Returns the benchmarks that are asked for, in their own order.
+
+    Raises:
+        UserError: A name is unknown, there is none, or the number of rounds is out of range.
+    """
+    for name in arguments.names:
+        if name not in BENCHMARKS:
+            raise UserError(f"Unknown benchmark '{name}'.{did_you_mean(name, BENCHMARKS)}")
+    if not 1 <= arguments.rounds <= MOST_ROUNDS:
+        raise UserError(f"--rounds is {arguments.rounds}; it must be 1 to {MOST_ROUNDS}.")
+    if not arguments.names and not arguments.all:
+        raise UserError(f"Name benchmarks ({', '.join(BENCHMARKS)}), or give --all.")
+    return [name for name in BENCHMARKS if arguments.all or name in arguments.names]
+
+
+def main(given: Sequence[str] | None = None, load: Callable[[], Subject] = load_subject) -> int:
+    """Runs the command line and returns its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument("--all", action="store_true", help="all of them")
+    parser.add_argument("--rounds", type=int, default=5, help="timed rounds (5)")
+    parser.add_argument("--quick", action="store_true", help="little work, to see that it runs")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the document there, too")
+    arguments = parser.parse_args(given)
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    amounts = QUICK if arguments.quick else Amounts()
+    try:
+        names = _chosen(arguments)
+        with contextlib.redirect_stdout(sys.stderr):  # what libraries print is no result
+            document = measure_all(names, load, arguments.rounds, amounts)
+        if arguments.out:
+            write_json(arguments.out, document)
+    except UserError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""How fast saetask is, beside the bare computation and beside what one writes with SAE-Lens."""

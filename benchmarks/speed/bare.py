@@ -1,0 +1,67 @@
+"""The limit: the computation that no reading can do without, and nothing around it.
+
+The forward pass of transformers' own model through the layers below the hook point, and one product
+with the encoder's weights. Tokens are at hand, in batches of rows of similar length.
+"""
+
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from saetask.hooks import right_padded
+
+from .subject import Subject
+from .today import layers_to_hook
+
+if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Float, Int
+
+ROWS_PER_BATCH = 16
+LONGEST = 1.1
+"""A row is at most so many times as long as the shortest one of its batch."""
+
+
+class Bare:
+    """A model without the layers above a hook point, and the encoder of an SAE there."""
+
+    def __init__(self, subject: Subject) -> None:
+        """Cuts the model; the weights are shared.
+
+        Raises:
+            ValueError: The SAE's hook point is in no block.
+        """
+        import torch
+
+        body: Any = copy.copy(subject.hf_model.model)
+        body._modules = dict(body._modules)
+        body.layers = body.layers[: layers_to_hook(subject.sae)]
+        body.norm = torch.nn.Identity()
+        self._body = body
+        self._W_enc = subject.sae.W_enc.detach()
+
+    def activations(self, tokens: "Int[torch.Tensor, 'row pos']") -> "torch.Tensor":
+        """Returns the residual stream at the end of the last layer, `[row, pos, d_in]`."""
+        import torch
+
+        with torch.inference_mode():
+            return self._body(input_ids=tokens, use_cache=False).last_hidden_state
+
+    def encoded(self, tokens: "Int[torch.Tensor, 'row pos']") -> "Float[torch.Tensor, 'row pos f']":
+        """Returns the activations times the encoder's weights."""
+        import torch
+
+        with torch.inference_mode():
+            return self.activations(tokens).to(self._W_enc) @ self._W_enc
+
+
+def batched(rows: Sequence[Sequence[int]]) -> "list[torch.Tensor]":
+    """Stacks rows of tokens, padded on the right, with hardly any padding in a batch."""
+    batches: list[list[Sequence[int]]] = []
+    for row in sorted(rows, key=len):
+        fits = batches and len(batches[-1]) < ROWS_PER_BATCH
+        if fits and len(row) <= LONGEST * len(batches[-1][0]):
+            batches[-1].append(row)
+        else:
+            batches.append([row])
+    return [right_padded(batch) for batch in batches]
