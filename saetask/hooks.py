@@ -27,7 +27,7 @@ def resolve_hook_name(model: "Model", hook_name: str) -> str:
     """Returns the canonical name of a hook point, given that name or an alias of it.
 
     sae-lens's bridge caches nothing, silently, under an alias (`blocks.15.hook_resid_post`), so
-    every reading goes through this function.
+    every reading and every edit goes through this function.
 
     Raises:
         UserError: The model has no such hook point.
@@ -45,6 +45,9 @@ def resolve_hook_name(model: "Model", hook_name: str) -> str:
             f"Hook point '{hook_name}' does not exist in {model_name(model)} "
             f"({model.cfg.n_layers} layers).{did_you_mean(canonical, model.hook_dict)}"
         )
+    # SAE-Lens, when it takes an SAE off again, leaves the hook point the name within its block only,
+    # under which the model runs no hook and says nothing.
+    model.hook_dict[canonical].name = canonical
     return canonical
 
 

@@ -205,3 +205,14 @@ def test_spliced_loss_is_the_mean_next_token_cross_entropy(tiny_model, hf_model)
         expected = hf_model(TOKENS[:1], labels=TOKENS[:1]).loss.item()
     clean = spliced_loss(tiny_model, TOKENS[0].tolist(), ALIAS, None)
     assert clean == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_hook_point_is_read_and_edited_after_sae_lens_was_at_it(tiny_model, tiny_sae):
+    tokens, name = torch.tensor([[5, 6, 7]]), tiny_sae.cfg.metadata.hook_name
+    read = read_hook(tiny_model, tokens, name)
+    edited = spliced_loss(tiny_model, [5, 6, 7], name, torch.zeros_like)
+    tiny_model.run_with_cache_with_saes(tokens, saes=[tiny_sae])
+    assert torch.equal(read_hook(tiny_model, tokens, name), read)
+    tiny_model.run_with_cache_with_saes(tokens, saes=[tiny_sae])
+    assert spliced_loss(tiny_model, [5, 6, 7], name, torch.zeros_like) == edited
+    assert spliced_loss(tiny_model, [5, 6, 7], name, None) != edited

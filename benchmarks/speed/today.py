@@ -34,8 +34,6 @@ def read_with_sae_lens(
         _, cache = model.run_with_cache_with_saes(
             tokens, saes=[subject.sae], names_filter=[acts_name], stop_at_layer=stop_at_layer
         )
-    # SAE-Lens leaves a new hook point there that lacks its full name, and so is found no more.
-    model.hook_dict[hook_name].name = hook_name
     return cache[acts_name]
 
 
