@@ -45,7 +45,7 @@ def resolve_hook_name(model: "Model", hook_name: str) -> str:
             f"Hook point '{hook_name}' does not exist in {model_name(model)} "
             f"({model.cfg.n_layers} layers).{did_you_mean(canonical, model.hook_dict)}"
         )
-    # SAE-Lens, when it takes an SAE off again, leaves the hook point the name within its block only,
+    # SAE-Lens, when it takes an SAE off again, leaves the hook point the name within its block,
     # under which the model runs no hook and says nothing.
     model.hook_dict[canonical].name = canonical
     return canonical
