@@ -74,7 +74,7 @@ class RunConfig:
     max_fit_items: int = 800
     """Fit on so many items of fit_data at most."""
     builtin_items: bool = True
-    """Let the detector learn from the task's built-in items besides the folds of `data`; nothing is
+    """With `data`, let the detector learn from the task's built-in items, too; nothing is
     calibrated, chosen or tried on them."""
     seed: int = 0
     """Seed of folds, samples and control features."""
@@ -159,7 +159,7 @@ def _study(task: "Task", config: RunConfig, seed: int) -> Study:
         seed,
         generate=config.scoring == "generate",
     )
-    if config.data is None or config.fit_data is not None or not config.builtin_items:
+    if config.data is None or not config.builtin_items:
         return study
     return borrow(task, study, config.max_fit_items, seed)
 
