@@ -47,6 +47,14 @@ class Run:
         return max(measured, key=lambda arm: arm.accuracy, default=None)
 
     @property
+    def fitted_on(self) -> str:
+        """The data that the detectors were fitted on."""
+        folds = self.summary.selection.get("folds", [])
+        borrowed = max((fold.get("n_borrowed", 0) for fold in folds), default=0)
+        built_in = f" and up to {borrowed} built-in items" if borrowed else ""
+        return (self.summary.fit_data or "other folds") + built_in
+
+    @property
     def detection(self) -> dict[str, Detection]:
         """The scores of own failures, by name."""
         return {entry.name: entry for entry in self.summary.detection}

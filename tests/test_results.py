@@ -109,6 +109,18 @@ def test_transfer_runs_stand_apart(root: Path, run: Path, tmp_path: Path) -> Non
     assert "| moved |" not in (root / "README.md").read_text()
 
 
+def test_the_page_says_what_was_fitted_on(root: Path, tmp_path: Path) -> None:
+    lent = {"selection": {"folds": [{"n_borrowed": 7}, {"n_borrowed": 9}]}}
+    for name, changes in {"a": {}, "b": lent, "c": lent | {"fit_data": "/x/vua.jsonl"}}.items():
+        main([str(write_run(tmp_path / name, summary() | changes, rows()))], root)
+    runs = page_of(root).split("## Runs")[1]
+    assert [table_rows(runs, f"[{name}](runs/{name}.json)")[0][2] for name in "abc"] == [
+        "other folds",
+        "other folds and up to 9 built-in items",
+        "vua.jsonl and up to 9 built-in items",
+    ]
+
+
 def test_only_the_summary_is_copied_and_no_folder_names(root: Path, tmp_path: Path) -> None:
     document = summary() | {"fit_data": "/home/someone/vua.jsonl", "data": None}
     document["model"]["name"] = "/home/someone/models/tiny"
