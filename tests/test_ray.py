@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from itertools import count
@@ -18,6 +19,7 @@ from saetask import UserError, as_prompt, runs
 from saetask.activations import read_together
 from saetask.answers import Ask, Asker
 from saetask.cli import main
+from saetask.dictionary.build import BuildConfig, read_corpus
 from saetask.engines.opening import EngineConfig, open_engine
 from saetask.harvest import harvest
 
@@ -204,6 +206,20 @@ def test_readings_have_the_same_bytes(engine, loaded, make_tiny_sae, monkeypatch
         assert {k: v.tobytes() for k, v in ours.items()} == {
             k: v.tobytes() for k, v in theirs.items()
         }
+
+
+def test_a_corpus_read_for_a_dictionary_has_the_same_bytes(
+    engine, loaded, tiny_sae, harvest_config, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("saetask.dictionary.build.ROWS_PER_SHARD", 8)
+    corpus = replace(harvest_config.corpus, selection_share=0.3)
+    config = BuildConfig(corpus, tokens=1500, sample_rows=20)
+    passes = [
+        read_corpus(loaded, tiny_sae, config, tmp_path / name, tmp_path, where)
+        for name, where in (("local", None), ("ray", engine))
+    ]
+    assert passes[0].rows == passes[1].rows
+    assert contents(tmp_path / "ray/work") == contents(tmp_path / "local/work")
 
 
 @pytest.mark.usefixtures("few_choices")
