@@ -6,6 +6,7 @@ import pytest
 from refusals import refusal
 
 from saetask import UserError
+from saetask.cli import main
 from saetask.engines import opening
 from saetask.engines.checks import check_address, check_worker
 from saetask.engines.local import LocalEngine
@@ -57,6 +58,26 @@ def test_an_address_where_nobody_listens_is_refused():
         unused.bind(("127.0.0.1", 0))  # bound, but it does not listen
         address = f"127.0.0.1:{unused.getsockname()[1]}"
         assert f"No Ray cluster answers at {address}" in refusal(check_address, address)
+
+
+@pytest.mark.parametrize("command", ["run", "train", "dictionary build"])
+def test_commands_refuse_an_address_before_anything_is_loaded(
+    command, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(opening, "find_spec", lambda name: "Ray")
+    monkeypatch.setattr("saetask.models._boot", lambda *given: pytest.fail("A model was loaded."))
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("harvest: {hook_name: blocks.2.hook_resid_post, tokens: 9}\n")
+    arguments = {
+        "run": ["run", "metaphor"],
+        "train": ["train", str(recipe)],
+        "dictionary build": ["dictionary", "build", "--corpus", "a.txt", "--out", str(tmp_path)],
+    }[command]
+    assert main([*arguments, "--engine", "ray", "--address", "127.0.0.1:0"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("saetask: No Ray cluster answers at 127.0.0.1:0")
+    assert err.count("\n") == 1
 
 
 def test_an_address_where_somebody_listens_is_taken():

@@ -109,6 +109,14 @@ def slowly(model, shard):
     return shard
 
 
+def encoded(sae):
+    import torch
+
+    inputs = torch.randn(1, 5, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        return sae.encode(inputs)
+
+
 def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -146,6 +154,14 @@ def test_a_worker_with_other_weights_is_refused(config, tiny_model_folder, make_
 
 
 # what is done
+
+
+def test_an_sae_of_any_architecture_survives_being_sent(any_architecture):
+    from ray import cloudpickle
+
+    sent = cloudpickle.loads(cloudpickle.dumps(any_architecture))
+    assert sent.cfg == any_architecture.cfg
+    assert encoded(sent).equal(encoded(any_architecture))
 
 
 def test_nothing_to_do_starts_no_worker(config, loaded):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
+from saetask.engines.checks import check_address
 from saetask.engines.engine import Engine
 from saetask.engines.local import LocalEngine
 from saetask.errors import UserError
@@ -27,12 +28,14 @@ class EngineConfig:
         """Refuses what can not be, before anything is loaded.
 
         Raises:
-            UserError: An address without Ray, or Ray is not installed.
+            UserError: An address without Ray, Ray is not installed, or nobody answers there.
         """
         if self.engine == "local" and self.address is not None:
             raise UserError(f"--address is {self.address}; it needs --engine ray.")
         if self.engine == "ray" and find_spec("ray") is None:
             raise UserError('--engine ray needs Ray; install it: pip install "saetask[ray]".')
+        if self.address is not None:
+            check_address(self.address)
 
 
 LOCAL = EngineConfig()

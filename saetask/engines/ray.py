@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saetask.engines import worker
-from saetask.engines.checks import check_address, check_worker
+from saetask.engines.checks import check_worker
 from saetask.engines.engine import Result, Shard
 from saetask.engines.turns import Outcome, Task, Turns
 from saetask.errors import UserError
@@ -45,8 +45,6 @@ def connected(address: str | None) -> Iterator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    if address is not None:
-        check_address(address)
     options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     if address is None:
         options["include_dashboard"] = False
