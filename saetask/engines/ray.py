@@ -55,7 +55,8 @@ def connected(address: str | None) -> Iterator[Any]:
             reason = " ".join(str(error).split())[:200]
             raise UserError(
                 f"Cannot join the Ray cluster at {address or 'this machine'}: {reason} "
-                "Start one (ray start --head), or leave --address out."
+                "Start one (ray start --head), or leave --address out; if it asks for a token, set "
+                "RAY_AUTH_MODE=token."
             ) from error
         try:
             yield ray
@@ -243,9 +244,11 @@ class RayEngine:
             self._end(place)
             self._failed_starts += 1
             if self._failed_starts >= MOST_FAILED_STARTS:
+                reason = str(error).strip().splitlines()[-1]
                 raise UserError(
-                    f"{MOST_FAILED_STARTS} workers of the Ray cluster died while they loaded the "
-                    f"model ({type(error).__name__}); look into their logs (memory, most often)."
+                    f"{MOST_FAILED_STARTS} workers of the Ray cluster were lost while they started "
+                    f"({reason}); look into their logs (memory, most often); if the cluster asks "
+                    "for no token, set RAY_AUTH_MODE=disabled."
                 ) from error
             self._start(place)
             return
