@@ -1,12 +1,16 @@
 """Reading prompts through an SAE: every firing, with the characters it stands on."""
 
 import html
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from saetask.engines.engine import Engine
+from saetask.engines.local import LocalEngine
 from saetask.hooks import read_hook, right_padded
 from saetask.models import context_size, model_tokenizer
 from saetask.prompts import Prompt, RenderedPrompt, Span, render
@@ -196,7 +200,10 @@ def read_features(
 
 
 def read_together(
-    model: "Model", saes: "Sequence[SAE[Any]]", prompts: Sequence[Prompt | str]
+    model: "Model",
+    saes: "Sequence[SAE[Any]]",
+    prompts: Sequence[Prompt | str],
+    engine: Engine | None = None,
 ) -> Together:
     """Reads prompts through SAEs that share a hook point, with one forward pass for all.
 
@@ -204,32 +211,52 @@ def read_together(
         model: The model to read.
         saes: One or more, all for the same inputs (a trained SAE and its controls).
         prompts: As `read_features` takes them.
+        engine: Where batches of prompts are read; None reads them here.
 
     Raises:
         UserError: A prompt is empty or longer than the model's context.
     """
-    tokenizer, first = model_tokenizer(model), saes[0]
-    limit, bos = context_size(model), reads_bos(first)
-    rendered = [render(tokenizer, prompt, limit, bos) for prompt in prompts]
-    special = set(tokenizer.all_special_ids)
-    rows: list[list[_TokenRows]] = [[[] for _ in rendered] for _ in saes]
-    raw: list[dict[str, np.ndarray]] = [{} for _ in rendered]
-    for batch in _batches_by_length(rendered):
-        tokens = right_padded([rendered[i].token_ids for i in batch])
-        activations = read_hook(model, tokens, input_hook(first))
-        for number, i in enumerate(batch):
-            length = len(rendered[i].token_ids)
-            inputs = sae_view(first, activations[number, :length], first.cfg.d_in)
-            kept = ordinary_tokens(tokens[number, :length], inputs, first, special)
-            raw[i] = _means(rendered[i], inputs, kept)
-            for sae, found in zip(saes, rows):
-                found[i] = _encode(sae, inputs, kept)
-    features = [_gathered(rendered, sae.cfg.d_sae, found) for sae, found in zip(saes, rows)]
-    return Together(features, raw)
+    limit, bos = context_size(model), reads_bos(saes[0])
+    rendered = [render(model_tokenizer(model), prompt, limit, bos) for prompt in prompts]
+    batches = list(_batches_by_length(rendered))
+    shards = [[rendered[i] for i in batch] for batch in batches]
+    read = (engine or LocalEngine(model)).map(partial(_read_batch, list(saes)), shards)
+    found = dict(zip(itertools.chain(*batches), itertools.chain.from_iterable(read)))
+    features = [
+        _gathered(rendered, sae.cfg.d_sae, [found[i].rows[number] for i in range(len(rendered))])
+        for number, sae in enumerate(saes)
+    ]
+    return Together(features, [found[i].means for i in range(len(rendered))])
 
 
 _TokenRows = list[tuple[np.ndarray, np.ndarray]]
 """Firing features and values of each token of a prompt."""
+
+
+class _Read(NamedTuple):
+    """What one prompt gave."""
+
+    means: dict[str, np.ndarray]
+    """Mean raw activation of each region."""
+    rows: list[_TokenRows]
+    """Of each SAE."""
+
+
+def _read_batch(
+    saes: "Sequence[SAE[Any]]", model: "Model", prompts: Sequence[RenderedPrompt]
+) -> list[_Read]:
+    """Reads prompts in one forward pass."""
+    first, special = saes[0], set(model_tokenizer(model).all_special_ids)
+    tokens = right_padded([prompt.token_ids for prompt in prompts])
+    activations = read_hook(model, tokens, input_hook(first))
+    found = []
+    for number, prompt in enumerate(prompts):
+        length = len(prompt.token_ids)
+        inputs = sae_view(first, activations[number, :length], first.cfg.d_in)
+        kept = ordinary_tokens(tokens[number, :length], inputs, first, special)
+        rows = [_encode(sae, inputs, kept) for sae in saes]
+        found.append(_Read(_means(prompt, inputs, kept), rows))
+    return found
 
 
 def _gathered(

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from saetask.cache import content_hash
+from saetask.engines.engine import Engine
+from saetask.engines.local import LocalEngine
 from saetask.errors import UserError
 from saetask.likelihood import Continuation, log_likelihoods
 from saetask.models import context_size, generate_texts, model_tokenizer
@@ -31,6 +33,39 @@ class Ask(NamedTuple):
     """Length of a generated answer, at most."""
 
 
+def answer(model: "Model", questions: Sequence[Ask]) -> list[list[float] | str]:
+    """Asks a model: log-likelihoods of the candidates, or the generated text where there are none.
+
+    Raises:
+        UserError: A prompt is too long or a candidate has no tokens.
+    """
+    tokenizer, limit = model_tokenizer(model), context_size(model)
+    prompts = [render(tokenizer, q.prompt, limit).token_ids for q in questions]
+    ranked = [i for i, q in enumerate(questions) if q.candidates]
+    free = [i for i, q in enumerate(questions) if not q.candidates]
+    answers: list[list[float] | str] = [""] * len(questions)
+    continuations = []
+    for i in ranked:
+        for candidate in questions[i].candidates:
+            answer_ids = tokenizer(candidate, add_special_tokens=False)["input_ids"]
+            if not answer_ids:
+                content = questions[i].prompt.content[:60]
+                raise UserError(
+                    f"The candidate answer {candidate!r} has no tokens; give the item "
+                    f"{content!r} another."
+                )
+            continuations.append(Continuation(prompts[i], answer_ids))
+    found = iter(log_likelihoods(model, continuations))
+    for i in ranked:
+        answers[i] = [next(found) for _ in questions[i].candidates]
+    for length in {questions[i].max_new_tokens for i in free}:
+        same = [i for i in free if questions[i].max_new_tokens == length]
+        texts = generate_texts(model, [prompts[i] for i in same], length)
+        for i, text in zip(same, texts):
+            answers[i] = text
+    return answers
+
+
 class Asker:
     """Asks a model, keeping each answer in memory and, if there is a journal, on disk.
 
@@ -38,8 +73,11 @@ class Asker:
     Its lines are whole chunks: prompts are scored in the same company again, to the same bit.
     """
 
-    def __init__(self, model: "Model", journal: Path | None = None) -> None:
-        self._model = model
+    def __init__(
+        self, model: "Model", journal: Path | None = None, engine: Engine | None = None
+    ) -> None:
+        """Takes the model, the journal's file, and who asks the model (None: this process)."""
+        self._engine = engine or LocalEngine(model)
         self._journal = journal
         self._known: dict[str, list[float] | str] = {}
         self._lock = threading.Lock()
@@ -57,13 +95,13 @@ class Asker:
         from tqdm import tqdm
 
         new = {_key(q): q for q in questions if _key(q) not in self._known}
-        pending = list(new.items())
+        keys, pending = list(new), list(new.values())
+        starts = range(0, len(pending), PROMPTS_PER_CHUNK)
+        chunks = [pending[start : start + PROMPTS_PER_CHUNK] for start in starts]
         with tqdm(total=len(pending), unit="prompt", desc=title, disable=len(pending) < 2) as bar:
-            for start in range(0, len(pending), PROMPTS_PER_CHUNK):
-                chunk = pending[start : start + PROMPTS_PER_CHUNK]
-                answers = self._answers([question for _, question in chunk])
-                self.keep({key: answer for (key, _), answer in zip(chunk, answers)})
-                bar.update(len(chunk))
+            for start, answers in zip(starts, self._engine.map(answer, chunks)):
+                self.keep(dict(zip(keys[start:], answers)))
+                bar.update(len(answers))
 
     def scores(self, question: Ask) -> np.ndarray:
         """Returns the log-likelihoods of a question's candidates, `[n_candidates]`."""
@@ -86,33 +124,6 @@ class Asker:
                 self._journal.parent.mkdir(parents=True, exist_ok=True)
                 with self._journal.open("a", encoding="utf-8") as file:
                     file.write("\n" + json.dumps(answers))  # ends a line that was cut short, too
-
-    def _answers(self, questions: Sequence[Ask]) -> list[list[float] | str]:
-        tokenizer, limit = model_tokenizer(self._model), context_size(self._model)
-        prompts = [render(tokenizer, q.prompt, limit).token_ids for q in questions]
-        ranked = [i for i, q in enumerate(questions) if q.candidates]
-        free = [i for i, q in enumerate(questions) if not q.candidates]
-        answers: list[list[float] | str] = [""] * len(questions)
-        continuations = []
-        for i in ranked:
-            for candidate in questions[i].candidates:
-                answer_ids = tokenizer(candidate, add_special_tokens=False)["input_ids"]
-                if not answer_ids:
-                    content = questions[i].prompt.content[:60]
-                    raise UserError(
-                        f"The candidate answer {candidate!r} has no tokens; give the item "
-                        f"{content!r} another."
-                    )
-                continuations.append(Continuation(prompts[i], answer_ids))
-        found = iter(log_likelihoods(self._model, continuations))
-        for i in ranked:
-            answers[i] = [next(found) for _ in questions[i].candidates]
-        for length in {questions[i].max_new_tokens for i in free}:
-            same = [i for i in free if questions[i].max_new_tokens == length]
-            texts = generate_texts(self._model, [prompts[i] for i in same], length)
-            for i, text in zip(same, texts):
-                answers[i] = text
-        return answers
 
 
 def _key(question: Ask) -> str:

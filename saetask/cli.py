@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from saetask import cli_dictionary, cli_falsify
 from saetask.cli_flags import (
+    declare_engine,
     declare_insist,
     declare_json,
     declare_option,
+    engine_of,
     options_of,
     print_json,
     read_config,
@@ -126,6 +128,7 @@ def _declare_run(parser: "ArgumentParser") -> None:
     parser.add_class_arguments(RunConfig, skip={"insist_on_sae"})
     declare_insist(parser)
     declare_option(parser, "annotator")
+    declare_engine(parser)
     parser.add_argument("--out", type=str | None, default=None, help="Run folder.")
     declare_json(parser)
 
@@ -156,7 +159,8 @@ def _run(arguments: "Namespace") -> None:
     if fields["task"] not in tasks:
         hint = did_you_mean(fields["task"], tasks)
         raise UserError(f"Unknown experiment '{fields['task']}'.{hint}")
-    folder = run(RunConfig(**fields), registry, arguments.out and Path(arguments.out))
+    out = arguments.out and Path(arguments.out)
+    folder = run(RunConfig(**fields), registry, out, engine_of(arguments))
     summary = json.loads((folder / "summary.json").read_text())
     if arguments.json:
         print_json(summary)
@@ -170,6 +174,7 @@ def _run(arguments: "Namespace") -> None:
 def _declare_train(parser: "ArgumentParser") -> None:
     parser.add_argument("config", type=str, help="A recipe, as in recipes/")
     parser.add_argument("--out", type=str | None, default=None, help="SAE folder to write.")
+    declare_engine(parser)
     declare_json(parser)
 
 
@@ -178,7 +183,8 @@ def _train(arguments: "Namespace") -> None:
 
     path = Path(arguments.config)
     config = read_config(path, TrainConfig, "Recipe")
-    print_json(train(config, Path(arguments.out or f"saes/{path.stem}"), path.parent))
+    out = Path(arguments.out or f"saes/{path.stem}")
+    print_json(train(config, out, path.parent, engine_of(arguments)))
 
 
 def _declare_report(parser: "ArgumentParser") -> None:

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from saetask.cli_flags import (
     declare_endpoint,
+    declare_engine,
     declare_insist,
     declare_json,
     declare_model,
     declare_option,
     endpoint_of,
+    engine_of,
     options_of,
     print_json,
     read_config,
@@ -42,15 +44,17 @@ def declare_build(parser: "ArgumentParser") -> None:
     declare_option(parser, "labeler")
     parser.add_argument("--seed", type=int, default=0, help="Seed of examples and controls.")
     parser.add_argument("--out", type=str, required=True, help="Dictionary folder to write.")
+    declare_engine(parser)
     declare_insist(parser)
     declare_json(parser)
 
 
 def build(arguments: "Namespace") -> None:
-    from saetask.dictionary.build import BuildConfig
+    from saetask.dictionary.build import BuildConfig, read_corpus
     from saetask.dictionary.files import MANIFEST
     from saetask.dictionary.labels import configured
     from saetask.dictionary.making import build as build_dictionary
+    from saetask.engines.opening import open_engine
     from saetask.models import load_model
     from saetask.sae_check import check_sae
     from saetask.saes import load_sae
@@ -59,13 +63,18 @@ def build(arguments: "Namespace") -> None:
         if getattr(arguments, name) < 1:
             flag = name.replace("_", "-")
             raise UserError(f"--{flag} is {getattr(arguments, name)}; it must be 1 or more.")
+    engine = engine_of(arguments)
+    engine.check()
     corpus, base = _corpus(arguments.corpus)
     labeler = registry_of(arguments).get("labeler", arguments.labeler)
     labeler = configured(labeler, options_of(arguments, "labeler"))
     config = BuildConfig(corpus, arguments.tokens, arguments.sample_rows, arguments.seed)
     model, sae = load_model(arguments.model), load_sae(arguments.sae)
     check_sae(model, sae, insist=arguments.insist_on_sae)
-    folder = build_dictionary(model, sae, config, labeler, Path(arguments.out), base)
+    out = Path(arguments.out)
+    with open_engine(engine, arguments.model, model) as opened:  # labelling needs no workers
+        found = read_corpus(model, sae, config, out, base, opened)
+    folder = build_dictionary(model, sae, config, labeler, out, base, found)
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     if arguments.json:
         print_json(manifest)

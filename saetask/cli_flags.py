@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
     from saetask.endpoint import Endpoint
+    from saetask.engines.opening import EngineConfig
     from saetask.registry import Registry
 
 Config = TypeVar("Config")
@@ -43,6 +44,18 @@ def declare_model(parser: "ArgumentParser") -> None:
 
     parser.add_argument("--model", type=str, default=DEFAULT_MODEL, help="See saetask run.")
     parser.add_argument("--sae", type=str, default=DEFAULT_SAE, help="See saetask run.")
+
+
+def declare_engine(parser: "ArgumentParser") -> None:
+    from saetask.engines.opening import EngineConfig
+
+    parser.add_class_arguments(EngineConfig)
+
+
+def engine_of(arguments: "Namespace") -> "EngineConfig":
+    from saetask.engines.opening import EngineConfig
+
+    return EngineConfig(arguments.engine, arguments.address)
 
 
 def declare_endpoint(parser: "ArgumentParser", role: str, purpose: str) -> None:

@@ -102,7 +102,8 @@ def _read(apparatus: Apparatus, questions: Sequence[Question], seed: int) -> Mat
     ]
     control = random_sae(apparatus.model, apparatus.sae, rows, seed)
     prompts = [question.prompt for question in questions]
-    read = read_together(apparatus.model, [apparatus.sae, control], prompts)
+    saes = [apparatus.sae, control]
+    read = read_together(apparatus.model, saes, prompts, apparatus.engine)
     return Material(read.features[0], read.raw, read.features[1])
 
 

@@ -12,6 +12,7 @@ from saetask.arms import Writer, gold_finding
 from saetask.calibration import Calibration, ScoredItem, calibration_or, fit_calibration
 from saetask.detection import Detector, Finding, Misunderstanding, Reading
 from saetask.dictionary.meanings import Meanings
+from saetask.engines.engine import Engine
 from saetask.errors import UserError
 from saetask.models import model_tokenizer
 from saetask.notes import Noted, ask_ahead
@@ -43,6 +44,8 @@ class Apparatus:
     annotators: Sequence[Annotator]
     asker: Asker
     meanings: Meanings
+    engine: Engine | None = None
+    """Where prompts are read; None reads them here."""
 
 
 class Material(NamedTuple):

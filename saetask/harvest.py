@@ -2,13 +2,17 @@
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saetask.cache import atomic_path, content_hash, write_json
 from saetask.corpus import CorpusConfig, Split, TokenRow, token_rows
+from saetask.engines.engine import Engine
+from saetask.engines.local import LocalEngine
 from saetask.errors import UserError
 from saetask.hooks import read_hook, right_padded
 from saetask.models import model_fingerprint, model_tokenizer
@@ -74,7 +78,11 @@ class ActivationShards:
 
 
 def harvest(
-    model: "Model", config: HarvestConfig, folder: Path, base: Path = Path()
+    model: "Model",
+    config: HarvestConfig,
+    folder: Path,
+    base: Path = Path(),
+    engine: Engine | None = None,
 ) -> ActivationShards:
     """Computes the activations of a corpus at a hook point, or resumes doing so.
 
@@ -86,54 +94,80 @@ def harvest(
         config: What to read.
         folder: Where the shards go; finished shards found there are kept.
         base: Folder that relative corpus paths are taken from.
+        engine: Where the shards are read; None reads them here.
 
     Raises:
         UserError: The folder holds a harvest with another config or model, or the corpus is
             unreadable or shorter than `config.tokens`.
     """
-    import torch
-    from safetensors import safe_open
-    from safetensors.torch import save_file
     from tqdm import tqdm
 
     # `tokens` is left out: a longer harvest begins with the shards of a shorter one.
     identity = {**asdict(config), "tokens": None, "model": model_fingerprint(model)}
     manifest = _open_manifest(folder, content_hash(identity))
-    tokenizer = model_tokenizer(model)
-    rows = token_rows(config.corpus, tokenizer, config.split, base)
-    special = torch.tensor(sorted(tokenizer.all_special_ids))
-    total = 0
-    with tqdm(total=config.tokens, unit="tok", desc=f"harvest {config.split}") as bar:
-        for number in itertools.count():
-            shard_rows = list(itertools.islice(rows, config.rows_per_shard))
-            if total >= config.tokens:
-                break
-            if not shard_rows:
-                raise UserError(
-                    f"The corpus has only {total} {config.split} activations, fewer than "
-                    f"{config.tokens}; add sources or lower the number of tokens."
-                )
-            path = _shard_path(folder, number)
-            if number < manifest["shards"]:
-                with safe_open(path, "pt") as shard:
-                    stored = shard.get_slice("activations").get_shape()[0]
-            else:
-                activations = torch.cat(list(_read_rows(model, config, shard_rows, special)))
-                norms = activations.float().norm(dim=-1)
-                manifest["norm_limit"] = (
-                    manifest["norm_limit"] or config.norm_limit * norms.median().item()
-                )
-                activations = activations[norms <= manifest["norm_limit"]]
-                with atomic_path(path) as temporary:
-                    save_file({"activations": activations}, temporary)
-                manifest["shards"] = number + 1
-                write_json(folder / MANIFEST, manifest)
-                stored = len(activations)
+    rows = token_rows(config.corpus, model_tokenizer(model), config.split, base)
+    new = _new_shards(model, config, folder, manifest, rows, engine or LocalEngine(model))
+    total = used = 0
+    with (
+        tqdm(total=config.tokens, unit="tok", desc=f"harvest {config.split}") as bar,
+        closing(new),
+    ):
+        for stored in itertools.chain(_kept_shards(folder, manifest), new):
+            used += 1
             total += stored
             bar.update(stored)
+            if total >= config.tokens:
+                break
+    if total < config.tokens:
+        raise UserError(
+            f"The corpus has only {total} {config.split} activations, fewer than "
+            f"{config.tokens}; add sources or lower the number of tokens."
+        )
     shards = ActivationShards(folder)
-    del shards.shards[number:]
+    del shards.shards[used:]
     return shards
+
+
+def _kept_shards(folder: Path, manifest: dict) -> Iterator[int]:
+    """Yields the number of activations in each finished shard."""
+    from safetensors import safe_open
+
+    for number in range(manifest["shards"]):
+        with safe_open(_shard_path(folder, number), "pt") as shard:
+            yield shard.get_slice("activations").get_shape()[0]
+
+
+def _new_shards(
+    model: "Model",
+    config: HarvestConfig,
+    folder: Path,
+    manifest: dict,
+    rows: Iterator[TokenRow],
+    engine: Engine,
+) -> Generator[int, None, None]:
+    """Reads and stores the shards that follow; yields the number of activations in each.
+
+    The norm limit, which needs the first shard, is applied here: so no shard has to wait for it.
+    """
+    from safetensors.torch import save_file
+
+    done = manifest["shards"] * config.rows_per_shard
+    shards = _in_shards(itertools.islice(rows, done, None), config.rows_per_shard)
+    read = partial(_read_shard, config.hook_name, config.rows_per_batch)
+    for number, activations in enumerate(engine.map(read, shards), manifest["shards"]):
+        norms = activations.float().norm(dim=-1)
+        manifest["norm_limit"] = manifest["norm_limit"] or config.norm_limit * norms.median().item()
+        kept = activations[norms <= manifest["norm_limit"]]
+        with atomic_path(_shard_path(folder, number)) as temporary:
+            save_file({"activations": kept}, temporary)
+        manifest["shards"] = number + 1
+        write_json(folder / MANIFEST, manifest)
+        yield len(kept)
+
+
+def _in_shards(rows: Iterator[TokenRow], size: int) -> Iterator[list[TokenRow]]:
+    while shard := list(itertools.islice(rows, size)):
+        yield shard
 
 
 def _shard_path(folder: Path, number: int) -> Path:
@@ -152,21 +186,23 @@ def _open_manifest(folder: Path, identity: str) -> dict:
     return manifest
 
 
-def _read_rows(
-    model: "Model", config: HarvestConfig, rows: list[TokenRow], special: "torch.Tensor"
-) -> Iterator["Float[torch.Tensor, 'n d_in']"]:
-    """Reads rows in batches of similar length; yields the activations of ordinary tokens."""
+def _read_shard(
+    hook_name: str, rows_per_batch: int, model: "Model", rows: list[TokenRow]
+) -> "Float[torch.Tensor, 'n d_in']":
+    """Reads rows in batches of similar length; returns the activations of ordinary tokens."""
     import torch
 
+    special = torch.tensor(sorted(model_tokenizer(model).all_special_ids))
     rows = sorted(rows, key=lambda row: len(row.token_ids))
-    for batch in (
-        rows[i : i + config.rows_per_batch] for i in range(0, len(rows), config.rows_per_batch)
-    ):
+    found = []
+    for start in range(0, len(rows), rows_per_batch):
+        batch = rows[start : start + rows_per_batch]
         tokens = right_padded([row.token_ids for row in batch])
         lengths = torch.tensor([len(row.token_ids) for row in batch])
         kept = torch.arange(tokens.shape[1]) < lengths[:, None]
         kept &= ~torch.isin(tokens, special)
-        yield read_hook(model, tokens, config.hook_name).cpu()[kept].to(torch.bfloat16)
+        found.append(read_hook(model, tokens, hook_name).cpu()[kept].to(torch.bfloat16))
+    return torch.cat(found)
 
 
 def statistics(shards: ActivationShards) -> "tuple[torch.Tensor, float]":

@@ -13,6 +13,7 @@ from saetask.answers import Asker
 from saetask.arms import ARMS, DEFAULT_ARMS
 from saetask.cache import content_hash, write_json, write_text
 from saetask.dictionary.meanings import find_meanings
+from saetask.engines.opening import LOCAL, EngineConfig, open_engine
 from saetask.errors import UserError, did_you_mean
 from saetask.experiment import Result, run_experiment
 from saetask.fitting import Apparatus
@@ -21,7 +22,7 @@ from saetask.mechanism import mechanism
 from saetask.models import DEFAULT_MODEL, load_model, model_device, model_fingerprint, model_name
 from saetask.notes import count_failed, noting
 from saetask.reformulation import configured
-from saetask.sae_check import check_sae
+from saetask.sae_check import SAEFigures, check_sae
 from saetask.saes import DEFAULT_SAE, load_sae, sae_fingerprint
 from saetask.study import Study, borrow, prepare
 from saetask.summary import summarise, summarise_seeds
@@ -82,17 +83,30 @@ class RunConfig:
     """Repeat with so many seeds, from `seed` up, and report the spread; items are of the first."""
 
 
-def run(config: RunConfig, registry: "Registry", out: Path | None = None) -> Path:
+def run(
+    config: RunConfig,
+    registry: "Registry",
+    out: Path | None = None,
+    engine: EngineConfig = LOCAL,
+) -> Path:
     """Runs an experiment, or resumes it, and writes the run folder.
+
+    Args:
+        config: The experiment.
+        registry: The plugins.
+        out: The run folder; None takes one below `runs`, named after the config.
+        engine: Where the model is asked and prompts are read; a run may go on with another.
 
     Returns:
         The run folder, complete with `report.html`.
 
     Raises:
-        UserError: A name is unknown, a file does not fit, or the folder holds another run.
+        UserError: A name is unknown, a file does not fit, the folder holds another run, or the
+            engine can not be opened.
     """
     started = time.monotonic()
     _check(config)
+    engine.check()
     task = registry.get("task", config.task)
     make_detector = registry.get("detector", config.detector)
     names = config.annotators or [n for n in task.annotators if n != "feature-label"]
@@ -104,18 +118,33 @@ def run(config: RunConfig, registry: "Registry", out: Path | None = None) -> Pat
     _claim(folder, config, identity)
     model, sae = load_model(config.model), load_sae(config.sae)
     figures = check_sae(model, sae, insist=config.insist_on_sae)
-    asker = Asker(model, folder / JOURNAL)
-    annotators = [noting(annotator, asker) for annotator in plugins]
     meanings = find_meanings(model, sae, config.dictionary, config.unvalidated_labels)
-    apparatus = Apparatus(task, model, sae, make_detector, annotators, asker, meanings)
-    apparatuses = [apparatus, *(_other(apparatus, config, name) for name in config.other_saes)]
-    generate = config.scoring == "generate"
-    results = [
-        run_experiment(apparatuses, study, config.arms, generate, config.seed + number)
-        for number, study in enumerate(studies)
-    ]
+    with open_engine(engine, config.model, model) as opened:
+        asker = Asker(model, folder / JOURNAL, opened)
+        annotators = [noting(annotator, asker) for annotator in plugins]
+        apparatus = Apparatus(task, model, sae, make_detector, annotators, asker, meanings, opened)
+        apparatuses = [apparatus, *(_other(apparatus, config, name) for name in config.other_saes)]
+        generate = config.scoring == "generate"
+        results = [
+            run_experiment(apparatuses, study, config.arms, generate, config.seed + number)
+            for number, study in enumerate(studies)
+        ]
     result = results[0]
-    described: dict[str, Any] = {
+    described = _described(config, apparatus, figures)
+    if len(results) > 1:
+        described["seeds"] = summarise_seeds([r.outcomes for r in results], config.seed)
+    described["failed_notes"] = count_failed(annotators)
+    if not any(fold["sae"] for fold in result.selection):
+        # Features of several SAEs can not be told apart by their numbers.
+        described["mechanism"] = mechanism(apparatus, result.outcomes, config.seed)
+    _write(folder, config, result, described, started)
+    return folder
+
+
+def _described(config: RunConfig, apparatus: Apparatus, figures: SAEFigures) -> dict[str, Any]:
+    """Returns what the summary says of the model and the SAE."""
+    model, sae = apparatus.model, apparatus.sae
+    return {
         "model": {
             "name": model_name(model),
             "fingerprint": model_fingerprint(model),
@@ -130,14 +159,6 @@ def run(config: RunConfig, registry: "Registry", out: Path | None = None) -> Pat
             **figures._asdict(),
         },
     }
-    if len(results) > 1:
-        described["seeds"] = summarise_seeds([r.outcomes for r in results], config.seed)
-    described["failed_notes"] = count_failed(annotators)
-    if not any(fold["sae"] for fold in result.selection):
-        # Features of several SAEs can not be told apart by their numbers.
-        described["mechanism"] = mechanism(apparatus, result.outcomes, config.seed)
-    _write(folder, config, result, described, started)
-    return folder
 
 
 def _other(apparatus: Apparatus, config: RunConfig, name: str) -> Apparatus:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from saetask.cache import atomic_path, content_hash, write_json, write_text
 from saetask.checkpoints import load_checkpoint, save_checkpoint
 from saetask.corpus import token_rows
+from saetask.engines.opening import LOCAL, EngineConfig, open_engine
 from saetask.errors import UserError
 from saetask.harvest import ActivationShards, HarvestConfig, batches, harvest, statistics
 from saetask.hooks import resolve_hook_name
@@ -70,7 +71,12 @@ class TrainConfig:
     """Seed of initialisation and shuffling."""
 
 
-def train(config: TrainConfig, out: Path, base: Path = Path()) -> dict[str, Any]:
+def train(
+    config: TrainConfig,
+    out: Path,
+    base: Path = Path(),
+    engine: EngineConfig = LOCAL,
+) -> dict[str, Any]:
     """Trains an SAE, or resumes training it, and measures the saved folder.
 
     Args:
@@ -78,16 +84,18 @@ def train(config: TrainConfig, out: Path, base: Path = Path()) -> dict[str, Any]
         out: Gets `cfg.json`, `sae_weights.safetensors`, `metrics.json`, `training.jsonl` and a
             model card; `work/` below it holds shards and checkpoints and may be deleted after.
         base: Folder that relative corpus paths are taken from.
+        engine: Where activations are harvested.
 
     Returns:
         The figures of `metrics.json`.
 
     Raises:
-        UserError: The recipe contradicts itself, the corpus is too short, or `out` belongs to
-            another recipe.
+        UserError: The recipe contradicts itself, the corpus is too short, `out` belongs to
+            another recipe, or the engine can not be opened.
     """
     import torch
 
+    engine.check()
     if config.architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise UserError(f"Unknown architecture '{config.architecture}'; known: {known}.")
@@ -96,11 +104,12 @@ def train(config: TrainConfig, out: Path, base: Path = Path()) -> dict[str, Any]
     resolve_hook_name(model, config.harvest.hook_name)
     identity = content_hash({**asdict(config), "model": model_fingerprint(model)})
     _claim(out, identity)
-    shards = harvest(model, config.harvest, work / "train", base)
     test_config = HarvestConfig(
         **{**vars(config.harvest), "split": "test", "tokens": config.test_tokens}
     )
-    test_shards = harvest(model, test_config, work / "test", base)
+    with open_engine(engine, config.model, model) as opened:
+        shards = harvest(model, config.harvest, work / "train", base, opened)
+        test_shards = harvest(model, test_config, work / "test", base, opened)
     torch.manual_seed(config.seed)
     mean, scale = statistics(shards)
     sae = _make_sae(config, shards, mean, scale)

@@ -129,6 +129,8 @@ def written(folder, name, text):
         (["run", "metaphor", "--annotators", "[nobody]"], "Unknown annotator 'nobody'"),
         (["run", "metaphor", "--limt", "3"], "--limt"),
         (["run", "metaphor", "extra"], "extra"),
+        (["run", "metaphor", "--engine", "rey"], "rey"),
+        (["run", "metaphor", "--address", "auto"], "--address is auto; it needs --engine ray."),
         (["train"], "config"),
         (["train", "missing.yaml"], "missing.yaml does not exist"),
         (["report", "missing"], "missing"),

@@ -5,8 +5,9 @@ import json
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -15,12 +16,15 @@ from saetask.corpus import CorpusConfig, Split, TokenRow, token_rows
 from saetask.dictionary.controls import CALIBRATION_ROWS, random_sae
 from saetask.dictionary.firings import Firings, read_firings
 from saetask.dictionary.tally import Records, Tally, empty_tally, merge, tally
+from saetask.engines.engine import Engine
+from saetask.engines.local import LocalEngine
 from saetask.errors import UserError
 from saetask.models import model_fingerprint, model_tokenizer
 from saetask.saes import sae_fingerprint
 
 if TYPE_CHECKING:
     from sae_lens import SAE
+    from transformers import PreTrainedTokenizerBase
 
     from saetask.models import Model
 
@@ -57,7 +61,12 @@ class Pass:
 
 
 def read_corpus(
-    model: "Model", sae: "SAE[Any]", config: BuildConfig, folder: Path, base: Path = Path()
+    model: "Model",
+    sae: "SAE[Any]",
+    config: BuildConfig,
+    folder: Path,
+    base: Path = Path(),
+    engine: Engine | None = None,
 ) -> Pass:
     """Reads the corpus through the SAE, or goes on doing so.
 
@@ -70,48 +79,82 @@ def read_corpus(
         config: What to read.
         folder: The dictionary's folder; the state of the pass lies in `work/` below it.
         base: Folder that relative corpus paths are taken from.
+        engine: Where shards of rows are read; None reads them here.
 
     Raises:
         UserError: The folder holds another pass, or a split of the corpus is too short.
     """
     from tqdm import tqdm
 
+    engine = engine or LocalEngine(model)
     identity = content_hash(
         [{**asdict(config), "tokens": None}, model_fingerprint(model), sae_fingerprint(sae)]
     )
     work = folder / WORK
-    state = _open_state(work / STATE, identity)
+    done = _open_state(work / STATE, identity)["shards"]
     tokenizer = model_tokenizer(model)
     first = itertools.islice(token_rows(config.corpus, tokenizer, "train", base), CALIBRATION_ROWS)
-    control = random_sae(model, sae, list(first), config.seed)
-    found = _load_tally(work / f"tally-{state['shards']}.safetensors", sae.cfg.d_sae)
+    saes = [sae, random_sae(model, sae, list(first), config.seed)]
+    found = _load_tally(work / f"tally-{done}.safetensors", sae.cfg.d_sae)
     stream = token_rows(config.corpus, tokenizer, "train", base)
     rows: list[TokenRow] = []
-    n_tokens = 0
+    shards = _build_shards(stream, config, done, rows)
     with tqdm(total=config.tokens, unit="tok", desc="read build documents") as bar:
-        for shard in itertools.count():
-            if n_tokens >= config.tokens and shard >= state["shards"]:
-                break
-            new = list(itertools.islice(stream, ROWS_PER_SHARD))
-            if not new:
-                raise _too_short("train", n_tokens, config.tokens)
-            if shard >= state["shards"]:
-                sampled = max(0, min(len(new), config.sample_rows - len(rows)))
-                read = read_firings(model, [sae, control] if sampled else [sae], new)
-                found = merge(found, tally(read[0], len(rows)))
-                for firings, name in zip(read if sampled else [], (OWN, CONTROL)):
-                    path = work / f"train-{name}-{shard}.safetensors"
-                    _save_arrays(path, vars(firings.rows(0, sampled)))
-                _save_tally(work / f"tally-{shard + 1}.safetensors", found)
-                write_json(work / STATE, {"identity": identity, "shards": shard + 1})
-                (work / f"tally-{shard}.safetensors").unlink(missing_ok=True)
-            rows += [row._replace(token_ids=array("i", row.token_ids)) for row in new]
-            added = sum(len(row.token_ids) for row in new)
-            n_tokens += added
-            bar.update(added)
+        for shard in itertools.islice(shards, done):
+            bar.update(sum(len(row.token_ids) for row in shard.rows))
+        for number, read in enumerate(engine.map(partial(_tally_shard, saes), shards), done):
+            found = merge(found, read.tally)
+            for firings, name in zip(read.sampled, (OWN, CONTROL)):
+                _save_arrays(work / f"train-{name}-{number}.safetensors", vars(firings))
+            _save_tally(work / f"tally-{number + 1}.safetensors", found)
+            write_json(work / STATE, {"identity": identity, "shards": number + 1})
+            (work / f"tally-{number}.safetensors").unlink(missing_ok=True)
+            bar.update(read.tally.n_tokens)
     for split in ("selection", "test"):
-        _read_sample(model, [sae, control], config, split, work, base)
+        _read_sample(tokenizer, saes, config, split, work, base, engine)
     return Pass(found, rows)
+
+
+class _Shard(NamedTuple):
+    """Build rows that are read together."""
+
+    rows: list[TokenRow]
+    first: int
+    """Number of the first of them in the whole stream."""
+    sampled: int
+    """How many, from the first, keep every firing."""
+
+
+class _Read(NamedTuple):
+    """What a shard gave."""
+
+    tally: Tally
+    sampled: list[Firings]
+    """Of the SAE and of its control, on the sampled rows; empty where there are none."""
+
+
+def _build_shards(
+    stream: Iterator[TokenRow], config: BuildConfig, done: int, rows: list[TokenRow]
+) -> Iterator[_Shard]:
+    """Yields shards until there are tokens enough, and notes their rows, in compact form."""
+    n_tokens = 0
+    for number in itertools.count():
+        if n_tokens >= config.tokens and number >= done:
+            return
+        new = list(itertools.islice(stream, ROWS_PER_SHARD))
+        if not new:
+            raise _too_short("train", n_tokens, config.tokens)
+        first = len(rows)
+        n_tokens += sum(len(row.token_ids) for row in new)
+        rows += [row._replace(token_ids=array("i", row.token_ids)) for row in new]
+        yield _Shard(new, first, max(0, min(len(new), config.sample_rows - first)))
+
+
+def _tally_shard(saes: "Sequence[SAE[Any]]", model: "Model", shard: _Shard) -> _Read:
+    """Reads a shard; the control is read where its firings are kept."""
+    read = read_firings(model, saes if shard.sampled else saes[:1], shard.rows)
+    sampled = [firings.rows(0, shard.sampled) for firings in read] if shard.sampled else []
+    return _Read(tally(read[0], shard.first), sampled)
 
 
 def load_samples(folder: Path, name: str, d_sae: int) -> dict[Split, Firings]:
@@ -133,27 +176,38 @@ def _load_sample(work: Path, split: Split, name: str, d_sae: int) -> Firings:
 
 
 def _read_sample(
-    model: "Model",
+    tokenizer: "PreTrainedTokenizerBase",
     saes: "Sequence[SAE[Any]]",
     config: BuildConfig,
     split: Split,
     work: Path,
     base: Path,
+    engine: Engine,
 ) -> None:
     """Reads the sample rows of a split, shard by shard, keeping every firing."""
     from tqdm import tqdm
 
-    stream: Iterator[TokenRow] = token_rows(config.corpus, model_tokenizer(model), split, base)
+    stream: Iterator[TokenRow] = token_rows(config.corpus, tokenizer, split, base)
     rows = list(itertools.islice(stream, config.sample_rows))
     if len(rows) < config.sample_rows:
         raise _too_short(split, len(rows), config.sample_rows, "rows")
-    starts = range(0, len(rows), ROWS_PER_SHARD)
-    for shard, start in enumerate(tqdm(starts, desc=f"read {split} documents")):
-        paths = [work / f"{split}-{name}-{shard}.safetensors" for name in (OWN, CONTROL)]
-        if not all(path.is_file() for path in paths):
-            read = read_firings(model, saes, rows[start : start + ROWS_PER_SHARD])
-            for firings, path in zip(read, paths):
-                _save_arrays(path, vars(firings))
+    paths = {
+        start: [work / f"{split}-{name}-{number}.safetensors" for name in (OWN, CONTROL)]
+        for number, start in enumerate(range(0, len(rows), ROWS_PER_SHARD))
+    }
+    missing = [start for start in paths if not all(path.is_file() for path in paths[start])]
+    shards = [rows[start : start + ROWS_PER_SHARD] for start in missing]
+    read = engine.map(partial(_read_shard, saes), shards)
+    shown = tqdm(read, total=len(shards), desc=f"read {split} documents")
+    for start, found in zip(missing, shown):
+        for firings, path in zip(found, paths[start]):
+            _save_arrays(path, vars(firings))
+
+
+def _read_shard(
+    saes: "Sequence[SAE[Any]]", model: "Model", rows: Sequence[TokenRow]
+) -> list[Firings]:
+    return read_firings(model, saes, rows)
 
 
 def _too_short(split: Split, found: int, wanted: int, unit: str = "tokens") -> UserError:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from saetask.dictionary.build import OWN, WORK, BuildConfig, read_corpus
+from saetask.dictionary.build import OWN, WORK, BuildConfig, Pass, read_corpus
 from saetask.dictionary.files import (
     CONTEXTS,
     FEATURES,
@@ -40,6 +40,7 @@ def build(
     labeler: Labeler,
     out: Path,
     base: Path = Path(),
+    found: Pass | None = None,
 ) -> Path:
     """Reads a corpus, labels every feature, and writes the dictionary folder.
 
@@ -50,11 +51,12 @@ def build(
         labeler: What writes the labels; see `labels.configured` for one with options.
         out: The folder; an interrupted build goes on there.
         base: Folder that relative corpus paths are taken from.
+        found: The corpus as `read_corpus` read it into this folder; None reads it here.
 
     Raises:
         UserError: The folder holds another dictionary, or the corpus is too short.
     """
-    found = read_corpus(model, sae, config, out, base)
+    found = found or read_corpus(model, sae, config, out, base)
     vocabulary = read_vocabulary(model)
     tokens = promotions(model, sae, range(sae.cfg.d_sae))
     directions = by_direction(sae.W_dec)
