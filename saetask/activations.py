@@ -1,7 +1,6 @@
 """Reading prompts through an SAE: every firing, with the characters it stands on."""
 
 import html
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -216,12 +215,18 @@ def read_together(
     Raises:
         UserError: A prompt is empty or longer than the model's context.
     """
+    from tqdm import tqdm
+
     limit, bos = context_size(model), reads_bos(saes[0])
     rendered = [render(model_tokenizer(model), prompt, limit, bos) for prompt in prompts]
     batches = list(_batches_by_length(rendered))
     shards = [[rendered[i] for i in batch] for batch in batches]
     read = (engine or LocalEngine(model)).map(partial(_read_batch, list(saes)), shards)
-    found = dict(zip(itertools.chain(*batches), itertools.chain.from_iterable(read)))
+    with tqdm(total=len(rendered), unit="prompt", desc="read", disable=len(batches) < 2) as bar:
+        found: dict[int, _Read] = {}
+        for batch, results in zip(batches, read):
+            found |= zip(batch, results)
+            bar.update(len(batch))
     features = [
         _gathered(rendered, sae.cfg.d_sae, [found[i].rows[number] for i in range(len(rendered))])
         for number, sae in enumerate(saes)
