@@ -30,7 +30,7 @@ from .stability import STABLE, stability
 
 REGIONS = ("text", "target", "answer", "story", "question", "end")
 """A state's columns are counted in this order."""
-PENALTIES = (("l2", 0.003), ("l2", 0.03), ("l2", 0.1), ("l1", 0.3))
+PENALTIES = (("l2", 0.003), ("l2", 0.03), ("l1", 0.3))
 """Penalty and inverse strength C; L1 gives a short list of features."""
 SPARSE = ("l1", 0.3)
 """Penalty and C of the probes that tell which features are stable."""
