@@ -51,7 +51,8 @@ def test_strictly_the_answer_is_stated_and_flexibly_the_last_number(
 
 
 def test_it_is_refused_where_answers_are_ranked_and_laid_out_where_they_are_generated(items_file):
-    rows = [{**ROW, "id": i, "group": i // 6} for i in range(60)]
+    operations = ["addition"], ["subtraction"]
+    rows = [{**ROW, "id": i, "group": i // 6, "operations": operations[i % 2]} for i in range(60)]
     options = {"fit_data": None, "limit": None, "n_folds": 3, "max_fit_items": 800, "seed": 0}
     path = items_file(*rows)
     assert "add --scoring generate" in refusal(lambda: prepare(TASK, path, **options))

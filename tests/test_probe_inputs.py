@@ -22,7 +22,7 @@ def test_activations_are_logarithms_that_keep_their_sign():
         (["text"], ["text"]),
         (["text", "target"], ["text", "text target"]),
         (["text", "story", "answer"], ["text", "text answer"]),
-        (["answer", "question", "story", "text"], ["text", "text answer", "text story question"]),
+        (["answer", "question", "end", "text"], ["text", "text answer", "text question end"]),
     ],
 )
 def test_regions_are_taken_together_only_where_a_prompt_has_all_of_them(known, sets):
