@@ -8,18 +8,18 @@ Writes `docs/performance.md` from `docs/speed.json`. `--check` writes nothing an
 the page differs from what would be written; where nothing was measured, there should be none.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import ROOT, TEMPLATES, cell
+from benchmarks.pages import ROOT, environment, execute, page_parser
 from benchmarks.speed.names import BENCHMARKS
 from saetask import UserError
 from saetask.cache import write_text
 
+COMMAND = "python -m benchmarks.performance"
 MEASURED, PAGE = Path("docs/speed.json"), Path("docs/performance.md")
 NEEDED = ("hardware", "versions", "rounds", "dtype")
 AGAIN = "write it anew with `python -m benchmarks --all --out docs/speed.json`"
@@ -44,28 +44,20 @@ def read_document(path: Path) -> dict[str, Any]:
 
 def page(document: dict[str, Any]) -> str:
     """Returns the page on a document."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-        autoescape=False,  # Markdown: names go through `cell`
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"cell": cell, "duration": duration, "figure": figure}
+    made = environment()
+    made.filters |= {"duration": duration, "figure": figure}
     measured = {name: document[name] for name in BENCHMARKS if name in document}
-    template = environment.get_template("performance.md.jinja")
+    template = made.get_template("performance.md.jinja")
     return template.render(document=document, measured=measured)
 
 
-def outdated(root: Path) -> bool:
-    """Tells whether the page differs from what would be written."""
+def outdated(root: Path) -> list[Path]:
+    """Returns the page if it differs from what would be written, and nothing else."""
     measured, written = root / MEASURED, root / PAGE
     if not measured.is_file() or not written.is_file():
-        return measured.is_file() or written.is_file()
-    return written.read_text(encoding="utf-8") != page(read_document(measured))
+        return [PAGE] if measured.is_file() or written.is_file() else []
+    expected = page(read_document(measured))
+    return [] if written.read_text(encoding="utf-8") == expected else [PAGE]
 
 
 def duration(seconds: float) -> str:
@@ -84,23 +76,12 @@ def figure(value: float) -> str:
 
 def main(given: Sequence[str] | None = None, root: Path = ROOT) -> int:
     """Runs the command and returns its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.performance",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--check", action="store_true")
-    arguments = parser.parse_args(given)
-    try:
-        if arguments.check:
-            if stale := outdated(root):
-                print(f"Not as generated: {PAGE}. Run `python -m benchmarks.performance`.")
-            return int(stale)
+    arguments = page_parser(COMMAND, __doc__).parse_args(given)
+
+    def write() -> None:
         write_text(root / PAGE, page(read_document(root / MEASURED)))
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+
+    return execute(COMMAND, arguments, lambda: outdated(root), write)
 
 
 if __name__ == "__main__":

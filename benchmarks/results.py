@@ -1,7 +1,7 @@
 """The results page and README's table, generated from the summaries of the runs that count.
 
-    python benchmarks/results.py RUN_DIR ... [--names NAME,NAME ...]
-    python benchmarks/results.py --check
+    python -m benchmarks.results RUN_DIR ... [--names NAME,NAME ...]
+    python -m benchmarks.results --check
 
 Copies the `summary.json` of each run folder to `docs/runs/NAME.json` (NAME is the folder's, if none
 is given; of absolute paths in it only the last part is kept) and writes `docs/results.md`, and
@@ -9,8 +9,6 @@ README's table between its markers, from all summaries in `docs/runs`. Without a
 written anew. `--check` writes nothing and exits with 1 if they differ from what would be written.
 """
 
-import argparse
-import html
 import json
 import re
 import sys
@@ -19,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pages import ROOT, environment, execute, page_parser
 from saetask.cache import write_json, write_text
 from saetask.errors import UserError
 from saetask.report import arms, numbers, sentences
 from saetask.report.figures import Arm, Detection, Spread, Summary
 from saetask.report.summary import read_summary
 
-ROOT = Path(__file__).parents[1]
-TEMPLATES = Path(__file__).parent
+COMMAND = "python -m benchmarks.results"
 RUNS, PAGE, README = Path("docs/runs"), Path("docs/results.md"), Path("README.md")
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
@@ -109,32 +107,18 @@ def documents(root: Path) -> dict[Path, str]:
     Raises:
         UserError: A summary is damaged, or README lacks the markers.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     paths = sorted((root / RUNS).glob("*.json"))
     if not paths:
         return {}
     runs = [Run(path.stem, read_summary(path)) for path in paths]
     runs.sort(key=lambda run: (run.summary.experiment, run.name))
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-        autoescape=False,  # Markdown: names go through `cell`
-    )
-    environment.filters["cell"] = cell
-    environment.globals |= {"numbers": numbers, "sentences": sentences}
-    environment.globals |= {"arm_names": arm_names, "score_names": score_names}
-    page = environment.get_template("results.md.jinja").make_module({"runs": runs})
+    made = environment()
+    made.globals |= {"numbers": numbers, "sentences": sentences}
+    made.globals |= {"arm_names": arm_names, "score_names": score_names}
+    page = made.get_template("results.md.jinja").make_module({"runs": runs})
     table = str(page.readme(runs))
     readme = (root / README).read_text(encoding="utf-8")
     return {PAGE: str(page).strip() + "\n", README: with_table(readme, table)}
-
-
-def cell(text: str) -> str:
-    """Returns a text that cannot end a cell of a Markdown table or begin an HTML tag."""
-    return html.escape(" ".join(text.split()), quote=False).replace("|", "&#124;")
 
 
 def arm_names(mappings: Iterable[dict[str, Any]], kinds: Sequence[str] = ()) -> list[str]:
@@ -175,26 +159,18 @@ def outdated(root: Path) -> list[Path]:
 
 def main(given: Sequence[str] | None = None, root: Path = ROOT) -> int:
     """Runs the command and returns its exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = page_parser(COMMAND, __doc__)
     parser.add_argument("folders", nargs="*", type=Path, metavar="RUN_DIR")
     parser.add_argument("--names", default="")
-    parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args(given)
-    try:
-        if arguments.check:
-            if stale := " and ".join(str(path) for path in outdated(root)):
-                print(f"Not as generated: {stale}. Run `python benchmarks/results.py`.")
-            return 1 if stale else 0
+
+    def write() -> None:
         names = [name for name in arguments.names.split(",") if name]
         add_runs(arguments.folders, names, root)
         for path, text in documents(root).items():
             write_text(root / path, text)
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+
+    return execute(COMMAND, arguments, lambda: outdated(root), write)
 
 
 if __name__ == "__main__":

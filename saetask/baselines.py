@@ -18,6 +18,7 @@ from saetask.stacking import (
     answer_scores,
     findings_of,
     fit_stack,
+    held_out_loss,
     known_readings,
     labels_of,
     out_of_fold,
@@ -49,17 +50,12 @@ class Baseline:
         self, readings: Sequence[Reading], outcomes: Sequence[str], groups: Sequence[str]
     ) -> list[Finding]:
         """Learns from prompts whose right reading is known; see `Detector`."""
-        from scipy.special import softmax
-        from sklearn.metrics import log_loss
-
         self.readings = known_readings(outcomes, groups)
         labels, own = labels_of(outcomes, self.readings), own_rows(readings)
         settings, tried = self._settings(readings[0]), []
         for setting in settings:
             log_odds = _out_of_fold(setting, readings, labels, groups)
-            likely = softmax(log_odds[own], axis=1)
-            loss = log_loss(labels[own], likely, labels=range(len(self.readings)))
-            tried.append((loss, log_odds))
+            tried.append((held_out_loss(log_odds[own], labels[own]), log_odds))
         best = int(np.argmin([loss for loss, _ in tried]))
         self._inputs, held_out = settings[best].inputs, tried[best][1]
         self._estimator = settings[best].make().fit(self._inputs(readings), labels)

@@ -96,6 +96,19 @@ def out_of_fold(
     return found
 
 
+def held_out_loss(log_odds: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the mean negative log-likelihood of the right classes, in nats.
+
+    Args:
+        log_odds: Of prompts that the probe did not see, `[n, class]`.
+        labels: The right class of each, `[n]`.
+    """
+    from scipy.special import softmax
+    from sklearn.metrics import log_loss
+
+    return log_loss(labels, softmax(log_odds, axis=1), labels=range(log_odds.shape[1]))
+
+
 def answer_scores(readings: Sequence[Reading], names: Sequence[str]) -> np.ndarray:
     """Returns the model's log-probability of each reading, centred, `[n, class]`.
 

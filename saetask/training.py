@@ -28,6 +28,7 @@ from saetask.models import (
 if TYPE_CHECKING:
     import torch
     from sae_lens import TrainingSAE
+    from sae_lens.config import SAETrainerConfig
     from sae_lens.training.sae_trainer import SAETrainer
 
 ARCHITECTURES = ("topk", "batchtopk", "jumprelu", "standard", "gated", "matryoshka_batchtopk")
@@ -162,6 +163,22 @@ def _make_sae(
     return sae
 
 
+def trainer_config(config: TrainConfig) -> "SAETrainerConfig":
+    """Returns the settings of SAE-Lens's trainer that a recipe stands for."""
+    from sae_lens.config import SAETrainerConfig
+
+    n_steps = config.samples // config.batch_size
+    return SAETrainerConfig(
+        total_training_samples=n_steps * config.batch_size,
+        train_batch_size_samples=config.batch_size,
+        lr=config.lr,
+        lr_end=config.lr / 20,
+        lr_warm_up_steps=min(config.warm_up_steps, n_steps // 4),
+        lr_decay_steps=int(n_steps * config.decay_share),
+        dead_feature_window=max(1, config.dead_after_samples // config.batch_size),
+    )
+
+
 def _fit(
     config: TrainConfig,
     sae: "TrainingSAE[Any]",
@@ -172,21 +189,11 @@ def _fit(
     log: Path,
 ) -> None:
     """Steps SAE-Lens's trainer to the end, with checkpoints and a JSONL log."""
-    from sae_lens.config import SAETrainerConfig
     from sae_lens.training.sae_trainer import SAETrainer
     from tqdm import tqdm
 
     n_steps = config.samples // config.batch_size
-    trainer_config = SAETrainerConfig(
-        total_training_samples=n_steps * config.batch_size,
-        train_batch_size_samples=config.batch_size,
-        lr=config.lr,
-        lr_end=config.lr / 20,
-        lr_warm_up_steps=min(config.warm_up_steps, n_steps // 4),
-        lr_decay_steps=int(n_steps * config.decay_share),
-        dead_feature_window=max(1, config.dead_after_samples // config.batch_size),
-    )
-    trainer = SAETrainer(trainer_config, sae, iter(()))
+    trainer = SAETrainer(trainer_config(config), sae, iter(()))
     for group in trainer.optimizer.param_groups:
         group["fused"] = True
     load_checkpoint(trainer, checkpoint)

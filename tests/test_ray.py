@@ -86,8 +86,12 @@ class Meanwhile:
             yield result
 
 
-def who_and_what(model, shard):
-    time.sleep(0.3 if shard == 0 else 0.05)
+def meet(folder, model, shard):
+    """Returns the process and the shard; the first waits until another process has had one."""
+    (folder / str(os.getpid())).touch()
+    deadline = time.monotonic() + 60
+    while shard == 0 and len(list(folder.iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
     return os.getpid(), shard
 
 
@@ -169,8 +173,8 @@ def test_nothing_to_do_starts_no_worker(config, loaded):
         assert list(engine.map(slowly, [])) == []
 
 
-def test_results_come_in_the_order_of_the_shards_from_two_processes(engine):
-    results = list(engine.map(who_and_what, range(8)))
+def test_results_come_in_the_order_of_the_shards_from_two_processes(engine, tmp_path):
+    results = list(engine.map(partial(meet, tmp_path), range(8)))
     assert [shard for _, shard in results] == list(range(8))
     workers = {process for process, _ in results}
     assert len(workers) == 2
@@ -274,7 +278,8 @@ def test_a_killed_node_changes_no_byte(engine, cluster, loaded, harvest_config, 
     def kill():
         cluster.remove_node(cluster.nodes_with_cpu.pop(), allow_graceful=False)
 
-    list(engine.map(who_and_what, range(8)))  # both workers are up
+    (tmp_path / "met").mkdir()
+    list(engine.map(partial(meet, tmp_path / "met"), range(8)))  # both workers are up
     harvest(loaded, harvest_config, tmp_path / "local", tmp_path)
     harvest(loaded, harvest_config, tmp_path / "ray", tmp_path, Meanwhile(engine, kill))
     assert contents(tmp_path / "ray") == contents(tmp_path / "local")

@@ -1,7 +1,6 @@
 """The results page: made of summaries alone, and told when it no longer fits them."""
 
 import json
-import runpy
 from pathlib import Path
 
 import pytest
@@ -9,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from run_folders import arm, further, rows, summary, write_run
 
-SCRIPT = runpy.run_path(str(Path(__file__).parents[1] / "benchmarks" / "results.py"))
-main, cell, without_folders = SCRIPT["main"], SCRIPT["cell"], SCRIPT["without_folders"]
+from benchmarks.pages import cell
+from benchmarks.results import main, without_folders
+
 README = "before\n<!-- results -->\nold table\n<!-- /results -->\nafter\n"
 
 

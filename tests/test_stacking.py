@@ -17,6 +17,7 @@ from saetask.stacking import (
     answer_scores,
     findings_of,
     fit_stack,
+    held_out_loss,
     inner_folds,
     known_readings,
     labels_of,
@@ -133,6 +134,12 @@ def test_log_odds_come_from_other_groups_and_are_zero_where_a_class_was_not_seen
     for fit, held_out in inner_folds(labels, groups.tolist()):
         expected = held_out + 1 if set(labels[fit]) == set(labels) else 0 * held_out
         assert found[held_out].T.tolist() == [expected.tolist()] * found.shape[1]
+
+
+def test_the_held_out_loss_is_the_mean_surprise_of_the_right_classes():
+    log_odds = np.log([[0.5, 0.25, 0.25], [0.1, 0.8, 0.1]]) + np.array([[3.0], [-7.0]])
+    expected = -(np.log(0.25) + np.log(0.8)) / 2
+    assert held_out_loss(log_odds, np.array([2, 1])) == pytest.approx(expected)
 
 
 def test_labels_are_places_among_the_known_readings():

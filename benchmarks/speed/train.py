@@ -172,26 +172,16 @@ def _run_saetask(start: Start, n_steps: int, watch: Watch) -> "TrainingSAE[Any]"
 
 
 def _run_sae_lens(start: Start, n_steps: int, watch: Watch) -> "TrainingSAE[Any]":
-    from sae_lens.config import SAETrainerConfig
     from sae_lens.saes.topk_sae import TopKTrainingSAE
     from sae_lens.training.sae_trainer import SAETrainer
 
     from saetask.harvest import batches
 
-    config = start.config
+    config = replace(start.config, samples=n_steps * start.config.batch_size)
     sae = start.make_sae(TopKTrainingSAE)
-    trainer_config = SAETrainerConfig(
-        total_training_samples=n_steps * config.batch_size,
-        train_batch_size_samples=config.batch_size,
-        lr=config.lr,
-        lr_end=config.lr / 20,
-        lr_warm_up_steps=min(config.warm_up_steps, n_steps // 4),
-        lr_decay_steps=int(n_steps * config.decay_share),
-        dead_feature_window=max(1, config.dead_after_samples // config.batch_size),
-    )
     raw = watch(sae, batches(start.shards, config.batch_size, config.seed))
     data = ((batch - start.mean) * start.scale for batch in raw)
-    return SAETrainer(trainer_config, sae, data).fit()
+    return SAETrainer(training.trainer_config(config), sae, data).fit()
 
 
 _RUNS: dict[str, Callable[[Start, int, Watch], "TrainingSAE[Any]"]] = {

@@ -16,6 +16,7 @@ from saetask import (
     answer_scores,
     findings_of,
     fit_stack,
+    held_out_loss,
     known_readings,
     labels_of,
     log_activations,
@@ -29,7 +30,7 @@ from saetask import (
 from .stability import STABLE, stability
 
 REGIONS = ("text", "target", "answer", "story", "question", "end")
-"""A state's columns are counted in this order."""
+"""A state's columns are counted in this order; `story` is in states of older fits only."""
 PENALTIES = (("l2", 0.003), ("l2", 0.03), ("l1", 0.3))
 """Penalty and inverse strength C; L1 gives a short list of features."""
 SPARSE = ("l1", 0.3)
@@ -72,9 +73,6 @@ class FailureProbe:
         self, readings: Sequence[Reading], outcomes: Sequence[str], groups: Sequence[str]
     ) -> list[Finding]:
         """Fits probe and calibration; see the class."""
-        from scipy.special import softmax
-        from sklearn.metrics import log_loss
-
         self.readings = known_readings(outcomes, groups)
         self.d_sae = readings[0].activations.d_sae
         labels, own = labels_of(outcomes, self.readings), own_rows(readings)
@@ -84,8 +82,7 @@ class FailureProbe:
             inputs = _pooled(readings, regions)
             for penalty in PENALTIES:
                 log_odds = _out_of_fold(inputs, labels, groups, penalty)
-                likely = softmax(log_odds[own], axis=1)
-                loss = log_loss(labels[own], likely, labels=range(len(self.readings)))
+                loss = held_out_loss(log_odds[own], labels[own])
                 setting = {"regions": list(regions), "penalty": list(penalty), "fit_loss": loss}
                 self.tried.append(setting)
                 if loss < best:
