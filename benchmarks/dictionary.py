@@ -72,8 +72,9 @@ def rate(corpus: Path) -> dict[str, Any]:
 def _bare(model: Any, sae: Any, rows: list[TokenRow]) -> None:
     import torch
 
+    from saetask.batching import right_padded
     from saetask.dictionary.firings import batches
-    from saetask.hooks import read_hook, right_padded
+    from saetask.hooks import read_hook
     from saetask.sae_encoding import input_hook
 
     for batch in batches([len(row.token_ids) for row in rows]):

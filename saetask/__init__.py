@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from saetask.activations import FeatureActivations, Firing, read_features
+    from saetask.activations import FeatureActivations, Firing
     from saetask.detection import (
         Detector,
         Evidence,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from saetask.models import load_model
     from saetask.probe_inputs import log_activations, region_sets
     from saetask.prompts import Prompt, RenderedPrompt, Span, as_prompt, render
+    from saetask.reading import read_features
     from saetask.reformulation import (
         PLACEMENTS,
         Annotation,
@@ -75,7 +76,7 @@ if TYPE_CHECKING:
     from saetask.training import TrainConfig, train
 
 _HOMES = {
-    "activations": ("FeatureActivations", "Firing", "read_features"),
+    "activations": ("FeatureActivations", "Firing"),
     "detection": (
         "Detector",
         "Evidence",
@@ -95,6 +96,7 @@ _HOMES = {
     "models": ("load_model",),
     "probe_inputs": ("log_activations", "region_sets"),
     "prompts": ("Prompt", "RenderedPrompt", "Span", "as_prompt", "render"),
+    "reading": ("read_features",),
     "reformulation": (
         "PLACEMENTS",
         "Annotation",

@@ -1,27 +1,16 @@
-"""Reading prompts through an SAE: every firing, with the characters it stands on."""
+"""Feature activations of prompts: every firing, with the characters it stands on."""
 
 import html
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from saetask.engines.engine import Engine
-from saetask.engines.local import LocalEngine
-from saetask.hooks import read_hook, right_padded
-from saetask.models import context_size, model_tokenizer
-from saetask.prompts import Prompt, RenderedPrompt, Span, render
-from saetask.sae_encoding import encode, input_hook, ordinary_tokens, reads_bos, sae_view
+from saetask.prompts import RenderedPrompt, Span
 
 if TYPE_CHECKING:
-    from sae_lens import SAE
     from scipy.sparse import csr_matrix
-
-    from saetask.models import Model
-
-TOKENS_PER_BATCH = 2048
 
 
 class Firing(NamedTuple):
@@ -167,145 +156,3 @@ def _shaded_text(prompt: RenderedPrompt, by_token: dict[int, list[Firing]], peak
         )
         cursor = span.end
     return "".join(parts) + html.escape(prompt.text[cursor:])
-
-
-class Together(NamedTuple):
-    """What prompts gave to several SAEs at one hook point."""
-
-    features: list[FeatureActivations]
-    """Of each SAE."""
-    raw: list[dict[str, np.ndarray]]
-    """Of each prompt: the mean raw activation of each region, `[d_in]`, float32."""
-
-
-def read_features(
-    model: "Model", sae: "SAE[Any]", prompts: Sequence[Prompt | str]
-) -> FeatureActivations:
-    """Reads prompts through an SAE.
-
-    Special tokens have no firings, nor tokens whose norm or position (`seqpos_slice`) is beyond
-    what the SAE was trained on. Running text begins with BOS if the SAE's did. A transcoder needs
-    its input hook point only. Neither batching nor the tokenizer's padding side changes a reading.
-
-    Args:
-        model: The model to read.
-        sae: An SAE that fits it (see `check_sae`).
-        prompts: Chats, or strings, which are read as running text.
-
-    Raises:
-        UserError: A prompt is empty or longer than the model's context.
-    """
-    return read_together(model, [sae], prompts).features[0]
-
-
-def read_together(
-    model: "Model",
-    saes: "Sequence[SAE[Any]]",
-    prompts: Sequence[Prompt | str],
-    engine: Engine | None = None,
-) -> Together:
-    """Reads prompts through SAEs that share a hook point, with one forward pass for all.
-
-    Args:
-        model: The model to read.
-        saes: One or more, all for the same inputs (a trained SAE and its controls).
-        prompts: As `read_features` takes them.
-        engine: Where batches of prompts are read; None reads them here.
-
-    Raises:
-        UserError: A prompt is empty or longer than the model's context.
-    """
-    from tqdm import tqdm
-
-    limit, bos = context_size(model), reads_bos(saes[0])
-    rendered = [render(model_tokenizer(model), prompt, limit, bos) for prompt in prompts]
-    batches = list(_batches_by_length(rendered))
-    shards = [[rendered[i] for i in batch] for batch in batches]
-    read = (engine or LocalEngine(model)).map(partial(_read_batch, list(saes)), shards)
-    with tqdm(total=len(rendered), unit="prompt", desc="read", disable=len(batches) < 2) as bar:
-        found: dict[int, _Read] = {}
-        for batch, results in zip(batches, read):
-            found |= zip(batch, results)
-            bar.update(len(batch))
-    features = [
-        _gathered(rendered, sae.cfg.d_sae, [found[i].rows[number] for i in range(len(rendered))])
-        for number, sae in enumerate(saes)
-    ]
-    return Together(features, [found[i].means for i in range(len(rendered))])
-
-
-_TokenRows = list[tuple[np.ndarray, np.ndarray]]
-"""Firing features and values of each token of a prompt."""
-
-
-class _Read(NamedTuple):
-    """What one prompt gave."""
-
-    means: dict[str, np.ndarray]
-    """Mean raw activation of each region."""
-    rows: list[_TokenRows]
-    """Of each SAE."""
-
-
-def _read_batch(
-    saes: "Sequence[SAE[Any]]", model: "Model", prompts: Sequence[RenderedPrompt]
-) -> list[_Read]:
-    """Reads prompts in one forward pass."""
-    first, special = saes[0], set(model_tokenizer(model).all_special_ids)
-    tokens = right_padded([prompt.token_ids for prompt in prompts])
-    activations = read_hook(model, tokens, input_hook(first))
-    found = []
-    for number, prompt in enumerate(prompts):
-        length = len(prompt.token_ids)
-        inputs = sae_view(first, activations[number, :length], first.cfg.d_in)
-        kept = ordinary_tokens(tokens[number, :length], inputs, first, special)
-        rows = [_encode(sae, inputs, kept) for sae in saes]
-        found.append(_Read(_means(prompt, inputs, kept), rows))
-    return found
-
-
-def _gathered(
-    prompts: list[RenderedPrompt], d_sae: int, rows: list[_TokenRows]
-) -> FeatureActivations:
-    token_rows = [row for item in rows for row in item]
-    counts = [len(features) for features, _ in token_rows]
-    empty = (np.empty(0, np.int32), np.empty(0, np.float32))
-    features, values = (np.concatenate(parts) for parts in zip(empty, *token_rows))
-    return FeatureActivations(prompts, d_sae, np.cumsum([0, *counts]), features, values)
-
-
-def _means(prompt: RenderedPrompt, inputs: Any, kept: Any) -> dict[str, np.ndarray]:
-    """Returns the mean input over the kept tokens of each region; zeros where there are none."""
-    values = inputs.float().cpu().numpy()
-    found = {}
-    for name, region in prompt.regions.items():
-        tokens = [token for token in prompt.tokens_in(region) if kept[token]]
-        found[name] = values[tokens].mean(0) if tokens else np.zeros_like(values[0])
-    return found
-
-
-def _batches_by_length(prompts: Sequence[RenderedPrompt]) -> Iterator[list[int]]:
-    """Yields indices of prompts of similar length, `TOKENS_PER_BATCH` padded tokens at most."""
-    batch: list[int] = []
-    for i in sorted(range(len(prompts)), key=lambda i: len(prompts[i].token_ids)):
-        if batch and (len(batch) + 1) * len(prompts[i].token_ids) > TOKENS_PER_BATCH:
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
-        yield batch
-
-
-def _encode(sae: "SAE[Any]", activations: Any, kept: Any) -> _TokenRows:
-    """Encodes one prompt's activations."""
-    import torch
-
-    with torch.inference_mode():
-        encoded = encode(sae, activations, kept)
-    acts = torch.zeros(len(kept), sae.cfg.d_sae)
-    acts[kept] = encoded.float().cpu()
-    rows = []
-    for row in acts.numpy():
-        (firing,) = row.nonzero()
-        rows.append((firing.astype(np.int32), row[firing]))
-    return rows

@@ -38,11 +38,11 @@ def declare_read(parser: "ArgumentParser") -> None:
 
 
 def read(arguments: "Namespace") -> None:
-    from saetask.activations import read_features
     from saetask.cli_tables import firings_table, print_table
     from saetask.dictionary.meanings import find_meanings
     from saetask.models import load_model
     from saetask.prompts import as_prompt
+    from saetask.reading import read_features
     from saetask.sae_check import check_sae
     from saetask.saes import load_sae
 

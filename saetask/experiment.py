@@ -4,7 +4,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from saetask.activations import read_together
 from saetask.answers import MAX_NEW_TOKENS, Ask
 from saetask.arms import GENERIC, PLACEBO, fixed_note
 from saetask.corpus import TokenRow
@@ -15,6 +14,7 @@ from saetask.judgement import Outcome, judge_all
 from saetask.models import model_tokenizer
 from saetask.plans import Plan, make_plan
 from saetask.prompts import render
+from saetask.reading import read_together
 from saetask.second_question import ask_second
 from saetask.study import Question, Study
 

@@ -9,12 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from saetask.batching import batches_by_length, right_padded
 from saetask.cache import atomic_path, content_hash, write_json
 from saetask.corpus import CorpusConfig, Split, TokenRow, token_rows
 from saetask.engines.engine import Engine
 from saetask.engines.local import LocalEngine
 from saetask.errors import UserError
-from saetask.hooks import read_hook, right_padded
+from saetask.hooks import read_hook
 from saetask.models import model_fingerprint, model_tokenizer
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class HarvestConfig:
     split: Split = "train"
     """Which documents."""
     rows_per_batch: int = 16
-    """Rows in one forward pass."""
+    """Rows in one forward pass, at most; they are of similar length."""
     rows_per_shard: int = 512
     """Rows in one shard; a shard is the unit of resuming."""
     norm_limit: float = 4.0
@@ -193,12 +194,11 @@ def _read_shard(
     import torch
 
     special = torch.tensor(sorted(model_tokenizer(model).all_special_ids))
-    rows = sorted(rows, key=lambda row: len(row.token_ids))
+    token_ids = [row.token_ids for row in rows]
     found = []
-    for start in range(0, len(rows), rows_per_batch):
-        batch = rows[start : start + rows_per_batch]
-        tokens = right_padded([row.token_ids for row in batch])
-        lengths = torch.tensor([len(row.token_ids) for row in batch])
+    for batch in batches_by_length([len(row) for row in token_ids], rows_per_batch):
+        tokens = right_padded([token_ids[i] for i in batch])
+        lengths = torch.tensor([len(token_ids[i]) for i in batch])
         kept = torch.arange(tokens.shape[1]) < lengths[:, None]
         kept &= ~torch.isin(tokens, special)
         found.append(read_hook(model, tokens, hook_name).cpu()[kept].to(torch.bfloat16))

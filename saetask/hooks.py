@@ -1,7 +1,8 @@
 """Hook points of a TransformerLens model: reading activations there, and editing them."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from saetask.errors import UserError, did_you_mean
@@ -119,6 +120,22 @@ def catch(
     return Caught(caught, logits if to_the_end else None)
 
 
+@contextmanager
+def catching(model: "Model", hook_name: str) -> "Iterator[list[torch.Tensor]]":
+    """Keeps what each forward pass meanwhile gives at a hook point.
+
+    Yields:
+        The activations, `[batch, pos, width]`, heads flattened, in the order of the passes.
+
+    Raises:
+        UserError: No such hook point.
+    """
+    found: list[torch.Tensor] = []
+    hook = (resolve_hook_name(model, hook_name), lambda a, hook: found.append(a.flatten(2)))
+    with model.hooks(fwd_hooks=[hook]):
+        yield found
+
+
 def siblings(model: "Model", hook_names: Sequence[str]) -> dict[int, tuple[str, ...]]:
     """Returns the same kinds of hook point in every block, the first name's block being given.
 
@@ -147,16 +164,6 @@ def _exists(model: "Model", hook_name: str) -> bool:
         return bool(resolve_hook_name(model, hook_name))
     except UserError:
         return False
-
-
-def right_padded(
-    rows: Sequence[Sequence[int]], pad_id: int = 0
-) -> "Int[torch.Tensor, 'batch pos']":
-    """Stacks token rows of unequal length, padded on the right."""
-    import torch
-
-    width = max(len(row) for row in rows)
-    return torch.tensor([[*row, *[pad_id] * (width - len(row))] for row in rows])
 
 
 def spliced_loss(

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saetask.activations import read_together
 from saetask.dictionary.ablation import edit_feature, random_directions
 from saetask.fitting import Apparatus
 from saetask.judgement import Outcome
 from saetask.models import model_tokenizer
 from saetask.prompts import Prompt, render
+from saetask.reading import read_together
 from saetask.sae_encoding import writes_residual
 from saetask.sign_flips import flip_test
 

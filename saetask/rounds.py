@@ -8,7 +8,6 @@ prompt stays as it was.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from saetask.activations import read_together
 from saetask.arms import ArmPrompt, Round, Writer
 from saetask.calibration import Calibration, fit_calibration
 from saetask.detection import Finding, Reading
@@ -21,6 +20,7 @@ from saetask.fitting import (
     reading_scores,
     scored_item,
 )
+from saetask.reading import read_together
 from saetask.study import Question
 
 ROUNDS = 3

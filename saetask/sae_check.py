@@ -3,8 +3,9 @@
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from saetask.batching import right_padded
 from saetask.errors import UserError
-from saetask.hooks import catch, resolve_hook_name, right_padded, siblings
+from saetask.hooks import catch, resolve_hook_name, siblings
 from saetask.models import context_size, model_name, model_tokenizer
 from saetask.prompts import render
 from saetask.sae_encoding import input_hook, output_hook, reads_bos, unnormalised

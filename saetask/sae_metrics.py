@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from saetask.batching import right_padded
 from saetask.errors import UserError
-from saetask.hooks import catch, right_padded, spliced_loss
+from saetask.hooks import catch, spliced_loss
 from saetask.models import model_name, model_tokenizer
 from saetask.prompts import render
 from saetask.sae_encoding import (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from saetask.activations import FeatureActivations, read_features, read_together
+from saetask.activations import FeatureActivations
 from saetask.answers import Asker
 from saetask.arms import ArmPrompt, Writer
 from saetask.cache import atomic_path, cache_folder, content_hash, write_json
@@ -27,6 +27,7 @@ from saetask.fitting import (
 from saetask.models import DEFAULT_MODEL, load_model, model_fingerprint
 from saetask.notes import WrittenNotes, noting
 from saetask.prompts import Prompt, Span, as_prompt
+from saetask.reading import read_features, read_together, read_while
 from saetask.reformulation import configured
 from saetask.registry import Registry
 from saetask.sae_check import check_sae
@@ -164,18 +165,16 @@ class Session:
 
     def _find(self, question: Question) -> Finding:
         fitted, asker = self._fitted(), self._apparatus.asker
-        asker.ask([as_ask(question, question.prompt)], "ask")
-        reading = make_reading(
-            self._apparatus, [question], 0, self._material([question]), fitted.original
+        asked = as_ask(question, question.prompt)
+        read = read_while(
+            lambda: asker.ask([asked], "ask"), self.model, [self.sae], question.prompt
         )
+        material = Material(read.features[0], read.raw)
+        reading = make_reading(self._apparatus, [question], 0, material, fitted.original)
         finding = fitted.detector.detect(reading)
         found = finding.misunderstandings
         shown = self._apparatus.meanings.shown(features_of(found))
         return finding._replace(misunderstandings=labelled(found, shown))
-
-    def _material(self, questions: list[Question]) -> Material:
-        read = read_together(self.model, [self.sae], [q.prompt for q in questions])
-        return Material(read.features[0], read.raw)
 
     def _detection(self, text: str, question: Question, finding: Finding) -> Detection:
         """Counts the finding's spans in the given text instead of in the whole message."""
@@ -245,7 +244,8 @@ class Session:
         questions = lay_out(self.task, [items[i] for i in sorted(chosen)])
         asker = apparatus.asker
         asker.ask((as_ask(q, q.prompt) for q in questions if q.candidates), "fit: ask")
-        material = self._material(questions)
+        read = read_together(self.model, [self.sae], [q.prompt for q in questions])
+        material = Material(read.features[0], read.raw)
         everything = range(len(questions))
         trials = try_wordings(apparatus, questions, everything, seed=0)
         fitted = fit(apparatus, questions, everything, material, trials)

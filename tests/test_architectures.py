@@ -10,11 +10,11 @@ import torch
 import transformers
 from sae_lens.analysis.sae_transformer_bridge import SAETransformerBridge
 
-from saetask.activations import read_features
 from saetask.errors import UserError
 from saetask.hooks import read_hook
 from saetask.likelihood import Continuation, log_likelihoods
 from saetask.prompts import as_prompt, render
+from saetask.reading import read_features
 from saetask.sae_check import check_sae
 
 SIZES = {

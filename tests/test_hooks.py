@@ -3,8 +3,9 @@ import copy
 import pytest
 import torch
 
+from saetask.batching import right_padded
 from saetask.errors import UserError
-from saetask.hooks import catch, read_hook, resolve_hook_name, right_padded, siblings, spliced_loss
+from saetask.hooks import catch, read_hook, resolve_hook_name, siblings, spliced_loss
 
 ALIAS = "blocks.2.hook_resid_post"
 CANONICAL = "blocks.2.hook_out"

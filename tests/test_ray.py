@@ -16,12 +16,12 @@ from refusals import refusal
 
 import saetask
 from saetask import UserError, as_prompt, runs
-from saetask.activations import read_together
 from saetask.answers import Ask, Asker
 from saetask.cli import main
 from saetask.dictionary.build import BuildConfig, read_corpus
 from saetask.engines.opening import EngineConfig, open_engine
 from saetask.harvest import harvest
+from saetask.reading import read_together
 
 pytestmark = pytest.mark.skipif(
     find_spec("ray") is None, reason='Ray is not installed: pip install "saetask[ray]"'
@@ -213,7 +213,7 @@ def test_answers_have_the_same_bytes(engine, loaded, tmp_path, monkeypatch):
 
 
 def test_readings_have_the_same_bytes(engine, loaded, make_tiny_sae, monkeypatch):
-    monkeypatch.setattr("saetask.activations.TOKENS_PER_BATCH", 64)
+    monkeypatch.setattr("saetask.reading.TOKENS_PER_BATCH", 64)
     prompts = [as_prompt(f"The {n} boats sail{' at dawn' * n}.") for n in range(9)]
     saes = [make_tiny_sae(), make_tiny_sae()]
     local = read_together(loaded, saes, prompts)

@@ -7,10 +7,10 @@ import pytest
 import torch
 from refusals import refusal
 
-from saetask.activations import read_features
 from saetask.errors import UserError
 from saetask.hooks import read_hook
 from saetask.prompts import render
+from saetask.reading import read_features
 from saetask.sae_check import CLEARLY_BETTER, PROBE_TEXT, WORST_FVU, check_sae
 from saetask.sae_metrics import reconstruction
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from saetask.activations import read_features
+from saetask.reading import read_features
 from saetask.sae_encoding import encode, encode_and_decode, ordinary_tokens, writes_residual
 
 ALL = torch.ones(6, dtype=torch.bool)

@@ -8,8 +8,8 @@ from refusals import refusal
 from sae_lens.registry import SAE_CLASS_REGISTRY, SAE_TRAINING_CLASS_REGISTRY
 from safetensors.torch import save_file
 
-from saetask.activations import read_features
 from saetask.hooks import read_hook
+from saetask.reading import read_features
 from saetask.sae_check import check_sae
 from saetask.saes import DEFAULT_SAE, load_sae, sae_fingerprint, sae_folder, shipped_saes
 

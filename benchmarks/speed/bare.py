@@ -8,7 +8,7 @@ import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from saetask.hooks import right_padded
+from saetask.batching import right_padded
 
 from .subject import Subject
 from .today import layers_to_hook

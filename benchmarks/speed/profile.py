@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from saetask import Prompt, activations
+from saetask import Prompt, reading
 
 from .subject import Subject
 from .timing import rounded
 
 STEPS = {"tokenise": "render", "forward": "read_hook", "encode": "encode"}
-"""Name of a step, and of the function of `saetask.activations` that does it."""
+"""Name of a step, and of the function of `saetask.reading` that does it."""
 
 
 def profile_of_reading(
@@ -29,10 +29,10 @@ def profile_of_reading(
     spent: dict[str, float] = dict.fromkeys([*STEPS, "gather", "pool", "write"], 0.0)
     with ExitStack() as patches:
         for step, name in STEPS.items():
-            timed_function = _timed(getattr(activations, name), spent, step)
-            patches.enter_context(mock.patch.object(activations, name, timed_function))
+            timed_function = _timed(getattr(reading, name), spent, step)
+            patches.enter_context(mock.patch.object(reading, name, timed_function))
         with _added(spent, "gather"):
-            found = activations.read_features(subject.model, subject.sae, prompts)
+            found = reading.read_features(subject.model, subject.sae, prompts)
     spent["gather"] -= sum(spent[step] for step in STEPS)
     with _added(spent, "pool"):
         found.pooled("text")

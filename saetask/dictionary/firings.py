@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from saetask.batching import right_padded
 from saetask.corpus import TokenRow
-from saetask.hooks import read_hook, right_padded
+from saetask.hooks import read_hook
 from saetask.models import model_tokenizer
 from saetask.sae_encoding import encode, input_hook, ordinary_tokens, sae_view
 

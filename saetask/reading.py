@@ -1,0 +1,199 @@
+"""Reading prompts through an SAE."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from saetask.activations import FeatureActivations
+from saetask.batching import batches_by_length, right_padded
+from saetask.engines.engine import Engine
+from saetask.engines.local import LocalEngine
+from saetask.hooks import catching, read_hook
+from saetask.models import context_size, model_tokenizer
+from saetask.prompts import Prompt, RenderedPrompt, render
+from saetask.sae_encoding import encode, input_hook, ordinary_tokens, reads_bos, sae_view
+
+if TYPE_CHECKING:
+    import torch
+    from sae_lens import SAE
+
+    from saetask.models import Model
+
+TOKENS_PER_BATCH = 2048
+
+
+class Together(NamedTuple):
+    """What prompts gave to several SAEs at one hook point."""
+
+    features: list[FeatureActivations]
+    """Of each SAE."""
+    raw: list[dict[str, np.ndarray]]
+    """Of each prompt: the mean raw activation of each region, `[d_in]`, float32."""
+
+
+def read_features(
+    model: "Model", sae: "SAE[Any]", prompts: Sequence[Prompt | str]
+) -> FeatureActivations:
+    """Reads prompts through an SAE.
+
+    Special tokens have no firings, nor tokens whose norm or position (`seqpos_slice`) is beyond
+    what the SAE was trained on. Running text begins with BOS if the SAE's did. A transcoder needs
+    its input hook point only. Neither batching nor the tokenizer's padding side changes a reading.
+
+    Args:
+        model: The model to read.
+        sae: An SAE that fits it (see `check_sae`).
+        prompts: Chats, or strings, which are read as running text.
+
+    Raises:
+        UserError: A prompt is empty or longer than the model's context.
+    """
+    return read_together(model, [sae], prompts).features[0]
+
+
+def read_together(
+    model: "Model",
+    saes: "Sequence[SAE[Any]]",
+    prompts: Sequence[Prompt | str],
+    engine: Engine | None = None,
+) -> Together:
+    """Reads prompts through SAEs that share a hook point, with one forward pass for all.
+
+    Args:
+        model: The model to read.
+        saes: One or more, all for the same inputs (a trained SAE and its controls).
+        prompts: As `read_features` takes them.
+        engine: Where batches of prompts are read; None reads them here.
+
+    Raises:
+        UserError: A prompt is empty or longer than the model's context.
+    """
+    from tqdm import tqdm
+
+    rendered = _rendered(model, saes, prompts)
+    lengths = [len(prompt.token_ids) for prompt in rendered]
+    batches = list(batches_by_length(lengths, most_tokens=TOKENS_PER_BATCH))
+    shards = [[rendered[i] for i in batch] for batch in batches]
+    read = (engine or LocalEngine(model)).map(partial(_read_batch, list(saes)), shards)
+    with tqdm(total=len(rendered), unit="prompt", desc="read", disable=len(batches) < 2) as bar:
+        found: dict[int, _Read] = {}
+        for batch, results in zip(batches, read):
+            found |= zip(batch, results)
+            bar.update(len(batch))
+    return _together(saes, rendered, [found[i] for i in range(len(rendered))])
+
+
+def read_while(
+    ask: Callable[[], None], model: "Model", saes: "Sequence[SAE[Any]]", prompt: Prompt
+) -> Together:
+    """Reads a prompt in the forward pass that asks about it, if there is one.
+
+    Args:
+        ask: Asks the model about this prompt and no other; where the answer is known already, and
+            no pass is made, the prompt is read by one of its own.
+        model: The model that is asked.
+        saes: As `read_together` takes them.
+        prompt: The prompt.
+
+    Raises:
+        UserError: The prompt is empty or longer than the model's context.
+    """
+    (rendered,) = _rendered(model, saes, [prompt])
+    length = len(rendered.token_ids)
+    with catching(model, input_hook(saes[0])) as passes:
+        ask()
+    # Each pass begins with the prompt's tokens, but for those of a generated answer's further ones.
+    whole = [activations[0] for activations in passes if activations.shape[1] >= length]
+    if not whole:
+        return read_together(model, saes, [prompt])
+    return _together(saes, [rendered], [_read_prompt(saes, model, rendered, whole[-1])])
+
+
+def _rendered(
+    model: "Model", saes: "Sequence[SAE[Any]]", prompts: Sequence[Prompt | str]
+) -> list[RenderedPrompt]:
+    limit, bos = context_size(model), reads_bos(saes[0])
+    return [render(model_tokenizer(model), prompt, limit, bos) for prompt in prompts]
+
+
+_TokenRows = list[tuple[np.ndarray, np.ndarray]]
+"""Firing features and values of each token of a prompt."""
+
+
+class _Read(NamedTuple):
+    """What one prompt gave."""
+
+    means: dict[str, np.ndarray]
+    """Mean raw activation of each region."""
+    rows: list[_TokenRows]
+    """Of each SAE."""
+
+
+def _read_batch(
+    saes: "Sequence[SAE[Any]]", model: "Model", prompts: Sequence[RenderedPrompt]
+) -> list[_Read]:
+    """Reads prompts in one forward pass."""
+    tokens = right_padded([prompt.token_ids for prompt in prompts])
+    activations = read_hook(model, tokens, input_hook(saes[0]))
+    return [_read_prompt(saes, model, *pair) for pair in zip(prompts, activations)]
+
+
+def _read_prompt(
+    saes: "Sequence[SAE[Any]]",
+    model: "Model",
+    prompt: RenderedPrompt,
+    activations: "torch.Tensor",
+) -> _Read:
+    """Encodes what a pass that began with a prompt's tokens gave, `[pos, width]`."""
+    import torch
+
+    first, token_ids = saes[0], torch.tensor(prompt.token_ids)
+    inputs = sae_view(first, activations[: len(token_ids)], first.cfg.d_in)
+    special = set(model_tokenizer(model).all_special_ids)
+    kept = ordinary_tokens(token_ids, inputs, first, special)
+    return _Read(_means(prompt, inputs, kept), [_encode(sae, inputs, kept) for sae in saes])
+
+
+def _together(
+    saes: "Sequence[SAE[Any]]", prompts: list[RenderedPrompt], found: Sequence[_Read]
+) -> Together:
+    features = [
+        _gathered(prompts, sae.cfg.d_sae, [read.rows[number] for read in found])
+        for number, sae in enumerate(saes)
+    ]
+    return Together(features, [read.means for read in found])
+
+
+def _gathered(
+    prompts: list[RenderedPrompt], d_sae: int, rows: list[_TokenRows]
+) -> FeatureActivations:
+    token_rows = [row for item in rows for row in item]
+    counts = [len(features) for features, _ in token_rows]
+    empty = (np.empty(0, np.int32), np.empty(0, np.float32))
+    features, values = (np.concatenate(parts) for parts in zip(empty, *token_rows))
+    return FeatureActivations(prompts, d_sae, np.cumsum([0, *counts]), features, values)
+
+
+def _means(prompt: RenderedPrompt, inputs: Any, kept: Any) -> dict[str, np.ndarray]:
+    """Returns the mean input over the kept tokens of each region; zeros where there are none."""
+    values = inputs.float().cpu().numpy()
+    found = {}
+    for name, region in prompt.regions.items():
+        tokens = [token for token in prompt.tokens_in(region) if kept[token]]
+        found[name] = values[tokens].mean(0) if tokens else np.zeros_like(values[0])
+    return found
+
+
+def _encode(sae: "SAE[Any]", activations: Any, kept: Any) -> _TokenRows:
+    """Encodes one prompt's activations."""
+    import torch
+
+    with torch.inference_mode():
+        encoded = encode(sae, activations, kept)
+    rows = [(np.empty(0, np.int32), np.empty(0, np.float32))] * len(kept)
+    for token, row in zip(kept.nonzero()[:, 0].tolist(), encoded.float().cpu().numpy()):
+        (firing,) = row.nonzero()
+        rows[token] = (firing.astype(np.int32), row[firing])
+    return rows
