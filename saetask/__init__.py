@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from saetask.errors import UserError
     from saetask.logit_lens import promotion_label
     from saetask.models import load_model
-    from saetask.probe_inputs import log_activations, region_sets
+    from saetask.probe_inputs import log_activations, region_sets, shared_part
     from saetask.prompts import Prompt, RenderedPrompt, Span, as_prompt, render
     from saetask.reading import read_features
     from saetask.reformulation import (
@@ -94,7 +94,7 @@ _HOMES = {
     "errors": ("UserError",),
     "logit_lens": ("promotion_label",),
     "models": ("load_model",),
-    "probe_inputs": ("log_activations", "region_sets"),
+    "probe_inputs": ("log_activations", "region_sets", "shared_part"),
     "prompts": ("Prompt", "RenderedPrompt", "Span", "as_prompt", "render"),
     "reading": ("read_features",),
     "reformulation": (

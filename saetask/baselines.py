@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saetask.detection import Finding, Misunderstanding, Reading, misread
-from saetask.probe_inputs import log_activations, region_sets
+from saetask.probe_inputs import COMPARED, log_activations, raw_activations, region_sets
 from saetask.stacking import (
     CHANCE,
     answer_scores,
@@ -97,13 +97,14 @@ def _out_of_fold(
 
 def _raw(*regions: str) -> Callable[[Sequence[Reading]], np.ndarray]:
     """Returns the mean raw activations of some regions, side by side."""
-    return lambda readings: np.stack(
-        [np.concatenate([reading.raw[region] for region in regions]) for reading in readings]
-    )
+    return lambda readings: np.hstack([raw_activations(readings, region) for region in regions])
 
 
 def _spot(reading: Reading) -> tuple[str, ...]:
-    return ("text", "target") if "target" in reading.raw else ("text",)
+    """Returns the regions that stand closest to what may be misread."""
+    known = region_sets(reading.raw)
+    closest = [regions for regions in (COMPARED, ("text", "target"), ("text",)) if regions in known]
+    return closest[0]
 
 
 def _features(*regions: str) -> Callable[[Sequence[Reading]], Any]:

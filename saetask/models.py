@@ -59,8 +59,7 @@ def load_model(
         device: A torch device; None takes `default_device()`.
 
     Returns:
-        The model in evaluation mode, with SDPA attention (attention patterns are not hookable;
-        boot your own bridge with eager attention for those and pass it in).
+        The model in evaluation mode.
 
     Raises:
         UserError: The model is unknown, incomplete, or can not be downloaded.

@@ -19,8 +19,10 @@ from saetask_plugins.detectors import failure_probe
 from saetask_plugins.detectors.failure_probe import NAMED_FEATURES, FailureProbe
 from saetask_plugins.detectors.stability import STABLE
 from safetensors.numpy import load_file
+from two_spans import Pairs
 
 from saetask import Reading
+from saetask.probe_inputs import COMPARED
 from saetask.saes import assets_folder
 
 
@@ -49,6 +51,18 @@ def test_findings_state_the_right_reading_at_the_target(fitted):
     assert {(m.span, m.text, m.detector) for m, _ in stated} == {
         (SPANS["target"], "cc", "failure-probe")
     }
+
+
+def test_a_word_in_two_places_is_read_by_what_the_places_share():
+    sample, detector = Pairs(), FailureProbe()
+    detector.fit(sample.readings, sample.golds, sample.groups)
+    fresh = Pairs(seed=1)
+    assert detector.regions == COMPARED
+    assert fresh.auroc([detector.detect(reading) for reading in fresh.readings]) > 0.8
+    for reading in fresh.readings[:30]:
+        one, two = (reading.pooled(name).toarray()[0] for name in ("target", "other"))
+        for evidence in detector.explain(reading, "same").features:
+            assert one[evidence.id] or two[evidence.id]
 
 
 def test_failure_probabilities_are_calibrated(fitted):

@@ -17,7 +17,7 @@ from planted_readings import (
 from saetask_plugins.detectors.sense_conflict import NAMED_FEATURES, SenseConflict
 from saved_state import saved_and_loaded
 from sklearn.metrics import roc_auc_score
-from two_spans import two_span_reading
+from two_spans import Pairs
 
 from saetask import Reading
 
@@ -42,31 +42,6 @@ class Held(Sample):
             scores = answer_scores(answer, generator)
             found = activations(tokens, REGIONS)
             self.readings[i] = Reading(found, self.readings[i].content, SPANS, scores)
-
-
-class Pairs(Sample):
-    """Two spans that share their sense's features where the sense is the same."""
-
-    def __init__(self, seed=0, plant=True):
-        generator = np.random.default_rng(seed)
-        self.readings, self.golds, self.groups = [], [], []
-        for i in range(180):
-            gold = ("same", "different")[i % 2]
-            senses = generator.choice(6, size=2, replace=False)
-            if gold == "same" or not plant:
-                senses[1] = senses[0]
-            spans = []
-            for sense in senses:
-                noise = generator.choice(np.arange(60, D_SAE), 8, replace=False)
-                own = [f for f in range(10 * sense, 10 * sense + 8) if generator.random() < 0.6]
-                spans.append({f: 1 + float(generator.gamma(2.0)) for f in [*noise.tolist(), *own]})
-            right = generator.random() < 0.6
-            answer = gold if right else {"same": "different", "different": "same"}[gold]
-            scores = answer_scores("ab"[answer == "different"], generator)
-            scores = {"same": scores["a"], "different": scores["b"]}
-            self.readings.append(two_span_reading(*spans, scores))
-            self.golds.append(gold)
-            self.groups.append(f"w{i // 6}")
 
 
 @pytest.fixture(scope="module")

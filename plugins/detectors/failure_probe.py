@@ -29,7 +29,7 @@ from saetask import (
 
 from .stability import STABLE, stability
 
-REGIONS = ("text", "target", "answer", "story", "question", "end")
+REGIONS = ("text", "target", "answer", "story", "question", "end", "shared", "apart")
 """A state's columns are counted in this order; `story` is in states of older fits only."""
 PENALTIES = (("l2", 0.003), ("l2", 0.03), ("l1", 0.3))
 """Penalty and inverse strength C; L1 gives a short list of features."""

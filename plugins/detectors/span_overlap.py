@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from saetask import Evidence, Reading, log_activations
+from saetask import Evidence, Reading, log_activations, shared_part
 
 from .signatures import MIN_FIRINGS, strongest_evidence
 
@@ -80,8 +80,7 @@ def similarities(one: csr_matrix, two: csr_matrix) -> np.ndarray:
     """
     dots = np.asarray(one.multiply(two).sum(1))[:, 0]
     squares = [np.asarray(rows.multiply(rows).sum(1))[:, 0] for rows in (one, two)]
-    agree = csr_matrix(one.multiply(two) > 0)
-    shared = np.asarray(abs(one).minimum(abs(two)).multiply(agree).sum(1))[:, 0]
+    shared = np.asarray(abs(shared_part(one, two)).sum(1))[:, 0]
     either = np.asarray(abs(one).maximum(abs(two)).sum(1))[:, 0]
     cosine = dots / np.maximum(np.sqrt(squares[0] * squares[1]), 1e-12)
     return np.stack([cosine, shared / np.maximum(either, 1e-12)], axis=1)
