@@ -8,7 +8,7 @@ import pytest
 import torch
 from sae_lens import SAE
 
-from saetask import TrainConfig, UserError, load_sae, train, training
+from saetask import TrainConfig, UserError, load_sae, train, training, training_process
 from saetask.harvest import harvest
 from saetask.sae_metrics import measure
 
@@ -60,7 +60,7 @@ def test_folding_makes_the_saved_weights_take_raw_activations(recipe, tmp_path, 
 def test_a_killed_run_goes_on_to_the_same_weights(recipe, tmp_path, monkeypatch) -> None:
     torch.set_num_threads(1)
     train(recipe, tmp_path / "whole", tmp_path)
-    real, calls = training.save_checkpoint, []
+    real, calls = training_process.save_checkpoint, []
 
     def killed(trainer, folder) -> None:
         real(trainer, folder)
@@ -68,10 +68,10 @@ def test_a_killed_run_goes_on_to_the_same_weights(recipe, tmp_path, monkeypatch)
         if len(calls) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "save_checkpoint", killed)
+    monkeypatch.setattr(training_process, "save_checkpoint", killed)
     with pytest.raises(KeyboardInterrupt):
         train(recipe, tmp_path / "killed", tmp_path)
-    monkeypatch.setattr(training, "save_checkpoint", real)
+    monkeypatch.setattr(training_process, "save_checkpoint", real)
     train(recipe, tmp_path / "killed", tmp_path)
     expected, found = weights(tmp_path / "whole"), weights(tmp_path / "killed")
     for name, value in expected.items():
