@@ -56,7 +56,7 @@ class ActivationShards:
 
         self.manifest = json.loads((folder / MANIFEST).read_text())
         numbers = range(self.manifest["shards"] if n_shards is None else n_shards)
-        self.shards = [load_file(_shard_path(folder, i))["activations"] for i in numbers]
+        self.shards = [load_file(folder / shard_name(i))["activations"] for i in numbers]
         self.d_in = self.shards[0].shape[1]
 
     def __len__(self) -> int:
@@ -130,7 +130,7 @@ def _kept_shards(folder: Path, manifest: dict) -> Iterator[int]:
     from safetensors import safe_open
 
     for number in range(manifest["shards"]):
-        with safe_open(_shard_path(folder, number), "pt") as shard:
+        with safe_open(folder / shard_name(number), "pt") as shard:
             yield shard.get_slice("activations").get_shape()[0]
 
 
@@ -155,7 +155,7 @@ def _new_shards(
         norms = activations.float().norm(dim=-1)
         manifest["norm_limit"] = manifest["norm_limit"] or config.norm_limit * norms.median().item()
         kept = activations[norms <= manifest["norm_limit"]]
-        with atomic_path(_shard_path(folder, number)) as temporary:
+        with atomic_path(folder / shard_name(number)) as temporary:
             save_file({"activations": kept}, temporary)
         manifest["shards"] = number + 1
         write_json(folder / MANIFEST, manifest)
@@ -167,8 +167,9 @@ def _in_shards(rows: Iterator[TokenRow], size: int) -> Iterator[list[TokenRow]]:
         yield shard
 
 
-def _shard_path(folder: Path, number: int) -> Path:
-    return folder / f"activations-{number:05d}.safetensors"
+def shard_name(number: int) -> str:
+    """Returns the file name of a shard."""
+    return f"activations-{number:05d}.safetensors"
 
 
 def _open_manifest(folder: Path, identity: str) -> dict:

@@ -15,7 +15,7 @@ from saetask.cache import atomic_path
 from saetask.checkpoints import load_checkpoint, save_checkpoint
 from saetask.data_parallel import ALONE, Group, share_gradients, step
 from saetask.errors import UserError
-from saetask.harvest import MANIFEST, ActivationShards, batches, statistics
+from saetask.harvest import MANIFEST, ActivationShards, batches, shard_name, statistics
 from saetask.models import DEFAULT_MODEL
 
 if TYPE_CHECKING:
@@ -57,17 +57,18 @@ def train_in_group(job: Job, rank: int, size: int) -> None:
 
 def _open_shards(job: Job) -> ActivationShards:
     folder = job.out / SHARDS
-    name = f"{socket.gethostname()}, process {os.getpid()}"
-    if not (folder / MANIFEST).is_file():
+    manifest, wrong = folder / MANIFEST, None
+    seen = sum((folder / shard_name(number)).is_file() for number in range(job.n_shards))
+    if not manifest.is_file():
+        wrong = f"does not see {folder}"
+    elif (identity := json.loads(manifest.read_text())["identity"]) != job.identity:
+        wrong = f"sees another harvest in {folder} ({identity}, not {job.identity})"
+    elif seen < job.n_shards:
+        wrong = f"sees {seen} of the {job.n_shards} shards in {folder}"
+    if wrong:
         raise UserError(
-            f"The Ray worker on {name} does not see {folder}; give an --out in a folder that all "
-            "machines share under the same path."
-        )
-    identity = json.loads((folder / MANIFEST).read_text())["identity"]
-    if identity != job.identity:
-        raise UserError(
-            f"The Ray worker on {name} sees another harvest in {folder} ({identity}, not "
-            f"{job.identity}); give an --out in a folder that all machines share."
+            f"The Ray worker on {socket.gethostname()}, process {os.getpid()}, {wrong}; give an "
+            "--out in a folder that all machines share under the same path."
         )
     return ActivationShards(folder, job.n_shards)
 

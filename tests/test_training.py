@@ -9,6 +9,7 @@ import torch
 from sae_lens import SAE
 
 from saetask import TrainConfig, UserError, load_sae, train, training, training_process
+from saetask.engines.opening import EngineConfig
 from saetask.harvest import harvest
 from saetask.sae_metrics import measure
 
@@ -105,6 +106,26 @@ def test_other_architectures_train_and_load(recipe, tmp_path, architecture, opti
 def test_a_recipe_that_contradicts_itself_is_refused(recipe, tmp_path, change, message) -> None:
     with pytest.raises(UserError, match=message):
         train(replace(recipe, **change), tmp_path / "sae", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("workers", "engine", "change", "message"),
+    [
+        (0, "local", {}, "--workers is 0; it must be 1 or more"),
+        (2, "local", {}, "more than one needs --engine ray"),
+        (3, "ray", {}, "batch_size is 64, which 3 workers can not share evenly"),
+        (2, "ray", {"architecture": "batchtopk"}, "'batchtopk' chooses features across the whole"),
+        (2, "ray", {"architecture": "matryoshka_batchtopk"}, "across the whole batch"),
+    ],
+)
+def test_what_processes_can_not_train_together_is_refused_before_a_model_is_loaded(
+    recipe, tmp_path, monkeypatch, workers, engine, change, message
+) -> None:
+    monkeypatch.setattr(training, "load_model", lambda spec: pytest.fail("A model was loaded."))
+    monkeypatch.setattr(EngineConfig, "check", lambda self: None)
+    with pytest.raises(UserError, match=message):
+        train(replace(recipe, **change), tmp_path, tmp_path, EngineConfig(engine), workers)
+    assert not (tmp_path / "work").exists()
 
 
 def test_an_output_folder_of_another_recipe_is_refused(recipe, tmp_path) -> None:
