@@ -66,9 +66,14 @@ def work_together(
 def _try(ray: Any, n_workers: int, needs: Needs, parcel: worker.Parcel) -> str | None:
     """Lets Ray Train do the work once; returns what was lost, None if nothing was."""
     os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(START_SECONDS / START_TRIES)
-    from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
+    from ray.train import (
+        ControllerError,
+        FailureConfig,
+        RunConfig,
+        ScalingConfig,
+        WorkerGroupError,
+    )
     from ray.train.torch import TorchTrainer
-    from ray.train.v2.api.exceptions import ControllerError
 
     with TemporaryDirectory(prefix="saetask-ray-") as folder:  # Ray Train's, with nothing in it
         trainer = TorchTrainer(
