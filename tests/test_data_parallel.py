@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from benchmarks.estimate import bytes_a_step
 from saetask import TrainConfig, UserError, training_process
 from saetask.cache import write_json
 from saetask.data_parallel import Group
@@ -173,6 +174,27 @@ def test_processes_that_see_different_checkpoints_are_refused(tmp_path, shards):
             train_apart(RECIPE, shards, tmp_path, rank, size)
 
     assert together(tmp_path, refused) == [0, 0]
+
+
+def test_a_step_sends_what_the_page_on_scaling_says(tmp_path, shards):
+    def counted(rank, size):
+        reduce, real, sent, steps = torch.distributed.all_reduce, training_process.step, [], []
+
+        def counting(tensor, **options):
+            sent.append(tensor.numel() * tensor.element_size())
+            return reduce(tensor, **options)
+
+        def stepping(*given):
+            sent.clear()
+            output = real(*given)
+            steps.append(sum(sent))
+            return output
+
+        torch.distributed.all_reduce, training_process.step = counting, stepping
+        train_apart(RECIPE, shards, tmp_path, rank, size)
+        assert steps == [bytes_a_step(D_IN, D_SAE)] * STEPS
+
+    assert together(tmp_path, counted) == [0, 0]
 
 
 @pytest.mark.parametrize("size", [1, 2, 4])

@@ -9,6 +9,7 @@ import torch
 from sae_lens import SAE
 
 from saetask import TrainConfig, UserError, load_sae, train, training, training_process
+from saetask.cli import main
 from saetask.engines.opening import EngineConfig
 from saetask.harvest import harvest
 from saetask.sae_metrics import measure
@@ -126,6 +127,15 @@ def test_what_processes_can_not_train_together_is_refused_before_a_model_is_load
     with pytest.raises(UserError, match=message):
         train(replace(recipe, **change), tmp_path, tmp_path, EngineConfig(engine), workers)
     assert not (tmp_path / "work").exists()
+
+
+def test_the_command_hands_the_number_of_workers_on(tmp_path, capsys) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("harvest: {hook_name: blocks.2.hook_resid_post, tokens: 9}\n")
+    assert main(["train", str(recipe), "--workers", "2"]) == 2
+    assert capsys.readouterr().err == (
+        "saetask: --workers is 2; more than one needs --engine ray.\n"
+    )
 
 
 def test_an_output_folder_of_another_recipe_is_refused(recipe, tmp_path) -> None:

@@ -1,6 +1,6 @@
 """The engine of a Ray cluster: an actor with a model each, and lost ones replaced.
 
-Ray is imported here, and in `together.py`.
+Ray is imported here, in `together.py`, and by the workers.
 """
 
 import itertools

@@ -19,8 +19,6 @@ from saetask.engines.room import Needs, room_for
 from saetask.engines.turns import MOST_LOSSES
 from saetask.errors import UserError
 
-START_TRIES = 5
-
 
 def work_together(
     config: EngineConfig, n_workers: int, device: str, work: Callable[[int, int], None]
@@ -65,7 +63,7 @@ def work_together(
 
 def _try(ray: Any, n_workers: int, needs: Needs, parcel: worker.Parcel) -> str | None:
     """Lets Ray Train do the work once; returns what was lost, None if nothing was."""
-    os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(START_SECONDS / START_TRIES)
+    os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(START_SECONDS)
     from ray.train import (
         ControllerError,
         FailureConfig,
@@ -87,7 +85,7 @@ def _try(ray: Any, n_workers: int, needs: Needs, parcel: worker.Parcel) -> str |
             ),
             run_config=RunConfig(
                 storage_path=folder,
-                failure_config=FailureConfig(controller_failure_limit=START_TRIES - 1),
+                failure_config=FailureConfig(controller_failure_limit=0),
             ),
         )
         handler = signal.getsignal(signal.SIGINT)
@@ -97,7 +95,7 @@ def _try(ray: Any, n_workers: int, needs: Needs, parcel: worker.Parcel) -> str |
             return _loss(error.worker_failures)
         except ControllerError as error:
             raise UserError(
-                f"No {n_workers} workers of {needs} each came up in {START_SECONDS} s "
+                f"The {n_workers} workers, of {needs} each, did not start "
                 f"({_line(error.controller_failure)}); free or add nodes and start again."
             ) from error
         except ray.exceptions.RayActorError as error:
@@ -121,7 +119,8 @@ def _loss(failures: dict[int, Exception]) -> str:
             raise error
         if isinstance(error, ImportError):
             raise UserError(str(error)) from error
-    rank, error = next(iter(failures.items()))
+    # The loss of one is an error of its connection to all others, which says less.
+    rank, error = min(failures.items(), key=lambda failure: isinstance(failure[1], RuntimeError))
     return f"worker {rank} was lost ({_line(error)})"
 
 
