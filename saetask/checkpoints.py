@@ -41,10 +41,12 @@ def load_checkpoint(trainer: "SAETrainer[Any, Any]", folder: Path) -> None:
     for name, parameter in trainer.sae.named_parameters():
         prefix = f"adam.{name}."
         trainer.optimizer.state[parameter] = {
-            k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)
+            k.removeprefix(prefix): v.to(parameter.device)
+            for k, v in tensors.items()
+            if k.startswith(prefix)
         }
-    trainer.n_forward_passes_since_fired = tensors["since_fired"]
-    trainer.act_freq_scores = tensors["firings"]
+    trainer.n_forward_passes_since_fired = tensors["since_fired"].to(trainer.cfg.device)
+    trainer.act_freq_scores = tensors["firings"].to(trainer.cfg.device)
     trainer.n_frac_active_samples = steps["active"]
     trainer.n_training_steps = steps["steps"]
     trainer.n_training_samples = steps["steps"] * trainer.cfg.train_batch_size_samples

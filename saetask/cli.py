@@ -175,6 +175,12 @@ def _declare_train(parser: "ArgumentParser") -> None:
     parser.add_argument("config", type=str, help="A recipe, as in recipes/")
     parser.add_argument("--out", type=str | None, default=None, help="SAE folder to write.")
     declare_engine(parser)
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=1,
+        help="Processes that train together; more than one needs --engine ray.",
+    )
     declare_json(parser)
 
 
@@ -184,7 +190,7 @@ def _train(arguments: "Namespace") -> None:
     path = Path(arguments.config)
     config = read_config(path, TrainConfig, "Recipe")
     out = Path(arguments.out or f"saes/{path.stem}")
-    print_json(train(config, out, path.parent, engine_of(arguments)))
+    print_json(train(config, out, path.parent, engine_of(arguments), arguments.workers))
 
 
 def _declare_report(parser: "ArgumentParser") -> None:

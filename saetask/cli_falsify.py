@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 from saetask.cli_flags import (
     declare_endpoint,
+    declare_engine,
     declare_insist,
     declare_json,
     declare_model,
     endpoint_of,
+    engine_of,
     print_json,
 )
 from saetask.errors import UserError
@@ -32,6 +34,7 @@ def declare_falsify(parser: "ArgumentParser") -> None:
     )
     declare_endpoint(parser, "writer", "to write texts to try the features on too")
     parser.add_argument("--seed", type=int, default=0, help="Seed of texts, tokens, directions.")
+    declare_engine(parser)
     declare_insist(parser)
     declare_json(parser)
 
@@ -42,6 +45,7 @@ def falsify(arguments: "Namespace") -> None:
     from saetask.dictionary.falsification import FALSIFICATION, FalsifyConfig, check_config
     from saetask.dictionary.falsification import falsify as falsify_features
     from saetask.dictionary.writer import Writer
+    from saetask.engines.opening import open_engine
     from saetask.models import load_model
     from saetask.sae_check import check_sae
     from saetask.saes import load_sae
@@ -50,12 +54,15 @@ def falsify(arguments: "Namespace") -> None:
     endpoint = endpoint_of(arguments, "writer")
     writer = None if endpoint is None else Writer(endpoint)
     config = FalsifyConfig(features, arguments.texts, arguments.data, arguments.seed)
+    engine = engine_of(arguments)
+    engine.check()
     dictionary = Dictionary.load(arguments.folder)
     check_config(dictionary, config)
     model, sae = load_model(arguments.model), load_sae(arguments.sae)
     dictionary.check(model, sae)
     check_sae(model, sae, insist=arguments.insist_on_sae)
-    found = falsify_features(model, sae, dictionary, config, writer)
+    with open_engine(engine, arguments.model, model) as opened:
+        found = falsify_features(model, sae, dictionary, config, writer, opened)
     if arguments.json:
         print_json(found)
         return

@@ -51,15 +51,14 @@ class HarvestConfig:
 class ActivationShards:
     """A finished harvest: bfloat16 activations `[n, d_in]`, memory-mapped shard by shard."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, n_shards: int | None = None) -> None:
+        """Opens the first so many shards of a folder; None opens all."""
         from safetensors.torch import load_file
 
         self.manifest = json.loads((folder / MANIFEST).read_text())
-        self.shards = [load_file(_shard_path(folder, i))["activations"] for i in self._indices()]
+        numbers = range(self.manifest["shards"] if n_shards is None else n_shards)
+        self.shards = [load_file(folder / shard_name(i))["activations"] for i in numbers]
         self.d_in = self.shards[0].shape[1]
-
-    def _indices(self) -> range:
-        return range(self.manifest["shards"])
 
     def __len__(self) -> int:
         return sum(len(shard) for shard in self.shards)
@@ -124,9 +123,7 @@ def harvest(
             f"The corpus has only {total} {config.split} activations, fewer than "
             f"{config.tokens}; add sources or lower the number of tokens."
         )
-    shards = ActivationShards(folder)
-    del shards.shards[used:]
-    return shards
+    return ActivationShards(folder, used)
 
 
 def _kept_shards(folder: Path, manifest: dict) -> Iterator[int]:
@@ -134,7 +131,7 @@ def _kept_shards(folder: Path, manifest: dict) -> Iterator[int]:
     from safetensors import safe_open
 
     for number in range(manifest["shards"]):
-        with safe_open(_shard_path(folder, number), "pt") as shard:
+        with safe_open(folder / shard_name(number), "pt") as shard:
             yield shard.get_slice("activations").get_shape()[0]
 
 
@@ -159,7 +156,7 @@ def _new_shards(
         norms = activations.float().norm(dim=-1)
         manifest["norm_limit"] = manifest["norm_limit"] or config.norm_limit * norms.median().item()
         kept = activations[norms <= manifest["norm_limit"]]
-        with atomic_path(_shard_path(folder, number)) as temporary:
+        with atomic_path(folder / shard_name(number)) as temporary:
             save_file({"activations": kept}, temporary)
         manifest["shards"] = number + 1
         write_json(folder / MANIFEST, manifest)
@@ -171,8 +168,9 @@ def _in_shards(rows: Iterator[TokenRow], size: int) -> Iterator[list[TokenRow]]:
         yield shard
 
 
-def _shard_path(folder: Path, number: int) -> Path:
-    return folder / f"activations-{number:05d}.safetensors"
+def shard_name(number: int) -> str:
+    """Returns the file name of a shard."""
+    return f"activations-{number:05d}.safetensors"
 
 
 def _open_manifest(folder: Path, identity: str) -> dict:
@@ -217,15 +215,22 @@ def statistics(shards: ActivationShards) -> "tuple[torch.Tensor, float]":
 
 
 def batches(
-    shards: ActivationShards, batch_size: int, seed: int, start: int = 0
+    shards: ActivationShards,
+    batch_size: int,
+    seed: int,
+    start: int = 0,
+    part: slice = slice(None),
 ) -> "Iterator[torch.Tensor]":
     """Yields raw batches `[batch_size, d_in]` for ever, each epoch shuffled across all shards.
+
+    With a part, only those rows of each batch are read: `[rows, d_in]`.
 
     Args:
         shards: The activations.
         batch_size: Rows in a batch; an epoch's incomplete last batch is left out.
         seed: With the epoch's number, the seed of its order.
         start: Number of batches to pass over: a resumed run sees what it would have seen.
+        part: The rows of each batch that are wanted.
     """
     import torch
 
@@ -237,5 +242,5 @@ def batches(
         generator = torch.Generator().manual_seed(seed * 10_007 + number // per_epoch)
         order = torch.randperm(len(shards), generator=generator)
         for i in range(number % per_epoch, per_epoch):
-            yield shards.rows(order[i * batch_size : (i + 1) * batch_size])
+            yield shards.rows(order[i * batch_size : (i + 1) * batch_size][part])
             number += 1

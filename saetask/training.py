@@ -1,39 +1,40 @@
 """Training an SAE: a recipe in, an SAE-Lens folder with measured figures out.
 
-SAE-Lens's training SAEs and its trainer do the training; here are the data (activations harvested
-once, centred and scaled), checkpoints, and the folding that makes the saved weights take raw
-activations.
+Activations are harvested once; `training_process.py` trains on them, in this process or in several;
+the saved folder is measured here.
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from saetask.cache import atomic_path, content_hash, write_json, write_text
-from saetask.checkpoints import load_checkpoint, save_checkpoint
+from saetask.cache import content_hash, write_json, write_text
 from saetask.corpus import token_rows
 from saetask.engines.opening import LOCAL, EngineConfig, open_engine
 from saetask.errors import UserError
-from saetask.harvest import ActivationShards, HarvestConfig, batches, harvest, statistics
+from saetask.harvest import ActivationShards, HarvestConfig, harvest
 from saetask.hooks import resolve_hook_name
 from saetask.models import (
     DEFAULT_MODEL,
     load_model,
+    model_device,
     model_fingerprint,
     model_name,
     model_tokenizer,
 )
-
-if TYPE_CHECKING:
-    import torch
-    from sae_lens import TrainingSAE
-    from sae_lens.config import SAETrainerConfig
-    from sae_lens.training.sae_trainer import SAETrainer
+from saetask.training_process import LOG, SHARDS, Job, fit_and_save, train_in_group
 
 ARCHITECTURES = ("topk", "batchtopk", "jumprelu", "standard", "gated", "matryoshka_batchtopk")
+ACROSS_THE_BATCH = ("batchtopk", "matryoshka_batchtopk")
+"""Those that choose the strongest features of a whole batch, not of each activation."""
 EVALUATION_BATCH = 1024
 LOSS_ROWS = 40
+SECONDS_BETWEEN_LOOKS = 1.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class TrainConfig:
     samples: int = 2_000_000
     """Activations trained on; more than were harvested means several epochs."""
     batch_size: int = 2048
-    """Activations in one step."""
+    """Activations in one step, of all processes together."""
     lr: float = 8e-4
     """Peak learning rate of Adam."""
     warm_up_steps: int = 50
@@ -77,6 +78,7 @@ def train(
     out: Path,
     base: Path = Path(),
     engine: EngineConfig = LOCAL,
+    workers: int = 1,
 ) -> dict[str, Any]:
     """Trains an SAE, or resumes training it, and measures the saved folder.
 
@@ -86,20 +88,21 @@ def train(
             model card; `work/` below it holds shards and checkpoints and may be deleted after.
         base: Folder that relative corpus paths are taken from.
         engine: Where activations are harvested.
+        workers: Processes that train together, of a Ray cluster; 1 is this process. Another number
+            gives the same SAE, but for rounding, and may be given when a run is resumed.
 
     Returns:
         The figures of `metrics.json`.
 
     Raises:
-        UserError: The recipe contradicts itself, the corpus is too short, `out` belongs to
-            another recipe, or the engine can not be opened.
+        UserError: The recipe contradicts itself or can not be trained by so many, the corpus is
+            too short, `out` belongs to another recipe, or the engine can not be opened.
     """
-    import torch
-
     engine.check()
     if config.architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise UserError(f"Unknown architecture '{config.architecture}'; known: {known}.")
+    check_workers(config, engine, workers)
     work = out / "work"
     model = load_model(config.model)
     resolve_hook_name(model, config.harvest.hook_name)
@@ -109,13 +112,15 @@ def train(
         **{**vars(config.harvest), "split": "test", "tokens": config.test_tokens}
     )
     with open_engine(engine, config.model, model) as opened:
-        shards = harvest(model, config.harvest, work / "train", base, opened)
+        shards = harvest(model, config.harvest, out / SHARDS, base, opened)
         test_shards = harvest(model, test_config, work / "test", base, opened)
-    torch.manual_seed(config.seed)
-    mean, scale = statistics(shards)
-    sae = _make_sae(config, shards, mean, scale)
-    _fit(config, sae, shards, mean, scale, work / "checkpoint", out / "training.jsonl")
-    _save(config, sae, mean, scale, shards.manifest["norm_limit"], model_name(model), out)
+    job = Job(
+        config, out.resolve(), model_name(model), shards.manifest["identity"], len(shards.shards)
+    )
+    if workers == 1:
+        fit_and_save(job, shards)
+    else:
+        _train_together(job, engine, workers, model_device(model).type)
     rows = [
         list(row.token_ids)
         for row, _ in zip(
@@ -135,130 +140,63 @@ def _claim(out: Path, identity: str) -> None:
     write_json(path, {"identity": identity})
 
 
-def _make_sae(
-    config: TrainConfig, shards: ActivationShards, mean: "torch.Tensor", scale: float
-) -> "TrainingSAE[Any]":
-    import torch
-    from sae_lens import TrainingSAE
+def check_workers(config: TrainConfig, engine: EngineConfig, workers: int) -> None:
+    """Refuses what several processes can not train together.
 
-    from saetask.sparse_topk import SparseTopKTrainingSAE
-
-    config_class = TrainingSAE.get_sae_config_class_for_architecture(config.architecture)
-    try:
-        sae_config = config_class(
-            d_in=shards.d_in, d_sae=config.d_sae, apply_b_dec_to_input=True, **config.options
+    Raises:
+        UserError: They need Ray; the batch can not be divided among them, or the architecture
+            looks across all of it.
+    """
+    if workers < 1:
+        raise UserError(f"--workers is {workers}; it must be 1 or more.")
+    if workers == 1:
+        return
+    if engine.engine != "ray":
+        raise UserError(f"--workers is {workers}; more than one needs --engine ray.")
+    if config.architecture in ACROSS_THE_BATCH:
+        raise UserError(
+            f"Architecture '{config.architecture}' chooses features across the whole batch, so "
+            f"--workers {workers} would train another SAE; leave --workers out, or take topk."
         )
-    except TypeError as error:
-        raise UserError(f"options of architecture '{config.architecture}': {error}.") from error
-    sae_class: Any = TrainingSAE.get_sae_class_for_architecture(config.architecture)
-    if config.architecture == "topk":
-        sae_class = SparseTopKTrainingSAE
-    sae: TrainingSAE[Any] = sae_class(sae_config)
-    if config.initial_decoder == "data":
-        chosen = torch.randint(len(shards), (config.d_sae,))
-        rows = (shards.rows(chosen) - mean) * scale
-        rows *= sae.W_dec.norm(dim=-1, keepdim=True) / rows.norm(dim=-1, keepdim=True)
-        sae.W_dec.data.copy_(rows)
-        sae.W_enc.data.copy_(rows.T)
-    return sae
+    if config.batch_size % workers:
+        raise UserError(
+            f"batch_size is {config.batch_size}, which {workers} workers can not share evenly; "
+            "change one of the two."
+        )
 
 
-def trainer_config(config: TrainConfig) -> "SAETrainerConfig":
-    """Returns the settings of SAE-Lens's trainer that a recipe stands for."""
-    from sae_lens.config import SAETrainerConfig
+def _train_together(job: Job, engine: EngineConfig, workers: int, device: str) -> None:
+    """Trains in the workers of a Ray cluster, with a bar here that follows their log."""
+    from saetask.engines.together import work_together
 
-    n_steps = config.samples // config.batch_size
-    return SAETrainerConfig(
-        total_training_samples=n_steps * config.batch_size,
-        train_batch_size_samples=config.batch_size,
-        lr=config.lr,
-        lr_end=config.lr / 20,
-        lr_warm_up_steps=min(config.warm_up_steps, n_steps // 4),
-        lr_decay_steps=int(n_steps * config.decay_share),
-        dead_feature_window=max(1, config.dead_after_samples // config.batch_size),
-    )
+    job = replace(job, device="cuda" if device == "cuda" else "cpu")
+    with _progress(job):
+        work_together(engine, workers, job.device, partial(train_in_group, job))
 
 
-def _fit(
-    config: TrainConfig,
-    sae: "TrainingSAE[Any]",
-    shards: ActivationShards,
-    mean: "torch.Tensor",
-    scale: float,
-    checkpoint: Path,
-    log: Path,
-) -> None:
-    """Steps SAE-Lens's trainer to the end, with checkpoints and a JSONL log."""
-    from sae_lens.training.sae_trainer import SAETrainer
+@contextmanager
+def _progress(job: Job) -> Iterator[None]:
+    """Shows the last step in the log of a training that runs elsewhere."""
     from tqdm import tqdm
 
-    n_steps = config.samples // config.batch_size
-    trainer = SAETrainer(trainer_config(config), sae, iter(()))
-    for group in trainer.optimizer.param_groups:
-        group["fused"] = True
-    load_checkpoint(trainer, checkpoint)
-    data = batches(shards, config.batch_size, config.seed, trainer.n_training_steps)
-    with tqdm(total=n_steps, initial=trainer.n_training_steps, unit="step", desc="train") as bar:
-        while trainer.n_training_steps < n_steps:
-            batch = (next(data) - mean) * scale
-            output = trainer.step(batch)
-            trainer.n_training_steps += 1
-            bar.update()
-            if trainer.n_training_steps % 20 == 0 or trainer.n_training_steps == n_steps:
-                line = _log_line(trainer, output)
-                bar.set_postfix(fvu=f"{line['fvu']:.3f}", dead=line["dead"])
-                with log.open("a") as file:
-                    file.write(json.dumps(line) + "\n")
-            if trainer.n_training_steps % config.checkpoint_steps == 0:
-                save_checkpoint(trainer, checkpoint)
-    trainer.set_final_sae_metadata()
+    done = threading.Event()
+    log, n_steps = job.out / LOG, job.config.samples // job.config.batch_size
 
+    def follow() -> None:
+        with tqdm(total=n_steps, unit="step", desc="train") as bar:
+            while not done.wait(SECONDS_BETWEEN_LOOKS):
+                if log.is_file() and (lines := log.read_text().splitlines()):
+                    line = json.loads(lines[-1])
+                    bar.set_postfix(fvu=f"{line['fvu']:.3f}", dead=line["dead"], refresh=False)
+                    bar.update(line["step"] - bar.n)
 
-def _log_line(trainer: "SAETrainer[Any, Any]", output: Any) -> dict[str, Any]:
-    import torch
-
-    with torch.no_grad():
-        error = (output.sae_out - output.sae_in).pow(2).sum().item()
-        variance = (output.sae_in - output.sae_in.mean(0)).pow(2).sum().item()
-        firing = output.feature_acts.bool().sum().item()
-    return {
-        "step": trainer.n_training_steps,
-        "samples": trainer.n_training_samples,
-        "loss": output.loss.item(),
-        "fvu": error / variance,
-        "l0": firing / len(output.sae_in),
-        "dead": int(trainer.dead_neurons.sum()),
-        "lr": trainer.optimizer.param_groups[0]["lr"],
-    }
-
-
-def _save(
-    config: TrainConfig,
-    sae: "TrainingSAE[Any]",
-    mean: "torch.Tensor",
-    scale: float,
-    norm_limit: float,
-    model: str,
-    out: Path,
-) -> None:
-    """Folds centring and scale into the weights and writes the SAE-Lens folder in bfloat16."""
-    from sae_lens import SAE
-
-    sae.fold_activation_norm_scaling_factor(scale)
-    sae.b_dec.data += mean  # the encoder's input is x - b_dec, so this centres it as well
-    metadata = sae.cfg.metadata
-    metadata.model_name = config.model if config.model == DEFAULT_MODEL else model
-    metadata.hook_name = config.harvest.hook_name
-    metadata.context_size = config.harvest.corpus.context_size
-    metadata.prepend_bos = True
-    metadata.norm_limit = norm_limit
-    with atomic_path(out / "work" / "inference") as temporary:
-        sae.save_inference_model(temporary)
-        inference: SAE[Any] = SAE.load_from_disk(temporary, dtype="bfloat16")
-        inference.cfg.dtype = "bfloat16"
-        inference.save_model(temporary)
-    for name in ("cfg.json", "sae_weights.safetensors"):
-        (out / "work" / "inference" / name).replace(out / name)
+    follower = threading.Thread(target=follow, daemon=True)
+    follower.start()
+    try:
+        yield
+    finally:
+        done.set()
+        follower.join()
 
 
 def _measure(

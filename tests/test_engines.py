@@ -60,7 +60,7 @@ def test_an_address_where_nobody_listens_is_refused():
         assert f"No Ray cluster answers at {address}" in refusal(check_address, address)
 
 
-@pytest.mark.parametrize("command", ["run", "train", "dictionary build"])
+@pytest.mark.parametrize("command", ["run", "train", "dictionary build", "dictionary falsify"])
 def test_commands_refuse_an_address_before_anything_is_loaded(
     command, tmp_path, capsys, monkeypatch
 ):
@@ -72,6 +72,7 @@ def test_commands_refuse_an_address_before_anything_is_loaded(
         "run": ["run", "metaphor"],
         "train": ["train", str(recipe)],
         "dictionary build": ["dictionary", "build", "--corpus", "a.txt", "--out", str(tmp_path)],
+        "dictionary falsify": ["dictionary", "falsify", str(tmp_path), "--features", "1"],
     }[command]
     assert main([*arguments, "--engine", "ray", "--address", "127.0.0.1:0"]) == 2
     out, err = capsys.readouterr()

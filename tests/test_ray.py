@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
-from itertools import count
+from itertools import count, islice
 
 import pytest
 from refusals import refusal
@@ -19,6 +19,7 @@ from saetask import UserError, as_prompt, runs
 from saetask.answers import Ask, Asker
 from saetask.cli import main
 from saetask.dictionary.build import BuildConfig, read_corpus
+from saetask.dictionary.text_pool import file_rows, read_pool
 from saetask.engines.opening import EngineConfig, open_engine
 from saetask.harvest import harvest
 from saetask.reading import read_together
@@ -240,6 +241,17 @@ def test_a_corpus_read_for_a_dictionary_has_the_same_bytes(
     ]
     assert passes[0].rows == passes[1].rows
     assert contents(tmp_path / "ray/work") == contents(tmp_path / "local/work")
+
+
+def test_a_pool_of_texts_to_try_features_on_is_the_same(
+    engine, loaded, tiny_sae, harvest_config, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("saetask.dictionary.text_pool.ROWS_PER_READ", 4)
+    rows = list(islice(file_rows(tmp_path / "texts.jsonl", loaded.tokenizer, 32), 20))
+    local, ray = (read_pool(loaded, tiny_sae, rows, [3, 40], 6, e) for e in (None, engine))
+    assert ray.rows == local.rows and len(local.rows) >= 12
+    for name in ("maxima", "counts", "often"):
+        assert getattr(ray, name).tobytes() == getattr(local, name).tobytes()
 
 
 @pytest.mark.usefixtures("few_choices")

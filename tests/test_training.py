@@ -8,7 +8,9 @@ import pytest
 import torch
 from sae_lens import SAE
 
-from saetask import TrainConfig, UserError, load_sae, train, training
+from saetask import TrainConfig, UserError, load_sae, train, training, training_process
+from saetask.cli import main
+from saetask.engines.opening import EngineConfig
 from saetask.harvest import harvest
 from saetask.sae_metrics import measure
 
@@ -60,7 +62,7 @@ def test_folding_makes_the_saved_weights_take_raw_activations(recipe, tmp_path, 
 def test_a_killed_run_goes_on_to_the_same_weights(recipe, tmp_path, monkeypatch) -> None:
     torch.set_num_threads(1)
     train(recipe, tmp_path / "whole", tmp_path)
-    real, calls = training.save_checkpoint, []
+    real, calls = training_process.save_checkpoint, []
 
     def killed(trainer, folder) -> None:
         real(trainer, folder)
@@ -68,10 +70,10 @@ def test_a_killed_run_goes_on_to_the_same_weights(recipe, tmp_path, monkeypatch)
         if len(calls) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "save_checkpoint", killed)
+    monkeypatch.setattr(training_process, "save_checkpoint", killed)
     with pytest.raises(KeyboardInterrupt):
         train(recipe, tmp_path / "killed", tmp_path)
-    monkeypatch.setattr(training, "save_checkpoint", real)
+    monkeypatch.setattr(training_process, "save_checkpoint", real)
     train(recipe, tmp_path / "killed", tmp_path)
     expected, found = weights(tmp_path / "whole"), weights(tmp_path / "killed")
     for name, value in expected.items():
@@ -105,6 +107,35 @@ def test_other_architectures_train_and_load(recipe, tmp_path, architecture, opti
 def test_a_recipe_that_contradicts_itself_is_refused(recipe, tmp_path, change, message) -> None:
     with pytest.raises(UserError, match=message):
         train(replace(recipe, **change), tmp_path / "sae", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("workers", "engine", "change", "message"),
+    [
+        (0, "local", {}, "--workers is 0; it must be 1 or more"),
+        (2, "local", {}, "more than one needs --engine ray"),
+        (3, "ray", {}, "batch_size is 64, which 3 workers can not share evenly"),
+        (2, "ray", {"architecture": "batchtopk"}, "'batchtopk' chooses features across the whole"),
+        (2, "ray", {"architecture": "matryoshka_batchtopk"}, "across the whole batch"),
+    ],
+)
+def test_what_processes_can_not_train_together_is_refused_before_a_model_is_loaded(
+    recipe, tmp_path, monkeypatch, workers, engine, change, message
+) -> None:
+    monkeypatch.setattr(training, "load_model", lambda spec: pytest.fail("A model was loaded."))
+    monkeypatch.setattr(EngineConfig, "check", lambda self: None)
+    with pytest.raises(UserError, match=message):
+        train(replace(recipe, **change), tmp_path, tmp_path, EngineConfig(engine), workers)
+    assert not (tmp_path / "work").exists()
+
+
+def test_the_command_hands_the_number_of_workers_on(tmp_path, capsys) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("harvest: {hook_name: blocks.2.hook_resid_post, tokens: 9}\n")
+    assert main(["train", str(recipe), "--workers", "2"]) == 2
+    assert capsys.readouterr().err == (
+        "saetask: --workers is 2; more than one needs --engine ray.\n"
+    )
 
 
 def test_an_output_folder_of_another_recipe_is_refused(recipe, tmp_path) -> None:

@@ -15,7 +15,7 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest import mock
 
-from saetask import TrainConfig, training
+from saetask import TrainConfig, training_process
 
 from .harvest import harvest_config
 from .subject import Setting
@@ -61,7 +61,7 @@ class Start:
         import torch
 
         torch.manual_seed(self.config.seed)
-        sae = training._make_sae(self.config, self.shards, self.mean, self.scale)
+        sae = training_process.make_sae(self.config, self.shards, self.mean, self.scale)
         if sae_class is None:
             return sae
         other = sae_class(copy.deepcopy(sae.cfg))
@@ -158,8 +158,8 @@ def _run_saetask(start: Start, n_steps: int, watch: Watch) -> "TrainingSAE[Any]"
     sae = start.make_sae()
     config = replace(start.config, samples=n_steps * start.config.batch_size)
     folder = Path(mkdtemp(dir=start.folder))
-    with mock.patch.object(training, "batches", lambda *given: watch(sae, batches(*given))):
-        training._fit(
+    with mock.patch.object(training_process, "batches", lambda *given: watch(sae, batches(*given))):
+        training_process.fit(
             config,
             sae,
             start.shards,
@@ -181,7 +181,7 @@ def _run_sae_lens(start: Start, n_steps: int, watch: Watch) -> "TrainingSAE[Any]
     sae = start.make_sae(TopKTrainingSAE)
     raw = watch(sae, batches(start.shards, config.batch_size, config.seed))
     data = ((batch - start.mean) * start.scale for batch in raw)
-    return SAETrainer(training.trainer_config(config), sae, data).fit()
+    return SAETrainer(training_process.trainer_config(config), sae, data).fit()
 
 
 _RUNS: dict[str, Callable[[Start, int, Watch], "TrainingSAE[Any]"]] = {

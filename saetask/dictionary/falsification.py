@@ -5,6 +5,7 @@ Tokens are injected, features edited, and new texts written by a language model.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,8 @@ from saetask.dictionary.text_pool import (
 )
 from saetask.dictionary.writer import Writer
 from saetask.dictionary.writing import described_writing, try_writing
+from saetask.engines.engine import Engine
+from saetask.engines.local import LocalEngine
 from saetask.errors import UserError
 from saetask.models import context_size, model_tokenizer
 
@@ -107,6 +110,7 @@ def falsify(
     dictionary: "Dictionary",
     config: FalsifyConfig,
     writer: Writer | None = None,
+    engine: Engine | None = None,
 ) -> dict[str, Any]:
     """Tries to prove features wrong, and writes what came of it to `falsification.json`.
 
@@ -118,6 +122,7 @@ def falsify(
         dictionary: The dictionary.
         config: What to try.
         writer: Who writes texts to try features on; None leaves those tests out.
+        engine: Where texts are read and features edited; None does so here.
 
     Returns:
         The document written: settings, fingerprints, and one entry a feature.
@@ -130,20 +135,14 @@ def falsify(
 
     dictionary.check(model, sae)
     check_config(dictionary, config)
+    engine = engine or LocalEngine(model)
     cards = [dictionary.feature(feature) for feature in config.features]
     rows = _rows(model, dictionary, config)
-    pool = read_pool(model, sae, rows, config.features, config.texts)
+    pool = read_pool(model, sae, rows, config.features, config.texts, engine)
     # The writer first: whether it can be reached is known at once, the rest takes long.
-    written = writer and try_writing(writer, model, sae, dictionary, pool, config)
-    attempts = [
-        Attempt(
-            config.features[column],
-            card.label,
-            _try_injection(model, sae, pool, column, card, config),
-            _try_ablation(model, sae, pool, column, config),
-        )
-        for column, card in enumerate(tqdm(cards, desc="falsify"))
-    ]
+    written = writer and try_writing(writer, model, sae, dictionary, pool, config, engine)
+    found = engine.map(partial(_attempt, sae, pool, config), enumerate(cards))
+    attempts = list(tqdm(found, total=len(cards), desc="falsify"))
     if not (written and written.tested):
         _refuse_if_untested(attempts, len(pool.rows))
     manifest = dictionary.manifest
@@ -221,6 +220,23 @@ def _rows(model: "Model", dictionary: "Dictionary", config: FalsifyConfig) -> It
     n_others = OTHERS_PER_TEXT * config.texts
     rows = context_rows(dictionary, config.features, tokenizer, n_others, config.seed)
     return (row for row in rows if len(row.token_ids) <= longest)
+
+
+def _attempt(
+    sae: "SAE[Any]",
+    pool: TextPool,
+    config: FalsifyConfig,
+    model: "Model",
+    column_and_card: "tuple[int, Card]",
+) -> Attempt:
+    """Tries one feature; its tests share nothing with those of another."""
+    column, card = column_and_card
+    return Attempt(
+        config.features[column],
+        card.label,
+        _try_injection(model, sae, pool, column, card, config),
+        _try_ablation(model, sae, pool, column, config),
+    )
 
 
 def _try_injection(

@@ -3,14 +3,17 @@
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from saetask.corpus import CorpusConfig, Source, TokenRow, token_rows
 from saetask.dictionary.firings import Firings, read_firings
 from saetask.dictionary.rules import PARTIAL
+from saetask.engines.engine import Engine
+from saetask.engines.local import LocalEngine
 from saetask.models import model_tokenizer
 
 if TYPE_CHECKING:
@@ -137,6 +140,7 @@ def read_pool(
     rows: Iterable[TokenRow],
     features: Sequence[int],
     n_texts: int,
+    engine: Engine | None = None,
 ) -> TextPool:
     """Reads rows until every feature is silent in enough of them and fires in enough.
 
@@ -148,27 +152,59 @@ def read_pool(
         rows: Where rows come from; as many are read as needed.
         features: The features to look at.
         n_texts: Enough.
+        engine: Where they are read; None reads them here.
     """
-    stream, size = iter(rows), len(model_tokenizer(model))
+    engine, size = engine or LocalEngine(model), len(model_tokenizer(model))
     taken: list[TokenRow] = []
     maxima: list[np.ndarray] = []
     background, everywhere = np.zeros((2, size), np.int64)
     fired = np.zeros((len(features), size), np.int64)
-    while new := list(itertools.islice(stream, ROWS_PER_READ)):
-        firings = read_firings(model, [sae], new)[0]
-        taken += new
-        maxima.append(row_maxima(firings, features))
-        ordinary = np.array([row.source != OWN for row in new])[firings.token_rows()]
-        background += np.bincount(firings.token_ids[ordinary], minlength=size)
-        everywhere += np.bincount(firings.token_ids, minlength=size)
-        for column, feature in enumerate(features):
-            on = np.asarray(firings.matrix()[:, [feature]].toarray()).ravel() > 0
-            fired[column] += np.bincount(firings.token_ids[on], minlength=size)
+    for found in engine.map(partial(_read_rows, sae, features), _blocks(rows)):
+        taken += found.rows
+        maxima.append(found.maxima)
+        own = np.repeat([row.source == OWN for row in found.rows], found.lengths)
+        background += np.bincount(found.token_ids[~own], minlength=size)
+        everywhere += np.bincount(found.token_ids, minlength=size)
+        for column, on in enumerate(found.firing.T):
+            fired[column] += np.bincount(found.token_ids[on], minlength=size)
         fires = np.concatenate(maxima) > 0
         if min(fires.sum(0).min(), (~fires).sum(0).min()) >= n_texts:
             break
-    found = np.concatenate([np.zeros((0, len(features)), np.float32), *maxima])
-    return TextPool(taken, found, background, fired > OFTEN * everywhere)
+    strongest = np.concatenate([np.zeros((0, len(features)), np.float32), *maxima])
+    return TextPool(taken, strongest, background, fired > OFTEN * everywhere)
+
+
+class _Read(NamedTuple):
+    """What some features do in a block of rows."""
+
+    rows: list[TokenRow]
+    lengths: np.ndarray
+    """Tokens of each row, `[n_rows]`."""
+    token_ids: np.ndarray
+    """Rows one after another, `[n_tokens]`."""
+    maxima: np.ndarray
+    """Strongest activation of each feature in each row, `[n_rows, n_features]`, float32."""
+    firing: np.ndarray
+    """Which features fire on each token? `[n_tokens, n_features]`, bool."""
+
+
+def _blocks(rows: Iterable[TokenRow]) -> Iterator[list[TokenRow]]:
+    stream = iter(rows)
+    while block := list(itertools.islice(stream, ROWS_PER_READ)):
+        yield block
+
+
+def _read_rows(
+    sae: "SAE[Any]", features: Sequence[int], model: "Model", rows: list[TokenRow]
+) -> _Read:
+    found = read_firings(model, [sae], rows)[0]
+    return _Read(
+        rows,
+        np.diff(found.row_starts),
+        found.token_ids,
+        row_maxima(found, features),
+        found.matrix()[:, list(features)].toarray() > 0,
+    )
 
 
 def row_maxima(firings: Firings, features: Sequence[int]) -> np.ndarray:

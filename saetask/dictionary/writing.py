@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -27,6 +28,8 @@ from saetask.dictionary.tables import natural_level
 from saetask.dictionary.tested import FEWEST_TEXTS, Untested, corrected
 from saetask.dictionary.text_pool import TextPool, drawn, row_maxima
 from saetask.dictionary.writer import Question, Writer, ask_writer, writer_figures
+from saetask.engines.engine import Engine
+from saetask.engines.local import LocalEngine
 from saetask.models import context_size, model_tokenizer
 
 if TYPE_CHECKING:
@@ -63,6 +66,15 @@ class Commission:
             texts = [*self.sources.firing, *self.sources.silent]
             asked += [paraphrase_question(text) for text in texts]
         return asked
+
+
+class Delivery(NamedTuple):
+    """What was written for one feature."""
+
+    card: "Card"
+    commission: Commission
+    answers: dict[str, Answer]
+    """To all that was asked for it, by prompt."""
 
 
 class WritingAttempt(NamedTuple):
@@ -110,6 +122,7 @@ def try_writing(
     dictionary: "Dictionary",
     pool: TextPool,
     config: "FalsifyConfig",
+    engine: Engine | None = None,
 ) -> Written:
     """Has texts written for features, and reads them.
 
@@ -120,26 +133,36 @@ def try_writing(
         dictionary: The dictionary.
         pool: Texts to have rewritten, and where the features fire in them.
         config: The features, how many texts of each kind, and the seed of those drawn.
+        engine: Where the written texts are read; None reads them here.
 
     Raises:
         UserError: The writer can not be reached; what it answered is kept.
     """
     cards = [dictionary.feature(feature) for feature in config.features]
-    reader = Reader(model, sae)
     commissions = [
         Commission(_sources(model, pool, column, card, config), _pairs(card, config.texts))
         for column, card in enumerate(cards)
     ]
     questions = [question for each in commissions for question in each.questions()]
     answers = ask_writer(writer, questions, dictionary.folder / "work")
-    attempts = [
-        WritingAttempt(
-            _try_paraphrases(reader, card, commission.sources, answers),
-            _try_pairs(reader, card, commission.pairs, answers, config.texts),
-        )
-        for card, commission in zip(cards, commissions)
-    ]
+    deliveries = (
+        Delivery(card, each, {asked.prompt: answers[asked.prompt] for asked in each.questions()})
+        for card, each in zip(cards, commissions)
+    )
+    engine = engine or LocalEngine(model)
+    attempts = list(engine.map(partial(_try_delivery, sae, config.texts), deliveries))
     return Written(attempts, writer_figures(writer, answers))
+
+
+def _try_delivery(
+    sae: "SAE[Any]", n_texts: int, model: "Model", delivery: Delivery
+) -> WritingAttempt:
+    reader = Reader(model, sae)
+    card, commission, answers = delivery
+    return WritingAttempt(
+        _try_paraphrases(reader, card, commission.sources, answers),
+        _try_pairs(reader, card, commission.pairs, answers, n_texts),
+    )
 
 
 def _sources(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from saetask.engines.worker import Source
+from saetask.engines.worker import Source, differing_versions
 from saetask.errors import UserError
 
 CONNECT_SECONDS = 10
@@ -41,13 +41,9 @@ def check_worker(found: dict[str, Any], source: Source, fingerprint: str) -> Non
     Raises:
         UserError: Its versions or its weights are others, or it could not load the model.
     """
-    name, versions = found["name"], found["versions"]
-    for package, wanted in source.versions.items():
-        if versions[package] != wanted:
-            raise UserError(
-                f"The Ray worker on {name} has {package} {versions[package]}, this process "
-                f"{wanted}; install the same on every node."
-            )
+    name = found["name"]
+    if problem := differing_versions(name, found["versions"], source.versions):
+        raise UserError(problem)
     if problem := found.get("problem"):
         raise UserError(f"The Ray worker on {name}: {problem}")
     if found["fingerprint"] != fingerprint:

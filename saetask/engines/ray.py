@@ -1,6 +1,6 @@
 """The engine of a Ray cluster: an actor with a model each, and lost ones replaced.
 
-The only file that imports Ray.
+Ray is imported here, in `together.py`, and by the workers.
 """
 
 import itertools
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from saetask.engines import worker
 from saetask.engines.checks import check_worker
 from saetask.engines.engine import Result, Shard
+from saetask.engines.room import Needs, room_for
 from saetask.engines.turns import Outcome, Task, Turns
 from saetask.errors import UserError
 from saetask.models import DEFAULT_MODEL, model_device, model_fingerprint
@@ -116,9 +117,8 @@ class RayEngine:
         self._key = 0
         # By value: see worker.py.
         ray.cloudpickle.register_pickle_by_value(worker)
-        gpus = int(source.device == "cuda")
-        self._needs = {"num_cpus": 1 if gpus else source.threads, "num_gpus": gpus}
-        options = {**self._needs, "scheduling_strategy": "SPREAD"}
+        self._needs = Needs.of(source.device, source.threads)
+        options = {**self._needs._asdict(), "scheduling_strategy": "SPREAD"}
         self._actor = ray.remote(**options)(worker.Worker)
 
     def map(
@@ -168,25 +168,15 @@ class RayEngine:
         """Starts as many workers as the cluster has room for."""
         if self._places:
             return
-        room = sum(self._room(node["Resources"]) for node in self._ray.nodes() if node["Alive"])
+        room = room_for(self._ray, self._needs)
         if not room:
-            wanted = "a GPU" if self._needs["num_gpus"] else f"{self.source.threads} CPUs"
             raise UserError(
-                f"No node of the Ray cluster has {wanted} for a worker; add nodes, or set "
+                f"No node of the Ray cluster has {self._needs} for a worker; add nodes, or set "
                 "OMP_NUM_THREADS to fewer threads a worker."
             )
         self._places = [_Place(None) for _ in range(room)]
         for place in self._places:
             self._start(place)
-
-    def _room(self, resources: dict[str, float]) -> int:
-        """Returns how many workers a node has room for."""
-        names = {"CPU": "num_cpus", "GPU": "num_gpus"}
-        return min(
-            int(resources.get(kind, 0) // self._needs[name])
-            for kind, name in names.items()
-            if self._needs[name]
-        )
 
     def _start(self, place: _Place) -> None:
         place.actor, place.key = self._actor.remote(), 0

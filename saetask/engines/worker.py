@@ -1,5 +1,7 @@
 """What runs in the process of a worker: the model, loaded once, and the work on its shards.
 
+Or its part of a work that several workers do together.
+
 This file is sent to the workers as it is here. So it imports nothing of saetask at its head: a
 worker with another version of saetask, or with none, must be able to say so.
 """
@@ -39,7 +41,7 @@ class Worker:
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
         os.environ["TRANSFORMERS_VERBOSITY"] = "error"
         found: dict[str, Any] = {
-            "name": f"{socket.gethostname()}, process {os.getpid()}",
+            "name": _name(),
             "versions": installed(),
         }
         if found["versions"] != source.versions:
@@ -73,6 +75,45 @@ class Worker:
         return result
 
 
+class Parcel(NamedTuple):
+    """A work that several workers do together, as it is sent."""
+
+    work: bytes
+    """A function of the worker's rank and of how many there are, pickled: a worker with other
+    versions must not unpickle it."""
+    threads: int
+    versions: dict[str, str]
+
+
+def do_part(config: dict[str, Parcel]) -> None:
+    """Does this worker's part of a work; Ray Train has brought the workers together.
+
+    Raises:
+        ImportError: The versions differ. (An error of saetask's own may not be known here.)
+    """
+    parcel = config["parcel"]
+    if problem := differing_versions(_name(), installed(), parcel.versions):
+        raise ImportError(problem)
+    import torch
+    from ray import cloudpickle
+
+    torch.set_num_threads(parcel.threads)
+    rank, size = torch.distributed.get_rank(), torch.distributed.get_world_size()
+    _log(f"{_name()}: rank {rank} of {size}, {parcel.threads} threads")
+    cloudpickle.loads(parcel.work)(rank, size)
+
+
+def differing_versions(name: str, found: dict[str, str], wanted: dict[str, str]) -> str | None:
+    """Returns what is wrong with a worker's versions, in a line; None if nothing is."""
+    for package, version in wanted.items():
+        if found.get(package, "not installed") != version:
+            return (
+                f"The Ray worker on {name} has {package} {found.get(package, 'not installed')}, "
+                f"this process {version}; install the same on every node."
+            )
+    return None
+
+
 def installed() -> dict[str, str]:
     """Returns the versions of what is installed here; of saetask, with a hash of its source."""
     import hashlib
@@ -95,6 +136,10 @@ def installed() -> dict[str, str]:
     import saetask
 
     return {"saetask": f"{saetask.__version__} ({digest.hexdigest()[:8]})", **found}
+
+
+def _name() -> str:
+    return f"{socket.gethostname()}, process {os.getpid()}"
 
 
 def _log(line: str) -> None:

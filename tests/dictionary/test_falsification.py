@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from refusals import refusal
+from sending import SendingEngine
 from words import ALWAYS, DEAD, SEA
 
 from saetask import Dictionary
@@ -36,6 +37,15 @@ def dictionary(word_folder):
 def found(tiny_model, word_sae, dictionary, word_corpus):
     config = FalsifyConfig((SEA, DEAD, ALWAYS), texts=8, data=str(word_corpus))
     return falsify(tiny_model, word_sae, dictionary, config)
+
+
+def test_an_engine_of_other_processes_finds_the_same(
+    found, tiny_model, word_sae, dictionary, word_corpus
+) -> None:
+    config = FalsifyConfig((SEA, DEAD, ALWAYS), texts=8, data=str(word_corpus))
+    engine = SendingEngine(tiny_model)
+    assert falsify(tiny_model, word_sae, dictionary, config, engine=engine) == found
+    assert engine.works == ["_read_rows", "_attempt"], "all that needs the model"
 
 
 def test_a_word_is_found_to_be_a_word(found) -> None:

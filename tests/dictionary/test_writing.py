@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from chat_server import ChatServer, Said, chat_server
 from refusals import refusal
+from sending import SendingEngine
 from words import ALWAYS, DEAD, NOUNS, SEA
 
 from saetask import Dictionary, Endpoint, EndpointError
@@ -91,12 +92,12 @@ def own_folder(word_folder, tmp_path):
 def have_written(tiny_model, word_sae, pool, own_folder):
     """Has texts written for the features as the given server answers."""
 
-    def written(answer, texts=TEXTS, workers=4):
+    def written(answer, texts=TEXTS, workers=4, engine=None):
         config = FalsifyConfig(FEATURES, texts)
         dictionary = Dictionary.load(own_folder)
         with chat_server(answer) as server:
             writer = Writer(Endpoint("writer", server.url, retries=0), workers)
-            found = try_writing(writer, tiny_model, word_sae, dictionary, pool, config)
+            found = try_writing(writer, tiny_model, word_sae, dictionary, pool, config, engine)
         return described_writing(found.attempts), found.figures, server
 
     return written
@@ -119,6 +120,12 @@ def test_a_writer_that_knows_bears_right_labels_out(have_written) -> None:
     assert figures["model"] == "writer" and (figures["questions"], figures["failed"]) == (asked, 0)
     assert figures["prompt_tokens"] == asked * ChatServer.prompt_tokens
     assert figures["completion_tokens"] == asked * ChatServer.completion_tokens
+
+
+def test_an_engine_of_other_processes_finds_the_same(have_written, tiny_model) -> None:
+    engine = SendingEngine(tiny_model)
+    assert have_written(knows, engine=engine)[0] == have_written(knows)[0]
+    assert engine.works == ["_try_delivery"]
 
 
 def test_one_that_does_not_falsifies_them(have_written) -> None:
