@@ -139,11 +139,15 @@ class Session:
             target: The word in question, where the task has one.
         """
         question = self._question(text, target)
-        return self._detection(text, question, self._find(question))
+        with self._apparatus.asker.in_passing():
+            return self._detection(text, question, self._find(question))
 
     def reformulate(self, text: str, target: str | None = None) -> Reformulation:
         """Detects, writes the finding into the prompt, and asks again; see `detect`."""
-        question = self._question(text, target)
+        with self._apparatus.asker.in_passing():
+            return self._reformulation(text, self._question(text, target))
+
+    def _reformulation(self, text: str, question: Question) -> Reformulation:
         finding = self._find(question)
         detection = self._detection(text, question, finding)
         fitted = self._fitted()

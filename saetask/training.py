@@ -10,8 +10,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saetask.cache import atomic_path, content_hash, write_json, write_text
-from saetask.checkpoints import load_checkpoint, save_checkpoint
+from saetask.cache import (
+    atomic_path,
+    content_hash,
+    remove_halves,
+    write_json,
+    write_text,
+    writing,
+)
+from saetask.checkpoints import CHECKPOINT, cut_log, load_checkpoint, save_checkpoint
 from saetask.corpus import token_rows
 from saetask.engines.opening import LOCAL, EngineConfig, open_engine
 from saetask.errors import UserError
@@ -114,7 +121,7 @@ def train(
     torch.manual_seed(config.seed)
     mean, scale = statistics(shards)
     sae = _make_sae(config, shards, mean, scale)
-    _fit(config, sae, shards, mean, scale, work / "checkpoint", out / "training.jsonl")
+    _fit(config, sae, shards, mean, scale, work / CHECKPOINT, out / "training.jsonl")
     _save(config, sae, mean, scale, shards.manifest["norm_limit"], model_name(model), out)
     rows = [
         list(row.token_ids)
@@ -132,6 +139,7 @@ def _claim(out: Path, identity: str) -> None:
         raise UserError(f"{out} holds a run of another recipe; give an empty output folder.")
     if not path.is_file() and (out / "cfg.json").exists():
         raise UserError(f"{out} already holds an SAE; give an empty output folder.")
+    remove_halves(out)
     write_json(path, {"identity": identity})
 
 
@@ -197,6 +205,7 @@ def _fit(
     for group in trainer.optimizer.param_groups:
         group["fused"] = True
     load_checkpoint(trainer, checkpoint)
+    cut_log(log, trainer.n_training_steps)
     data = batches(shards, config.batch_size, config.seed, trainer.n_training_steps)
     with tqdm(total=n_steps, initial=trainer.n_training_steps, unit="step", desc="train") as bar:
         while trainer.n_training_steps < n_steps:
@@ -207,7 +216,7 @@ def _fit(
             if trainer.n_training_steps % 20 == 0 or trainer.n_training_steps == n_steps:
                 line = _log_line(trainer, output)
                 bar.set_postfix(fvu=f"{line['fvu']:.3f}", dead=line["dead"])
-                with log.open("a") as file:
+                with writing(log), log.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(line) + "\n")
             if trainer.n_training_steps % config.checkpoint_steps == 0:
                 save_checkpoint(trainer, checkpoint)
