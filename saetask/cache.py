@@ -58,7 +58,7 @@ def writing(path: Path | str) -> Iterator[None]:
             raise
         mend = "Choose a writable folder, or make this one writable and start again."
         if number in FULL:
-            mend = "Free space and start again; it goes on from here."
+            mend = "Free space and start again: what is done is kept."
         raise UserError(f"Cannot write {path}: {os.strerror(number)}. {mend}") from error
 
 

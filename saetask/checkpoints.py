@@ -15,7 +15,8 @@ CHECKPOINT = "checkpoint.safetensors"
 
 
 def save_checkpoint(trainer: "SAETrainer[Any, Any]", path: Path) -> None:
-    """Saves weights, Adam's moments and the dead-feature counters; steps are metadata."""
+    """Saves weights, Adam's moments, the dead-feature counters and how far the run is."""
+    import torch
     from safetensors.torch import save_file
 
     tensors = {f"sae.{name}": value for name, value in trainer.sae.state_dict().items()}
@@ -24,21 +25,21 @@ def save_checkpoint(trainer: "SAETrainer[Any, Any]", path: Path) -> None:
             tensors[f"adam.{name}.{key}"] = value
     tensors["since_fired"] = trainer.n_forward_passes_since_fired
     tensors["firings"] = trainer.act_freq_scores
-    steps = {"steps": trainer.n_training_steps, "active": trainer.n_frac_active_samples}
-    contiguous = {name: value.contiguous() for name, value in tensors.items()}
+    # Tensors, not metadata: safetensors writes that in an order of its own each time.
+    tensors["steps"] = torch.tensor(trainer.n_training_steps)
+    tensors["active"] = torch.tensor(trainer.n_frac_active_samples)
     with atomic_path(path) as temporary:
-        save_file(contiguous, temporary, {name: str(value) for name, value in steps.items()})
+        save_file({k: v.contiguous() for k, v in tensors.items()}, temporary)
 
 
 def load_checkpoint(trainer: "SAETrainer[Any, Any]", path: Path) -> None:
     """Continues from a checkpoint, if there is one; schedules are replayed step by step."""
-    from safetensors import safe_open
+    from safetensors.torch import load_file
 
     if not path.is_file():
         return
-    with safe_open(path, "pt") as file:
-        steps = {name: int(value) for name, value in file.metadata().items()}
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors = load_file(path)
+    steps = int(tensors["steps"])
     trainer.sae.load_state_dict(
         {k.removeprefix("sae."): v for k, v in tensors.items() if k.startswith("sae.")}
     )
@@ -49,10 +50,10 @@ def load_checkpoint(trainer: "SAETrainer[Any, Any]", path: Path) -> None:
         }
     trainer.n_forward_passes_since_fired = tensors["since_fired"]
     trainer.act_freq_scores = tensors["firings"]
-    trainer.n_frac_active_samples = steps["active"]
-    trainer.n_training_steps = steps["steps"]
-    trainer.n_training_samples = steps["steps"] * trainer.cfg.train_batch_size_samples
-    for _ in range(steps["steps"]):
+    trainer.n_frac_active_samples = int(tensors["active"])
+    trainer.n_training_steps = steps
+    trainer.n_training_samples = steps * trainer.cfg.train_batch_size_samples
+    for _ in range(steps):
         trainer.lr_scheduler.step()
         for scheduler in trainer.coefficient_schedulers.values():
             scheduler.step()

@@ -103,7 +103,7 @@ class Session:
             detector: Name of a detector plugin.
             registry: The plugins; None takes those of the installed packages.
             journal: Answers are kept in this file and not asked for again: a run's
-                `answers.jsonl`, for example.
+                `answers.jsonl`, for example. Without one, each prompt's are forgotten after it.
             insist_on_sae: Go on with an SAE that `check_sae` refuses for its figures.
             dictionary: A dictionary folder of this SAE; None takes the shipped one, if there is.
             unvalidated_labels: Let annotations use labels that were not validated, too.

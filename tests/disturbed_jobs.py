@@ -2,8 +2,8 @@
 
     python disturbed_jobs.py MODEL SAE TEXTS
 
-Everything is imported and loaded once; then each JSON line of stdin is an order, done by a fork, and
-answered by a JSON line on stdout. Works on one thread: threads do not outlive a fork.
+Everything is imported and loaded once; then each JSON line of stdin is an order, done by a fork
+and answered by a JSON line on stdout. Works on one thread: threads do not outlive a fork.
 """
 
 import errno

@@ -199,8 +199,8 @@ def test_a_path_that_cannot_be_written_is_refused_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("number", "mend"),
     [
-        (errno.ENOSPC, "Free space and start again; it goes on from here."),
-        (errno.EDQUOT, "Free space and start again; it goes on from here."),
+        (errno.ENOSPC, "Free space and start again: what is done is kept."),
+        (errno.EDQUOT, "Free space and start again: what is done is kept."),
         (errno.EACCES, "Choose a writable folder, or make this one writable and start again."),
         (errno.EROFS, "Choose a writable folder, or make this one writable and start again."),
     ],

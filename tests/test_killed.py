@@ -113,7 +113,7 @@ def test_a_full_disk_is_told_in_one_line_and_the_job_goes_on_once_there_is_room(
     assert ended.exit_code == 2, ended.report
     assert ended.report.startswith(f"Cannot write {out}/")
     assert ended.report.endswith(
-        ": No space left on device. Free space and start again; it goes on from here."
+        ": No space left on device. Free space and start again: what is done is kept."
     )
     assert not [path for path in out.rglob(".*")]
     assert_done(jobs, undisturbed, out)
