@@ -1,15 +1,16 @@
 """Asking the model: candidates ranked by likelihood, or answers generated; nothing asked twice."""
 
-import contextlib
 import json
+import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from saetask.cache import content_hash
+from saetask.cache import content_hash, writing
 from saetask.engines.engine import Engine
 from saetask.engines.local import LocalEngine
 from saetask.errors import UserError
@@ -82,9 +83,7 @@ class Asker:
         self._known: dict[str, list[float] | str] = {}
         self._lock = threading.Lock()
         if journal is not None and journal.is_file():
-            for line in journal.read_text(encoding="utf-8").splitlines():
-                with contextlib.suppress(json.JSONDecodeError):  # cut short by a kill
-                    self._known |= json.loads(line)
+            self._known = _read_journal(journal)
 
     def ask(self, questions: Iterable[Ask], title: str) -> None:
         """Asks whatever is not yet known; questions on one item should stand side by side.
@@ -117,13 +116,54 @@ class Asker:
         return found if isinstance(found, str) else None
 
     def keep(self, answers: Mapping[str, list[float] | str]) -> None:
-        """Keeps answers by key, those of other language models too; may be called from threads."""
+        """Keeps answers by key, those of other language models too; may be called from threads.
+
+        Raises:
+            UserError: The journal can not be written, or its disk is full.
+        """
         with self._lock:
             self._known.update(answers)
             if self._journal is not None:
-                self._journal.parent.mkdir(parents=True, exist_ok=True)
-                with self._journal.open("a", encoding="utf-8") as file:
-                    file.write("\n" + json.dumps(answers))  # ends a line that was cut short, too
+                with writing(self._journal):
+                    self._journal.parent.mkdir(parents=True, exist_ok=True)
+                    with self._journal.open("a", encoding="utf-8") as file:
+                        file.write("\n" + json.dumps(answers))
+
+    @contextmanager
+    def in_passing(self) -> Iterator[None]:
+        """Forgets at the end what was asked within, unless a journal keeps it.
+
+        A stream of prompts takes no more memory than one of them. Not for several threads.
+        """
+        n_before = len(self._known)
+        try:
+            yield
+        finally:
+            while self._journal is None and len(self._known) > n_before:
+                self._known.popitem()  # the newest
+
+
+def _read_journal(path: Path) -> dict[str, list[float] | str]:
+    """Returns the answers of a journal, and takes off a last line that was cut short."""
+    known: dict[str, list[float] | str] = {}
+    content = path.read_bytes()
+    before, _, last = content.rpartition(b"\n")
+    for line in before.splitlines():
+        known |= _answers_of(line) or {}
+    newest = _answers_of(last)
+    if newest is None and last[:1] in (b"", b"{"):  # of nothing else than a journal
+        with writing(path):
+            os.truncate(path, len(before))
+    return known | (newest or {})
+
+
+def _answers_of(line: bytes) -> dict[str, list[float] | str] | None:
+    """Returns what stands on a line; None where it is damaged."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def _key(question: Ask) -> str:

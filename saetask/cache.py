@@ -1,8 +1,10 @@
-"""Files under the cache folder: found by hash, written atomically, safe between processes."""
+"""Files: written atomically, refused in one line; the cache folder, safe between processes."""
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +19,14 @@ from saetask.errors import UserError
 
 CACHE_VARIABLE = "SAETASK_CACHE"
 MANIFEST = "sha256.json"
+HALF = ".saetask-half"
+"""How the name of a folder ends in which something is written that is not whole yet."""
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""What the system says where there is no room."""
+CLOSED = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
+)
+"""What it says where nobody may write, or something is in the way."""
 
 
 def cache_folder() -> Path:
@@ -34,28 +44,61 @@ def file_sha256(path: Path) -> str:
 
 
 @contextmanager
+def writing(path: Path | str) -> Iterator[None]:
+    """Says in one line what to do where the system does not let `path` be written.
+
+    Raises:
+        UserError: There is no room (any more), or nobody may write there.
+    """
+    try:
+        yield
+    except Exception as error:
+        number = _error_number(error)
+        if number not in FULL | CLOSED:
+            raise
+        mend = "Choose a writable folder, or make this one writable and start again."
+        if number in FULL:
+            mend = "Free space and start again: what is done is kept."
+        raise UserError(f"Cannot write {path}: {os.strerror(number)}. {mend}") from error
+
+
+def _error_number(error: Exception) -> int:
+    """Returns the system's number of an error, which safetensors tells in its text; 0 if none."""
+    from safetensors import SafetensorError
+
+    if isinstance(error, OSError):
+        return error.errno or 0
+    found = isinstance(error, SafetensorError) and re.search(r"\(os error (\d+)\)", str(error))
+    return int(found[1]) if found else 0
+
+
+@contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary sibling of `path` that replaces it on success and is removed on failure.
 
-    The sibling may be made a file or a folder by the caller.
+    The sibling may be made a file or a folder by the caller. A killed process leaves it behind,
+    hidden; see `remove_halves`.
 
     Raises:
-        UserError: The folder that should hold `path` can not be written.
+        UserError: The folder that should hold `path` can not be written, or is full.
     """
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"Cannot write {path}: {reason}. Choose a writable folder.") from error
-    temporary = holder / path.name
-    try:
-        yield temporary
-        if path.is_dir():
-            path.replace(holder / "old")
-        temporary.replace(path)
-    finally:
-        shutil.rmtree(holder, ignore_errors=True)
+        holder = Path(tempfile.mkdtemp(HALF, f".{path.name}.", path.parent))
+        temporary = holder / path.name
+        try:
+            yield temporary
+            if path.is_dir():
+                path.replace(holder / "old")
+            temporary.replace(path)
+        finally:
+            shutil.rmtree(holder, ignore_errors=True)
+
+
+def remove_halves(folder: Path) -> None:
+    """Removes what a killed process had half written in a folder that no other one writes to."""
+    for half in list(folder.rglob(f".*{HALF}")):
+        shutil.rmtree(half, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from saetask.cache import writing
 from saetask.cli_flags import (
     declare_insist,
     declare_json,
@@ -129,6 +130,7 @@ def detect(arguments: "Namespace") -> None:
 
 
 def _detect_file(arguments: "Namespace") -> None:
+    """Prints a line for each prompt of a file, as soon as it is there; keeps none of them."""
     from saetask.tasks import FieldError, read_rows, text_field
 
     session = None
@@ -144,7 +146,8 @@ def _detect_file(arguments: "Namespace") -> None:
             detection = session.detect(text, target)
         except UserError as error:
             raise UserError(f"{place}: {error}") from error
-        print(json.dumps(_detection_document(detection), ensure_ascii=False))
+        with writing("standard output"):
+            print(json.dumps(_detection_document(detection), ensure_ascii=False), flush=True)
 
 
 def _detection_document(detection: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saetask.batching import batches_by_length, right_padded
-from saetask.cache import atomic_path, content_hash, write_json
+from saetask.cache import atomic_path, content_hash, remove_halves, write_json
 from saetask.corpus import CorpusConfig, Split, TokenRow, token_rows
 from saetask.engines.engine import Engine
 from saetask.engines.local import LocalEngine
@@ -97,14 +97,15 @@ def harvest(
         engine: Where the shards are read; None reads them here.
 
     Raises:
-        UserError: The folder holds a harvest with another config or model, or the corpus is
-            unreadable or shorter than `config.tokens`.
+        UserError: The folder holds a harvest with another config or model, it can not be written
+            or is full, or the corpus is unreadable or shorter than `config.tokens`.
     """
     from tqdm import tqdm
 
     # `tokens` is left out: a longer harvest begins with the shards of a shorter one.
     identity = {**asdict(config), "tokens": None, "model": model_fingerprint(model)}
     manifest = _open_manifest(folder, content_hash(identity))
+    remove_halves(folder)
     rows = token_rows(config.corpus, model_tokenizer(model), config.split, base)
     new = _new_shards(model, config, folder, manifest, rows, engine or LocalEngine(model))
     total = used = 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from saetask import __version__
 from saetask.answers import Asker
 from saetask.arms import ARMS, DEFAULT_ARMS
-from saetask.cache import content_hash, write_json, write_text
+from saetask.cache import content_hash, remove_halves, write_json, write_text
 from saetask.dictionary.meanings import find_meanings
 from saetask.engines.opening import LOCAL, EngineConfig, open_engine
 from saetask.errors import UserError, did_you_mean
@@ -116,6 +116,7 @@ def run(
     identity = _identity(config)
     folder = out or Path("runs") / f"{config.task}-{identity}"
     _claim(folder, config, identity)
+    remove_halves(folder)
     model, sae = load_model(config.model), load_sae(config.sae)
     figures = check_sae(model, sae, insist=config.insist_on_sae)
     meanings = find_meanings(model, sae, config.dictionary, config.unvalidated_labels)

@@ -104,7 +104,7 @@ class Session:
             detector: Name of a detector plugin.
             registry: The plugins; None takes those of the installed packages.
             journal: Answers are kept in this file and not asked for again: a run's
-                `answers.jsonl`, for example.
+                `answers.jsonl`, for example. Without one, each prompt's are forgotten after it.
             insist_on_sae: Go on with an SAE that `check_sae` refuses for its figures.
             dictionary: A dictionary folder of this SAE; None takes the shipped one, if there is.
             unvalidated_labels: Let annotations use labels that were not validated, too.
@@ -140,11 +140,15 @@ class Session:
             target: The word in question, where the task has one.
         """
         question = self._question(text, target)
-        return self._detection(text, question, self._find(question))
+        with self._apparatus.asker.in_passing():
+            return self._detection(text, question, self._find(question))
 
     def reformulate(self, text: str, target: str | None = None) -> Reformulation:
         """Detects, writes the finding into the prompt, and asks again; see `detect`."""
-        question = self._question(text, target)
+        with self._apparatus.asker.in_passing():
+            return self._reformulation(text, self._question(text, target))
+
+    def _reformulation(self, text: str, question: Question) -> Reformulation:
         finding = self._find(question)
         detection = self._detection(text, question, finding)
         fitted = self._fitted()

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from saetask.cache import content_hash, write_json, write_text
+from saetask.cache import content_hash, remove_halves, write_json, write_text
 from saetask.corpus import token_rows
 from saetask.engines.opening import LOCAL, EngineConfig, open_engine
 from saetask.errors import UserError
@@ -27,7 +27,7 @@ from saetask.models import (
     model_name,
     model_tokenizer,
 )
-from saetask.training_process import LOG, SHARDS, Job, fit_and_save, train_in_group
+from saetask.training_process import LOG, SHARDS, WORK, Job, fit_and_save, train_in_group
 
 ARCHITECTURES = ("topk", "batchtopk", "jumprelu", "standard", "gated", "matryoshka_batchtopk")
 ACROSS_THE_BATCH = ("batchtopk", "matryoshka_batchtopk")
@@ -103,7 +103,7 @@ def train(
         known = ", ".join(ARCHITECTURES)
         raise UserError(f"Unknown architecture '{config.architecture}'; known: {known}.")
     check_workers(config, engine, workers)
-    work = out / "work"
+    work = out / WORK
     model = load_model(config.model)
     resolve_hook_name(model, config.harvest.hook_name)
     identity = content_hash({**asdict(config), "model": model_fingerprint(model)})
@@ -132,11 +132,12 @@ def train(
 
 
 def _claim(out: Path, identity: str) -> None:
-    path = out / "work" / "identity.json"
+    path = out / WORK / "identity.json"
     if path.is_file() and json.loads(path.read_text())["identity"] != identity:
         raise UserError(f"{out} holds a run of another recipe; give an empty output folder.")
     if not path.is_file() and (out / "cfg.json").exists():
         raise UserError(f"{out} already holds an SAE; give an empty output folder.")
+    remove_halves(out)
     write_json(path, {"identity": identity})
 
 

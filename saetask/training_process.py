@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saetask.cache import atomic_path
-from saetask.checkpoints import load_checkpoint, save_checkpoint
+from saetask.cache import atomic_path, writing
+from saetask.checkpoints import CHECKPOINT, cut_log, load_checkpoint, save_checkpoint
 from saetask.data_parallel import ALONE, Group, share_gradients, step
 from saetask.errors import UserError
 from saetask.harvest import MANIFEST, ActivationShards, batches, shard_name, statistics
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from saetask.training import TrainConfig
 
-SHARDS = Path("work") / "train"
-CHECKPOINT = Path("work") / "checkpoint"
+WORK = Path("work")
+SHARDS = WORK / "train"
 LOG = "training.jsonl"
 
 
@@ -81,7 +81,7 @@ def fit_and_save(job: Job, shards: ActivationShards, group: Group = ALONE) -> No
     torch.manual_seed(config.seed)
     mean, scale = statistics(shards)
     sae = make_sae(config, shards, mean, scale, job.device)
-    fit(config, sae, shards, mean, scale, out / CHECKPOINT, out / LOG, group)
+    fit(config, sae, shards, mean, scale, out / WORK / CHECKPOINT, out / LOG, group)
     if group.rank == 0:
         _save(job, sae.to("cpu"), mean, scale, shards.manifest["norm_limit"])
 
@@ -166,6 +166,8 @@ def fit(
             "folder that all machines share."
         )
     share_gradients(sae, group)
+    if first:
+        cut_log(log, start)
     data = batches(shards, config.batch_size, config.seed, start, group.part(config.batch_size))
     with tqdm(
         total=n_steps, initial=start, unit="step", desc="train", disable=group.size > 1
@@ -179,7 +181,7 @@ def fit(
                 line = _log_line(trainer, output, group)
                 bar.set_postfix(fvu=f"{line['fvu']:.3f}", dead=line["dead"])
                 if first:
-                    with log.open("a") as file:
+                    with writing(log), log.open("a", encoding="utf-8") as file:
                         file.write(json.dumps(line) + "\n")
             if first and trainer.n_training_steps % config.checkpoint_steps == 0:
                 save_checkpoint(trainer, checkpoint)
@@ -224,10 +226,10 @@ def _save(
     metadata.context_size = config.harvest.corpus.context_size
     metadata.prepend_bos = True
     metadata.norm_limit = norm_limit
-    with atomic_path(out / "work" / "inference") as temporary:
+    with atomic_path(out / WORK / "inference") as temporary:
         sae.save_inference_model(temporary)
         inference: SAE[Any] = SAE.load_from_disk(temporary, dtype="bfloat16")
         inference.cfg.dtype = "bfloat16"
         inference.save_model(temporary)
     for name in ("cfg.json", "sae_weights.safetensors"):
-        (out / "work" / "inference" / name).replace(out / name)
+        (out / WORK / "inference" / name).replace(out / name)

@@ -1,10 +1,13 @@
 """The command line: results on stdout, one line on stderr for a mistake, exit codes."""
 
+import errno
 import functools
 import json
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from saetask_plugins.tasks.metaphor import Metaphor
@@ -204,6 +207,19 @@ def test_an_output_folder_below_a_file_is_one_line(refused, tmp_path):
     path = written(tmp_path, "file", "") / "below"
     message = refused("run", "metaphor", "--limit", "40", "--out", path)
     assert str(path) in message and "Choose a writable folder" in message
+
+
+@pytest.mark.usefixtures("no_model")
+def test_a_full_disk_is_one_line_that_says_what_to_do(refused, tmp_path, monkeypatch):
+    def full(path, target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "replace", full)
+    message = refused("run", "metaphor", "--limit", "60", "--out", tmp_path / "out")
+    assert message.startswith(f"Cannot write {tmp_path / 'out'}")
+    assert message.endswith(
+        "No space left on device. Free space and start again: what is done is kept."
+    )
 
 
 @pytest.mark.usefixtures("no_model")

@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from benchmarks.estimate import bytes_a_step
 from saetask import TrainConfig, UserError, training_process
 from saetask.cache import write_json
+from saetask.checkpoints import CHECKPOINT
 from saetask.data_parallel import Group
 from saetask.harvest import MANIFEST, ActivationShards, HarvestConfig, shard_name, statistics
 from saetask.training_process import fit, make_sae
@@ -64,7 +65,7 @@ def train(recipe, shards, folder, rank=0, size=1):
     torch.manual_seed(recipe.seed + rank)  # whatever the second process begins with is replaced
     mean, scale = statistics(shards)
     sae = make_sae(recipe, shards, mean, scale)
-    paths = folder / "checkpoint", folder / "log.jsonl"
+    paths = folder / CHECKPOINT, folder / "log.jsonl"
     fit(recipe, sae, shards, mean, scale, *paths, Group(rank, size))
 
 
@@ -110,7 +111,7 @@ def together(tmp_path, work, size=2):
 
 
 def state(folder):
-    return load_file(folder / "checkpoint" / "state.safetensors")
+    return load_file(folder / CHECKPOINT)
 
 
 def log(folder):
@@ -149,7 +150,7 @@ def test_what_the_dead_are_given_is_the_same(tmp_path, shards):
 
 def test_only_the_first_process_writes(tmp_path, shards):
     together(tmp_path, partial(train_apart, RECIPE, shards, tmp_path))
-    assert {path.name for path in (tmp_path / "0").iterdir()} == {"checkpoint", "log.jsonl"}
+    assert {path.name for path in (tmp_path / "0").iterdir()} == {CHECKPOINT, "log.jsonl"}
     assert not list((tmp_path / "1").iterdir())
 
 
@@ -158,7 +159,7 @@ def test_a_killed_group_goes_on_to_the_same_bytes(tmp_path, shards):
     assert together(tmp_path, partial(train, RECIPE, shards, whole)) == [0, 0]
     exits = together(tmp_path, partial(train_and_die, RECIPE, shards, killed))
     assert exits[0] == 9 and exits[1] != 0
-    assert json.loads((killed / "checkpoint/steps.json").read_text())["steps"] == 16
+    assert load_file(killed / CHECKPOINT)["steps"] == 16
     assert together(tmp_path, partial(train, RECIPE, shards, killed)) == [0, 0]
     expected, found = state(whole), state(killed)
     assert found.keys() == expected.keys()

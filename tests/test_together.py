@@ -13,12 +13,13 @@ from refusals import refusal
 from safetensors.torch import load_file
 
 from saetask import TrainConfig, UserError, train, training, training_process
+from saetask.checkpoints import CHECKPOINT
 from saetask.engines import together
 from saetask.engines.opening import EngineConfig
 from saetask.engines.room import Needs, room_for
 from saetask.engines.together import work_together
 from saetask.engines.worker import Parcel, differing_versions, do_part
-from saetask.training_process import CHECKPOINT, LOG, train_in_group
+from saetask.training_process import LOG, WORK, train_in_group
 
 pytestmark = pytest.mark.skipif(
     find_spec("ray") is None, reason='Ray is not installed: pip install "saetask[ray]"'
@@ -86,7 +87,7 @@ def test_two_workers_of_which_one_was_lost_train_the_sae_of_one_process(
     metrics = train(recipe, two, tmp_path, config, workers=2)
     assert (tmp_path / "mark").exists()
     assert "was lost" in capsys.readouterr().err
-    expected, found = (load_file(f / CHECKPOINT / "state.safetensors") for f in (one, two))
+    expected, found = (load_file(f / WORK / CHECKPOINT) for f in (one, two))
     for name, value in expected.items():
         if name in ("since_fired", "firings"):
             assert found[name].equal(value), name

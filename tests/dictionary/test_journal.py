@@ -1,5 +1,6 @@
 """What was kept is found again; work done out of order comes in order."""
 
+import resource
 import threading
 import time
 
@@ -40,6 +41,29 @@ def test_each_record_is_on_disk_before_the_next_is_made(tmp_path) -> None:
         for n in range(3):
             journal.add(str(n), {"n": n})
             assert path.read_bytes().count(b"\n") == n + 1
+
+
+def test_a_record_without_room_is_refused_and_dropped_at_the_next_start(tmp_path) -> None:
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as journal:
+        journal.add("a", {"n": 1})
+    whole = path.read_bytes()
+
+    def add() -> None:
+        with Journal(path) as journal:
+            journal.add("b", {"text": "sea" * 40})
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 30, hard))
+    try:
+        message = refusal(add)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert message.startswith(f"Cannot write {path}: ")
+    assert len(path.read_bytes()) == len(whole) + 30
+    with Journal(path) as journal:
+        assert journal.get("a") and journal.get("b") is None
+    assert path.read_bytes() == whole
 
 
 @pytest.mark.parametrize("line", ["{broken", "[1]", '{"text": "no key"}'])
