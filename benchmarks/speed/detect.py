@@ -2,8 +2,8 @@
 
 limit: one prompt through the layers below the hook point, and one product with the encoder. today:
 `run_with_cache_with_saes` on that prompt, which reads it and detects nothing. saetask: the model
-asked for its answer, the prompt read, and what is misread found. No prompt comes twice, since a
-session keeps what it has asked.
+asked for its answer, the prompt read, and what is misread found. Of 30 layers, which an answer
+needs, the limit runs 16. No prompt comes twice.
 """
 
 from itertools import islice
