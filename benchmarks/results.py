@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.pages import ROOT, environment, execute, page_parser
-from saetask.cache import write_json, write_text
 from saetask.errors import UserError
+from saetask.files import write_json, write_text
 from saetask.report import arms, numbers, sentences
 from saetask.report.figures import Arm, Detection, Spread, Summary
 from saetask.report.summary import read_summary

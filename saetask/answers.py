@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from saetask.cache import content_hash, writing
 from saetask.engines.engine import Engine
 from saetask.engines.local import LocalEngine
 from saetask.errors import UserError
+from saetask.files import content_hash, writing
 from saetask.likelihood import Continuation, log_likelihoods
 from saetask.models import context_size, generate_texts, model_tokenizer
 from saetask.prompts import Prompt, render

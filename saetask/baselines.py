@@ -103,8 +103,7 @@ def _raw(*regions: str) -> Callable[[Sequence[Reading]], np.ndarray]:
 def _spot(reading: Reading) -> tuple[str, ...]:
     """Returns the regions that stand closest to what may be misread."""
     known = region_sets(reading.raw)
-    closest = [regions for regions in (COMPARED, ("text", "target"), ("text",)) if regions in known]
-    return closest[0]
+    return next(r for r in (COMPARED, ("text", "target"), ("text",)) if r in known)
 
 
 def _features(*regions: str) -> Callable[[Sequence[Reading]], Any]:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saetask.cache import atomic_path, write_text
+from saetask.files import atomic_path, write_text
 
 if TYPE_CHECKING:
     from sae_lens.training.sae_trainer import SAETrainer

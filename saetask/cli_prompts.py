@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saetask.cache import writing
 from saetask.cli_flags import (
     declare_insist,
     declare_json,
@@ -13,6 +12,7 @@ from saetask.cli_flags import (
     registry_of,
 )
 from saetask.errors import UserError
+from saetask.files import writing
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace

@@ -104,7 +104,7 @@ def _read(apparatus: Apparatus, questions: Sequence[Question], seed: int) -> Mat
     prompts = [question.prompt for question in questions]
     saes = [apparatus.sae, control]
     read = read_together(apparatus.model, saes, prompts, apparatus.engine)
-    return Material(read.features[0], read.raw, read.features[1])
+    return Material.of(read)
 
 
 def _merged(plans: Sequence[Plan], questions: Sequence[Question]) -> dict[str, dict[str, Finding]]:

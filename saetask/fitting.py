@@ -17,6 +17,7 @@ from saetask.errors import UserError
 from saetask.models import model_tokenizer
 from saetask.notes import Noted, ask_ahead
 from saetask.prompts import renders
+from saetask.reading import Together
 from saetask.reformulation import Annotator
 from saetask.study import Question
 
@@ -56,6 +57,12 @@ class Material(NamedTuple):
     """Mean raw activations by region."""
     random: FeatureActivations | None = None
     """Read through a frozen random dictionary instead."""
+
+    @classmethod
+    def of(cls, read: Together) -> "Material":
+        """Takes what was read through the SAE, and through the random dictionary if it was."""
+        features, *random = read.features
+        return cls(features, read.raw, *random)
 
 
 class Fitted(NamedTuple):

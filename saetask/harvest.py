@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saetask.batching import batches_by_length, right_padded
-from saetask.cache import atomic_path, content_hash, remove_halves, write_json
 from saetask.corpus import CorpusConfig, Split, TokenRow, token_rows
 from saetask.engines.engine import Engine
 from saetask.engines.local import LocalEngine
 from saetask.errors import UserError
+from saetask.files import atomic_path, content_hash, remove_halves, write_json
 from saetask.hooks import read_hook
 from saetask.models import model_fingerprint, model_tokenizer
 

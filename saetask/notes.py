@@ -10,10 +10,10 @@ from functools import partial
 from typing import NamedTuple
 
 from saetask.answers import Ask, Asker
-from saetask.cache import content_hash
 from saetask.detection import Misunderstanding
 from saetask.dictionary.in_order import in_order
 from saetask.endpoint import Endpoint, EndpointError
+from saetask.files import content_hash
 from saetask.prompts import as_prompt
 from saetask.reformulation import Annotation, Annotator, WritingAnnotator
 

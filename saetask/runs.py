@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from saetask import __version__
 from saetask.answers import Asker
 from saetask.arms import ARMS, DEFAULT_ARMS
-from saetask.cache import content_hash, remove_halves, write_json, write_text
 from saetask.dictionary.meanings import find_meanings
 from saetask.engines.opening import LOCAL, EngineConfig, open_engine
 from saetask.errors import UserError, did_you_mean
 from saetask.experiment import Result, run_experiment
+from saetask.files import content_hash, remove_halves, write_json, write_text
 from saetask.fitting import Apparatus
 from saetask.judgement import Outcome
 from saetask.mechanism import mechanism

@@ -9,10 +9,11 @@ import numpy as np
 from saetask.activations import FeatureActivations
 from saetask.answers import Asker
 from saetask.arms import ArmPrompt, Writer
-from saetask.cache import atomic_path, cache_folder, content_hash, write_json
+from saetask.cache import cache_folder
 from saetask.calibration import Calibration
 from saetask.detection import Finding, Misunderstanding
 from saetask.dictionary.meanings import find_meanings
+from saetask.files import atomic_path, content_hash, write_json
 from saetask.fitting import (
     Apparatus,
     Material,
@@ -173,8 +174,7 @@ class Session:
         read = read_while(
             lambda: asker.ask([asked], "ask"), self.model, [self.sae], question.prompt
         )
-        material = Material(read.features[0], read.raw)
-        reading = make_reading(self._apparatus, [question], 0, material, fitted.original)
+        reading = make_reading(self._apparatus, [question], 0, Material.of(read), fitted.original)
         finding = fitted.detector.detect(reading)
         found = finding.misunderstandings
         shown = self._apparatus.meanings.shown(features_of(found))
@@ -249,7 +249,7 @@ class Session:
         asker = apparatus.asker
         asker.ask((as_ask(q, q.prompt) for q in questions if q.candidates), "fit: ask")
         read = read_together(self.model, [self.sae], [q.prompt for q in questions])
-        material = Material(read.features[0], read.raw)
+        material = Material.of(read)
         everything = range(len(questions))
         trials = try_wordings(apparatus, questions, everything, seed=0)
         fitted = fit(apparatus, questions, everything, material, trials)

@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from saetask.cache import content_hash, remove_halves, write_json, write_text
 from saetask.corpus import token_rows
 from saetask.engines.opening import LOCAL, EngineConfig, open_engine
 from saetask.errors import UserError
+from saetask.files import content_hash, remove_halves, write_json, write_text
 from saetask.harvest import ActivationShards, HarvestConfig, harvest
 from saetask.hooks import resolve_hook_name
 from saetask.models import (

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saetask.cache import atomic_path, writing
 from saetask.checkpoints import CHECKPOINT, cut_log, load_checkpoint, save_checkpoint
 from saetask.data_parallel import ALONE, Group, share_gradients, step
 from saetask.errors import UserError
+from saetask.files import atomic_path, writing
 from saetask.harvest import MANIFEST, ActivationShards, batches, shard_name, statistics
 from saetask.models import DEFAULT_MODEL
 

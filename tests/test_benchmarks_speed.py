@@ -13,11 +13,12 @@ import saetask.session
 from benchmarks import __main__ as command
 from benchmarks import performance
 from benchmarks.speed import growth, importing, memory
-from benchmarks.speed.bare import LONGEST, ROWS_PER_BATCH, Bare, batched
+from benchmarks.speed.bare import ROWS_PER_BATCH, Bare, batched
 from benchmarks.speed.machine import cpu_fields
 from benchmarks.speed.subject import Subject
 from benchmarks.speed.timing import Asked, Timings, entry, interleaved, rounded, slope
 from benchmarks.speed.today import read_with_sae_lens
+from saetask.batching import LONGEST
 from saetask.hooks import read_hook
 from saetask.sae_encoding import input_hook
 

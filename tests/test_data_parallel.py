@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 
 from benchmarks.estimate import bytes_a_step
 from saetask import TrainConfig, UserError, training_process
-from saetask.cache import write_json
 from saetask.checkpoints import CHECKPOINT
 from saetask.data_parallel import Group
+from saetask.files import write_json
 from saetask.harvest import MANIFEST, ActivationShards, HarvestConfig, shard_name, statistics
 from saetask.training_process import fit, make_sae
 

@@ -7,7 +7,7 @@ import pytest
 from refusals import refusal
 
 from saetask import TrainConfig
-from saetask.cache import write_json
+from saetask.files import write_json
 from saetask.harvest import MANIFEST
 from saetask.training_process import SHARDS, Job, train_in_group
 

@@ -8,7 +8,7 @@ import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from saetask.batching import right_padded
+from saetask.batching import batches_by_length, right_padded
 
 from .subject import Subject
 from .today import layers_to_hook
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 ROWS_PER_BATCH = 16
-LONGEST = 1.1
-"""A row is at most so many times as long as the shortest one of its batch."""
 
 
 class Bare:
@@ -57,11 +55,5 @@ class Bare:
 
 def batched(rows: Sequence[Sequence[int]]) -> "list[torch.Tensor]":
     """Stacks rows of tokens, padded on the right, with hardly any padding in a batch."""
-    batches: list[list[Sequence[int]]] = []
-    for row in sorted(rows, key=len):
-        fits = batches and len(batches[-1]) < ROWS_PER_BATCH
-        if fits and len(row) <= LONGEST * len(batches[-1][0]):
-            batches[-1].append(row)
-        else:
-            batches.append([row])
-    return [right_padded(batch) for batch in batches]
+    batches = batches_by_length([len(row) for row in rows], ROWS_PER_BATCH)
+    return [right_padded([rows[i] for i in batch]) for batch in batches]

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from saetask.cache import content_hash
 from saetask.dictionary.journal import Journal
 from saetask.endpoint import Endpoint, EndpointError
+from saetask.files import content_hash
 
 WORKERS = 8
 """Questions at a time."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from saetask.cache import atomic_path, content_hash, remove_halves, write_json
 from saetask.corpus import CorpusConfig, Split, TokenRow, token_rows
 from saetask.dictionary.controls import CALIBRATION_ROWS, random_sae
 from saetask.dictionary.firings import Firings, read_firings
@@ -19,6 +18,7 @@ from saetask.dictionary.tally import Records, Tally, empty_tally, merge, tally
 from saetask.engines.engine import Engine
 from saetask.engines.local import LocalEngine
 from saetask.errors import UserError
+from saetask.files import atomic_path, content_hash, remove_halves, write_json
 from saetask.models import model_fingerprint, model_tokenizer
 from saetask.saes import sae_fingerprint
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from saetask.cache import write_text
 from saetask.dictionary.dictionary import Dictionary
 from saetask.errors import UserError
+from saetask.files import write_text
 
 MARK = "saetask"
 """Field with what Neuronpedia has no field for; tells our own files from others."""

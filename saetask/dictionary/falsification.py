@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from saetask.cache import write_json
 from saetask.corpus import TokenRow
 from saetask.dictionary.ablation import (
     HORIZON,
@@ -50,6 +49,7 @@ from saetask.dictionary.writing import described_writing, try_writing
 from saetask.engines.engine import Engine
 from saetask.engines.local import LocalEngine
 from saetask.errors import UserError
+from saetask.files import write_json
 from saetask.models import context_size, model_tokenizer
 
 if TYPE_CHECKING:

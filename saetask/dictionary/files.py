@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from saetask.cache import atomic_path, write_json, write_text
 from saetask.dictionary.card import CARD, dictionary_card
 from saetask.dictionary.rules import Rule
 from saetask.errors import UserError
+from saetask.files import atomic_path, write_json, write_text
 from saetask.models import model_fingerprint
 from saetask.saes import sae_fingerprint
 

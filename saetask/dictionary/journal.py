@@ -5,8 +5,8 @@ import threading
 from pathlib import Path
 from typing import IO, Any
 
-from saetask.cache import writing
 from saetask.errors import UserError
+from saetask.files import writing
 
 
 class Journal:

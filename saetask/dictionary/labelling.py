@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from saetask.cache import content_hash, file_sha256
 from saetask.dictionary.in_order import in_order
 from saetask.dictionary.journal import Journal
 from saetask.dictionary.labels import FeatureEvidence, Label, Labeler, chosen_options
 from saetask.dictionary.rules import Rule, Vocabulary
 from saetask.dictionary.subject import Subject
+from saetask.files import content_hash, file_sha256
 
 LEARNING_FIRING = 300
 """Strongly firing contexts that a label is made from, at most."""

@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from saetask.cache import write_text
+from saetask.files import write_text
 from saetask.report import arms, numbers, sentences
 from saetask.report.charts import accuracy_chart, against_chart, detection_chart
 from saetask.report.data import Run, read_run
