@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -16,7 +17,8 @@ from saetask.engines.local import LocalEngine
 from saetask.errors import UserError
 from saetask.files import atomic_path, content_hash, remove_halves, write_json
 from saetask.hooks import read_hook
-from saetask.models import model_fingerprint, model_tokenizer
+from saetask.models import model_device, model_fingerprint, model_tokenizer
+from saetask.overlap import ahead
 
 if TYPE_CHECKING:
     import torch
@@ -147,21 +149,36 @@ def _new_shards(
     """Reads and stores the shards that follow; yields the number of activations in each.
 
     The norm limit, which needs the first shard, is applied here: so no shard has to wait for it.
+    One is read while the next one's rows are made and the last one is written.
     """
-    from safetensors.torch import save_file
-
     done = manifest["shards"] * config.rows_per_shard
     shards = _in_shards(itertools.islice(rows, done, None), config.rows_per_shard)
     read = partial(_read_shard, config.hook_name, config.rows_per_batch)
-    for number, activations in enumerate(engine.map(read, shards), manifest["shards"]):
-        norms = activations.float().norm(dim=-1)
-        manifest["norm_limit"] = manifest["norm_limit"] or config.norm_limit * norms.median().item()
-        kept = activations[norms <= manifest["norm_limit"]]
-        with atomic_path(folder / shard_name(number)) as temporary:
-            save_file({"activations": kept}, temporary)
-        manifest["shards"] = number + 1
-        write_json(folder / MANIFEST, manifest)
-        yield len(kept)
+    writing: Future[None] | None = None
+    with ThreadPoolExecutor(1) as writer:
+        try:
+            for activations in engine.map(read, ahead(shards)):
+                norms = activations.float().norm(dim=-1)
+                limit = manifest["norm_limit"] or config.norm_limit * norms.median().item()
+                kept = activations[norms <= limit]
+                if writing is not None:
+                    writing.result()
+                manifest["norm_limit"] = limit
+                writing = writer.submit(_write_shard, folder, manifest, kept)
+                yield len(kept)
+        finally:
+            if writing is not None:
+                writing.result()
+
+
+def _write_shard(folder: Path, manifest: dict, activations: "torch.Tensor") -> None:
+    """Stores a shard, and then says in the manifest that it is there."""
+    from safetensors.torch import save_file
+
+    with atomic_path(folder / shard_name(manifest["shards"])) as temporary:
+        save_file({"activations": activations}, temporary)
+    manifest["shards"] += 1
+    write_json(folder / MANIFEST, manifest)
 
 
 def _in_shards(rows: Iterator[TokenRow], size: int) -> Iterator[list[TokenRow]]:
@@ -200,8 +217,11 @@ def _read_shard(
         lengths = torch.tensor([len(token_ids[i]) for i in batch])
         kept = torch.arange(tokens.shape[1]) < lengths[:, None]
         kept &= ~torch.isin(tokens, special)
-        found.append(read_hook(model, tokens, hook_name).cpu()[kept].to(torch.bfloat16))
-    return torch.cat(found)
+        # Chosen where they are, by number: so a GPU is waited for once a shard.
+        chosen = kept.flatten().nonzero()[:, 0].to(model_device(model), non_blocking=True)
+        activations = read_hook(model, tokens, hook_name).flatten(0, 1)
+        found.append(activations[chosen].to(torch.bfloat16))
+    return torch.cat(found).cpu()
 
 
 def statistics(shards: ActivationShards) -> "tuple[torch.Tensor, float]":

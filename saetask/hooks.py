@@ -3,10 +3,12 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from saetask.errors import UserError, did_you_mean
-from saetask.models import model_device, model_name
+from saetask.models import logits_of, model_device, model_name
+from saetask.unwrapped import try_unwrapped, unwrapped
 
 if TYPE_CHECKING:
     import torch
@@ -41,14 +43,15 @@ def resolve_hook_name(model: "Model", hook_name: str) -> str:
         canonical = aliases.get(hook_name, hook_name)
     else:
         canonical = hook_name
-    if canonical not in model.hook_dict:
+    points = model.hook_dict
+    if canonical not in points:
         raise UserError(
             f"Hook point '{hook_name}' does not exist in {model_name(model)} "
-            f"({model.cfg.n_layers} layers).{did_you_mean(canonical, model.hook_dict)}"
+            f"({model.cfg.n_layers} layers).{did_you_mean(canonical, points)}"
         )
     # SAE-Lens, when it takes an SAE off again, leaves the hook point the name within its block,
     # under which the model runs no hook and says nothing.
-    model.hook_dict[canonical].name = canonical
+    points[canonical].name = canonical
     return canonical
 
 
@@ -87,7 +90,7 @@ def catch(
         model: Its own hooks stay as they are.
         tokens: Token ids, right-padded.
         hook_names: Hook points, canonical or alias.
-        to_the_end: Go on to the logits, not just to the last block with a hook point.
+        to_the_end: Go on to the logits, not just to the last of the hook points.
 
     Raises:
         UserError: One of the hook points does not exist or is switched off.
@@ -95,29 +98,36 @@ def catch(
     import torch
 
     names = {name: resolve_hook_name(model, name) for name in hook_names}
-    blocks = [re.match(r"blocks\.(\d+)\.", name) for name in names.values()]
-    stop = None if to_the_end or None in blocks else max(int(b[1]) for b in blocks if b) + 1
+    canonical = set(names.values())
     found: dict[str, torch.Tensor] = {}
 
     def keep(activation: "torch.Tensor", hook: Any, name: str) -> None:
         found.setdefault(name, activation.flatten(2))
+        if not to_the_end and len(found) == len(canonical):
+            raise _AllCaught
 
-    hooks: list[Any] = [
-        (name, lambda activation, hook, name=name: keep(activation, hook, name))
-        for name in set(names.values())
-    ]
+    hooks = [(name, partial(keep, name=name)) for name in canonical]
     try:
-        with torch.inference_mode():
-            logits = model.run_with_hooks(
-                tokens.to(model_device(model)),
-                fwd_hooks=hooks,
-                stop_at_layer=stop,
-                return_type="logits" if to_the_end else None,
-            )
+        with torch.inference_mode(), running(model, hooks):
+            logits = logits_of(model, tokens)
+    except _AllCaught:
+        logits = None
     except ValueError as error:  # a hook point that is switched off
         raise UserError(f"Cannot read hook point '{hook_names[0]}': {error}") from error
-    caught = {name: found[canonical] for name, canonical in names.items() if canonical in found}
+    caught = {name: found[own] for name, own in names.items() if own in found}
     return Caught(caught, logits if to_the_end else None)
+
+
+class _AllCaught(Exception):  # noqa: N818  (no error: how a pass ends early)
+    """Ends a pass that has reached all its hook points."""
+
+
+@contextmanager
+def running(model: "Model", hooks: Sequence[tuple[str, Callable[..., Any]]]) -> Iterator[None]:
+    """Sets hooks, by canonical name, for the passes within, which run no wrapper in vain."""
+    try_unwrapped(model)
+    with model.hooks(fwd_hooks=list(hooks)), unwrapped(model):
+        yield
 
 
 @contextmanager
@@ -131,6 +141,7 @@ def catching(model: "Model", hook_name: str) -> "Iterator[list[torch.Tensor]]":
         UserError: No such hook point.
     """
     found: list[torch.Tensor] = []
+    try_unwrapped(model)
     hook = (resolve_hook_name(model, hook_name), lambda a, hook: found.append(a.flatten(2)))
     with model.hooks(fwd_hooks=[hook]):
         yield found
@@ -196,11 +207,11 @@ def spliced_log_probabilities(
     """
     import torch
 
-    hooks: list[Any] = []
+    hooks = []
     if edit is not None:
         hooks = [(resolve_hook_name(model, hook_name), lambda a, hook: edit(a))]
     tokens = torch.tensor(rows, device=model_device(model))
-    with torch.inference_mode():
-        logits = model.run_with_hooks(tokens, fwd_hooks=hooks, return_type="logits")[:, :-1].float()
+    with torch.inference_mode(), running(model, hooks):
+        logits = logits_of(model, tokens)[:, :-1].float()
         following = logits.gather(-1, tokens[:, 1:, None])[..., 0]
         return following - logits.logsumexp(-1)

@@ -1,6 +1,6 @@
 """Language models: loading them as TransformerLens bridges, and the few calls made on them.
 
-What is particular to TransformerLens lives in this file and in `hooks.py`.
+What is particular to TransformerLens lives in this file, in `hooks.py` and in `unwrapped.py`.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from saetask.default_model import DEFAULT_MODEL, embedded_model_folder
 from saetask.errors import UserError, did_you_mean
+from saetask.unwrapped import unwrapped
 
 if TYPE_CHECKING:
     import torch
@@ -180,7 +181,7 @@ def tree_logits(
     hf_model: Any = model.original_model
     dtype = next(hf_model.parameters()).dtype
     mask = torch.zeros(visible.shape, dtype=dtype).masked_fill_(~visible, torch.finfo(dtype).min)
-    with torch.inference_mode():
+    with torch.inference_mode(), unwrapped(model):
         output = hf_model(
             input_ids=token_ids[None].to(device),
             position_ids=positions[None].to(device),
@@ -191,14 +192,24 @@ def tree_logits(
     return output.logits[0].cpu()
 
 
+def logits_of(
+    model: "Model", tokens: "Int[torch.Tensor, 'batch pos']"
+) -> "Float[torch.Tensor, 'batch pos vocab']":
+    """Runs rows of tokens, without hooks of ours or with them; keeps no keys and values."""
+    hf_model: Any = getattr(model, "original_model", None)
+    caches = getattr(getattr(hf_model, "config", None), "use_cache", None) is not None
+    options: dict[str, Any] = {"use_cache": False} if caches else {}
+    return model(tokens.to(model_device(model)), return_type="logits", **options)
+
+
 def row_logits(
     model: "Model", token_ids: "Int[torch.Tensor, 'pos']"
 ) -> "Float[torch.Tensor, 'pos vocab']":
     """Runs one row of tokens and returns the logits after each."""
     import torch
 
-    with torch.inference_mode():
-        return model(token_ids[None].to(model_device(model)), return_type="logits")[0].cpu()
+    with torch.inference_mode(), unwrapped(model):
+        return logits_of(model, token_ids[None])[0].cpu()
 
 
 def unembed(
@@ -232,7 +243,7 @@ def generate_texts(
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
     device = model_device(model)
     hf_model: Any = model.original_model
-    with torch.inference_mode():
+    with torch.inference_mode(), unwrapped(model):
         output = hf_model.generate(
             input_ids=tokens.to(device),
             attention_mask=mask.to(device),

@@ -13,7 +13,14 @@ from saetask.engines.local import LocalEngine
 from saetask.hooks import catching, read_hook
 from saetask.models import context_size, model_tokenizer
 from saetask.prompts import Prompt, RenderedPrompt, render
-from saetask.sae_encoding import encode, input_hook, ordinary_tokens, reads_bos, sae_view
+from saetask.sae_encoding import (
+    SparseFeatures,
+    encode_sparse,
+    input_hook,
+    ordinary_tokens,
+    reads_bos,
+    sae_view,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -118,16 +125,12 @@ def _rendered(
     return [render(model_tokenizer(model), prompt, limit, bos) for prompt in prompts]
 
 
-_TokenRows = list[tuple[np.ndarray, np.ndarray]]
-"""Firing features and values of each token of a prompt."""
-
-
 class _Read(NamedTuple):
     """What one prompt gave."""
 
     means: dict[str, np.ndarray]
     """Mean raw activation of each region."""
-    rows: list[_TokenRows]
+    features: list[SparseFeatures]
     """Of each SAE."""
 
 
@@ -153,27 +156,30 @@ def _read_prompt(
     inputs = sae_view(first, activations[: len(token_ids)], first.cfg.d_in)
     special = set(model_tokenizer(model).all_special_ids)
     kept = ordinary_tokens(token_ids, inputs, first, special)
-    return _Read(_means(prompt, inputs, kept), [_encode(sae, inputs, kept) for sae in saes])
+    return _Read(_means(prompt, inputs, kept), [encode_sparse(sae, inputs, kept) for sae in saes])
 
 
 def _together(
     saes: "Sequence[SAE[Any]]", prompts: list[RenderedPrompt], found: Sequence[_Read]
 ) -> Together:
     features = [
-        _gathered(prompts, sae.cfg.d_sae, [read.rows[number] for read in found])
+        _gathered(prompts, sae.cfg.d_sae, [read.features[number] for read in found])
         for number, sae in enumerate(saes)
     ]
     return Together(features, [read.means for read in found])
 
 
 def _gathered(
-    prompts: list[RenderedPrompt], d_sae: int, rows: list[_TokenRows]
+    prompts: list[RenderedPrompt], d_sae: int, found: list[SparseFeatures]
 ) -> FeatureActivations:
-    token_rows = [row for item in rows for row in item]
-    counts = [len(features) for features, _ in token_rows]
-    empty = (np.empty(0, np.int32), np.empty(0, np.float32))
-    features, values = (np.concatenate(parts) for parts in zip(empty, *token_rows))
-    return FeatureActivations(prompts, d_sae, np.cumsum([0, *counts]), features, values)
+    counts = [
+        np.bincount(one.positions, minlength=len(prompt.token_ids))
+        for prompt, one in zip(prompts, found)
+    ]
+    starts = np.concatenate([[0], *counts]).cumsum()
+    features = np.concatenate([np.empty(0, np.int32), *(one.features for one in found)])
+    values = np.concatenate([np.empty(0, np.float32), *(one.values for one in found)])
+    return FeatureActivations(prompts, d_sae, starts, features, values)
 
 
 def _means(prompt: RenderedPrompt, inputs: Any, kept: Any) -> dict[str, np.ndarray]:
@@ -184,16 +190,3 @@ def _means(prompt: RenderedPrompt, inputs: Any, kept: Any) -> dict[str, np.ndarr
         tokens = [token for token in prompt.tokens_in(region) if kept[token]]
         found[name] = values[tokens].mean(0) if tokens else np.zeros_like(values[0])
     return found
-
-
-def _encode(sae: "SAE[Any]", activations: Any, kept: Any) -> _TokenRows:
-    """Encodes one prompt's activations."""
-    import torch
-
-    with torch.inference_mode():
-        encoded = encode(sae, activations, kept)
-    rows = [(np.empty(0, np.int32), np.empty(0, np.float32))] * len(kept)
-    for token, row in zip(kept.nonzero()[:, 0].tolist(), encoded.float().cpu().numpy()):
-        (firing,) = row.nonzero()
-        rows[token] = (firing.astype(np.int32), row[firing])
-    return rows

@@ -6,7 +6,9 @@ attention head) and how its reconstruction is had (a transcoder's skip, a tempor
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 if TYPE_CHECKING:
     import torch
@@ -104,6 +106,33 @@ def encode(
     with _flat_heads(sae):
         features = sae.encode(given)
     return (features.to_dense() if features.is_sparse else features)[0, chosen]
+
+
+class SparseFeatures(NamedTuple):
+    """The features that are not zero, position after position."""
+
+    positions: np.ndarray
+    """`[n]`, int64, ascending."""
+    features: np.ndarray
+    """`[n]`, int32."""
+    values: np.ndarray
+    """`[n]`, float32."""
+
+
+def encode_sparse(
+    sae: "SAE[Any]", inputs: "Float[torch.Tensor, 'pos d_in']", kept: "Bool[torch.Tensor, 'pos']"
+) -> SparseFeatures:
+    """Encodes one prompt's activations; only what is not zero leaves the SAE's device."""
+    import torch
+
+    with torch.inference_mode():
+        encoded = encode(sae, inputs, kept)
+        rows, features = encoded.nonzero(as_tuple=True)
+        values = encoded[rows, features].float()
+    positions = kept.nonzero()[:, 0][rows.cpu()]
+    return SparseFeatures(
+        positions.numpy(), features.cpu().numpy().astype(np.int32), values.cpu().numpy()
+    )
 
 
 def encode_and_decode(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saetask.errors import UserError, did_you_mean
+from saetask.models import default_device
 
 if TYPE_CHECKING:
     from sae_lens import SAE
@@ -34,7 +35,10 @@ def shipped_saes() -> list[str]:
 
 
 def load_sae(
-    spec: "str | Path | SAE[Any]" = DEFAULT_SAE, *, dtype: str = "float32", device: str = "cpu"
+    spec: "str | Path | SAE[Any]" = DEFAULT_SAE,
+    *,
+    dtype: str = "float32",
+    device: str | None = None,
 ) -> "SAE[Any]":
     """Loads a sparse autoencoder or transcoder of any architecture that SAE-Lens knows.
 
@@ -44,7 +48,7 @@ def load_sae(
             live `SAE`, which is returned as it is.
         dtype: Floating-point type of the weights; reading in float32 costs little and keeps
             near-ties among top-k features stable.
-        device: A torch device.
+        device: A torch device; None takes `default_device()`.
 
     Returns:
         The SAE, taking activations as the model has them: a fixed scale of the input is folded
@@ -56,6 +60,7 @@ def load_sae(
     """
     if not isinstance(spec, str | Path):
         return spec
+    device = device or default_device()
     folder = sae_folder(str(spec)) if str(spec) in shipped_saes() else Path(spec).expanduser()
     if folder.is_dir():
         return _load_folder(folder, dtype, device)

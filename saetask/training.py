@@ -8,7 +8,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -115,12 +115,17 @@ def train(
         shards = harvest(model, config.harvest, out / SHARDS, base, opened)
         test_shards = harvest(model, test_config, work / "test", base, opened)
     job = Job(
-        config, out.resolve(), model_name(model), shards.manifest["identity"], len(shards.shards)
+        config,
+        out.resolve(),
+        model_name(model),
+        shards.manifest["identity"],
+        len(shards.shards),
+        "cuda" if model_device(model).type == "cuda" else "cpu",
     )
     if workers == 1:
         fit_and_save(job, shards)
     else:
-        _train_together(job, engine, workers, model_device(model).type)
+        _train_together(job, engine, workers)
     rows = [
         list(row.token_ids)
         for row, _ in zip(
@@ -166,11 +171,10 @@ def check_workers(config: TrainConfig, engine: EngineConfig, workers: int) -> No
         )
 
 
-def _train_together(job: Job, engine: EngineConfig, workers: int, device: str) -> None:
+def _train_together(job: Job, engine: EngineConfig, workers: int) -> None:
     """Trains in the workers of a Ray cluster, with a bar here that follows their log."""
     from saetask.engines.together import work_together
 
-    job = replace(job, device="cuda" if device == "cuda" else "cpu")
     with _progress(job):
         work_together(engine, workers, job.device, partial(train_in_group, job))
 

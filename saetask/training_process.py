@@ -7,6 +7,7 @@ first of them writes the log, the checkpoints and the saved folder.
 import json
 import os
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from saetask.errors import UserError
 from saetask.files import atomic_path, writing
 from saetask.harvest import MANIFEST, ActivationShards, batches, shard_name, statistics
 from saetask.models import DEFAULT_MODEL
+from saetask.overlap import ahead
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +45,8 @@ class Job:
     """Of the harvest."""
     n_shards: int
     """How many of its shards are trained on."""
-    device: str = "cpu"
+    device: str
+    """Where it is trained: `cpu` or `cuda`."""
 
 
 def train_in_group(job: Job, rank: int, size: int) -> None:
@@ -168,7 +171,11 @@ def fit(
     share_gradients(sae, group)
     if first:
         cut_log(log, start)
-    data = batches(shards, config.batch_size, config.seed, start, group.part(config.batch_size))
+    data = _placed(
+        batches(shards, config.batch_size, config.seed, start, group.part(config.batch_size)),
+        sae.device,
+    )
+    mean = mean.to(sae.device)
     with tqdm(
         total=n_steps, initial=start, unit="step", desc="train", disable=group.size > 1
     ) as bar:
@@ -186,6 +193,16 @@ def fit(
             if first and trainer.n_training_steps % config.checkpoint_steps == 0:
                 save_checkpoint(trainer, checkpoint)
     trainer.set_final_sae_metadata()
+
+
+def _placed(rows: "Iterator[torch.Tensor]", device: "torch.device") -> "Iterator[torch.Tensor]":
+    """Yields batches where they are needed; elsewhere than here, the next is gathered meanwhile."""
+    if device.type == "cpu":
+        yield from rows
+        return
+    pinned = device.type == "cuda"  # only from pinned memory is a copy not waited for
+    for batch in ahead(batch.pin_memory() if pinned else batch for batch in rows):
+        yield batch.to(device, non_blocking=True)
 
 
 def _log_line(trainer: "SAETrainer[Any, Any]", output: Any, group: Group) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def model():
 
 @pytest.fixture(scope="session")
 def default_sae():
-    return saetask.load_sae()
+    return saetask.load_sae(device="cpu")
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from saetask.training_process import SHARDS, Job, train_in_group
 
 @pytest.fixture
 def job(tmp_path, harvest_config):
-    return Job(TrainConfig(harvest_config), tmp_path / "sae", "tiny", "abc", 1)
+    return Job(TrainConfig(harvest_config), tmp_path / "sae", "tiny", "abc", 1, "cpu")
 
 
 def test_a_machine_without_the_folder_is_refused_by_name(job):

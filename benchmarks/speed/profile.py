@@ -12,7 +12,7 @@ from saetask import Prompt, reading
 from .subject import Subject
 from .timing import rounded
 
-STEPS = {"tokenise": "render", "forward": "read_hook", "encode": "encode"}
+STEPS = {"tokenise": "render", "forward": "read_hook", "encode": "encode_sparse"}
 """Name of a step, and of the function of `saetask.reading` that does it."""
 
 
@@ -21,7 +21,7 @@ def profile_of_reading(
 ) -> dict[str, float]:
     """Reads prompts once and returns the seconds of each step, by name.
 
-    `gather` is what `read_features` does besides: means of regions, and the firings made sparse.
+    `gather` is what `read_features` does besides: means of regions, and firings put together.
     `pool` and `write` come after it: activations pooled over a region, and the firings as a file.
     """
     from safetensors.numpy import save_file

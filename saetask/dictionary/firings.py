@@ -11,7 +11,7 @@ from saetask.batching import right_padded
 from saetask.corpus import TokenRow
 from saetask.hooks import read_hook
 from saetask.models import model_tokenizer
-from saetask.sae_encoding import encode, input_hook, ordinary_tokens, sae_view
+from saetask.sae_encoding import encode_sparse, input_hook, ordinary_tokens, sae_view
 
 if TYPE_CHECKING:
     import torch
@@ -145,13 +145,8 @@ def _encode(
     sae: "SAE[Any]", token_ids: Any, activations: Any, special: set[int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns how many features fire on each token of a row, which, and how strongly."""
-    import torch
-
     kept = ordinary_tokens(token_ids, activations, sae, special)
-    with torch.inference_mode():
-        encoded = encode(sae, activations, kept).float().cpu()
-    tokens, features = (encoded > 0).nonzero(as_tuple=True)
-    counts = np.zeros(len(token_ids), np.int64)
-    counts[kept.numpy()] = np.bincount(tokens.numpy(), minlength=len(encoded))
-    values = encoded[tokens, features].numpy()
-    return counts, features.numpy().astype(np.int32), values
+    positions, features, values = encode_sparse(sae, activations, kept)
+    fires = values > 0
+    counts = np.bincount(positions[fires], minlength=len(token_ids))
+    return counts, features[fires], values[fires]
