@@ -27,7 +27,7 @@ RATIOS = {
     "harvest": ("limit", "today"),
     "dictionary": ("limit",),
     "train": ("today",),
-    "detect": ("limit", "today"),
+    "detect": ("limit", "answering", "today"),
     "rank": ("limit", "today"),
     "generate": ("limit", "today"),
 }
@@ -150,6 +150,7 @@ def test_the_limit_computes_what_reading_needs(subject) -> None:
     torch.testing.assert_close(bare.activations(tokens), expected, atol=1e-4, rtol=1e-4)
     encoded = expected @ subject.sae.W_enc.detach()
     torch.testing.assert_close(bare.encoded(tokens), encoded, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(bare.answered(tokens), encoded, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("stop_at_layer", [None, 3])

@@ -26,7 +26,7 @@ class Amounts:
     growth_tokens: int = 448
     """The smaller size; the larger is 16 times that, here as below."""
     growth_items: int = 2
-    growth_features: int = 4096
+    growth_features: int = 2048
     encoded_tokens: int = 512
     memory_tokens: int = 16_384
 

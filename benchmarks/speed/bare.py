@@ -35,7 +35,7 @@ class Bare:
         body._modules = dict(body._modules)
         body.layers = body.layers[: layers_to_hook(subject.sae)]
         body.norm = torch.nn.Identity()
-        self._body = body
+        self._body, self._whole = body, subject.hf_model
         self._W_enc = subject.sae.W_enc.detach()
 
     def activations(self, tokens: "Int[torch.Tensor, 'row pos']") -> "torch.Tensor":
@@ -51,6 +51,16 @@ class Bare:
 
         with torch.inference_mode():
             return self.activations(tokens).to(self._W_enc) @ self._W_enc
+
+    def answered(self, tokens: "Int[torch.Tensor, 'row pos']") -> "torch.Tensor":
+        """Returns what `encoded` does, after a pass that goes on to the last token's logits."""
+        import torch
+
+        with torch.inference_mode():
+            whole = self._whole(
+                input_ids=tokens, use_cache=False, logits_to_keep=1, output_hidden_states=True
+            )
+            return whole.hidden_states[len(self._body.layers)].to(self._W_enc) @ self._W_enc
 
 
 def batched(rows: Sequence[Sequence[int]]) -> "list[torch.Tensor]":

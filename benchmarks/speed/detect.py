@@ -3,7 +3,8 @@
 limit: one prompt through the layers below the hook point, and one product with the encoder. today:
 `run_with_cache_with_saes` on that prompt, which reads it and detects nothing. saetask: the model
 asked for its answer, the prompt read, and what is misread found. Of 30 layers, which an answer
-needs, the limit runs 16. No prompt comes twice.
+needs, the limit runs 16; answering: as the limit, and through the other layers. No prompt comes
+twice.
 """
 
 from itertools import islice
@@ -42,6 +43,11 @@ def measure(setting: Setting) -> dict[str, Any]:
             bare.encoded(tokens)
         return n
 
+    def answering(number: int) -> int:
+        for tokens in rows[number]:
+            bare.answered(tokens)
+        return n
+
     def today(number: int) -> int:
         for tokens in rows[number]:
             read_with_sae_lens(subject, tokens)
@@ -52,7 +58,7 @@ def measure(setting: Setting) -> dict[str, Any]:
             session.detect(item.question["sentence"], item.question["target"])
         return n
 
-    ways = {"limit": limit, "today": today, "saetask": saetask}
+    ways = {"limit": limit, "answering": answering, "today": today, "saetask": saetask}
     timings = interleaved(ways, setting.rounds, "prompt")
     over_limit = 1 / timings.times_as_fast("saetask", "limit")
     asked = [Asked("time over the limit's", over_limit, highest=1.25)]
