@@ -1,6 +1,6 @@
 """Reading prompts through an SAE."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,7 +15,7 @@ from saetask.models import context_size, model_tokenizer
 from saetask.prompts import Prompt, RenderedPrompt, render
 from saetask.sae_encoding import (
     SparseFeatures,
-    encode_sparse,
+    encode_rows,
     input_hook,
     ordinary_tokens,
     reads_bos,
@@ -115,7 +115,7 @@ def read_while(
     whole = [activations[0] for activations in passes if activations.shape[1] >= length]
     if not whole:
         return read_together(model, saes, [prompt])
-    return _together(saes, [rendered], [_read_prompt(saes, model, rendered, whole[-1])])
+    return _together(saes, [rendered], _read_rows(saes, model, [rendered], whole[-1:]))
 
 
 def _rendered(
@@ -140,23 +140,30 @@ def _read_batch(
     """Reads prompts in one forward pass."""
     tokens = right_padded([prompt.token_ids for prompt in prompts])
     activations = read_hook(model, tokens, input_hook(saes[0]))
-    return [_read_prompt(saes, model, *pair) for pair in zip(prompts, activations)]
+    return _read_rows(saes, model, prompts, activations)
 
 
-def _read_prompt(
+def _read_rows(
     saes: "Sequence[SAE[Any]]",
     model: "Model",
-    prompt: RenderedPrompt,
-    activations: "torch.Tensor",
-) -> _Read:
-    """Encodes what a pass that began with a prompt's tokens gave, `[pos, width]`."""
+    prompts: Sequence[RenderedPrompt],
+    activations: "Iterable[torch.Tensor]",
+) -> list[_Read]:
+    """Encodes what rows that begin with the prompts' tokens gave, each `[pos, width]`."""
     import torch
 
-    first, token_ids = saes[0], torch.tensor(prompt.token_ids)
-    inputs = sae_view(first, activations[: len(token_ids)], first.cfg.d_in)
-    special = set(model_tokenizer(model).all_special_ids)
-    kept = ordinary_tokens(token_ids, inputs, first, special)
-    return _Read(_means(prompt, inputs, kept), [encode_sparse(sae, inputs, kept) for sae in saes])
+    first, special = saes[0], set(model_tokenizer(model).all_special_ids)
+    inputs = [
+        sae_view(first, row[: len(prompt.token_ids)], first.cfg.d_in)
+        for prompt, row in zip(prompts, activations)
+    ]
+    kept = [
+        ordinary_tokens(torch.tensor(prompt.token_ids), row, first, special)
+        for prompt, row in zip(prompts, inputs)
+    ]
+    encoded = [encode_rows(sae, inputs, kept) for sae in saes]
+    means = map(_means, prompts, inputs, kept)
+    return [_Read(mean, list(features)) for mean, *features in zip(means, *encoded)]
 
 
 def _together(

@@ -4,7 +4,8 @@ SAE-Lens leaves to its callers what an SAE was trained on (BOS or not, which pos
 attention head) and how its reconstruction is had (a transcoder's skip, a temporal SAE's context).
 """
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     import torch
     from jaxtyping import Bool, Float
     from sae_lens import SAE
+
+
+ENTRIES_AT_ONCE = 2**25
+"""Feature activations of one product, at most: 128 MiB in float32."""
 
 
 def input_hook(sae: "SAE[Any]") -> str:
@@ -119,20 +124,52 @@ class SparseFeatures(NamedTuple):
     """`[n]`, float32."""
 
 
-def encode_sparse(
-    sae: "SAE[Any]", inputs: "Float[torch.Tensor, 'pos d_in']", kept: "Bool[torch.Tensor, 'pos']"
-) -> SparseFeatures:
-    """Encodes one prompt's activations; only what is not zero leaves the SAE's device."""
+def encode_rows(
+    sae: "SAE[Any]",
+    inputs: "Sequence[Float[torch.Tensor, 'pos d_in']]",
+    kept: "Sequence[Bool[torch.Tensor, 'pos']]",
+) -> list[SparseFeatures]:
+    """Encodes the activations of several prompts; only what is not zero leaves the SAE's device.
+
+    Args:
+        sae: The SAE.
+        inputs: The activations of each prompt.
+        kept: Which positions of each are encoded.
+    """
+    lengths, found = [len(row) for row in kept], []
+    for part in _encoded_at_once(sae, lengths):
+        found += _encode_together(sae, inputs[part], kept[part])
+    return found
+
+
+def _encoded_at_once(sae: "SAE[Any]", lengths: Sequence[int]) -> Iterator[slice]:
+    """Yields runs of prompts that are encoded in one product."""
+    first, size = 0, 0
+    for i, length in enumerate(lengths):
+        size += length * sae.cfg.d_sae
+        if i > first and (size > ENTRIES_AT_ONCE or _attends(sae)):
+            yield slice(first, i)
+            first, size = i, length * sae.cfg.d_sae
+    if lengths:
+        yield slice(first, len(lengths))
+
+
+def _encode_together(
+    sae: "SAE[Any]", inputs: "Sequence[torch.Tensor]", kept: "Sequence[torch.Tensor]"
+) -> Iterator[SparseFeatures]:
     import torch
 
+    chosen = torch.cat(list(kept))
     with torch.inference_mode():
-        encoded = encode(sae, inputs, kept)
-        rows, features = encoded.nonzero(as_tuple=True)
-        values = encoded[rows, features].float()
-    positions = kept.nonzero()[:, 0][rows.cpu()]
-    return SparseFeatures(
-        positions.numpy(), features.cpu().numpy().astype(np.int32), values.cpu().numpy()
-    )
+        encoded = encode(sae, torch.cat(list(inputs)), chosen)
+        entries, indices = encoded.nonzero(as_tuple=True)
+        values = encoded[entries, indices].float().cpu().numpy()
+    features = indices.cpu().numpy().astype(np.int32)
+    positions = chosen.nonzero()[:, 0][entries.cpu()].numpy()
+    edges = np.cumsum([0, *(len(row) for row in kept)])
+    for start, end in itertools.pairwise(edges):
+        own = slice(*positions.searchsorted([start, end]))
+        yield SparseFeatures(positions[own] - start, features[own], values[own])
 
 
 def encode_and_decode(
@@ -182,11 +219,16 @@ def contribution(
     return everywhere
 
 
+def _attends(sae: "SAE[Any]") -> bool:
+    """Tells whether an SAE (a temporal one) attends to the earlier positions of its prompt."""
+    return hasattr(sae, "attn_layers")
+
+
 def _given(
     sae: "SAE[Any]", inputs: "torch.Tensor", kept: "torch.Tensor"
 ) -> "tuple[torch.Tensor, torch.Tensor | slice]":
     """Returns what to encode, as a batch of one, and which of its positions were asked for."""
-    if hasattr(sae, "attn_layers"):  # a temporal SAE, which attends to earlier positions
+    if _attends(sae):
         return inputs.to(sae.W_dec)[None], kept.to(sae.W_dec.device)
     return inputs[kept.to(inputs.device)].to(sae.W_dec)[None], slice(None)
 

@@ -27,7 +27,7 @@ RATIOS = {
     "harvest": ("limit", "today"),
     "dictionary": ("limit",),
     "train": ("today",),
-    "detect": ("limit", "answering", "today"),
+    "detect": ("limit", "today"),
     "rank": ("limit", "today"),
     "generate": ("limit", "today"),
 }

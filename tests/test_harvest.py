@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from saetask import UserError
+from saetask import harvest as harvest_module
 from saetask.harvest import batches, harvest, statistics
 
 
@@ -63,3 +64,23 @@ def test_statistics_centre_and_scale(harvest_config, tmp_path, tiny_model) -> No
     scaled = (shards.rows(torch.arange(len(shards))) - mean) * scale
     assert scaled.mean(0).abs().max() < 1e-3
     assert scaled.norm(dim=-1).mean().item() == pytest.approx(shards.d_in**0.5, rel=1e-3)
+
+
+def test_a_disk_that_is_full_at_the_last_shard_is_not_passed_over(
+    harvest_config, tmp_path, tiny_model, monkeypatch
+) -> None:
+    whole = harvest(tiny_model, harvest_config, tmp_path / "whole", tmp_path)
+    real = harvest_module._write_shard
+
+    def full(folder, manifest, activations) -> None:
+        if manifest["shards"] == len(whole.shards) - 1:
+            raise UserError("No space left on the disk.")
+        real(folder, manifest, activations)
+
+    monkeypatch.setattr(harvest_module, "_write_shard", full)
+    with pytest.raises(UserError, match="No space left"):
+        harvest(tiny_model, harvest_config, tmp_path / "full", tmp_path)
+    monkeypatch.setattr(harvest_module, "_write_shard", real)
+    resumed = harvest(tiny_model, harvest_config, tmp_path / "full", tmp_path)
+    everything = torch.arange(len(whole))
+    assert torch.equal(resumed.rows(everything), whole.rows(everything))

@@ -1,8 +1,15 @@
 import pytest
 import torch
 
+from saetask import sae_encoding
 from saetask.reading import read_features
-from saetask.sae_encoding import encode, encode_and_decode, ordinary_tokens, writes_residual
+from saetask.sae_encoding import (
+    encode,
+    encode_and_decode,
+    encode_rows,
+    ordinary_tokens,
+    writes_residual,
+)
 
 ALL = torch.ones(6, dtype=torch.bool)
 
@@ -10,6 +17,33 @@ ALL = torch.ones(6, dtype=torch.bool)
 @pytest.fixture
 def inputs():
     return torch.randn(6, 32, generator=torch.Generator().manual_seed(0))
+
+
+# Rows together
+
+
+@pytest.mark.parametrize("at_once", [1, 64 * 9, 2**25])
+def test_rows_encoded_together_are_what_each_is_alone(any_architecture, monkeypatch, at_once):
+    monkeypatch.setattr(sae_encoding, "ENTRIES_AT_ONCE", at_once)
+    generator = torch.Generator().manual_seed(0)
+    rows = [torch.randn(length, 32, generator=generator) for length in (6, 1, 3, 4, 2)]
+    kept = [torch.rand(len(row), generator=generator) < 0.7 for row in rows]
+    kept[2][:] = False
+    found = encode_rows(any_architecture, rows, kept)
+    assert len(found) == len(rows)
+    for row, mask, sparse in zip(rows, kept, found):
+        dense = torch.zeros(len(row), 64)
+        with torch.inference_mode():
+            dense[mask] = encode(any_architecture, row, mask)
+        assert sparse.positions.tolist() == dense.nonzero()[:, 0].tolist()
+        assert sparse.features.tolist() == dense.nonzero()[:, 1].tolist()
+        again = torch.zeros(len(row), 64)
+        again[sparse.positions, sparse.features] = torch.from_numpy(sparse.values)
+        torch.testing.assert_close(again, dense, atol=1e-5, rtol=1e-4)
+
+
+def test_no_rows_encode_to_nothing(make_tiny_sae):
+    assert encode_rows(make_tiny_sae(), [], []) == []
 
 
 # Which positions

@@ -12,7 +12,7 @@ from saetask import Prompt, reading
 from .subject import Subject
 from .timing import rounded
 
-STEPS = {"tokenise": "render", "forward": "read_hook", "encode": "encode_sparse"}
+STEPS = {"tokenise": "render", "forward": "read_hook", "encode": "encode_rows"}
 """Name of a step, and of the function of `saetask.reading` that does it."""
 
 

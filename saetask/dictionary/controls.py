@@ -1,6 +1,7 @@
 """Controls for a dictionary: what the same pipeline makes of an SAE that learnt nothing."""
 
 import copy
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,7 +111,7 @@ def _calibration(
 
     special = set(model_tokenizer(model).all_special_ids)
     fired, given = torch.zeros(sae.cfg.d_sae, dtype=torch.long), []
-    for row in read_inputs(model, sae, rows):
+    for row in itertools.chain.from_iterable(read_inputs(model, sae, rows)):
         kept = ordinary_tokens(row.token_ids, row.activations, sae, special)
         fired += (encode(sae, row.activations, kept) > 0).sum(0).cpu()
         given.append(row.activations[kept.to(row.activations.device)])

@@ -11,7 +11,7 @@ from saetask.batching import right_padded
 from saetask.corpus import TokenRow
 from saetask.hooks import read_hook
 from saetask.models import model_tokenizer
-from saetask.sae_encoding import encode_sparse, input_hook, ordinary_tokens, sae_view
+from saetask.sae_encoding import encode_rows, input_hook, ordinary_tokens, sae_view
 
 if TYPE_CHECKING:
     import torch
@@ -91,9 +91,10 @@ def read_firings(
     """
     special = set(model_tokenizer(model).all_special_ids)
     found: list[list[Any]] = [[None] * len(rows) for _ in saes]
-    for inputs in read_inputs(model, saes[0], rows):
+    for batch in read_inputs(model, saes[0], rows):
         for sae, sparse in zip(saes, found):
-            sparse[inputs.row] = _encode(sae, inputs.token_ids, inputs.activations, special)
+            for inputs, firings in zip(batch, _encode(sae, batch, special)):
+                sparse[inputs.row] = firings
     token_ids = np.concatenate([np.array(row.token_ids, np.int32) for row in rows])
     starts = np.cumsum([0, *(len(row.token_ids) for row in rows)])
     documents = np.array([document_hash(row.document) for row in rows], np.uint64)
@@ -121,15 +122,18 @@ class RowInputs(NamedTuple):
     """`[pos, d_in]`, at the SAE's hook point."""
 
 
-def read_inputs(model: "Model", sae: "SAE[Any]", rows: Sequence[TokenRow]) -> Iterator[RowInputs]:
+def read_inputs(
+    model: "Model", sae: "SAE[Any]", rows: Sequence[TokenRow]
+) -> Iterator[list[RowInputs]]:
     """Yields the inputs of an SAE for each row, in batches of rows of similar length."""
     lengths = [len(row.token_ids) for row in rows]
     for batch in batches(lengths):
         tokens = right_padded([rows[i].token_ids for i in batch])
         activations = read_hook(model, tokens, input_hook(sae))
-        for number, i in enumerate(batch):
-            inputs = sae_view(sae, activations[number, : lengths[i]], sae.cfg.d_in)
-            yield RowInputs(i, tokens[number, : lengths[i]], inputs)
+        yield [
+            RowInputs(i, own[: lengths[i]], sae_view(sae, given[: lengths[i]], sae.cfg.d_in))
+            for i, own, given in zip(batch, tokens, activations)
+        ]
 
 
 def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
@@ -142,11 +146,12 @@ def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
 
 
 def _encode(
-    sae: "SAE[Any]", token_ids: Any, activations: Any, special: set[int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns how many features fire on each token of a row, which, and how strongly."""
-    kept = ordinary_tokens(token_ids, activations, sae, special)
-    positions, features, values = encode_sparse(sae, activations, kept)
-    fires = values > 0
-    counts = np.bincount(positions[fires], minlength=len(token_ids))
-    return counts, features[fires], values[fires]
+    sae: "SAE[Any]", batch: Sequence[RowInputs], special: set[int]
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yields, for each row, how many features fire on each token, which, and how strongly."""
+    kept = [ordinary_tokens(row.token_ids, row.activations, sae, special) for row in batch]
+    encoded = encode_rows(sae, [row.activations for row in batch], kept)
+    for row, (positions, features, values) in zip(batch, encoded):
+        fires = values > 0
+        counts = np.bincount(positions[fires], minlength=len(row.token_ids))
+        yield counts, features[fires], values[fires]
