@@ -75,17 +75,26 @@ def make_tiny_hf_model(tokenizer):
 
 
 @pytest.fixture(scope="session")
-def tiny_model(make_tiny_hf_model, tokenizer):
+def make_tiny_bridge(make_tiny_hf_model, tokenizer):
+    """Wraps a random Llama, or another model, as `load_model` wraps those that it loads."""
     from sae_lens.analysis.sae_transformer_bridge import SAETransformerBridge
 
-    bridge = SAETransformerBridge.boot_transformers(
-        "tiny-llama",
-        hf_model=make_tiny_hf_model(),
-        tokenizer=copy.deepcopy(tokenizer),
-        device="cpu",
-    )
-    bridge.eval()
-    return bridge
+    def make(hf_model=None):
+        bridge = SAETransformerBridge.boot_transformers(
+            "tiny-llama",
+            hf_model=hf_model or make_tiny_hf_model(),
+            tokenizer=copy.deepcopy(tokenizer),
+            device="cpu",
+        )
+        bridge.eval()
+        return bridge
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_model(make_tiny_bridge):
+    return make_tiny_bridge()
 
 
 @pytest.fixture(scope="session")

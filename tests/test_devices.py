@@ -13,7 +13,6 @@ import pytest
 import torch
 from dictionary.words import NOUNS, build_dictionary, make_word_sae, write_corpus
 from pretend_device import PRETEND, pretended
-from sae_lens.analysis.sae_transformer_bridge import SAETransformerBridge
 
 from saetask import Dictionary, RunConfig, check_sae, read_features, run
 from saetask.harvest import harvest
@@ -33,15 +32,9 @@ def device():
 
 
 @pytest.fixture
-def there(device, make_tiny_hf_model, tokenizer):
+def there(device, make_tiny_hf_model, make_tiny_bridge):
     """The tiny model, on the device."""
-    bridge = SAETransformerBridge.boot_transformers(
-        "tiny-llama",
-        hf_model=make_tiny_hf_model().to(PRETEND),
-        tokenizer=copy.deepcopy(tokenizer),
-        device="cpu",
-    )
-    bridge.eval()
+    bridge = make_tiny_bridge(make_tiny_hf_model().to(PRETEND))
     assert {parameter.device for parameter in bridge.parameters()} == {PRETEND}
     return bridge
 

@@ -147,13 +147,10 @@ def test_a_worker_with_another_saetask_is_refused(config, loaded, tiny_model_fol
         other.close()
 
 
-def test_a_worker_with_other_weights_is_refused(config, tiny_model_folder, make_tiny_hf_model):
-    from sae_lens.analysis.sae_transformer_bridge import SAETransformerBridge
-
-    loaded = saetask.load_model(tiny_model_folder, device="cpu")
-    other = SAETransformerBridge.boot_transformers(
-        "tiny", hf_model=make_tiny_hf_model(seed=1), tokenizer=loaded.tokenizer, device="cpu"
-    )
+def test_a_worker_with_other_weights_is_refused(
+    config, tiny_model_folder, make_tiny_bridge, make_tiny_hf_model
+):
+    other = make_tiny_bridge(make_tiny_hf_model(seed=1))
     with open_engine(config, str(tiny_model_folder), other) as engine:
         assert "other weights in" in refusal(list, engine.map(slowly, [1]))
 

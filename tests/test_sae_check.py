@@ -96,13 +96,9 @@ def test_an_sae_at_another_layer_is_refused_with_its_own(tiny_model, make_memori
 
 
 def test_an_sae_of_another_model_of_the_same_width_is_refused(
-    tiny_model, make_memorising_sae, make_tiny_hf_model, tokenizer
+    tiny_model, make_memorising_sae, make_tiny_bridge, make_tiny_hf_model
 ):
-    from sae_lens.analysis.sae_transformer_bridge import SAETransformerBridge
-
-    other = SAETransformerBridge.boot_transformers(
-        "other", hf_model=make_tiny_hf_model(seed=1), tokenizer=tokenizer, device="cpu"
-    )
+    other = make_tiny_bridge(make_tiny_hf_model(seed=1))
     sae = make_memorising_sae(other)
     check_sae(other, sae)
     message = refused_for_its_figures(tiny_model, sae)

@@ -1,11 +1,11 @@
 """Wrappers come off only where nobody can tell, and always go back on."""
 
-import copy
+import gc
+import weakref
 
 import pytest
 import torch
 import transformers
-from sae_lens.analysis.sae_transformer_bridge import SAETransformerBridge
 
 from saetask.hooks import catch, catching, read_hook, running, spliced_log_probabilities
 from saetask.models import generate_texts, row_logits
@@ -49,7 +49,7 @@ def model(tiny_model):
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_without_wrappers_a_model_computes_what_it_does_with_them(name, tokenizer):
+def test_without_wrappers_a_model_computes_what_it_does_with_them(name, make_tiny_bridge):
     config = getattr(transformers, f"{name}Config")(**ARCHITECTURES[name])
     kind = f"{name}ForCausalLM" if name != "GPT2" else "GPT2LMHeadModel"
     with torch.random.fork_rng(devices=[]):
@@ -57,10 +57,7 @@ def test_without_wrappers_a_model_computes_what_it_does_with_them(name, tokenize
         hf_model = getattr(transformers, kind)(config).eval()
     with torch.inference_mode():
         expected = hf_model(TOKENS).logits
-    bridge = SAETransformerBridge.boot_transformers(
-        "tiny", hf_model=hf_model, tokenizer=copy.deepcopy(tokenizer), device="cpu"
-    )
-    bridge.eval()
+    bridge = make_tiny_bridge(hf_model)
     n_before = wrappers(bridge)
     try_unwrapped(bridge)
     with torch.inference_mode(), unwrapped(bridge):
@@ -164,13 +161,8 @@ def test_wrappers_are_put_back_after_an_error(model):
     assert wrappers(model) == n_before
 
 
-def test_compatibility_mode_keeps_every_wrapper(make_tiny_hf_model, tokenizer):
-    bridge = SAETransformerBridge.boot_transformers(
-        "tiny",
-        hf_model=make_tiny_hf_model(),
-        tokenizer=copy.deepcopy(tokenizer),
-        device="cpu",
-    )
+def test_compatibility_mode_keeps_every_wrapper(make_tiny_bridge):
+    bridge = make_tiny_bridge()
     try_unwrapped(bridge)
     bridge.enable_compatibility_mode(disable_warnings=True)
     n_all = wrappers(bridge)
@@ -179,14 +171,9 @@ def test_compatibility_mode_keeps_every_wrapper(make_tiny_hf_model, tokenizer):
 
 
 def test_a_model_that_computes_differently_without_wrappers_keeps_them(
-    make_tiny_hf_model, tokenizer, monkeypatch
+    make_tiny_bridge, monkeypatch
 ):
-    bridge = SAETransformerBridge.boot_transformers(
-        "tiny",
-        hf_model=make_tiny_hf_model(),
-        tokenizer=copy.deepcopy(tokenizer),
-        device="cpu",
-    )
+    bridge = make_tiny_bridge()
     n_all = wrappers(bridge)
     attention = bridge.blocks[1].attn.original_component
     monkeypatch.setattr(attention, "forward", lambda hidden_states, **_: (hidden_states, None))
@@ -194,13 +181,8 @@ def test_a_model_that_computes_differently_without_wrappers_keeps_them(
         assert wrappers(bridge) == n_all
 
 
-def test_it_is_not_tried_while_there_are_hooks(make_tiny_hf_model, tokenizer):
-    bridge = SAETransformerBridge.boot_transformers(
-        "tiny",
-        hf_model=make_tiny_hf_model(),
-        tokenizer=copy.deepcopy(tokenizer),
-        device="cpu",
-    )
+def test_it_is_not_tried_while_there_are_hooks(make_tiny_bridge):
+    bridge = make_tiny_bridge()
     n_all, seen = wrappers(bridge), []
     hook = ("blocks.1.hook_out", lambda activation, hook: seen.append(len(activation[0])))
     with bridge.hooks(fwd_hooks=[hook]):
@@ -224,3 +206,12 @@ def test_the_slow_way_gives_the_same_log_probabilities(model, monkeypatch):
     slow = spliced_log_probabilities(model, rows, "blocks.1.hook_resid_post", edit)
     torch.testing.assert_close(fast, slow)
     assert catch(model, TOKENS, ["blocks.1.hook_out"], to_the_end=True).logits is not None
+
+
+def test_a_model_that_is_done_with_is_forgotten(make_tiny_bridge):
+    bridge = make_tiny_bridge()
+    row_logits(bridge, TOKENS[0])
+    gone = weakref.ref(bridge)
+    del bridge
+    gc.collect()
+    assert gone() is None
