@@ -64,6 +64,8 @@ def load_sae(
     folder = sae_folder(str(spec)) if str(spec) in shipped_saes() else Path(spec).expanduser()
     if folder.is_dir():
         return _load_folder(folder, dtype, device)
+    if str(spec).startswith(("/", ".", "~")):
+        raise UserError(f"SAE folder {spec} does not exist.")
     return _load_release(str(spec), dtype, device)
 
 

@@ -77,6 +77,11 @@ def test_an_unknown_alias_is_refused_with_the_right_one():
     assert f"Did you mean '{DEFAULT_SAE}'?" in message
 
 
+@pytest.mark.parametrize("spec", ["/no/such/folder", "./sae", "../sae", "~/no-such-sae"])
+def test_a_path_to_nothing_is_called_a_path(spec):
+    assert refusal(load_sae, spec) == f"SAE folder {spec} does not exist."
+
+
 def test_a_misspelt_release_or_sae_id_is_refused_with_the_right_one():
     assert "Did you mean 'gpt2-small-res-jb'?" in refusal(load_sae, "gpt2-small-res-jp/x")
     message = refusal(load_sae, "gpt2-small-res-jb/blocks.8.hook_resid_prä")
