@@ -154,21 +154,19 @@ def _new_shards(
     done = manifest["shards"] * config.rows_per_shard
     shards = _in_shards(itertools.islice(rows, done, None), config.rows_per_shard)
     read = partial(_read_shard, config.hook_name, config.rows_per_batch)
-    writing: Future[None] | None = None
     with ThreadPoolExecutor(1) as writer:
+        writing: Future[None] = writer.submit(lambda: None)
         try:
             for activations in engine.map(read, ahead(shards)):
                 norms = activations.float().norm(dim=-1)
                 limit = manifest["norm_limit"] or config.norm_limit * norms.median().item()
                 kept = activations[norms <= limit]
-                if writing is not None:
-                    writing.result()
+                writing.result()
                 manifest["norm_limit"] = limit
                 writing = writer.submit(_write_shard, folder, manifest, kept)
                 yield len(kept)
         finally:
-            if writing is not None:
-                writing.result()
+            writing.result()
 
 
 def _write_shard(folder: Path, manifest: dict, activations: "torch.Tensor") -> None:

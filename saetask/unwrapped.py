@@ -67,13 +67,10 @@ def try_unwrapped(model: "Model") -> None:
     with _LOCK:
         if model in _PARTS or _is_processed(model):
             return
-        parts = list(_walk(_original(model)))
+        bridge: Any = model
+        parts = list(_walk(bridge.original_model))
         if all(map(_is_quiet, parts)):
             _PARTS[model] = parts if _computes_alike(model, parts) else []
-
-
-def _original(model: Any) -> "Module":
-    return model.original_model
 
 
 def _is_processed(model: Any) -> bool:
@@ -138,28 +135,24 @@ def _is_quiet(part: _Part) -> bool:
 
     for modules, name in part.hook_points:
         point = modules[name]
-        if type(point) is not HookPoint or _is_hooked(point):  # SAE-Lens puts an SAE in its place
+        if type(point) is not HookPoint or _hooks(point):  # SAE-Lens puts an SAE in its place
             return False
-    return not any(map(_is_hooked_by_others, part.components))
-
-
-def _is_hooked(module: "Module") -> bool:
-    return bool(
-        module._forward_hooks
-        or module._forward_pre_hooks
-        or module._backward_hooks
-        or module._backward_pre_hooks
+    # TransformerLens sets hooks on wrappers, too, which only feed hook points.
+    return all(
+        str(getattr(hook, "__module__", "")).startswith("transformer_lens.")
+        for component in part.components
+        for hook in _hooks(component)
     )
 
 
-def _is_hooked_by_others(component: "Module") -> bool:
-    """Tells whether there are hooks but those of TransformerLens, which only feed hook points."""
-    if not _is_hooked(component):
-        return False
-    hooks = [component._forward_hooks, component._forward_pre_hooks]
-    hooks += [component._backward_hooks, component._backward_pre_hooks]
-    modules = [getattr(hook, "__module__", "") for kind in hooks for hook in kind.values()]
-    return not all(str(module).startswith("transformer_lens.") for module in modules)
+def _hooks(module: "Module") -> list[Any]:
+    """Returns torch's hooks on a module, which those of a hook point are."""
+    return [
+        *module._forward_hooks.values(),
+        *module._forward_pre_hooks.values(),
+        *module._backward_hooks.values(),
+        *module._backward_pre_hooks.values(),
+    ]
 
 
 def _computes_alike(model: "Model", parts: list[_Part]) -> bool:

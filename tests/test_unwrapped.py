@@ -195,8 +195,10 @@ def test_it_is_not_tried_while_there_are_hooks(make_tiny_bridge):
 
 
 def test_a_hooked_transformer_is_left_as_it_is(hooked_transformer):
-    with unwrapped(hooked_transformer):
-        row_logits(hooked_transformer, TOKENS[0])
+    modules, expected = list(hooked_transformer.modules()), hooked_transformer(TOKENS)
+    with torch.inference_mode(), unwrapped(hooked_transformer):
+        assert list(hooked_transformer.modules()) == modules
+        assert torch.equal(hooked_transformer(TOKENS), expected)
 
 
 def test_the_slow_way_gives_the_same_log_probabilities(model, monkeypatch):
