@@ -27,7 +27,7 @@ from benchmarks.speed.names import BENCHMARKS
 from benchmarks.speed.subject import Setting, Subject, load_subject
 from saetask import UserError
 from saetask.errors import did_you_mean
-from saetask.files import write_json
+from saetask.utils.files import write_json
 
 MOST_ROUNDS = 50
 """Beyond this there are too few prompts for `detect`, which takes new ones in every round."""

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from saetask import FieldError, UserError
-from saetask.tasks import index_field, last_number, number_field, read_rows, text_field
+from saetask.data.items import index_field, last_number, number_field, read_rows, text_field
 
 LABELS = ("literal", "metaphorical")
 NUMBER = r"\d[\d,]*(?:\.\d+)?"

@@ -28,9 +28,9 @@ from typing import Any
 
 import numpy as np
 
-from saetask.corpus import CorpusConfig, Source, TokenRow, token_rows
-from saetask.dictionary.build import BuildConfig, read_corpus
-from saetask.saes import DEFAULT_SAE
+from saetask.data.corpus import CorpusConfig, Source, TokenRow, token_rows
+from saetask.dictionary.collect.corpus_pass import BuildConfig, read_corpus
+from saetask.saes.loading import DEFAULT_SAE
 
 SHARDS, TURNS = 1, 3
 N_DOCUMENTS = 400
@@ -42,9 +42,9 @@ COMMON_WORDS = "the of and a to in is was he for it with as his on be at by had 
 def rate(corpus: Path) -> dict[str, Any]:
     """Returns tokens a second of building and of bare reading, and their ratio."""
     from saetask import load_model, load_sae
-    from saetask.cli_flags import read_config
-    from saetask.dictionary.build import ROWS_PER_SHARD
-    from saetask.models import model_tokenizer
+    from saetask.cli.options import read_config
+    from saetask.dictionary.collect.corpus_pass import ROWS_PER_SHARD
+    from saetask.models.loading import model_tokenizer
 
     model, sae = load_model(), load_sae()
     config = read_config(corpus, CorpusConfig, "Corpus file")
@@ -72,10 +72,10 @@ def rate(corpus: Path) -> dict[str, Any]:
 def _bare(model: Any, sae: Any, rows: list[TokenRow]) -> None:
     import torch
 
-    from saetask.batching import right_padded
-    from saetask.dictionary.firings import batches
-    from saetask.hooks import read_hook
-    from saetask.sae_encoding import input_hook
+    from saetask.models.forward import right_padded
+    from saetask.models.hooks import read_hook
+    from saetask.saes.encoding import input_hook
+    from saetask.saes.extraction import batches
 
     for batch in batches([len(row.token_ids) for row in rows]):
         tokens = right_padded([rows[i].token_ids for i in batch])
@@ -118,7 +118,7 @@ def peak(millions: float) -> dict[str, Any]:
 def verdicts(folder: str) -> dict[str, Any]:
     """Returns what labels missed, and shares validated by density."""
     from saetask import Dictionary
-    from saetask.dictionary.verdicts import FEWEST, VALIDATED
+    from saetask.dictionary.evaluate.verdicts import FEWEST, VALIDATED
 
     table = Dictionary.load(folder).to_datasets().with_format("numpy")
     names = ("verdict", "n_claimed", "precision", "precision_lower", "recall", "density")
@@ -165,7 +165,7 @@ def _tiny_pair() -> tuple[Any, Any]:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     from saetask import load_model
-    from saetask.models import model_tokenizer
+    from saetask.models.loading import model_tokenizer
 
     tokenizer = model_tokenizer(load_model())
     torch.manual_seed(0)

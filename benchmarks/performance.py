@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.pages import ROOT, environment, execute, page_parser
 from benchmarks.speed.names import BENCHMARKS
 from saetask import UserError
-from saetask.files import write_text
+from saetask.utils.files import write_text
 
 COMMAND = "python -m benchmarks.performance"
 MEASURED, PAGE = Path("docs/speed.json"), Path("docs/performance.md")

@@ -20,8 +20,8 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
 from saetask import load_model, load_sae, read_features
-from saetask.registry import Registry
-from saetask.study import lay_out
+from saetask.data.samples import lay_out
+from saetask.plugins import Registry
 
 if __name__ == "__main__":
     name, *data = sys.argv[1:]

@@ -19,10 +19,10 @@ from typing import Any
 
 from benchmarks.pages import ROOT, environment, execute, page_parser
 from saetask.errors import UserError
-from saetask.files import write_json, write_text
 from saetask.report import arms, numbers, sentences
 from saetask.report.figures import Arm, Detection, Spread, Summary
 from saetask.report.summary import read_summary
+from saetask.utils.files import write_json, write_text
 
 COMMAND = "python -m benchmarks.results"
 RUNS, PAGE, README = Path("docs/runs"), Path("docs/results.md"), Path("README.md")

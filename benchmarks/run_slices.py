@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from saetask.registry import Registry
+from saetask.plugins import Registry
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "word_problems.jsonl"
 LIKENESS = (0.8, 0.6, 0.4)

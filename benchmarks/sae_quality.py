@@ -2,7 +2,7 @@
 
     python benchmarks/sae_quality.py ITEMS.jsonl [N]
 
-Prints the figures of `saetask.sae_metrics.Reconstruction` as JSON, over N sentences (250).
+Prints the figures of `saetask.saes.metrics.Reconstruction` as JSON, over N sentences (250).
 """
 
 import json
@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 from saetask import load_model, load_sae
-from saetask.sae_metrics import reconstruction
-from saetask.tasks import read_rows
+from saetask.data.items import read_rows
+from saetask.saes.metrics import reconstruction
 
 if __name__ == "__main__":
     path, *count = sys.argv[1:]

@@ -30,10 +30,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from saetask import Prompt, Reading, Span, UserError, load_model, load_sae, read_features
-from saetask.hooks import read_hook
-from saetask.registry import Registry
-from saetask.sae_encoding import input_hook
-from saetask.tasks import read_rows
+from saetask.data.items import read_rows
+from saetask.models.hooks import read_hook
+from saetask.plugins import Registry
+from saetask.saes.encoding import input_hook
 
 KINDS = ("detector", "cosines", "dense", "frequent")
 LEAST = 15

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from saetask import Session
-from saetask.saes import assets_folder
+from saetask.saes.loading import assets_folder
 
 if __name__ == "__main__":
     task, *journal = sys.argv[1:]

@@ -9,8 +9,27 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from saetask.activations import FeatureActivations, Firing
-    from saetask.detection import (
+    from saetask.annotation.base import (
+        PLACEMENTS,
+        Annotation,
+        Annotator,
+        WritingAnnotator,
+        annotate,
+    )
+    from saetask.data.items import (
+        FieldError,
+        first_number,
+        index_field,
+        last_number,
+        number_field,
+        read_items,
+        stated_number,
+        text_field,
+        texts_field,
+    )
+    from saetask.data.prompts import Prompt, RenderedPrompt, Span, as_prompt, render
+    from saetask.data.tasks import AsksTwice, Candidate, Item, Score, SecondQuestion, Task
+    from saetask.detection.base import (
         Detector,
         Evidence,
         Finding,
@@ -19,31 +38,7 @@ if TYPE_CHECKING:
         finding_of,
         misread,
     )
-    from saetask.dictionary.dictionary import Dictionary
-    from saetask.dictionary.labels import FeatureEvidence, Label, Labeler
-    from saetask.dictionary.marking import context_text
-    from saetask.dictionary.rules import VIEWS, Rule, Vocabulary, added_scores, context_vectors
-    from saetask.endpoint import Endpoint, EndpointError, Reply, json_object
-    from saetask.errors import UserError
-    from saetask.logit_lens import promotion_label
-    from saetask.models import load_model
-    from saetask.probe_inputs import log_activations, region_sets, shared_part
-    from saetask.prompts import Prompt, RenderedPrompt, Span, as_prompt, render
-    from saetask.reading import read_features
-    from saetask.reformulation import (
-        PLACEMENTS,
-        Annotation,
-        Annotator,
-        WritingAnnotator,
-        annotate,
-    )
-    from saetask.registry import hookimpl
-    from saetask.report import write_report
-    from saetask.runs import RunConfig, run
-    from saetask.sae_check import check_sae
-    from saetask.saes import load_sae
-    from saetask.session import Session
-    from saetask.stacking import (
+    from saetask.detection.calibration import (
         CHANCE,
         answer_scores,
         findings_of,
@@ -56,28 +51,48 @@ if TYPE_CHECKING:
         own_rows,
         stacked_probabilities,
     )
-    from saetask.tasks import (
-        AsksTwice,
-        Candidate,
-        FieldError,
-        Item,
-        Score,
-        SecondQuestion,
-        Task,
-        first_number,
-        index_field,
-        last_number,
-        number_field,
-        read_items,
-        stated_number,
-        text_field,
-        texts_field,
+    from saetask.detection.probe_features import log_activations, region_sets, shared_part
+    from saetask.dictionary.dictionary import Dictionary
+    from saetask.dictionary.label.base import FeatureEvidence, Label, Labeler
+    from saetask.dictionary.label.rules import (
+        VIEWS,
+        Rule,
+        Vocabulary,
+        added_scores,
+        context_text,
+        context_vectors,
     )
-    from saetask.training import TrainConfig, train
+    from saetask.errors import UserError
+    from saetask.experiments.run import RunConfig, run
+    from saetask.inference.endpoint import Endpoint, EndpointError, Reply, json_object
+    from saetask.models.loading import load_model
+    from saetask.plugins import hookimpl
+    from saetask.report import write_report
+    from saetask.saes.activations import FeatureActivations, Firing
+    from saetask.saes.compatibility import check_sae
+    from saetask.saes.extraction import read_features
+    from saetask.saes.loading import load_sae
+    from saetask.saes.logit_lens import promotion_label
+    from saetask.session import Session
+    from saetask.training.config import TrainConfig
+    from saetask.training.runner import train
 
 _HOMES = {
-    "activations": ("FeatureActivations", "Firing"),
-    "detection": (
+    "annotation.base": ("PLACEMENTS", "Annotation", "Annotator", "WritingAnnotator", "annotate"),
+    "data.items": (
+        "FieldError",
+        "first_number",
+        "index_field",
+        "last_number",
+        "number_field",
+        "read_items",
+        "stated_number",
+        "text_field",
+        "texts_field",
+    ),
+    "data.prompts": ("Prompt", "RenderedPrompt", "Span", "as_prompt", "render"),
+    "data.tasks": ("AsksTwice", "Candidate", "Item", "Score", "SecondQuestion", "Task"),
+    "detection.base": (
         "Detector",
         "Evidence",
         "Finding",
@@ -86,31 +101,7 @@ _HOMES = {
         "finding_of",
         "misread",
     ),
-    "dictionary.dictionary": ("Dictionary",),
-    "dictionary.labels": ("FeatureEvidence", "Label", "Labeler"),
-    "dictionary.rules": ("VIEWS", "Rule", "Vocabulary", "added_scores", "context_vectors"),
-    "dictionary.marking": ("context_text",),
-    "endpoint": ("Endpoint", "EndpointError", "Reply", "json_object"),
-    "errors": ("UserError",),
-    "logit_lens": ("promotion_label",),
-    "models": ("load_model",),
-    "probe_inputs": ("log_activations", "region_sets", "shared_part"),
-    "prompts": ("Prompt", "RenderedPrompt", "Span", "as_prompt", "render"),
-    "reading": ("read_features",),
-    "reformulation": (
-        "PLACEMENTS",
-        "Annotation",
-        "Annotator",
-        "WritingAnnotator",
-        "annotate",
-    ),
-    "registry": ("hookimpl",),
-    "report": ("write_report",),
-    "runs": ("RunConfig", "run"),
-    "sae_check": ("check_sae",),
-    "saes": ("load_sae",),
-    "session": ("Session",),
-    "stacking": (
+    "detection.calibration": (
         "CHANCE",
         "answer_scores",
         "findings_of",
@@ -123,24 +114,31 @@ _HOMES = {
         "own_rows",
         "stacked_probabilities",
     ),
-    "tasks": (
-        "AsksTwice",
-        "Candidate",
-        "FieldError",
-        "Item",
-        "Score",
-        "SecondQuestion",
-        "Task",
-        "first_number",
-        "index_field",
-        "last_number",
-        "number_field",
-        "read_items",
-        "stated_number",
-        "text_field",
-        "texts_field",
+    "detection.probe_features": ("log_activations", "region_sets", "shared_part"),
+    "dictionary.dictionary": ("Dictionary",),
+    "dictionary.label.base": ("FeatureEvidence", "Label", "Labeler"),
+    "dictionary.label.rules": (
+        "context_text",
+        "VIEWS",
+        "Rule",
+        "Vocabulary",
+        "added_scores",
+        "context_vectors",
     ),
-    "training": ("TrainConfig", "train"),
+    "errors": ("UserError",),
+    "experiments.run": ("RunConfig", "run"),
+    "inference.endpoint": ("Endpoint", "EndpointError", "Reply", "json_object"),
+    "models.loading": ("load_model",),
+    "plugins": ("hookimpl",),
+    "report": ("write_report",),
+    "saes.activations": ("FeatureActivations", "Firing"),
+    "saes.compatibility": ("check_sae",),
+    "saes.extraction": ("read_features",),
+    "saes.loading": ("load_sae",),
+    "saes.logit_lens": ("promotion_label",),
+    "session": ("Session",),
+    "training.config": ("TrainConfig",),
+    "training.runner": ("train",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

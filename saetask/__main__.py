@@ -2,6 +2,6 @@
 
 import sys
 
-from saetask.cli import main
+from saetask.cli.main import main
 
 sys.exit(main())

@@ -1,44 +1,45 @@
 """One prompt at a time: read it, find what is misread, mend it and ask again."""
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from saetask.activations import FeatureActivations
-from saetask.answers import Asker
-from saetask.arms import ArmPrompt, Writer
-from saetask.cache import cache_folder
-from saetask.calibration import Calibration
-from saetask.detection import Finding, Misunderstanding
-from saetask.dictionary.meanings import find_meanings
-from saetask.files import atomic_path, content_hash, write_json
-from saetask.fitting import (
+from saetask.annotation.base import configured
+from saetask.annotation.generated_notes import WrittenNotes, noting
+from saetask.annotation.prompt_writer import ArmPrompt, Writer
+from saetask.data.prompts import Prompt, Span, as_prompt
+from saetask.data.samples import Question, lay_out
+from saetask.detection.base import Finding, Misunderstanding
+from saetask.detection.calibration import Calibration
+from saetask.dictionary.feature_labels import find_meanings
+from saetask.experiments.context import (
     Apparatus,
     Material,
     as_ask,
     features_of,
-    fit,
     labelled,
     make_reading,
     scored_item,
-    try_wordings,
 )
-from saetask.models import DEFAULT_MODEL, load_model, model_fingerprint
-from saetask.notes import WrittenNotes, noting
-from saetask.prompts import Prompt, Span, as_prompt
-from saetask.reading import read_features, read_together, read_while
-from saetask.reformulation import configured
-from saetask.registry import Registry
-from saetask.sae_check import check_sae
-from saetask.saes import DEFAULT_SAE, assets_folder, load_sae, sae_fingerprint
-from saetask.study import Question, lay_out
+from saetask.experiments.note_selection import try_wordings
+from saetask.experiments.pipeline import fit
+from saetask.inference.client import Asker
+from saetask.models.loading import DEFAULT_MODEL, load_model, model_fingerprint
+from saetask.plugins import Registry
+from saetask.saes.activations import FeatureActivations
+from saetask.saes.compatibility import check_sae
+from saetask.saes.extraction import read_features, read_together, read_while
+from saetask.saes.loading import DEFAULT_SAE, assets_folder, load_sae, sae_fingerprint
+from saetask.utils.download import cache_folder
+from saetask.utils.files import atomic_path, content_hash, write_json
 
 if TYPE_CHECKING:
     from sae_lens import SAE
 
-    from saetask.models import Model
+    from saetask.models.loading import Model
 
 FIT_ITEMS = 1000
 """Built-in items, at most, that a session is fitted on."""
@@ -226,8 +227,6 @@ class Session:
         return self._fit
 
     def _fit_name(self) -> str:
-        from saetask import __version__
-
         fingerprints = [model_fingerprint(self.model), sae_fingerprint(self.sae)]
         detector = self._apparatus.make_detector().name
         # A fit keeps the number of a wording, which means nothing once the wordings are others.
@@ -237,7 +236,7 @@ class Session:
             for annotator in self._apparatus.annotators
             if not isinstance(annotator, WrittenNotes)
         ]
-        known = [__version__, detector, *fingerprints, wordings]
+        known = [version("saetask"), detector, *fingerprints, wordings]
         return f"{self.task.name}-{content_hash(known)}"
 
     def _make_fit(self) -> _Fit:

@@ -6,7 +6,7 @@ import pytest
 from sae_lens.registry import SAE_CLASS_REGISTRY
 
 import saetask
-from saetask.registry import Registry
+from saetask.plugins import Registry
 
 TINY_HOOK = "blocks.2.hook_resid_post"
 
@@ -29,7 +29,7 @@ def tokenizer():
     """The default model's tokenizer, without the model."""
     from transformers import AutoTokenizer
 
-    from saetask.default_model import embedded_model_folder
+    from saetask.models.loading import embedded_model_folder
 
     return AutoTokenizer.from_pretrained(embedded_model_folder())
 
@@ -154,9 +154,9 @@ def make_memorising_sae():
     from sae_lens import TopKSAE, TopKSAEConfig
     from sae_lens.saes.sae import SAEMetadata
 
-    from saetask.hooks import read_hook
-    from saetask.prompts import render
-    from saetask.sae_check import PROBE_TEXT
+    from saetask.data.prompts import render
+    from saetask.models.hooks import read_hook
+    from saetask.saes.compatibility import PROBE_TEXT
 
     def make(model, hook_name=TINY_HOOK, bos=True, change=lambda rows: rows, **options):
         row = render(model.tokenizer, PROBE_TEXT, bos=bos).token_ids
@@ -186,9 +186,9 @@ def make_memorising_transcoder():
     from sae_lens import Transcoder, TranscoderConfig
     from sae_lens.saes.sae import SAEMetadata
 
-    from saetask.hooks import catch
-    from saetask.prompts import render
-    from saetask.sae_check import PROBE_TEXT
+    from saetask.data.prompts import render
+    from saetask.models.hooks import catch
+    from saetask.saes.compatibility import PROBE_TEXT
 
     def make(model, layer):
         names = f"blocks.{layer}.mlp.hook_in", f"blocks.{layer}.hook_mlp_out"
@@ -272,8 +272,8 @@ def harvest_config(tmp_path):
     """A harvest of 1,500 tokens of a text that is written to `tmp_path`, in shards of 16 rows."""
     import json
 
-    from saetask.corpus import CorpusConfig, Source
-    from saetask.harvest import HarvestConfig
+    from saetask.data.corpus import CorpusConfig, Source
+    from saetask.training.activation_store import HarvestConfig
 
     texts = [f"Text {i}. " + f"the {i} boats sail at dawn and return. " * 20 for i in range(60)]
     lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
@@ -290,7 +290,9 @@ def few_choices():
     """
     from saetask_plugins.detectors import failure_probe
 
-    from saetask import baselines, plans, probe_inputs
+    from saetask.detection import baselines
+    from saetask.detection import probe_features as probe_inputs
+    from saetask.experiments import fold as plans
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(probe_inputs, "REGION_SETS", (("text", "target"), ("text",)))

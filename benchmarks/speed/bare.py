@@ -8,7 +8,7 @@ import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from saetask.batching import batches_by_length, right_padded
+from saetask.models.forward import batches_by_length, right_padded
 
 from .subject import Subject
 from .today import layers_to_hook

@@ -10,8 +10,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from saetask.corpus import token_rows
-from saetask.dictionary.build import ROWS_PER_SHARD, BuildConfig
+from saetask.data.corpus import token_rows
+from saetask.dictionary.collect.corpus_pass import ROWS_PER_SHARD, BuildConfig
 
 from .bare import Bare, batched
 from .subject import Setting
@@ -24,7 +24,7 @@ CONTEXT_SIZE = 32
 
 def measure(setting: Setting) -> dict[str, Any]:
     """Times building and returns this benchmark's part of the document."""
-    from saetask.dictionary.build import read_corpus
+    from saetask.dictionary.collect.corpus_pass import read_corpus
 
     subject = setting.subject
     model: Any = subject.model

@@ -18,7 +18,7 @@ def measure(setting: Setting) -> dict[str, Any]:
     """Times generating and returns this benchmark's part of the document."""
     import torch
 
-    from saetask.answers import Ask, Asker
+    from saetask.inference.client import Ask, Asker
 
     subject, length = setting.subject, setting.amounts.new_tokens
     model: Any = subject.model

@@ -82,7 +82,7 @@ def grow(work: Work, size: int, rounds: int, unit: str) -> Growth:
 
 
 def _harvesting(setting: Setting) -> Work:
-    from saetask.harvest import harvest
+    from saetask.training.activation_store import harvest
 
     folder = setting.folder
     corpus = write_corpus(folder, CONTEXT_SIZE)
@@ -118,7 +118,7 @@ def _encoding(setting: Setting) -> Work:
     import torch
     from sae_lens import SAE, TopKSAE, TopKSAEConfig
 
-    from saetask.sae_encoding import encode
+    from saetask.saes.encoding import encode
 
     d_in, n_tokens = setting.subject.sae.cfg.d_in, setting.amounts.encoded_tokens
     inputs = torch.randn(n_tokens, d_in, generator=torch.Generator().manual_seed(0))

@@ -10,9 +10,9 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from saetask.corpus import CorpusConfig, token_rows
-from saetask.harvest import HarvestConfig
-from saetask.sae_encoding import input_hook
+from saetask.data.corpus import CorpusConfig, token_rows
+from saetask.saes.encoding import input_hook
+from saetask.training.activation_store import HarvestConfig
 
 from .bare import ROWS_PER_BATCH, Bare, batched
 from .subject import Setting, Subject
@@ -28,7 +28,7 @@ def harvest_config(subject: Subject, corpus: CorpusConfig, tokens: int) -> Harve
 
 def measure(setting: Setting) -> dict[str, Any]:
     """Times harvesting and returns this benchmark's part of the document."""
-    from saetask.harvest import harvest
+    from saetask.training.activation_store import harvest
 
     subject, wanted = setting.subject, setting.amounts.harvest_tokens
     model: Any = subject.model
@@ -70,7 +70,7 @@ def _store(subject: Subject, context_size: int) -> Any:
     from datasets import Dataset
     from sae_lens import ActivationsStore
 
-    from saetask.hooks import resolve_hook_name
+    from saetask.models.hooks import resolve_hook_name
 
     data = Dataset.from_dict({"text": documents()})
     with warnings.catch_warnings():

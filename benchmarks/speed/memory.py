@@ -65,7 +65,7 @@ def _peak_mib() -> float:
 
 def harvesting(folder: Path, most: int) -> Callable[[int], None]:
     """Returns what harvests so many tokens, `most` at most."""
-    from saetask.harvest import HarvestConfig, harvest
+    from saetask.training.activation_store import HarvestConfig, harvest
 
     model = _small_model()
     corpus = write_corpus(folder, copies=most // TOKENS_PER_COPY + 1)
@@ -98,7 +98,7 @@ def _small_model() -> "SAETransformerBridge":
     from sae_lens.analysis.sae_transformer_bridge import SAETransformerBridge
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
-    from saetask.default_model import embedded_model_folder
+    from saetask.models.loading import embedded_model_folder
 
     tokenizer: Any = AutoTokenizer.from_pretrained(embedded_model_folder())
     shape: dict[str, Any] = {"hidden_size": 256, "intermediate_size": 512, "num_hidden_layers": 2}

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from saetask import Prompt, reading
+from saetask import Prompt
+from saetask.saes import extraction as reading
 
 from .subject import Subject
 from .timing import rounded

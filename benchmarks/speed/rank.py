@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from saetask_plugins.tasks.word_problems import WordProblems
 
 from saetask import render
-from saetask.answers import Ask
-from saetask.likelihood import Continuation
+from saetask.inference.client import Ask
+from saetask.inference.likelihood import Continuation
 
 from .subject import Setting
 from .texts import shuffled
@@ -28,7 +28,7 @@ def measure(setting: Setting) -> dict[str, Any]:
     """Times ranking and returns this benchmark's part of the document."""
     import torch
 
-    from saetask.answers import Asker
+    from saetask.inference.client import Asker
 
     subject = setting.subject
     model: Any = subject.model

@@ -11,7 +11,7 @@ from .amounts import Amounts
 if TYPE_CHECKING:
     from sae_lens import SAE
 
-    from saetask.models import Model
+    from saetask.models.loading import Model
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,7 @@ def load_subject() -> Subject:
     from transformers import AutoModelForCausalLM
 
     from saetask import load_model, load_sae
-    from saetask.default_model import embedded_model_folder
-    from saetask.models import fast_dtype
+    from saetask.models.loading import embedded_model_folder, fast_dtype
 
     hf_model = AutoModelForCausalLM.from_pretrained(
         embedded_model_folder(), dtype=fast_dtype("cpu"), attn_implementation="sdpa"

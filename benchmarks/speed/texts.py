@@ -7,9 +7,9 @@ from pathlib import Path
 from saetask_plugins.tasks.metaphor import Metaphor
 from saetask_plugins.tasks.word_problems import WordProblems
 
-from saetask.corpus import CorpusConfig, Source
-from saetask.prompts import Prompt
-from saetask.tasks import Item
+from saetask.data.corpus import CorpusConfig, Source
+from saetask.data.prompts import Prompt
+from saetask.data.tasks import Item
 
 TEXTS_PER_DOCUMENT = 8
 CORPUS_FILE = "texts.jsonl"

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from saetask.hooks import resolve_hook_name
-from saetask.sae_encoding import input_hook
+from saetask.models.hooks import resolve_hook_name
+from saetask.saes.encoding import input_hook
 
 from .subject import Subject
 

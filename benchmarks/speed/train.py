@@ -15,7 +15,8 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest import mock
 
-from saetask import TrainConfig, training_process
+from saetask import TrainConfig
+from saetask.training import trainer as training_process
 
 from .harvest import harvest_config
 from .subject import Setting
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import torch
     from sae_lens import TrainingSAE
 
-    from saetask.harvest import ActivationShards
+    from saetask.training.activation_store import ActivationShards
 
 ROUNDING = 1.005
 """Losses closer than this are equal: the two take their sums in different orders."""
@@ -114,7 +115,7 @@ def measure(setting: Setting) -> dict[str, Any]:
 def _start(setting: Setting) -> Start:
     import torch
 
-    from saetask.harvest import harvest, statistics
+    from saetask.training.activation_store import harvest, statistics
 
     subject, amounts, folder = setting.subject, setting.amounts, setting.folder
     corpus = write_corpus(folder)
@@ -153,7 +154,7 @@ def _curve(
 
 
 def _run_saetask(start: Start, n_steps: int, watch: Watch) -> "TrainingSAE[Any]":
-    from saetask.harvest import batches
+    from saetask.training.activation_store import batches
 
     sae = start.make_sae()
     config = replace(start.config, samples=n_steps * start.config.batch_size)
@@ -175,7 +176,7 @@ def _run_sae_lens(start: Start, n_steps: int, watch: Watch) -> "TrainingSAE[Any]
     from sae_lens.saes.topk_sae import TopKTrainingSAE
     from sae_lens.training.sae_trainer import SAETrainer
 
-    from saetask.harvest import batches
+    from saetask.training.activation_store import batches
 
     config = replace(start.config, samples=n_steps * start.config.batch_size)
     sae = start.make_sae(TopKTrainingSAE)

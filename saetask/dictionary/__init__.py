@@ -1,1 +1,1 @@
-"""The dictionary: what each feature of an SAE is about, tried on unseen text."""
+"""Dictionaries: what each feature of an SAE is about, and how well that holds."""

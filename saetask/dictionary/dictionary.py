@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from saetask.dictionary.files import (
+from saetask.dictionary.store import (
     CONTEXTS,
     FEATURES,
     check_fingerprints,
@@ -16,14 +16,14 @@ from saetask.dictionary.files import (
     read_parquet,
 )
 from saetask.errors import UserError
-from saetask.saes import DEFAULT_SAE, assets_folder, shipped_saes
+from saetask.saes.loading import DEFAULT_SAE, assets_folder, shipped_saes
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from sae_lens import SAE
 
-    from saetask.activations import FeatureActivations
-    from saetask.models import Model
+    from saetask.models.loading import Model
+    from saetask.saes.activations import FeatureActivations
 
 SHOWN_CONTEXTS = 6
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from saetask.dictionary.dictionary import Dictionary
 from saetask.errors import UserError
-from saetask.files import write_text
+from saetask.utils.files import write_text
 
 MARK = "saetask"
 """Field with what Neuronpedia has no field for; tells our own files from others."""

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from saetask.data.items import read_rows
 from saetask.errors import UserError
 from saetask.report.fields import Fields
-from saetask.tasks import read_rows
 
 BROWSER_LIMIT = 2000
 """A browser stays quick with this many items; the figures are of all items all the same."""

@@ -15,13 +15,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from saetask.files import write_text
 from saetask.report import arms, numbers, sentences
 from saetask.report.charts import accuracy_chart, against_chart, detection_chart
 from saetask.report.data import Run, read_run
 from saetask.report.figures import Arm, Detection
 from saetask.report.headline import headline
 from saetask.report.items import BROWSER_LIMIT, Finding, ItemRecord
+from saetask.utils.files import write_text
 
 FEATURE_LIMIT = 20
 

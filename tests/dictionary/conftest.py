@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from words import build_dictionary, make_word_sae, write_corpus
 
 from saetask import Vocabulary
-from saetask.dictionary.rules import token_texts
+from saetask.dictionary.label.rules import token_texts
+from tests.helpers.words import build_dictionary, make_word_sae, write_corpus
 
 
 @pytest.fixture(scope="session")

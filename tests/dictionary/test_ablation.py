@@ -4,16 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from saetask.dictionary.ablation import (
+from saetask.dictionary.falsify.ablation import (
     HORIZON,
-    N_DIRECTIONS,
     ablation_finding,
     compare_effects,
     edit_effects,
-    random_directions,
 )
-from saetask.hooks import read_hook, spliced_log_probabilities
-from saetask.sae_encoding import contribution
+from saetask.models.hooks import read_hook, spliced_log_probabilities
+from saetask.saes.encoding import contribution
+from saetask.saes.interventions import N_DIRECTIONS, random_directions
 
 ROW = [1, 504, 2817, 282, 260, 5491, 904, 77, 3000, 12, 640, 808, 9000, 4, 55, 350]
 LAST = "blocks.3.hook_resid_post"

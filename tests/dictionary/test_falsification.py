@@ -6,26 +6,20 @@ import shutil
 
 import numpy as np
 import pytest
-from refusals import refusal
-from sending import SendingEngine
-from words import ALWAYS, DEAD, SEA
 
 from saetask import Dictionary
-from saetask.cli import main
-from saetask.cli_falsify import feature_numbers
-from saetask.dictionary.ablation import AblationResult
-from saetask.dictionary.falsification import (
-    FALSIFICATION,
-    Attempt,
-    FalsifyConfig,
-    Untested,
-    described,
-    falsify,
-)
-from saetask.dictionary.files import FEATURES
-from saetask.dictionary.firings import read_firings
-from saetask.dictionary.injection import InjectionResult, StrategyResult
-from saetask.dictionary.text_pool import OWN, context_rows, file_rows, read_pool
+from saetask.cli.dictionary import feature_numbers
+from saetask.cli.main import main
+from saetask.dictionary.falsify.ablation import AblationResult
+from saetask.dictionary.falsify.base import FalsifyConfig, Untested
+from saetask.dictionary.falsify.injection import InjectionResult, StrategyResult
+from saetask.dictionary.falsify.runner import FALSIFICATION, Attempt, described, falsify
+from saetask.dictionary.falsify.text_pool import OWN, context_rows, file_rows, read_pool
+from saetask.dictionary.store import FEATURES
+from saetask.saes.extraction import read_firings
+from tests.helpers.refusals import refusal
+from tests.helpers.sending import SendingEngine
+from tests.helpers.words import ALWAYS, DEAD, SEA
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +192,7 @@ def test_the_command_prints_a_table_or_json(word_folder, word_pair, word_corpus,
 def test_bad_input_is_refused_before_a_model_is_loaded(
     word_folder, flags, says, capsys, monkeypatch
 ) -> None:
-    monkeypatch.setattr("saetask.models.load_model", None)
+    monkeypatch.setattr("saetask.models.loading.load_model", None)
     assert main(["dictionary", "falsify", str(word_folder), *flags]) == 2
     assert says in capsys.readouterr().err
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saetask.dictionary.injection import (
+from saetask.dictionary.falsify.injection import (
     LONGEST_INJECTION,
     STRATEGIES,
     ControlTokens,

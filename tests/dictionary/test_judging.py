@@ -5,8 +5,19 @@ import re
 
 import numpy as np
 import pytest
-from chat_server import ChatServer, Said, chat_server
-from planted import (
+from saetask_plugins.labelers.keywords import Keywords
+
+from saetask import Endpoint, EndpointError, Label
+from saetask.cli.tables import judge_text
+from saetask.dictionary.collect.contexts import WINDOW
+from saetask.dictionary.collect.split_activations import Subject
+from saetask.dictionary.evaluate.judge import Judge, draw_judged, judge_labels, judged_trials
+from saetask.dictionary.evaluate.judge_questions import TEXTS, draw_marked, questions, read_answers
+from saetask.dictionary.evaluate.validation import try_rules
+from saetask.dictionary.evaluate.verdicts import summarise
+from saetask.dictionary.label.runner import label_features
+from tests.helpers.chat_server import ChatServer, Said, chat_server
+from tests.helpers.planted import (
     ALWAYS,
     D_SAE,
     NEAREST,
@@ -17,20 +28,7 @@ from planted import (
     SILENT,
     planted_firings,
 )
-from refusals import refusal
-from saetask_plugins.labelers.keywords import Keywords
-
-from saetask import Endpoint, EndpointError, Label
-from saetask.cli_tables import judge_text
-from saetask.dictionary.examples import WINDOW
-from saetask.dictionary.fuzzing import draw_marked
-from saetask.dictionary.judged import draw_judged, judged_trials
-from saetask.dictionary.judging import Judge, judge_labels
-from saetask.dictionary.labelling import label_features
-from saetask.dictionary.questions import TEXTS, questions, read_answers
-from saetask.dictionary.subject import Subject
-from saetask.dictionary.validation import try_rules
-from saetask.dictionary.verdicts import summarise
+from tests.helpers.refusals import refusal
 
 IN_WORDS = [Label(text, None) for text in ("sea", "house", "the", "the", "the")]
 """Right for `SEA`, wrong for `SHIP`."""
@@ -202,7 +200,7 @@ def test_tokens_are_counted_of_unusable_answers_too(ask_about) -> None:
 def test_a_second_start_asks_only_what_has_no_answer(
     ask_about, unseen, vocabulary, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr("saetask.endpoint.FAILURES_IN_A_ROW", 2)
+    monkeypatch.setattr("saetask.inference.endpoint.FAILURES_IN_A_ROW", 2)
     labels = {SEA: IN_WORDS[SEA], SHIP: IN_WORDS[SHIP]}
     whole, undisturbed = ask_about(knows, labels)
     left = ["alive"] * 20

@@ -5,11 +5,11 @@ import re
 
 import numpy as np
 import pytest
-from chat_server import ChatServer, Said, chat_server
 
 from saetask import Dictionary
-from saetask.cli import main
-from saetask.dictionary.files import CONTEXTS, FEATURES, MANIFEST
+from saetask.cli.main import main
+from saetask.dictionary.store import CONTEXTS, FEATURES, MANIFEST
+from tests.helpers.chat_server import ChatServer, Said, chat_server
 
 NOUNS = ["sea", "ship", "dog", "road", "house", "bread", "king", "tree", "night", "song"]
 GARBAGE = 5
@@ -89,7 +89,7 @@ def test_an_interrupted_build_goes_on_to_the_same_bytes(
     command = ["dictionary", "build", *corpus, *pair, "--out", str(tmp_path / "killed")]
     command += [*openai(server.url), "--labeler-option", "workers=1"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("saetask.endpoint.Endpoint.ask", interrupted(at=20))
+        patch.setattr("saetask.inference.endpoint.Endpoint.ask", interrupted(at=20))
         assert main(command) == 130
     assert not (tmp_path / "killed" / MANIFEST).exists()
     server.requests.clear()
@@ -130,7 +130,7 @@ def test_without_a_judge_validating_says_what_is_missing(folder, pair, capsys) -
 
 
 def test_an_address_without_a_judge_is_refused(folder, capsys, monkeypatch) -> None:
-    monkeypatch.setattr("saetask.models.load_model", None)
+    monkeypatch.setattr("saetask.models.loading.load_model", None)
     given = ["dictionary", "validate", str(folder), "--judge-url", "http://127.0.0.1:1/v1"]
     assert main(given) == 2
     assert "without --judge" in capsys.readouterr().err

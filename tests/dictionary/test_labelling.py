@@ -5,16 +5,16 @@ import re
 
 import numpy as np
 import pytest
-from chat_server import ChatServer, Said, chat_server
-from planted import D_SAE, NEAREST, PROMOTED, RARE, SEA, SHIP, SILENT, planted_firings
-from refusals import refusal
 from saetask_plugins.labelers.keywords import Keywords
 from saetask_plugins.labelers.openai import OpenAI
 
 from saetask import Label, Rule, UserError, context_text
-from saetask.dictionary.labelling import LABELS_JOURNAL, label_features
-from saetask.dictionary.labels import chosen_options, configured, label_figures
-from saetask.dictionary.subject import Subject
+from saetask.dictionary.collect.split_activations import Subject
+from saetask.dictionary.label.base import chosen_options, configured, label_figures
+from saetask.dictionary.label.runner import LABELS_JOURNAL, label_features
+from tests.helpers.chat_server import ChatServer, Said, chat_server
+from tests.helpers.planted import D_SAE, NEAREST, PROMOTED, RARE, SEA, SHIP, SILENT, planted_firings
+from tests.helpers.refusals import refusal
 
 URL = "http://127.0.0.1:1/v1"
 
@@ -189,7 +189,7 @@ def test_what_failed_is_asked_again_and_what_did_not_is_kept(label_all, tmp_path
 def test_an_endpoint_that_is_down_stops_the_build_and_loses_nothing(
     label_all, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr("saetask.endpoint.FAILURES_IN_A_ROW", 2)
+    monkeypatch.setattr("saetask.inference.endpoint.FAILURES_IN_A_ROW", 2)
     up = ["once"]
     with chat_server(lambda r: name_marked(r) if up and up.pop() else Said("down", 503)) as server:
         message = refusal(label_all, labeler_at(server.url, workers="1"), tmp_path)

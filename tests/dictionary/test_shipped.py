@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from saetask import Dictionary, load_sae
-from saetask.dictionary.card import CARD, dictionary_card
 from saetask.dictionary.dictionary import dictionary_folder
-from saetask.dictionary.tables import AFTER, BEFORE
-from saetask.saes import DEFAULT_SAE, assets_folder, sae_fingerprint
+from saetask.dictionary.label.tables import AFTER, BEFORE
+from saetask.dictionary.store import CARD, dictionary_card
+from saetask.saes.loading import DEFAULT_SAE, assets_folder, sae_fingerprint
 
 MAY_BE_QUOTED = {"openstax", "eltec", "self_dialogue", "gsm8k_chat"}
 MEGABYTES = 35

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from saetask_plugins.labelers.keywords import Keywords
 
-from saetask.dictionary.examples import (
+from saetask.dictionary.collect.contexts import (
     PADDING,
     SILENT_PER_FIRING,
     WINDOW,
@@ -15,19 +15,13 @@ from saetask.dictionary.examples import (
     cut_windows,
     strong_floors,
 )
-from saetask.dictionary.files import load_rules, save_rules
-from saetask.dictionary.firings import Firings
-from saetask.dictionary.labelling import label_features
-from saetask.dictionary.rules import (
-    DECAYS,
-    SCALES,
-    VIEWS,
-    Rule,
-    context_vectors,
-)
-from saetask.dictionary.subject import Subject
-from saetask.dictionary.validation import try_rules
-from saetask.dictionary.verdicts import FEWEST, judge_claims, summarise
+from saetask.dictionary.collect.split_activations import Subject
+from saetask.dictionary.evaluate.validation import try_rules
+from saetask.dictionary.evaluate.verdicts import FEWEST, judge_claims, summarise
+from saetask.dictionary.label.rules import DECAYS, SCALES, VIEWS, Rule, context_vectors
+from saetask.dictionary.label.runner import label_features
+from saetask.dictionary.store import load_rules, save_rules
+from saetask.saes.activations import Firings
 
 D_SAE = 5
 WORD, CONTEXT, NOISE, SILENT, ALWAYS = range(D_SAE)

@@ -1,0 +1,137 @@
+"""Reformulation: findings become annotations, annotations are written into the prompt."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, get_args, runtime_checkable
+
+from saetask.data.prompts import Message, Prompt, Span
+from saetask.detection.base import Misunderstanding
+from saetask.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from saetask.inference.endpoint import Endpoint
+
+Placement = Literal["end", "start", "inline", "system"]
+PLACEMENTS: tuple[Placement, ...] = get_args(Placement)
+
+
+class Annotation(NamedTuple):
+    """A note for the prompt, made from a finding."""
+
+    text: str
+    placement: Placement
+    """After the message, before it, right after the misread span, or as a system message."""
+    annotator: str
+
+
+class Annotator(Protocol):
+    """What an annotator plugin provides. It sees findings, never gold answers.
+
+    It may have `options: Mapping[str, str]`, what may be set (name and purpose), with
+    `configure(options: Mapping[str, str])`, which returns an annotator so set.
+    """
+
+    name: str
+
+    def candidates(
+        self, misunderstanding: Misunderstanding, labels: Mapping[int, str]
+    ) -> list[Annotation]:
+        """Returns notes for a finding, in a fixed order of wordings and placements.
+
+        Args:
+            misunderstanding: The finding.
+            labels: What is known of the meaning of features.
+        """
+        ...
+
+
+@runtime_checkable
+class WritingAnnotator(Protocol):
+    """What an annotator plugin provides instead whose notes a language model writes.
+
+    It may have options as well.
+    """
+
+    name: str
+
+    @property
+    def endpoint(self) -> "Endpoint | None":
+        """The language model that writes; None has the model under test write."""
+        ...
+
+    def request(self, misunderstanding: Misunderstanding, labels: Mapping[int, str]) -> str:
+        """Returns what the language model is told to write; the same finding, the same request.
+
+        Args:
+            misunderstanding: The finding.
+            labels: What is known of the meaning of features.
+        """
+        ...
+
+    def annotations(self, text: str) -> list[Annotation]:
+        """Returns notes made of the reply, in a fixed order of wordings and placements.
+
+        Args:
+            text: The reply, whatever it may be; one that holds no note gives an empty list.
+        """
+        ...
+
+
+def configured(
+    annotators: "Sequence[Annotator | WritingAnnotator]", options: Mapping[str, str]
+) -> "list[Annotator | WritingAnnotator]":
+    """Returns annotators with options set: each gets those that it has.
+
+    Raises:
+        UserError: None of them has such an option, or one refuses a value.
+    """
+    known = [set(getattr(annotator, "options", {})) for annotator in annotators]
+    for name in options:
+        if not any(name in names for names in known):
+            which = ", ".join(annotator.name for annotator in annotators)
+            hint = did_you_mean(name, set().union(*known))
+            raise UserError(f"No annotator of this run ({which}) has an option '{name}'.{hint}")
+    made = []
+    for annotator, names in zip(annotators, known):
+        configure = getattr(annotator, "configure", None)
+        own = {name: value for name, value in options.items() if name in names}
+        made.append(configure(own) if configure else annotator)
+    return made
+
+
+def annotate(prompt: Prompt, annotation: Annotation, span: Span | None = None) -> Prompt:
+    """Returns the prompt with a note, its named spans where they now are.
+
+    Args:
+        prompt: The original prompt.
+        annotation: The note.
+        span: The misread span of the content, for an inline note; None puts it at the end.
+    """
+    content, note = prompt.content, annotation.text
+    if annotation.placement == "system":
+        return replace(prompt, messages=_with_system(prompt.messages, note))
+    if annotation.placement == "start":
+        return _inserted(prompt, 0, f"{note}\n")
+    if annotation.placement == "inline" and span is not None:
+        return _inserted(prompt, span.end, f" {note}")
+    return _inserted(prompt, len(content), f"\n{note}")
+
+
+def _with_system(messages: Sequence[Message], note: str) -> list[Message]:
+    """Returns the messages with a note in the system message, which may be new."""
+    if messages[0]["role"] == "system":
+        content = f"{messages[0]['content']}\n{note}"
+        return [{**messages[0], "content": content}, *messages[1:]]
+    return [{"role": "system", "content": note}, *messages]
+
+
+def _inserted(prompt: Prompt, place: int, text: str) -> Prompt:
+    """Returns the prompt with a text in its last message; a span around the place grows."""
+    content = prompt.content
+    spans = {}
+    for name, span in prompt.spans.items():
+        moves = span.start >= place
+        grows = moves or span.end > place
+        spans[name] = Span(span.start + len(text) * moves, span.end + len(text) * grows)
+    changed = prompt.with_content(content[:place] + text + content[place:])
+    return replace(changed, spans=spans)

@@ -1,0 +1,180 @@
+"""What the command line prints for people."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from saetask.plugins import Plugin
+    from saetask.saes.activations import Firing
+    from saetask.session import Detection
+
+
+def print_table(table: "Table") -> None:
+    """Prints a table to stdout, wide enough for its content when stdout is no terminal."""
+    import sys
+
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+
+
+def _table(*columns: str, right: Sequence[str] = ()) -> "Table":
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left")
+    return table
+
+
+def arms_table(summary: Mapping[str, Any]) -> "Table":
+    """Returns the arms of a run, one a row."""
+    from saetask.report.sentences import undetectable_sentence
+
+    figures = ("accuracy", "95 % CI", "difference", "fixed", "broken", "annotated", "Holm p")
+    table = _table("arm", *figures, right=figures)
+    for name, arm in summary["arms"].items():
+        low, high = arm["ci95"]
+        row = [name, f"{arm['accuracy']:.3f}", f"{low:.3f} .. {high:.3f}"]
+        if "difference" in arm:
+            row += [f"{arm['difference']:+.3f}", str(arm["fixed"]), str(arm["broken"])]
+            row += [str(arm["annotated"]), f"{arm['holm_p']:.2g}"]
+        table.add_row(*row)
+    table.caption = undetectable_sentence(summary["arms"]["original"]["accuracy"]) or None
+    table.caption_justify = "left"
+    return table
+
+
+def firings_table(firings: "Sequence[Firing]", labels: Mapping[int, str]) -> "Table":
+    """Returns the strongest firings, one a row."""
+    table = _table("feature", "activation", "token", "label", right=("feature", "activation"))
+    for firing in firings:
+        label = labels[firing.feature]
+        table.add_row(str(firing.feature), f"{firing.value:.2f}", repr(firing.text), label)
+    return table
+
+
+def plugins_table(plugins: "Sequence[Plugin]") -> "Table":
+    """Returns the plugins, one a row."""
+    table = _table("kind", "name", "from", "what it is")
+    for plugin in plugins:
+        table.add_row(plugin.kind, plugin.name, plugin.source, plugin.summary)
+    return table
+
+
+def detection_text(detection: "Detection") -> str:
+    """Returns a detection in a few lines."""
+    head = f"answer: {detection.answer} (probability that it is wrong: {detection.failure:.0%})"
+    if not detection.misunderstandings:
+        return f"{head}\nno misunderstanding found"
+    lines = [head]
+    for found in detection.misunderstandings:
+        lines.append(
+            f"misread: {found.text!r} at {found.span.start}; the features say: {found.reading}"
+        )
+        lines += [
+            f"  feature {f.id:>5}  {f.activation:6.2f}  weight {f.weight:+.3f}  {f.label}"
+            for f in found.features
+        ]
+    return "\n".join(lines)
+
+
+def validation_table(validation: Mapping[str, Any]) -> "Table":
+    """Returns how a dictionary and its controls fared on unseen documents."""
+    figures = ("tested", "validated", "share", "chosen", "of them", "coverage", "rare", "dead")
+    table = _table("dictionary", *figures, right=figures)
+    for name, found in {"this SAE": validation, **validation["controls"]}.items():
+        verdicts = found["verdicts"]
+        table.add_row(
+            name,
+            str(found["n_tested"]),
+            str(verdicts["validated"]),
+            f"{found['validated_share']:.1%}",
+            str(found["n_chosen"]),
+            f"{found['chosen_validated_share']:.1%}",
+            f"{found['coverage']:.1%}",
+            str(verdicts["too rare"]),
+            str(verdicts["dead"]),
+        )
+    return table
+
+
+def falsification_table(found: Mapping[str, Any]) -> "Table":
+    """Returns what tokens alone and edits did to each feature.
+
+    Shares of texts set off are those of the strategy that tells most against the feature; effects
+    are in nats a token.
+    """
+    injected = ("own tokens", "random tokens", "q (tokens)")
+    edited = ("ablated", "amplified", "random", "q (edits)")
+    figures = ("feature", *injected, *edited)
+    table = _table("feature", "tokens", *injected, "edits", *edited, "label", right=figures)
+    for entry in found["features"]:
+        tokens, edits = entry["injection"], entry["ablation"]
+        row = [str(entry["feature"]), tokens["finding"]]
+        if "best" in tokens:
+            best = next(w for w in tokens["strategies"] if w["strategy"] == tokens["best"])
+            shares = (best["injected_share"], best["control_share"])
+            row += [*(f"{share:.0%}" for share in shares), f"{tokens['q_value']:.2g}"]
+        else:
+            row += [""] * len(injected)
+        row.append(edits["finding"])
+        if "q_value" in edits:
+            row += [f"{edits[name]:+.3f}" for name in ("ablated", "amplified", "random")]
+            row.append(f"{edits['q_value']:.2g}")
+        else:
+            row += [""] * len(edited)
+        table.add_row(*row, entry["label"][:40])
+    return table
+
+
+def writing_table(found: Mapping[str, Any]) -> "Table":
+    """Returns what texts written by a language model say of each feature and its label.
+
+    Shares are of texts in which the feature fires: paraphrases of texts where it does and of texts
+    where it is silent; texts written to fit the label and to resemble those.
+    """
+    rewritten = ("its texts", "others", "words kept", "q (paraphrases)")
+    written = ("fitting", "resembling", "q (pairs)")
+    right = ("feature", *rewritten, *written)
+    table = _table("feature", "paraphrases", *rewritten, "label", *written, "", right=right)
+    for entry in found["features"]:
+        row = [str(entry["feature"])]
+        for test, shares in (
+            ("paraphrase", ("firing_share", "silent_share", "kept_words")),
+            ("counterexample", ("fitting_share", "resembling_share")),
+        ):
+            result = entry["writing"][test]
+            row.append(result["finding"])
+            if "q_value" in result:
+                row += [*(f"{result[name]:.0%}" for name in shares), f"{result['q_value']:.2g}"]
+            else:
+                row += [""] * (len(shares) + 1)
+        table.add_row(*row, entry["label"][:40])
+    return table
+
+
+def judge_text(validation: Mapping[str, Any]) -> str:
+    """Returns what a judge found, and how many labels nobody judged, a line each."""
+    lines = []
+    if judge := validation["judge"]:
+        for name, found in {"this SAE": validation, **validation["controls"]}.items():
+            figures = found["judge"]
+            scores = (
+                f"{score} " + ("-" if figures[key] is None else f"{figures[key]:.3f}")
+                for score, key in (
+                    ("detection", "detection_accuracy"),
+                    ("fuzzing", "fuzzing_accuracy"),
+                )
+            )
+            lines.append(
+                f"judge {judge['model']} on {name}: {', '.join(scores)} (balanced accuracy); "
+                f"{figures['failed']} of {figures['questions']} questions failed"
+            )
+    if missing := validation["verdicts"]["not judged"]:
+        hint = "" if judge else "; they have no rule to try: give --judge MODEL"
+        lines.append(f"{missing} labels not judged{hint}")
+    return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,1 @@
+"""Items, prompts, samples and corpora: what is asked and what is read."""

@@ -1,0 +1,100 @@
+"""Tasks: items, the prompt that asks about an item, candidate answers, and scoring.
+
+A task is a plugin. What it may show to detectors and annotators is the prompt; the gold answer
+stays inside the task.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from saetask.data.prompts import Prompt
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question of a task."""
+
+    id: str
+    group: str
+    """Items of one group (a verb, a problem template) never stand on both sides of a split."""
+    question: dict[str, Any]
+    """What may be shown."""
+    gold: Any = field(repr=False, default=None)
+    """What only scoring, fitting and the `oracle` arm may see."""
+
+
+class Candidate(NamedTuple):
+    """A possible answer, as the text that follows the prompt's answer prefix."""
+
+    text: str
+    reading: str
+    """The reading of the prompt that this answer stands for."""
+
+
+class Score(NamedTuple):
+    """An output, judged."""
+
+    parsed: str | None
+    """The answer found in the output; None when there is none."""
+    correct: bool
+    flexible_correct: bool | None = None
+    """For generated outputs: judged by the looser of two ways to find the answer."""
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What a task plugin provides."""
+
+    name: str
+    readings: Sequence[str]
+    """The ways a prompt of this task can be read; a detector chooses among them."""
+    annotators: Sequence[str]
+    """Names of the annotators that can write notes for this task."""
+
+    def items(self, data: Path | None = None) -> list[Item]:
+        """Returns the built-in items, or those of a file in the task's item format."""
+        ...
+
+    def prompt(self, item: Item) -> Prompt:
+        """Returns the prompt; its spans name the `text` that is read and, if any, the `target`."""
+        ...
+
+    def candidates(self, item: Item) -> list[Candidate] | None:
+        """Returns the answers to rank, or None when the answer must be generated."""
+        ...
+
+    def score(self, item: Item, output: str) -> Score:
+        """Judges an output: a candidate's text, or what the model generated."""
+        ...
+
+    def gold_reading(self, item: Item) -> str | None:
+        """Returns the right reading, or None when no reading leads to the gold answer."""
+        ...
+
+    def question_from_text(self, text: str, target: str | None) -> Item:
+        """Returns an item without gold for a user's own text."""
+        ...
+
+
+class SecondQuestion(NamedTuple):
+    """Another question about an item, which a note on the first question does not answer."""
+
+    prompt: Prompt
+    """It has the spans of the first question's prompt, so that the same note can be placed."""
+    candidates: list[Candidate] | None
+    """The answers to rank; None when the answer must be generated."""
+
+
+@runtime_checkable
+class AsksTwice(Protocol):
+    """What a task provides, besides `Task`, that can ask a second question about an item."""
+
+    def second_question(self, item: Item) -> SecondQuestion | None:
+        """Returns the second question, or None where the item has none."""
+        ...
+
+    def score_second(self, item: Item, output: str) -> Score:
+        """Judges an output to the second question: a candidate's text, or a generated one."""
+        ...

@@ -1,0 +1,1 @@
+"""From feature activations to misunderstandings: protocols, calibration, baselines."""

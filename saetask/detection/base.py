@@ -1,0 +1,191 @@
+"""Detection: from a prompt's feature activations to the misunderstandings in it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from saetask.data.prompts import Span
+from saetask.saes.activations import FeatureActivations
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+
+class Evidence(NamedTuple):
+    """A feature behind a finding."""
+
+    id: int
+    label: str
+    activation: float
+    """The feature's pooled activation in this prompt."""
+    weight: float
+    """What a unit of log(1 + activation) adds to the reading's log-odds."""
+
+
+class Misunderstanding(NamedTuple):
+    """A span that the model is predicted to misread."""
+
+    detector: str
+    span: Span
+    """In the last message's content."""
+    text: str
+    reading: str
+    """The reading that the features support, which the model's answer does not follow."""
+    probability: float
+    """Calibrated probability that the model's answer is wrong."""
+    features: list[Evidence]
+
+
+class Finding(NamedTuple):
+    """A detector's judgement of one prompt."""
+
+    failure: float
+    """Calibrated probability that the model's answer is wrong."""
+    misunderstandings: list[Misunderstanding]
+    """What is misread, most probable first; empty when the answer agrees with the features."""
+    probabilities: Mapping[str, float] = MappingProxyType({})
+    """Calibrated probability of each reading that the detector knows; a detector must give it."""
+
+    @property
+    def leading(self) -> str:
+        """The most probable reading, whether or not the model's answer follows it."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a detector sees of one prompt. It holds no gold answer, nor anything made from one."""
+
+    activations: FeatureActivations
+    """The prompt's feature activations (one prompt)."""
+    content: str
+    """The last message's content."""
+    spans: Mapping[str, Span]
+    """Named spans of the content."""
+    answer_scores: Mapping[str, float]
+    """The model's own log-probability of each reading, from its answer to this prompt."""
+    raw: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """The mean raw activation of each region at the SAE's hook point, `[d_in]`."""
+    borrowed: bool = False
+    """From other data than the run's: a probe may learn from it, but nothing is calibrated or
+    chosen by it, and the model was not asked."""
+    _pools: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def pooled(self, region: str) -> "csr_matrix":
+        """Returns the largest activation of each feature in a region, `[1, d_sae]`."""
+        if region not in self._pools:
+            self._pools[region] = self.activations.pooled(region)
+        return self._pools[region]
+
+    @property
+    def answer(self) -> str:
+        """The reading that the model's answer stands for; "" where no candidates were ranked."""
+        best = max(self.answer_scores, key=self.answer_scores.__getitem__)
+        return best if self.answer_scores[best] > -np.inf else ""
+
+
+class Finder(Protocol):
+    """What every detector can do, the baselines among them."""
+
+    name: str
+
+    def fit(
+        self, readings: Sequence[Reading], outcomes: Sequence[str], groups: Sequence[str]
+    ) -> list[Finding]:
+        """Learns from prompts whose right reading is known.
+
+        Args:
+            readings: The fit split.
+            outcomes: The right reading of each.
+            groups: Near-duplicates share a group; inner splits must not cut through one.
+
+        Returns:
+            What it finds in each of these prompts when that prompt's group is held out.
+
+        Raises:
+            UserError: The fit split has one reading only, or fewer groups than inner folds.
+        """
+        ...
+
+    def detect(self, reading: Reading) -> Finding:
+        """Judges one prompt."""
+        ...
+
+    def explain(self, reading: Reading, name: str) -> Misunderstanding:
+        """Returns what it would say if a prompt was to be read so and was not.
+
+        Args:
+            reading: The prompt.
+            name: One of the readings that the detector knows.
+        """
+        ...
+
+
+class Detector(Finder, Protocol):
+    """What a detector plugin provides. It is fitted on the fit split and nothing else.
+
+    One with an attribute `borrows` that is true is also given borrowed readings to fit on.
+    """
+
+    def on_features(
+        self, replacement: Mapping[int, int], readings: Sequence[Reading], outcomes: Sequence[str]
+    ) -> "Detector":
+        """Returns the same detector with its weights on other features, calibrated anew.
+
+        This is the `random-feature` control.
+        """
+        ...
+
+    def feature_ids(self) -> np.ndarray:
+        """Returns the features that it uses, ascending."""
+        ...
+
+    def summary(self) -> dict[str, Any]:
+        """Returns what the fit chose, as JSON, for the report."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns what was learnt, as JSON values and numpy arrays."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over what another instance learnt."""
+        ...
+
+
+def finding_of(
+    reading: Reading,
+    probabilities: Mapping[str, float],
+    explain: Callable[[Reading, str], Misunderstanding],
+) -> Finding:
+    """Returns a finding: a misunderstanding where a reading is more probable than the answer's.
+
+    A reading that none of the item's candidates stands for can not be right. Where no candidates
+    were ranked, nothing tells what the answer follows, and the most probable reading is reported.
+    """
+    possible = {
+        n: p for n, p in probabilities.items() if reading.answer_scores.get(n, -np.inf) > -np.inf
+    }
+    if total := sum(possible.values()):
+        probabilities = {n: possible.get(n, 0.0) / total for n in probabilities}
+    best = max(probabilities, key=probabilities.__getitem__)
+    failure = 1 - probabilities.get(reading.answer, 0.0)
+    if best == reading.answer:
+        return Finding(failure, [], probabilities)
+    found = explain(reading, best)._replace(probability=failure)
+    return Finding(failure, [found], probabilities)
+
+
+def misread(
+    detector: str, reading: Reading, name: str, evidence: Sequence[Evidence] = ()
+) -> Misunderstanding:
+    """Returns the misunderstanding that a prompt's target (or else its text) is to be read so.
+
+    Its probability is that of the whole finding, which the finding fills in.
+    """
+    span = reading.spans.get("target", reading.spans["text"])
+    text = reading.content[span.start : span.end]
+    return Misunderstanding(detector, span, text, name, 0.0, list(evidence))

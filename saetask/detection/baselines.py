@@ -1,0 +1,197 @@
+"""What an SAE detector stands beside: the same calibration on other inputs than SAE features.
+
+Dense linear probes usually do as well as probes on SAE features (Kantamneni et al. 2025, arXiv
+2502.16681), and a single neuron or the words alone may do. Each baseline is fitted, chosen and
+calibrated on the fit split in the way that the detector is.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from saetask.detection.base import Finding, Misunderstanding, Reading, misread
+from saetask.detection.calibration import (
+    CHANCE,
+    answer_scores,
+    findings_of,
+    fit_stack,
+    held_out_loss,
+    known_readings,
+    labels_of,
+    out_of_fold,
+    own_rows,
+    stacked_probabilities,
+)
+from saetask.detection.probe_features import COMPARED, log_activations, raw_activations, region_sets
+
+STRENGTHS = (0.0003, 0.003, 0.03)
+"""Inverse strengths C of the dense probe's L2 penalty."""
+
+
+class Setting(NamedTuple):
+    """Inputs, and an estimator of scikit-learn for them."""
+
+    inputs: Callable[[Sequence[Reading]], Any]
+    """Returns `[n, width]`, or texts."""
+    make: Callable[[], Any]
+
+
+class Baseline:
+    """A probe that chooses among its settings by grouped inner cross-validation."""
+
+    def __init__(self, name: str, settings: Callable[[Reading], list[Setting]]) -> None:
+        """Takes a name, and the settings that readings like a given one allow."""
+        self.name = name
+        self._settings = settings
+
+    def fit(
+        self, readings: Sequence[Reading], outcomes: Sequence[str], groups: Sequence[str]
+    ) -> list[Finding]:
+        """Learns from prompts whose right reading is known; see `Detector`."""
+        self.readings = known_readings(outcomes, groups)
+        labels, own = labels_of(outcomes, self.readings), own_rows(readings)
+        settings, tried = self._settings(readings[0]), []
+        for setting in settings:
+            log_odds = _out_of_fold(setting, readings, labels, groups)
+            tried.append((held_out_loss(log_odds[own], labels[own]), log_odds))
+        best = int(np.argmin([loss for loss, _ in tried]))
+        self._inputs, held_out = settings[best].inputs, tried[best][1]
+        self._estimator = settings[best].make().fit(self._inputs(readings), labels)
+        answers = answer_scores(readings, self.readings)
+        chance = CHANCE / len(settings)
+        self._stack = fit_stack(held_out[own], answers[own], labels[own], chance)
+        probabilities = stacked_probabilities(self._stack, held_out, answers)
+        return findings_of(readings, self.readings, probabilities, self.explain)
+
+    def detect(self, reading: Reading) -> Finding:
+        """Judges one prompt."""
+        log_odds = _log_odds(self._estimator, self._inputs([reading]))
+        answers = answer_scores([reading], self.readings)
+        probabilities = stacked_probabilities(self._stack, log_odds, answers)
+        return findings_of([reading], self.readings, probabilities, self.explain)[0]
+
+    def explain(self, reading: Reading, name: str) -> Misunderstanding:
+        """Returns the misunderstanding, for which there is no feature as evidence."""
+        return misread(self.name, reading, name)
+
+
+def _log_odds(estimator: Any, inputs: Any) -> np.ndarray:
+    """Returns one column a class, for two classes too."""
+    found = np.asarray(estimator.decision_function(inputs))
+    return np.stack([-found, found], axis=1) if found.ndim == 1 else found
+
+
+def _out_of_fold(
+    setting: Setting, readings: Sequence[Reading], labels: np.ndarray, groups: Sequence[str]
+) -> np.ndarray:
+    """Returns log-odds `[n, class]` from probes that did not see the item's group."""
+    inputs = setting.inputs(readings)
+
+    def log_odds(fit: np.ndarray, held_out: np.ndarray) -> np.ndarray:
+        return _log_odds(setting.make().fit(inputs[fit], labels[fit]), inputs[held_out])
+
+    return out_of_fold(labels, groups, log_odds)
+
+
+def _raw(*regions: str) -> Callable[[Sequence[Reading]], np.ndarray]:
+    """Returns the mean raw activations of some regions, side by side."""
+    return lambda readings: np.hstack([raw_activations(readings, region) for region in regions])
+
+
+def _spot(reading: Reading) -> tuple[str, ...]:
+    """Returns the regions that stand closest to what may be misread."""
+    known = region_sets(reading.raw)
+    return next(r for r in (COMPARED, ("text", "target"), ("text",)) if r in known)
+
+
+def _features(*regions: str) -> Callable[[Sequence[Reading]], Any]:
+    """Returns the log-activations of every feature in some regions, side by side."""
+    from scipy.sparse import csr_matrix, hstack
+
+    return lambda readings: csr_matrix(
+        hstack([log_activations(readings, region) for region in regions])
+    )
+
+
+def _texts(readings: Sequence[Reading]) -> np.ndarray:
+    spans = [reading.spans["text"] for reading in readings]
+    texts = [reading.content[span.start : span.end] for reading, span in zip(readings, spans)]
+    return np.array(texts, dtype=object)
+
+
+def _dense(reading: Reading) -> list[Setting]:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    def probe(strength: float) -> Any:
+        return make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=300))
+
+    return [
+        Setting(_raw(*regions), lambda strength=strength: probe(strength))
+        for regions in region_sets(reading.raw)
+        for strength in STRENGTHS
+    ]
+
+
+def _difference_in_means(reading: Reading) -> list[Setting]:
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    # With its covariance shrunk to the identity, what is left is the difference of the means.
+    return [
+        Setting(
+            _raw(*_spot(reading)), lambda: LinearDiscriminantAnalysis(solver="lsqr", shrinkage=1.0)
+        )
+    ]
+
+
+def _single(inputs: Callable[[Sequence[Reading]], Any]) -> list[Setting]:
+    from sklearn.feature_selection import SelectKBest
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    def probe() -> Any:
+        return make_pipeline(SelectKBest(_separation, k=1), LogisticRegression(max_iter=300))
+
+    return [Setting(inputs, probe)]
+
+
+def _separation(inputs: Any, labels: np.ndarray) -> np.ndarray:
+    """Returns how far each input sets the classes apart, `[width]`; NaN where it never varies."""
+    from sklearn.feature_selection import f_classif
+
+    with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Features ")  # that are constant
+        # Rounding can make the variance within the classes, if it is zero, a little negative.
+        return np.abs(f_classif(inputs.astype(np.float64), labels)[0])
+
+
+def _bag_of_words(reading: Reading) -> list[Setting]:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    def probe() -> Any:
+        # Words of one letter and signs count too: some texts have nothing else.
+        words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\w+|[^\w\s]")
+        return make_pipeline(words, LogisticRegression(max_iter=300))
+
+    return [Setting(_texts, probe)]
+
+
+def dense_probe() -> Baseline:
+    """Returns the linear probe on raw activations."""
+    return Baseline("dense-probe", _dense)
+
+
+def baselines() -> list[Baseline]:
+    """Returns every baseline, unfitted; a random SAE is read by the detector itself."""
+    return [
+        dense_probe(),
+        Baseline("difference-in-means", _difference_in_means),
+        Baseline("best-neuron", lambda reading: _single(_raw(*_spot(reading)))),
+        Baseline("best-feature", lambda reading: _single(_features(*_spot(reading)))),
+        Baseline("bag-of-words", _bag_of_words),
+    ]

@@ -1,0 +1,1 @@
+"""Reads a corpus: activation statistics, contexts and neighbours of features."""

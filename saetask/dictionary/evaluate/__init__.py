@@ -1,0 +1,1 @@
+"""Tests labels on unseen documents, by rule and by a language model."""

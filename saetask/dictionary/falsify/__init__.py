@@ -1,0 +1,1 @@
+"""Tries to prove labels wrong: injected tokens, ablation, generated texts."""

@@ -1,0 +1,63 @@
+"""What features are called: by a dictionary where there is one, else by the logit lens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from saetask.dictionary.dictionary import Dictionary, shipped_dictionaries
+from saetask.models.loading import model_fingerprint
+from saetask.saes.loading import sae_fingerprint
+from saetask.saes.logit_lens import logit_lens_labels
+
+if TYPE_CHECKING:
+    from sae_lens import SAE
+
+    from saetask.models.loading import Model
+
+
+@dataclass(frozen=True)
+class Meanings:
+    """The labels of an SAE's features."""
+
+    model: "Model"
+    sae: "SAE[Any]"
+    dictionary: Dictionary | None = None
+    unvalidated: bool = False
+    """May annotations use labels that were not validated?"""
+
+    def shown(self, features: Sequence[int]) -> dict[int, str]:
+        """Returns labels to be read by people: one that is not validated says so."""
+        if self.dictionary is None:
+            return logit_lens_labels(self.model, self.sae, features)
+        labels, verdicts = self.dictionary.labels, self.dictionary.verdicts
+        return {
+            f: labels[f] if verdicts[f] == "validated" else f"{labels[f]} ({verdicts[f]})"
+            for f in features
+        }
+
+    def trusted(self, features: Sequence[int]) -> dict[int, str]:
+        """Returns labels that an annotation may use: of a dictionary, the validated ones only."""
+        if self.dictionary is None:
+            return logit_lens_labels(self.model, self.sae, features)
+        labels, verdicts = self.dictionary.labels, self.dictionary.verdicts
+        return {f: labels[f] for f in features if self.unvalidated or verdicts[f] == "validated"}
+
+
+def find_meanings(
+    model: "Model", sae: "SAE[Any]", folder: Path | None = None, unvalidated: bool = False
+) -> Meanings:
+    """Returns the labels of a dictionary, or of the shipped one if it is of this model and SAE.
+
+    Raises:
+        UserError: The folder holds no dictionary, or one of another model or SAE.
+    """
+    if folder is not None:
+        dictionary = Dictionary.load(folder)
+        dictionary.check(model, sae)
+        return Meanings(model, sae, dictionary, unvalidated)
+    wanted = {"model": model_fingerprint(model), "sae": sae_fingerprint(sae)}
+    for found in shipped_dictionaries():
+        if all(found.manifest[kind]["fingerprint"] == mark for kind, mark in wanted.items()):
+            return Meanings(model, sae, found, unvalidated)
+    return Meanings(model, sae, None, unvalidated)

@@ -1,0 +1,1 @@
+"""Labels features with labeler plugins and writes the dictionary folder."""

@@ -1,0 +1,178 @@
+"""A dictionary's card: what was read, and how its labels fared, for people."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from saetask.dictionary.collect.contexts import SILENT_PER_FIRING, STRONG
+from saetask.dictionary.evaluate.verdicts import FEWEST, VALIDATED
+from saetask.dictionary.label.rules import Rule
+from saetask.errors import UserError
+from saetask.models.loading import model_fingerprint
+from saetask.saes.loading import sae_fingerprint
+from saetask.utils.files import atomic_path, write_json, write_text
+
+if TYPE_CHECKING:
+    import pyarrow
+    from sae_lens import SAE
+
+    from saetask.models.loading import Model
+
+CARD = "README.md"
+
+
+def dictionary_card(manifest: Mapping[str, Any]) -> str:
+    """Returns the card as Markdown."""
+    corpus, samples = manifest["corpus"], manifest["corpus"]["samples"]
+    parts = [
+        f"# Dictionary of {manifest['n_features']:,} features",
+        f"SAE at `{manifest['sae']['hook_name']}` of {manifest['model']['name']} (fingerprints in "
+        "`manifest.json`). One row a feature in `features.parquet`, its contexts in "
+        "`contexts.parquet`.",
+        f"Read: {corpus['tokens']:,} tokens of {', '.join(corpus['sources'])}; labels by "
+        f"`{manifest['labeler']}` from {samples['train']['documents']:,} documents, chosen on "
+        f"{samples['selection']['documents']:,} others, tried on "
+        f"{samples['test']['documents']:,} more; no document is in two of these.",
+    ]
+    if manifest["validation"] is not None:
+        parts += [_figures(manifest["validation"]), _explained()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _figures(validation: Mapping[str, Any]) -> str:
+    lines = [
+        "| | tested | validated | precise | chosen before | of them validated | coverage |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, found in {"this SAE": validation, **validation["controls"]}.items():
+        lines.append(
+            f"| {name} | {found['n_tested']:,} | {found['validated_share']:.1%} "
+            f"| {found['precise_share']:.1%} | {found['n_chosen']:,} "
+            f"| {found['chosen_validated_share']:.1%} | {found['coverage']:.1%} |"
+        )
+    return "\n".join(lines)
+
+
+def _explained() -> str:
+    return (
+        f"A label is *validated* when, on the test documents, the feature fires strongly (in the "
+        f"upper {1 - STRONG:.0%} of its activations) in {VALIDATED.precision:.0%} or more of the "
+        f"contexts that the label claims (at least {FEWEST}; Wilson's interval begins at "
+        f"{VALIDATED.lower:.0%} or more), and the label claims {VALIDATED.recall:.0%} or more of "
+        f"those in which it does. There are {SILENT_PER_FIRING} silent contexts to a firing one; "
+        "a quarter of them end with a token on which the feature fires elsewhere, or with one on "
+        "which its nearest neighbour fires. *Precise* leaves the second condition out. *Chosen "
+        "before*: labels that did better than that on the selection documents already. "
+        "*Coverage*: the share of all firings that validated labels claim. *Tested*: features "
+        f"with {FEWEST} or more strongly firing contexts."
+    )
+
+
+MANIFEST = "manifest.json"
+FEATURES = "features.parquet"
+CONTEXTS = "contexts.parquet"
+RULES = "rules.safetensors"
+SCHEMA_VERSION = 1
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Reads a dictionary's manifest.
+
+    Raises:
+        UserError: The folder holds no dictionary, or one of another version.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        version = manifest["schema_version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder} holds no dictionary ({MANIFEST}: {error}).") from error
+    if version != SCHEMA_VERSION:
+        raise UserError(
+            f"The dictionary in {folder} has version {version}; this is for {SCHEMA_VERSION}."
+        )
+    return manifest
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
+    """Writes a dictionary's manifest and the card that goes with it."""
+    write_text(folder / CARD, dictionary_card(manifest))
+    write_json(folder / MANIFEST, manifest)
+
+
+def check_fingerprints(
+    manifest: dict[str, Any], model: "Model", sae: "SAE[Any]", folder: Path
+) -> None:
+    """Refuses a dictionary of another model or SAE.
+
+    Raises:
+        UserError: It is.
+    """
+    for kind, found in (("model", model_fingerprint(model)), ("sae", sae_fingerprint(sae))):
+        if manifest[kind]["fingerprint"] != found:
+            raise UserError(
+                f"The dictionary in {folder} was built for another {kind}; give the {kind} "
+                "that it was built with, or build it anew."
+            )
+
+
+def write_parquet(path: Path, table: "pyarrow.Table") -> None:
+    """Writes a table atomically."""
+    from pyarrow import parquet
+
+    with atomic_path(path) as temporary:
+        parquet.write_table(table, temporary, compression="zstd", compression_level=9)
+
+
+def read_parquet(path: Path) -> "pyarrow.Table":
+    """Reads a table.
+
+    Raises:
+        UserError: The file is missing or damaged.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        return parquet.read_table(path)
+    except (OSError, pyarrow.ArrowException) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UserError(f"{path} cannot be read ({reason}); build the dictionary anew.") from error
+
+
+def save_rules(path: Path, rules: Sequence[Rule | None]) -> None:
+    """Writes rules as half-precision weights, `[d_sae, VIEWS*size]`, and thresholds, `[d_sae]`.
+
+    A feature without a rule has the threshold NaN.
+    """
+    from safetensors.numpy import save_file
+
+    width = max((len(rule.weights) for rule in rules if rule), default=0)
+    weights = np.zeros((len(rules), width), np.float16)
+    for feature, rule in enumerate(rules):
+        if rule:
+            weights[feature] = rule.weights
+    thresholds = np.array([rule.threshold if rule else np.nan for rule in rules])
+    with atomic_path(path) as temporary:
+        save_file({"weights": weights, "thresholds": thresholds}, temporary)
+
+
+def load_rules(path: Path) -> list[Rule | None]:
+    """Reads the rules of all features.
+
+    Raises:
+        UserError: The file is missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        arrays = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} cannot be read ({error}); build the dictionary anew.") from error
+    return [
+        None if np.isnan(threshold) else Rule(weights.astype(np.float32), float(threshold))
+        for weights, threshold in zip(arrays["weights"], arrays["thresholds"])
+    ]

@@ -1,1 +1,0 @@
-"""Engines: where shards of work run, in this process or in the workers of a Ray cluster."""

@@ -1,0 +1,113 @@
+"""Fitting on the fit split: the model's bias, the detector, and the wording of annotations."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from saetask.annotation.base import Annotator
+from saetask.compute.executor import Engine
+from saetask.data.samples import Question
+from saetask.detection.base import Detector, Misunderstanding, Reading
+from saetask.detection.calibration import Calibration, ScoredItem
+from saetask.dictionary.feature_labels import Meanings
+from saetask.inference.client import Ask, Asker
+from saetask.saes.activations import FeatureActivations
+from saetask.saes.extraction import Together
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sae_lens import SAE
+
+    from saetask.data.prompts import Prompt
+    from saetask.data.tasks import Task
+    from saetask.models.loading import Model
+
+
+@dataclass(frozen=True)
+class Apparatus:
+    """What prompts are asked, read and annotated with."""
+
+    task: "Task"
+    model: "Model"
+    sae: "SAE[Any]"
+    make_detector: "Callable[[], Detector]"
+    annotators: Sequence[Annotator]
+    asker: Asker
+    meanings: Meanings
+    engine: Engine | None = None
+    """Where prompts are read; None reads them here."""
+
+
+class Material(NamedTuple):
+    """What was read of every question, in their order."""
+
+    features: FeatureActivations
+    raw: Sequence[Mapping[str, np.ndarray]]
+    """Mean raw activations by region."""
+    random: FeatureActivations | None = None
+    """Read through a frozen random dictionary instead."""
+
+    @classmethod
+    def of(cls, read: Together) -> "Material":
+        """Takes what was read through the SAE, and through the random dictionary if it was."""
+        features, *random = read.features
+        return cls(features, read.raw, *random)
+
+
+def as_ask(question: Question, prompt: "Prompt") -> Ask:
+    """Returns what is asked of the model: a prompt with the question's candidates."""
+    return Ask(prompt, question.texts)
+
+
+def scored_item(asker: Asker, question: Question, prompt: "Prompt") -> ScoredItem:
+    """Returns the question's candidates as the model, already asked, scored them."""
+    scores = asker.scores(as_ask(question, prompt)) if question.candidates else np.empty(0)
+    return ScoredItem(scores, question.readings, question.correct)
+
+
+def make_reading(
+    apparatus: Apparatus,
+    questions: Sequence[Question],
+    i: int,
+    material: Material,
+    fitted: Calibration,
+) -> Reading:
+    """Returns what a detector may see of a question that was read, and asked if not borrowed."""
+    prompt, borrowed = questions[i].prompt, questions[i].borrowed
+    scores = dict.fromkeys(apparatus.task.readings, -np.inf)
+    if not borrowed:
+        scored = scored_item(apparatus.asker, questions[i], prompt)
+        scores = reading_scores(scored, fitted, apparatus.task.readings)
+    features, raw = material.features[i], material.raw[i]
+    return Reading(features, prompt.content, prompt.spans, scores, raw, borrowed)
+
+
+def reading_scores(
+    scored: ScoredItem, calibration: Calibration, readings: Sequence[str]
+) -> dict[str, float]:
+    """Returns the model's log-probability of each reading: its candidates' together."""
+    found = dict.fromkeys(readings, -np.inf)
+    if len(scored.scores):
+        for reading, value in zip(
+            scored.readings, calibration.apply(scored.scores, scored.readings)
+        ):
+            found[reading] = float(np.logaddexp(found[reading], value))
+    return found
+
+
+def features_of(found: Sequence[Misunderstanding]) -> list[int]:
+    """Returns the features that findings name, ascending."""
+    return sorted({evidence.id for misread in found for evidence in misread.features})
+
+
+def labelled(
+    found: Sequence[Misunderstanding], labels: Mapping[int, str]
+) -> list[Misunderstanding]:
+    """Returns findings with their features' labels filled in."""
+    return [
+        m._replace(features=[f._replace(label=labels.get(f.id, "")) for f in m.features])
+        for m in found
+    ]

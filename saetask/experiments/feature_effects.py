@@ -1,0 +1,123 @@
+"""Is a feature that findings name at work in the answers? How active it is, what ablating it does.
+
+Features are taken by how often findings name them, not by what the edits do. The effect is that on
+the log-odds of the model's answer against the reading that was found, in the unannotated prompt,
+beside edits of the same length in random directions at the same tokens.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from saetask.data.prompts import Prompt, render
+from saetask.experiments.context import Apparatus
+from saetask.experiments.scoring import Outcome
+from saetask.models.loading import model_tokenizer
+from saetask.saes.encoding import writes_residual
+from saetask.saes.extraction import read_together
+from saetask.saes.interventions import edit_feature, random_directions
+from saetask.utils.sign_flips import flip_test
+
+FEATURES = 3
+ITEMS = 12
+"""Items a feature, at most."""
+DIRECTIONS = 4
+
+
+class Case(NamedTuple):
+    """An annotated item whose finding names the feature."""
+
+    original: Prompt
+    annotated: Prompt
+    answer: str
+    """The candidate that the model chose for the original prompt."""
+    alternative: str
+    """The likeliest candidate of the reading that was found."""
+
+
+def mechanism(apparatus: Apparatus, outcomes: Sequence[Outcome], seed: int) -> list[dict[str, Any]]:
+    """Returns a row a feature, for the features that the findings name most often.
+
+    Args:
+        apparatus: Model, SAE and labels.
+        outcomes: Of all arms.
+        seed: Seed of the random directions and of the sign flips.
+    """
+    originals = {o.question.item.id: o for o in outcomes if o.arm == "original"}
+    annotated = [o for o in outcomes if o.arm == "saetask" and o.written.annotation]
+    named = Counter(
+        evidence.id for o in annotated for evidence in o.written.misunderstandings[0].features
+    )
+    chosen = [feature for feature, _ in named.most_common(FEATURES)]
+    labels = apparatus.meanings.shown(chosen)
+    rows = []
+    for feature in chosen:
+        cases = [
+            case
+            for o in annotated
+            if any(e.id == feature for e in o.written.misunderstandings[0].features)
+            and (case := _case(originals[o.question.item.id], o))
+        ][:ITEMS]
+        if cases:
+            row = _row(apparatus, feature, cases, seed)
+            rows.append({"feature": feature, "label": labels.get(feature, ""), **row})
+    return rows
+
+
+def _case(original: Outcome, outcome: Outcome) -> Case | None:
+    """Returns None where no candidate stands for the reading that was found."""
+    reading = outcome.written.misunderstandings[0].reading
+    question = original.question
+    fitting = [c.text for c in question.candidates if c.reading == reading]
+    if not fitting or original.output in fitting:
+        return None
+    alternative = max(fitting, key=original.scores.__getitem__)
+    return Case(question.prompt, outcome.written.prompt, original.output, alternative)
+
+
+def _row(apparatus: Apparatus, feature: int, cases: Sequence[Case], seed: int) -> dict[str, Any]:
+    model, sae = apparatus.model, apparatus.sae
+    prompts = [prompt for case in cases for prompt in (case.original, case.annotated)]
+    pooled = read_together(model, [sae], prompts).features[0].pooled()
+    activations = pooled[:, [feature]].toarray()[:, 0].reshape(-1, 2).mean(0)
+    row: dict[str, Any] = {
+        "n": len(cases),
+        "before": float(activations[0]),
+        "after": float(activations[1]),
+    }
+    if not writes_residual(sae, model.cfg.d_model):
+        return row
+    directions = random_directions(sae.W_dec.shape[1], [seed, feature], DIRECTIONS)
+    effects = np.stack([_effects(apparatus, feature, case, directions) for case in cases])
+    random = effects[:, 2:]
+    difference = effects[:, 0] - random.mean(1)
+    by_direction = random.mean(0)
+    p_values = flip_test(np.stack([difference, -difference], axis=1), seed).p_values
+    return {
+        **row,
+        "ablation": float(effects[:, 0].mean()),
+        "random": [float(by_direction.min()), float(by_direction.max())],
+        "p": float(p_values.min()),
+    }
+
+
+def _effects(apparatus: Apparatus, feature: int, case: Case, directions: Any) -> np.ndarray:
+    """Returns the change in the log-odds of the answer under each edit, `[2 + n_directions]`."""
+    tokenizer = model_tokenizer(apparatus.model)
+    prompt_ids = render(tokenizer, case.original).token_ids
+    likelihoods = []
+    for candidate in (case.answer, case.alternative):
+        answer_ids = tokenizer(candidate, add_special_tokens=False)["input_ids"]
+        found = edit_feature(
+            apparatus.model,
+            apparatus.sae,
+            [*prompt_ids, *answer_ids],
+            feature,
+            directions,
+            len(prompt_ids),
+        )
+        likelihoods.append(found.log_probabilities[:, len(prompt_ids) - 1 :].sum(1))
+    log_odds = likelihoods[0] - likelihoods[1]
+    return log_odds[1:] - log_odds[0]

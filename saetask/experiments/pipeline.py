@@ -1,0 +1,89 @@
+"""Fitting on the fit split: the model's bias, the detector, and the wording of annotations."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from saetask.annotation.base import Annotator
+from saetask.data.samples import Question
+from saetask.detection.base import Detector, Finding
+from saetask.detection.calibration import Calibration, calibration_or, fit_calibration
+from saetask.errors import UserError
+from saetask.experiments.context import Apparatus, Material, make_reading, scored_item
+from saetask.experiments.note_selection import Trials, choose_wording
+
+if TYPE_CHECKING:
+    pass
+
+
+class Fitted(NamedTuple):
+    """What was learnt on a fit split."""
+
+    original: Calibration
+    """Of the unannotated prompts' answers."""
+    annotated: Calibration
+    """Of the answers to prompts with the right reading in the chosen wording."""
+    detector: Detector
+    findings: dict[int, Finding]
+    """In the fit split's prompts, each judged with its group held out."""
+    learnt_from: list[int]
+    """The fit split's prompts whose right reading is known, then the borrowed ones."""
+    annotator: Annotator
+    wording: int
+    selection: dict[str, Any]
+    """What was chosen, and how the alternatives scored."""
+
+
+def fit(
+    apparatus: Apparatus,
+    questions: Sequence[Question],
+    chosen: Sequence[int],
+    material: Material,
+    trials: Trials,
+    borrowed: Sequence[int] = (),
+) -> Fitted:
+    """Fits on the chosen questions, which were asked and read before.
+
+    A detector that borrows learns from the borrowed ones, too, which were only read.
+
+    Raises:
+        UserError: The detector can not be fitted on them, or its findings lack probabilities.
+    """
+    asker = apparatus.asker
+    original = fit_calibration(
+        [scored_item(asker, questions[i], questions[i].prompt) for i in chosen]
+    )
+    known = [i for i in chosen if questions[i].gold_reading is not None]
+    detector = apparatus.make_detector()
+    learnt_from = [*known, *(borrowed if getattr(detector, "borrows", False) else ())]
+    readings = [make_reading(apparatus, questions, i, material, original) for i in learnt_from]
+    golds = [questions[i].gold_reading or "" for i in learnt_from]
+    findings = detector.fit(readings, golds, [questions[i].item.group for i in learnt_from])
+    if not all(finding.probabilities for finding in findings):
+        raise UserError(
+            f"Detector '{detector.name}' returns findings without probabilities of the readings, "
+            "which several arms are made from; fill in `probabilities` of each saetask.Finding."
+        )
+    style, losses = choose_wording(trials, set(chosen))
+    annotator, wording = trials.styles[style]
+    annotated = calibration_or(trials.of(style, set(chosen)), original)
+    selection = {
+        "n_fit": len(known),
+        "n_borrowed": len(learnt_from) - len(known),
+        "annotator": annotator.name,
+        "wording": wording,
+        "wordings": losses,
+        "detector": detector.summary(),
+    }
+    own = dict(zip(known, findings))
+    return Fitted(original, annotated, detector, own, learnt_from, annotator, wording, selection)
+
+
+def fit_loss(fitted: Fitted, questions: Sequence[Question]) -> float:
+    """Returns the mean negative log-probability of the right reading, groups held out, in nats."""
+    chances = [
+        finding.probabilities.get(questions[i].gold_reading or "", 0.0)
+        for i, finding in fitted.findings.items()
+    ]
+    return float(-np.log(np.maximum(chances, 1e-9)).mean())

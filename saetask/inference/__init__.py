@@ -1,0 +1,1 @@
+"""Asking language models: candidate answers ranked, texts generated, endpoints."""

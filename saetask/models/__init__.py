@@ -1,0 +1,1 @@
+"""Everything particular to TransformerLens: loading, forward passes, hooks."""

@@ -1,0 +1,150 @@
+"""Language models: loading them as TransformerLens bridges, and the few calls made on them.
+
+What is particular to TransformerLens lives in this file, in `hooks.py` and in `unwrapped.py`.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from saetask.models.fast_forward import unwrapped
+from saetask.models.loading import model_device, model_tokenizer
+
+if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Bool, Float, Int
+
+    from saetask.models.loading import Model
+
+
+def tree_logits(
+    model: "Model",
+    token_ids: "Int[torch.Tensor, 'node']",
+    positions: "Int[torch.Tensor, 'node']",
+    visible: "Bool[torch.Tensor, 'node node']",
+    needed: "Int[torch.Tensor, 'needed']",
+) -> "Float[torch.Tensor, 'needed vocab']":
+    """Runs a tree of tokens as one row and returns the logits after the nodes `needed`.
+
+    Args:
+        model: The model to run.
+        token_ids: A token a node; a parent stands before its children.
+        positions: Depth of each node.
+        visible: Which nodes each node attends to: its ancestors and itself.
+        needed: Nodes whose next-token logits are wanted, ascending.
+    """
+    import torch
+
+    device = model_device(model)
+    hf_model: Any = model.original_model
+    dtype = next(hf_model.parameters()).dtype
+    mask = torch.zeros(visible.shape, dtype=dtype).masked_fill_(~visible, torch.finfo(dtype).min)
+    with torch.inference_mode(), unwrapped(model):
+        output = hf_model(
+            input_ids=token_ids[None].to(device),
+            position_ids=positions[None].to(device),
+            attention_mask=mask[None, None].to(device),
+            use_cache=False,
+            logits_to_keep=needed.to(device),
+        )
+    return output.logits[0].cpu()
+
+
+def logits_of(
+    model: "Model", tokens: "Int[torch.Tensor, 'batch pos']"
+) -> "Float[torch.Tensor, 'batch pos vocab']":
+    """Runs rows of tokens, without hooks of ours or with them; keeps no keys and values."""
+    hf_model: Any = getattr(model, "original_model", None)
+    caches = getattr(getattr(hf_model, "config", None), "use_cache", None) is not None
+    options: dict[str, Any] = {"use_cache": False} if caches else {}
+    return model(tokens.to(model_device(model)), return_type="logits", **options)
+
+
+def row_logits(
+    model: "Model", token_ids: "Int[torch.Tensor, 'pos']"
+) -> "Float[torch.Tensor, 'pos vocab']":
+    """Runs one row of tokens and returns the logits after each."""
+    import torch
+
+    with torch.inference_mode(), unwrapped(model):
+        return logits_of(model, token_ids[None])[0].cpu()
+
+
+def unembed(
+    model: "Model", directions: "Float[torch.Tensor, 'n d_model']"
+) -> "Float[torch.Tensor, 'n vocab']":
+    """Projects residual-stream directions through the final norm's weight and the unembedding."""
+    directions = directions.to(model_device(model))
+    scale = getattr(getattr(model, "ln_final", None), "weight", None)
+    if scale is not None:
+        directions = directions * scale.float()
+    return (directions @ model.W_U.float()).cpu()
+
+
+def token_embeddings(model: "Model") -> "Float[torch.Tensor, 'vocab d_model']":
+    """Returns the input embedding of every token, float32."""
+    return model.W_E.detach().float().cpu()
+
+
+def generate_texts(
+    model: "Model", prompts: Sequence[Sequence[int]], max_new_tokens: int
+) -> list[str]:
+    """Generates greedily after each prompt, as one left-padded batch; returns the new text."""
+    import torch
+
+    if not prompts:
+        return []
+    tokenizer = model_tokenizer(model)
+    width = max(len(prompt) for prompt in prompts)
+    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
+    tokens = torch.tensor([[*[pad_id] * (width - len(p)), *p] for p in prompts])
+    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
+    device = model_device(model)
+    hf_model: Any = model.original_model
+    with torch.inference_mode(), unwrapped(model):
+        output = hf_model.generate(
+            input_ids=tokens.to(device),
+            attention_mask=mask.to(device),
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            pad_token_id=pad_id,
+        )
+    return [str(tokenizer.decode(row[width:], skip_special_tokens=True)) for row in output.cpu()]
+
+
+LONGEST = 1.15
+"""A row is at most so many times as long as the shortest one of its batch."""
+
+
+def batches_by_length(
+    lengths: Sequence[int], most_rows: int | None = None, most_tokens: int | None = None
+) -> Iterator[list[int]]:
+    """Yields the indices of rows of similar length, short ones first.
+
+    Args:
+        lengths: Tokens of each row.
+        most_rows: Rows in a batch, at most.
+        most_tokens: Tokens in a batch, padding included, at most (a longer row is alone).
+    """
+    batch: list[int] = []
+    for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+        full = batch and (
+            len(batch) == most_rows
+            or (most_tokens is not None and (len(batch) + 1) * lengths[i] > most_tokens)
+            or lengths[i] > LONGEST * lengths[batch[0]]
+        )
+        if full:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch
+
+
+def right_padded(
+    rows: Sequence[Sequence[int]], pad_id: int = 0
+) -> "Int[torch.Tensor, 'batch pos']":
+    """Stacks token rows of unequal length, padded on the right."""
+    import torch
+
+    width = max(len(row) for row in rows)
+    return torch.tensor([[*row, *[pad_id] * (width - len(row))] for row in rows])

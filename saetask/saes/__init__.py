@@ -1,0 +1,1 @@
+"""Everything particular to SAE-Lens: loading, checking, encoding, extraction."""

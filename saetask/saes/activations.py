@@ -1,0 +1,202 @@
+"""Feature activations of prompts: every firing, with the characters it stands on."""
+
+import html
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+
+from saetask.data.prompts import RenderedPrompt, Span
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+
+class Firing(NamedTuple):
+    """One feature active on one token."""
+
+    item: int
+    token: int
+    span: Span
+    text: str
+    feature: int
+    value: float
+
+
+@dataclass(frozen=True)
+class FeatureActivations:
+    """The feature activations of a batch of prompts, sparse (CSR over all tokens)."""
+
+    prompts: Sequence[RenderedPrompt]
+    d_sae: int
+    indptr: np.ndarray
+    """Where each token's firings begin, `[n_tokens + 1]`, prompts one after another."""
+    features: np.ndarray
+    """Feature of each firing, `[n_firings]`, int32."""
+    values: np.ndarray
+    """Activation of each firing, `[n_firings]`, float32; negative only where an SAE's features
+    have two directions (AbsTopK)."""
+
+    def __len__(self) -> int:
+        return len(self.prompts)
+
+    def __getitem__(self, item: int) -> "FeatureActivations":
+        """Returns the activations of one prompt."""
+        item = range(len(self))[item]
+        first, last = self._first_tokens()[[item, item + 1]]
+        low, high = self.indptr[[first, last]]
+        return FeatureActivations(
+            [self.prompts[item]],
+            self.d_sae,
+            self.indptr[first : last + 1] - low,
+            self.features[low:high],
+            self.values[low:high],
+        )
+
+    def _first_tokens(self) -> np.ndarray:
+        return np.cumsum([0, *(len(p.token_ids) for p in self.prompts)])
+
+    def firings(self) -> Iterator[Firing]:
+        """Yields every firing, in the order of items and tokens."""
+        position = 0
+        for item, prompt in enumerate(self.prompts):
+            for token, span in enumerate(prompt.token_spans):
+                for i in range(self.indptr[position], self.indptr[position + 1]):
+                    text = prompt.text[span.start : span.end]
+                    feature, value = int(self.features[i]), float(self.values[i])
+                    yield Firing(item, token, span, text, feature, value)
+                position += 1
+
+    def top(self, k: int = 10, region: str | None = None) -> list[Firing]:
+        """Returns the k strongest firings, each feature of an item once (where it is strongest).
+
+        Args:
+            k: How many.
+            region: A named region of the prompts, such as `text`; None takes all tokens.
+        """
+        best: dict[tuple[int, int], Firing] = {}
+        for firing in self.firings():
+            regions = self.prompts[firing.item].regions
+            if region is not None and not firing.span.overlaps(regions[region]):
+                continue
+            key = (firing.item, firing.feature)
+            if key not in best or abs(firing.value) > abs(best[key].value):
+                best[key] = firing
+        return sorted(best.values(), key=lambda firing: -abs(firing.value))[:k]
+
+    def at(self, span: Span, item: int = 0) -> list[Firing]:
+        """Returns an item's firings on the tokens that overlap a range of its rendered text."""
+        return [f._replace(item=item) for f in self[item].firings() if f.span.overlaps(span)]
+
+    def pooled(self, region: str | None = None, how: Literal["max", "sum"] = "max") -> "csr_matrix":
+        """Pools each item's activations over tokens.
+
+        Args:
+            region: A named region of the prompts; None pools over all tokens.
+            how: Keep a feature's strongest activation, or their sum.
+
+        Returns:
+            `[n_items, d_sae]`, float32.
+        """
+        from scipy.sparse import csr_matrix
+
+        counts = np.diff(self.indptr)
+        token_items = np.repeat(np.arange(len(self)), [len(p.token_ids) for p in self.prompts])
+        chosen = np.ones(len(counts), dtype=bool)
+        if region is not None:
+            chosen[:] = False
+            for first, prompt in zip(self._first_tokens(), self.prompts):
+                chosen[[first + t for t in prompt.tokens_in(prompt.regions[region])]] = True
+        kept = np.repeat(chosen, counts)
+        keys = np.repeat(token_items, counts)[kept] * self.d_sae + self.features[kept]
+        order = np.argsort(keys, kind="stable")
+        unique, starts = np.unique(keys[order], return_index=True)
+        values = self.values[kept][order]
+        pooled = values
+        if len(starts) and how == "sum":
+            pooled = np.add.reduceat(values, starts)
+        elif len(starts):
+            most, least = (f.reduceat(values, starts) for f in (np.maximum, np.minimum))
+            pooled = np.where(most >= -least, most, least)
+        positions = (unique // self.d_sae, unique % self.d_sae)
+        return csr_matrix((pooled, positions), shape=(len(self), self.d_sae))
+
+    def density(self, items: Sequence[int]) -> np.ndarray:
+        """Returns on how many tokens of the given items each feature fires, `[d_sae]`."""
+        counts = np.zeros(self.d_sae, dtype=np.int64)
+        for item in items:
+            counts += np.bincount(self[item].features, minlength=self.d_sae)
+        return counts
+
+    def _repr_html_(self) -> str:
+        """Shows each prompt with its tokens shaded by their strongest activation."""
+        peak = float(np.abs(self.values).max(initial=1e-9))
+        rows = []
+        for item, prompt in enumerate(self.prompts):
+            by_token: dict[int, list[Firing]] = {}
+            for firing in self[item].firings():
+                by_token.setdefault(firing.token, []).append(firing)
+            rows.append(_shaded_text(prompt, by_token, peak))
+        return "".join(f"<p style='line-height:1.9;font-family:monospace'>{r}</p>" for r in rows)
+
+
+def _shaded_text(prompt: RenderedPrompt, by_token: dict[int, list[Firing]], peak: float) -> str:
+    parts, cursor = [], 0
+    for token, span in enumerate(prompt.token_spans):
+        if span.end <= cursor:
+            continue
+        parts.append(html.escape(prompt.text[cursor : span.start]))
+        strongest = sorted(by_token.get(token, []), key=lambda f: -abs(f.value))[:5]
+        shade = (abs(strongest[0].value) / peak) ** 0.5 if strongest else 0.0
+        title = "&#10;".join(f"feature {f.feature}: {f.value:.2f}" for f in strongest)
+        word = html.escape(prompt.text[max(span.start, cursor) : span.end]).replace("\n", "↵<br>")
+        parts.append(
+            f"<span title='{title}' style='background:rgba(255,140,0,{shade:.2f})'>{word}</span>"
+        )
+        cursor = span.end
+    return "".join(parts) + html.escape(prompt.text[cursor:])
+
+
+@dataclass(frozen=True)
+class Firings:
+    """The firings of one SAE on rows of tokens (CSR over all tokens)."""
+
+    token_ids: np.ndarray
+    """Rows one after another, `[n_tokens]`, int32."""
+    row_starts: np.ndarray
+    """Where each row begins, `[n_rows + 1]`, int64."""
+    documents: np.ndarray
+    """Hash of each row's document, `[n_rows]`, uint64."""
+    indptr: np.ndarray
+    """Where each token's firings begin, `[n_tokens + 1]`, int64."""
+    features: np.ndarray
+    """Feature of each firing, `[n_firings]`, int32."""
+    values: np.ndarray
+    """Activation of each firing, `[n_firings]`, float32, positive."""
+    d_sae: int
+
+    def rows(self, first: int, last: int) -> "Firings":
+        """Returns the firings on some of the rows."""
+        low, high = self.row_starts[[first, last]]
+        start, end = self.indptr[[low, high]]
+        return Firings(
+            self.token_ids[low:high],
+            self.row_starts[first : last + 1] - low,
+            self.documents[first:last],
+            self.indptr[low : high + 1] - start,
+            self.features[start:end],
+            self.values[start:end],
+            self.d_sae,
+        )
+
+    def matrix(self) -> "csr_matrix":
+        """Returns the activations, `[n_tokens, d_sae]`."""
+        from scipy.sparse import csr_matrix
+
+        shape = (len(self.token_ids), self.d_sae)
+        return csr_matrix((self.values, self.features, self.indptr), shape=shape)
+
+    def token_rows(self) -> np.ndarray:
+        """Returns the row of each token, `[n_tokens]`."""
+        return np.repeat(np.arange(len(self.documents)), np.diff(self.row_starts))

@@ -1,0 +1,161 @@
+"""Sparse autoencoders: loading them as SAE-Lens objects."""
+
+import difflib
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from saetask.errors import UserError, did_you_mean
+from saetask.models.loading import default_device
+
+if TYPE_CHECKING:
+    from sae_lens import SAE
+
+DEFAULT_SAE = "smollm2-135m-instruct-res15"
+NEVER_APPLIED = ("expected_average_only_in", "covariance_whitening")
+"""Normalisations that SAE-Lens means to be folded into the weights, and skips when encoding."""
+SCALE_KEY = "norm_scaling_factor"
+
+
+def assets_folder() -> Path:
+    """Returns the folder of what saetask ships besides code."""
+    return Path(str(files("saetask"))) / "assets"
+
+
+def sae_folder(alias: str) -> Path:
+    """Returns the folder of an SAE that saetask ships."""
+    return assets_folder() / "saes" / alias
+
+
+def shipped_saes() -> list[str]:
+    """Returns the aliases of the SAEs that saetask ships."""
+    root = sae_folder("")
+    return sorted(p.name for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
+
+
+def load_sae(
+    spec: "str | Path | SAE[Any]" = DEFAULT_SAE,
+    *,
+    dtype: str = "float32",
+    device: str | None = None,
+) -> "SAE[Any]":
+    """Loads a sparse autoencoder or transcoder of any architecture that SAE-Lens knows.
+
+    Args:
+        spec: A shipped alias, a local SAE-Lens folder (`cfg.json` + `sae_weights.safetensors`, of
+            any version), SAE-Lens's `release/sae_id`, `owner/repository/sae_id` on the hub, or a
+            live `SAE`, which is returned as it is.
+        dtype: Floating-point type of the weights; reading in float32 costs little and keeps
+            near-ties among top-k features stable.
+        device: A torch device; None takes `default_device()`.
+
+    Returns:
+        The SAE, taking activations as the model has them: a fixed scale of the input is folded
+        into the weights, other normalisations are applied when encoding.
+
+    Raises:
+        UserError: Nothing of that name, the folder is incomplete or damaged, or its weights expect
+            a scale of the input that it does not tell.
+    """
+    if not isinstance(spec, str | Path):
+        return spec
+    device = device or default_device()
+    folder = sae_folder(str(spec)) if str(spec) in shipped_saes() else Path(spec).expanduser()
+    if folder.is_dir():
+        return _load_folder(folder, dtype, device)
+    if str(spec).startswith(("/", ".", "~")):
+        raise UserError(f"SAE folder {spec} does not exist.")
+    return _load_release(str(spec), dtype, device)
+
+
+def _load_folder(folder: Path, dtype: str, device: str) -> "SAE[Any]":
+    from sae_lens import SAE
+    from sae_lens.registry import SAE_CLASS_REGISTRY, SAE_TRAINING_CLASS_REGISTRY
+
+    for name in ("cfg.json", "sae_weights.safetensors"):
+        if not (folder / name).is_file():
+            raise UserError(f"SAE folder {folder} has no {name}; is it an SAE-Lens folder?")
+    try:
+        config = json.loads((folder / "cfg.json").read_text())
+        architecture = config.get("architecture", "standard")
+        if architecture in SAE_TRAINING_CLASS_REGISTRY.keys() - SAE_CLASS_REGISTRY.keys():
+            raise UserError(
+                f"{folder} is a training checkpoint ({architecture}), which encodes a batch at a "
+                "time; save it for inference (save_inference_model) and give that folder."
+            )
+        sae = SAE.load_from_disk(folder, device=device, dtype=dtype).eval()
+        if sae.cfg.normalize_activations in NEVER_APPLIED:
+            _fold(sae, config, folder)
+    except UserError:
+        raise
+    except Exception as error:  # a damaged file may raise anything
+        raise UserError(f"Cannot load the SAE in {folder}: {_reason(error)}") from error
+    return sae
+
+
+def _fold(sae: "SAE[Any]", config: dict[str, Any], folder: Path) -> None:
+    """Folds the scale of the input that the weights expect, which SAE-Lens leaves to its callers.
+
+    It is looked for in the folder's config, then in SAE-Lens's list of releases, if the folder is
+    a copy of one (its path ends in `release/sae_id`).
+    """
+    from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
+
+    scale = config.get(SCALE_KEY) or sae.cfg.metadata.get(SCALE_KEY)
+    releases = get_pretrained_saes_directory()
+    parts = folder.resolve().parts
+    for i in range(1, len(parts)):
+        if scale is None and parts[i - 1] in releases:
+            scale = releases[parts[i - 1]].norm_scaling_factor.get("/".join(parts[i:]))
+    if scale is None:
+        raise UserError(
+            f"The SAE in {folder} expects its input normalised "
+            f"({sae.cfg.normalize_activations}) and does not say by what; put the factor, "
+            f"sqrt(d_in) over the mean norm in training, into its cfg.json as {SCALE_KEY}."
+        )
+    sae.fold_activation_norm_scaling_factor(float(scale))
+
+
+def _load_release(spec: str, dtype: str, device: str) -> "SAE[Any]":
+    from sae_lens import SAE
+    from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
+
+    releases = get_pretrained_saes_directory()
+    release, _, sae_id = spec.partition("/")
+    if release not in releases:
+        owner, _, rest = spec.partition("/")
+        name, _, rest = rest.partition("/")
+        if not rest or difflib.get_close_matches(release, releases, n=1, cutoff=0.8):
+            known = [*shipped_saes(), *releases]
+            raise UserError(
+                f"SAE '{spec}' is no shipped alias, no folder and no SAE-Lens release."
+                + did_you_mean(release, known if sae_id else shipped_saes())
+            )
+        release, sae_id = f"{owner}/{name}", rest
+    elif sae_id not in releases[release].saes_map:
+        hint = did_you_mean(sae_id, releases[release].saes_map)
+        raise UserError(f"SAE-Lens release '{release}' has no SAE '{sae_id}'.{hint}")
+    try:
+        sae = SAE.from_pretrained(release, sae_id, dtype=dtype, device=device).eval()
+    except OSError as error:
+        raise UserError(f"Could not download the SAE '{spec}': {_reason(error)}") from error
+    except Exception as error:
+        raise UserError(f"Cannot load the SAE '{spec}': {_reason(error)}") from error
+    if sae.cfg.normalize_activations in NEVER_APPLIED:
+        raise UserError(
+            f"The SAE '{spec}' expects its input normalised ({sae.cfg.normalize_activations}), and "
+            "SAE-Lens does not know by what; fold the factor into a copy of your own."
+        )
+    return sae
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
+
+
+def sae_fingerprint(sae: "SAE[Any]") -> str:
+    """Returns a short hash of an SAE's weights: names, shapes and leading values."""
+    from saetask.models.loading import parameters_fingerprint
+
+    return parameters_fingerprint(sae.named_parameters())

@@ -1,0 +1,1 @@
+"""Trains an SAE with SAE-Lens's trainer on harvested activations."""

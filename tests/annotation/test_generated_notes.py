@@ -1,0 +1,307 @@
+"""Notes that a language model writes: requested once, kept, with no hint of the gold answer."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from saetask_plugins.annotators.self_explain import SelfExplain
+from saetask_plugins.detectors.failure_probe import FailureProbe
+from saetask_plugins.tasks.metaphor import Metaphor
+
+import saetask
+import saetask.experiments.context
+import saetask.experiments.note_selection
+import saetask.inference.client
+import saetask.session
+from saetask import Annotation, Endpoint, Misunderstanding, Session, Span, UserError
+from saetask.annotation.generated_notes import Noted, WrittenNotes, ask_ahead, count_failed, noting
+from saetask.annotation.prompt_writer import Writer
+from saetask.data.prompts import as_prompt
+from saetask.data.samples import Fold, Study, lay_out
+from saetask.dictionary.feature_labels import Meanings
+from saetask.experiments.context import Apparatus, as_ask
+from saetask.experiments.note_selection import try_wordings
+from saetask.experiments.runner import run_experiment
+from saetask.experiments.scoring import ask_second
+from saetask.inference.client import Asker
+from saetask.plugins import Registry
+from tests.helpers.chat_server import Said, chat_server
+
+pytestmark = pytest.mark.usefixtures("few_choices")
+
+EXAMPLE = Path(__file__).parents[1] / "example_plugin" / "saetask_coin_words.py"
+SENTINEL = "Xyzzy-7731"
+
+
+@dataclass(frozen=True)
+class Dictated:
+    """Has a note dictated: the request is the text and its reading, the note is the reply."""
+
+    endpoint: Endpoint | None = None
+    name: str = "dictated"
+
+    def request(self, misunderstanding, labels):
+        return f"{misunderstanding.text} {misunderstanding.reading} {sorted(labels.values())}"
+
+    def annotations(self, text):
+        return [Annotation(text, place, self.name) for place in ("end", "start") if text.strip()]
+
+
+class Guarded:
+    """The example's task with gold answers that nobody could miss in a request."""
+
+    def __init__(self):
+        self._task = Registry([EXAMPLE]).get("task", "coin-words")
+
+    def __getattr__(self, name):
+        return getattr(self._task, name)
+
+    def items(self, data=None):
+        return [replace(i, gold=(SENTINEL, i.gold)) for i in self._task.items(data)]
+
+    def score(self, item, output):
+        return self._task.score(replace(item, gold=item.gold[1]), output)
+
+    def gold_reading(self, item):
+        return item.gold[1]
+
+
+def finding(text="ship", reading="literal"):
+    return Misunderstanding("test", Span(0, len(text)), text, reading, 0.9, [])
+
+
+def findings(n):
+    return [Noted(finding(f"word{i}"), {}) for i in range(n)]
+
+
+def texts(notes, asked):
+    """Returns the notes on each finding."""
+    return [[note.text for note in notes.candidates(*found)] for found in asked]
+
+
+def at_endpoint(url, asker):
+    return WrittenNotes(Dictated(Endpoint("tiny", url, retries=0)), asker)
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+
+
+@pytest.fixture
+def generated(monkeypatch):
+    """Has the model under test say "So it is <n>.", and returns how many it was asked at a time."""
+    batches = []
+
+    def generate(model, prompts, max_new_tokens):
+        batches.append(len(prompts))
+        return [f"So it is {sum(batches) - i}." for i in range(len(prompts))]
+
+    monkeypatch.setattr(saetask.inference.client, "generate_texts", generate)
+    return batches
+
+
+# asking
+
+
+def test_annotators_that_need_no_language_model_are_left_alone(tiny_model) -> None:
+    plain = Registry().get("annotator", "sense-note")
+    assert noting(plain, Asker(tiny_model)) is plain
+    ask_ahead(plain, iter([pytest.fail]))  # would fail if anything were made of it
+    assert count_failed([plain]) == 0
+
+
+def test_the_model_writes_all_notes_in_one_batch_and_none_twice(
+    tiny_model, tmp_path, generated
+) -> None:
+    asked = findings(5)
+    notes = noting(Dictated(), Asker(tiny_model, tmp_path / "answers.jsonl"))
+    ask_ahead(notes, [*asked, *asked])
+    first = texts(notes, asked)
+    assert generated == [5]
+    assert len({text for found in first for text in found}) == 5
+    again = noting(Dictated(), Asker(tiny_model, tmp_path / "answers.jsonl"))
+    ask_ahead(again, asked)
+    assert texts(again, asked) == first
+    assert generated == [5]
+
+
+def test_a_note_that_nobody_asked_for_ahead_is_asked_for_when_it_is_needed(
+    tiny_model, generated
+) -> None:
+    notes = noting(Dictated(), Asker(tiny_model))
+    written = Writer(notes, 1, {}).write(as_prompt("The ship sailed."), [finding()])
+    assert written.prompt.content == "So it is 1.\nThe ship sailed."
+    assert generated == [1]
+
+
+def test_labels_are_part_of_the_request(tiny_model, generated) -> None:
+    notes = noting(Dictated(), Asker(tiny_model))
+    found = [Noted(finding(), {1: "sea"}), Noted(finding(), {1: "land"})]
+    assert len({str(text) for text in texts(notes, found)}) == 2
+
+
+def test_an_empty_reply_gives_no_note_and_is_no_failure(tiny_model, monkeypatch) -> None:
+    monkeypatch.setattr(
+        saetask.inference.client, "generate_texts", lambda m, prompts, n: [""] * len(prompts)
+    )
+    notes = noting(Dictated(), Asker(tiny_model))
+    prompt = as_prompt("The ship sailed.")
+    written = Writer(notes, 0, {}).write(prompt, [finding()])
+    assert (written.prompt, written.annotation) == (prompt, None)
+    assert count_failed([notes]) == 0
+
+
+# an endpoint
+
+
+def test_a_request_that_fails_is_counted_and_put_again_by_the_next_run_only(
+    tiny_model, tmp_path
+) -> None:
+    asked = findings(6)
+    bad = {"word1 literal []": Said("no", 500), "word4 literal []": ""}
+    with chat_server(lambda r: bad.get(r["messages"][-1]["content"], "It is so.")) as server:
+        notes = at_endpoint(server.url, Asker(tiny_model, tmp_path / "answers.jsonl"))
+        ask_ahead(notes, asked)
+        found = texts(notes, asked)
+        assert [i for i, notes_ in enumerate(found) if not notes_] == [1, 4]
+        assert sorted(server.prompts()) == [f"word{i} literal []" for i in range(6)]
+        assert count_failed([notes]) == 2
+        bad.clear()
+        server.requests.clear()
+        again = at_endpoint(server.url, Asker(tiny_model, tmp_path / "answers.jsonl"))
+        ask_ahead(again, asked)
+        assert all(texts(again, asked))
+        assert sorted(server.prompts()) == ["word1 literal []", "word4 literal []"]
+        assert count_failed([again]) == 0
+
+
+def test_a_reply_of_blanks_is_kept_and_leaves_the_prompt_as_it_is(tiny_model, tmp_path) -> None:
+    with chat_server(lambda r: " \n") as server:
+        for _ in range(2):
+            notes = at_endpoint(server.url, Asker(tiny_model, tmp_path / "answers.jsonl"))
+            assert notes.candidates(*findings(1)[0]) == []
+            assert count_failed([notes]) == 0
+    assert len(server.requests) == 1
+
+
+def test_another_model_at_the_same_address_is_asked_anew(tiny_model) -> None:
+    asker = Asker(tiny_model)
+    with chat_server(lambda r: f"{r['model']} says so.") as server:
+        for model in ("small", "large"):
+            notes = WrittenNotes(Dictated(Endpoint(model, server.url)), asker)
+            assert texts(notes, findings(1)) == [[f"{model} says so."] * 2]
+
+
+def test_an_endpoint_that_goes_away_costs_no_reply_that_came_before(tiny_model, tmp_path) -> None:
+    asked, answered = findings(60), []
+
+    def answer(request):
+        text = request["messages"][-1]["content"]
+        if len(answered) >= 20:
+            return Said("gone", 503)
+        answered.append(text)
+        return "It is so."
+
+    with chat_server(answer) as server:
+        notes = at_endpoint(server.url, Asker(tiny_model, tmp_path / "answers.jsonl"))
+        with pytest.raises(UserError, match="could not be asked 5 times in a row"):
+            ask_ahead(notes, asked)
+        kept = list(answered)
+        answered.clear()
+        server.requests.clear()
+        again = at_endpoint(server.url, Asker(tiny_model, tmp_path / "answers.jsonl"))
+        with pytest.raises(UserError):
+            ask_ahead(again, asked)
+        assert len(kept) >= 20
+        assert not set(server.prompts()) & set(kept)
+
+
+# in an experiment
+
+
+@pytest.fixture
+def apparatus(tiny_model, tiny_sae):
+    """Returns a function that makes one for the guarded example task."""
+
+    def make(writer, asker=None):
+        asker = asker or Asker(tiny_model)
+        meanings = Meanings(tiny_model, tiny_sae)
+        annotators = [noting(writer, asker)]
+        return Apparatus(Guarded(), tiny_model, tiny_sae, FailureProbe, annotators, asker, meanings)
+
+    return make
+
+
+def test_notes_arrive_in_the_prompts_and_no_gold_answer_in_a_request(
+    apparatus, monkeypatch
+) -> None:
+    monkeypatch.setattr(saetask.experiments.note_selection, "STYLE_ITEMS", 8)
+    with chat_server(lambda r: f"Mark: {r['messages'][-1]['content'].split(' [')[0]}") as server:
+        made = apparatus(Dictated(Endpoint("tiny", server.url)))
+        questions = lay_out(made.task, made.task.items())
+        folds = [Fold([*range(20)], [*range(20, 40)])]
+        arms = ("original", "always", "closed-loop", "saetask", "oracle")
+        result = run_experiment([made], Study(questions, folds), arms, False, 0)
+    for outcome in result.outcomes:
+        note, found = outcome.written.annotation, outcome.written.misunderstandings
+        if outcome.arm in ("always", "oracle"):
+            assert note
+        if outcome.arm != "closed-loop":  # there, a note may be taken back
+            assert bool(note) == bool(found)
+        if note:
+            assert note.text == f"Mark: {found[0].text} {found[0].reading}"
+            assert note.text in outcome.written.prompt.content
+    assert any(outcome.written.rounds for outcome in result.outcomes)
+    assert len(server.prompts()) == len(set(server.prompts())) > 20
+    assert SENTINEL in str(questions[0].item.gold)
+    assert SENTINEL not in "".join(server.prompts())
+
+
+def test_a_wording_without_a_note_is_compared_by_the_prompt_as_it_is(
+    apparatus, monkeypatch
+) -> None:
+    monkeypatch.setattr(saetask.experiments.note_selection, "STYLE_ITEMS", 12)
+    with chat_server(lambda r: " " if "money" in str(r) else "It is so.") as server:
+        made = apparatus(Dictated(Endpoint("tiny", server.url)))
+        questions = lay_out(made.task, made.task.items())
+        made.asker.ask([as_ask(q, q.prompt) for q in questions], "")
+        trials = try_wordings(made, questions, range(40), 0)
+    assert [number for _, number in trials.styles] == [0, 1]
+    items = {i for _, i in trials.scored}
+    assert len(items) == 12 and set(trials.scored) == {(s, i) for s in (0, 1) for i in items}
+    for (_, i), row in trials.scored.items():
+        plain = made.asker.scores(as_ask(questions[i], questions[i].prompt))
+        assert (row.scores == plain).all() == (questions[i].gold_reading == "money")
+
+
+def test_a_session_writes_the_models_own_note_into_the_prompt(
+    tiny_model, tiny_sae, tmp_path, monkeypatch, generated
+) -> None:
+    monkeypatch.setenv("SAETASK_CACHE", str(tmp_path))
+    monkeypatch.setattr(saetask.session, "FIT_ITEMS", 60)
+    monkeypatch.setattr(Metaphor, "annotators", ("self-explain",))
+    session = Session(tiny_model, tiny_sae, task="metaphor")
+    sentence = "The committee boiled the report down to a page."
+    detector = session._fitted().detector
+
+    def disagree(reading):
+        return saetask.session.Finding(0.9, [finding("boiled", "metaphorical")])
+
+    monkeypatch.setattr(detector, "detect", disagree)
+    (note,) = session.reformulate(sentence, target="boiled").annotations
+    assert note.startswith("(Note: So it is ")
+
+
+def test_a_second_question_is_not_asked_where_a_note_may_hold_its_answer(
+    tiny_model, tiny_sae
+) -> None:
+    asker = Asker(tiny_model)
+    annotators = [noting(SelfExplain(), asker)]
+    meanings = Meanings(tiny_model, tiny_sae)
+    task = Metaphor()
+    made = Apparatus(task, tiny_model, tiny_sae, FailureProbe, annotators, asker, meanings)
+    questions = lay_out(task, task.items()[:4])
+    assert task.second_question(questions[0].item) is not None
+    assert ask_second(made, questions, [], 0) == []

@@ -1,0 +1,510 @@
+"""The command line: results on stdout, one line on stderr for a mistake, exit codes."""
+
+import errno
+import functools
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from saetask_plugins.tasks.metaphor import Metaphor
+
+import saetask
+import saetask.experiments.control_detectors
+import saetask.experiments.note_selection
+import saetask.session
+from saetask.cli.main import COMMANDS, Command, main
+from saetask.detection.baselines import dense_probe
+
+pytestmark = pytest.mark.usefixtures("few_choices")
+
+SENTENCE = "The ship sailed at noon."
+LOADING = ("saetask.models", saetask.RunConfig.__module__, "saetask.session")
+"""Modules that commands load a model through."""
+DETECTION = {"prompt", "answer", "failure", "misunderstandings"}
+FINDING = {"detector", "span", "text", "reading", "probability", "features"}
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_model_folder, tiny_sae_folder):
+    """The flags that name a tiny model and its SAE."""
+    return ["--model", str(tiny_model_folder), "--sae", str(tiny_sae_folder)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded_once():
+    """Commands share the models that they load: loading is tried elsewhere."""
+    load_once = functools.cache(saetask.load_model)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in LOADING:
+            patch.setattr(f"{module}.load_model", load_once)
+        yield
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def small_fit(monkeypatch, cache):
+    """Detectors are fitted on fewer items, and kept apart from the user's own cache."""
+    monkeypatch.setattr(saetask.session, "FIT_ITEMS", 36)
+    monkeypatch.setattr(saetask.experiments.note_selection, "STYLE_ITEMS", 8)
+    monkeypatch.setenv("SAETASK_CACHE", str(cache))
+
+
+@pytest.fixture
+def no_model(monkeypatch):
+    """Fails the test if a model is loaded."""
+
+    def refuse(*arguments, **options):
+        raise AssertionError("A model was loaded before the mistake was found.")
+
+    for module in LOADING:
+        monkeypatch.setattr(f"{module}.load_model", refuse)
+
+
+@pytest.fixture
+def refused(capsys):
+    """Returns a function that runs a command and returns the line with which it is refused."""
+
+    def run(*arguments):
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        lines = [line for line in err.split("\n") if line and "%|" not in line]  # no progress bar
+        assert code == 2, err
+        assert out == ""
+        assert len(lines) == 1, err
+        assert lines[0].startswith("saetask: ")
+        return lines[0].removeprefix("saetask: ")
+
+    return run
+
+
+@pytest.fixture
+def done(capsys):
+    """Returns a function that runs a command and returns what it printed."""
+
+    def run(*arguments):
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        assert code == 0, err
+        return out
+
+    return run
+
+
+def written(folder, name, text):
+    (folder / name).write_text(text)
+    return folder / name
+
+
+# what is wrong before anything is loaded
+
+
+@pytest.mark.usefixtures("no_model")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rnu"], "Unknown command 'rnu'. Did you mean 'run'?"),
+        (["--bogus"], "Unknown command '--bogus'."),
+        (["run"], "name an experiment first"),
+        (["run", "--limit", "3"], "name an experiment first"),
+        (["run", "metafor"], "Unknown experiment 'metafor'. Did you mean 'metaphor'?"),
+        (["run", "missing.yaml"], "missing.yaml does not exist"),
+        (["run", "metaphor", "--limit", "0"], "--limit is 0; it must be 1 or more."),
+        (["run", "metaphor", "--limit", "-3"], "--limit is -3; it must be 1 or more."),
+        (["run", "metaphor", "--limit", "many"], "limit"),
+        (["run", "metaphor", "--folds", "1"], "--folds is 1; it must be 2 or more."),
+        (["run", "metaphor", "--seed", "-1"], "seed"),
+        (["run", "metaphor", "--scoring", "dance"], "dance"),
+        (["run", "metaphor", "--arms", "[original, saetsk]"], "Unknown arm 'saetsk'."),
+        (["run", "metaphor", "--arms", "[original]"], "arms must include"),
+        (["run", "metaphor", "--data", "missing.jsonl"], "missing.jsonl does not exist"),
+        (["run", "metaphor", "--fit-data", "missing.jsonl"], "missing.jsonl does not exist"),
+        (["run", "metaphor", "--detector", "probe"], "Unknown detector 'probe'"),
+        (["run", "metaphor", "--annotators", "[nobody]"], "Unknown annotator 'nobody'"),
+        (["run", "metaphor", "--limt", "3"], "--limt"),
+        (["run", "metaphor", "extra"], "extra"),
+        (["run", "metaphor", "--engine", "rey"], "rey"),
+        (["run", "metaphor", "--address", "auto"], "--address is auto; it needs --engine ray."),
+        (["train"], "config"),
+        (["train", "missing.yaml"], "missing.yaml does not exist"),
+        (["report", "missing"], "missing"),
+        (["read"], "The prompt is empty"),
+        (["read", ""], "The prompt is empty"),
+        (["read", "   "], "The prompt is empty"),
+        (["read", "text", "--top", "some"], "top"),
+        (["read", "text", "--top", "0"], "--top"),
+        (["detect"], "The prompt is empty"),
+        (["detect", ""], "The prompt is empty"),
+        (["detect", " \n", "--target", "x"], "The prompt is empty"),
+        (["reformulate", ""], "The prompt is empty"),
+        (["detect", "text", "--task", "metafor"], "Unknown task 'metafor'. Did you mean"),
+        (["detect", "text", "--bogus"], "--bogus"),
+        (["detect", "--file", "missing.jsonl"], "missing.jsonl does not exist"),
+        (["plugins", "extra"], "extra"),
+        (["plugins", "--plugin", "missing.py"], "missing.py does not exist"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_one_line_and_exit_code_2_and_loads_no_model(
+    refused, tmp_path, monkeypatch, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    assert message in refused(*arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("no_model")
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("task: metaphor\nlimmit: 3\n", "limmit"),
+        ("task: metaphor\nlimit: many\n", "limit"),
+        ("limit: 30\n", "task"),
+        ("task: [unclosed\n", ""),
+        ("just text", ""),
+        ("", "task"),
+    ],
+)
+def test_a_mistake_in_an_experiment_file_is_one_line(refused, tmp_path, text, message):
+    assert message in refused("run", written(tmp_path, "experiment.yaml", text))
+
+
+@pytest.mark.usefixtures("no_model")
+@pytest.mark.parametrize("text", ["bogus: 1\n", "[unclosed", "", "just text"])
+def test_a_mistake_in_a_recipe_is_one_line_that_names_the_file(refused, tmp_path, text):
+    assert "recipe.yaml" in refused("train", written(tmp_path, "recipe.yaml", text))
+
+
+@pytest.mark.usefixtures("no_model")
+def test_a_bad_row_of_a_data_file_is_named_by_file_line_and_field(refused, tmp_path):
+    data = written(tmp_path, "items.jsonl", '{"id": 1, "sentence": "He ran.", "target": "ran"}\n')
+    message = refused("run", "metaphor", "--data", data)
+    assert message.startswith(f"{data}:1: field 'target_start': ")
+
+
+@pytest.mark.usefixtures("no_model")
+def test_items_of_one_reading_are_one_line_that_names_file_and_reading(refused, tmp_path):
+    row = {"target": "runs", "target_start": 3, "label": "literal"}
+    rows = [{"id": i, "sentence": f"He runs {i}.", "group": str(i), **row} for i in range(40)]
+    text = "".join(json.dumps(line) + "\n" for line in rows)
+    data, out = written(tmp_path, "items.jsonl", text), tmp_path / "out"
+    message = refused("run", "metaphor", "--data", data, "--out", out)
+    assert str(data) in message and "'literal'" in message
+    assert not out.exists()
+
+
+@pytest.mark.usefixtures("no_model")
+def test_an_output_folder_below_a_file_is_one_line(refused, tmp_path):
+    path = written(tmp_path, "file", "") / "below"
+    message = refused("run", "metaphor", "--limit", "40", "--out", path)
+    assert str(path) in message and "Choose a writable folder" in message
+
+
+@pytest.mark.usefixtures("no_model")
+def test_a_full_disk_is_one_line_that_says_what_to_do(refused, tmp_path, monkeypatch):
+    def full(path, target):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "replace", full)
+    message = refused("run", "metaphor", "--limit", "60", "--out", tmp_path / "out")
+    assert message.startswith(f"Cannot write {tmp_path / 'out'}")
+    assert message.endswith(
+        "No space left on device. Free space and start again: what is done is kept."
+    )
+
+
+@pytest.mark.usefixtures("no_model")
+def test_a_plugin_file_that_raises_is_one_line(refused, tmp_path):
+    path = written(tmp_path, "broken.py", "raise RuntimeError('first\\nsecond')")
+    assert str(path) in refused("plugins", "--plugin", path)
+
+
+# what is wrong with a model, an SAE or a prompt
+
+
+@pytest.mark.usefixtures("small_fit")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([SENTENCE, "--task", "metaphor"], "add --target WORD"),
+        ([SENTENCE, "--task", "metaphor", "--target", ""], "--target"),
+        ([SENTENCE, "--target", "walked"], "'walked' does not occur in the prompt"),
+        (["No numbers here."], "needs at least two numbers"),
+    ],
+)
+@pytest.mark.parametrize("command", ["detect", "reformulate"])
+def test_a_prompt_that_does_not_fit_the_task_is_one_line(
+    refused, tiny, command, arguments, message
+):
+    assert message in refused(command, *arguments, *tiny)
+
+
+def test_an_unknown_sae_is_one_line(refused, tiny):
+    message = refused("read", SENTENCE, *tiny[:2], "--sae", "smollm2-135m-instruct-res51")
+    assert "Did you mean 'smollm2-135m-instruct-res15'?" in message
+
+
+def test_an_incomplete_sae_folder_is_one_line_that_names_it(refused, tiny, tmp_path):
+    assert str(tmp_path) in refused("read", SENTENCE, *tiny[:2], "--sae", tmp_path)
+
+
+def test_an_sae_for_another_model_is_one_line(refused, tiny):
+    message = refused("read", SENTENCE, *tiny[:2], "--sae", "smollm2-135m-instruct-res15")
+    assert "blocks.15" in message
+
+
+@pytest.fixture(scope="module")
+def unfit(tiny_model_folder, make_tiny_sae, tmp_path_factory):
+    """The flags that name a tiny model and an SAE that reconstructs nothing of it."""
+    import torch
+
+    sae = make_tiny_sae()
+    with torch.no_grad():
+        sae.W_dec.copy_(sae.W_dec.roll(1, dims=0))
+    folder = tmp_path_factory.mktemp("saes") / "unfit"
+    sae.save_model(folder)
+    return ["--model", str(tiny_model_folder), "--sae", str(folder)]
+
+
+@pytest.mark.usefixtures("small_fit")
+@pytest.mark.parametrize("command", ["read", "detect", "reformulate"])
+def test_an_sae_refused_for_its_figures_is_used_if_insisted_on(refused, unfit, capsys, command):
+    target = [] if command == "read" else ["--target", "sailed"]
+    message = refused(command, SENTENCE, *target, *unfit)
+    assert "fraction of variance unexplained" in message and "--insist-on-sae" in message
+    assert main([command, SENTENCE, *target, *unfit, "--insist-on-sae"]) == 0
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert len(warnings) == 1
+    assert "fraction of variance unexplained" in warnings[0]
+
+
+def test_a_run_goes_on_with_a_refused_sae_if_insisted_on(refused, done, unfit, tmp_path):
+    flags = ["--limit", "48", "--folds", "2", "--arms", "[original, saetask]", "--json", *unfit]
+    assert "--insist-on-sae" in refused("run", "metaphor", *flags, "--out", tmp_path / "out")
+    flags += ["--out", tmp_path / "out", "--insist-on-sae"]
+    assert json.loads(done("run", "metaphor", *flags))["sae"]["fvu"] > 0.6
+
+
+@pytest.mark.parametrize("model", ["./missing", "missing.gguf", "no such model"])
+def test_an_unknown_model_is_one_line(refused, tiny, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "missing" in (message := refused("read", SENTENCE, "--model", model, *tiny[2:])) or (
+        model in message
+    )
+
+
+def test_a_prompt_beyond_the_context_is_one_line(refused, tiny):
+    assert "more than the model's context of 256" in refused("read", "word " * 400, *tiny)
+
+
+@pytest.mark.usefixtures("small_fit")
+@pytest.mark.parametrize(
+    ("row", "field"),
+    [
+        ("{}", "prompt"),
+        ('{"prompt": ""}', "prompt"),
+        ('{"prompt": 3}', "prompt"),
+        ('{"prompt": "He ran.", "target": "walked"}', "target"),
+        ('{"prompt": "He ran.", "target": 3}', "target"),
+        ('{"prompt": "He ran."}', "target"),
+        ("nonsense", "JSON"),
+    ],
+)
+def test_a_bad_row_of_a_prompt_file_is_named_by_file_and_line(capsys, tiny, tmp_path, row, field):
+    good = '{"prompt": "The ship sailed.", "target": "sailed"}'
+    path = written(tmp_path, "prompts.jsonl", f"{good}\n{row}\n")
+    assert main(["detect", "--file", str(path), "--task", "metaphor", *tiny]) == 2
+    out, err = capsys.readouterr()
+    assert len(out.splitlines()) == 1  # the good row's result stands
+    last = err.splitlines()[-1]
+    assert last.startswith(f"saetask: {path}:2: ")
+    assert field in last
+
+
+# what works
+
+
+@pytest.mark.usefixtures("no_model")
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_the_overview_names_every_command(done, arguments):
+    page = done(*arguments)
+    assert all(f"\n  {name} " in page for name in COMMANDS)
+
+
+def test_the_version_is_printed(done):
+    assert done("--version").strip() == saetask.__version__
+
+
+@pytest.mark.usefixtures("no_model")
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_explains_its_flags_spelled_with_hyphens(done, command):
+    page = done(command, "--help")
+    assert "--plugin" in page
+    assert not re.findall(r"--\w*_\w*", page)
+
+
+def test_help_and_mistakes_in_the_command_import_no_torch():
+    script = (
+        "import sys; from saetask.cli import main; main(['--help']); main(['rnu']); "
+        "print([name for name in ('torch', 'transformers', 'sae_lens') if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", script]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_plugin_file_adds_to_the_list_of_plugins(done, tmp_path):
+    text = "from saetask import hookimpl\nclass T:\n    name = '{}'\n"
+    text += "@hookimpl\ndef saetask_tasks():\n    return [T()]\n"
+    paths = [written(tmp_path, f"{n}.py", text.format(n)) for n in ("one", "two")]
+    rows = json.loads(done("plugins", "--json", "--plugin", paths[0], "--plugin", paths[1]))
+    assert set(rows[0]) == {"kind", "name", "source", "summary"}
+    assert {"one", "two", "metaphor"} <= {row["name"] for row in rows if row["kind"] == "task"}
+    assert "word-problems" in done("plugins")
+
+
+@pytest.mark.usefixtures("small_fit")
+def test_detect_prints_one_document_with_the_keys_of_the_contract(done, tiny):
+    document = json.loads(done("detect", SENTENCE, "--target", "sailed", "--json", *tiny))
+    assert set(document) == DETECTION
+    assert document["prompt"] == SENTENCE
+    assert document["answer"] in ("literal", "metaphorical")
+    assert 0 <= document["failure"] <= 1
+    for found in document["misunderstandings"]:
+        assert set(found) == FINDING
+        start, end = found["span"]
+        assert SENTENCE[start:end] == found["text"] == "sailed"
+        assert found["probability"] == document["failure"]
+        assert found["reading"] != document["answer"]
+        assert all(set(f) == {"id", "label", "activation", "weight"} for f in found["features"])
+    again = json.loads(done("detect", SENTENCE, "--target", "sailed", "--json", *tiny))
+    assert again == document  # from the fit that was kept
+
+
+@pytest.mark.usefixtures("small_fit")
+def test_detect_prints_a_line_for_every_prompt_of_a_file(done, tiny, tmp_path):
+    sentences = ["She ate an apple.", "The sea ate the coast.", "Rust ate the car – “all” of it."]
+    rows = [json.dumps({"prompt": sentence, "target": "ate"}) for sentence in sentences]
+    path = written(tmp_path, "prompts.jsonl", "\n".join(rows) + "\n")
+    documents = [json.loads(line) for line in done("detect", "--file", path, *tiny).splitlines()]
+    assert [document["prompt"] for document in documents] == sentences
+    for document in documents:
+        assert set(document) == DETECTION
+        for found in document["misunderstandings"]:
+            start, end = found["span"]
+            assert document["prompt"][start:end] == "ate"
+
+
+@pytest.mark.usefixtures("small_fit")
+def test_reformulate_prints_the_prompt_with_its_annotation_and_both_answers(done, tiny):
+    for sentence in (SENTENCE, "Hope sailed away.", "It sailed."):
+        arguments = ("reformulate", sentence, "--target", "sailed", "--json", *tiny)
+        document = json.loads(done(*arguments))
+        assert set(document) == DETECTION | {"reformulated", "annotations", "answers"}
+        assert set(document["answers"]) == {"before", "after"}
+        assert sentence in document["reformulated"]
+        assert bool(document["annotations"]) == bool(document["misunderstandings"])
+        if document["annotations"]:
+            assert document["annotations"][0] in document["reformulated"]
+        else:
+            assert document["answers"]["before"] == document["answers"]["after"]
+        assert document["answers"]["before"] == document["answer"]
+    text = done("reformulate", SENTENCE, "--target", "sailed", *tiny)
+    assert "answer before:" in text and "reformulated prompt:" in text
+
+
+def test_read_prints_the_strongest_features_of_a_prompt(done, tiny):
+    document = json.loads(done("read", SENTENCE, "--top", "5", "--json", *tiny))
+    assert document["prompt"] == SENTENCE
+    rows = document["features"]
+    assert len(rows) == 5
+    values = [row["value"] for row in rows]
+    assert values == sorted(values, reverse=True) and values[-1] > 0
+    assert all(row["label"].startswith("promotes") for row in rows)
+    assert "promotes" in done("read", SENTENCE, *tiny)
+
+
+@pytest.mark.parametrize(
+    "prompt", ["null", "3", "{a: 1}", "[x]", "true", "a: b", "@file", "1e3", "--so-called: a - b"]
+)
+def test_a_prompt_is_taken_literally(done, tiny, prompt):
+    assert json.loads(done("read", prompt, "--json", *tiny))["prompt"] == prompt
+
+
+def test_an_experiment_runs_from_a_file_and_prints_its_summary(done, tiny, tmp_path):
+    model, sae = tiny[1], tiny[3]
+    text = f"task: metaphor\nlimit: 48\narms: [original, saetask]\nmodel: {model}\nsae: {sae}\n"
+    experiment = written(tmp_path, "experiment.yaml", text)
+    out = tmp_path / "out"
+    summary = json.loads(done("run", experiment, "--folds", "2", "--out", out, "--json"))
+    assert summary == json.loads((out / "summary.json").read_text())
+    assert list(summary["arms"]) == ["original", "saetask"]
+    flags = ["--limit", "48", "--folds", "2", "--arms", "[original, saetask]", *tiny]
+    text = done("run", "metaphor", *flags, "--out", out)  # the same by flags: resumes
+    assert "48 items" in text and f"{out}/report.html" in text
+    again = done("run", out / "config.yaml", "--out", out)
+    assert "48 items" in again
+
+
+def test_a_run_without_wrong_answers_says_that_there_is_nothing_to_detect(
+    done, tiny, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(Metaphor, "score", lambda self, item, output: saetask.Score(None, True))
+    monkeypatch.setattr(saetask.experiments.control_detectors, "baselines", lambda: [dense_probe()])
+    monkeypatch.setattr(saetask.experiments.note_selection, "STYLE_ITEMS", 4)
+    flags = ["--arms", "[original, saetask]", "--limit", "48", "--folds", "2", *tiny]
+    out = done("run", "metaphor", *flags, "--out", tmp_path / "out")
+    line = "Every answer to the original prompts is right: there is nothing to detect."
+    assert line in out
+    assert line in (tmp_path / "out" / "report.html").read_text()
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["detection"]["saetask"] is None
+    assert summary["detection"]["n_wrong"] == 0
+
+
+# exit codes
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Returns a function that adds a command which raises an error."""
+
+    def add(error):
+        def execute(arguments):
+            raise error
+
+        monkeypatch.setitem(COMMANDS, "fail", Command("fails", lambda parser: None, execute))
+
+    return add
+
+
+def test_an_unexpected_error_is_exit_code_1_and_one_line(command, capsys):
+    command(RuntimeError("first\nsecond"))
+    assert main(["fail"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert "RuntimeError" in err and "--debug" in err
+
+
+def test_an_interrupt_is_exit_code_130(command, capsys):
+    command(KeyboardInterrupt())
+    assert main(["fail"]) == 130
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("error", [RuntimeError("why"), saetask.UserError("why")])
+def test_debug_shows_the_traceback(command, error):
+    command(error)
+    with pytest.raises(type(error), match="why"):
+        main(["fail", "--debug"])

@@ -1,0 +1,546 @@
+"""Item files, number extraction, and the two tasks with built-in items."""
+
+import gzip
+import json
+import re
+import runpy
+from collections import Counter, defaultdict
+from dataclasses import replace
+from math import isclose
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from saetask_plugins.tasks.metaphor import Metaphor
+from saetask_plugins.tasks.word_problems import WordProblems
+
+from saetask import FieldError, Item, Task, UserError, read_items
+from saetask.data.items import (
+    first_number,
+    index_field,
+    last_number,
+    number_field,
+    read_rows,
+    stated_number,
+    text_field,
+    texts_field,
+)
+from saetask.plugins import Registry
+from tests.helpers.item_rows import PROBLEM, SENTENCE
+from tests.helpers.refusals import refusal
+
+TASKS = [Metaphor(), WordProblems()]
+by_task = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+
+
+@pytest.fixture(scope="module")
+def embedded(sentences, problems):
+    return {"metaphor": sentences, "word-problems": problems}
+
+
+# item files
+
+
+def test_rows_in_the_documented_format_become_items(items_file):
+    path = items_file(SENTENCE, {**SENTENCE, "id": 2, "group": "sail"})
+    first, second = Metaphor().items(path)
+    assert (first.id, first.gold, second.id) == ("s1", "literal", "2")
+    assert first.group == second.group == "sail"
+    (problem,) = WordProblems().items(items_file(PROBLEM, name="p.jsonl"))
+    assert (problem.id, problem.gold) == ("p1", 5.0)
+
+
+def test_a_gzipped_file_gives_the_same_items(items_file, tmp_path):
+    plain = items_file(SENTENCE, {**SENTENCE, "id": "s2"})
+    packed = tmp_path / "items.jsonl.gz"
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
+    assert Metaphor().items(packed) == Metaphor().items(plain)
+
+
+@pytest.mark.parametrize(
+    "line", ["{'id': 1}", '{"id": "s2", ', "", "nonsense"], ids=["quotes", "cut", "blank", "text"]
+)
+def test_malformed_json_is_refused_with_file_and_line(items_file, line):
+    path = items_file(SENTENCE, line, {**SENTENCE, "id": "s3"})
+    assert refusal(Metaphor().items, path).startswith(f"{path}:2: not valid JSON")
+
+
+@pytest.mark.parametrize("line", ["[1, 2]", '"text"', "3", "null"])
+def test_a_line_that_is_no_object_is_refused_with_file_and_line(items_file, line):
+    path = items_file(SENTENCE, line)
+    assert refusal(Metaphor().items, path) == f"{path}:2: expected a JSON object."
+
+
+@pytest.mark.parametrize(
+    ("task", "row", "field"),
+    [(TASKS[0], SENTENCE, f) for f in ("id", "sentence", "target", "target_start", "label")]
+    + [(TASKS[1], PROBLEM, f) for f in ("id", "question", "answer")],
+    ids=lambda value: value if isinstance(value, str) else getattr(value, "name", ""),
+)
+@pytest.mark.parametrize("value", ["missing", "", "  ", None, [], {}, True])
+def test_a_field_that_is_missing_or_of_another_kind_is_refused_by_file_line_and_field(
+    items_file, task, row, field, value
+):
+    bad = {**row, "id": "bad"} | {field: value}
+    if value == "missing":
+        del bad[field]
+    path = items_file(row, bad)
+    assert refusal(task.items, path).startswith(f"{path}:2: field '{field}': ")
+
+
+@pytest.mark.parametrize("label", ["figurative", "Literal", 1, ["literal"]])
+def test_a_label_outside_the_two_is_refused(items_file, label):
+    path = items_file({**SENTENCE, "label": label})
+    message = refusal(Metaphor().items, path)
+    assert message.startswith(f"{path}:1: field 'label': ")
+    assert "literal, metaphorical" in message
+
+
+@pytest.mark.parametrize("start", [0, 8, 10, 500])
+def test_a_target_that_does_not_stand_at_target_start_is_refused(items_file, start):
+    path = items_file({**SENTENCE, "target_start": start})
+    message = refusal(Metaphor().items, path)
+    assert message.startswith(f"{path}:1: field 'target_start': ")
+    assert "'sailed'" in message
+
+
+@pytest.mark.parametrize("start", [-15, -1, True, 9.0, "9"])
+def test_a_target_start_that_is_no_offset_is_refused(items_file, start):
+    # -15 would find "sailed" by Python's slicing from the end
+    path = items_file({**SENTENCE, "target_start": start})
+    assert refusal(Metaphor().items, path).startswith(f"{path}:1: field 'target_start': ")
+
+
+@pytest.mark.parametrize("answer", ["NaN", "Infinity", "-Infinity", "1e999", "1" * 400])
+def test_an_answer_that_is_no_finite_number_is_refused(items_file, answer):
+    path = items_file(json.dumps(PROBLEM).replace("5}", f"{answer}}}"))
+    assert refusal(WordProblems().items, path).startswith(f"{path}:1: field 'answer': ")
+
+
+@pytest.mark.parametrize("second", ["s1", 1])
+def test_an_id_that_occurs_twice_is_refused_with_the_line_of_the_second(items_file, second):
+    first = str(second)
+    path = items_file({**SENTENCE, "id": first}, {**SENTENCE, "id": second})
+    assert refusal(Metaphor().items, path) == f"{path}:2: field 'id': '{first}' occurs twice."
+
+
+def test_an_empty_file_is_refused(items_file):
+    path = items_file()
+    assert str(path) in refusal(Metaphor().items, path)
+    assert "empty" in refusal(Metaphor().items, path)
+
+
+@pytest.mark.parametrize("name", ["missing.jsonl", "missing.jsonl.gz", "."])
+def test_a_missing_file_or_a_folder_is_refused(tmp_path, name):
+    assert "does not exist" in refusal(Metaphor().items, tmp_path / name)
+
+
+def gzipped_rows(n):
+    rows = "".join(json.dumps({**SENTENCE, "id": f"s{i}"}) + "\n" for i in range(n))
+    return gzip.compress(rows.encode())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        gzipped_rows(500)[:-30],
+        gzipped_rows(500)[:900],
+        gzipped_rows(500)[:9],
+        b"no gzip at all",
+        gzipped_rows(500)[:20] + b"\xff" * 40 + gzipped_rows(500)[60:],
+        gzip.compress(json.dumps(SENTENCE).encode())[:-8] + b"\x00" * 8,
+    ],
+    ids=["end cut off", "middle cut off", "header cut off", "plain", "garbled", "wrong checksum"],
+)
+def test_a_damaged_gzip_file_is_refused_with_file_and_line(tmp_path, content):
+    path = tmp_path / "items.jsonl.gz"
+    path.write_bytes(content)
+    assert re.match(rf"{re.escape(str(path))}:\d+: ", refusal(Metaphor().items, path))
+
+
+def test_bytes_that_are_no_utf_8_are_refused_with_the_line_they_stand_on(tmp_path):
+    path = tmp_path / "items.jsonl"
+    good = [json.dumps({**SENTENCE, "id": f"s{i}"}).encode() for i in range(3)]
+    path.write_bytes(b"\n".join([*good, b'{"id": "\xff"}', b""]))
+    assert refusal(Metaphor().items, path).startswith(f"{path}:4: ")
+
+
+def test_text_outside_ascii_keeps_its_offsets(items_file):
+    row = {**SENTENCE, "sentence": "Ünal – “café” 😀 sailed on.", "target_start": 16}
+    (item,) = Metaphor().items(items_file(row))
+    span = Metaphor().prompt(item).spans["target"]
+    assert Metaphor().prompt(item).content[span.start : span.end] == "sailed"
+
+
+def test_read_rows_numbers_lines_from_one(items_file):
+    path = items_file({"a": 1}, {"a": 2})
+    assert list(read_rows(path)) == [(1, {"a": 1}), (2, {"a": 2})]
+
+
+def test_read_items_turns_a_field_error_of_a_third_party_into_file_line_and_field(items_file):
+    def make_item(row):
+        if row["n"] > 1:
+            raise FieldError("n", "too large.")
+        return Item(str(row["n"]), "g", row)
+
+    path = items_file({"n": 1}, {"n": 2})
+    with pytest.raises(UserError) as raised:
+        read_items(path, make_item)
+    assert str(raised.value) == f"{path}:2: field 'n': too large."
+
+
+def test_fields_come_back_as_they_stand():
+    assert text_field({"a": " b "}, "a") == " b "
+    assert text_field({"id": 7}, "id") == "7"
+    assert number_field({"a": 3}, "a") == 3.0
+    with pytest.raises(FieldError, match="expected a number, found True"):
+        number_field({"a": True}, "a")
+
+
+@pytest.mark.parametrize("value", [-1, 3, True, 1.0, "1", None])
+def test_an_index_outside_its_sequence_or_of_another_kind_is_refused(value):
+    assert index_field({"label": 2}, "label", 3) == 2
+    with pytest.raises(FieldError, match="from 0 to 2") as raised:
+        index_field({"label": value}, "label", 3)
+    assert raised.value.field == "label"
+
+
+@pytest.mark.parametrize("value", ["ab", None, {"a": "b"}, ["a", ""], ["a", "  "], ["a", 1]])
+def test_a_list_of_texts_that_is_none_or_holds_something_else_is_refused(value):
+    assert texts_field({"choices": ["a", " b "]}, "choices") == ["a", " b "]
+    with pytest.raises(FieldError) as raised:
+        texts_field({"choices": value}, "choices")
+    assert raised.value.field == "choices"
+
+
+# number extraction
+
+numbers = st.one_of(
+    st.integers(-(10**9), 10**9),
+    st.decimals(-(10**6), 10**6, places=2).map(float),
+)
+written = st.sampled_from(["{}", "{:,}"])
+clauses = st.text(st.sampled_from("abcdefg xyz ,.;!?'()\"\n"), max_size=30)
+few = settings(max_examples=40, deadline=None)
+
+
+@few
+@given(numbers, written, clauses, clauses)
+def test_the_last_number_is_found_wherever_it_stands(number, form, before, after):
+    text = f"First there were 3 of them, {before} {form.format(number)} {after}"
+    assert last_number(text) == number
+
+
+@few
+@given(clauses, numbers, written, clauses)
+def test_the_first_of_several_numbers_is_found(before, number, form, after):
+    text = f"{before} {form.format(number)} {after} 12"
+    assert first_number(text) == number
+
+
+@few
+@given(clauses, st.integers(0, 99))
+def test_the_last_of_several_numbers_wins(text, number):
+    assert last_number(f"12 and 3.5 {text} then {number}.") == number
+
+
+@few
+@given(
+    numbers,
+    written,
+    st.sampled_from(
+        ["#### {}", "The answer is {}", "Answer: {}", "2 + 5 = {}", "the answer is ${}"]
+    ),
+    st.sampled_from(["", ".", "!", ")", "\n", ".\n\n", '"']),
+)
+def test_a_stated_number_is_found_at_the_end(number, form, statement, end):
+    text = "So we add 2 and 5.\n" + statement.format(form.format(number)) + end
+    assert stated_number(text) == number
+    assert last_number(text) == number
+
+
+@few
+@given(st.integers(0, 10**6), clauses)
+def test_a_number_that_is_only_mentioned_is_found_by_the_flexible_way_alone(number, text):
+    mention = f"There were {number} of them {text} in the end"
+    assert stated_number(mention) is None
+    assert last_number(mention) == number
+
+
+def test_a_statement_followed_by_other_words_is_not_strictly_stated():
+    text = "The answer is 7 because 3 + 4 makes 7 of them."
+    assert stated_number(text) is None
+    assert last_number(text) == 7
+
+
+@few
+@given(clauses)
+def test_a_text_without_digits_has_no_number(text):
+    assert first_number(text) is None
+    assert last_number(text) is None
+    assert stated_number(text) is None
+
+
+# every task
+
+
+@by_task
+def test_a_built_in_task_provides_what_the_interface_asks_for(task):
+    assert isinstance(task, Task)
+    assert Registry().get("task", task.name).readings == task.readings
+    assert len(set(task.readings)) == len(task.readings) >= 2
+
+
+@by_task
+def test_embedded_items_have_unique_ids_and_are_the_same_at_every_call(task, embedded):
+    items = embedded[task.name]
+    assert len({item.id for item in items}) == len(items)
+    assert [(i.id, i.gold) for i in task.items()] == [(i.id, i.gold) for i in items]
+
+
+@by_task
+def test_prompt_spans_point_at_the_text_and_the_target(task, embedded):
+    for item in embedded[task.name]:
+        prompt = task.prompt(item)
+        shown = {k: prompt.content[span.start : span.end] for k, span in prompt.spans.items()}
+        if task.name == "metaphor":
+            assert shown == {"text": item.question["sentence"], "target": item.question["target"]}
+            start = prompt.spans["target"].start - prompt.spans["text"].start
+            assert start == item.question["target_start"]
+        else:
+            assert shown["text"] == item.question["question"]
+        assert len(prompt.messages) == 1 and prompt.answer_prefix
+
+
+@by_task
+def test_the_gold_answer_of_every_embedded_item_is_a_candidate_of_one_gold_reading_at_most(
+    task, embedded
+):
+    ambiguous = 0
+    for item in embedded[task.name]:
+        candidates = task.candidates(item)
+        right = {c.reading for c in candidates if task.score(item, c.text).correct}
+        assert right
+        assert task.gold_reading(item) == (next(iter(right)) if len(right) == 1 else None)
+        ambiguous += len(right) > 1
+        assert {c.reading for c in candidates} <= set(task.readings)
+        assert len({c.text for c in candidates}) == len(candidates)
+    assert ambiguous <= len(embedded[task.name]) / 100
+
+
+@by_task
+def test_prompts_and_candidates_do_not_depend_on_the_gold_answer(task, embedded):
+    golds = {"metaphor": ("literal", "metaphorical", None), "word-problems": (0.0, 7.0, None)}
+    for item in embedded[task.name][::7]:
+        for gold in golds[task.name]:
+            other = replace(item, gold=gold)
+            assert task.prompt(other) == task.prompt(item)
+            assert task.candidates(other) == task.candidates(item)
+
+
+@by_task
+def test_an_item_without_gold_has_no_right_answer_and_no_gold_reading(task, embedded):
+    item = replace(embedded[task.name][0], gold=None)
+    assert task.gold_reading(item) is None
+    assert not any(task.score(item, c.text).correct for c in task.candidates(item))
+
+
+@by_task
+@pytest.mark.parametrize("output", ["", "   ", "I do not know.", "…"])
+def test_an_output_without_an_answer_is_wrong(task, embedded, output):
+    score = task.score(embedded[task.name][0], output)
+    assert score.parsed is None
+    assert score.correct is False
+
+
+@by_task
+def test_the_gold_answer_stays_out_of_an_items_representation(task, embedded):
+    item = replace(embedded[task.name][0], gold="SENTINEL")
+    assert "SENTINEL" not in repr(item)
+
+
+# metaphor
+
+
+def test_the_embedded_sentences_are_many_and_balanced_within_each_verb(sentences):
+    labels = defaultdict(Counter)
+    for item in sentences:
+        labels[item.group][item.gold] += 1
+    assert len(sentences) >= 300
+    assert len(labels) >= 50
+    for counts in labels.values():
+        assert counts["literal"] == counts["metaphorical"] > 0
+
+
+def test_no_embedded_sentence_occurs_twice_and_no_verb_has_two_groups(sentences):
+    texts = [item.question["sentence"].lower() for item in sentences]
+    assert len(set(texts)) == len(texts)
+    groups = defaultdict(set)
+    for item in sentences:
+        groups[item.question["target"].lower()].add(item.group)
+    assert all(len(found) == 1 for found in groups.values())
+
+
+def test_inflections_of_a_verb_form_one_group_where_a_file_names_none(items_file):
+    rows = [
+        {**SENTENCE, "id": verb, "sentence": verb, "target": verb, "target_start": 0}
+        for verb in ("sails", "sailed", "Sailing", "sinks")
+    ]
+    items = Metaphor().items(items_file(*rows))
+    assert len({item.group for item in items[:3]}) == 1
+    assert items[3].group != items[0].group
+
+
+def test_a_metaphor_answer_is_scored_by_the_first_of_the_two_words(sentences):
+    item = next(item for item in sentences if item.gold == "literal")
+    assert Metaphor().score(item, " Literal, not metaphorical.").correct
+    assert not Metaphor().score(item, "metaphorical rather than literal").correct
+
+
+def test_the_word_in_question_is_found_as_a_whole_word():
+    item = Metaphor().question_from_text("Seas eat at the sea eagerly.", "eat")
+    assert item.question["target_start"] == 5
+    assert item.gold is None
+    item = Metaphor().question_from_text("The search (sea) went on.", "sea")
+    assert item.question["target_start"] == 12
+
+
+@pytest.mark.parametrize("target", [None, "", " ", "walked", "sail", "(", "sailed."])
+def test_a_target_that_is_missing_or_absent_from_the_text_is_a_user_error(target):
+    with pytest.raises(UserError, match="--target") as raised:
+        Metaphor().question_from_text("The ship sailed, at noon", target)
+    assert "\n" not in str(raised.value)
+
+
+# word problems
+
+
+def test_the_embedded_problems_are_many_and_from_many_templates(problems):
+    assert len(problems) >= 400
+    assert len({item.group for item in problems}) >= 40
+    assert len({item.question["question"] for item in problems}) == len(problems)
+
+
+def test_the_embedded_problems_are_what_their_recipe_makes(capsys):
+    root = Path(__file__).parents[2]
+    runpy.run_path(str(root / "recipes" / "make_word_problems.py"), run_name="__main__")
+    shipped = root / "plugins" / "tasks" / "items" / "word-problems.jsonl"
+    assert capsys.readouterr().out == shipped.read_text(encoding="utf-8")
+
+
+def test_every_operation_is_asked_for_in_every_tenth_problem_at_least(problems):
+    counts = Counter(WordProblems().gold_reading(item) for item in problems)
+    assert all(counts[operation] >= len(problems) / 10 for operation in WordProblems.readings)
+
+
+@pytest.mark.parametrize(
+    ("text", "story", "question"),
+    [
+        (
+            "Ada has 3 figs. Ben has 4.5 kg. How many?",
+            "Ada has 3 figs. Ben has 4.5 kg. ",
+            "How many?",
+        ),
+        ("How many figs? Ada has 3, Ben 4.", " Ada has 3, Ben 4.", "How many figs?"),
+        ("Ada has 3 figs. Find the sum with 4.", "Ada has 3 figs. ", "Find the sum with 4."),
+        ("What is 3 and 4?", "What is 3 and 4?", "What is 3 and 4?"),
+    ],
+)
+def test_a_word_problem_parts_into_story_and_question(text, story, question):
+    prompt = WordProblems().prompt(Item("x", "g", {"question": text}))
+    parts = {name: prompt.content[span.start : span.end] for name, span in prompt.spans.items()}
+    assert parts == {"text": text, "story": story, "question": question}
+
+
+@given(st.text(min_size=1).filter(str.strip))
+def test_story_and_question_lie_within_the_text_and_hold_something(text):
+    prompt = WordProblems().prompt(Item("x", "g", {"question": text}))
+    whole = prompt.spans["text"]
+    for span in prompt.spans.values():
+        assert whole.start <= span.start < span.end <= whole.end
+        assert prompt.content[span.start : span.end].strip()
+
+
+def test_candidates_are_the_equations_over_the_numbers_of_the_text():
+    item = Item("x", "g", {"question": "A cart holds 1,200 kg and 2.5 kg."})
+    texts = {c.text.strip(): c.reading for c in WordProblems().candidates(item)}
+    assert texts == {
+        "1200 + 2.5 = 1202.5": "addition",
+        "1200 - 2.5 = 1197.5": "subtraction",
+        "1200 * 2.5 = 3000": "multiplication",
+        "1200 / 2.5 = 480": "division",
+    }
+
+
+@few
+@given(st.lists(st.integers(0, 500), min_size=1, max_size=4))
+def test_every_candidate_is_a_true_equation_over_numbers_of_the_text(values):
+    text = "There are " + " and ".join(map(str, values)) + " of them."
+    item = Item("x", "g", {"question": text})
+    for text, _ in WordProblems().candidates(item):
+        a, operation, b, _, value = text.split()
+        exact = {"+": float(a) + float(b), "-": float(a) - float(b), "*": float(a) * float(b)}
+        if operation == "/":
+            exact["/"] = float(a) / float(b)
+        assert isclose(exact[operation], float(value), abs_tol=0.005)
+        assert {int(a), int(b)} <= set(values)
+
+
+def test_a_problem_without_numbers_has_no_candidates_and_counts_as_wrong():
+    item = Item("x", "g", {"question": "How many are left?"}, 3.0)
+    assert WordProblems().candidates(item) is None
+    assert WordProblems().gold_reading(item) is None
+    assert not WordProblems().score(item, "").correct
+
+
+def test_an_answer_that_two_operations_give_has_no_gold_reading():
+    item = Item("x", "g", {"question": "There are 2 boxes with 2 figs."}, 4.0)
+    assert WordProblems().gold_reading(item) is None
+
+
+@pytest.mark.parametrize("question", ["I had 10 figs and gave 3 of them.", "9 boys share 7 figs."])
+@pytest.mark.parametrize("operation", WordProblems.readings)
+def test_the_gold_reading_and_the_right_candidate_agree_where_the_answer_is_no_whole_number(
+    question, operation
+):
+    task = WordProblems()
+    item = Item("x", "g", {"question": question})
+    numbers = sorted((float(n) for n in re.findall(r"\d+", question)), reverse=True)
+    exact = {
+        "addition": numbers[0] + numbers[1],
+        "subtraction": numbers[0] - numbers[1],
+        "multiplication": numbers[0] * numbers[1],
+        "division": numbers[0] / numbers[1],
+    }
+    item = replace(item, gold=exact[operation])
+    right = {c.reading for c in task.candidates(item) if task.score(item, c.text).correct}
+    assert task.gold_reading(item) == operation
+    assert right == {operation}
+
+
+def test_the_strict_and_the_flexible_score_of_a_word_problem_differ_where_no_answer_is_stated():
+    item = Item("x", "g", {"question": "7 figs and 2."}, 5.0)
+    score = WordProblems().score(item, "7 - 2 leaves 5 figs")
+    assert (score.correct, score.flexible_correct, score.parsed) == (False, True, None)
+    score = WordProblems().score(item, "7 - 2 = 5.")
+    assert (score.correct, score.flexible_correct, score.parsed) == (True, True, "5")
+
+
+def test_problems_from_one_template_form_one_group_where_a_file_names_none(items_file):
+    texts = ["In May Ann has 7 figs and eats 2.", "In May Bob has 11 figs and eats 4."]
+    rows = [{"id": i, "question": text, "answer": 1} for i, text in enumerate(texts)]
+    rows.append({"id": "other", "question": "Ann sells 3 carts at 2 each.", "answer": 6})
+    first, second, third = WordProblems().items(items_file(*rows))
+    assert first.group == second.group != third.group
+
+
+@pytest.mark.parametrize("text", ["", "How many figs?", "Ann has 7 figs. How many?"])
+def test_a_text_with_fewer_than_two_numbers_is_a_user_error(text):
+    with pytest.raises(UserError, match="two numbers"):
+        WordProblems().question_from_text(text, None)
+
+
+def test_a_text_that_says_one_number_twice_can_be_asked_about():
+    item = WordProblems().question_from_text("4 boys have 4 figs each.", None)
+    assert " 4 * 4 = 16" in [c.text for c in WordProblems().candidates(item)]

@@ -1,0 +1,199 @@
+"""Calibration: a constant bias towards some kind of answer is removed, and nothing is invented."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import log_softmax, logsumexp
+
+from saetask.detection.calibration import (
+    FEWEST_ITEMS,
+    RIDGE,
+    Calibration,
+    ScoredItem,
+    calibration_or,
+    fit_calibration,
+)
+
+few = settings(max_examples=25, deadline=None)
+
+
+def scored(scores, readings, right):
+    """Returns an item; `right` are the indices of the right candidates."""
+    correct = np.zeros(len(scores), dtype=bool)
+    correct[list(right)] = True
+    return ScoredItem(np.array(scores, dtype=float), list(readings), correct)
+
+
+def biased_items(n=400, bias=3.0, signal=1.0, seed=0):
+    """Returns items of two readings whose scores favour "a" by a constant."""
+    generator = np.random.default_rng(seed)
+    items = []
+    for _ in range(n):
+        right = int(generator.integers(2))
+        scores = generator.normal(size=2)
+        scores[right] += signal
+        scores[0] += bias
+        items.append(scored(scores, "ab", [right]))
+    return items
+
+
+def accuracy(items, calibration):
+    chosen = [int(calibration.apply(item.scores, item.readings).argmax()) for item in items]
+    return np.mean([item.correct[i] for item, i in zip(items, chosen, strict=True)])
+
+
+def loss(items, slope, offsets):
+    """The documented loss, written out: mean negative log-likelihood of a right candidate."""
+    total = 0.0
+    for item in items:
+        logits = slope * item.scores + np.array([offsets[r] for r in item.readings])
+        total -= logsumexp(logits[item.correct]) - logsumexp(logits)
+    return total / len(items) + RIDGE * sum(value**2 for value in offsets.values())
+
+
+def test_a_planted_bias_is_removed():
+    items, fresh = biased_items(), biased_items(seed=1)
+    identity = Calibration(1.0, {})
+    calibration = fit_calibration(items)
+    assert accuracy(fresh, identity) < 0.6
+    assert accuracy(fresh, calibration) > 0.7
+    # what a Bayesian would know: two normals one apart, so slope 1 cancels the bias of 3
+    difference = calibration.offsets["b"] - calibration.offsets["a"]
+    assert difference / calibration.slope == pytest.approx(3.0, abs=0.3)
+
+
+def test_an_unbiased_model_keeps_its_answers():
+    items = biased_items(bias=0.0)
+    identity = Calibration(1.0, {})
+    assert accuracy(items, fit_calibration(items)) == pytest.approx(
+        accuracy(items, identity), abs=0.02
+    )
+
+
+def test_calibrated_probabilities_are_as_often_right_as_they_say():
+    items = biased_items(n=3000)
+    calibration = fit_calibration(items)
+    stated = [np.exp(calibration.apply(i.scores, i.readings)) for i in items]
+    confident = [(p.max(), i.correct[p.argmax()]) for p, i in zip(stated, items, strict=True)]
+    for low, high in ((0.5, 0.7), (0.7, 0.9), (0.9, 1.0)):
+        rows = [(p, right) for p, right in confident if low <= p < high]
+        assert len(rows) > 100
+        assert np.mean([p for p, _ in rows]) == pytest.approx(
+            np.mean([right for _, right in rows]), abs=0.06
+        )
+
+
+def test_scores_that_mislead_get_slope_zero_not_a_negative_one():
+    items = biased_items(signal=-2.0, bias=0.0)
+    assert fit_calibration(items).slope == 0.0
+
+
+@few
+@given(st.lists(st.tuples(st.integers(0, 2), *[st.floats(-20, 20)] * 3), min_size=1, max_size=12))
+def test_the_slope_is_never_negative_and_the_fit_never_worse_than_none(rows):
+    items = [scored(scores, "abc", [right]) for right, *scores in rows]
+    calibration = fit_calibration(items)
+    assert calibration.slope >= 0
+    assert np.isfinite([calibration.slope, *calibration.offsets.values()]).all()
+    fitted = loss(items, *calibration)
+    assert fitted <= loss(items, 1.0, dict.fromkeys("abc", 0.0)) + 1e-6
+
+
+@few
+@given(
+    st.floats(0, 5),
+    st.lists(st.tuples(st.floats(-50, 0), st.sampled_from("abcz")), min_size=1, max_size=9),
+)
+def test_calibrated_probabilities_sum_to_one(slope, candidates):
+    scores, readings = zip(*candidates, strict=True)
+    calibration = Calibration(slope, {"a": 1.5, "b": -4.0, "c": 0.0})
+    values = calibration.apply(np.array(scores), readings)
+    assert np.exp(values).sum() == pytest.approx(1)
+    assert len(values) == len(candidates)
+
+
+def test_items_without_a_right_candidate_change_nothing():
+    items = biased_items(n=60)
+    silent = [scored([9.0, -9.0], "ab", []), scored([], "", []), scored([1.0], "z", [])]
+    assert fit_calibration([*silent, *items, *silent]) == fit_calibration(items)
+
+
+@pytest.mark.parametrize(
+    "items",
+    [[], [scored([1, 2], "ab", [])], [scored([1, 2], "aa", [1])], [scored([], "", [])]],
+    ids=["none", "no right one", "one reading", "no candidates"],
+)
+def test_nothing_to_learn_from_leaves_the_scores_as_they_are(items):
+    assert fit_calibration(items) == Calibration(1.0, {})
+
+
+def test_the_fit_equals_a_brute_force_search_over_a_grid():
+    items = biased_items(n=30, bias=1.0)
+    calibration = fit_calibration(items)
+    grid = list(product(np.linspace(0, 3, 31), np.linspace(-2, 2, 21), np.linspace(-2, 2, 21)))
+    values = np.array(grid)[:, :, None, None]
+    logits = values[:, 0] * np.array([item.scores for item in items]).T + values[:, 1:, 0]
+    right = np.array([item.correct for item in items]).T
+    gain = np.where(right, logits, -np.inf).max(1) - logsumexp(logits, axis=1)
+    losses = RIDGE * (values[:, 1:, 0, 0] ** 2).sum(1) - gain.mean(1)
+    best = grid[int(losses.argmin())]
+    assert losses.min() == pytest.approx(loss(items, best[0], {"a": best[1], "b": best[2]}))
+    assert calibration.slope == pytest.approx(best[0], abs=0.1)
+    assert calibration.offsets["a"] == pytest.approx(best[1], abs=0.2)
+    assert calibration.offsets["b"] == pytest.approx(best[2], abs=0.2)
+    assert loss(items, *calibration) <= losses.min()
+
+
+def test_items_may_differ_in_their_number_of_candidates():
+    generator = np.random.default_rng(0)
+    items = []
+    for i in range(90):
+        n = 2 + i % 4
+        readings = ["abcd"[j % 4] for j in range(n)]
+        right = int(generator.integers(n))
+        scores = generator.normal(size=n) + 2.0 * (np.arange(n) == right)
+        items.append(scored(scores, readings, [right]))
+    calibration = fit_calibration(items)
+    shifts = np.linspace(-0.3, 0.3, 7)
+    at = loss(items, *calibration)
+    for name, shift in product("abcd", shifts):
+        moved = {**calibration.offsets, name: calibration.offsets[name] + shift}
+        assert at <= loss(items, calibration.slope, moved) + 1e-6
+    assert all(at <= loss(items, calibration.slope + s, calibration.offsets) + 1e-6 for s in shifts)
+
+
+def test_several_right_candidates_count_together():
+    items = [scored([0.0, 0.0, 0.0], "aab", [0, 1])] * 20 + [scored([0.0] * 3, "aab", [2])] * 20
+    offsets = fit_calibration(items).offsets
+    # half of the probability for "b" alone: it stands against two candidates of "a"
+    assert offsets["b"] - offsets["a"] == pytest.approx(np.log(2), abs=0.02)
+
+
+def test_a_constant_added_to_all_scores_of_an_item_changes_nothing():
+    items = biased_items(n=50)
+    moved = [item._replace(scores=item.scores - 300.0 - i) for i, item in enumerate(items)]
+    first, second = fit_calibration(items), fit_calibration(moved)
+    assert first.slope == pytest.approx(second.slope, abs=1e-4)
+    assert first.offsets == pytest.approx(second.offsets, abs=1e-4)
+
+
+def test_a_reading_that_the_fit_did_not_see_has_offset_zero():
+    values = Calibration(2.0, {"a": 1.0}).apply(np.array([-1.0, -2.0]), ["a", "unseen"])
+    assert values == pytest.approx(log_softmax([-1.0, -4.0]))
+
+
+def test_no_candidates_give_no_probabilities():
+    assert Calibration(2.0, {"a": 1.0}).apply(np.empty(0), []).tolist() == []
+
+
+@pytest.mark.parametrize("n", [0, FEWEST_ITEMS - 1, FEWEST_ITEMS])
+def test_too_few_items_with_a_right_candidate_leave_another_calibration(n):
+    otherwise = Calibration(2.0, {"a": 0.5})
+    items = biased_items(n)
+    telling_nothing = [scored([1.0, 0.0], "ab", [])] * FEWEST_ITEMS
+    expected = fit_calibration(items) if n >= FEWEST_ITEMS else otherwise
+    assert calibration_or(items, otherwise) == expected
+    assert calibration_or([*items, *telling_nothing], otherwise) == expected

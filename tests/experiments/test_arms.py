@@ -1,0 +1,279 @@
+"""The arms: where a note goes, what the control features are, and what stays untouched."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from saetask import Annotation, Misunderstanding, Prompt, Span, annotate
+from saetask.annotation.base import PLACEMENTS
+from saetask.annotation.prompt_writer import Writer, fixed_note
+from saetask.experiments.arms import (
+    ARMS,
+    GENERIC,
+    PLACEBO,
+    SELF_REQUEST,
+    about,
+    gold_finding,
+    self_note,
+    self_request,
+)
+from saetask.experiments.control_detectors import MATCHED_BLOCK, frequency_matched
+
+SYSTEM = {"role": "system", "content": "Be brief."}
+CONTENT = "Does the ship sail today?"
+SHIP = Span(9, 13)
+
+
+def ask(**spans):
+    return Prompt([SYSTEM, {"role": "user", "content": CONTENT}], "Answer:", spans)
+
+
+def note(placement, text="(a note)"):
+    return Annotation(text, placement, "notes")
+
+
+def finding(reading="literal", probability=0.8, span=SHIP):
+    return Misunderstanding("probe", span, CONTENT[span.start : span.end], reading, probability, [])
+
+
+class Notes:
+    """Writes two notes about literal readings and one about others."""
+
+    name = "notes"
+
+    def candidates(self, misunderstanding, labels):
+        literal = [note("end", f"{misunderstanding.reading} {labels.get(1, '')}".strip())]
+        return [*literal, note("inline")] if misunderstanding.reading == "literal" else literal
+
+
+# placements
+
+
+@pytest.mark.parametrize(
+    ("placement", "span", "written"),
+    [
+        ("end", None, "Does the ship sail today?\n(a note)"),
+        ("end", SHIP, "Does the ship sail today?\n(a note)"),
+        ("start", None, "(a note)\nDoes the ship sail today?"),
+        ("start", SHIP, "(a note)\nDoes the ship sail today?"),
+        ("inline", SHIP, "Does the ship (a note) sail today?"),
+        ("inline", Span(0, len(CONTENT)), "Does the ship sail today? (a note)"),
+        ("inline", None, "Does the ship sail today?\n(a note)"),
+    ],
+)
+def test_a_note_goes_where_its_placement_says_and_only_into_the_last_message(
+    placement, span, written
+):
+    prompt = ask(target=SHIP)
+    annotated = annotate(prompt, note(placement), span)
+    assert annotated.messages == [SYSTEM, {"role": "user", "content": written}]
+    assert annotated.answer_prefix == "Answer:"
+    assert prompt.content == CONTENT  # the original is left alone
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.text(min_size=1, max_size=40),
+    st.text(min_size=1, max_size=20),
+    st.sampled_from(["start", "end", "inline"]),
+    st.data(),
+)
+def test_every_character_of_the_prompt_stays_and_the_note_is_whole(content, text, placement, data):
+    end = data.draw(st.integers(0, len(content)))
+    prompt = Prompt([{"role": "user", "content": content}])
+    annotated = annotate(prompt, note(placement, text), Span(0, end)).content
+    assert text in annotated
+    assert len(annotated) == len(content) + len(text) + 1
+    pieces = {"start": [text, content], "end": [content, text]}
+    pieces["inline"] = [content[:end], text + content[end:]]
+    assert annotated in ("\n".join(pieces[placement]), " ".join(pieces[placement]))
+
+
+class Drawn(NamedTuple):
+    """A prompt with named spans, and the place of a note."""
+
+    prompt: Prompt
+    placement: str
+    span: Span | None
+
+
+@st.composite
+def placed(draw):
+    content = draw(st.text("ab \n", min_size=1, max_size=30))
+    places = st.integers(0, len(content))
+    spans = st.tuples(places, places).map(lambda ends: Span(*sorted(ends)))
+    prompt = Prompt(
+        [*draw(st.sampled_from([[], [SYSTEM]])), {"role": "user", "content": content}],
+        "Answer:",
+        draw(st.dictionaries(st.sampled_from(["text", "target", "story"]), spans)),
+    )
+    return Drawn(prompt, draw(st.sampled_from(PLACEMENTS)), draw(st.none() | spans))
+
+
+@settings(max_examples=150, deadline=None)
+@given(placed())
+def test_named_spans_cover_the_same_text_or_have_the_note_inside(drawn):
+    prompt, (placement, span) = drawn.prompt, drawn[1:]
+    annotated = annotate(prompt, note(placement, "(A NOTE)"), span)
+    assert annotated.spans.keys() == prompt.spans.keys()
+    for name, before in prompt.spans.items():
+        after = annotated.spans[name]
+        text = annotated.content[after.start : after.end]
+        inside = placement == "inline" and span and before.start < span.end < before.end
+        assert ("(A NOTE)" in text) == bool(inside)
+        assert text.replace(" (A NOTE)", "") == prompt.content[before.start : before.end]
+        assert 0 <= after.start <= after.end <= len(annotated.content)
+
+
+def test_a_system_note_joins_the_system_message_or_makes_one():
+    joined = annotate(ask(target=SHIP), note("system"))
+    assert joined.messages[0] == {"role": "system", "content": "Be brief.\n(a note)"}
+    alone = Prompt([{"role": "user", "content": CONTENT}], "Answer:", {"target": SHIP})
+    made = annotate(alone, note("system"))
+    assert made.messages == [{"role": "system", "content": "(a note)"}, *alone.messages]
+    for prompt in (joined, made):
+        assert (prompt.content, prompt.spans) == (CONTENT, {"target": SHIP})
+        assert prompt.answer_prefix == "Answer:"
+
+
+# writers
+
+
+def test_without_a_finding_the_prompt_stays_as_it_is():
+    prompt = ask(target=SHIP)
+    written = Writer(Notes(), 0, {}).write(prompt, [])
+    assert written.prompt is prompt
+    assert (written.annotation, written.misunderstandings) == (None, [])
+
+
+def test_the_first_finding_is_written_in_the_chosen_wording_at_its_span():
+    findings = [finding("literal"), finding("metaphorical", 0.3)]
+    written = Writer(Notes(), 1, {}).write(ask(target=SHIP), findings)
+    assert written.prompt.content == "Does the ship (a note) sail today?"
+    assert written.annotation == note("inline")
+    assert written.misunderstandings == findings
+
+
+def test_a_wording_that_an_annotator_lacks_for_this_finding_leaves_the_prompt_as_it_is():
+    prompt = ask(target=SHIP)
+    written = Writer(Notes(), 1, {}).write(prompt, [finding("metaphorical")])
+    assert written.prompt is prompt
+    assert written.annotation is None
+
+
+def test_an_annotator_is_given_the_labels():
+    written = Writer(Notes(), 0, {1: "sea"}).write(ask(), [finding("literal")])
+    assert written.annotation == note("end", "literal sea")
+
+
+@pytest.mark.parametrize("fixed", [GENERIC, PLACEBO])
+def test_a_fixed_note_is_the_same_in_every_prompt(fixed):
+    written = fixed_note(ask(target=SHIP), fixed)
+    assert written.prompt.content == f"{CONTENT}\n{fixed.text}"
+    assert (written.annotation, written.misunderstandings) == (fixed, [])
+
+
+def test_control_notes_are_about_as_long_as_each_other_and_name_their_arms():
+    assert abs(len(GENERIC.text) - len(PLACEBO.text)) <= 10
+    assert {GENERIC.annotator, PLACEBO.annotator} <= set(ARMS)
+
+
+def test_the_oracle_knows_the_reading_and_points_at_the_target():
+    (found,) = gold_finding(ask(text=Span(0, 25), target=SHIP), "literal")
+    assert (found.span, found.text, found.reading) == (SHIP, "ship", "literal")
+    assert (found.detector, found.probability) == ("oracle", 1.0)
+
+
+def test_the_oracle_points_at_the_text_where_there_is_no_target():
+    (found,) = gold_finding(ask(text=Span(0, 8)), "literal")
+    assert (found.span, found.text) == (Span(0, 8), "Does the")
+
+
+def test_the_oracle_finds_nothing_where_no_reading_leads_to_the_gold_answer():
+    assert gold_finding(ask(text=Span(0, 8)), None) == []
+
+
+# another item's finding, and the model's own note
+
+
+def test_another_items_finding_is_told_of_this_items_own_words():
+    (told,) = about(ask(text=Span(0, 25), target=SHIP), [finding("metaphorical", span=Span(0, 4))])
+    assert told == finding("metaphorical")
+    (told,) = about(ask(text=Span(0, 8)), [finding()])
+    assert (told.span, told.text) == (Span(0, 8), "Does the")
+    assert about(ask(text=Span(0, 8)), []) == []
+
+
+def test_the_models_own_note_is_the_first_line_that_it_wrote_and_nothing_else():
+    written = self_note(ask(target=SHIP), "\n  It is about a boat. \nAnswer: yes")
+    assert written.prompt.content == f"{CONTENT}\n(Note: It is about a boat.)"
+    assert (written.annotation.annotator, written.misunderstandings) == ("self", [])
+
+
+@pytest.mark.parametrize("output", ["", " \n\n"])
+def test_a_model_that_writes_nothing_leaves_the_prompt_as_it_is(output):
+    prompt = ask(target=SHIP)
+    written = self_note(prompt, output)
+    assert (written.prompt, written.annotation) == (prompt, None)
+
+
+def test_the_model_is_asked_for_its_note_with_the_prompt_alone():
+    request = self_request(ask(target=SHIP))
+    assert request.messages == [SYSTEM, {"role": "user", "content": CONTENT + SELF_REQUEST}]
+    assert request.answer_prefix == "Note:"
+
+
+# control features
+
+densities = st.lists(st.integers(0, 50), min_size=2 * MATCHED_BLOCK, max_size=300).map(np.array)
+seeds = st.integers(0, 5)
+many = settings(max_examples=40, deadline=None)
+
+
+@many
+@given(densities, seeds)
+def test_control_features_are_a_permutation_of_the_live_ones_without_fixed_points(density, seed):
+    mapping = frequency_matched(density, np.random.default_rng(seed))
+    live = np.flatnonzero(density).tolist()
+    assert sorted(mapping) == sorted(mapping.values()) == live
+    if len(live) > 1:
+        assert all(feature != moved for feature, moved in mapping.items())
+
+
+@many
+@given(densities, seeds)
+def test_control_features_fire_about_as_often_as_those_they_stand_for(density, seed):
+    mapping = frequency_matched(density, np.random.default_rng(seed))
+    rank = {feature: i for i, feature in enumerate(sorted(mapping, key=lambda f: density[f]))}
+    ties = {value: (density == value).sum() for value in set(density.tolist())}
+    for feature, moved in mapping.items():
+        slack = ties[density[feature]] + ties[density[moved]]  # features as dense have no order
+        assert abs(rank[feature] - rank[moved]) < 2 * MATCHED_BLOCK + slack
+
+
+def test_control_features_of_a_skewed_density_are_matched_closely():
+    density = np.geomspace(100, 10**6, 2000).astype(int)
+    mapping = frequency_matched(density, np.random.default_rng(0))
+    ratios = [density[moved] / density[feature] for feature, moved in mapping.items()]
+    assert max(ratios) < 1.5
+    assert min(ratios) > 1 / 1.5
+
+
+def test_control_features_depend_on_the_seed_alone():
+    density = np.arange(200)
+    first, again = (frequency_matched(density, np.random.default_rng(7)) for _ in range(2))
+    assert first == again
+    assert first != frequency_matched(density, np.random.default_rng(8))
+
+
+def test_without_live_features_there_are_no_controls():
+    assert frequency_matched(np.zeros(50, int), np.random.default_rng(0)) == {}
+
+
+def test_a_note_in_a_system_message_is_part_of_the_prompts_text():
+    prompt = Prompt([{"role": "user", "content": CONTENT}])
+    assert prompt.text == CONTENT
+    assert annotate(prompt, note("system")).text == f"(a note)\n{CONTENT}"

@@ -1,0 +1,374 @@
+"""The figures of a run, recomputed from made-up outcomes in the plain way."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+from sklearn.metrics import roc_auc_score
+
+from saetask import Annotation, Item, Score
+from saetask.annotation.prompt_writer import ArmPrompt
+from saetask.data.prompts import as_prompt
+from saetask.data.samples import Question
+from saetask.detection.base import Finding
+from saetask.experiments.arms import DEFAULT_ARMS
+from saetask.experiments.metrics import CREDITED, summarise, summarise_seeds
+from saetask.experiments.runner import Result
+from saetask.experiments.scoring import Outcome
+from saetask.utils.statistics import smallest_detectable_difference
+
+N = 90
+DETECTORS = ("saetask", "random-feature", "dense-probe")
+READINGS = "abc"
+SHARES = dict(zip(DEFAULT_ARMS, np.linspace(0.35, 0.8, len(DEFAULT_ARMS))))
+NOTE = Annotation("(a note)", "end", "notes")
+
+
+def answered(question, arm, right, random, flexible=None):
+    """Returns a random answer, whose candidates were ranked."""
+    annotation = NOTE if random.random() < 0.5 and arm != "original" else None
+    share = random.uniform(0.01, 0.99)
+    scores = {" a": math.log(share), " b": math.log(1 - share)}
+    score = Score("a", bool(right), flexible)
+    return Outcome(question, 0, arm, ArmPrompt(question.prompt, annotation, []), "a", score, scores)
+
+
+def made_up(arms=DEFAULT_ARMS, seed=0, right=None, golds=None, second=False, flexible=None):
+    """Returns a result of random answers and findings.
+
+    Args:
+        arms: Those that were run.
+        seed: Seed.
+        right: Whether all answers of the original arm are; None draws them.
+        golds: Right readings of the items in turn.
+        second: Was another question asked?
+        flexible: The looser judgement of every answer.
+    """
+    random = np.random.default_rng(seed)
+    golds = golds or [*READINGS, None]
+    questions = []
+    for i in range(N):
+        prompt = as_prompt("x" * random.integers(3, 40))
+        item = Item(f"{i:03}", f"group {i // 3}", {})
+        questions.append(Question(item, prompt, [], np.empty(0, bool), golds[i % len(golds)]))
+    outcomes = []
+    for arm in arms:
+        for question in questions:
+            correct = random.random() < SHARES[arm]
+            if arm == "original" and right is not None:
+                correct = right
+            outcomes.append(answered(question, arm, correct, random, flexible))
+    findings = {
+        name: {question.item.id: _found(random) for question in questions} for name in DETECTORS
+    }
+    asked = [
+        answered(question, arm, random.random() < SHARES[arm], random)
+        for arm in ("original", "placebo", "saetask")
+        for question in questions[:40]
+        if second
+    ]
+    return Result(outcomes, asked, findings, [], {})
+
+
+def _found(random):
+    shares = random.dirichlet(np.ones(3)).round(1) + 0.1  # with ties
+    probabilities = dict(zip(READINGS, (shares / shares.sum()).tolist()))
+    return Finding(round(random.random(), 1), [], probabilities)
+
+
+@pytest.fixture(scope="module")
+def result():
+    return made_up(second=True)
+
+
+@pytest.fixture(scope="module")
+def summary(result):
+    return summarise(result, 0)
+
+
+def correct(result, arm):
+    return [outcome.score.correct for outcome in result.outcomes if outcome.arm == arm]
+
+
+def paired(before, after):
+    """Returns the paired comparison in the plain way, but for the interval."""
+    fixed = sum(b < a for b, a in zip(before, after, strict=True))
+    broken = sum(b > a for b, a in zip(before, after, strict=True))
+    p = binomtest(fixed, fixed + broken).pvalue if fixed + broken else 1.0
+    return {
+        "fixed": fixed,
+        "broken": broken,
+        "difference": pytest.approx((sum(after) - sum(before)) / len(before)),
+        "mcnemar_p": pytest.approx(p),
+    }
+
+
+def holm(p_values):
+    m, ordered = len(p_values), sorted(p_values.values())
+    return {
+        name: min(1.0, max((m - i) * q for i, q in enumerate(ordered) if q <= p))
+        for name, p in p_values.items()
+    }
+
+
+def test_each_arm_is_compared_with_the_original_as_by_hand(result, summary):
+    assert list(summary["arms"]) == list(DEFAULT_ARMS)
+    original = correct(result, "original")
+    p_values = {}
+    for arm, entry in summary["arms"].items():
+        values = correct(result, arm)
+        assert (entry["n"], entry["accuracy"]) == (N, pytest.approx(np.mean(values)))
+        noted = [o.written.annotation for o in result.outcomes if o.arm == arm]
+        assert entry["annotated"] == sum(note is not None for note in noted)
+        assert entry["ci95"][0] <= entry["accuracy"] <= entry["ci95"][1]
+        if arm == "original":
+            assert not {"difference", "holm_p", "detectable_difference"} & set(entry)
+            continue
+        told = paired(original, values)
+        assert {name: entry[name] for name in told} == told
+        p_values[arm] = entry["mcnemar_p"]
+        assert entry["detectable_difference"] == pytest.approx(
+            smallest_detectable_difference(N, (entry["fixed"] + entry["broken"]) / N)
+        )
+        low, high = entry["difference_ci95"]
+        assert low <= entry["difference"] <= high
+    assert {a: summary["arms"][a]["holm_p"] for a in p_values} == pytest.approx(holm(p_values))
+
+
+def test_saetask_is_compared_with_every_control_and_with_controls_only(result, summary):
+    controls = set(DEFAULT_ARMS) - {"original", "saetask", "oracle", "always", "closed-loop"}
+    assert set(summary["against"]) == controls
+    own = correct(result, "saetask")
+    for arm, entry in summary["against"].items():
+        told = paired(correct(result, arm), own)
+        assert {name: entry[name] for name in told} == told
+        assert entry["ci95"][0] <= entry["difference"] <= entry["ci95"][1]
+    p_values = {arm: entry["mcnemar_p"] for arm, entry in summary["against"].items()}
+    found = {arm: entry["holm_p"] for arm, entry in summary["against"].items()}
+    assert found == pytest.approx(holm(p_values))
+    assert any(found[arm] > p_values[arm] for arm in found)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_credit_is_what_saetask_adds_to_the_best_control_that_is_credited(seed):
+    result = made_up(seed=seed)
+    summary = summarise(result, 0)
+    rates = {arm: np.mean(correct(result, arm)) for arm in CREDITED}
+    credit = summary["credit"]
+    assert rates[credit["control"]] == max(rates.values())
+    assert credit["difference"] == pytest.approx(
+        np.mean(correct(result, "saetask")) - max(rates.values())
+    )
+    assert credit["ci95"] == summary["against"][credit["control"]]["ci95"]
+
+
+def test_a_better_control_that_reads_an_sae_or_the_activations_is_not_credited():
+    assert not {"random-sae", "dense-probe", "always", "closed-loop", "oracle"} & set(CREDITED)
+    summary = summarise(made_up(("original", "random-sae", "dense-probe", "saetask")), 0)
+    assert set(summary["against"]) == {"random-sae", "dense-probe"}
+    assert "credit" not in summary
+
+
+def test_the_probe_alone_is_right_where_its_leading_reading_is_and_asked_where_one_is_right():
+    result = made_up()
+    golds = {o.question.item.id: o.question.gold_reading for o in result.outcomes}
+    known = {item for item, gold in golds.items() if gold is not None}
+    right = []
+    for item in known:
+        probabilities = result.findings["saetask"][item].probabilities
+        right.append(max(probabilities, key=probabilities.get) == golds[item])
+    own = [o for o in result.outcomes if o.arm == "saetask" and o.question.item.id in known]
+    entry = summarise(result, 0)["probe_alone"]
+    assert 0 < len(known) == entry["n"] < N
+    assert entry["accuracy"] == pytest.approx(np.mean(right))
+    assert entry["saetask"] == pytest.approx(np.mean([o.score.correct for o in own]))
+    assert entry["saetask"] != np.mean(correct(result, "saetask"))
+    assert entry["ci95"][0] <= entry["accuracy"] <= entry["ci95"][1]
+
+
+def original_rows(result):
+    return [outcome for outcome in result.outcomes if outcome.arm == "original"]
+
+
+def test_wrong_answers_are_told_as_well_as_sklearn_says(result, summary):
+    rows = original_rows(result)
+    wrong = [not outcome.score.correct for outcome in rows]
+    scores = {
+        name: [found[outcome.question.item.id].failure for outcome in rows]
+        for name, found in result.findings.items()
+    }
+    scores["answer-entropy"] = [
+        -sum(math.exp(value) * value for value in outcome.scores.values()) for outcome in rows
+    ]
+    scores["prompt-length"] = [len(outcome.written.prompt.content) for outcome in rows]
+    detection = summary["detection"]
+    assert detection["n_wrong"] == sum(wrong)
+    measured = {"saetask": detection["saetask"], **detection["baselines"]}
+    assert set(measured) == set(scores)
+    for name, entry in measured.items():
+        assert entry["auroc"] == pytest.approx(roc_auc_score(wrong, scores[name]))
+        assert entry["n"] == N
+        assert entry["ci95"][0] <= entry["auroc"] <= entry["ci95"][1]
+
+
+def test_right_readings_are_told_as_well_as_sklearn_says(result, summary):
+    rows = [o for o in original_rows(result) if o.question.gold_reading is not None]
+    golds = [outcome.question.gold_reading for outcome in rows]
+    assert len(rows) < N
+    detection = summary["reading_detection"]
+    measured = {"saetask": detection["saetask"], **detection["baselines"]}
+    assert set(measured) == set(DETECTORS)
+    for name, entry in measured.items():
+        found = [result.findings[name][outcome.question.item.id].probabilities for outcome in rows]
+        table = np.array([[row[reading] for reading in READINGS] for row in found])
+        expected = roc_auc_score(golds, table, multi_class="ovr", average="macro")
+        assert entry["auroc"] == pytest.approx(expected)
+        assert entry["n"] == len(rows)
+
+
+def test_a_reading_that_a_detector_does_not_know_has_no_probability():
+    result = made_up(golds=["a", "b", "unknown"])
+    entry = summarise(result, 0)["reading_detection"]["saetask"]
+    found = [result.findings["saetask"][o.question.item.id] for o in original_rows(result)]
+    golds = np.array([o.question.gold_reading for o in original_rows(result)])
+    areas = [
+        roc_auc_score(golds == name, [f.probabilities.get(name, 0.0) for f in found])
+        for name in ("a", "b", "unknown")
+    ]
+    assert areas[2] == 0.5
+    assert entry["auroc"] == pytest.approx(np.mean(areas))
+
+
+def test_the_second_question_is_compared_as_the_first_is(result, summary):
+    second = summary["second_question"]
+    assert second["n"] == 40
+    assert list(second["arms"]) == ["original", "placebo", "saetask"]
+    values = {
+        arm: [o.score.correct for o in result.second if o.arm == arm] for arm in second["arms"]
+    }
+    for arm, entry in second["arms"].items():
+        assert (entry["n"], entry["accuracy"]) == (40, pytest.approx(np.mean(values[arm])))
+        if arm != "original":
+            told = paired(values["original"], values[arm])
+            assert {name: entry[name] for name in told} == told
+
+
+def test_rounds_are_the_accuracies_of_one_round_and_of_the_closed_loop(result, summary):
+    assert summary["rounds"]["one"] == pytest.approx(np.mean(correct(result, "saetask")))
+    loop = np.mean(correct(result, "closed-loop"))
+    assert summary["rounds"]["closed_loop"] == pytest.approx(loop)
+
+
+def test_what_was_not_run_is_absent_or_none():
+    summary = summarise(made_up(("original", "saetask")), 0)
+    assert set(summary["arms"]) == {"original", "saetask"}
+    assert summary["against"] == {}
+    assert "credit" not in summary
+    assert summary["rounds"] is None
+    assert summary["second_question"] is None
+    assert "flexible_accuracy" not in summary["arms"]["saetask"]
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_answers_that_are_all_right_or_all_wrong_can_not_be_detected(right):
+    summary = summarise(made_up(right=right), 0)
+    detection = summary["detection"]
+    assert detection["n_wrong"] == (0 if right else N)
+    assert detection["saetask"] is None
+    assert set(detection["baselines"].values()) == {None}
+    assert summary["arms"]["original"]["accuracy"] == float(right)
+    assert summary["reading_detection"]["saetask"] is not None
+
+
+def unranked(result, items):
+    """Returns the result as if some items' answers had been generated, and none ranked."""
+    outcomes = [
+        o._replace(scores={}) if o.question.item.id in items else o for o in result.outcomes
+    ]
+    findings = {
+        name: {item: f._replace(failure=1.0) if item in items else f for item, f in found.items()}
+        for name, found in result.findings.items()
+    }
+    return result._replace(outcomes=outcomes, findings=findings)
+
+
+def test_where_no_candidates_were_ranked_detection_is_not_measured_and_the_reason_is_told(result):
+    summary = summarise(unranked(result, {f"{i:03}" for i in range(N)}), 0)
+    detection = summary["detection"]
+    assert detection["saetask"] is None
+    assert set(detection["baselines"].values()) == {None}
+    assert detection["n_wrong"] == summarise(result, 0)["detection"]["n_wrong"] > 0
+    assert "candidate answers" in summary["not_measured"]["detection"]
+    assert summary["reading_detection"]["saetask"]["n"] > 0
+    assert summarise(result, 0)["not_measured"] == {}
+
+
+def test_items_whose_candidates_were_not_ranked_are_left_out_of_detection(result):
+    some = {f"{i:03}" for i in range(0, N, 4)}
+    rows = [o for o in original_rows(result) if o.question.item.id not in some]
+    summary = summarise(unranked(result, some), 0)
+    wrong = [not outcome.score.correct for outcome in rows]
+    for name, entry in summary["detection"]["baselines"].items():
+        assert entry["n"] == len(rows) < N
+        if name in result.findings:
+            scores = [result.findings[name][o.question.item.id].failure for o in rows]
+            assert entry["auroc"] == pytest.approx(roc_auc_score(wrong, scores))
+    assert summary["not_measured"] == {}
+
+
+@pytest.mark.parametrize("golds", [["a"], [None]], ids=["one reading", "no right reading"])
+def test_readings_that_are_all_the_same_or_unknown_can_not_be_told_apart(golds):
+    summary = summarise(made_up(golds=golds), 0)
+    assert summary["reading_detection"]["saetask"] is None
+    assert summary["detection"]["saetask"] is not None
+    if golds == [None]:
+        assert summary["probe_alone"] is None
+
+
+def test_readings_that_no_resample_holds_all_of_have_an_area_without_an_interval():
+    result = made_up(golds=[str(i) for i in range(N)])  # each stands in one group alone
+    summary = summarise(result, 0)
+    assert summary["reading_detection"]["saetask"] == {"auroc": 0.5, "ci95": None, "n": N}
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+
+
+@pytest.mark.parametrize("flexible", [True, False])
+def test_the_looser_judgement_is_counted_where_there_is_one(flexible):
+    summary = summarise(made_up(("original", "saetask"), flexible=flexible), 0)
+    assert summary["arms"]["saetask"]["flexible_accuracy"] == float(flexible)
+
+
+def test_too_few_items_to_detect_any_difference_are_no_infinity():
+    result = made_up(("original", "saetask"))
+    few = result._replace(
+        outcomes=[o for o in result.outcomes if o.question.item.id in ("000", "003", "006")]
+    )
+    arm = summarise(few, 0)["arms"]["saetask"]
+    assert arm["n"] == 3
+    assert arm["detectable_difference"] is None
+
+
+def test_what_was_left_out_is_told_beside_what_could_not_be_measured(result):
+    partial = result._replace(left_out={"random-feature": "It uses no feature."})
+    assert summarise(partial, 0)["not_measured"] == partial.left_out
+    told = summarise(unranked(partial, {f"{i:03}" for i in range(N)}), 0)["not_measured"]
+    assert set(told) == {"random-feature", "detection"}
+
+
+def test_an_arm_that_a_repetition_left_out_has_no_spread():
+    first, second = made_up(("original", "placebo", "saetask")), made_up(("original", "saetask"))
+    spread = summarise_seeds([first.outcomes, second.outcomes], 3)
+    assert spread["seeds"] == [3, 4]
+    assert list(spread["arms"]) == ["original", "saetask"]
+    accuracies = [np.mean(correct(run, "saetask")) for run in (first, second)]
+    assert spread["arms"]["saetask"]["accuracy"] == pytest.approx(accuracies)
+
+
+def test_a_summary_is_json_and_the_seed_decides_its_intervals(result, summary):
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+    assert summarise(result, 0) == summary
+    other = summarise(result, 1)
+    assert other["detection"]["saetask"]["ci95"] != summary["detection"]["saetask"]["ci95"]
+    assert other["detection"]["saetask"]["auroc"] == summary["detection"]["saetask"]["auroc"]

@@ -1,0 +1,420 @@
+"""Experiments on a tiny random model: its answers are noise, which is all that is needed here."""
+
+import json
+import sys
+from collections import Counter
+from dataclasses import replace
+from itertools import groupby
+
+import numpy as np
+import pytest
+from saetask_plugins.detectors.failure_probe import FailureProbe
+from saetask_plugins.detectors.uncertainty import Uncertainty
+
+import saetask.experiments.control_detectors
+import saetask.experiments.runner
+import saetask.inference.client
+from saetask import Prompt, UserError
+from saetask.data.prompts import render
+from saetask.data.samples import Fold, Study, borrow, lay_out
+from saetask.detection.baselines import baselines, dense_probe
+from saetask.experiments.arms import DEFAULT_ARMS, GENERIC, PLACEBO
+from saetask.experiments.runner import run_experiment
+from saetask.inference.client import Ask, Asker
+from saetask.models.forward import generate_texts
+from tests.helpers.touch_task import (
+    SENTINEL,
+    StubAsker,
+    Touch,
+    TouchNote,
+    TouchTwice,
+    folds_of,
+    make_apparatus,
+)
+
+pytestmark = pytest.mark.usefixtures("few_choices")
+
+
+class SpiedProbe(FailureProbe):
+    """Remembers what it was shown."""
+
+    shown = ()
+
+    def fit(self, readings, outcomes, groups):
+        type(self).shown += (*readings,)
+        return super().fit(readings, outcomes, groups)
+
+    def detect(self, reading):
+        type(self).shown += (reading,)
+        return super().detect(reading)
+
+
+@pytest.fixture
+def experiment(tiny_model, tiny_sae):
+    """Returns a function that runs an experiment on the tiny model."""
+
+    def run(
+        items=None,
+        task=None,
+        folds=None,
+        arms=DEFAULT_ARMS,
+        journal=None,
+        generate=False,
+        seed=0,
+        detector=FailureProbe,
+        note=None,
+    ):
+        task = task or Touch()
+        items = items if items is not None else task.items()
+        study = Study(lay_out(task, items), folds or folds_of(items))
+        asker = Asker(tiny_model, journal)
+        apparatus = make_apparatus(tiny_model, tiny_sae, detector, task, note, asker)
+        return run_experiment([apparatus], study, arms, generate, seed)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def whole(tiny_model, tiny_sae):
+    """One experiment with every arm."""
+    task = Touch()
+    items = task.items()
+    study = Study(lay_out(task, items), folds_of(items))
+    apparatus = make_apparatus(tiny_model, tiny_sae, FailureProbe, task)
+    return run_experiment([apparatus], study, DEFAULT_ARMS, False, 0)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Counts every prompt and answer that the model is asked to score."""
+    counts = Counter()
+    original = saetask.answers.log_likelihoods
+
+    def counted(model, continuations):
+        counts.update((tuple(c.prompt_ids), tuple(c.answer_ids)) for c in continuations)
+        return original(model, continuations)
+
+    monkeypatch.setattr(saetask.inference.client, "log_likelihoods", counted)
+    return counts
+
+
+def n_ranked(asker):
+    """Returns how many prompts' candidates it knows the likelihoods of."""
+    return sum(isinstance(answer, list) for answer in asker._known.values())
+
+
+def rows(result):
+    """Returns what the run folder would hold of a result, as text."""
+    row = sys.modules[saetask.RunConfig.__module__]._row
+    return [json.dumps(row(outcome, 0)) for outcome in result.outcomes]
+
+
+def by_arm(result):
+    return {
+        arm: {outcome.question.item.id: outcome for outcome in outcomes}
+        for arm, outcomes in groupby(result.outcomes, key=lambda outcome: outcome.arm)
+    }
+
+
+# coverage
+
+
+def test_every_item_stands_in_every_arm_once_in_the_reported_order(whole):
+    ids = sorted(item.id for item in Touch().items())
+    assert len(ids) == 60
+    found = [(outcome.arm, outcome.question.item.id) for outcome in whole.outcomes]
+    assert found == [(arm, item) for arm in DEFAULT_ARMS for item in ids]
+
+
+def test_every_item_is_judged_in_the_fold_that_tests_it(whole):
+    items = Touch().items()
+    fold_of = {items[i].id: n for n, fold in enumerate(folds_of(items)) for i in fold.test}
+    assert all(outcome.fold == fold_of[outcome.question.item.id] for outcome in whole.outcomes)
+    assert len(whole.selection) == 3
+    assert all(fold["n_fit"] == 40 for fold in whole.selection)
+
+
+def test_every_prediction_is_the_likeliest_candidate_and_is_judged_by_the_task(whole):
+    for outcome in whole.outcomes:
+        assert set(outcome.scores) == {" warm", " cold"}
+        assert np.exp(list(outcome.scores.values())).sum() == pytest.approx(1)
+        assert outcome.output == max(outcome.scores, key=outcome.scores.__getitem__)
+        assert outcome.score == Touch().score(outcome.question.item, outcome.output)
+
+
+def test_every_detector_judges_every_item_once(whole):
+    names = {"saetask", "random-feature", "random-sae", *(b.name for b in baselines())}
+    assert set(whole.findings) == names
+    for findings in whole.findings.values():
+        assert sorted(findings) == sorted(item.id for item in Touch().items())
+        for finding in findings.values():
+            assert 0 <= finding.failure <= 1
+            assert sum(finding.probabilities.values()) == pytest.approx(1)
+
+
+# what each arm writes
+
+
+def test_the_original_arm_is_the_tasks_own_prompt(whole):
+    for outcome in by_arm(whole)["original"].values():
+        assert outcome.written.prompt == Touch().prompt(outcome.question.item)
+        assert outcome.written.annotation is None
+
+
+@pytest.mark.parametrize("note", [GENERIC, PLACEBO], ids=lambda note: note.annotator)
+def test_a_fixed_arm_writes_its_note_into_every_prompt(whole, note):
+    for outcome in by_arm(whole)[note.annotator].values():
+        sentence = outcome.question.item.question["sentence"]
+        assert outcome.written.prompt.content == f"{sentence}\n{note.text}"
+
+
+def test_the_oracle_arm_states_the_right_reading_in_every_prompt(whole):
+    for outcome in by_arm(whole)["oracle"].values():
+        assert f"(that is {outcome.question.gold_reading})" in outcome.written.prompt.content
+
+
+@pytest.mark.parametrize("arm", ["saetask", "random-feature", "random-sae", "dense-probe"])
+def test_a_detecting_arm_annotates_where_it_found_something_and_nowhere_else(whole, arm):
+    outcomes = by_arm(whole)[arm].values()
+    annotated = [outcome for outcome in outcomes if outcome.written.annotation]
+    if arm == "saetask":
+        assert 10 < len(annotated) < 50  # half of the noise is wrong, and the features know it
+    for outcome in outcomes:
+        found = outcome.written.misunderstandings
+        assert bool(found) == (outcome.written.annotation is not None)
+        if found:
+            assert f"(that is {found[0].reading})" in outcome.written.prompt.content
+            assert found[0].text == outcome.question.item.question["word"]
+            labels = [feature.label for feature in found[0].features]
+            assert not (labels and arm == "dense-probe")
+            # A random dictionary's features have no meaning that anyone knows of.
+            assert all(label.startswith("promotes") != (arm == "random-sae") for label in labels)
+
+
+def test_the_planted_signal_is_found(whole):
+    outcomes = by_arm(whole)["saetask"].values()
+    found = [o for o in outcomes if o.written.misunderstandings]
+    right = [o.written.misunderstandings[0].reading == o.question.gold_reading for o in found]
+    assert np.mean(right) > 0.9
+
+
+@pytest.mark.parametrize("arm", ["saetask", "random-feature"])
+def test_a_prompt_left_as_it_is_keeps_the_output_of_the_original(whole, arm):
+    arms = by_arm(whole)
+    untouched = [o for o in arms[arm].values() if o.written.annotation is None]
+    assert untouched
+    for outcome in untouched:
+        original = arms["original"][outcome.question.item.id]
+        assert outcome.written.prompt == original.written.prompt
+        assert (outcome.output, outcome.score, outcome.scores) == (
+            original.output,
+            original.score,
+            original.scores,
+        )
+
+
+# the gold answer stays where it belongs
+
+
+@pytest.fixture
+def put(monkeypatch):
+    """Remembers every question that is put to the model, whatever its kind."""
+    questions, original = [], Asker.ask
+
+    def remembered(self, asks, title):
+        asks = list(asks)
+        questions.extend(asks)
+        return original(self, asks, title)
+
+    monkeypatch.setattr(Asker, "ask", remembered)
+    return questions
+
+
+def test_no_gold_answer_reaches_a_prompt_a_detector_or_an_annotator(small, put):
+    SpiedProbe.shown = ()
+    note = TouchNote()
+    result = small(detector=SpiedProbe, note=note, task=TouchTwice())
+    assert SENTINEL in str(result.outcomes[0].question.item.gold)
+    assert SENTINEL not in repr(put)
+    for words in ("say how this text is to be understood", "Would you touch it?"):
+        assert any(words in ask.prompt.content for ask in put)  # notes of its own, second questions
+    assert len(SpiedProbe.shown) > 60 and len(note.seen) > 60
+    for reading in SpiedProbe.shown:
+        told = (reading.content, reading.spans, reading.answer_scores, reading.activations.prompts)
+        assert SENTINEL not in repr(told)
+    assert SENTINEL not in repr(note.seen)
+    assert SENTINEL not in "".join(rows(result))
+    assert SENTINEL not in repr([outcome.written for outcome in result.second])
+
+
+class Secret(Touch):
+    """The right reading of some items has a name that no candidate stands for."""
+
+    readings = ("warm", "cold", SENTINEL)
+
+    def gold_reading(self, item):
+        return SENTINEL if item.group in ("soup", "tea") else item.gold[1]
+
+
+def test_a_reading_that_only_gold_answers_know_stands_in_the_oracles_prompts_alone(small):
+    arms = by_arm(small(task=Secret()))
+    secret = {item.id for item in Touch().items() if item.group in ("soup", "tea")}
+    for arm in DEFAULT_ARMS:
+        told = {i for i, outcome in arms[arm].items() if SENTINEL in repr(outcome.written)}
+        assert told == (secret if arm == "oracle" else set()), arm
+
+
+def test_gold_answers_of_tested_items_change_no_prompt_and_no_output_but_the_oracles(experiment):
+    items = Touch().items()
+    fold = Fold([i for i in range(60) if i % 8 < 4], [i for i in range(60) if i % 8 >= 4])
+    other = {"warm": "cold", "cold": "warm"}
+    swapped = [
+        replace(item, gold=(SENTINEL, other[item.gold[1]])) if i in fold.test else item
+        for i, item in enumerate(items)
+    ]
+    task = TouchTwice()
+    one, other_gold = (experiment(given, task, [fold]) for given in (items, swapped))
+    first, second = by_arm(one), by_arm(other_gold)
+    for arm in DEFAULT_ARMS:
+        for item, outcome in first[arm].items():
+            told = second[arm][item]
+            if arm == "oracle":
+                assert told.written.prompt != outcome.written.prompt
+            else:
+                assert told.written == outcome.written
+                assert told.output == outcome.output
+                assert told.scores == pytest.approx(outcome.scores, abs=1e-4)
+    for asked_first, asked_again in zip(one.second, other_gold.second, strict=True):
+        if asked_first.arm != "oracle":
+            assert asked_again.written == asked_first.written
+            assert asked_again.output == asked_first.output
+    for name, findings in one.findings.items():
+        for item, finding in findings.items():
+            told = other_gold.findings[name][item]
+            assert told.misunderstandings == finding.misunderstandings
+            assert told.failure == pytest.approx(finding.failure, abs=1e-6)
+    changed = [first["original"][i].score.correct for i in first["original"]]
+    assert [second["original"][i].score.correct for i in first["original"]] == [
+        not right for right in changed
+    ]
+
+
+# the same again
+
+
+@pytest.fixture
+def small(experiment, monkeypatch):
+    """Returns a function that runs an experiment of 32 items, two folds and one baseline."""
+    monkeypatch.setattr(saetask.experiments.control_detectors, "baselines", lambda: [dense_probe()])
+    items = Touch().items()[:32]
+    return lambda **options: experiment(items, folds=folds_of(items, 2), **options)
+
+
+def test_a_seed_gives_the_same_result_every_time_and_only_the_arms_asked_for_are_run(small):
+    arms = ("original", "random-feature", "saetask")
+    first = small(arms=arms)
+    assert list(by_arm(first)) == list(arms)
+    assert first.left_out == {}
+    assert rows(small(arms=arms)) == rows(first)
+
+
+def test_controls_that_would_be_saetasks_own_arm_again_are_left_out_and_told(small, capsys):
+    arms = ("original", "random-feature", "dense-probe", "saetask")
+    result = small(arms=arms, detector=Uncertainty)
+    assert list(by_arm(result)) == ["original", "dense-probe", "saetask"]
+    assert set(result.findings) == {"saetask", "dense-probe"}
+    assert set(result.left_out) == {"random-feature", "random-sae"}  # of the detection table, too
+    told = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
+    assert len(told) == 2
+    assert f"random-feature is left out. {result.left_out['random-feature']}" in told[0]
+    assert "detector uncertainty uses no feature" in told[0]
+
+
+@pytest.mark.parametrize("cut", [0, -7], ids=["after a line", "within a line"])
+def test_a_killed_run_goes_on_where_it_was_with_the_same_result(
+    small, asked, tiny_model, tmp_path, cut
+):
+    journal = tmp_path / "answers.jsonl"
+    first = rows(small(journal=journal))
+    n_first = asked.total()
+    assert set(asked.values()) == {1}  # nothing is asked twice
+    lines = journal.read_bytes().splitlines(keepends=True)
+    half = b"".join(lines[: len(lines) // 2 + 1])
+    journal.write_bytes(half[:cut] if cut else half)
+    n_kept = n_ranked(Asker(tiny_model, journal))
+    assert 0 < 2 * n_kept < n_first  # two candidates each
+
+    asked.clear()
+    assert rows(small(journal=journal)) == first
+    assert asked.total() == n_first - 2 * n_kept
+    assert set(asked.values()) == {1}
+
+    assert 2 * n_ranked(Asker(tiny_model, journal)) == n_first  # the next run would ask nothing
+
+
+# items without candidates, generated answers
+
+
+def test_items_without_candidates_count_as_wrong_and_are_not_skipped(small):
+    task = Touch(mute=["soup", "tea"])
+    arms = by_arm(small(task=task))
+    for arm in DEFAULT_ARMS:
+        assert len(arms[arm]) == 32
+        for outcome in arms[arm].values():
+            if outcome.question.item.group in task.mute:
+                assert outcome.score.correct is False
+                assert (outcome.output, outcome.scores) == ("", {})
+    spoken = [o for o in arms["original"].values() if o.question.item.group not in task.mute]
+    assert 0 < sum(o.score.correct for o in spoken) < len(spoken)
+
+
+def test_generated_answers_are_what_the_model_writes_after_each_prompt(
+    small, tiny_model, tokenizer, monkeypatch
+):
+    monkeypatch.setattr(saetask.experiments.runner, "MAX_NEW_TOKENS", 4)
+    result = small(arms=("original", "generic", "saetask"), generate=True)
+    assert len(result.outcomes) == 3 * 32
+    for outcome in result.outcomes[::11]:
+        prompt = render(tokenizer, outcome.written.prompt).token_ids
+        (alone,) = generate_texts(tiny_model, [prompt], 4)
+        assert outcome.output == alone
+    for outcome in result.outcomes:
+        assert outcome.score == Touch().score(outcome.question.item, outcome.output)
+    assert len({outcome.output for outcome in result.outcomes}) > 3
+
+
+def test_an_answer_of_no_tokens_is_a_user_error(tiny_model):
+    with pytest.raises(UserError, match="no tokens"):
+        Asker(tiny_model).ask([Ask(Touch().prompt(Touch().items()[0]), ("", " a"))], "")
+
+
+class Elsewhere(Touch):
+    """Lends items about other places."""
+
+    def prompt(self, item):
+        prompt = super().prompt(item)
+        return Prompt(
+            prompt.with_content(prompt.content.replace("house", "woods")).messages,
+            prompt.answer_prefix,
+            prompt.spans,
+        )
+
+
+def test_borrowed_items_are_read_and_learnt_from_and_never_asked(tiny_model, tiny_sae):
+    task = Touch()
+    study = borrow(Elsewhere(), Study(lay_out(task, task.items()), folds_of(task.items())), 40, 0)
+    asker = StubAsker()
+    SpiedProbe.shown = ()
+    apparatus = make_apparatus(tiny_model, tiny_sae, SpiedProbe, task, None, asker)
+    result = run_experiment([apparatus], study, DEFAULT_ARMS, False, 0)
+    assert {"woods" in reading.content for reading in SpiedProbe.shown} == {True, False}
+    for reading in SpiedProbe.shown:
+        assert reading.borrowed == ("woods" in reading.content)
+        assert reading.borrowed == (reading.answer == "")
+    assert not [ask for ask in asker.asked if "woods" in ask.prompt.content]
+    tried = Counter(o.question.item.id for o in result.outcomes if o.arm == "saetask")
+    assert tried == Counter(item.id for item in task.items())
+    assert [fold["n_borrowed"] for fold in result.selection] == [
+        len(fold.borrowed) for fold in study.folds
+    ]
+    assert all(0 < len(fold.borrowed) < 40 for fold in study.folds)

@@ -1,0 +1,1 @@
+"""Models, SAEs, tasks and files that several tests share."""

@@ -1,0 +1,285 @@
+"""Plugins: found where they are installed, unique by name, and built on the public interface."""
+
+import ast
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import saetask
+from saetask import UserError
+from saetask.plugins import KINDS, Registry
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = Path(__file__).parents[1] / "example_plugin"
+HEAVY = ("torch", "transformers", "transformer_lens", "sae_lens", "sklearn", "saetask_plugins")
+
+TASK_FILE = '''
+from saetask import hookimpl
+
+
+class Rhymes:
+    """Do the words rhyme?"""
+
+    name = "{name}"
+
+
+@hookimpl
+def saetask_tasks():
+    return [Rhymes()]
+'''
+
+
+def plugin_file(folder: Path, name: str, text: str = TASK_FILE) -> Path:
+    path = folder / f"{name.replace('-', '_')}.py"
+    path.write_text(text.format(name=name))
+    return path
+
+
+def python(*arguments: str, **environment: str) -> str:
+    """Runs another interpreter, away from the repository; returns what it printed."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, **environment},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def names(registry: Registry, kind: str) -> set[str]:
+    return {plugin.name for plugin in registry.all() if plugin.kind == kind}
+
+
+# installed packages
+
+
+def test_a_pip_installed_package_adds_its_task_and_annotator(tmp_path):
+    source, target = tmp_path / "source", tmp_path / "site"
+    shutil.copytree(EXAMPLE, source)  # setuptools writes build folders beside the sources
+    isolation = ["--no-build-isolation"] if importlib.util.find_spec("setuptools") else []
+    install = ["-m", "pip", "install", "--quiet", "--no-deps", *isolation]
+    python(*install, "--target", str(target), str(source))
+
+    listing = "from saetask.cli import main; raise SystemExit(main(['plugins', '--json']))"
+    plugins = json.loads(python("-c", listing, PYTHONPATH=str(target)))
+
+    found = {(p["kind"], p["name"]): p for p in plugins}
+    assert found["task", "coin-words"]["source"] == "coin-words"
+    assert (
+        found["task", "coin-words"]["summary"] == "A word for money in a sentence: is money meant?"
+    )
+    assert ("annotator", "coin-note") in found
+    assert {("task", "metaphor"), ("detector", "failure-probe")} <= set(found)
+    assert ("task", "coin-words") not in {
+        (p["kind"], p["name"]) for p in json.loads(python("-c", listing))
+    }
+
+
+def test_the_built_in_plugins_are_found_each_with_a_source_and_a_summary():
+    registry = Registry()
+    assert names(registry, "task") >= {"metaphor", "word-problems"}
+    detectors = {"failure-probe", "sense-conflict", "missing-concept", "uncertainty"}
+    assert names(registry, "detector") >= detectors
+    annotators = {"sense-note", "operation-note", "feature-label", "gloss"}
+    assert names(registry, "annotator") >= annotators
+    assert all(plugin.source and plugin.summary for plugin in registry.all())
+
+
+def test_every_annotator_that_a_task_names_is_registered():
+    registry = Registry()
+    for task in (plugin.value for plugin in registry.all() if plugin.kind == "task"):
+        assert set(task.annotators) <= names(registry, "annotator")
+
+
+# names
+
+
+@pytest.mark.parametrize(
+    ("kind", "typo", "meant"),
+    [
+        ("task", "metafor", "metaphor"),
+        ("detector", "failure-prob", "failure-probe"),
+        ("annotator", "sense-notes", "sense-note"),
+    ],
+)
+def test_an_unknown_name_suggests_a_similar_one(kind, typo, meant):
+    with pytest.raises(UserError, match=f"^Unknown {kind} '{typo}'. Did you mean '{meant}'\\?$"):
+        Registry().get(kind, typo)
+
+
+def test_an_unknown_name_like_no_other_lists_the_known_ones():
+    with pytest.raises(UserError, match=r"Known: .*metaphor.*word-problems"):
+        Registry().get("task", "zzz")
+
+
+def test_a_duplicate_name_is_refused_with_both_sources_named(tmp_path):
+    path = plugin_file(tmp_path, "metaphor")
+    with pytest.raises(UserError, match="task 'metaphor'") as raised:
+        Registry([path])
+    assert "'builtin'" in str(raised.value)
+    assert f"'{path}'" in str(raised.value)
+
+
+def test_two_files_with_one_name_are_refused_with_both_sources_named(tmp_path):
+    (tmp_path / "a").mkdir()
+    paths = [plugin_file(tmp_path, "rhymes"), plugin_file(tmp_path / "a", "rhymes")]
+    with pytest.raises(UserError) as raised:
+        Registry(paths)
+    assert all(f"'{path}'" in str(raised.value) for path in paths)
+
+
+def test_the_same_file_twice_is_a_user_error(tmp_path):
+    path = plugin_file(tmp_path, "rhymes")
+    with pytest.raises(UserError, match=re.escape(str(path))):
+        Registry([path, path])
+
+
+def test_a_plugin_object_without_a_name_is_a_user_error_that_names_its_file(tmp_path):
+    text = TASK_FILE.replace('name = "{name}"', "pass")
+    path = plugin_file(tmp_path, "nameless", text)
+    with pytest.raises(UserError, match="has no name") as raised:
+        Registry([path])
+    assert str(path) in str(raised.value)
+
+
+# files
+
+
+def test_a_plugin_file_is_loaded_when_it_is_passed_and_only_then(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = plugin_file(tmp_path, "rhymes")
+    assert "rhymes" not in names(Registry(), "task")
+    registry = Registry([path])
+    assert registry.get("task", "rhymes").name == "rhymes"
+    assert {p.source for p in registry.all() if p.name == "rhymes"} == {str(path)}
+    assert "rhymes" not in names(Registry(), "task")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "raise RuntimeError('first line\\nsecond line')",
+        "def broken(:\n",
+        "import no_such_module_anywhere",
+        TASK_FILE.format(name="x").replace("return [Rhymes()]", "return [1 / 0]"),
+        TASK_FILE.format(name="x").replace("return [Rhymes()]", "return None"),
+    ],
+    ids=["raises", "syntax error", "missing import", "hook raises", "hook returns no list"],
+)
+def test_a_plugin_file_that_fails_is_a_user_error_of_one_line_that_names_it(tmp_path, text):
+    path = tmp_path / "broken.py"
+    path.write_text(text)
+    with pytest.raises(UserError, match=re.escape(str(path))) as raised:
+        Registry([path])
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["missing.py", "folder.py", "plugin.txt"])
+def test_a_plugin_file_that_is_missing_or_no_python_file_is_a_user_error(tmp_path, name):
+    (tmp_path / "folder.py").mkdir()
+    (tmp_path / "plugin.txt").write_text(TASK_FILE.format(name="x"))
+    with pytest.raises(UserError, match=re.escape(str(tmp_path / name))):
+        Registry([tmp_path / name])
+
+
+def test_an_installed_plugin_that_fails_to_import_is_a_user_error_that_names_it(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "broken_saetask_plugin.py").write_text("raise RuntimeError('no')")
+    distribution = tmp_path / "broken_saetask_plugin-1.dist-info"
+    distribution.mkdir()
+    (distribution / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
+    (distribution / "entry_points.txt").write_text("[saetask]\nbroken = broken_saetask_plugin\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match="broken"):
+        Registry()
+
+
+# boundaries
+
+
+def test_importing_saetask_and_asking_for_help_import_nothing_heavy():
+    script = (
+        "import sys, saetask; from saetask.cli.main import main; main(['--help']); "
+        "import saetask.errors, saetask.data.tasks, saetask.data.prompts; "
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    assert python("-c", script).splitlines()[-1] == "[]"
+
+
+def test_every_public_name_resolves_and_is_hidden_by_no_module_of_its_name():
+    for name in saetask.__all__:
+        assert not isinstance(getattr(saetask, name), ModuleType)
+    assert set(saetask.__all__) <= set(dir(saetask))
+
+
+def test_an_unknown_public_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = saetask.no_such_name
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Returns the absolute modules that a file imports anywhere."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(node.module or "")
+    return found
+
+
+def private_uses(path: Path) -> list[str]:
+    """Returns what a plugin file takes from saetask beyond its public names."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names if alias.name.startswith("saetask.")]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            module = node.module or ""
+            if module == "saetask":
+                found += [a.name for a in node.names if a.name not in saetask.__all__]
+            elif module.startswith("saetask."):
+                found += [f"{module}.{alias.name}" for alias in node.names]
+    return found
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "saetask").rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT))
+)
+def test_the_core_imports_no_plugin(path):
+    imported = {module.partition(".")[0] for module in imported_modules(path)}
+    assert not imported & {"saetask_plugins", "plugins"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted([*(ROOT / "plugins").rglob("*.py"), *EXAMPLE.rglob("*.py")]),
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
+def test_a_plugin_uses_public_names_of_saetask_only(path):
+    assert private_uses(path) == []
+
+
+def test_the_scan_for_private_uses_finds_them(tmp_path):
+    path = tmp_path / "plugin.py"
+    path.write_text("from saetask import Item, cache\nfrom saetask.tasks import text_field\n")
+    assert private_uses(path) == ["cache", "saetask.data.items.text_field"]
+
+
+def test_there_is_a_hook_for_every_kind():
+    from saetask.plugins import Hooks
+
+    hooks = {name for name in vars(Hooks) if name.startswith("saetask_")}
+    assert hooks == {f"saetask_{kind}s" for kind in KINDS}

@@ -1,0 +1,171 @@
+"""Second questions: the same item asked about in another way, which no note answers."""
+
+import re
+from dataclasses import replace
+from statistics import mean
+
+import pytest
+from saetask_plugins.annotators.operation_note import OperationNote
+from saetask_plugins.annotators.sense_note import SenseNote
+from saetask_plugins.tasks.figurative_qa import FigurativeQA
+from saetask_plugins.tasks.metaphor import LABELS, Metaphor
+from saetask_plugins.tasks.word_problems import WordProblems
+
+from saetask import AsksTwice, Item
+from saetask.experiments.arms import gold_finding
+from tests.helpers.item_rows import SENTENCE
+from tests.helpers.refusals import refusal
+
+SENSES = {"literal": "to go by boat", "metaphorical": "to do well"}
+
+
+def test_it_is_told_from_the_task_whether_it_asks_twice():
+    assert isinstance(Metaphor(), AsksTwice)
+    assert isinstance(WordProblems(), AsksTwice)
+    assert not isinstance(FigurativeQA(), AsksTwice)
+
+
+@pytest.mark.parametrize("task", [Metaphor(), WordProblems()], ids=lambda task: task.name)
+def test_the_second_prompt_shows_the_same_spans_and_asks_something_else(task, sentences, problems):
+    for item in (sentences if task.name == "metaphor" else problems)[::5]:
+        first, second = task.prompt(item), task.second_question(item).prompt
+        assert second.content != first.content
+        assert second.spans.keys() == first.spans.keys()
+        for name, span in second.spans.items():
+            before = first.spans[name]
+            assert second.content[slice(*span)] == first.content[slice(*before)]
+
+
+@pytest.mark.parametrize("task", [Metaphor(), WordProblems()], ids=lambda task: task.name)
+def test_the_second_question_does_not_depend_on_the_gold_answer(task, sentences, problems):
+    for item in (sentences if task.name == "metaphor" else problems)[::9]:
+        for gold in ("literal", "metaphorical", 7.0, None):
+            assert task.second_question(replace(item, gold=gold)) == task.second_question(item)
+
+
+# metaphor
+
+
+def test_every_embedded_verb_has_two_paraphrases_and_one_of_them_is_right(sentences):
+    task = Metaphor()
+    for item in sentences:
+        candidates = task.second_question(item).candidates
+        assert [candidate.reading for candidate in candidates] == list(LABELS)
+        right = [c.reading for c in candidates if task.score_second(item, c.text).correct]
+        assert right == [item.gold]
+
+
+def test_paraphrases_are_told_apart_by_neither_length_nor_the_names_of_the_readings(sentences):
+    pairs = {item.group: item.question["senses"] for item in sentences}
+    texts = [text for senses in pairs.values() for text in senses.values()]
+    assert len(set(texts)) == 2 * len(pairs)
+    assert not re.search(r"litera|figur|metaphor", " ".join(texts))
+    lengths = [(len(s["literal"]), len(s["metaphorical"])) for s in pairs.values()]
+    assert all(abs(a - b) <= 3 for a, b in lengths)
+    assert abs(mean(a - b for a, b in lengths)) < 0.5
+
+
+def test_a_paraphrase_does_not_use_the_verb_that_it_explains(sentences):
+    for item in sentences:
+        for text in item.question["senses"].values():
+            assert not re.search(rf"\b{item.group[:5]}", text), (item.group, text)
+
+
+def test_paraphrases_are_shown_in_no_prompt(sentences):
+    for item in sentences[::7]:
+        shown = Metaphor().prompt(item).content + Metaphor().second_question(item).prompt.content
+        assert not any(text in shown for text in item.question["senses"].values())
+
+
+def test_no_note_on_the_first_question_holds_a_paraphrase(sentences):
+    for item in sentences[::7]:
+        prompt = Metaphor().prompt(item)
+        for finding in gold_finding(prompt, item.gold):
+            for note in SenseNote().candidates(finding, {}):
+                assert not any(text in note.text for text in item.question["senses"].values())
+
+
+def test_a_files_own_paraphrases_override_and_unknown_verbs_have_no_second_question(items_file):
+    task = Metaphor()
+    unknown = {"id": "s3", "sentence": "He danced.", "target": "danced", "target_start": 3}
+    rows = [
+        SENTENCE,
+        {**SENTENCE, "id": "s2", "senses": SENSES},
+        {**unknown, "label": "literal", "group": "hop"},
+    ]
+    known, own, without = task.items(items_file(*rows))
+    assert task.second_question(known).candidates[0].text == " to go by boat across the water"
+    assert [c.text for c in task.second_question(own).candidates] == [
+        " to go by boat",
+        " to do well",
+    ]
+    assert task.second_question(without) is None
+    assert not task.score_second(without, "to move to music").correct
+
+
+@pytest.mark.parametrize(
+    "senses",
+    [
+        None,
+        [],
+        "to go by boat",
+        {},
+        {"literal": "to go by boat"},
+        {**SENSES, "metaphorical": ""},
+        {**SENSES, "literal": "  "},
+        {**SENSES, "literal": 3},
+        {**SENSES, "metaphorical": "To go by boat "},
+    ],
+)
+def test_paraphrases_that_are_missing_empty_or_the_same_are_refused(items_file, senses):
+    path = items_file(SENTENCE, {**SENTENCE, "id": "s2", "senses": senses})
+    assert refusal(Metaphor().items, path).startswith(f"{path}:2: field 'senses': ")
+
+
+def test_a_generated_output_is_judged_by_the_paraphrase_that_it_states(items_file):
+    (item,) = Metaphor().items(items_file({**SENTENCE, "senses": SENSES}))
+    score = Metaphor().score_second(item, 'It means "To go by boat".')
+    assert (score.parsed, score.correct) == ("to go by boat", True)
+    assert not Metaphor().score_second(item, " to do well").correct
+    assert Metaphor().score_second(item, "to walk").parsed is None
+
+
+def test_a_users_own_sentence_has_no_second_question():
+    item = Metaphor().question_from_text("The ship sailed at noon.", "sailed")
+    assert Metaphor().second_question(item) is None
+
+
+# word problems
+
+
+def test_a_word_problem_is_asked_for_its_number_which_is_generated(problems):
+    second = WordProblems().second_question(problems[0])
+    assert second.candidates is None
+    assert "Answer with a number." in second.prompt.content
+    assert second.prompt.answer_prefix == "Answer:"
+
+
+@pytest.mark.parametrize(
+    ("output", "parsed", "correct"),
+    [
+        (" 5", "5", True),
+        (" 5 figs, since 7 - 2 = 4", "5", True),
+        (" $5.00", "5", True),
+        (" 7 - 2 = 5", "7", False),
+        (" five", None, False),
+        ("", None, False),
+    ],
+)
+def test_the_first_number_of_the_output_is_judged(output, parsed, correct):
+    item = Item("x", "g", {"question": "Ann has 7 figs and eats 2. How many are left?"}, 5.0)
+    score = WordProblems().score_second(item, output)
+    assert (score.parsed, score.correct) == (parsed, correct)
+    assert not WordProblems().score_second(replace(item, gold=None), output).correct
+
+
+def test_no_note_on_the_operation_holds_a_number(problems):
+    for item in problems[::50]:
+        for finding in gold_finding(WordProblems().prompt(item), WordProblems().gold_reading(item)):
+            notes = OperationNote().candidates(finding, {})
+            assert notes
+            assert not any(re.search(r"\d", note.text) for note in notes)

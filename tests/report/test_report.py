@@ -1,0 +1,212 @@
+"""The report: a run folder becomes one page that tells the truth and needs nothing else."""
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from plotly.offline import get_plotlyjs
+
+from saetask.errors import UserError
+from saetask.report import write_report
+from saetask.report.data import read_run
+from saetask.report.headline import Headline, headline
+from saetask.report.items import BROWSER_LIMIT
+from saetask.report.render import marked_segments, render
+from saetask.report.summary import read_summary
+from tests.helpers.run_folders import arm, rows, summary, write_run
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\"'{{ 7 * 7 }}\ud800"
+
+
+def headline_of(folder: Path, document: dict) -> Headline:
+    path = folder / "summary.json"
+    path.write_text(json.dumps(document))
+    return headline(read_summary(path))
+
+
+def page_without_plotly(path: Path) -> str:
+    """Returns a report without the plotly.js bundle, whose own strings are not the report's."""
+    page = path.read_text(encoding="utf-8")
+    assert page.count(get_plotlyjs()) == 1
+    return page.replace(get_plotlyjs(), "")
+
+
+def browser_rows(page: str) -> list[dict]:
+    found = re.search(r'<script type="application/json" id="item-data">(.*?)</script>', page, re.S)
+    assert found
+    return json.loads(found[1])
+
+
+def test_headline_improved(tmp_path: Path) -> None:
+    result = headline_of(tmp_path, summary(placebo=arm(0.52), always=arm(0.75, 0.23)))
+    assert result.tone == "good"
+    assert result.text.startswith(
+        "saetask answers 74.1 % of 444 items right against 52.0 % for the original prompt: +22.1 "
+        "points (95 % CI +18.1 to +26.1), 131 fixed, 33 broken, Holm p = 3e-15."
+    )
+    assert "best control, placebo, reaches 52.0 %" in result.text
+    assert "the gate adds nothing" in result.text
+
+
+@pytest.mark.parametrize(
+    ("saetask", "expected"),
+    [
+        (arm(0.53, 0.01, mcnemar_p=0.6, holm_p=1.0), "No improvement is shown."),
+        (arm(0.56, 0.04, 0.01, mcnemar_p=0.2), "No improvement is shown."),
+        (arm(0.56, 0.04, 0.05, mcnemar_p=0.02), "No improvement is shown."),
+        (arm(0.40, -0.12, mcnemar_p=1e-6), "It makes the answers worse."),
+    ],
+)
+def test_headline_not_improved(tmp_path: Path, saetask: dict, expected: str) -> None:
+    result = headline_of(tmp_path, summary(saetask=saetask, generic=arm(0.6, 0.08)))
+    assert result.tone == "bad"
+    assert expected in result.text
+    assert "The control generic does better (60.0 %)." in result.text
+
+
+@pytest.mark.parametrize("name", ["placebo", "self", "dense_probe", "random_sae", "homemade"])
+@pytest.mark.parametrize(
+    ("control", "expected"),
+    [(arm(0.75, 0.23), "is as good or better"), (arm(0.72, 0.20), "is not clearly behind")],
+)
+def test_headline_control_as_good(tmp_path: Path, name: str, control: dict, expected: str) -> None:
+    arms = {"generic": arm(0.52), "oracle": arm(0.9, 0.4), name: control}
+    result = headline_of(tmp_path, summary(**arms))
+    assert result.tone == "mixed"
+    assert re.search(rf"But {name.replace('_', '-')} \(7[25].0 %\) {expected}", result.text)
+    assert expected.removeprefix("is ").removesuffix(" or better") in result.verdict
+
+
+def test_headline_of_little(tmp_path: Path) -> None:
+    document = summary(saetask={"n": 5, "accuracy": 0.8, "ci95": None})
+    assert headline_of(tmp_path, document).tone == "unknown"
+    assert "may be chance" in headline_of(tmp_path, document).text
+    del document["arms"]["saetask"]
+    assert "no saetask arm" in headline_of(tmp_path, document).text
+    assert "No control arm was run" in headline_of(tmp_path, summary()).text
+
+
+def test_page_is_complete_and_requests_nothing(tmp_path: Path) -> None:
+    homemade = {"n": 444, "accuracy": 0.5, "ci95": None}
+    document = summary(oracle=arm(0.9, 0.38), placebo=arm(0.52), my_own_arm=homemade)
+    path = write_report(write_run(tmp_path / "run", document, rows()))
+    assert path == tmp_path / "run" / "report.html"
+    assert path.stat().st_size < 5_500_000
+    page = page_without_plotly(path)
+    assert not re.search(r"https?://|@import|url\(|\b(src|srcset|href|action)=|<link|<iframe", page)
+    assert "default-src 'none'" in page
+    for text in ("my-own-arm", "Upper bound, uses the gold reading", "answer-margin", "0.780"):
+        assert text in page
+    assert "experiment: metaphor" in page and "two cores" in page
+    assert "saetask is ahead of every baseline" in page
+    assert page.index('id="accuracy-chart"') < page.index('id="detection-chart"')
+    assert "items.jsonl holds 1 items, the summary counts" in page
+
+
+def test_browser_rows_and_features(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", summary(), rows() + rows("Cows 🐄 chew.", "b"))
+    run = read_run(folder)
+    (feature,) = run.items.features
+    assert (feature.id, feature.named, feature.annotated) == ("17", 2, 2)
+    assert (feature.fixed, feature.broken) == (2, 0)
+    first, second = browser_rows(page_without_plotly(write_report(folder)))
+    assert first["change"] == "fixed"
+    assert first["segments"] == [["She ", False], ["chews", True], [" on an idea.", False]]
+    assert second["segments"][1] == [" 🐄 ch", True]
+    assert first["before"]["output"] == "literal" and first["after"]["parsed"] == "figurative"
+    assert first["correct"] == {"original": False, "saetask": True}
+
+
+def test_overlapping_and_impossible_spans(tmp_path: Path) -> None:
+    (finding,) = read_run(write_run(tmp_path / "run", summary(), rows())).items.shown[0].findings
+    spans = [(1, 4), (2, 6), (8, 99), (7, 7), (50, 60), None]
+    segments = marked_segments("0123456789", [replace(finding, span=span) for span in spans])
+    assert "".join(text for text, _ in segments) == "0123456789"
+    assert "".join(text for text, marked in segments if marked) == "1234589"
+
+
+def test_hostile_texts_stay_texts(tmp_path: Path) -> None:
+    document = summary(**{HOSTILE: arm(0.5)})
+    document["experiment"] = document["model"]["name"] = HOSTILE
+    document["sae"]["nested"] = {HOSTILE: [HOSTILE]}
+    document["selection"] = {HOSTILE: HOSTILE}
+    document["detection"]["baselines"][HOSTILE] = {"auroc": 0.5}
+    folder = write_run(tmp_path / "run", document, rows(HOSTILE, HOSTILE))
+    (folder / "config.yaml").write_text(HOSTILE.replace("\ud800", ""))
+    (folder / "environment.json").write_text(json.dumps({HOSTILE: HOSTILE}))
+    page = page_without_plotly(write_report(folder))
+    assert "<img" not in page and "<script>alert" not in page and "{{ 7 * 7 }}" in page
+    # The scripts of the page: plotly.js, two charts, the data, the browser.
+    assert page.count("</script>") == len(re.findall(r"<script[ >]", page)) == 5
+    (row,) = browser_rows(page)
+    assert row["id"] == HOSTILE and row["after"]["output"] == HOSTILE
+
+
+def test_only_the_first_items_are_shown(tmp_path: Path) -> None:
+    (original, _) = rows()
+    many = [{**original, "id": f"item-{number}"} for number in range(BROWSER_LIMIT + 7)]
+    page = render(read_run(write_run(tmp_path / "run", summary(), many)))
+    assert re.search(r"The first 2,000 of 2,007 items\s+are shown", page)
+    shown = browser_rows(page)
+    assert len(shown) == BROWSER_LIMIT and shown[-1]["id"] == "item-1999"
+    assert shown[0]["change"] == "unknown"
+
+
+def test_almost_everything_may_be_missing(tmp_path: Path) -> None:
+    figures = {"n": 1, "accuracy": 1.0, "ci95": [float("nan"), float("nan")]}
+    document = {"schema_version": 1, "n_items": 1, "arms": {"original": figures}}
+    bare = [{"id": 1, "arm": "original", "correct": True}]
+    page = render(read_run(write_run(tmp_path / "a", document, bare)))
+    assert "no saetask arm" in page and "there is nothing to detect" in page
+    document |= {"arms": {}, "detection": {"saetask": None, "baselines": {}}}
+    page = render(read_run(write_run(tmp_path / "b", document, rows())))
+    assert "The summary has no arms." in page
+
+
+@pytest.mark.parametrize("name", ["summary.json", "items.jsonl", "config.yaml", "environment.json"])
+def test_missing_file(tmp_path: Path, name: str) -> None:
+    folder = write_run(tmp_path / "run", summary(), rows())
+    (folder / name).unlink()
+    with pytest.raises(UserError, match=rf"{re.escape(name)} is missing\. Mend"):
+        write_report(folder)
+    with pytest.raises(UserError, match="does not exist"):
+        write_report(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('{"id": "b", "arm": "orig', "not valid JSON"),
+        ("[]", "expected a JSON object"),
+        ('{"id": "b", "correct": true}', '"arm" must be'),
+        ('{"id": "b", "arm": "original", "correct": 1}', '"correct" must be true or false'),
+        ('{"id": "a", "arm": "original", "correct": true}', "second row"),
+        ('{"id": "b", "arm": "saetask", "correct": true, "annotations": [1]}', "a JSON object"),
+    ],
+)
+def test_damaged_line(tmp_path: Path, line: str, expected: str) -> None:
+    folder = write_run(tmp_path / "run", summary(), rows())
+    with (folder / "items.jsonl").open("a") as file:
+        file.write(line + "\n")
+    with pytest.raises(UserError, match=r"items\.jsonl:3") as caught:
+        write_report(folder)
+    assert expected in str(caught.value)
+    assert "\n" not in str(caught.value) and not (folder / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"schema_version": 2}, "schema_version"),
+        ({"n_items": None}, "n_items"),
+        ({"arms": []}, "arms"),
+        ({"arms": {"original": {"n": 3, "accuracy": "high"}}}, "accuracy"),
+        ({"detection": {"saetask": {"auroc": 0.5, "ci95": 1}}}, "ci95"),
+    ],
+)
+def test_damaged_summary(tmp_path: Path, change: dict, expected: str) -> None:
+    folder = write_run(tmp_path / "run", summary() | change, rows())
+    with pytest.raises(UserError, match=rf"summary\.json.*{expected}"):
+        write_report(folder)

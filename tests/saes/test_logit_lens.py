@@ -1,0 +1,29 @@
+"""Logit-lens labels against the unembedding by hand."""
+
+import torch
+
+from saetask.models.forward import unembed
+from saetask.saes.logit_lens import logit_lens_labels
+
+
+def test_unembed_is_norm_weight_then_unembedding(tiny_model) -> None:
+    directions = torch.randn(3, 32)
+    hf_model = tiny_model.original_model
+    weight = hf_model.get_output_embeddings().weight
+    expected = (directions * tiny_model.ln_final.weight) @ weight.T
+    torch.testing.assert_close(unembed(tiny_model, directions), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_label_names_a_token_that_the_feature_promotes(tiny_model, tiny_sae) -> None:
+    labels = logit_lens_labels(tiny_model, tiny_sae, [0, 5])
+    assert set(labels) == {0, 5}
+    tokenizer = tiny_model.tokenizer
+    for feature, label in labels.items():
+        assert label.startswith("promotes '")
+        top = unembed(tiny_model, tiny_sae.W_dec[[feature]]).topk(12).indices[0]
+        promoted = {tokenizer.decode([int(i)]).strip().lower() for i in top}
+        assert label.split("'")[1] in promoted
+
+
+def test_no_features_no_labels(tiny_model, tiny_sae) -> None:
+    assert logit_lens_labels(tiny_model, tiny_sae, []) == {}
