@@ -102,7 +102,7 @@ def addsub_item(row: Row, number: int) -> Row:
 
 def svamp_item(row: Row, number: int) -> Row:
     """Converts a row of SVAMP, which asks several questions about one body."""
-    body, question = text_field(row, "Body").strip(), text_field(row, "Question").strip()
+    body, question = text_field(row, "Body").strip(), text_field(row, "Sample").strip()
     joint = " " if body[-1] in ".?!" else ", "
     return _one_step(
         {

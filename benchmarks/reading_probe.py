@@ -20,14 +20,14 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 
 from saetask import load_model, load_sae, read_features
-from saetask.data.samples import lay_out
-from saetask.plugins import Registry
+from saetask.data.samples import make_samples
+from saetask.plugins import PluginRegistry
 
 if __name__ == "__main__":
     name, *data = sys.argv[1:]
-    task = Registry().get("task", name)
+    task = PluginRegistry().get("task", name)
     items = task.items(Path(data[0]) if data else None)
-    questions = [q for q in lay_out(task, items) if q.gold_reading]
+    questions = [q for q in make_samples(task, items) if q.gold_reading]
     prompts = [q.prompt for q in questions]
     labels = np.array([q.gold_reading for q in questions])
     groups = [q.item.group for q in questions]

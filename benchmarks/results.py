@@ -48,8 +48,8 @@ class Run:
     def fitted_on(self) -> str:
         """The data that the detectors were fitted on."""
         folds = self.summary.selection.get("folds", [])
-        borrowed = max((fold.get("n_borrowed", 0) for fold in folds), default=0)
-        built_in = f" and up to {borrowed} built-in items" if borrowed else ""
+        auxiliary = max((fold.get("n_borrowed", 0) for fold in folds), default=0)
+        built_in = f" and up to {auxiliary} built-in items" if auxiliary else ""
         return (self.summary.fit_data or "other folds") + built_in
 
     @property

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from saetask.plugins import Registry
+from saetask.plugins import PluginRegistry
 
 RECIPE = Path(__file__).parents[1] / "recipes" / "word_problems.jsonl"
 LIKENESS = (0.8, 0.6, 0.4)
@@ -35,7 +35,7 @@ def main(folder: Path) -> None:
     for line in (folder / "items.jsonl").read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         correct.setdefault(row["id"], {})[row["arm"]] = row["correct"]
-    task = Registry().get("task", config["task"])
+    task = PluginRegistry().get("task", config["task"])
     items = [i for i in task.items(config["data"] and Path(config["data"])) if i.id in correct]
     words = {item.id: text_words(task, item) for item in items}
     traps = {t["id"]: t["trap"] for t in map(json.loads, RECIPE.read_text("utf-8").splitlines())}

@@ -29,10 +29,10 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from saetask import Prompt, Reading, Span, UserError, load_model, load_sae, read_features
+from saetask import DetectorInput, Prompt, Span, UserError, load_model, load_sae, read_features
 from saetask.data.items import read_rows
 from saetask.models.hooks import read_hook
-from saetask.plugins import Registry
+from saetask.plugins import PluginRegistry
 from saetask.saes.encoding import input_hook
 
 KINDS = ("detector", "cosines", "dense", "frequent")
@@ -86,7 +86,7 @@ def draw(path: Path, n_words: int, n_sentences: int, seed: int) -> dict[str, lis
     return {str(word): eligible[str(word)] for word in chosen}
 
 
-def read(model: Any, sae: Any, rows: list[Occurrence]) -> tuple[list[Reading], np.ndarray]:
+def read(model: Any, sae: Any, rows: list[Occurrence]) -> tuple[list[DetectorInput], np.ndarray]:
     """Returns the readings of a word, and its raw activations `[n, d_in]`."""
     prompts = [
         Prompt(
@@ -100,14 +100,16 @@ def read(model: Any, sae: Any, rows: list[Occurrence]) -> tuple[list[Reading], n
     readings, raw = [], []
     for number, prompt in enumerate(prompts):
         rendered = features.prompts[number]
-        readings.append(Reading(features[number], prompt.content, prompt.spans, silent))
+        readings.append(DetectorInput(features[number], prompt.content, prompt.spans, silent))
         tokens = torch.tensor([rendered.token_ids])
         kept = rendered.tokens_in(rendered.regions["target"])
         raw.append(read_hook(model, tokens, input_hook(sae))[0, kept].float().mean(0).cpu().numpy())
     return readings, np.array(raw)
 
 
-def judge(make_detector: Any, rows: list[Occurrence], readings: list[Reading], raw: np.ndarray):
+def judge(
+    make_detector: Any, rows: list[Occurrence], readings: list[DetectorInput], raw: np.ndarray
+):
     """Returns how well each way tells a word's senses on documents it did not see."""
     senses, labels = np.unique([row.sense for row in rows], return_inverse=True)
     documents = [row.document for row in rows]
@@ -153,7 +155,7 @@ def main() -> None:
     options = parser.parse_args()
     words = draw(options.data, options.words, options.sentences, options.seed)
     model, sae = load_model(), load_sae()
-    make_detector = Registry().get("detector", "sense-conflict")
+    make_detector = PluginRegistry().get("detector", "sense-conflict")
     found: dict[str, Any] = {}
     for word, rows in words.items():
         found[word] = judge(make_detector, rows, *read(model, sae, rows))

@@ -31,24 +31,24 @@ if TYPE_CHECKING:
     from saetask.data.tasks import AsksTwice, Candidate, Item, Score, SecondQuestion, Task
     from saetask.detection.base import (
         Detector,
+        DetectorInput,
         Evidence,
         Finding,
         Misunderstanding,
-        Reading,
-        finding_of,
-        misread,
+        make_finding,
+        make_misunderstanding,
     )
     from saetask.detection.calibration import (
         CHANCE,
         answer_scores,
-        findings_of,
         fit_stack,
         held_out_loss,
+        in_domain_rows,
         inner_folds,
         known_readings,
         labels_of,
+        make_findings,
         out_of_fold,
-        own_rows,
         stacked_probabilities,
     )
     from saetask.detection.probe_features import log_activations, region_sets, shared_part
@@ -97,7 +97,7 @@ _HOMES = {
         "Evidence",
         "Finding",
         "Misunderstanding",
-        "Reading",
+        "DetectorInput",
         "finding_of",
         "misread",
     ),

@@ -58,7 +58,7 @@ class Plugin(NamedTuple):
 KINDS = ("task", "detector", "annotator", "labeler")
 
 
-class Registry:
+class PluginRegistry:
     """The plugins of the installed packages and of the files the user passed."""
 
     def __init__(self, files: list[Path] | None = None) -> None:

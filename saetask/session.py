@@ -11,12 +11,12 @@ from saetask.annotation.base import configured
 from saetask.annotation.generated_notes import WrittenNotes, noting
 from saetask.annotation.prompt_writer import ArmPrompt, Writer
 from saetask.data.prompts import Prompt, Span, as_prompt
-from saetask.data.samples import Question, lay_out
+from saetask.data.samples import Sample, make_samples
 from saetask.detection.base import Finding, Misunderstanding
 from saetask.detection.calibration import Calibration
-from saetask.dictionary.feature_labels import find_meanings
+from saetask.dictionary.feature_labels import find_feature_labels
 from saetask.experiments.context import (
-    Apparatus,
+    ExperimentContext,
     Material,
     as_ask,
     features_of,
@@ -28,10 +28,10 @@ from saetask.experiments.note_selection import try_wordings
 from saetask.experiments.pipeline import fit
 from saetask.inference.client import Asker
 from saetask.models.loading import DEFAULT_MODEL, load_model, model_fingerprint
-from saetask.plugins import Registry
+from saetask.plugins import PluginRegistry
 from saetask.saes.activations import FeatureActivations
 from saetask.saes.compatibility import check_sae
-from saetask.saes.extraction import read_features, read_together, read_while
+from saetask.saes.extraction import extract_features, extract_features_from_passes, read_features
 from saetask.saes.loading import DEFAULT_SAE, assets_folder, load_sae, sae_fingerprint
 from saetask.utils.download import cache_folder
 from saetask.utils.files import atomic_path, content_hash, write_json
@@ -91,9 +91,9 @@ class Session:
         sae: "str | Path | SAE[Any]" = DEFAULT_SAE,
         task: str = "metaphor",
         detector: str = "failure-probe",
-        registry: Registry | None = None,
+        registry: PluginRegistry | None = None,
         journal: Path | None = None,
-        insist_on_sae: bool = False,
+        allow_sae_mismatch: bool = False,
         dictionary: Path | None = None,
         unvalidated_labels: bool = False,
     ) -> None:
@@ -114,17 +114,17 @@ class Session:
         Raises:
             UserError: A name is unknown or the SAE does not belong to the model.
         """
-        registry = registry or Registry()
+        registry = registry or PluginRegistry()
         self.task = registry.get("task", task)
         names = [name for name in self.task.annotators if name != "feature-label"]
         annotators = [registry.get("annotator", name) for name in names]
         make_detector = registry.get("detector", detector)
         self.model, self.sae = load_model(model), load_sae(sae)
-        check_sae(self.model, self.sae, insist=insist_on_sae)
-        meanings = find_meanings(self.model, self.sae, dictionary, unvalidated_labels)
+        check_sae(self.model, self.sae, allow_mismatch=allow_sae_mismatch)
+        meanings = find_feature_labels(self.model, self.sae, dictionary, unvalidated_labels)
         asker = Asker(self.model, journal)
         at_hand = [noting(annotator, asker) for annotator in configured(annotators, {})]
-        self._apparatus = Apparatus(
+        self._apparatus = ExperimentContext(
             self.task, self.model, self.sae, make_detector, at_hand, asker, meanings
         )
         self._fit: _Fit | None = None
@@ -150,7 +150,7 @@ class Session:
         with self._apparatus.asker.in_passing():
             return self._reformulation(text, self._question(text, target))
 
-    def _reformulation(self, text: str, question: Question) -> Reformulation:
+    def _reformulation(self, text: str, question: Sample) -> Reformulation:
         finding = self._find(question)
         detection = self._detection(text, question, finding)
         fitted = self._fitted()
@@ -162,17 +162,17 @@ class Session:
         notes = [written.annotation.text]
         return Reformulation(detection, written.prompt.text, notes, detection.answer, after)
 
-    def _question(self, text: str, target: str | None) -> Question:
+    def _question(self, text: str, target: str | None) -> Sample:
         item = self.task.question_from_text(text, target)
         candidates = self.task.candidates(item) or []
-        return Question(
+        return Sample(
             item, self.task.prompt(item), candidates, np.zeros(len(candidates), bool), None
         )
 
-    def _find(self, question: Question) -> Finding:
+    def _find(self, question: Sample) -> Finding:
         fitted, asker = self._fitted(), self._apparatus.asker
         asked = as_ask(question, question.prompt)
-        read = read_while(
+        read = extract_features_from_passes(
             lambda: asker.ask([asked], "ask"), self.model, [self.sae], question.prompt
         )
         reading = make_reading(self._apparatus, [question], 0, Material.of(read), fitted.original)
@@ -181,21 +181,21 @@ class Session:
         shown = self._apparatus.meanings.shown(features_of(found))
         return finding._replace(misunderstandings=labelled(found, shown))
 
-    def _detection(self, text: str, question: Question, finding: Finding) -> Detection:
+    def _detection(self, text: str, question: Sample, finding: Finding) -> Detection:
         """Counts the finding's spans in the given text instead of in the whole message."""
         start = question.prompt.spans["text"].start
         found = [m._replace(span=m.span.shifted(-start)) for m in finding.misunderstandings]
         answer = self._answer(question, question.prompt, self._fitted().original)
         return Detection(text, answer, finding.failure, found)
 
-    def _answer(self, question: Question, prompt: Prompt, calibration: Calibration) -> str:
+    def _answer(self, question: Sample, prompt: Prompt, calibration: Calibration) -> str:
         asker = self._apparatus.asker
         asker.ask([as_ask(question, prompt)], "ask")
         scored = scored_item(asker, question, prompt)
         values = calibration.apply(scored.scores, scored.readings)
         return question.texts[int(values.argmax())].strip()
 
-    def _write(self, question: Question, findings: list[Misunderstanding]) -> ArmPrompt:
+    def _write(self, question: Sample, findings: list[Misunderstanding]) -> ArmPrompt:
         fitted = self._fitted()
         by_name = {annotator.name: annotator for annotator in self._apparatus.annotators}
         labels = self._apparatus.meanings.trusted(features_of(findings))
@@ -241,17 +241,17 @@ class Session:
 
     def _make_fit(self) -> _Fit:
         """Fits on the built-in items."""
-        apparatus = self._apparatus
+        context = self._apparatus
         items = self.task.items()
         chosen = np.random.default_rng(0).permutation(len(items))[:FIT_ITEMS]
-        questions = lay_out(self.task, [items[i] for i in sorted(chosen)])
-        asker = apparatus.asker
+        questions = make_samples(self.task, [items[i] for i in sorted(chosen)])
+        asker = context.asker
         asker.ask((as_ask(q, q.prompt) for q in questions if q.candidates), "fit: ask")
-        read = read_together(self.model, [self.sae], [q.prompt for q in questions])
+        read = extract_features(self.model, [self.sae], [q.prompt for q in questions])
         material = Material.of(read)
         everything = range(len(questions))
-        trials = try_wordings(apparatus, questions, everything, seed=0)
-        fitted = fit(apparatus, questions, everything, material, trials)
+        trials = try_wordings(context, questions, everything, seed=0)
+        fitted = fit(context, questions, everything, material, trials)
         name, wording = fitted.annotator.name, fitted.wording
         return _Fit(fitted.original, fitted.annotated, fitted.detector, name, wording)
 
@@ -275,7 +275,7 @@ def _save_fit(folder: Path, fitted: _Fit) -> None:
         write_json(temporary / "fit.json", document)
 
 
-def _load_fit(folder: Path, apparatus: Apparatus) -> _Fit | None:
+def _load_fit(folder: Path, context: ExperimentContext) -> _Fit | None:
     """Loads a kept fit; returns None where there is none or it can not be read."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
@@ -283,7 +283,7 @@ def _load_fit(folder: Path, apparatus: Apparatus) -> _Fit | None:
     try:
         document = json.loads((folder / "fit.json").read_text())
         arrays = load_file(folder / "detector.safetensors")
-        detector = apparatus.make_detector()
+        detector = context.make_detector()
         detector.load_state_dict({**document["detector"], **arrays})
         original, annotated = (Calibration(**document[k]) for k in ("original", "annotated"))
         return _Fit(original, annotated, detector, document["annotator"], document["wording"])

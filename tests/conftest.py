@@ -6,7 +6,7 @@ import pytest
 from sae_lens.registry import SAE_CLASS_REGISTRY
 
 import saetask
-from saetask.plugins import Registry
+from saetask.plugins import PluginRegistry
 
 TINY_HOOK = "blocks.2.hook_resid_post"
 
@@ -37,13 +37,13 @@ def tokenizer():
 @pytest.fixture(scope="session")
 def sentences():
     """The embedded items of the task `metaphor`."""
-    return Registry().get("task", "metaphor").items()
+    return PluginRegistry().get("task", "metaphor").items()
 
 
 @pytest.fixture(scope="session")
 def problems():
     """The embedded items of the task `word-problems`."""
-    return Registry().get("task", "word-problems").items()
+    return PluginRegistry().get("task", "word-problems").items()
 
 
 @pytest.fixture(scope="session")
@@ -187,13 +187,13 @@ def make_memorising_transcoder():
     from sae_lens.saes.sae import SAEMetadata
 
     from saetask.data.prompts import render
-    from saetask.models.hooks import catch
+    from saetask.models.hooks import run_with_hook_outputs
     from saetask.saes.compatibility import PROBE_TEXT
 
     def make(model, layer):
         names = f"blocks.{layer}.mlp.hook_in", f"blocks.{layer}.hook_mlp_out"
         tokens = torch.tensor([render(model.tokenizer, PROBE_TEXT).token_ids])
-        caught = catch(model, tokens, names).activations
+        caught = run_with_hook_outputs(model, tokens, names).activations
         inputs, outputs = (caught[name][0, 1:].float() for name in names)
         metadata = SAEMetadata(hook_name=names[0], hook_name_out=names[1], model_name="tiny")
         shape = {"d_in": inputs.shape[1], "d_sae": 400, "d_out": outputs.shape[1]}

@@ -27,7 +27,7 @@ def measure(setting: Setting) -> dict[str, Any]:
 
     subject, n = setting.subject, setting.amounts.detect_prompts
     model: Any = subject.model
-    session = Session(model, subject.sae, task="metaphor", insist_on_sae=True)
+    session = Session(model, subject.sae, task="metaphor", allow_sae_mismatch=True)
     task, stream = Metaphor(), iter(shuffled(Metaphor().items()))
     items = [list(islice(stream, n)) for _ in range(setting.rounds + 1)]
     rows = [

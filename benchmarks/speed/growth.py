@@ -98,7 +98,7 @@ def _detecting(setting: Setting) -> Work:
     from saetask import Session
 
     subject = setting.subject
-    session = Session(subject.model, subject.sae, task="metaphor", insist_on_sae=True)
+    session = Session(subject.model, subject.sae, task="metaphor", allow_sae_mismatch=True)
     by_length = sorted((i.question for i in Metaphor().items()), key=lambda q: len(q["sentence"]))
     most = TIMES * setting.amounts.growth_items
     start = (len(by_length) - most) // 2

@@ -14,7 +14,7 @@ from .subject import Subject
 from .timing import rounded
 
 STEPS = {"tokenise": "render", "forward": "read_hook", "encode": "encode_rows"}
-"""Name of a step, and of the function of `saetask.reading` that does it."""
+"""Name of a step, and of the function of `saetask.saes.extraction` that does it."""
 
 
 def profile_of_reading(

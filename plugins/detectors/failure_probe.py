@@ -9,20 +9,20 @@ from scipy.sparse import csr_matrix, hstack
 
 from saetask import (
     CHANCE,
+    DetectorInput,
     Evidence,
     Finding,
     Misunderstanding,
-    Reading,
     answer_scores,
-    findings_of,
     fit_stack,
     held_out_loss,
+    in_domain_rows,
     known_readings,
     labels_of,
     log_activations,
-    misread,
+    make_findings,
+    make_misunderstanding,
     out_of_fold,
-    own_rows,
     region_sets,
     stacked_probabilities,
 )
@@ -55,7 +55,7 @@ class FailureProbe:
     """
 
     name = "failure-probe"
-    borrows = True
+    uses_auxiliary = True
 
     def __init__(self) -> None:
         self.readings: list[str] = []
@@ -70,12 +70,12 @@ class FailureProbe:
         self.tried: list[dict[str, Any]] = []
 
     def fit(
-        self, readings: Sequence[Reading], outcomes: Sequence[str], groups: Sequence[str]
+        self, readings: Sequence[DetectorInput], outcomes: Sequence[str], groups: Sequence[str]
     ) -> list[Finding]:
         """Fits probe and calibration; see the class."""
         self.readings = known_readings(outcomes, groups)
         self.d_sae = readings[0].activations.d_sae
-        labels, own = labels_of(outcomes, self.readings), own_rows(readings)
+        labels, own = labels_of(outcomes, self.readings), in_domain_rows(readings)
         best, held_out = np.inf, np.zeros((len(labels), len(self.readings)))
         self.tried = []
         for regions in region_sets(readings[0].activations.prompts[0].regions):
@@ -102,15 +102,15 @@ class FailureProbe:
         chance = CHANCE / len(self.tried)
         self.stack = fit_stack(held_out[own], answers[own], labels[own], chance)
         probabilities = stacked_probabilities(self.stack, held_out, answers)
-        return findings_of(readings, self.readings, probabilities, self.explain)
+        return make_findings(readings, self.readings, probabilities, self.explain)
 
-    def detect(self, reading: Reading) -> Finding:
+    def detect(self, reading: DetectorInput) -> Finding:
         """Finds a misunderstanding where a reading is more probable than the model's own."""
         log_odds, answers = self._log_odds([reading]), answer_scores([reading], self.readings)
         probabilities = stacked_probabilities(self.stack, log_odds, answers)
-        return findings_of([reading], self.readings, probabilities, self.explain)[0]
+        return make_findings([reading], self.readings, probabilities, self.explain)[0]
 
-    def explain(self, reading: Reading, name: str) -> Misunderstanding:
+    def explain(self, reading: DetectorInput, name: str) -> Misunderstanding:
         """Names the stable features that add most to the reading, against the others' mean.
 
         Where no feature that adds to it is stable, it names those that add most.
@@ -130,7 +130,7 @@ class FailureProbe:
                 break
             activation, weight = float(np.expm1(row[column])), float(weights[column])
             found.setdefault(feature, Evidence(feature, "", activation, weight))
-        return misread(self.name, reading, name, list(found.values()))
+        return make_misunderstanding(self.name, reading, name, list(found.values()))
 
     def _stable(self) -> np.ndarray:
         """Tells which columns are stable, `[class, column]`; none where that was never tried."""
@@ -143,7 +143,10 @@ class FailureProbe:
         return np.unique(self.columns[np.abs(self.weights).sum(0) > 0] % self.d_sae)
 
     def on_features(
-        self, replacement: Mapping[int, int], readings: Sequence[Reading], outcomes: Sequence[str]
+        self,
+        replacement: Mapping[int, int],
+        readings: Sequence[DetectorInput],
+        outcomes: Sequence[str],
     ) -> "FailureProbe":
         """Returns a copy with its weights on other features and its calibration fitted anew."""
         copy = FailureProbe()
@@ -152,11 +155,11 @@ class FailureProbe:
         moved = [replacement.get(feature, feature) for feature in features.tolist()]
         copy.columns = regions * self.d_sae + np.array(moved)
         answers, labels = answer_scores(readings, self.readings), labels_of(outcomes, self.readings)
-        own = own_rows(readings)
+        own = in_domain_rows(readings)
         copy.stack = fit_stack(copy._log_odds(readings)[own], answers[own], labels[own])
         return copy
 
-    def _log_odds(self, readings: Sequence[Reading]) -> np.ndarray:
+    def _log_odds(self, readings: Sequence[DetectorInput]) -> np.ndarray:
         return _pooled(readings, self.regions)[:, self.columns] @ self.weights.T + self.bias
 
     def summary(self) -> dict[str, Any]:
@@ -181,7 +184,7 @@ class FailureProbe:
         vars(self).update({"stability": np.empty((0, 0)), **state})
 
 
-def _pooled(readings: Sequence[Reading], regions: Sequence[str]) -> csr_matrix:
+def _pooled(readings: Sequence[DetectorInput], regions: Sequence[str]) -> csr_matrix:
     """Returns log(1 + |strongest activation|), signed, `[n, region * d_sae]`: a block a region."""
     d_sae = readings[0].activations.d_sae
     nothing = csr_matrix((len(readings), d_sae))

@@ -7,17 +7,17 @@ import numpy as np
 
 from saetask import (
     CHANCE,
+    DetectorInput,
     Evidence,
     Finding,
     Misunderstanding,
-    Reading,
     answer_scores,
-    findings_of,
     fit_stack,
     known_readings,
     labels_of,
     log_activations,
-    misread,
+    make_findings,
+    make_misunderstanding,
     stacked_probabilities,
 )
 
@@ -49,7 +49,7 @@ class MissingConcept:
         self.stack = np.empty(0)
 
     def fit(
-        self, readings: Sequence[Reading], outcomes: Sequence[str], groups: Sequence[str]
+        self, readings: Sequence[DetectorInput], outcomes: Sequence[str], groups: Sequence[str]
     ) -> list[Finding]:
         """Fits signatures and calibration; see the class."""
         self.readings = known_readings(outcomes, groups)
@@ -65,23 +65,23 @@ class MissingConcept:
         answers = answer_scores(readings, self.readings)
         self.stack = fit_stack(held_out, answers, labels, CHANCE / len(SIZES))
         probabilities = stacked_probabilities(self.stack, held_out, answers)
-        return findings_of(readings, self.readings, probabilities, self.explain)
+        return make_findings(readings, self.readings, probabilities, self.explain)
 
-    def _learn(self, readings: Sequence[Reading], labels: np.ndarray, size: int) -> None:
+    def _learn(self, readings: Sequence[DetectorInput], labels: np.ndarray, size: int) -> None:
         self.signatures = fit_signatures(readings, labels, "text", size, signed=False)
         self._standardise(readings)
 
-    def _standardise(self, readings: Sequence[Reading]) -> None:
+    def _standardise(self, readings: Sequence[DetectorInput]) -> None:
         sums = self._sums(readings)
         self.means, deviations = sums.mean(axis=0), sums.std(axis=0)
         self.deviations = np.where(deviations > 0, deviations, 1.0)
 
-    def _sums(self, readings: Sequence[Reading]) -> np.ndarray:
+    def _sums(self, readings: Sequence[DetectorInput]) -> np.ndarray:
         """Returns the sum of each signature's log-activations, `[n, class]`."""
         rows = log_activations(readings, "text")[:, self.signatures.features]
         return rows @ self._members().T
 
-    def _scores(self, readings: Sequence[Reading]) -> np.ndarray:
+    def _scores(self, readings: Sequence[DetectorInput]) -> np.ndarray:
         """Returns how strongly each concept shows, in standard deviations, `[n, class]`."""
         return (self._sums(readings) - self.means) / self.deviations
 
@@ -89,13 +89,13 @@ class MissingConcept:
         """Tells which features are in which signature: 1 or 0, `[class, m]`."""
         return (self.signatures.contrasts > 0).astype(float)
 
-    def detect(self, reading: Reading) -> Finding:
+    def detect(self, reading: DetectorInput) -> Finding:
         """Finds a misunderstanding where another concept is more probable than the answer's."""
         scores, answers = self._scores([reading]), answer_scores([reading], self.readings)
         probabilities = stacked_probabilities(self.stack, scores, answers)
-        return findings_of([reading], self.readings, probabilities, self.explain)[0]
+        return make_findings([reading], self.readings, probabilities, self.explain)[0]
 
-    def explain(self, reading: Reading, name: str) -> Misunderstanding:
+    def explain(self, reading: DetectorInput, name: str) -> Misunderstanding:
         """Names features of the reading's concept that fire, then silent ones of the answer's.
 
         The latter have an activation of zero and, where they would speak for the answer, a weight
@@ -108,7 +108,7 @@ class MissingConcept:
         weights = weights * self.stack[0]
         firing = strongest_evidence(self.signatures.features, row, weights, NAMED_FEATURES)
         silent = self._silent(row, weights, reading.answer) if reading.answer != name else []
-        return misread(self.name, reading, name, [*firing, *silent])
+        return make_misunderstanding(self.name, reading, name, [*firing, *silent])
 
     def _silent(self, row: np.ndarray, weights: np.ndarray, expected: str) -> list[Evidence]:
         """Names the features most typical of a concept that do not fire."""
@@ -127,7 +127,10 @@ class MissingConcept:
         return np.unique(self.signatures.features)
 
     def on_features(
-        self, replacement: Mapping[int, int], readings: Sequence[Reading], outcomes: Sequence[str]
+        self,
+        replacement: Mapping[int, int],
+        readings: Sequence[DetectorInput],
+        outcomes: Sequence[str],
     ) -> "MissingConcept":
         """Returns a copy with its signatures on other features and its calibration fitted anew."""
         copy = MissingConcept()

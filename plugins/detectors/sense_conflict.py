@@ -7,15 +7,15 @@ import numpy as np
 
 from saetask import (
     CHANCE,
+    DetectorInput,
     Finding,
     Misunderstanding,
-    Reading,
     answer_scores,
-    findings_of,
     fit_stack,
     known_readings,
     labels_of,
-    misread,
+    make_findings,
+    make_misunderstanding,
     out_of_fold,
     stacked_probabilities,
 )
@@ -52,7 +52,7 @@ class SenseConflict:
         self.stack = np.empty(0)
 
     def fit(
-        self, readings: Sequence[Reading], outcomes: Sequence[str], groups: Sequence[str]
+        self, readings: Sequence[DetectorInput], outcomes: Sequence[str], groups: Sequence[str]
     ) -> list[Finding]:
         """Fits signatures and calibration; see the class."""
         self.readings = known_readings(outcomes, groups)
@@ -62,10 +62,10 @@ class SenseConflict:
         n_settings = 2 * (len(SIZES) if self.size else 1)
         self.stack = fit_stack(supported, held, labels, CHANCE / n_settings)
         probabilities = stacked_probabilities(self.stack, supported, held)
-        return findings_of(readings, self.readings, probabilities, self.explain)
+        return make_findings(readings, self.readings, probabilities, self.explain)
 
     def _fit_context(
-        self, readings: Sequence[Reading], labels: np.ndarray, groups: Sequence[str]
+        self, readings: Sequence[DetectorInput], labels: np.ndarray, groups: Sequence[str]
     ) -> np.ndarray:
         """Fits what tells the supported sense; returns out-of-fold log-odds, `[n, class]`."""
         regions = readings[0].activations.prompts[0].regions
@@ -89,7 +89,7 @@ class SenseConflict:
 
     def _fit_held(
         self,
-        readings: Sequence[Reading],
+        readings: Sequence[DetectorInput],
         labels: np.ndarray,
         groups: Sequence[str],
         supported: np.ndarray,
@@ -116,19 +116,19 @@ class SenseConflict:
         self.held = fit_signatures(readings, given, "answer", size)
         return held
 
-    def detect(self, reading: Reading) -> Finding:
+    def detect(self, reading: DetectorInput) -> Finding:
         """Finds a misunderstanding where a reading is more probable than the model's own."""
         assert self.context is not None
         supported, held = self.context.log_odds([reading]), self._held([reading])
         probabilities = stacked_probabilities(self.stack, supported, held)
-        return findings_of([reading], self.readings, probabilities, self.explain)[0]
+        return make_findings([reading], self.readings, probabilities, self.explain)[0]
 
-    def _held(self, readings: Sequence[Reading]) -> np.ndarray:
+    def _held(self, readings: Sequence[DetectorInput]) -> np.ndarray:
         if self.held is None:
             return answer_scores(readings, self.readings)
         return _held_scores(self.held_stack, self.held.log_odds(readings))
 
-    def explain(self, reading: Reading, name: str) -> Misunderstanding:
+    def explain(self, reading: DetectorInput, name: str) -> Misunderstanding:
         """Names the features that support the reading, then those that hold another one.
 
         The latter are at the answer, and their weight is below zero.
@@ -144,7 +144,7 @@ class SenseConflict:
                 for evidence in self.held.evidence(reading, chosen, scale, HELD_FEATURES)
                 if evidence.id not in known
             ]
-        return misread(self.name, reading, name, found)
+        return make_misunderstanding(self.name, reading, name, found)
 
     def feature_ids(self) -> np.ndarray:
         """Returns the features of every signature, ascending."""
@@ -152,7 +152,10 @@ class SenseConflict:
         return np.unique(np.concatenate(parts))
 
     def on_features(
-        self, replacement: Mapping[int, int], readings: Sequence[Reading], outcomes: Sequence[str]
+        self,
+        replacement: Mapping[int, int],
+        readings: Sequence[DetectorInput],
+        outcomes: Sequence[str],
     ) -> "SenseConflict":
         """Returns a copy with its signatures on other features and its calibration fitted anew."""
         assert self.context is not None
@@ -198,7 +201,7 @@ class SenseConflict:
         self.held = Signatures(**parts["held"]) if parts["held"] else None
 
 
-def _has_answer_tokens(readings: Sequence[Reading]) -> bool:
+def _has_answer_tokens(readings: Sequence[DetectorInput]) -> bool:
     return all(
         prompt.tokens_in(prompt.regions["answer"]) if "answer" in prompt.regions else False
         for prompt in (reading.activations.prompts[0] for reading in readings)

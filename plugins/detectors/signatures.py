@@ -7,8 +7,8 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from saetask import (
+    DetectorInput,
     Evidence,
-    Reading,
     fit_stack,
     log_activations,
     out_of_fold,
@@ -31,13 +31,15 @@ class Signatures(NamedTuple):
     """Difference of the class's mean from the other classes', in standard deviations;
     zero where a feature is not in the class's signature, `[class, m]`."""
 
-    def log_odds(self, readings: Sequence[Reading]) -> np.ndarray:
+    def log_odds(self, readings: Sequence[DetectorInput]) -> np.ndarray:
         """Returns the cosine of each prompt's activations with each signature, `[n, class]`."""
         rows = log_activations(readings, self.region)
         lengths = np.sqrt(np.asarray(rows.multiply(rows).sum(1)))
         return (rows[:, self.features] @ self._directions().T) / np.maximum(lengths, 1e-12)
 
-    def evidence(self, reading: Reading, chosen: int, scale: float, most: int) -> list[Evidence]:
+    def evidence(
+        self, reading: DetectorInput, chosen: int, scale: float, most: int
+    ) -> list[Evidence]:
         """Names the features that add most to a class's log-odds, against the others' mean.
 
         Args:
@@ -72,7 +74,11 @@ class Sized(NamedTuple):
 
 
 def fit_signatures(
-    readings: Sequence[Reading], labels: np.ndarray, region: str, size: int, signed: bool = True
+    readings: Sequence[DetectorInput],
+    labels: np.ndarray,
+    region: str,
+    size: int,
+    signed: bool = True,
 ) -> Signatures:
     """Learns what sets each class apart.
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from saetask import Evidence, Reading, log_activations, shared_part
+from saetask import DetectorInput, Evidence, log_activations, shared_part
 
 from .signatures import MIN_FIRINGS, strongest_evidence
 
@@ -25,11 +25,13 @@ class SpanOverlap(NamedTuple):
     """Of cosine and weighted Jaccard index, `[class, 2]`."""
     bias: np.ndarray
 
-    def log_odds(self, readings: Sequence[Reading]) -> np.ndarray:
+    def log_odds(self, readings: Sequence[DetectorInput]) -> np.ndarray:
         """Returns the log-odds of each class, `[n, class]`."""
         return similarities(*self._spans(readings)) @ self.weights.T + self.bias
 
-    def evidence(self, reading: Reading, chosen: int, scale: float, most: int) -> list[Evidence]:
+    def evidence(
+        self, reading: DetectorInput, chosen: int, scale: float, most: int
+    ) -> list[Evidence]:
         """Names the features that the spans share, or for the other class those that they do not.
 
         A feature counts by its part of the weighted Jaccard index, or of what that lacks to one.
@@ -54,12 +56,12 @@ class SpanOverlap(NamedTuple):
         partners = [replacement.get(feature, feature) for feature in self.partners.tolist()]
         return self._replace(partners=np.array(partners, np.int64))
 
-    def _spans(self, readings: Sequence[Reading]) -> tuple[csr_matrix, csr_matrix]:
+    def _spans(self, readings: Sequence[DetectorInput]) -> tuple[csr_matrix, csr_matrix]:
         one, two = (log_activations(readings, region) for region in ("target", "other"))
         return csr_matrix(one[:, self.features]), csr_matrix(two[:, self.partners])
 
 
-def fit_overlap(readings: Sequence[Reading], labels: np.ndarray) -> SpanOverlap:
+def fit_overlap(readings: Sequence[DetectorInput], labels: np.ndarray) -> SpanOverlap:
     """Learns how similar the spans are in each class; features too rare to tell are left out."""
     from sklearn.linear_model import LogisticRegression
 

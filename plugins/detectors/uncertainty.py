@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 
 from saetask import (
+    DetectorInput,
     Finding,
     Misunderstanding,
-    Reading,
     answer_scores,
-    finding_of,
     inner_folds,
     known_readings,
-    misread,
+    make_finding,
+    make_misunderstanding,
 )
 
 STRENGTH = 10.0
@@ -37,7 +37,7 @@ class Uncertainty:
         """Of entropy and margin, and the bias, `[3]`."""
 
     def fit(
-        self, readings: Sequence[Reading], outcomes: Sequence[str], groups: Sequence[str]
+        self, readings: Sequence[DetectorInput], outcomes: Sequence[str], groups: Sequence[str]
     ) -> list[Finding]:
         """Fits the regression; each prompt's own finding comes from other groups."""
         self.readings = known_readings(outcomes, groups)
@@ -51,11 +51,11 @@ class Uncertainty:
             )
         return [self._finding(*pair) for pair in zip(readings, held_out)]
 
-    def detect(self, reading: Reading) -> Finding:
+    def detect(self, reading: DetectorInput) -> Finding:
         """Finds a misunderstanding where the second choice is more probable than the first."""
         return self._finding(reading, (self._inputs([reading]) @ self.weights)[0])
 
-    def _finding(self, reading: Reading, log_odds: float) -> Finding:
+    def _finding(self, reading: DetectorInput, log_odds: float) -> Finding:
         from scipy.special import expit
 
         failure = float(expit(log_odds))
@@ -63,18 +63,18 @@ class Uncertainty:
         others = {n: p for n, p in zip(self.readings, likely.tolist()) if n != reading.answer}
         total = sum(others.values())
         probabilities = {name: failure * p / total for name, p in others.items()}
-        return finding_of(reading, {**probabilities, reading.answer: 1 - failure}, self.explain)
+        return make_finding(reading, {**probabilities, reading.answer: 1 - failure}, self.explain)
 
-    def explain(self, reading: Reading, name: str) -> Misunderstanding:
+    def explain(self, reading: DetectorInput, name: str) -> Misunderstanding:
         """States the reading; no feature stands behind it."""
-        return misread(self.name, reading, name)
+        return make_misunderstanding(self.name, reading, name)
 
-    def _likely(self, readings: Sequence[Reading]) -> np.ndarray:
+    def _likely(self, readings: Sequence[DetectorInput]) -> np.ndarray:
         from scipy.special import softmax
 
         return softmax(answer_scores(readings, self.readings), axis=1)
 
-    def _inputs(self, readings: Sequence[Reading]) -> np.ndarray:
+    def _inputs(self, readings: Sequence[DetectorInput]) -> np.ndarray:
         """Returns entropy (in nats), margin and a one, `[n, 3]`."""
         from scipy.stats import entropy
 
@@ -83,7 +83,10 @@ class Uncertainty:
         return np.stack([entropy(likely, axis=1), first - second, np.ones(len(likely))], axis=1)
 
     def on_features(
-        self, replacement: Mapping[int, int], readings: Sequence[Reading], outcomes: Sequence[str]
+        self,
+        replacement: Mapping[int, int],
+        readings: Sequence[DetectorInput],
+        outcomes: Sequence[str],
     ) -> "Uncertainty":
         """Returns itself: it has no weight on any feature."""
         return self

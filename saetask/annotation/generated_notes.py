@@ -15,7 +15,7 @@ from saetask.detection.base import Misunderstanding
 from saetask.inference.client import Ask, Asker
 from saetask.inference.endpoint import Endpoint, EndpointError
 from saetask.utils.files import content_hash
-from saetask.utils.parallel import in_order
+from saetask.utils.parallel import map_ordered
 
 NOTE_TOKENS = 40
 """Length of a reply of the model under test, at most."""
@@ -82,7 +82,7 @@ class WrittenNotes:
     def _ask_endpoint(self, endpoint: Endpoint, requests: Sequence[str], title: str) -> None:
         from tqdm import tqdm
 
-        put = in_order(partial(self._put, endpoint), requests, WORKERS)
+        put = map_ordered(partial(self._put, endpoint), requests, WORKERS)
         for _ in tqdm(put, desc=title, total=len(requests), disable=len(requests) < 2):
             pass
 

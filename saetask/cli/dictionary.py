@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saetask.cli.options import (
+    compute_of,
+    declare_allow_mismatch,
+    declare_compute,
     declare_endpoint,
-    declare_engine,
-    declare_insist,
     declare_json,
     declare_model,
     declare_option,
     endpoint_of,
-    engine_of,
     options_of,
     print_json,
     read_config,
@@ -44,13 +44,13 @@ def declare_build(parser: "ArgumentParser") -> None:
     declare_option(parser, "labeler")
     parser.add_argument("--seed", type=int, default=0, help="Seed of examples and controls.")
     parser.add_argument("--out", type=str, required=True, help="Dictionary folder to write.")
-    declare_engine(parser)
-    declare_insist(parser)
+    declare_compute(parser)
+    declare_allow_mismatch(parser)
     declare_json(parser)
 
 
 def build(arguments: "Namespace") -> None:
-    from saetask.compute.config import open_engine
+    from saetask.compute.config import open_executor
     from saetask.dictionary.collect.corpus_pass import BuildConfig, read_corpus
     from saetask.dictionary.label.base import configured
     from saetask.dictionary.label.build import build as build_dictionary
@@ -63,16 +63,16 @@ def build(arguments: "Namespace") -> None:
         if getattr(arguments, name) < 1:
             flag = name.replace("_", "-")
             raise UserError(f"--{flag} is {getattr(arguments, name)}; it must be 1 or more.")
-    engine = engine_of(arguments)
+    engine = compute_of(arguments)
     engine.check()
     corpus, base = _corpus(arguments.corpus)
     labeler = registry_of(arguments).get("labeler", arguments.labeler)
     labeler = configured(labeler, options_of(arguments, "labeler"))
     config = BuildConfig(corpus, arguments.tokens, arguments.sample_rows, arguments.seed)
     model, sae = load_model(arguments.model), load_sae(arguments.sae)
-    check_sae(model, sae, insist=arguments.insist_on_sae)
+    check_sae(model, sae, allow_mismatch=arguments.allow_sae_mismatch)
     out = Path(arguments.out)
-    with open_engine(engine, arguments.model, model) as opened:  # labelling needs no workers
+    with open_executor(engine, arguments.model, model) as opened:  # labelling needs no workers
         found = read_corpus(model, sae, config, out, base, opened)
     folder = build_dictionary(model, sae, config, labeler, out, base, found)
     manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -207,15 +207,15 @@ def declare_falsify(parser: "ArgumentParser") -> None:
     )
     declare_endpoint(parser, "writer", "to write texts to try the features on too")
     parser.add_argument("--seed", type=int, default=0, help="Seed of texts, tokens, directions.")
-    declare_engine(parser)
-    declare_insist(parser)
+    declare_compute(parser)
+    declare_allow_mismatch(parser)
     declare_json(parser)
 
 
 def falsify(arguments: "Namespace") -> None:
     from saetask import Dictionary
     from saetask.cli.tables import falsification_table, print_table, writing_table
-    from saetask.compute.config import open_engine
+    from saetask.compute.config import open_executor
     from saetask.dictionary.falsify.base import FalsifyConfig
     from saetask.dictionary.falsify.runner import FALSIFICATION, check_config
     from saetask.dictionary.falsify.runner import falsify as falsify_features
@@ -228,14 +228,14 @@ def falsify(arguments: "Namespace") -> None:
     endpoint = endpoint_of(arguments, "writer")
     writer = None if endpoint is None else Writer(endpoint)
     config = FalsifyConfig(features, arguments.texts, arguments.data, arguments.seed)
-    engine = engine_of(arguments)
+    engine = compute_of(arguments)
     engine.check()
     dictionary = Dictionary.load(arguments.folder)
     check_config(dictionary, config)
     model, sae = load_model(arguments.model), load_sae(arguments.sae)
     dictionary.check(model, sae)
-    check_sae(model, sae, insist=arguments.insist_on_sae)
-    with open_engine(engine, arguments.model, model) as opened:
+    check_sae(model, sae, allow_mismatch=arguments.allow_sae_mismatch)
+    with open_executor(engine, arguments.model, model) as opened:
         found = falsify_features(model, sae, dictionary, config, writer, opened)
     if arguments.json:
         print_json(found)

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from saetask.cli import dictionary as cli_dictionary
 from saetask.cli import dictionary as cli_falsify
 from saetask.cli.options import (
-    declare_engine,
-    declare_insist,
+    compute_of,
+    declare_allow_mismatch,
+    declare_compute,
     declare_json,
     declare_option,
-    engine_of,
     options_of,
     print_json,
     read_config,
@@ -127,9 +127,9 @@ def _declare_run(parser: "ArgumentParser") -> None:
     parser.usage = "saetask run EXPERIMENT [flags]   (metaphor, word-problems, or a YAML file)"
     parser.add_argument("--config", action="config", help="A YAML file with the flags below.")
     parser.add_class_arguments(RunConfig, skip={"insist_on_sae"})
-    declare_insist(parser)
+    declare_allow_mismatch(parser)
     declare_option(parser, "annotator")
-    declare_engine(parser)
+    declare_compute(parser)
     parser.add_argument("--out", type=str | None, default=None, help="Run folder.")
     declare_json(parser)
 
@@ -161,7 +161,7 @@ def _run(arguments: "Namespace") -> None:
         hint = did_you_mean(fields["task"], tasks)
         raise UserError(f"Unknown experiment '{fields['task']}'.{hint}")
     out = arguments.out and Path(arguments.out)
-    folder = run(RunConfig(**fields), registry, out, engine_of(arguments))
+    folder = run(RunConfig(**fields), registry, out, compute_of(arguments))
     summary = json.loads((folder / "summary.json").read_text())
     if arguments.json:
         print_json(summary)
@@ -175,7 +175,7 @@ def _run(arguments: "Namespace") -> None:
 def _declare_train(parser: "ArgumentParser") -> None:
     parser.add_argument("config", type=str, help="A recipe, as in recipes/")
     parser.add_argument("--out", type=str | None, default=None, help="SAE folder to write.")
-    declare_engine(parser)
+    declare_compute(parser)
     parser.add_argument(
         "--workers",
         type=int,
@@ -192,7 +192,7 @@ def _train(arguments: "Namespace") -> None:
     path = Path(arguments.config)
     config = read_config(path, TrainConfig, "Recipe")
     out = Path(arguments.out or f"saes/{path.stem}")
-    print_json(train(config, out, path.parent, engine_of(arguments), arguments.workers))
+    print_json(train(config, out, path.parent, compute_of(arguments), arguments.workers))
 
 
 def _declare_report(parser: "ArgumentParser") -> None:

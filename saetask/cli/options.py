@@ -9,17 +9,17 @@ from saetask.errors import UserError
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-    from saetask.compute.config import EngineConfig
+    from saetask.compute.config import ComputeConfig
     from saetask.inference.endpoint import Endpoint
-    from saetask.plugins import Registry
+    from saetask.plugins import PluginRegistry
 
 Config = TypeVar("Config")
 
 
-def registry_of(arguments: "Namespace") -> "Registry":
-    from saetask.plugins import Registry
+def registry_of(arguments: "Namespace") -> "PluginRegistry":
+    from saetask.plugins import PluginRegistry
 
-    return Registry([Path(path) for path in arguments.plugin])
+    return PluginRegistry([Path(path) for path in arguments.plugin])
 
 
 def print_json(document: Any) -> None:
@@ -30,7 +30,7 @@ def declare_json(parser: "ArgumentParser") -> None:
     parser.add_argument("--json", action="store_true", help="Print one JSON document.")
 
 
-def declare_insist(parser: "ArgumentParser") -> None:
+def declare_allow_mismatch(parser: "ArgumentParser") -> None:
     parser.add_argument(
         "--insist_on_sae",
         action="store_true",
@@ -46,16 +46,16 @@ def declare_model(parser: "ArgumentParser") -> None:
     parser.add_argument("--sae", type=str, default=DEFAULT_SAE, help="See saetask run.")
 
 
-def declare_engine(parser: "ArgumentParser") -> None:
-    from saetask.compute.config import EngineConfig
+def declare_compute(parser: "ArgumentParser") -> None:
+    from saetask.compute.config import ComputeConfig
 
-    parser.add_class_arguments(EngineConfig)
+    parser.add_class_arguments(ComputeConfig)
 
 
-def engine_of(arguments: "Namespace") -> "EngineConfig":
-    from saetask.compute.config import EngineConfig
+def compute_of(arguments: "Namespace") -> "ComputeConfig":
+    from saetask.compute.config import ComputeConfig
 
-    return EngineConfig(arguments.engine, arguments.address)
+    return ComputeConfig(arguments.engine, arguments.address)
 
 
 def declare_endpoint(parser: "ArgumentParser", role: str, purpose: str) -> None:

@@ -4,9 +4,15 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saetask.cli.options import declare_insist, declare_json, declare_model, print_json, registry_of
+from saetask.cli.options import (
+    declare_allow_mismatch,
+    declare_json,
+    declare_model,
+    print_json,
+    registry_of,
+)
 from saetask.errors import UserError
-from saetask.utils.files import writing
+from saetask.utils.files import user_error_on_failed_write
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -23,7 +29,7 @@ def declare_session(parser: "ArgumentParser") -> None:
         default=None,
         help="A dictionary folder of this SAE; default: the shipped one, if there is.",
     )
-    declare_insist(parser)
+    declare_allow_mismatch(parser)
     declare_json(parser)
 
 
@@ -35,7 +41,7 @@ def declare_read(parser: "ArgumentParser") -> None:
 def read(arguments: "Namespace") -> None:
     from saetask.cli.tables import firings_table, print_table
     from saetask.data.prompts import as_prompt
-    from saetask.dictionary.feature_labels import find_meanings
+    from saetask.dictionary.feature_labels import find_feature_labels
     from saetask.models.loading import load_model
     from saetask.saes.compatibility import check_sae
     from saetask.saes.extraction import read_features
@@ -45,10 +51,10 @@ def read(arguments: "Namespace") -> None:
     if arguments.top < 1:
         raise UserError(f"--top is {arguments.top}; it must be 1 or more.")
     model, sae = load_model(arguments.model), load_sae(arguments.sae)
-    check_sae(model, sae, insist=arguments.insist_on_sae)
+    check_sae(model, sae, allow_mismatch=arguments.allow_sae_mismatch)
     activations = read_features(model, sae, [prompt])
     firings = activations.top(arguments.top, region="text")
-    meanings = find_meanings(model, sae, arguments.dictionary and Path(arguments.dictionary))
+    meanings = find_feature_labels(model, sae, arguments.dictionary and Path(arguments.dictionary))
     labels = meanings.shown([firing.feature for firing in firings])
     if arguments.json:
         rows = [{**f._asdict(), "label": labels[f.feature]} for f in firings]
@@ -91,7 +97,7 @@ def _session(arguments: "Namespace", target: str | None) -> "Session":
         arguments.sae,
         task,
         registry=registry_of(arguments),
-        insist_on_sae=arguments.insist_on_sae,
+        allow_sae_mismatch=arguments.allow_sae_mismatch,
         dictionary=arguments.dictionary and Path(arguments.dictionary),
         unvalidated_labels=arguments.unvalidated_labels,
     )
@@ -140,7 +146,7 @@ def _detect_file(arguments: "Namespace") -> None:
             detection = session.detect(text, target)
         except UserError as error:
             raise UserError(f"{place}: {error}") from error
-        with writing("standard output"):
+        with user_error_on_failed_write("standard output"):
             print(json.dumps(_detection_document(detection), ensure_ascii=False), flush=True)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal
 
-from saetask.compute.executor import Engine, LocalEngine
+from saetask.compute.executor import Executor, LocalExecutor
 from saetask.errors import UserError
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class EngineConfig:
+class ComputeConfig:
     """Where the model's work is done. It changes no result, so it belongs to no run's identity."""
 
     engine: Literal["local", "ray"] = "local"
@@ -36,11 +36,11 @@ class EngineConfig:
             check_address(self.address)
 
 
-LOCAL = EngineConfig()
+LOCAL = ComputeConfig()
 
 
 @contextmanager
-def open_engine(config: EngineConfig, spec: str, model: "Model") -> Iterator[Engine]:
+def open_executor(config: ComputeConfig, spec: str, model: "Model") -> Iterator[Executor]:
     """Opens an engine, and closes it with all its workers.
 
     Args:
@@ -53,11 +53,11 @@ def open_engine(config: EngineConfig, spec: str, model: "Model") -> Iterator[Eng
     """
     config.check()
     if config.engine == "local":
-        yield LocalEngine(model)
+        yield LocalExecutor(model)
         return
-    from saetask.compute.ray_executor import connected, make_ray_engine
+    from saetask.compute.ray_executor import connected, make_ray_executor
 
-    with connected(config.address) as ray, make_ray_engine(ray, spec, model) as engine:
+    with connected(config.address) as ray, make_ray_executor(ray, spec, model) as engine:
         yield engine
 
 

@@ -10,7 +10,7 @@ Shard = TypeVar("Shard")
 Result = TypeVar("Result")
 
 
-class Engine(Protocol):
+class Executor(Protocol):
     """Runs work that needs the model, one model a process."""
 
     def map(
@@ -32,7 +32,7 @@ class Engine(Protocol):
         ...
 
 
-class LocalEngine:
+class LocalExecutor:
     """Runs work here, on a model that is at hand."""
 
     def __init__(self, model: "Model") -> None:
@@ -41,6 +41,6 @@ class LocalEngine:
     def map(
         self, work: "Callable[[Model, Shard], Result]", shards: Iterable[Shard]
     ) -> Iterator[Result]:
-        """Yields the result of each shard; see `Engine`."""
+        """Yields the result of each shard; see `Executor`."""
         for shard in shards:
             yield work(self._model, shard)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from saetask.compute import ray_worker as worker
 from saetask.compute.executor import Result, Shard
 from saetask.compute.ray_worker import Source, differing_versions
-from saetask.compute.shard_queue import Outcome, Task, Turns
-from saetask.compute.worker_resources import Needs, room_for
+from saetask.compute.shard_queue import ShardQueue, ShardResult, ShardTask
+from saetask.compute.worker_resources import WorkerResources, worker_capacity
 from saetask.errors import UserError
 from saetask.models.loading import DEFAULT_MODEL, model_device, model_fingerprint
 
@@ -66,7 +66,7 @@ def connected(address: str | None) -> Iterator[Any]:
 
 
 @contextmanager
-def make_ray_engine(ray: Any, spec: str, model: "Model") -> Iterator["RayEngine"]:
+def make_ray_executor(ray: Any, spec: str, model: "Model") -> Iterator["RayExecutor"]:
     """Yields an engine whose workers load the model from `spec`, and ends them.
 
     Its workers start when there is work for them.
@@ -81,7 +81,7 @@ def make_ray_engine(ray: Any, spec: str, model: "Model") -> Iterator["RayEngine"
         torch.get_num_threads(),
         worker.installed(),
     )
-    engine = RayEngine(ray, source, model_fingerprint(model))
+    engine = RayExecutor(ray, source, model_fingerprint(model))
     try:
         yield engine
     finally:
@@ -98,8 +98,8 @@ class _Place:
     """Of the work that the worker has taken."""
 
 
-class RayEngine:
-    """Runs work in Ray actors; see `Engine`.
+class RayExecutor:
+    """Runs work in Ray actors; see `Executor`.
 
     A worker that is lost costs the shard it had, which goes to another, and is replaced as soon as
     the cluster has room.
@@ -117,14 +117,14 @@ class RayEngine:
         self._key = 0
         # By value: see worker.py.
         ray.cloudpickle.register_pickle_by_value(worker)
-        self._needs = Needs.of(source.device, source.threads)
+        self._needs = WorkerResources.of(source.device, source.threads)
         options = {**self._needs._asdict(), "scheduling_strategy": "SPREAD"}
         self._actor = ray.remote(**options)(worker.Worker)
 
     def map(
         self, work: "Callable[[Model, Shard], Result]", shards: Iterable[Shard]
     ) -> Iterator[Result]:
-        """Yields the result of each shard, in their order; see `Engine`.
+        """Yields the result of each shard, in their order; see `Executor`.
 
         Raises:
             UserError: A worker has other versions or weights, or can not load the model; the
@@ -138,8 +138,8 @@ class RayEngine:
         self._key += 1
         sent = self._ray.put(work)
         shards = itertools.chain(first, shards)
-        turns: Turns[Shard, Result] = Turns(shards, SHARDS_AHEAD * len(self._places))
-        running: dict[Any, tuple[_Place, Task[Shard]]] = {}
+        turns: ShardQueue[Shard, Result] = ShardQueue(shards, SHARDS_AHEAD * len(self._places))
+        running: dict[Any, tuple[_Place, ShardTask[Shard]]] = {}
         try:
             while True:
                 yield from turns.deliver()
@@ -168,7 +168,7 @@ class RayEngine:
         """Starts as many workers as the cluster has room for."""
         if self._places:
             return
-        room = room_for(self._ray, self._needs)
+        room = worker_capacity(self._ray, self._needs)
         if not room:
             raise UserError(
                 f"No node of the Ray cluster has {self._needs} for a worker; add nodes, or set "
@@ -196,9 +196,9 @@ class RayEngine:
 
     def _hand_out(
         self,
-        turns: Turns[Shard, Result],
+        turns: ShardQueue[Shard, Result],
         sent: Any,
-        running: dict[Any, tuple[_Place, Task[Shard]]],
+        running: dict[Any, tuple[_Place, ShardTask[Shard]]],
     ) -> None:
         while self._idle and (task := turns.hand_out()):
             place = self._idle.pop()
@@ -209,11 +209,11 @@ class RayEngine:
             running[ref] = (place, task)
 
     def _take_back(
-        self, ref: Any, place: _Place, task: Task[Shard], turns: Turns[Shard, Result]
+        self, ref: Any, place: _Place, task: ShardTask[Shard], turns: ShardQueue[Shard, Result]
     ) -> None:
         """Takes a result, or the shard of a lost worker."""
         try:
-            outcome: Outcome[Result] = Outcome(self._ray.get(ref))
+            outcome: ShardResult[Result] = ShardResult(self._ray.get(ref))
         except self._losses() as error:
             _say(f"{place.name} was lost ({type(error).__name__}); its shard goes to another")
             self._end(place)
@@ -221,7 +221,7 @@ class RayEngine:
             turns.lost(task)
             return
         except self._ray.exceptions.RayTaskError as error:
-            outcome = Outcome(error=_cause(error))
+            outcome = ShardResult(error=_cause(error))
         self._idle.append(place)
         turns.done(task, outcome)
 

@@ -13,15 +13,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from saetask.compute import ray_worker as worker
-from saetask.compute.config import EngineConfig
+from saetask.compute.config import ComputeConfig
 from saetask.compute.ray_executor import START_SECONDS, connected
 from saetask.compute.shard_queue import MOST_LOSSES
-from saetask.compute.worker_resources import Needs, room_for
+from saetask.compute.worker_resources import WorkerResources, worker_capacity
 from saetask.errors import UserError
 
 
 def work_together(
-    config: EngineConfig, n_workers: int, device: str, work: Callable[[int, int], None]
+    config: ComputeConfig, n_workers: int, device: str, work: Callable[[int, int], None]
 ) -> None:
     """Does a work in several workers at a time, each a process of one torch process group.
 
@@ -39,16 +39,16 @@ def work_together(
     import torch
 
     threads = torch.get_num_threads()
-    needs = Needs.of(device, threads)
+    needs = WorkerResources.of(device, threads)
     with connected(config.address) as ray:
-        room = room_for(ray, needs)
+        room = worker_capacity(ray, needs)
         if room < n_workers:
             raise UserError(
                 f"--workers is {n_workers}; the Ray cluster has room for {room} of {needs} each. "
                 "Add nodes, ask for fewer, or set OMP_NUM_THREADS to fewer threads a worker."
             )
         ray.cloudpickle.register_pickle_by_value(worker)  # see worker.py
-        parcel = worker.Parcel(ray.cloudpickle.dumps(work), threads, worker.installed())
+        parcel = worker.WorkPayload(ray.cloudpickle.dumps(work), threads, worker.installed())
         for loss in range(1, MOST_LOSSES + 1):
             error = _try(ray, n_workers, needs, parcel)
             if error is None:
@@ -61,7 +61,9 @@ def work_together(
         )
 
 
-def _try(ray: Any, n_workers: int, needs: Needs, parcel: worker.Parcel) -> str | None:
+def _try(
+    ray: Any, n_workers: int, needs: WorkerResources, parcel: worker.WorkPayload
+) -> str | None:
     """Lets Ray Train do the work once; returns what was lost, None if nothing was."""
     os.environ["RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"] = str(START_SECONDS)
     from ray.train import (

@@ -75,7 +75,7 @@ class Worker:
         return result
 
 
-class Parcel(NamedTuple):
+class WorkPayload(NamedTuple):
     """A work that several workers do together, as it is sent."""
 
     work: bytes
@@ -85,7 +85,7 @@ class Parcel(NamedTuple):
     versions: dict[str, str]
 
 
-def do_part(config: dict[str, Parcel]) -> None:
+def do_part(config: dict[str, WorkPayload]) -> None:
     """Does this worker's part of a work; Ray Train has brought the workers together.
 
     Raises:

@@ -14,32 +14,32 @@ MOST_LOSSES = 3
 
 
 @dataclass
-class Task(Generic[Shard]):
+class ShardTask(Generic[Shard]):
     """A shard that is handed out."""
 
     number: int
     shard: Shard
     losses: int = 0
 
-    def __lt__(self, other: "Task[Shard]") -> bool:
+    def __lt__(self, other: "ShardTask[Shard]") -> bool:
         return self.number < other.number
 
 
-class Outcome(NamedTuple, Generic[Result]):
+class ShardResult(NamedTuple, Generic[Result]):
     """What became of a shard: a result, or an error that is raised in the shard's turn."""
 
     value: Result | None = None
     error: Exception | None = None
 
 
-class Turns(Generic[Shard, Result]):
+class ShardQueue(Generic[Shard, Result]):
     """Keeps what is handed out and what is done, at most `ahead` shards beyond the next result."""
 
     def __init__(self, shards: Iterable[Shard], ahead: int) -> None:
         self._shards = iter(shards)
         self._ahead = ahead
-        self._lost: list[Task[Shard]] = []
-        self._outcomes: dict[int, Outcome[Result]] = {}
+        self._lost: list[ShardTask[Shard]] = []
+        self._outcomes: dict[int, ShardResult[Result]] = {}
         self._taken = 0
         """Shards taken from the iterator; its end, or its error, counts as the last one."""
         self._turn = 0
@@ -55,7 +55,7 @@ class Turns(Generic[Shard, Result]):
         """Is there something to deliver?"""
         return self._turn in self._outcomes
 
-    def hand_out(self) -> Task[Shard] | None:
+    def hand_out(self) -> ShardTask[Shard] | None:
         """Returns a shard to work on, a lost one first; None if there is none for now."""
         if self._lost:
             return heapq.heappop(self._lost)
@@ -68,17 +68,17 @@ class Turns(Generic[Shard, Result]):
             return None
         except Exception as error:  # results that come before it are still to be delivered
             self._ended = True
-            self._outcomes[self._taken] = Outcome(error=error)
+            self._outcomes[self._taken] = ShardResult(error=error)
             self._taken += 1
             return None
         self._taken += 1
-        return Task(self._taken - 1, shard)
+        return ShardTask(self._taken - 1, shard)
 
-    def done(self, task: Task[Shard], outcome: Outcome[Result]) -> None:
+    def done(self, task: ShardTask[Shard], outcome: ShardResult[Result]) -> None:
         """Takes what became of a shard."""
         self._outcomes[task.number] = outcome
 
-    def lost(self, task: Task[Shard]) -> None:
+    def lost(self, task: ShardTask[Shard]) -> None:
         """Takes back a shard whose worker is gone.
 
         Raises:

@@ -3,14 +3,14 @@
 from typing import Any, NamedTuple
 
 
-class Needs(NamedTuple):
+class WorkerResources(NamedTuple):
     """What a worker takes of a cluster."""
 
     num_cpus: int
     num_gpus: int
 
     @classmethod
-    def of(cls, device: str, threads: int) -> "Needs":
+    def of(cls, device: str, threads: int) -> "WorkerResources":
         """Returns a GPU and a CPU for a model on a GPU, else a CPU for each thread."""
         return cls(1, 1) if device == "cuda" else cls(threads, 0)
 
@@ -18,7 +18,7 @@ class Needs(NamedTuple):
         return "a GPU" if self.num_gpus else f"{self.num_cpus} CPUs"
 
 
-def room_for(ray: Any, needs: Needs) -> int:
+def worker_capacity(ray: Any, needs: WorkerResources) -> int:
     """Returns how many workers a cluster has room for when it has nothing else to do."""
     room = 0
     for node in ray.nodes():

@@ -15,7 +15,7 @@ FEWEST_FIT_ITEMS = 20
 
 
 @dataclass(frozen=True)
-class Question:
+class Sample:
     """An item, laid out for asking."""
 
     item: Item
@@ -24,7 +24,7 @@ class Question:
     correct: np.ndarray
     """Whether each candidate is right, `[n_candidates]`, bool."""
     gold_reading: str | None
-    borrowed: bool = False
+    auxiliary: bool = False
     """It is none of the run's own: detectors may learn from it, and nobody asks it."""
 
     @property
@@ -43,29 +43,29 @@ class Fold(NamedTuple):
 
     fit: list[int]
     test: list[int]
-    borrowed: Sequence[int] = ()
+    auxiliary: Sequence[int] = ()
     """What a detector may learn from besides; nothing is calibrated or chosen by it."""
 
 
 class Study(NamedTuple):
     """Questions and folds; every question that is tested is tested once."""
 
-    questions: list[Question]
+    questions: list[Sample]
     folds: list[Fold]
 
 
-def lay_out(task: Task, items: Sequence[Item]) -> list[Question]:
+def make_samples(task: Task, items: Sequence[Item]) -> list[Sample]:
     """Makes the question of each item."""
     questions = []
     for item in items:
         candidates = task.candidates(item) or []
         correct = np.array([task.score(item, c.text).correct for c in candidates], dtype=bool)
-        question = Question(item, task.prompt(item), candidates, correct, task.gold_reading(item))
+        question = Sample(item, task.prompt(item), candidates, correct, task.gold_reading(item))
         questions.append(question)
     return questions
 
 
-def prepare(
+def make_folds(
     task: Task,
     data: Path | None,
     fit_data: Path | None,
@@ -88,7 +88,7 @@ def prepare(
     """
     from sklearn.model_selection import GroupKFold
 
-    questions = lay_out(task, _limited(task.items(data), limit, seed))
+    questions = make_samples(task, _limited(task.items(data), limit, seed))
     if not generate and not any(question.candidates for question in questions):
         raise UserError(
             f"No item of the task {task.name} has candidate answers to rank; "
@@ -97,7 +97,7 @@ def prepare(
     if fit_data is not None:
         known = {question.item.group for question in questions}
         fit_items = [item for item in task.items(fit_data) if item.group not in known]
-        fit = lay_out(task, _even(task, fit_items, max_fit_items, seed))
+        fit = make_samples(task, _even(task, fit_items, max_fit_items, seed))
         _check_fit(len(fit), str(fit_data))
         _check_readings(fit, f"The fit split of {fit_data}", "Give items of another reading.")
         n = len(questions)
@@ -123,7 +123,7 @@ def prepare(
     return Study(questions, folds)
 
 
-def borrow(task: Task, study: Study, most: int, seed: int) -> Study:
+def add_auxiliary_samples(task: Task, study: Study, most: int, seed: int) -> Study:
     """Adds the task's built-in items, for detectors to learn from.
 
     They go to the folds that test none of their group; none that a question repeats is taken.
@@ -139,15 +139,15 @@ def borrow(task: Task, study: Study, most: int, seed: int) -> Study:
     except UserError:  # none are built in
         return study
     own = {question.prompt.content for question in study.questions}
-    laid_out = lay_out(task, _even(task, built_in, most, seed))
-    added = [replace(q, borrowed=True) for q in laid_out if q.prompt.content not in own]
+    laid_out = make_samples(task, _even(task, built_in, most, seed))
+    added = [replace(q, auxiliary=True) for q in laid_out if q.prompt.content not in own]
     questions = [*study.questions, *added]
     folds = []
     for fold in study.folds:
         tested = {questions[i].item.group for i in fold.test}
         places = range(len(study.questions), len(questions))
         free = [i for i in places if questions[i].item.group not in tested]
-        folds.append(fold._replace(borrowed=free))
+        folds.append(fold._replace(auxiliary=free))
     return Study(questions, folds)
 
 
@@ -182,7 +182,7 @@ def _check_fit(n: int, where: str) -> None:
         )
 
 
-def _check_readings(questions: Sequence[Question], where: str, mend: str) -> None:
+def _check_readings(questions: Sequence[Sample], where: str, mend: str) -> None:
     """Refuses a fit split in which no two readings could be told apart.
 
     A detector would refuse it too, but only after the model was asked everything.

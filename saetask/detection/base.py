@@ -56,7 +56,7 @@ class Finding(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Reading:
+class DetectorInput:
     """What a detector sees of one prompt. It holds no gold answer, nor anything made from one."""
 
     activations: FeatureActivations
@@ -69,7 +69,7 @@ class Reading:
     """The model's own log-probability of each reading, from its answer to this prompt."""
     raw: Mapping[str, np.ndarray] = field(default_factory=dict)
     """The mean raw activation of each region at the SAE's hook point, `[d_in]`."""
-    borrowed: bool = False
+    auxiliary: bool = False
     """From other data than the run's: a probe may learn from it, but nothing is calibrated or
     chosen by it, and the model was not asked."""
     _pools: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -87,13 +87,13 @@ class Reading:
         return best if self.answer_scores[best] > -np.inf else ""
 
 
-class Finder(Protocol):
+class BaseDetector(Protocol):
     """What every detector can do, the baselines among them."""
 
     name: str
 
     def fit(
-        self, readings: Sequence[Reading], outcomes: Sequence[str], groups: Sequence[str]
+        self, readings: Sequence[DetectorInput], outcomes: Sequence[str], groups: Sequence[str]
     ) -> list[Finding]:
         """Learns from prompts whose right reading is known.
 
@@ -110,11 +110,11 @@ class Finder(Protocol):
         """
         ...
 
-    def detect(self, reading: Reading) -> Finding:
+    def detect(self, reading: DetectorInput) -> Finding:
         """Judges one prompt."""
         ...
 
-    def explain(self, reading: Reading, name: str) -> Misunderstanding:
+    def explain(self, reading: DetectorInput, name: str) -> Misunderstanding:
         """Returns what it would say if a prompt was to be read so and was not.
 
         Args:
@@ -124,14 +124,17 @@ class Finder(Protocol):
         ...
 
 
-class Detector(Finder, Protocol):
+class Detector(BaseDetector, Protocol):
     """What a detector plugin provides. It is fitted on the fit split and nothing else.
 
-    One with an attribute `borrows` that is true is also given borrowed readings to fit on.
+    One with an attribute `uses_auxiliary` that is true is also given borrowed readings to fit on.
     """
 
     def on_features(
-        self, replacement: Mapping[int, int], readings: Sequence[Reading], outcomes: Sequence[str]
+        self,
+        replacement: Mapping[int, int],
+        readings: Sequence[DetectorInput],
+        outcomes: Sequence[str],
     ) -> "Detector":
         """Returns the same detector with its weights on other features, calibrated anew.
 
@@ -156,10 +159,10 @@ class Detector(Finder, Protocol):
         ...
 
 
-def finding_of(
-    reading: Reading,
+def make_finding(
+    reading: DetectorInput,
     probabilities: Mapping[str, float],
-    explain: Callable[[Reading, str], Misunderstanding],
+    explain: Callable[[DetectorInput, str], Misunderstanding],
 ) -> Finding:
     """Returns a finding: a misunderstanding where a reading is more probable than the answer's.
 
@@ -179,8 +182,8 @@ def finding_of(
     return Finding(failure, [found], probabilities)
 
 
-def misread(
-    detector: str, reading: Reading, name: str, evidence: Sequence[Evidence] = ()
+def make_misunderstanding(
+    detector: str, reading: DetectorInput, name: str, evidence: Sequence[Evidence] = ()
 ) -> Misunderstanding:
     """Returns the misunderstanding that a prompt's target (or else its text) is to be read so.
 

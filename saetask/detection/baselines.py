@@ -11,17 +11,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saetask.detection.base import Finding, Misunderstanding, Reading, misread
+from saetask.detection.base import DetectorInput, Finding, Misunderstanding, make_misunderstanding
 from saetask.detection.calibration import (
     CHANCE,
     answer_scores,
-    findings_of,
     fit_stack,
     held_out_loss,
+    in_domain_rows,
     known_readings,
     labels_of,
+    make_findings,
     out_of_fold,
-    own_rows,
     stacked_probabilities,
 )
 from saetask.detection.probe_features import COMPARED, log_activations, raw_activations, region_sets
@@ -33,7 +33,7 @@ STRENGTHS = (0.0003, 0.003, 0.03)
 class Setting(NamedTuple):
     """Inputs, and an estimator of scikit-learn for them."""
 
-    inputs: Callable[[Sequence[Reading]], Any]
+    inputs: Callable[[Sequence[DetectorInput]], Any]
     """Returns `[n, width]`, or texts."""
     make: Callable[[], Any]
 
@@ -41,17 +41,17 @@ class Setting(NamedTuple):
 class Baseline:
     """A probe that chooses among its settings by grouped inner cross-validation."""
 
-    def __init__(self, name: str, settings: Callable[[Reading], list[Setting]]) -> None:
+    def __init__(self, name: str, settings: Callable[[DetectorInput], list[Setting]]) -> None:
         """Takes a name, and the settings that readings like a given one allow."""
         self.name = name
         self._settings = settings
 
     def fit(
-        self, readings: Sequence[Reading], outcomes: Sequence[str], groups: Sequence[str]
+        self, readings: Sequence[DetectorInput], outcomes: Sequence[str], groups: Sequence[str]
     ) -> list[Finding]:
         """Learns from prompts whose right reading is known; see `Detector`."""
         self.readings = known_readings(outcomes, groups)
-        labels, own = labels_of(outcomes, self.readings), own_rows(readings)
+        labels, own = labels_of(outcomes, self.readings), in_domain_rows(readings)
         settings, tried = self._settings(readings[0]), []
         for setting in settings:
             log_odds = _out_of_fold(setting, readings, labels, groups)
@@ -63,18 +63,18 @@ class Baseline:
         chance = CHANCE / len(settings)
         self._stack = fit_stack(held_out[own], answers[own], labels[own], chance)
         probabilities = stacked_probabilities(self._stack, held_out, answers)
-        return findings_of(readings, self.readings, probabilities, self.explain)
+        return make_findings(readings, self.readings, probabilities, self.explain)
 
-    def detect(self, reading: Reading) -> Finding:
+    def detect(self, reading: DetectorInput) -> Finding:
         """Judges one prompt."""
         log_odds = _log_odds(self._estimator, self._inputs([reading]))
         answers = answer_scores([reading], self.readings)
         probabilities = stacked_probabilities(self._stack, log_odds, answers)
-        return findings_of([reading], self.readings, probabilities, self.explain)[0]
+        return make_findings([reading], self.readings, probabilities, self.explain)[0]
 
-    def explain(self, reading: Reading, name: str) -> Misunderstanding:
+    def explain(self, reading: DetectorInput, name: str) -> Misunderstanding:
         """Returns the misunderstanding, for which there is no feature as evidence."""
-        return misread(self.name, reading, name)
+        return make_misunderstanding(self.name, reading, name)
 
 
 def _log_odds(estimator: Any, inputs: Any) -> np.ndarray:
@@ -84,7 +84,7 @@ def _log_odds(estimator: Any, inputs: Any) -> np.ndarray:
 
 
 def _out_of_fold(
-    setting: Setting, readings: Sequence[Reading], labels: np.ndarray, groups: Sequence[str]
+    setting: Setting, readings: Sequence[DetectorInput], labels: np.ndarray, groups: Sequence[str]
 ) -> np.ndarray:
     """Returns log-odds `[n, class]` from probes that did not see the item's group."""
     inputs = setting.inputs(readings)
@@ -95,18 +95,18 @@ def _out_of_fold(
     return out_of_fold(labels, groups, log_odds)
 
 
-def _raw(*regions: str) -> Callable[[Sequence[Reading]], np.ndarray]:
+def _raw(*regions: str) -> Callable[[Sequence[DetectorInput]], np.ndarray]:
     """Returns the mean raw activations of some regions, side by side."""
     return lambda readings: np.hstack([raw_activations(readings, region) for region in regions])
 
 
-def _spot(reading: Reading) -> tuple[str, ...]:
+def _spot(reading: DetectorInput) -> tuple[str, ...]:
     """Returns the regions that stand closest to what may be misread."""
     known = region_sets(reading.raw)
     return next(r for r in (COMPARED, ("text", "target"), ("text",)) if r in known)
 
 
-def _features(*regions: str) -> Callable[[Sequence[Reading]], Any]:
+def _features(*regions: str) -> Callable[[Sequence[DetectorInput]], Any]:
     """Returns the log-activations of every feature in some regions, side by side."""
     from scipy.sparse import csr_matrix, hstack
 
@@ -115,13 +115,13 @@ def _features(*regions: str) -> Callable[[Sequence[Reading]], Any]:
     )
 
 
-def _texts(readings: Sequence[Reading]) -> np.ndarray:
+def _texts(readings: Sequence[DetectorInput]) -> np.ndarray:
     spans = [reading.spans["text"] for reading in readings]
     texts = [reading.content[span.start : span.end] for reading, span in zip(readings, spans)]
     return np.array(texts, dtype=object)
 
 
-def _dense(reading: Reading) -> list[Setting]:
+def _dense(reading: DetectorInput) -> list[Setting]:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -136,7 +136,7 @@ def _dense(reading: Reading) -> list[Setting]:
     ]
 
 
-def _difference_in_means(reading: Reading) -> list[Setting]:
+def _difference_in_means(reading: DetectorInput) -> list[Setting]:
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
     # With its covariance shrunk to the identity, what is left is the difference of the means.
@@ -147,7 +147,7 @@ def _difference_in_means(reading: Reading) -> list[Setting]:
     ]
 
 
-def _single(inputs: Callable[[Sequence[Reading]], Any]) -> list[Setting]:
+def _single(inputs: Callable[[Sequence[DetectorInput]], Any]) -> list[Setting]:
     from sklearn.feature_selection import SelectKBest
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -168,7 +168,7 @@ def _separation(inputs: Any, labels: np.ndarray) -> np.ndarray:
         return np.abs(f_classif(inputs.astype(np.float64), labels)[0])
 
 
-def _bag_of_words(reading: Reading) -> list[Setting]:
+def _bag_of_words(reading: DetectorInput) -> list[Setting]:
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline

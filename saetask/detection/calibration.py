@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from saetask.detection.base import Finding, Misunderstanding, Reading, finding_of
+from saetask.detection.base import DetectorInput, Finding, Misunderstanding, make_finding
 from saetask.errors import UserError
 
 RIDGE = 1e-3
@@ -127,12 +127,12 @@ def labels_of(outcomes: Sequence[str], names: Sequence[str]) -> np.ndarray:
     return np.array([names.index(outcome) for outcome in outcomes])
 
 
-def own_rows(readings: Sequence[Reading]) -> np.ndarray:
+def in_domain_rows(readings: Sequence[DetectorInput]) -> np.ndarray:
     """Returns the places of the prompts that are not borrowed, `[n_own]`.
 
     These alone say which setting of a probe is best, and calibrate it.
     """
-    return np.flatnonzero([not reading.borrowed for reading in readings])
+    return np.flatnonzero([not reading.auxiliary for reading in readings])
 
 
 def inner_folds(labels: np.ndarray, groups: Sequence[str]) -> list[InnerFold]:
@@ -181,7 +181,7 @@ def held_out_loss(log_odds: np.ndarray, labels: np.ndarray) -> float:
     return log_loss(labels, softmax(log_odds, axis=1), labels=range(log_odds.shape[1]))
 
 
-def answer_scores(readings: Sequence[Reading], names: Sequence[str]) -> np.ndarray:
+def answer_scores(readings: Sequence[DetectorInput], names: Sequence[str]) -> np.ndarray:
     """Returns the model's log-probability of each reading, centred, `[n, class]`.
 
     A reading that no candidate stands for counts as much as the least probable one that has some.
@@ -209,11 +209,11 @@ def stacked_probabilities(
     return softmax(_stacked(stack, log_odds, answers), axis=1)
 
 
-def findings_of(
-    readings: Sequence[Reading],
+def make_findings(
+    readings: Sequence[DetectorInput],
     names: Sequence[str],
     probabilities: np.ndarray,
-    explain: Callable[[Reading, str], Misunderstanding],
+    explain: Callable[[DetectorInput, str], Misunderstanding],
 ) -> list[Finding]:
     """Returns what the probabilities of a detector's readings find in each prompt.
 
@@ -221,10 +221,10 @@ def findings_of(
         readings: The prompts.
         names: The readings that the detector knows.
         probabilities: Of each reading, `[n, class]`.
-        explain: States that a prompt is to be read so, as `finding_of` takes it.
+        explain: States that a prompt is to be read so, as `make_finding` takes it.
     """
     return [
-        finding_of(reading, dict(zip(names, row)), explain)
+        make_finding(reading, dict(zip(names, row)), explain)
         for reading, row in zip(readings, probabilities.tolist())
     ]
 

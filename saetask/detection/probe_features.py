@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from saetask.detection.base import Reading
+from saetask.detection.base import DetectorInput
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -32,7 +32,7 @@ def region_sets(known: Collection[str]) -> list[tuple[str, ...]]:
     return [regions for regions in REGION_SETS if at_hand.issuperset(regions)]
 
 
-def log_activations(readings: Sequence[Reading], region: str) -> "csr_matrix":
+def log_activations(readings: Sequence[DetectorInput], region: str) -> "csr_matrix":
     """Returns a region's log(1 + |strongest activation|), signed, `[n, d_sae]`.
 
     Of `shared`, the lesser of a feature's two values where they agree in sign; of `apart`, the size
@@ -55,7 +55,7 @@ def shared_part(one: "csr_matrix", two: "csr_matrix") -> "csr_matrix":
     return csr_matrix(one.minimum(two).maximum(0) + one.maximum(two).minimum(0))
 
 
-def raw_activations(readings: Sequence[Reading], region: str) -> np.ndarray:
+def raw_activations(readings: Sequence[DetectorInput], region: str) -> np.ndarray:
     """Returns a region's mean raw activation, `[n, d_in]`.
 
     Of `shared`, the product of the two places' means; of `apart`, the size of their difference.

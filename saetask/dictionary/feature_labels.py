@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Meanings:
+class FeatureLabels:
     """The labels of an SAE's features."""
 
     model: "Model"
@@ -44,9 +44,9 @@ class Meanings:
         return {f: labels[f] for f in features if self.unvalidated or verdicts[f] == "validated"}
 
 
-def find_meanings(
+def find_feature_labels(
     model: "Model", sae: "SAE[Any]", folder: Path | None = None, unvalidated: bool = False
-) -> Meanings:
+) -> FeatureLabels:
     """Returns the labels of a dictionary, or of the shipped one if it is of this model and SAE.
 
     Raises:
@@ -55,9 +55,9 @@ def find_meanings(
     if folder is not None:
         dictionary = Dictionary.load(folder)
         dictionary.check(model, sae)
-        return Meanings(model, sae, dictionary, unvalidated)
+        return FeatureLabels(model, sae, dictionary, unvalidated)
     wanted = {"model": model_fingerprint(model), "sae": sae_fingerprint(sae)}
     for found in shipped_dictionaries():
         if all(found.manifest[kind]["fingerprint"] == mark for kind, mark in wanted.items()):
-            return Meanings(model, sae, found, unvalidated)
-    return Meanings(model, sae, None, unvalidated)
+            return FeatureLabels(model, sae, found, unvalidated)
+    return FeatureLabels(model, sae, None, unvalidated)

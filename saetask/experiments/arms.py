@@ -44,7 +44,9 @@ def self_note(prompt: Prompt, output: str) -> ArmPrompt:
     return fixed_note(prompt, Annotation(f"(Note: {lines[0]})", "end", "self"))
 
 
-def about(prompt: Prompt, findings: Sequence[Misunderstanding]) -> list[Misunderstanding]:
+def retarget_findings(
+    prompt: Prompt, findings: Sequence[Misunderstanding]
+) -> list[Misunderstanding]:
     """Returns another prompt's findings as if they were this one's: the `shuffled` arm's."""
     span = prompt.spans.get("target", prompt.spans["text"])
     text = prompt.content[span.start : span.end]

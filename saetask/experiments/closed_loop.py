@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from saetask.annotation.prompt_writer import ArmPrompt, Round, Writer
-from saetask.data.samples import Question
-from saetask.detection.base import Finding, Reading
+from saetask.data.samples import Sample
+from saetask.detection.base import DetectorInput, Finding
 from saetask.detection.calibration import Calibration, fit_calibration
-from saetask.experiments.context import Apparatus, as_ask, reading_scores, scored_item
+from saetask.experiments.context import ExperimentContext, as_ask, reading_scores, scored_item
 from saetask.experiments.note_selection import Trials, best_wordings
 from saetask.experiments.pipeline import Fitted
-from saetask.saes.extraction import read_together
+from saetask.saes.extraction import extract_features
 
 ROUNDS = 3
 
@@ -31,14 +31,14 @@ class Style(NamedTuple):
 class Loop(NamedTuple):
     """What the rounds need, fitted on the fit split."""
 
-    apparatus: Apparatus
+    context: ExperimentContext
     fitted: Fitted
     styles: list[Style]
     """Best first, one for each round."""
 
 
 def make_loop(
-    apparatus: Apparatus,
+    context: ExperimentContext,
     fitted: Fitted,
     trials: Trials,
     fit_items: Sequence[int],
@@ -50,11 +50,11 @@ def make_loop(
         annotator, wording = trials.styles[number]
         calibration = fit_calibration(trials.of(number, chosen))
         styles.append(Style(Writer(annotator, wording, labels), calibration))
-    return Loop(apparatus, fitted, styles)
+    return Loop(context, fitted, styles)
 
 
 def close_loop(
-    loop: Loop, questions: Sequence[Question], findings: Mapping[int, Finding]
+    loop: Loop, questions: Sequence[Sample], findings: Mapping[int, Finding]
 ) -> dict[int, ArmPrompt]:
     """Annotates in rounds.
 
@@ -97,21 +97,21 @@ def _helped(before: Finding, after: Finding) -> bool:
 
 
 def _judged_again(
-    loop: Loop, style: Style, questions: Sequence[Question], tried: Mapping[int, ArmPrompt]
+    loop: Loop, style: Style, questions: Sequence[Sample], tried: Mapping[int, ArmPrompt]
 ) -> dict[int, Finding]:
     """Asks and reads the annotated prompts, and has the detector judge them."""
     asked = {i: arm.prompt for i, arm in tried.items() if arm.annotation}
     if not asked:
         return {}
-    apparatus = loop.apparatus
-    asker = apparatus.asker
+    context = loop.context
+    asker = context.asker
     asker.ask([as_ask(questions[i], prompt) for i, prompt in asked.items()], "read again: ask")
-    read = read_together(apparatus.model, [apparatus.sae], list(asked.values()))
+    read = extract_features(context.model, [context.sae], list(asked.values()))
     found = {}
     for number, (i, prompt) in enumerate(asked.items()):
         scored = scored_item(asker, questions[i], prompt)
-        scores = reading_scores(scored, style.calibration, apparatus.task.readings)
-        reading = Reading(
+        scores = reading_scores(scored, style.calibration, context.task.readings)
+        reading = DetectorInput(
             read.features[0][number], prompt.content, prompt.spans, scores, read.raw[number]
         )
         found[i] = loop.fitted.detector.detect(reading)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from saetask.annotation.base import Annotator
-from saetask.compute.executor import Engine
-from saetask.data.samples import Question
-from saetask.detection.base import Detector, Misunderstanding, Reading
+from saetask.compute.executor import Executor
+from saetask.data.samples import Sample
+from saetask.detection.base import Detector, DetectorInput, Misunderstanding
 from saetask.detection.calibration import Calibration, ScoredItem
-from saetask.dictionary.feature_labels import Meanings
+from saetask.dictionary.feature_labels import FeatureLabels
 from saetask.inference.client import Ask, Asker
 from saetask.saes.activations import FeatureActivations
-from saetask.saes.extraction import Together
+from saetask.saes.extraction import ExtractedFeatures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Apparatus:
+class ExperimentContext:
     """What prompts are asked, read and annotated with."""
 
     task: "Task"
@@ -36,8 +36,8 @@ class Apparatus:
     make_detector: "Callable[[], Detector]"
     annotators: Sequence[Annotator]
     asker: Asker
-    meanings: Meanings
-    engine: Engine | None = None
+    meanings: FeatureLabels
+    engine: Executor | None = None
     """Where prompts are read; None reads them here."""
 
 
@@ -51,38 +51,38 @@ class Material(NamedTuple):
     """Read through a frozen random dictionary instead."""
 
     @classmethod
-    def of(cls, read: Together) -> "Material":
+    def of(cls, read: ExtractedFeatures) -> "Material":
         """Takes what was read through the SAE, and through the random dictionary if it was."""
         features, *random = read.features
         return cls(features, read.raw, *random)
 
 
-def as_ask(question: Question, prompt: "Prompt") -> Ask:
+def as_ask(question: Sample, prompt: "Prompt") -> Ask:
     """Returns what is asked of the model: a prompt with the question's candidates."""
     return Ask(prompt, question.texts)
 
 
-def scored_item(asker: Asker, question: Question, prompt: "Prompt") -> ScoredItem:
+def scored_item(asker: Asker, question: Sample, prompt: "Prompt") -> ScoredItem:
     """Returns the question's candidates as the model, already asked, scored them."""
     scores = asker.scores(as_ask(question, prompt)) if question.candidates else np.empty(0)
     return ScoredItem(scores, question.readings, question.correct)
 
 
 def make_reading(
-    apparatus: Apparatus,
-    questions: Sequence[Question],
+    context: ExperimentContext,
+    questions: Sequence[Sample],
     i: int,
     material: Material,
     fitted: Calibration,
-) -> Reading:
+) -> DetectorInput:
     """Returns what a detector may see of a question that was read, and asked if not borrowed."""
-    prompt, borrowed = questions[i].prompt, questions[i].borrowed
-    scores = dict.fromkeys(apparatus.task.readings, -np.inf)
-    if not borrowed:
-        scored = scored_item(apparatus.asker, questions[i], prompt)
-        scores = reading_scores(scored, fitted, apparatus.task.readings)
+    prompt, auxiliary = questions[i].prompt, questions[i].auxiliary
+    scores = dict.fromkeys(context.task.readings, -np.inf)
+    if not auxiliary:
+        scored = scored_item(context.asker, questions[i], prompt)
+        scores = reading_scores(scored, fitted, context.task.readings)
     features, raw = material.features[i], material.raw[i]
-    return Reading(features, prompt.content, prompt.spans, scores, raw, borrowed)
+    return DetectorInput(features, prompt.content, prompt.spans, scores, raw, auxiliary)
 
 
 def reading_scores(

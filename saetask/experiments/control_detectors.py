@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from saetask.data.samples import Question
-from saetask.detection.base import Finder, Finding, Reading
+from saetask.data.samples import Sample
+from saetask.detection.base import BaseDetector, DetectorInput, Finding
 from saetask.detection.baselines import baselines
-from saetask.experiments.context import Apparatus, Material, make_reading
+from saetask.experiments.context import ExperimentContext, Material, make_reading
 from saetask.experiments.pipeline import Fitted
 
 RANDOM_FEATURE, RANDOM_SAE, DENSE_PROBE = "random-feature", "random-sae", "dense-probe"
@@ -18,9 +18,9 @@ RANDOM_FEATURE, RANDOM_SAE, DENSE_PROBE = "random-feature", "random-sae", "dense
 class Lineup(NamedTuple):
     """What each detector finds in a fold's items."""
 
-    finder: Finder
+    finder: BaseDetector
     """saetask's own."""
-    readings: dict[int, Reading]
+    readings: dict[int, DetectorInput]
     """What it saw, by item."""
     findings: dict[str, dict[int, Finding]]
     """By detector and item; fit items are judged with their group held out."""
@@ -29,8 +29,8 @@ class Lineup(NamedTuple):
 
 
 def line_up(
-    apparatus: Apparatus,
-    questions: Sequence[Question],
+    context: ExperimentContext,
+    questions: Sequence[Sample],
     fitted: Fitted,
     parts: Sequence[Sequence[int]],
     material: Material,
@@ -50,11 +50,10 @@ def line_up(
     golds = [questions[i].gold_reading or "" for i in known]
     groups = [questions[i].item.group for i in known]
     readings = {
-        i: make_reading(apparatus, questions, i, material, fitted.original)
-        for i in {*wanted, *known}
+        i: make_reading(context, questions, i, material, fitted.original) for i in {*wanted, *known}
     }
 
-    def judge(finder: Finder, seen: Mapping[int, Reading]) -> dict[int, Finding]:
+    def judge(finder: BaseDetector, seen: Mapping[int, DetectorInput]) -> dict[int, Finding]:
         """Fits one and returns its findings."""
         held_out = dict(zip(known, finder.fit([seen[i] for i in known], golds, groups)))
         return {i: held_out.get(i) or finder.detect(seen[i]) for i in wanted}
@@ -68,13 +67,15 @@ def line_up(
     findings[RANDOM_FEATURE] = {}
     for part in parts:
         n_annotated = sum(bool(own[i].misunderstandings) for i in part)
-        findings[RANDOM_FEATURE] |= at_rate(moved, {i: readings[i] for i in part}, n_annotated)
+        findings[RANDOM_FEATURE] |= match_annotation_rate(
+            moved, {i: readings[i] for i in part}, n_annotated
+        )
     if material.random is not None:
         through = {
             i: replace(reading, activations=material.random[i], _pools={})
             for i, reading in readings.items()
         }
-        controls[RANDOM_SAE] = apparatus.make_detector()
+        controls[RANDOM_SAE] = context.make_detector()
         findings[RANDOM_SAE] = judge(controls[RANDOM_SAE], through)
     for baseline in baselines():
         findings[baseline.name] = judge(baseline, readings)
@@ -83,7 +84,9 @@ def line_up(
     return Lineup(detector, readings, findings, idle)
 
 
-def at_rate(finder: Finder, readings: Mapping[int, Reading], n: int) -> dict[int, Finding]:
+def match_annotation_rate(
+    finder: BaseDetector, readings: Mapping[int, DetectorInput], n: int
+) -> dict[int, Finding]:
     """Returns findings with a misunderstanding in the `n` items most probably answered wrongly.
 
     A detector that knows nothing would find next to nothing, and be a control for nothing: this one

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saetask.data.prompts import Prompt, render
-from saetask.experiments.context import Apparatus
-from saetask.experiments.scoring import Outcome
+from saetask.experiments.context import ExperimentContext
+from saetask.experiments.scoring import SampleResult
 from saetask.models.loading import model_tokenizer
 from saetask.saes.encoding import writes_residual
-from saetask.saes.extraction import read_together
+from saetask.saes.extraction import extract_features
 from saetask.saes.interventions import edit_feature, random_directions
 from saetask.utils.sign_flips import flip_test
 
@@ -26,7 +26,7 @@ ITEMS = 12
 DIRECTIONS = 4
 
 
-class Case(NamedTuple):
+class EffectCase(NamedTuple):
     """An annotated item whose finding names the feature."""
 
     original: Prompt
@@ -37,7 +37,9 @@ class Case(NamedTuple):
     """The likeliest candidate of the reading that was found."""
 
 
-def mechanism(apparatus: Apparatus, outcomes: Sequence[Outcome], seed: int) -> list[dict[str, Any]]:
+def mechanism(
+    context: ExperimentContext, outcomes: Sequence[SampleResult], seed: int
+) -> list[dict[str, Any]]:
     """Returns a row a feature, for the features that the findings name most often.
 
     Args:
@@ -51,7 +53,7 @@ def mechanism(apparatus: Apparatus, outcomes: Sequence[Outcome], seed: int) -> l
         evidence.id for o in annotated for evidence in o.written.misunderstandings[0].features
     )
     chosen = [feature for feature, _ in named.most_common(FEATURES)]
-    labels = apparatus.meanings.shown(chosen)
+    labels = context.meanings.shown(chosen)
     rows = []
     for feature in chosen:
         cases = [
@@ -61,12 +63,12 @@ def mechanism(apparatus: Apparatus, outcomes: Sequence[Outcome], seed: int) -> l
             and (case := _case(originals[o.question.item.id], o))
         ][:ITEMS]
         if cases:
-            row = _row(apparatus, feature, cases, seed)
+            row = _row(context, feature, cases, seed)
             rows.append({"feature": feature, "label": labels.get(feature, ""), **row})
     return rows
 
 
-def _case(original: Outcome, outcome: Outcome) -> Case | None:
+def _case(original: SampleResult, outcome: SampleResult) -> EffectCase | None:
     """Returns None where no candidate stands for the reading that was found."""
     reading = outcome.written.misunderstandings[0].reading
     question = original.question
@@ -74,13 +76,15 @@ def _case(original: Outcome, outcome: Outcome) -> Case | None:
     if not fitting or original.output in fitting:
         return None
     alternative = max(fitting, key=original.scores.__getitem__)
-    return Case(question.prompt, outcome.written.prompt, original.output, alternative)
+    return EffectCase(question.prompt, outcome.written.prompt, original.output, alternative)
 
 
-def _row(apparatus: Apparatus, feature: int, cases: Sequence[Case], seed: int) -> dict[str, Any]:
-    model, sae = apparatus.model, apparatus.sae
+def _row(
+    context: ExperimentContext, feature: int, cases: Sequence[EffectCase], seed: int
+) -> dict[str, Any]:
+    model, sae = context.model, context.sae
     prompts = [prompt for case in cases for prompt in (case.original, case.annotated)]
-    pooled = read_together(model, [sae], prompts).features[0].pooled()
+    pooled = extract_features(model, [sae], prompts).features[0].pooled()
     activations = pooled[:, [feature]].toarray()[:, 0].reshape(-1, 2).mean(0)
     row: dict[str, Any] = {
         "n": len(cases),
@@ -90,7 +94,7 @@ def _row(apparatus: Apparatus, feature: int, cases: Sequence[Case], seed: int) -
     if not writes_residual(sae, model.cfg.d_model):
         return row
     directions = random_directions(sae.W_dec.shape[1], [seed, feature], DIRECTIONS)
-    effects = np.stack([_effects(apparatus, feature, case, directions) for case in cases])
+    effects = np.stack([_effects(context, feature, case, directions) for case in cases])
     random = effects[:, 2:]
     difference = effects[:, 0] - random.mean(1)
     by_direction = random.mean(0)
@@ -103,16 +107,18 @@ def _row(apparatus: Apparatus, feature: int, cases: Sequence[Case], seed: int) -
     }
 
 
-def _effects(apparatus: Apparatus, feature: int, case: Case, directions: Any) -> np.ndarray:
+def _effects(
+    context: ExperimentContext, feature: int, case: EffectCase, directions: Any
+) -> np.ndarray:
     """Returns the change in the log-odds of the answer under each edit, `[2 + n_directions]`."""
-    tokenizer = model_tokenizer(apparatus.model)
+    tokenizer = model_tokenizer(context.model)
     prompt_ids = render(tokenizer, case.original).token_ids
     likelihoods = []
     for candidate in (case.answer, case.alternative):
         answer_ids = tokenizer(candidate, add_special_tokens=False)["input_ids"]
         found = edit_feature(
-            apparatus.model,
-            apparatus.sae,
+            context.model,
+            context.sae,
             [*prompt_ids, *answer_ids],
             feature,
             directions,

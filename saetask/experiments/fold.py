@@ -8,7 +8,7 @@ import numpy as np
 
 from saetask.annotation.prompt_writer import ArmPrompt, Writer, fixed_note
 from saetask.data.prompts import Prompt
-from saetask.data.samples import Fold, Question, Study
+from saetask.data.samples import Fold, Sample, Study
 from saetask.detection.base import Finding, Misunderstanding
 from saetask.detection.calibration import Calibration
 from saetask.errors import UserError, did_you_mean
@@ -17,13 +17,13 @@ from saetask.experiments.arms import (
     GENERIC,
     PLACEBO,
     SELF_TOKENS,
-    about,
     gold_finding,
+    retarget_findings,
     self_note,
     self_request,
 )
 from saetask.experiments.closed_loop import close_loop, make_loop
-from saetask.experiments.context import Apparatus, Material, features_of, labelled
+from saetask.experiments.context import ExperimentContext, Material, features_of, labelled
 from saetask.experiments.control_detectors import (
     DENSE_PROBE,
     RANDOM_FEATURE,
@@ -73,7 +73,7 @@ def self_ask(prompt: Prompt) -> Ask:
 
 
 def make_plan(
-    apparatuses: Sequence[Apparatus],
+    contexts: Sequence[ExperimentContext],
     study: Study,
     number: int,
     materials: Sequence[Material],
@@ -91,12 +91,12 @@ def make_plan(
     """
     questions, fold = study.questions, study.folds[number]
     generator = np.random.default_rng([seed, number])
-    best, fitted = _best_fit(apparatuses, questions, fold, materials, trials)
-    apparatus = apparatuses[best]
+    best, fitted = _best_fit(contexts, questions, fold, materials, trials)
+    context = contexts[best]
     calibrated_on = sorted(generator.permutation(fold.fit)[:CALIBRATION_ITEMS].tolist())
     parts = calibrated_on, fold.test
     wanted = [*calibrated_on, *fold.test]
-    lineup = line_up(apparatus, questions, fitted, parts, materials[best], generator)
+    lineup = line_up(context, questions, fitted, parts, materials[best], generator)
     found = _to_write(lineup, wanted)
     for part in parts:
         found["shuffled"] |= _exchanged(found["saetask"], questions, part, generator)
@@ -104,19 +104,19 @@ def make_plan(
         i: gold_finding(questions[i].prompt, questions[i].gold_reading) for i in wanted
     }
     found = {arm: found[arm] for arm in found if arm in {*arms, "saetask"}}
-    scribes = _scribes(apparatus, fitted, found)
+    scribes = _scribes(context, fitted, found)
     prompts = {arm: _from_findings(scribes[arm], questions, found[arm]) for arm in found}
     if CLOSED_LOOP in arms:
         shown = {
             i: finding._replace(misunderstandings=scribes["saetask"].labelled(found["saetask"][i]))
             for i, finding in lineup.findings["saetask"].items()
         }
-        loop = make_loop(apparatus, fitted, trials, fold.fit, scribes["saetask"].writer.labels)
+        loop = make_loop(context, fitted, trials, fold.fit, scribes["saetask"].writer.labels)
         prompts[CLOSED_LOOP] = close_loop(loop, questions, shown)
     budget = len(fold.fit) + sum(i in set(fold.fit) for _, i in trials.scored) + len(calibrated_on)
     for arm in arms:
         if arm not in prompts:
-            prompts[arm] = _for_all(apparatus, questions, wanted, fitted, arm, budget, seed)
+            prompts[arm] = _for_all(context, questions, wanted, fitted, arm, budget, seed)
     tested = {
         name: {i: findings[i] for i in fold.test} for name, findings in lineup.findings.items()
     }
@@ -134,20 +134,20 @@ def make_plan(
 
 
 def _best_fit(
-    apparatuses: Sequence[Apparatus],
-    questions: Sequence[Question],
+    contexts: Sequence[ExperimentContext],
+    questions: Sequence[Sample],
     fold: Fold,
     materials: Sequence[Material],
     trials: Trials,
 ) -> tuple[int, Fitted]:
     """Fits with every SAE; returns the number of the best on the fit split, and its fit."""
     fits = [
-        fit(apparatus, questions, fold.fit, material, trials, fold.borrowed)
-        for apparatus, material in zip(apparatuses, materials)
+        fit(context, questions, fold.fit, material, trials, fold.auxiliary)
+        for context, material in zip(contexts, materials)
     ]
     losses = [fit_loss(fitted, questions) for fitted in fits]
     best = int(np.argmin(losses))
-    hooks = [input_hook(apparatus.sae) for apparatus in apparatuses]
+    hooks = [input_hook(context.sae) for context in contexts]
     tried = [{"hook_name": h, "fit_loss": loss} for h, loss in zip(hooks, losses)]
     selection = {**fits[best].selection, "sae": best, "saes": tried}
     return best, fits[best]._replace(selection=selection)
@@ -165,12 +165,14 @@ class _Scribe(NamedTuple):
 
 
 def _scribes(
-    apparatus: Apparatus, fitted: Fitted, found: Mapping[str, Mapping[int, list[Misunderstanding]]]
+    context: ExperimentContext,
+    fitted: Fitted,
+    found: Mapping[str, Mapping[int, list[Misunderstanding]]],
 ) -> dict[str, _Scribe]:
     """Returns a scribe for each arm; notes that a language model writes are asked for at once."""
     named = [m for arm in found if arm != RANDOM_SAE for ms in found[arm].values() for m in ms]
-    shown = apparatus.meanings.shown(features_of(named))
-    trusted = apparatus.meanings.trusted(features_of(named))
+    shown = context.meanings.shown(features_of(named))
+    trusted = context.meanings.trusted(features_of(named))
     scribes = {}
     for arm, findings in found.items():
         # A random dictionary's features have no labels, whatever the trained ones of their number.
@@ -183,7 +185,7 @@ def _scribes(
 
 def _from_findings(
     scribe: _Scribe,
-    questions: Sequence[Question],
+    questions: Sequence[Sample],
     found: Mapping[int, list[Misunderstanding]],
 ) -> dict[int, ArmPrompt]:
     return {
@@ -192,8 +194,8 @@ def _from_findings(
 
 
 def _for_all(
-    apparatus: Apparatus,
-    questions: Sequence[Question],
+    context: ExperimentContext,
+    questions: Sequence[Sample],
     wanted: Sequence[int],
     fitted: Fitted,
     arm: str,
@@ -211,8 +213,8 @@ def _for_all(
             return {i: ArmPrompt(prompt, None, []) for i, prompt in prompts.items()}
         case "self":
             asks = {i: self_ask(prompt) for i, prompt in sorted(prompts.items())}
-            apparatus.asker.ask(asks.values(), "the model's own notes")
-            return {i: self_note(prompts[i], apparatus.asker.output(asks[i])) for i in wanted}
+            context.asker.ask(asks.values(), "the model's own notes")
+            return {i: self_note(prompts[i], context.asker.output(asks[i])) for i in wanted}
         case "generic":
             note = GENERIC
         case "placebo":
@@ -220,7 +222,7 @@ def _for_all(
         case "optimised-prompt":
             # As many items asked as fitting saetask took: originals, wordings, annotated prompts.
             known = list(fitted.findings)
-            note = optimised_note(apparatus, questions, known, fitted.original, budget, seed)
+            note = optimised_note(context, questions, known, fitted.original, budget, seed)
         case _ if arm in ARMS:
             raise UserError(f"The arm '{arm}' needs a detector that was not fitted; leave it out.")
         case _:
@@ -252,7 +254,7 @@ def _to_write(
 
 def _exchanged(
     found: Mapping[int, list[Misunderstanding]],
-    questions: Sequence[Question],
+    questions: Sequence[Sample],
     items: Sequence[int],
     generator: np.random.Generator,
 ) -> dict[int, list[Misunderstanding]]:
@@ -271,4 +273,4 @@ def _exchanged(
     largest = max(Counter(groups).values())
     step = largest if largest < len(order) else 1
     donors = dict(zip(order, [*order[step:], *order[:step]]))
-    return {i: about(questions[i].prompt, found[donors[i]]) for i in items}
+    return {i: retarget_findings(questions[i].prompt, found[donors[i]]) for i in items}

@@ -9,7 +9,7 @@ import numpy as np
 from saetask.detection.base import Finding
 from saetask.experiments.fold import CLOSED_LOOP
 from saetask.experiments.runner import Result
-from saetask.experiments.scoring import Outcome
+from saetask.experiments.scoring import SampleResult
 from saetask.utils.statistics import (
     Auroc,
     Comparison,
@@ -54,7 +54,7 @@ def summarise(result: Result, seed: int) -> dict[str, Any]:
     }
 
 
-def summarise_seeds(runs: Sequence[Sequence[Outcome]], first: int) -> dict[str, Any]:
+def summarise_seeds(runs: Sequence[Sequence[SampleResult]], first: int) -> dict[str, Any]:
     """Returns the accuracies over repetitions with other folds and samples, of arms in all of them.
 
     Args:
@@ -85,7 +85,7 @@ def _summarise_rounds(correct: Mapping[str, np.ndarray]) -> dict[str, Any] | Non
     return {"one": one, "closed_loop": loop, "used": "one"}
 
 
-def _summarise_second(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any] | None:
+def _summarise_second(outcomes: Sequence[SampleResult], seed: int) -> dict[str, Any] | None:
     if not outcomes:
         return None
     arms = _by_arm(outcomes)
@@ -94,19 +94,19 @@ def _summarise_second(outcomes: Sequence[Outcome], seed: int) -> dict[str, Any] 
     return {"n": len(groups), "arms": summarise_arms(arms, correct, groups, seed)}
 
 
-def _by_arm(outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
-    arms: dict[str, list[Outcome]] = {}
+def _by_arm(outcomes: Sequence[SampleResult]) -> dict[str, list[SampleResult]]:
+    arms: dict[str, list[SampleResult]] = {}
     for outcome in outcomes:
         arms.setdefault(outcome.arm, []).append(outcome)
     return arms
 
 
-def _correct(rows: Sequence[Outcome]) -> np.ndarray:
+def _correct(rows: Sequence[SampleResult]) -> np.ndarray:
     return np.array([outcome.score.correct for outcome in rows], dtype=bool)
 
 
 def summarise_arms(
-    arms: Mapping[str, Sequence[Outcome]],
+    arms: Mapping[str, Sequence[SampleResult]],
     correct: Mapping[str, np.ndarray],
     groups: Sequence[str],
     seed: int,
@@ -176,8 +176,8 @@ def _figures(comparison: Comparison, interval: str) -> dict[str, Any]:
 
 
 def _probe_alone(
-    original: Sequence[Outcome],
-    own: Sequence[Outcome],
+    original: Sequence[SampleResult],
+    own: Sequence[SampleResult],
     findings: Mapping[str, Finding],
     seed: int,
 ) -> dict[str, Any] | None:
@@ -200,7 +200,7 @@ def _probe_alone(
 
 
 def summarise_failures(
-    original: Sequence[Outcome], findings: Mapping[str, Mapping[str, Finding]], seed: int
+    original: Sequence[SampleResult], findings: Mapping[str, Mapping[str, Finding]], seed: int
 ) -> dict[str, Any]:
     """Returns how well wrong answers of the original arm were predicted, by each detector.
 
@@ -211,7 +211,7 @@ def summarise_failures(
     failed = ~_correct(ranked)
     groups = [outcome.question.item.group for outcome in ranked]
 
-    def entry(score: Callable[[Outcome], float]) -> dict[str, Any] | None:
+    def entry(score: Callable[[SampleResult], float]) -> dict[str, Any] | None:
         scores = np.array([score(outcome) for outcome in ranked])
         return _area(auroc(failed, scores, groups, seed)) if ranked else None
 
@@ -227,7 +227,7 @@ def summarise_failures(
 
 
 def summarise_readings(
-    original: Sequence[Outcome], findings: Mapping[str, Mapping[str, Finding]], seed: int
+    original: Sequence[SampleResult], findings: Mapping[str, Mapping[str, Finding]], seed: int
 ) -> dict[str, Any]:
     """Returns how well the right reading was told from the others, by each detector."""
     known = [outcome for outcome in original if outcome.question.gold_reading is not None]

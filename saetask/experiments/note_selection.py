@@ -9,10 +9,10 @@ from saetask.annotation.base import Annotator
 from saetask.annotation.generated_notes import Noted, ask_ahead
 from saetask.annotation.prompt_writer import Writer
 from saetask.data.prompts import renders
-from saetask.data.samples import Question
+from saetask.data.samples import Sample
 from saetask.detection.calibration import ScoredItem, fit_calibration
 from saetask.experiments.arms import gold_finding
-from saetask.experiments.context import Apparatus, as_ask, scored_item
+from saetask.experiments.context import ExperimentContext, as_ask, scored_item
 from saetask.models.loading import model_tokenizer
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Trials(NamedTuple):
 
 
 def try_wordings(
-    apparatus: Apparatus, questions: Sequence[Question], pool: Sequence[int], seed: int
+    context: ExperimentContext, questions: Sequence[Sample], pool: Sequence[int], seed: int
 ) -> Trials:
     """Asks a sample of fit items with every wording of the right reading.
 
@@ -45,28 +45,28 @@ def try_wordings(
     """
     pool = [i for i in pool if questions[i].gold_reading is not None]
     chosen = sorted(np.random.default_rng(seed).permutation(pool)[:STYLE_ITEMS].tolist())
-    tokenizer = model_tokenizer(apparatus.model)
+    tokenizer = model_tokenizer(context.model)
     findings = {i: gold_finding(questions[i].prompt, questions[i].gold_reading) for i in chosen}
-    for annotator in apparatus.annotators:
+    for annotator in context.annotators:
         ask_ahead(annotator, (Noted(finding[0], {}) for finding in findings.values()))
     written: dict[tuple[str, int, int], Prompt] = {}
     for i, finding in findings.items():
-        for annotator in apparatus.annotators:
+        for annotator in context.annotators:
             for number in range(len(annotator.candidates(finding[0], {}))):
                 arm = Writer(annotator, number, {}).write(questions[i].prompt, finding)
                 if arm.annotation and renders(tokenizer, arm.prompt):
                     written[annotator.name, number, i] = arm.prompt
     names = sorted({(name, number) for name, number, _ in written})
-    by_name = {annotator.name: annotator for annotator in apparatus.annotators}
+    by_name = {annotator.name: annotator for annotator in context.annotators}
     asks = [as_ask(questions[i], prompt) for (_, _, i), prompt in written.items()]
-    apparatus.asker.ask(asks, "wordings")
+    context.asker.ask(asks, "wordings")
     scored: dict[tuple[int, int], ScoredItem] = {}
     for style, (name, number) in enumerate(names):
         for i in chosen:
             prompt = written.get((name, number, i)) or questions[i].prompt
-            scored[style, i] = scored_item(apparatus.asker, questions[i], prompt)
+            scored[style, i] = scored_item(context.asker, questions[i], prompt)
     # Without candidates to rank, nothing says which wording is best: the first one is taken.
-    styles = [(by_name[name], number) for name, number in names] or [(apparatus.annotators[0], 0)]
+    styles = [(by_name[name], number) for name, number in names] or [(context.annotators[0], 0)]
     return Trials(styles, scored)
 
 

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from saetask.annotation.base import Annotator
-from saetask.data.samples import Question
+from saetask.data.samples import Sample
 from saetask.detection.base import Detector, Finding
 from saetask.detection.calibration import Calibration, calibration_or, fit_calibration
 from saetask.errors import UserError
-from saetask.experiments.context import Apparatus, Material, make_reading, scored_item
+from saetask.experiments.context import ExperimentContext, Material, make_reading, scored_item
 from saetask.experiments.note_selection import Trials, choose_wording
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ class Fitted(NamedTuple):
 
 
 def fit(
-    apparatus: Apparatus,
-    questions: Sequence[Question],
+    context: ExperimentContext,
+    questions: Sequence[Sample],
     chosen: Sequence[int],
     material: Material,
     trials: Trials,
-    borrowed: Sequence[int] = (),
+    auxiliary: Sequence[int] = (),
 ) -> Fitted:
     """Fits on the chosen questions, which were asked and read before.
 
@@ -50,14 +50,14 @@ def fit(
     Raises:
         UserError: The detector can not be fitted on them, or its findings lack probabilities.
     """
-    asker = apparatus.asker
+    asker = context.asker
     original = fit_calibration(
         [scored_item(asker, questions[i], questions[i].prompt) for i in chosen]
     )
     known = [i for i in chosen if questions[i].gold_reading is not None]
-    detector = apparatus.make_detector()
-    learnt_from = [*known, *(borrowed if getattr(detector, "borrows", False) else ())]
-    readings = [make_reading(apparatus, questions, i, material, original) for i in learnt_from]
+    detector = context.make_detector()
+    learnt_from = [*known, *(auxiliary if getattr(detector, "uses_auxiliary", False) else ())]
+    readings = [make_reading(context, questions, i, material, original) for i in learnt_from]
     golds = [questions[i].gold_reading or "" for i in learnt_from]
     findings = detector.fit(readings, golds, [questions[i].item.group for i in learnt_from])
     if not all(finding.probabilities for finding in findings):
@@ -80,7 +80,7 @@ def fit(
     return Fitted(original, annotated, detector, own, learnt_from, annotator, wording, selection)
 
 
-def fit_loss(fitted: Fitted, questions: Sequence[Question]) -> float:
+def fit_loss(fitted: Fitted, questions: Sequence[Sample]) -> float:
     """Returns the mean negative log-probability of the right reading, groups held out, in nats."""
     chances = [
         finding.probabilities.get(questions[i].gold_reading or "", 0.0)

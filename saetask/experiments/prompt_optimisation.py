@@ -13,11 +13,11 @@ import numpy as np
 from saetask.annotation.base import Annotation
 from saetask.annotation.prompt_writer import fixed_note
 from saetask.data.prompts import as_prompt
-from saetask.data.samples import Question
+from saetask.data.samples import Sample
 from saetask.detection.calibration import Calibration
 from saetask.errors import UserError
 from saetask.experiments.arms import GENERIC
-from saetask.experiments.context import Apparatus, as_ask, scored_item
+from saetask.experiments.context import ExperimentContext, as_ask, scored_item
 from saetask.inference.client import Ask
 from saetask.models.loading import context_size, model_tokenizer
 
@@ -29,8 +29,8 @@ LONGEST = 300
 
 
 def optimised_note(
-    apparatus: Apparatus,
-    questions: Sequence[Question],
+    context: ExperimentContext,
+    questions: Sequence[Sample],
     fit_items: Sequence[int],
     original: Calibration,
     budget: int,
@@ -63,8 +63,8 @@ def optimised_note(
         seed_candidate={COMPONENT: GENERIC.text},
         trainset=order[VALIDATION_ITEMS:] or order,
         valset=order[:VALIDATION_ITEMS],
-        adapter=_Adapter(apparatus, questions, original),
-        reflection_lm=lambda prompt: _rewrite(apparatus, prompt),
+        adapter=_Adapter(context, questions, original),
+        reflection_lm=lambda prompt: _rewrite(context, prompt),
         reflection_minibatch_size=MINIBATCH,
         max_metric_calls=budget,
         logger=_Silence(),
@@ -78,15 +78,15 @@ def _note(text: str) -> Annotation:
     return Annotation(" ".join(text.split())[:LONGEST] or GENERIC.text, "end", "optimised-prompt")
 
 
-def _rewrite(apparatus: Apparatus, request: Any) -> str:
+def _rewrite(context: ExperimentContext, request: Any) -> str:
     """Has the model under test write a new instruction; what exceeds its context is cut away."""
-    tokenizer = model_tokenizer(apparatus.model)
+    tokenizer = model_tokenizer(context.model)
     text = request if isinstance(request, str) else request[-1]["content"]
-    room = (context_size(apparatus.model) or 2048) // 2
+    room = (context_size(context.model) or 2048) // 2
     tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
     ask = Ask(as_prompt(str(tokenizer.decode(tokens[-room:]))))
-    apparatus.asker.ask([ask], "rewrite the instruction")
-    return apparatus.asker.output(ask)
+    context.asker.ask([ask], "rewrite the instruction")
+    return context.asker.output(ask)
 
 
 class _Silence:
@@ -100,9 +100,9 @@ class _Adapter:
     propose_new_texts: Any = None
 
     def __init__(
-        self, apparatus: Apparatus, questions: Sequence[Question], original: Calibration
+        self, context: ExperimentContext, questions: Sequence[Sample], original: Calibration
     ) -> None:
-        self._apparatus, self._questions, self._original = apparatus, questions, original
+        self._apparatus, self._questions, self._original = context, questions, original
 
     def evaluate(
         self, batch: list[int], candidate: dict[str, str], capture_traces: bool = False

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from saetask.annotation.base import configured
 from saetask.annotation.generated_notes import count_failed, noting
-from saetask.compute.config import LOCAL, EngineConfig, open_engine
-from saetask.data.samples import Study, borrow, prepare
-from saetask.dictionary.feature_labels import find_meanings
+from saetask.compute.config import LOCAL, ComputeConfig, open_executor
+from saetask.data.samples import Study, add_auxiliary_samples, make_folds
+from saetask.dictionary.feature_labels import find_feature_labels
 from saetask.errors import UserError, did_you_mean
 from saetask.experiments.arms import ARMS, DEFAULT_ARMS
-from saetask.experiments.context import Apparatus
+from saetask.experiments.context import ExperimentContext
 from saetask.experiments.feature_effects import mechanism
 from saetask.experiments.metrics import summarise, summarise_seeds
 from saetask.experiments.runner import Result, run_experiment
-from saetask.experiments.scoring import Outcome
+from saetask.experiments.scoring import SampleResult
 from saetask.inference.client import Asker
 from saetask.models.loading import (
     DEFAULT_MODEL,
@@ -30,11 +30,11 @@ from saetask.models.loading import (
 )
 from saetask.saes.compatibility import SAEFigures, check_sae
 from saetask.saes.loading import DEFAULT_SAE, load_sae, sae_fingerprint
-from saetask.utils.files import content_hash, remove_halves, write_json, write_text
+from saetask.utils.files import content_hash, remove_partial_writes, write_json, write_text
 
 if TYPE_CHECKING:
     from saetask.data.tasks import Task
-    from saetask.plugins import Registry
+    from saetask.plugins import PluginRegistry
 
 PACKAGES = ("torch", "transformers", "transformer-lens", "sae-lens", "numpy", "scikit-learn")
 JOURNAL = "answers.jsonl"
@@ -56,7 +56,7 @@ class RunConfig:
     """Alias, SAE-Lens folder or SAE-Lens release/sae_id."""
     other_saes: list[str] = field(default_factory=list)
     """More SAEs, at other hook points for instance; each fold takes the best on its fit split."""
-    insist_on_sae: bool = False
+    allow_sae_mismatch: bool = False
     """Go on with an SAE whose figures say that it does not fit the model."""
     dictionary: Path | None = None
     """A dictionary folder of this SAE; none takes the shipped one, if there is."""
@@ -89,9 +89,9 @@ class RunConfig:
 
 def run(
     config: RunConfig,
-    registry: "Registry",
+    registry: "PluginRegistry",
     out: Path | None = None,
-    engine: EngineConfig = LOCAL,
+    engine: ComputeConfig = LOCAL,
 ) -> Path:
     """Runs an experiment, or resumes it, and writes the run folder.
 
@@ -120,35 +120,39 @@ def run(
     identity = _identity(config)
     folder = out or Path("runs") / f"{config.task}-{identity}"
     _claim(folder, config, identity)
-    remove_halves(folder)
+    remove_partial_writes(folder)
     model, sae = load_model(config.model), load_sae(config.sae)
-    figures = check_sae(model, sae, insist=config.insist_on_sae)
-    meanings = find_meanings(model, sae, config.dictionary, config.unvalidated_labels)
-    with open_engine(engine, config.model, model) as opened:
+    figures = check_sae(model, sae, allow_mismatch=config.allow_sae_mismatch)
+    meanings = find_feature_labels(model, sae, config.dictionary, config.unvalidated_labels)
+    with open_executor(engine, config.model, model) as opened:
         asker = Asker(model, folder / JOURNAL, opened)
         annotators = [noting(annotator, asker) for annotator in plugins]
-        apparatus = Apparatus(task, model, sae, make_detector, annotators, asker, meanings, opened)
-        apparatuses = [apparatus, *(_other(apparatus, config, name) for name in config.other_saes)]
+        context = ExperimentContext(
+            task, model, sae, make_detector, annotators, asker, meanings, opened
+        )
+        contexts = [context, *(_other(context, config, name) for name in config.other_saes)]
         generate = config.scoring == "generate"
         results = [
-            run_experiment(apparatuses, study, config.arms, generate, config.seed + number)
+            run_experiment(contexts, study, config.arms, generate, config.seed + number)
             for number, study in enumerate(studies)
         ]
     result = results[0]
-    described = _described(config, apparatus, figures)
+    described = _described(config, context, figures)
     if len(results) > 1:
         described["seeds"] = summarise_seeds([r.outcomes for r in results], config.seed)
     described["failed_notes"] = count_failed(annotators)
     if not any(fold["sae"] for fold in result.selection):
         # Features of several SAEs can not be told apart by their numbers.
-        described["mechanism"] = mechanism(apparatus, result.outcomes, config.seed)
+        described["mechanism"] = mechanism(context, result.outcomes, config.seed)
     _write(folder, config, result, described, started)
     return folder
 
 
-def _described(config: RunConfig, apparatus: Apparatus, figures: SAEFigures) -> dict[str, Any]:
+def _described(
+    config: RunConfig, context: ExperimentContext, figures: SAEFigures
+) -> dict[str, Any]:
     """Returns what the summary says of the model and the SAE."""
-    model, sae = apparatus.model, apparatus.sae
+    model, sae = context.model, context.sae
     return {
         "model": {
             "name": model_name(model),
@@ -166,16 +170,16 @@ def _described(config: RunConfig, apparatus: Apparatus, figures: SAEFigures) -> 
     }
 
 
-def _other(apparatus: Apparatus, config: RunConfig, name: str) -> Apparatus:
+def _other(context: ExperimentContext, config: RunConfig, name: str) -> ExperimentContext:
     """Returns the apparatus with another SAE, checked, and without a dictionary folder for it."""
     sae = load_sae(name)
-    check_sae(apparatus.model, sae, insist=config.insist_on_sae)
-    meanings = find_meanings(apparatus.model, sae, None, config.unvalidated_labels)
-    return replace(apparatus, sae=sae, meanings=meanings)
+    check_sae(context.model, sae, allow_mismatch=config.allow_sae_mismatch)
+    meanings = find_feature_labels(context.model, sae, None, config.unvalidated_labels)
+    return replace(context, sae=sae, meanings=meanings)
 
 
 def _study(task: "Task", config: RunConfig, seed: int) -> Study:
-    study = prepare(
+    study = make_folds(
         task,
         config.data,
         config.fit_data,
@@ -187,7 +191,7 @@ def _study(task: "Task", config: RunConfig, seed: int) -> Study:
     )
     if config.data is None or not config.builtin_items:
         return study
-    return borrow(task, study, config.max_fit_items, seed)
+    return add_auxiliary_samples(task, study, config.max_fit_items, seed)
 
 
 def _check(config: RunConfig) -> None:
@@ -258,7 +262,7 @@ def _write(
     write_report(folder)
 
 
-def _row(outcome: Outcome, seed: int) -> dict[str, Any]:
+def _row(outcome: SampleResult, seed: int) -> dict[str, Any]:
     written = outcome.written
     annotations = [written.annotation._asdict()] if written.annotation else []
     row = {

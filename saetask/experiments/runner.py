@@ -7,24 +7,24 @@ from typing import Any, NamedTuple
 from saetask.annotation.prompt_writer import fixed_note
 from saetask.data.corpus import TokenRow
 from saetask.data.prompts import render
-from saetask.data.samples import Question, Study
+from saetask.data.samples import Sample, Study
 from saetask.detection.base import Finding
 from saetask.experiments.arms import GENERIC, PLACEBO
-from saetask.experiments.context import Apparatus, Material, as_ask
+from saetask.experiments.context import ExperimentContext, Material, as_ask
 from saetask.experiments.fold import Plan, make_plan
 from saetask.experiments.note_selection import try_wordings
-from saetask.experiments.scoring import Outcome, ask_second, judge_all
+from saetask.experiments.scoring import SampleResult, ask_second, judge_all
 from saetask.inference.client import MAX_NEW_TOKENS, Ask
 from saetask.models.loading import model_tokenizer
-from saetask.saes.extraction import read_together
+from saetask.saes.extraction import extract_features
 from saetask.saes.random_sae import CALIBRATION_ROWS, random_sae
 
 
 class Result(NamedTuple):
     """All outcomes, and what was found and chosen."""
 
-    outcomes: list[Outcome]
-    second: list[Outcome]
+    outcomes: list[SampleResult]
+    second: list[SampleResult]
     """Of another question about the same items, which the note does not answer; often none."""
     findings: dict[str, dict[str, Finding]]
     """Of each detector in each tested item, by item id."""
@@ -35,7 +35,7 @@ class Result(NamedTuple):
 
 
 def run_experiment(
-    apparatuses: Sequence[Apparatus],
+    contexts: Sequence[ExperimentContext],
     study: Study,
     arms: Sequence[str],
     generate: bool,
@@ -56,59 +56,59 @@ def run_experiment(
     Raises:
         UserError: An arm is unknown, or the detector can not be fitted.
     """
-    apparatus = apparatuses[0]
-    questions, asker = study.questions, apparatus.asker
+    context = contexts[0]
+    questions, asker = study.questions, context.asker
     # Reading comes first: it refuses a prompt that is too long before anything has been asked.
-    materials = [_read(apparatus, questions, seed) for apparatus in apparatuses]
+    materials = [_read(context, questions, seed) for context in contexts]
     asker.ask(_first_asks(study, arms), "original and fixed notes")
     pool = sorted({i for fold in study.folds for i in fold.fit if questions[i].candidates})
-    trials = try_wordings(apparatus, questions, pool, seed)
+    trials = try_wordings(context, questions, pool, seed)
     plans = [
-        make_plan(apparatuses, study, number, materials, trials, arms, seed)
+        make_plan(contexts, study, number, materials, trials, arms, seed)
         for number in range(len(study.folds))
     ]
-    left_out = _idle(apparatus, plans)
+    left_out = _idle(context, plans)
     plans = [plan.without(left_out) for plan in plans]
     outcomes = judge_all(
-        asker, apparatus.task.score, questions, plans, MAX_NEW_TOKENS if generate else None
+        asker, context.task.score, questions, plans, MAX_NEW_TOKENS if generate else None
     )
     return Result(
         outcomes,
-        ask_second(apparatus, questions, plans, seed),
+        ask_second(context, questions, plans, seed),
         _merged(plans, questions),
         [plan.selection for plan in plans],
         left_out,
     )
 
 
-def _idle(apparatus: Apparatus, plans: Sequence[Plan]) -> dict[str, str]:
+def _idle(context: ExperimentContext, plans: Sequence[Plan]) -> dict[str, str]:
     """Returns the controls that are saetask's own arm again in every fold, and why, also on stderr.
 
     Where they are so in some folds only, features are used, and what they add is measured.
     """
     idle = [arm for arm in plans[0].idle if all(arm in plan.idle for plan in plans)]
-    name = apparatus.make_detector().name
+    name = context.make_detector().name
     reason = f"The detector {name} uses no feature, so this arm would be saetask's own again."
     for arm in idle:
         print(f"saetask: warning: {arm} is left out. {reason}", file=sys.stderr)
     return dict.fromkeys(idle, reason)
 
 
-def _read(apparatus: Apparatus, questions: Sequence[Question], seed: int) -> Material:
+def _read(context: ExperimentContext, questions: Sequence[Sample], seed: int) -> Material:
     """Reads every prompt through the SAE and through a frozen random dictionary."""
-    tokenizer = model_tokenizer(apparatus.model)
+    tokenizer = model_tokenizer(context.model)
     rows = [
         TokenRow("items", question.item.id, render(tokenizer, question.prompt).token_ids)
         for question in questions[:CALIBRATION_ROWS]
     ]
-    control = random_sae(apparatus.model, apparatus.sae, rows, seed)
+    control = random_sae(context.model, context.sae, rows, seed)
     prompts = [question.prompt for question in questions]
-    saes = [apparatus.sae, control]
-    read = read_together(apparatus.model, saes, prompts, apparatus.engine)
+    saes = [context.sae, control]
+    read = extract_features(context.model, saes, prompts, context.engine)
     return Material.of(read)
 
 
-def _merged(plans: Sequence[Plan], questions: Sequence[Question]) -> dict[str, dict[str, Finding]]:
+def _merged(plans: Sequence[Plan], questions: Sequence[Sample]) -> dict[str, dict[str, Finding]]:
     """Returns each detector's findings in the test items of all folds."""
     merged: dict[str, dict[str, Finding]] = {}
     for plan in plans:
@@ -124,7 +124,7 @@ def _first_asks(study: Study, arms: Sequence[str]) -> list[Ask]:
     notes = [note for note in (GENERIC, PLACEBO) if note.annotator in arms]
     asks = []
     for i, question in enumerate(study.questions):
-        if question.candidates and not question.borrowed:
+        if question.candidates and not question.auxiliary:
             fixed = [fixed_note(question.prompt, note).prompt for note in notes if i in tested]
             asks += [as_ask(question, prompt) for prompt in (question.prompt, *fixed)]
     return asks

@@ -9,19 +9,19 @@ from saetask.annotation.base import annotate
 from saetask.annotation.generated_notes import WrittenNotes
 from saetask.annotation.prompt_writer import ArmPrompt
 from saetask.data.prompts import Prompt
-from saetask.data.samples import Fold, Question
+from saetask.data.samples import Fold, Sample
 from saetask.data.tasks import AsksTwice, Item, Score, SecondQuestion
 from saetask.detection.calibration import calibration_or, fit_calibration
 from saetask.experiments.arms import ARMS
-from saetask.experiments.context import Apparatus, as_ask, scored_item
+from saetask.experiments.context import ExperimentContext, as_ask, scored_item
 from saetask.experiments.fold import Plan
 from saetask.inference.client import Ask, Asker
 
 
-class Outcome(NamedTuple):
+class SampleResult(NamedTuple):
     """One item in one arm."""
 
-    question: Question
+    question: Sample
     fold: int
     arm: str
     written: ArmPrompt
@@ -31,7 +31,7 @@ class Outcome(NamedTuple):
     """Calibrated log-probability of each candidate answer."""
 
 
-def _ranked_asks(plans: Sequence[Plan], questions: Sequence[Question]) -> list[Ask]:
+def _ranked_asks(plans: Sequence[Plan], questions: Sequence[Sample]) -> list[Ask]:
     """Returns what every plan ranks, the prompts of one item side by side."""
     found: dict[int, list[Ask]] = {}
     for plan in plans:
@@ -52,11 +52,11 @@ def _generated_asks(plans: Sequence[Plan], length: int) -> Iterable[Ask]:
 def _judge(
     asker: Asker,
     score: Callable[[Item, str], Score],
-    questions: Sequence[Question],
+    questions: Sequence[Sample],
     number: int,
     plan: Plan,
     length: int | None,
-) -> list[Outcome]:
+) -> list[SampleResult]:
     """Scores a fold's test items in every arm.
 
     Annotated prompts are calibrated on the arm's annotated fit items; a prompt that an arm leaves
@@ -84,17 +84,17 @@ def _judge(
             else:
                 output = max(scores, key=scores.__getitem__, default="")
             judged = score(question.item, output)
-            outcomes.append(Outcome(question, number, arm, written, output, judged, scores))
+            outcomes.append(SampleResult(question, number, arm, written, output, judged, scores))
     return outcomes
 
 
 def judge_all(
     asker: Asker,
     score: Callable[[Item, str], Score],
-    questions: Sequence[Question],
+    questions: Sequence[Sample],
     plans: Sequence[Plan],
     length: int | None,
-) -> list[Outcome]:
+) -> list[SampleResult]:
     """Asks every plan's prompts and scores the answers.
 
     Args:
@@ -126,8 +126,8 @@ GENERATED_ITEMS = 200
 
 
 def ask_second(
-    apparatus: Apparatus, questions: Sequence[Question], plans: Sequence[Plan], seed: int
-) -> list[Outcome]:
+    context: ExperimentContext, questions: Sequence[Sample], plans: Sequence[Plan], seed: int
+) -> list[SampleResult]:
     """Asks the task's second question, if it has one, with the notes written for the first.
 
     It is not asked where a language model writes notes, which may well hold the answer to it.
@@ -141,8 +141,8 @@ def ask_second(
     Returns:
         The outcomes of the items that have a second question.
     """
-    task, asker = apparatus.task, apparatus.asker
-    freely_written = any(isinstance(a, WrittenNotes) for a in apparatus.annotators)
+    task, asker = context.task, context.asker
+    freely_written = any(isinstance(a, WrittenNotes) for a in context.annotators)
     if freely_written or not isinstance(task, AsksTwice):
         return []
     found = {i: task.second_question(question.item) for i, question in enumerate(questions)}
@@ -156,15 +156,15 @@ def ask_second(
         return []
     asker.ask((as_ask(q, q.prompt) for q in asked.values() if q.candidates), "second question")
     again = [asked.get(i, question) for i, question in enumerate(questions)]
-    moved = [_moved(apparatus, plan, asked) for plan in plans]
+    moved = [_moved(context, plan, asked) for plan in plans]
     length = GENERATED_TOKENS if generated else None
     return judge_all(asker, task.score_second, again, moved, length)
 
 
-def _laid_out(task: AsksTwice, question: Question, second: SecondQuestion) -> Question:
+def _laid_out(task: AsksTwice, question: Sample, second: SecondQuestion) -> Sample:
     candidates = second.candidates or []
     correct = [task.score_second(question.item, c.text).correct for c in candidates]
-    return Question(
+    return Sample(
         question.item,
         second.prompt,
         candidates,
@@ -173,11 +173,11 @@ def _laid_out(task: AsksTwice, question: Question, second: SecondQuestion) -> Qu
     )
 
 
-def _moved(apparatus: Apparatus, plan: Plan, asked: Mapping[int, Question]) -> Plan:
+def _moved(context: ExperimentContext, plan: Plan, asked: Mapping[int, Sample]) -> Plan:
     """Returns a fold's plan for the second questions: the same notes in other prompts."""
     fold = Fold(*([i for i in part if i in asked] for part in plan.fold))
     ranked = [asked[i] for i in fold.fit if asked[i].candidates]
-    original = fit_calibration([scored_item(apparatus.asker, q, q.prompt) for q in ranked])
+    original = fit_calibration([scored_item(context.asker, q, q.prompt) for q in ranked])
     prompts = {
         arm: {
             i: _rewritten(written, asked[i].prompt)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from saetask.compute.executor import Engine, LocalEngine
+from saetask.compute.executor import Executor, LocalExecutor
 from saetask.data.prompts import Prompt, render
 from saetask.errors import UserError
 from saetask.inference.likelihood import Continuation, log_likelihoods
 from saetask.models.forward import generate_texts
 from saetask.models.loading import context_size, model_tokenizer
-from saetask.utils.files import content_hash, writing
+from saetask.utils.files import content_hash, user_error_on_failed_write
 
 if TYPE_CHECKING:
     from saetask.models.loading import Model
@@ -75,10 +75,10 @@ class Asker:
     """
 
     def __init__(
-        self, model: "Model", journal: Path | None = None, engine: Engine | None = None
+        self, model: "Model", journal: Path | None = None, engine: Executor | None = None
     ) -> None:
         """Takes the model, the journal's file, and who asks the model (None: this process)."""
-        self._engine = engine or LocalEngine(model)
+        self._engine = engine or LocalExecutor(model)
         self._journal = journal
         self._known: dict[str, list[float] | str] = {}
         self._lock = threading.Lock()
@@ -124,7 +124,7 @@ class Asker:
         with self._lock:
             self._known.update(answers)
             if self._journal is not None:
-                with writing(self._journal):
+                with user_error_on_failed_write(self._journal):
                     self._journal.parent.mkdir(parents=True, exist_ok=True)
                     with self._journal.open("a", encoding="utf-8") as file:
                         file.write("\n" + json.dumps(answers))
@@ -152,7 +152,7 @@ def _read_journal(path: Path) -> dict[str, list[float] | str]:
         known |= _answers_of(line) or {}
     newest = _answers_of(last)
     if newest is None and last[:1] in (b"", b"{"):  # of nothing else than a journal
-        with writing(path):
+        with user_error_on_failed_write(path):
             os.truncate(path, len(before))
     return known | (newest or {})
 

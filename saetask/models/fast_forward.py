@@ -44,21 +44,21 @@ _PARTS: "WeakKeyDictionary[Model, list[_Part]]" = WeakKeyDictionary()
 
 
 @contextmanager
-def unwrapped(model: "Model") -> Iterator[None]:
+def bypass_bridge(model: "Model") -> Iterator[None]:
     """Takes off the wrappers of those parts of a model that have no hooks; puts them back.
 
     Hooks that are set already run as ever; set none within. Nothing is taken off in compatibility
-    mode, of a `HookedTransformer`, or where `try_unwrapped` did not find that the model allows
+    mode, of a `HookedTransformer`, or where `check_bypass` did not find that the model allows
     it. One thread at a time is within.
     """
     with _LOCK:
-        try_unwrapped(model)
+        check_bypass(model)
         parts = [] if _is_processed(model) else _PARTS.get(model, [])
         with _taken_off([part for part in parts if _is_quiet(part)]):
             yield
 
 
-def try_unwrapped(model: "Model") -> None:
+def check_bypass(model: "Model") -> None:
     """Finds out, once a model, whether it computes without wrappers what it does with them.
 
     It is tried on a few tokens, and not while there are hooks, which would run.

@@ -6,7 +6,7 @@ What is particular to TransformerLens lives in this file, in `hooks.py` and in `
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from saetask.models.fast_forward import unwrapped
+from saetask.models.fast_forward import bypass_bridge
 from saetask.models.loading import model_device, model_tokenizer
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def tree_logits(
     hf_model: Any = model.original_model
     dtype = next(hf_model.parameters()).dtype
     mask = torch.zeros(visible.shape, dtype=dtype).masked_fill_(~visible, torch.finfo(dtype).min)
-    with torch.inference_mode(), unwrapped(model):
+    with torch.inference_mode(), bypass_bridge(model):
         output = hf_model(
             input_ids=token_ids[None].to(device),
             position_ids=positions[None].to(device),
@@ -65,7 +65,7 @@ def row_logits(
     """Runs one row of tokens and returns the logits after each."""
     import torch
 
-    with torch.inference_mode(), unwrapped(model):
+    with torch.inference_mode(), bypass_bridge(model):
         return logits_of(model, token_ids[None])[0].cpu()
 
 
@@ -100,7 +100,7 @@ def generate_texts(
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
     device = model_device(model)
     hf_model: Any = model.original_model
-    with torch.inference_mode(), unwrapped(model):
+    with torch.inference_mode(), bypass_bridge(model):
         output = hf_model.generate(
             input_ids=tokens.to(device),
             attention_mask=mask.to(device),

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from saetask.errors import UserError, did_you_mean
-from saetask.models.fast_forward import try_unwrapped, unwrapped
+from saetask.models.fast_forward import bypass_bridge, check_bypass
 from saetask.models.forward import logits_of
 from saetask.models.loading import model_device, model_name
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from saetask.models.loading import Model
 
 
-class Caught(NamedTuple):
+class HookOutputs(NamedTuple):
     """What one forward pass gave."""
 
     activations: "dict[str, torch.Tensor]"
@@ -73,18 +73,18 @@ def read_hook(
     Raises:
         UserError: No such hook point, or the run never reached it.
     """
-    caught = catch(model, tokens, [hook_name]).activations
+    caught = run_with_hook_outputs(model, tokens, [hook_name]).activations
     if hook_name not in caught:
         raise UserError(f"Running {model_name(model)} never reached hook point '{hook_name}'.")
     return caught[hook_name]
 
 
-def catch(
+def run_with_hook_outputs(
     model: "Model",
     tokens: "Int[torch.Tensor, 'batch pos']",
     hook_names: Sequence[str],
     to_the_end: bool = False,
-) -> Caught:
+) -> HookOutputs:
     """Runs the model once and returns the activations at several hook points.
 
     Args:
@@ -109,14 +109,14 @@ def catch(
 
     hooks = [(name, partial(keep, name=name)) for name in canonical]
     try:
-        with torch.inference_mode(), running(model, hooks):
+        with torch.inference_mode(), with_hooks(model, hooks):
             logits = logits_of(model, tokens)
     except _AllCaught:
         logits = None
     except ValueError as error:  # a hook point that is switched off
         raise UserError(f"Cannot read hook point '{hook_names[0]}': {error}") from error
     caught = {name: found[own] for name, own in names.items() if own in found}
-    return Caught(caught, logits if to_the_end else None)
+    return HookOutputs(caught, logits if to_the_end else None)
 
 
 class _AllCaught(Exception):  # noqa: N818  (no error: how a pass ends early)
@@ -124,15 +124,15 @@ class _AllCaught(Exception):  # noqa: N818  (no error: how a pass ends early)
 
 
 @contextmanager
-def running(model: "Model", hooks: Sequence[tuple[str, Callable[..., Any]]]) -> Iterator[None]:
+def with_hooks(model: "Model", hooks: Sequence[tuple[str, Callable[..., Any]]]) -> Iterator[None]:
     """Sets hooks, by canonical name, for the passes within, which run no wrapper in vain."""
-    try_unwrapped(model)
-    with model.hooks(fwd_hooks=list(hooks)), unwrapped(model):
+    check_bypass(model)
+    with model.hooks(fwd_hooks=list(hooks)), bypass_bridge(model):
         yield
 
 
 @contextmanager
-def catching(model: "Model", hook_name: str) -> "Iterator[list[torch.Tensor]]":
+def capture(model: "Model", hook_name: str) -> "Iterator[list[torch.Tensor]]":
     """Keeps what each forward pass meanwhile gives at a hook point.
 
     Yields:
@@ -142,13 +142,13 @@ def catching(model: "Model", hook_name: str) -> "Iterator[list[torch.Tensor]]":
         UserError: No such hook point.
     """
     found: list[torch.Tensor] = []
-    try_unwrapped(model)
+    check_bypass(model)
     hook = (resolve_hook_name(model, hook_name), lambda a, hook: found.append(a.flatten(2)))
     with model.hooks(fwd_hooks=[hook]):
         yield found
 
 
-def siblings(model: "Model", hook_names: Sequence[str]) -> dict[int, tuple[str, ...]]:
+def hook_names_by_layer(model: "Model", hook_names: Sequence[str]) -> dict[int, tuple[str, ...]]:
     """Returns the same kinds of hook point in every block, the first name's block being given.
 
     Args:
@@ -178,17 +178,17 @@ def _exists(model: "Model", hook_name: str) -> bool:
         return False
 
 
-def spliced_loss(
+def loss_with_edit(
     model: "Model",
     token_ids: Sequence[int],
     hook_name: str,
     edit: "Callable[[torch.Tensor], torch.Tensor] | None",
 ) -> float:
     """Returns the mean next-token cross-entropy (nats), with the activation at a hook edited."""
-    return -spliced_log_probabilities(model, [token_ids], hook_name, edit).mean().item()
+    return -log_probabilities_with_edit(model, [token_ids], hook_name, edit).mean().item()
 
 
-def spliced_log_probabilities(
+def log_probabilities_with_edit(
     model: "Model",
     rows: Sequence[Sequence[int]],
     hook_name: str,
@@ -212,7 +212,7 @@ def spliced_log_probabilities(
     if edit is not None:
         hooks = [(resolve_hook_name(model, hook_name), lambda a, hook: edit(a))]
     tokens = torch.tensor(rows, device=model_device(model))
-    with torch.inference_mode(), running(model, hooks):
+    with torch.inference_mode(), with_hooks(model, hooks):
         logits = logits_of(model, tokens)[:, :-1].float()
         following = logits.gather(-1, tokens[:, 1:, None])[..., 0]
         return following - logits.logsumexp(-1)

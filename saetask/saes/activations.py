@@ -159,7 +159,7 @@ def _shaded_text(prompt: RenderedPrompt, by_token: dict[int, list[Firing]], peak
 
 
 @dataclass(frozen=True)
-class Firings:
+class TokenActivations:
     """The firings of one SAE on rows of tokens (CSR over all tokens)."""
 
     token_ids: np.ndarray
@@ -176,11 +176,11 @@ class Firings:
     """Activation of each firing, `[n_firings]`, float32, positive."""
     d_sae: int
 
-    def rows(self, first: int, last: int) -> "Firings":
+    def rows(self, first: int, last: int) -> "TokenActivations":
         """Returns the firings on some of the rows."""
         low, high = self.row_starts[[first, last]]
         start, end = self.indptr[[low, high]]
-        return Firings(
+        return TokenActivations(
             self.token_ids[low:high],
             self.row_starts[first : last + 1] - low,
             self.documents[first:last],

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from saetask.data.prompts import render
 from saetask.errors import UserError
 from saetask.models.forward import right_padded
-from saetask.models.hooks import catch, resolve_hook_name, siblings
+from saetask.models.hooks import hook_names_by_layer, resolve_hook_name, run_with_hook_outputs
 from saetask.models.loading import context_size, model_name, model_tokenizer
 from saetask.saes.encoding import input_hook, output_hook, reads_bos, unnormalised
 from saetask.saes.metrics import (
     Losses,
-    Pair,
     Reconstruction,
+    ReconstructionInputs,
+    losses_with_edit,
     measure_pairs,
     pair_of,
-    read_pair,
-    spliced_losses,
+    read_reconstruction_inputs,
 )
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class SAEFigures(NamedTuple):
         )
 
 
-class Rival(NamedTuple):
+class AlternativeFit(NamedTuple):
     """Another way of using the SAE, and how well it reconstructs then."""
 
     says: str
@@ -74,7 +74,7 @@ class Rival(NamedTuple):
     l0: float
 
 
-def check_sae(model: "Model", sae: "SAE[Any]", insist: bool = False) -> SAEFigures:
+def check_sae(model: "Model", sae: "SAE[Any]", allow_mismatch: bool = False) -> SAEFigures:
     """Checks that an SAE belongs to this model, layer and processing, by using it.
 
     A probe text is reconstructed as the SAE's metadata says, and for comparison at the other
@@ -94,14 +94,14 @@ def check_sae(model: "Model", sae: "SAE[Any]", insist: bool = False) -> SAEFigur
     """
     hooks = _hook_points(model, sae)
     row = _probe_row(model, sae, reads_bos(sae))
-    layers = {} if len(row) < 2 else siblings(model, hooks)
+    layers = {} if len(row) < 2 else hook_names_by_layer(model, hooks)
     names = dict.fromkeys([*hooks, *(name for pair in layers.values() for name in pair)])
-    caught, logits = catch(model, right_padded([row]), list(names), to_the_end=True)
+    caught, logits = run_with_hook_outputs(model, right_padded([row]), list(names), to_the_end=True)
     pair = pair_of(model, sae, row, caught, hooks)
     _check_widths(sae, pair)
     pair = _without_outliers(pair)
     found = measure_pairs(sae, iter([pair]))
-    losses = spliced_losses(model, sae, row, pair, _clean_loss(logits, row))
+    losses = losses_with_edit(model, sae, row, pair, _clean_loss(logits, row))
     figures = SAEFigures(found.fvu, found.l0, losses.recovered)
 
     compared = _thinned(pair)
@@ -113,7 +113,7 @@ def check_sae(model: "Model", sae: "SAE[Any]", insist: bool = False) -> SAEFigur
             rivals += _at_layer(sae, compared, other, layer, layer_hooks[0])
     better = min((r for r in rivals if _clearly_better(r, own)), key=lambda r: r.fvu, default=None)
     if better or _implausible(sae, figures, losses):
-        _refuse(model, sae, figures, better, insist)
+        _refuse(model, sae, figures, better, allow_mismatch)
     return figures
 
 
@@ -137,7 +137,7 @@ def _probe_row(model: "Model", sae: "SAE[Any]", bos: bool) -> list[int]:
     return render(model_tokenizer(model), PROBE_TEXT, bos=bos).token_ids[: context_size(model)]
 
 
-def _check_widths(sae: "SAE[Any]", pair: Pair) -> None:
+def _check_widths(sae: "SAE[Any]", pair: ReconstructionInputs) -> None:
     sides = (
         ("d_in", sae.cfg.d_in, pair.inputs, input_hook(sae)),
         ("d_out", sae.W_dec.shape[1], pair.targets, output_hook(sae)),
@@ -150,7 +150,7 @@ def _check_widths(sae: "SAE[Any]", pair: Pair) -> None:
             )
 
 
-def _without_outliers(pair: Pair) -> Pair:
+def _without_outliers(pair: ReconstructionInputs) -> ReconstructionInputs:
     kept = pair.kept.clone()
     for activations in (pair.inputs, pair.targets):
         norms = activations.norm(dim=-1).cpu()
@@ -159,7 +159,7 @@ def _without_outliers(pair: Pair) -> Pair:
     return pair._replace(kept=kept)
 
 
-def _thinned(pair: Pair) -> Pair:
+def _thinned(pair: ReconstructionInputs) -> ReconstructionInputs:
     """Keeps every n-th of the kept positions: comparing needs fewer tokens than measuring."""
     import torch
 
@@ -177,49 +177,59 @@ def _clean_loss(logits: "torch.Tensor | None", row: list[int]) -> float:
     return torch.nn.functional.cross_entropy(logits[0, :-1].float(), following).item()
 
 
-def _rival(sae: "SAE[Any]", pair: Pair, says: str) -> list[Rival]:
+def _rival(sae: "SAE[Any]", pair: ReconstructionInputs, says: str) -> list[AlternativeFit]:
     """Measures a rival; nothing where no position is left."""
     if pair.kept.sum() < 2:
         return []
     found = measure_pairs(sae, iter([pair]))
-    return [Rival(says, found.fvu, found.l0)]
+    return [AlternativeFit(says, found.fvu, found.l0)]
 
 
 def _at_layer(
-    sae: "SAE[Any]", compared: Pair, other: Pair, layer: int, hook_name: str
-) -> list[Rival]:
+    sae: "SAE[Any]",
+    compared: ReconstructionInputs,
+    other: ReconstructionInputs,
+    layer: int,
+    hook_name: str,
+) -> list[AlternativeFit]:
     if other.inputs.shape != compared.inputs.shape or other.targets.shape != compared.targets.shape:
         return []
     says = f"at layer {layer} ({hook_name})"
     return _rival(sae, _without_outliers(other._replace(kept=compared.kept)), says)
 
 
-def _rescaled(sae: "SAE[Any]", compared: Pair, own_l0: float) -> list[Rival]:
+def _rescaled(
+    sae: "SAE[Any]", compared: ReconstructionInputs, own_l0: float
+) -> list[AlternativeFit]:
     """Tries the usual normalisations of the input, which the SAE's weights may stand for."""
     inputs, targets, kept = compared
     norms = inputs.norm(dim=-1, keepdim=True)
     root = sae.cfg.d_in**0.5
     usual = root / norms[kept.to(norms.device)].mean().item()
-    rivals: list[Rival] = []
+    rivals: list[AlternativeFit] = []
     for scale in (usual, 1 / usual, *SCALES):
-        pair = Pair(inputs * scale, targets * scale, kept)
+        pair = ReconstructionInputs(inputs * scale, targets * scale, kept)
         rivals += _rival(sae, pair, f"normalisation: with its input multiplied by {scale:.3g}")
-    each = Pair(inputs * root / norms, targets * root / norms, kept)
+    each = ReconstructionInputs(inputs * root / norms, targets * root / norms, kept)
     rivals += _rival(sae, each, "normalisation: with each input scaled to norm sqrt(d_in)")
     normed, aims = ((a - a.mean(-1, keepdim=True)) / a.std(-1, keepdim=True) for a in compared[:2])
-    rivals += _rival(sae, Pair(normed, aims, kept), "normalisation: with layer-normalised input")
+    rivals += _rival(
+        sae, ReconstructionInputs(normed, aims, kept), "normalisation: with layer-normalised input"
+    )
     if sae.cfg.normalize_activations != "none":
         says = f"normalisation: without the {sae.cfg.normalize_activations} that its cfg.json names"
         with unnormalised(sae):
             rivals += _rival(sae, compared, says)
     centred, aims = (a - a.mean(-1, keepdim=True) for a in (inputs, targets))
     says = "processing: with its input centred (as a model with centred writing weights has it)"
-    rivals += _rival(sae, Pair(centred, aims, kept), says)
+    rivals += _rival(sae, ReconstructionInputs(centred, aims, kept), says)
     # Fed too much, a ReLU fires more features and may reconstruct better: no sign of its scale.
     return [rival for rival in rivals if rival.l0 <= 1.1 * max(own_l0, 1) or own_l0 < 1]
 
 
-def _bos_swapped(model: "Model", sae: "SAE[Any]", compared: Pair) -> list[Rival]:
+def _bos_swapped(
+    model: "Model", sae: "SAE[Any]", compared: ReconstructionInputs
+) -> list[AlternativeFit]:
     """Reads the probe text with BOS if the SAE is read without, and the other way round."""
     bos = not reads_bos(sae)
     row = _probe_row(model, sae, bos)
@@ -228,13 +238,13 @@ def _bos_swapped(model: "Model", sae: "SAE[Any]", compared: Pair) -> list[Rival]
         return []
     import torch
 
-    other = read_pair(model, sae, row)
+    other = read_reconstruction_inputs(model, sae, row)
     same = torch.nn.functional.pad(compared.kept, (shift, 0))[-len(row) :]
     says = f"{'with' if bos else 'without'} BOS (metadata.prepend_bos: {str(bos).lower()})"
     return _rival(sae, _without_outliers(other._replace(kept=same & other.kept)), says)
 
 
-def _clearly_better(rival: Rival, own: Reconstruction) -> bool:
+def _clearly_better(rival: AlternativeFit, own: Reconstruction) -> bool:
     unexplained = own.fvu if own.fvu == own.fvu else float("inf")
     return rival.fvu < CLEARLY_BETTER * unexplained and unexplained - rival.fvu > LEAST_GAIN
 
@@ -250,7 +260,11 @@ def _implausible(sae: "SAE[Any]", figures: SAEFigures, losses: Losses) -> bool:
 
 
 def _refuse(
-    model: "Model", sae: "SAE[Any]", figures: SAEFigures, better: Rival | None, insist: bool
+    model: "Model",
+    sae: "SAE[Any]",
+    figures: SAEFigures,
+    better: AlternativeFit | None,
+    allow_mismatch: bool,
 ) -> None:
     says = (
         f"The SAE (made for {_made_for(sae)} at {input_hook(sae)}) does not fit "
@@ -260,7 +274,7 @@ def _refuse(
         says += f"; it leaves {better.fvu:.2f} {better.says}"
     else:
         says += "; it belongs to another model, layer or processing"
-    if insist:
+    if allow_mismatch:
         print(f"saetask: warning: {says}. Going on, as told.", file=sys.stderr)
         return
     raise UserError(

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from saetask.compute.executor import Engine, LocalEngine
+from saetask.compute.executor import Executor, LocalExecutor
 from saetask.data.corpus import TokenRow
 from saetask.data.prompts import Prompt, RenderedPrompt, render
 from saetask.models.forward import batches_by_length, right_padded
-from saetask.models.hooks import catching, read_hook
+from saetask.models.hooks import capture, read_hook
 from saetask.models.loading import context_size, model_tokenizer
-from saetask.saes.activations import FeatureActivations, Firings
+from saetask.saes.activations import FeatureActivations, TokenActivations
 from saetask.saes.encoding import (
     SparseFeatures,
     encode_rows,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 TOKENS_PER_BATCH = 2048
 
 
-class Together(NamedTuple):
+class ExtractedFeatures(NamedTuple):
     """What prompts gave to several SAEs at one hook point."""
 
     features: list[FeatureActivations]
@@ -58,15 +58,15 @@ def read_features(
     Raises:
         UserError: A prompt is empty or longer than the model's context.
     """
-    return read_together(model, [sae], prompts).features[0]
+    return extract_features(model, [sae], prompts).features[0]
 
 
-def read_together(
+def extract_features(
     model: "Model",
     saes: "Sequence[SAE[Any]]",
     prompts: Sequence[Prompt | str],
-    engine: Engine | None = None,
-) -> Together:
+    engine: Executor | None = None,
+) -> ExtractedFeatures:
     """Reads prompts through SAEs that share a hook point, with one forward pass for all.
 
     Args:
@@ -84,7 +84,7 @@ def read_together(
     lengths = [len(prompt.token_ids) for prompt in rendered]
     batches = list(batches_by_length(lengths, most_tokens=TOKENS_PER_BATCH))
     shards = [[rendered[i] for i in batch] for batch in batches]
-    read = (engine or LocalEngine(model)).map(partial(_read_batch, list(saes)), shards)
+    read = (engine or LocalExecutor(model)).map(partial(_read_batch, list(saes)), shards)
     with tqdm(total=len(rendered), unit="prompt", desc="read", disable=len(batches) < 2) as bar:
         found: dict[int, _Read] = {}
         for batch, results in zip(batches, read):
@@ -93,16 +93,16 @@ def read_together(
     return _together(saes, rendered, [found[i] for i in range(len(rendered))])
 
 
-def read_while(
+def extract_features_from_passes(
     ask: Callable[[], None], model: "Model", saes: "Sequence[SAE[Any]]", prompt: Prompt
-) -> Together:
+) -> ExtractedFeatures:
     """Reads a prompt in the forward pass that asks about it, if there is one.
 
     Args:
         ask: Asks the model about this prompt and no other; where the answer is known already, and
             no pass is made, the prompt is read by one of its own.
         model: The model that is asked.
-        saes: As `read_together` takes them.
+        saes: As `extract_features` takes them.
         prompt: The prompt.
 
     Raises:
@@ -110,12 +110,12 @@ def read_while(
     """
     (rendered,) = _rendered(model, saes, [prompt])
     length = len(rendered.token_ids)
-    with catching(model, input_hook(saes[0])) as passes:
+    with capture(model, input_hook(saes[0])) as passes:
         ask()
     # Each pass begins with the prompt's tokens, but for those of a generated answer's further ones.
     whole = [activations[0] for activations in passes if activations.shape[1] >= length]
     if not whole:
-        return read_together(model, saes, [prompt])
+        return extract_features(model, saes, [prompt])
     return _together(saes, [rendered], _read_rows(saes, model, [rendered], whole[-1:]))
 
 
@@ -169,12 +169,12 @@ def _read_rows(
 
 def _together(
     saes: "Sequence[SAE[Any]]", prompts: list[RenderedPrompt], found: Sequence[_Read]
-) -> Together:
+) -> ExtractedFeatures:
     features = [
         _gathered(prompts, sae.cfg.d_sae, [read.features[number] for read in found])
         for number, sae in enumerate(saes)
     ]
-    return Together(features, [read.means for read in found])
+    return ExtractedFeatures(features, [read.means for read in found])
 
 
 def _gathered(
@@ -210,9 +210,9 @@ def document_hash(document: str) -> int:
     return int.from_bytes(hashlib.sha256(document.encode()).digest()[:8])
 
 
-def read_firings(
+def extract_token_activations(
     model: "Model", saes: "Sequence[SAE[Any]]", rows: Sequence[TokenRow]
-) -> list[Firings]:
+) -> list[TokenActivations]:
     """Reads rows through SAEs that share a hook point, with one forward pass for all.
 
     Special tokens and norm outliers have no firings.
@@ -235,7 +235,7 @@ def read_firings(
     starts = np.cumsum([0, *(len(row.token_ids) for row in rows)])
     documents = np.array([document_hash(row.document) for row in rows], np.uint64)
     return [
-        Firings(
+        TokenActivations(
             token_ids,
             starts,
             documents,

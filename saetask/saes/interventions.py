@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from saetask.models.hooks import spliced_log_probabilities
+from saetask.models.hooks import log_probabilities_with_edit
 from saetask.saes.encoding import contribution, output_hook, sae_view
-from saetask.saes.metrics import read_pair
+from saetask.saes.metrics import read_reconstruction_inputs
 
 if TYPE_CHECKING:
     import torch
@@ -68,7 +68,7 @@ def edit_feature(
     """
     import torch
 
-    pair = read_pair(model, sae, list(token_ids))
+    pair = read_reconstruction_inputs(model, sae, list(token_ids))
     kept = pair.kept & (torch.arange(len(pair.kept)) < (n_edited or len(pair.kept)))
     added = contribution(sae, pair.inputs, kept, feature)
     lengths = added.norm(dim=-1)
@@ -83,5 +83,5 @@ def edit_feature(
         return changed
 
     rows = [token_ids] * len(edits)
-    found = spliced_log_probabilities(model, rows, output_hook(sae), edited)
+    found = log_probabilities_with_edit(model, rows, output_hook(sae), edited)
     return Edited(found.cpu().numpy().astype(float), lengths.cpu().numpy() > 0)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from saetask.data.prompts import render
 from saetask.errors import UserError
 from saetask.models.forward import right_padded
-from saetask.models.hooks import catch, spliced_loss
+from saetask.models.hooks import loss_with_edit, run_with_hook_outputs
 from saetask.models.loading import model_name, model_tokenizer
 from saetask.saes.encoding import (
     encode_and_decode,
@@ -39,7 +39,7 @@ class Reconstruction(NamedTuple):
     n_tokens: int
 
 
-class Pair(NamedTuple):
+class ReconstructionInputs(NamedTuple):
     """What an SAE reads and what it should give, `[pos, d_in]` and `[pos, d_out]`."""
 
     inputs: "torch.Tensor"
@@ -52,17 +52,19 @@ def reconstruction(model: "Model", sae: "SAE[Any]", texts: Sequence[str]) -> Rec
     """Measures an SAE on running texts."""
     tokenizer = model_tokenizer(model)
     rows = [render(tokenizer, text, bos=reads_bos(sae)).token_ids for text in texts]
-    return measure_pairs(sae, (read_pair(model, sae, row) for row in rows))
+    return measure_pairs(sae, (read_reconstruction_inputs(model, sae, row) for row in rows))
 
 
-def read_pair(model: "Model", sae: "SAE[Any]", token_ids: list[int]) -> Pair:
+def read_reconstruction_inputs(
+    model: "Model", sae: "SAE[Any]", token_ids: list[int]
+) -> ReconstructionInputs:
     """Reads what an SAE is about in one row of tokens.
 
     Raises:
         UserError: The model has no such hook point, or never reaches it.
     """
     hooks = (input_hook(sae), output_hook(sae))
-    caught = catch(model, right_padded([token_ids]), hooks).activations
+    caught = run_with_hook_outputs(model, right_padded([token_ids]), hooks).activations
     return pair_of(model, sae, token_ids, caught, hooks)
 
 
@@ -72,7 +74,7 @@ def pair_of(
     token_ids: list[int],
     caught: "dict[str, torch.Tensor]",
     hooks: tuple[str, ...],
-) -> Pair:
+) -> ReconstructionInputs:
     """Finds an SAE's input and output in what was caught at two hook points."""
     import torch
 
@@ -82,17 +84,21 @@ def pair_of(
     inputs = sae_view(sae, caught[hooks[0]][0], sae.cfg.d_in).float()
     targets = sae_view(sae, caught[hooks[1]][0], sae.W_dec.shape[1]).float()
     special = set(model_tokenizer(model).all_special_ids)
-    return Pair(inputs, targets, ordinary_tokens(torch.tensor(token_ids), inputs, sae, special))
+    return ReconstructionInputs(
+        inputs, targets, ordinary_tokens(torch.tensor(token_ids), inputs, sae, special)
+    )
 
 
 def measure(sae: "SAE[Any]", batches: "Iterator[Float[torch.Tensor, 'n d_in']]") -> Reconstruction:
     """Measures an SAE on batches of activations, each to be reconstructed from itself."""
     import torch
 
-    return measure_pairs(sae, (Pair(b, b, torch.ones(len(b), dtype=torch.bool)) for b in batches))
+    return measure_pairs(
+        sae, (ReconstructionInputs(b, b, torch.ones(len(b), dtype=torch.bool)) for b in batches)
+    )
 
 
-def measure_pairs(sae: "SAE[Any]", pairs: Iterator[Pair]) -> Reconstruction:
+def measure_pairs(sae: "SAE[Any]", pairs: Iterator[ReconstructionInputs]) -> Reconstruction:
     """Measures an SAE on what it reads and what it should give."""
     import torch
 
@@ -133,8 +139,12 @@ class Losses(NamedTuple):
         return (self.zero - self.reconstructed) / (self.zero - self.clean)
 
 
-def spliced_losses(
-    model: "Model", sae: "SAE[Any]", token_ids: list[int], pair: Pair, clean: float | None = None
+def losses_with_edit(
+    model: "Model",
+    sae: "SAE[Any]",
+    token_ids: list[int],
+    pair: ReconstructionInputs,
+    clean: float | None = None,
 ) -> Losses:
     """Measures what replacing the activations of the kept positions does to the model's loss.
 
@@ -142,7 +152,7 @@ def spliced_losses(
         model: The model.
         sae: The SAE; its output replaces the activation at the hook point it reconstructs.
         token_ids: One row.
-        pair: As `read_pair` gives it for this row.
+        pair: As `read_reconstruction_inputs` gives it for this row.
         clean: The loss without any replacement, if it is known.
     """
     import torch
@@ -158,7 +168,7 @@ def spliced_losses(
 
     def loss(new: "torch.Tensor | None") -> float:
         edit = None if new is None else (lambda activation: replaced(activation, new))
-        return spliced_loss(model, token_ids, output_hook(sae), edit)
+        return loss_with_edit(model, token_ids, output_hook(sae), edit)
 
     clean = loss(None) if clean is None else clean
     return Losses(clean, loss(output), loss(torch.zeros_like(output)))
@@ -170,5 +180,8 @@ def cross_entropy_recovered(model: "Model", sae: "SAE[Any]", rows: list[list[int
     `(loss with zeros - loss with reconstruction) / (loss with zeros - loss)`, mean over rows; the
     positions an SAE is not meant for keep their own activation in both.
     """
-    found = [spliced_losses(model, sae, row, read_pair(model, sae, row)) for row in rows]
+    found = [
+        losses_with_edit(model, sae, row, read_reconstruction_inputs(model, sae, row))
+        for row in rows
+    ]
     return Losses(*(sum(column) for column in zip(*found))).recovered

@@ -10,14 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from saetask.compute.executor import Engine, LocalEngine
+from saetask.compute.executor import Executor, LocalExecutor
 from saetask.data.corpus import CorpusConfig, Split, TokenRow, token_rows
 from saetask.errors import UserError
 from saetask.models.forward import batches_by_length, right_padded
 from saetask.models.hooks import read_hook
 from saetask.models.loading import model_device, model_fingerprint, model_tokenizer
-from saetask.utils.files import atomic_path, content_hash, remove_halves, write_json
-from saetask.utils.parallel import ahead
+from saetask.utils.files import atomic_path, content_hash, remove_partial_writes, write_json
+from saetask.utils.parallel import prefetch
 
 if TYPE_CHECKING:
     import torch
@@ -83,7 +83,7 @@ def harvest(
     config: HarvestConfig,
     folder: Path,
     base: Path = Path(),
-    engine: Engine | None = None,
+    engine: Executor | None = None,
 ) -> ActivationShards:
     """Computes the activations of a corpus at a hook point, or resumes doing so.
 
@@ -106,9 +106,9 @@ def harvest(
     # `tokens` is left out: a longer harvest begins with the shards of a shorter one.
     identity = {**asdict(config), "tokens": None, "model": model_fingerprint(model)}
     manifest = _open_manifest(folder, content_hash(identity))
-    remove_halves(folder)
+    remove_partial_writes(folder)
     rows = token_rows(config.corpus, model_tokenizer(model), config.split, base)
-    new = _new_shards(model, config, folder, manifest, rows, engine or LocalEngine(model))
+    new = _new_shards(model, config, folder, manifest, rows, engine or LocalExecutor(model))
     total = used = 0
     with (
         tqdm(total=config.tokens, unit="tok", desc=f"harvest {config.split}") as bar,
@@ -143,7 +143,7 @@ def _new_shards(
     folder: Path,
     manifest: dict,
     rows: Iterator[TokenRow],
-    engine: Engine,
+    engine: Executor,
 ) -> Generator[int, None, None]:
     """Reads and stores the shards that follow; yields the number of activations in each.
 
@@ -156,7 +156,7 @@ def _new_shards(
     with ThreadPoolExecutor(1) as writer:
         writing: Future[None] = writer.submit(lambda: None)
         try:
-            for activations in engine.map(read, ahead(shards)):
+            for activations in engine.map(read, prefetch(shards)):
                 norms = activations.float().norm(dim=-1)
                 limit = manifest["norm_limit"] or config.norm_limit * norms.median().item()
                 kept = activations[norms <= limit]

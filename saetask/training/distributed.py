@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sae_lens.training.sae_trainer import SAETrainer
 
 
-class Group(NamedTuple):
+class ProcessGroup(NamedTuple):
     """The processes that train together, seen from one of them."""
 
     rank: int = 0
@@ -40,10 +40,10 @@ class Group(NamedTuple):
         return int(self.sum(torch.tensor(number, device=device))) == number * self.size
 
 
-ALONE = Group()
+ALONE = ProcessGroup()
 
 
-def share_gradients(sae: "TrainingSAE[Any]", group: Group) -> None:
+def share_gradients(sae: "TrainingSAE[Any]", group: ProcessGroup) -> None:
     """Gives all processes the first one's weights, and from now on the mean of their gradients.
 
     The losses are means over the rows of a batch, and the parts are equally long: so the mean of
@@ -62,7 +62,9 @@ def share_gradients(sae: "TrainingSAE[Any]", group: Group) -> None:
         parameter.register_post_accumulate_grad_hook(average)
 
 
-def step(trainer: "SAETrainer[Any, Any]", batch: "torch.Tensor", group: Group) -> "TrainStepOutput":
+def step(
+    trainer: "SAETrainer[Any, Any]", batch: "torch.Tensor", group: ProcessGroup
+) -> "TrainStepOutput":
     """Steps SAE-Lens's trainer on this process's part of a batch, `[batch / size, d_in]`."""
     if group.size == 1:
         return trainer.step(batch)

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from saetask.compute.config import LOCAL, EngineConfig, open_engine
+from saetask.compute.config import LOCAL, ComputeConfig, open_executor
 from saetask.data.corpus import token_rows
 from saetask.errors import UserError
 from saetask.models.hooks import resolve_hook_name
@@ -27,7 +27,7 @@ from saetask.models.loading import (
 from saetask.training.activation_store import ActivationShards, HarvestConfig, harvest
 from saetask.training.config import ACROSS_THE_BATCH, ARCHITECTURES, TrainConfig
 from saetask.training.trainer import LOG, SHARDS, WORK, Job, fit_and_save, train_in_group
-from saetask.utils.files import content_hash, remove_halves, write_json, write_text
+from saetask.utils.files import content_hash, remove_partial_writes, write_json, write_text
 
 EVALUATION_BATCH = 1024
 LOSS_ROWS = 40
@@ -38,7 +38,7 @@ def train(
     config: TrainConfig,
     out: Path,
     base: Path = Path(),
-    engine: EngineConfig = LOCAL,
+    engine: ComputeConfig = LOCAL,
     workers: int = 1,
 ) -> dict[str, Any]:
     """Trains an SAE, or resumes training it, and measures the saved folder.
@@ -72,7 +72,7 @@ def train(
     test_config = HarvestConfig(
         **{**vars(config.harvest), "split": "test", "tokens": config.test_tokens}
     )
-    with open_engine(engine, config.model, model) as opened:
+    with open_executor(engine, config.model, model) as opened:
         shards = harvest(model, config.harvest, out / SHARDS, base, opened)
         test_shards = harvest(model, test_config, work / "test", base, opened)
     job = Job(
@@ -103,11 +103,11 @@ def _claim(out: Path, identity: str) -> None:
         raise UserError(f"{out} holds a run of another recipe; give an empty output folder.")
     if not path.is_file() and (out / "cfg.json").exists():
         raise UserError(f"{out} already holds an SAE; give an empty output folder.")
-    remove_halves(out)
+    remove_partial_writes(out)
     write_json(path, {"identity": identity})
 
 
-def check_workers(config: TrainConfig, engine: EngineConfig, workers: int) -> None:
+def check_workers(config: TrainConfig, engine: ComputeConfig, workers: int) -> None:
     """Refuses what several processes can not train together.
 
     Raises:
@@ -132,7 +132,7 @@ def check_workers(config: TrainConfig, engine: EngineConfig, workers: int) -> No
         )
 
 
-def _train_together(job: Job, engine: EngineConfig, workers: int) -> None:
+def _train_together(job: Job, engine: ComputeConfig, workers: int) -> None:
     """Trains in the workers of a Ray cluster, with a bar here that follows their log."""
     from saetask.compute.ray_training import work_together
 

@@ -22,9 +22,9 @@ from saetask.training.activation_store import (
     statistics,
 )
 from saetask.training.checkpoints import CHECKPOINT, cut_log, load_checkpoint, save_checkpoint
-from saetask.training.distributed import ALONE, Group, share_gradients, step
-from saetask.utils.files import atomic_path, writing
-from saetask.utils.parallel import ahead
+from saetask.training.distributed import ALONE, ProcessGroup, share_gradients, step
+from saetask.utils.files import atomic_path, user_error_on_failed_write
+from saetask.utils.parallel import prefetch
 
 if TYPE_CHECKING:
     import torch
@@ -61,7 +61,7 @@ def train_in_group(job: Job, rank: int, size: int) -> None:
     Raises:
         UserError: This machine does not see the folder, or another harvest in it.
     """
-    fit_and_save(job, _open_shards(job), Group(rank, size))
+    fit_and_save(job, _open_shards(job), ProcessGroup(rank, size))
 
 
 def _open_shards(job: Job) -> ActivationShards:
@@ -82,7 +82,7 @@ def _open_shards(job: Job) -> ActivationShards:
     return ActivationShards(folder, job.n_shards)
 
 
-def fit_and_save(job: Job, shards: ActivationShards, group: Group = ALONE) -> None:
+def fit_and_save(job: Job, shards: ActivationShards, group: ProcessGroup = ALONE) -> None:
     """Trains an SAE, or goes on from its last checkpoint; writes the SAE-Lens folder."""
     import torch
 
@@ -157,7 +157,7 @@ def fit(
     scale: float,
     checkpoint: Path,
     log: Path,
-    group: Group = ALONE,
+    group: ProcessGroup = ALONE,
 ) -> None:
     """Steps SAE-Lens's trainer to the end, with checkpoints and a JSONL log."""
     from sae_lens.training.sae_trainer import SAETrainer
@@ -194,7 +194,7 @@ def fit(
                 line = _log_line(trainer, output, group)
                 bar.set_postfix(fvu=f"{line['fvu']:.3f}", dead=line["dead"])
                 if first:
-                    with writing(log), log.open("a", encoding="utf-8") as file:
+                    with user_error_on_failed_write(log), log.open("a", encoding="utf-8") as file:
                         file.write(json.dumps(line) + "\n")
             if first and trainer.n_training_steps % config.checkpoint_steps == 0:
                 save_checkpoint(trainer, checkpoint)
@@ -207,11 +207,11 @@ def _placed(rows: "Iterator[torch.Tensor]", device: "torch.device") -> "Iterator
         yield from rows
         return
     pinned = device.type == "cuda"  # only from pinned memory is a copy not waited for
-    for batch in ahead(batch.pin_memory() if pinned else batch for batch in rows):
+    for batch in prefetch(batch.pin_memory() if pinned else batch for batch in rows):
         yield batch.to(device, non_blocking=True)
 
 
-def _log_line(trainer: "SAETrainer[Any, Any]", output: Any, group: Group) -> dict[str, Any]:
+def _log_line(trainer: "SAETrainer[Any, Any]", output: Any, group: ProcessGroup) -> dict[str, Any]:
     """Returns the figures of a step, over the parts of all processes."""
     import torch
 

@@ -24,7 +24,7 @@ CLOSED = frozenset(
 
 
 @contextmanager
-def writing(path: Path | str) -> Iterator[None]:
+def user_error_on_failed_write(path: Path | str) -> Iterator[None]:
     """Says in one line what to do where the system does not let `path` be written.
 
     Raises:
@@ -57,12 +57,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary sibling of `path` that replaces it on success and is removed on failure.
 
     The sibling may be made a file or a folder by the caller. A killed process leaves it behind,
-    hidden; see `remove_halves`.
+    hidden; see `remove_partial_writes`.
 
     Raises:
         UserError: The folder that should hold `path` can not be written, or is full.
     """
-    with writing(path):
+    with user_error_on_failed_write(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         holder = Path(tempfile.mkdtemp(HALF, f".{path.name}.", path.parent))
         temporary = holder / path.name
@@ -75,7 +75,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
             shutil.rmtree(holder, ignore_errors=True)
 
 
-def remove_halves(folder: Path) -> None:
+def remove_partial_writes(folder: Path) -> None:
     """Removes what a killed process had half written in a folder that no other one writes to."""
     for half in list(folder.rglob(f".*{HALF}")):
         shutil.rmtree(half, ignore_errors=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from saetask.errors import UserError
-from saetask.utils.files import writing
+from saetask.utils.files import user_error_on_failed_write
 
 
 class Journal:
@@ -24,7 +24,7 @@ class Journal:
         self._path = path
         self._lock = threading.Lock()
         self._found: dict[str, dict[str, Any]] = {}
-        with writing(path):
+        with user_error_on_failed_write(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file: IO[bytes] = path.open("a+b")
         self._file.seek(0)
@@ -45,7 +45,7 @@ class Journal:
         return self
 
     def __exit__(self, *error: object) -> None:
-        with writing(self._path):  # what could not be written is tried again
+        with user_error_on_failed_write(self._path):  # what could not be written is tried again
             self._file.close()
 
     def get(self, key: str) -> dict[str, Any] | None:
@@ -59,7 +59,7 @@ class Journal:
             UserError: The disk is full.
         """
         line = json.dumps({"key": key, **record}, ensure_ascii=False) + "\n"
-        with self._lock, writing(self._path):
+        with self._lock, user_error_on_failed_write(self._path):
             self._found[key] = record
             self._file.write(line.encode())
             self._file.flush()

@@ -10,7 +10,7 @@ Result = TypeVar("Result")
 _END = object()
 
 
-def ahead(items: Iterable[Item]) -> Iterator[Item]:
+def prefetch(items: Iterable[Item]) -> Iterator[Item]:
     """Yields items, of which a thread makes the next while its caller uses the last.
 
     What making an item raises is raised where that item would have been yielded.
@@ -27,7 +27,7 @@ AHEAD = 4
 """Items taken ahead of the oldest that is not done, for each worker: bounds the memory."""
 
 
-def in_order(
+def map_ordered(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int
 ) -> Iterator[Result]:
     """Yields what the function makes of each item, in the order of the items.

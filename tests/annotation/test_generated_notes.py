@@ -17,14 +17,14 @@ from saetask import Annotation, Endpoint, Misunderstanding, Session, Span, UserE
 from saetask.annotation.generated_notes import Noted, WrittenNotes, ask_ahead, count_failed, noting
 from saetask.annotation.prompt_writer import Writer
 from saetask.data.prompts import as_prompt
-from saetask.data.samples import Fold, Study, lay_out
-from saetask.dictionary.feature_labels import Meanings
-from saetask.experiments.context import Apparatus, as_ask
+from saetask.data.samples import Fold, Study, make_samples
+from saetask.dictionary.feature_labels import FeatureLabels
+from saetask.experiments.context import ExperimentContext, as_ask
 from saetask.experiments.note_selection import try_wordings
 from saetask.experiments.runner import run_experiment
 from saetask.experiments.scoring import ask_second
 from saetask.inference.client import Asker
-from saetask.plugins import Registry
+from saetask.plugins import PluginRegistry
 from tests.helpers.chat_server import Said, chat_server
 
 pytestmark = pytest.mark.usefixtures("few_choices")
@@ -51,7 +51,7 @@ class Guarded:
     """The example's task with gold answers that nobody could miss in a request."""
 
     def __init__(self):
-        self._task = Registry([EXAMPLE]).get("task", "coin-words")
+        self._task = PluginRegistry([EXAMPLE]).get("task", "coin-words")
 
     def __getattr__(self, name):
         return getattr(self._task, name)
@@ -106,7 +106,7 @@ def generated(monkeypatch):
 
 
 def test_annotators_that_need_no_language_model_are_left_alone(tiny_model) -> None:
-    plain = Registry().get("annotator", "sense-note")
+    plain = PluginRegistry().get("annotator", "sense-note")
     assert noting(plain, Asker(tiny_model)) is plain
     ask_ahead(plain, iter([pytest.fail]))  # would fail if anything were made of it
     assert count_failed([plain]) == 0
@@ -222,25 +222,25 @@ def test_an_endpoint_that_goes_away_costs_no_reply_that_came_before(tiny_model, 
 
 
 @pytest.fixture
-def apparatus(tiny_model, tiny_sae):
+def context(tiny_model, tiny_sae):
     """Returns a function that makes one for the guarded example task."""
 
     def make(writer, asker=None):
         asker = asker or Asker(tiny_model)
-        meanings = Meanings(tiny_model, tiny_sae)
+        meanings = FeatureLabels(tiny_model, tiny_sae)
         annotators = [noting(writer, asker)]
-        return Apparatus(Guarded(), tiny_model, tiny_sae, FailureProbe, annotators, asker, meanings)
+        return ExperimentContext(
+            Guarded(), tiny_model, tiny_sae, FailureProbe, annotators, asker, meanings
+        )
 
     return make
 
 
-def test_notes_arrive_in_the_prompts_and_no_gold_answer_in_a_request(
-    apparatus, monkeypatch
-) -> None:
+def test_notes_arrive_in_the_prompts_and_no_gold_answer_in_a_request(context, monkeypatch) -> None:
     monkeypatch.setattr(saetask.experiments.note_selection, "STYLE_ITEMS", 8)
     with chat_server(lambda r: f"Mark: {r['messages'][-1]['content'].split(' [')[0]}") as server:
-        made = apparatus(Dictated(Endpoint("tiny", server.url)))
-        questions = lay_out(made.task, made.task.items())
+        made = context(Dictated(Endpoint("tiny", server.url)))
+        questions = make_samples(made.task, made.task.items())
         folds = [Fold([*range(20)], [*range(20, 40)])]
         arms = ("original", "always", "closed-loop", "saetask", "oracle")
         result = run_experiment([made], Study(questions, folds), arms, False, 0)
@@ -259,13 +259,11 @@ def test_notes_arrive_in_the_prompts_and_no_gold_answer_in_a_request(
     assert SENTINEL not in "".join(server.prompts())
 
 
-def test_a_wording_without_a_note_is_compared_by_the_prompt_as_it_is(
-    apparatus, monkeypatch
-) -> None:
+def test_a_wording_without_a_note_is_compared_by_the_prompt_as_it_is(context, monkeypatch) -> None:
     monkeypatch.setattr(saetask.experiments.note_selection, "STYLE_ITEMS", 12)
     with chat_server(lambda r: " " if "money" in str(r) else "It is so.") as server:
-        made = apparatus(Dictated(Endpoint("tiny", server.url)))
-        questions = lay_out(made.task, made.task.items())
+        made = context(Dictated(Endpoint("tiny", server.url)))
+        questions = make_samples(made.task, made.task.items())
         made.asker.ask([as_ask(q, q.prompt) for q in questions], "")
         trials = try_wordings(made, questions, range(40), 0)
     assert [number for _, number in trials.styles] == [0, 1]
@@ -299,9 +297,9 @@ def test_a_second_question_is_not_asked_where_a_note_may_hold_its_answer(
 ) -> None:
     asker = Asker(tiny_model)
     annotators = [noting(SelfExplain(), asker)]
-    meanings = Meanings(tiny_model, tiny_sae)
+    meanings = FeatureLabels(tiny_model, tiny_sae)
     task = Metaphor()
-    made = Apparatus(task, tiny_model, tiny_sae, FailureProbe, annotators, asker, meanings)
-    questions = lay_out(task, task.items()[:4])
+    made = ExperimentContext(task, tiny_model, tiny_sae, FailureProbe, annotators, asker, meanings)
+    questions = make_samples(task, task.items()[:4])
     assert task.second_question(questions[0].item) is not None
     assert ask_second(made, questions, [], 0) == []

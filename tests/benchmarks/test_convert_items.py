@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from saetask.plugins import Registry
+from saetask.plugins import PluginRegistry
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "convert_items.py"
 FIG_QA = {
@@ -54,7 +54,7 @@ def convert(items_file, tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", ROWS)
 def test_a_converted_row_is_an_item_of_its_task(convert, items_file, kind):
     code, rows = convert(kind, ROWS[kind], ROWS[kind])
-    task = Registry().get("task", TASK_OF[kind])
+    task = PluginRegistry().get("task", TASK_OF[kind])
     items = task.items(items_file(*rows))
     assert code == 0
     assert [item.id for item in items] == [f"{kind}-1", f"{kind}-2"]

@@ -354,7 +354,7 @@ def test_every_command_explains_its_flags_spelled_with_hyphens(done, command):
 
 def test_help_and_mistakes_in_the_command_import_no_torch():
     script = (
-        "import sys; from saetask.cli import main; main(['--help']); main(['rnu']); "
+        "import sys; from saetask.cli.main import main; main(['--help']); main(['rnu']); "
         "print([name for name in ('torch', 'transformers', 'sae_lens') if name in sys.modules])"
     )
     command = [sys.executable, "-c", script]

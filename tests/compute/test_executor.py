@@ -7,8 +7,8 @@ import pytest
 from saetask import UserError
 from saetask.cli.main import main
 from saetask.compute import config as opening
-from saetask.compute.config import EngineConfig, check_address, open_engine
-from saetask.compute.executor import LocalEngine
+from saetask.compute.config import ComputeConfig, check_address, open_executor
+from saetask.compute.executor import LocalExecutor
 from saetask.compute.ray_executor import check_worker
 from saetask.compute.ray_worker import Source, installed
 from tests.helpers.refusals import refusal
@@ -21,24 +21,24 @@ FOUND = {"name": "node-7, process 4", "versions": VERSIONS, "fingerprint": "abc"
 def test_local_work_takes_shards_one_at_a_time_as_they_are_wanted():
     taken = []
     shards = (taken.append(number) or number for number in range(9))
-    results = LocalEngine("model").map(lambda model, shard: (model, shard), shards)
+    results = LocalExecutor("model").map(lambda model, shard: (model, shard), shards)
     assert [next(results), next(results)] == [("model", 0), ("model", 1)]
     assert taken == [0, 1]
 
 
 def test_the_local_engine_needs_no_ray(monkeypatch):
     monkeypatch.setattr(opening, "find_spec", lambda name: None)
-    with open_engine(EngineConfig(), "any", "model") as engine:
-        assert isinstance(engine, LocalEngine)
+    with open_executor(ComputeConfig(), "any", "model") as engine:
+        assert isinstance(engine, LocalExecutor)
 
 
 def test_a_missing_ray_names_the_extra_to_install(monkeypatch):
     monkeypatch.setattr(opening, "find_spec", lambda name: None)
-    assert 'pip install "saetask[ray]"' in refusal(EngineConfig("ray").check)
+    assert 'pip install "saetask[ray]"' in refusal(ComputeConfig("ray").check)
 
 
 def test_an_address_without_ray_is_refused():
-    assert "needs --engine ray" in refusal(EngineConfig("local", "auto").check)
+    assert "needs --engine ray" in refusal(ComputeConfig("local", "auto").check)
 
 
 @pytest.mark.parametrize(
@@ -134,4 +134,4 @@ def test_an_error_of_the_work_is_raised_as_it_is():
         raise UserError("Too long.")
 
     with pytest.raises(UserError, match="Too long"):
-        next(LocalEngine(None).map(work, [1]))
+        next(LocalExecutor(None).map(work, [1]))

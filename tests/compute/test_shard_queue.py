@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saetask import UserError
-from saetask.compute.shard_queue import MOST_LOSSES, Outcome, Turns
+from saetask.compute.shard_queue import MOST_LOSSES, ShardQueue, ShardResult
 from tests.helpers.refusals import refusal
 
 
@@ -16,7 +16,7 @@ def failing_after(n):
 
 @given(st.integers(0, 30), st.integers(1, 8), st.randoms(use_true_random=False))
 def test_every_result_is_delivered_once_and_in_order(n_shards, ahead, random):
-    turns = Turns(range(n_shards), ahead)
+    turns = ShardQueue(range(n_shards), ahead)
     out, delivered = [], []
     while not turns.finished:
         while random.random() < 0.8 and (task := turns.hand_out()):
@@ -27,7 +27,7 @@ def test_every_result_is_delivered_once_and_in_order(n_shards, ahead, random):
             if random.random() < 0.2 and task.losses < MOST_LOSSES - 1:
                 turns.lost(task)
             else:
-                turns.done(task, Outcome(task.shard**2))
+                turns.done(task, ShardResult(task.shard**2))
         delivered += turns.deliver()
     assert delivered == [number**2 for number in range(n_shards)]
     assert out == []
@@ -36,21 +36,21 @@ def test_every_result_is_delivered_once_and_in_order(n_shards, ahead, random):
 @given(st.integers(1, 8))
 def test_no_more_shards_wait_than_may_be_ahead(ahead):
     taken = []
-    turns = Turns((taken.append(i) for i in range(100)), ahead)
+    turns = ShardQueue((taken.append(i) for i in range(100)), ahead)
     first, *rest = [turns.hand_out() for _ in range(ahead)]
     assert turns.hand_out() is None
     for task in rest:
-        turns.done(task, Outcome(0))
+        turns.done(task, ShardResult(0))
     assert list(turns.deliver()) == []  # the first one's turn has not come
     assert turns.hand_out() is None
     assert len(taken) == ahead
-    turns.done(first, Outcome(0))
+    turns.done(first, ShardResult(0))
     assert len(list(turns.deliver())) == ahead
     assert turns.hand_out() is not None
 
 
 def test_a_lost_shard_goes_out_again_before_new_ones():
-    turns = Turns("abcd", 4)
+    turns = ShardQueue("abcd", 4)
     first, second = turns.hand_out(), turns.hand_out()
     turns.lost(second)
     turns.lost(first)
@@ -58,19 +58,19 @@ def test_a_lost_shard_goes_out_again_before_new_ones():
 
 
 def test_a_shard_that_loses_one_worker_after_another_is_given_up():
-    turns = Turns("a", 1)
+    turns = ShardQueue("a", 1)
     for _ in range(MOST_LOSSES - 1):
         turns.lost(turns.hand_out())
     assert "Shard 0 lost 3 workers" in refusal(turns.lost, turns.hand_out())
 
 
 def test_an_error_waits_for_its_turn():
-    turns = Turns("abc", 3)
+    turns = ShardQueue("abc", 3)
     a, b, c = (turns.hand_out() for _ in range(3))
-    turns.done(c, Outcome("C"))
-    turns.done(b, Outcome(error=UserError("b is too long.")))
+    turns.done(c, ShardResult("C"))
+    turns.done(b, ShardResult(error=UserError("b is too long.")))
     assert list(turns.deliver()) == []
-    turns.done(a, Outcome("A"))
+    turns.done(a, ShardResult("A"))
     results = turns.deliver()
     assert next(results) == "A"
     with pytest.raises(UserError, match="b is too long"):
@@ -78,11 +78,11 @@ def test_an_error_waits_for_its_turn():
 
 
 def test_shards_that_break_off_do_so_after_what_came_before():
-    turns = Turns(failing_after(2), 8)
+    turns = ShardQueue(failing_after(2), 8)
     tasks = [turns.hand_out(), turns.hand_out()]
     assert turns.hand_out() is None
     for task in tasks:
-        turns.done(task, Outcome(task.shard))
+        turns.done(task, ShardResult(task.shard))
     results = turns.deliver()
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(UserError, match="broke off"):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saetask import Candidate, Item, Prompt, Score, Span, UserError, read_items
-from saetask.data.samples import FEWEST_FIT_ITEMS, borrow, lay_out, prepare
+from saetask.data.samples import FEWEST_FIT_ITEMS, add_auxiliary_samples, make_folds, make_samples
 
 few = settings(max_examples=40, deadline=None)
 
@@ -53,7 +53,7 @@ class Letters:
 
 
 def split(groups, *, golds=None, fit_data=None, limit=None, folds=5, max_fit_items=800, seed=0):
-    return prepare(Letters(groups, golds), None, fit_data, limit, folds, max_fit_items, seed)
+    return make_folds(Letters(groups, golds), None, fit_data, limit, folds, max_fit_items, seed)
 
 
 def groups_of(study, numbers):
@@ -256,17 +256,17 @@ def test_items_without_any_answer_to_rank_are_a_user_error_that_names_the_flag()
     task = Letters(["mute"] * 60)
     options = {"fit_data": None, "limit": None, "n_folds": 5, "max_fit_items": 800, "seed": 0}
     with pytest.raises(UserError, match="add --scoring generate") as raised:
-        prepare(task, None, **options)
+        make_folds(task, None, **options)
     assert "\n" not in str(raised.value)
     task.groups = [*["mute"] * 30, *["a"] * 30]
-    assert len(prepare(task, None, **options).questions) == 60  # some can be ranked
+    assert len(make_folds(task, None, **options).questions) == 60  # some can be ranked
     task.groups = [f"mute{i // 6}" for i in range(60)]
     task.candidates = lambda item: None
-    assert len(prepare(task, None, **options, generate=True).questions) == 60
+    assert len(make_folds(task, None, **options, generate=True).questions) == 60
 
 
 def test_questions_hold_what_scoring_says_of_each_candidate():
-    first, second, mute = lay_out(
+    first, second, mute = make_samples(
         Letters(), [*Letters(["x", "x"]).items(), Item("2", "mute", {}, None)]
     )
     assert first.correct.tolist() == [True, False]
@@ -289,22 +289,24 @@ def test_borrowed_items_are_never_tried_and_share_no_group_with_what_a_fold_trie
     groups, built_in, n_folds
 ):
     study = split(groups, folds=n_folds)
-    lent = borrow(OtherLetters(built_in), study, 800, 0)
+    lent = add_auxiliary_samples(OtherLetters(built_in), study, 800, 0)
     assert lent.questions[: len(groups)] == study.questions
     assert [fold[:2] for fold in lent.folds] == [fold[:2] for fold in study.folds]
     added = range(len(groups), len(lent.questions))
-    assert [question.borrowed for question in lent.questions] == [
+    assert [question.auxiliary for question in lent.questions] == [
         i in added for i in range(len(lent.questions))
     ]
     for fold in lent.folds:
         tried = groups_of(lent, fold.test)
-        assert list(fold.borrowed) == [i for i in added if not groups_of(lent, [i]) & tried]
+        assert list(fold.auxiliary) == [i for i in added if not groups_of(lent, [i]) & tried]
 
 
 def test_borrowed_items_are_as_even_as_can_be_had_and_repeat_no_prompt_of_the_run():
     study = split(["a", "b"] * 20)
-    assert borrow(Letters(["a", "c"] * 20), study, 800, 0).questions == study.questions
-    lent = borrow(OtherLetters(["c"] * 100), study, 10, 0)
+    assert (
+        add_auxiliary_samples(Letters(["a", "c"] * 20), study, 800, 0).questions == study.questions
+    )
+    lent = add_auxiliary_samples(OtherLetters(["c"] * 100), study, 10, 0)
     assert Counter(q.gold_reading for q in lent.questions[40:]) == {"a": 5, "b": 5}
 
 
@@ -314,4 +316,4 @@ def test_a_task_without_built_in_items_lends_nothing():
             raise UserError("give --data")
 
     study = split(["a", "b"] * 20)
-    assert borrow(Bare(), study, 800, 0) == study
+    assert add_auxiliary_samples(Bare(), study, 800, 0) == study

@@ -26,7 +26,7 @@ from saetask.data.items import (
     text_field,
     texts_field,
 )
-from saetask.plugins import Registry
+from saetask.plugins import PluginRegistry
 from tests.helpers.item_rows import PROBLEM, SENTENCE
 from tests.helpers.refusals import refusal
 
@@ -288,7 +288,7 @@ def test_a_text_without_digits_has_no_number(text):
 @by_task
 def test_a_built_in_task_provides_what_the_interface_asks_for(task):
     assert isinstance(task, Task)
-    assert Registry().get("task", task.name).readings == task.readings
+    assert PluginRegistry().get("task", task.name).readings == task.readings
     assert len(set(task.readings)) == len(task.readings) >= 2
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saetask import Misunderstanding, finding_of, misread
+from saetask import Misunderstanding, make_finding, make_misunderstanding
 from saetask.detection.base import Finding
 from tests.helpers.made_up_readings import CONTENT, TARGET, make_reading
 
@@ -19,13 +19,13 @@ answer_maps = st.fixed_dictionaries({name: st.just(-np.inf) | st.floats(-9, 0) f
 
 
 def explain(reading, name):
-    return misread("probe", reading, name)
+    return make_misunderstanding("probe", reading, name)
 
 
 @given(probability_maps, answer_maps)
 def test_a_finding_equals_the_obvious_one(probabilities, scores):
     reading = make_reading(scores)
-    finding = finding_of(reading, probabilities, explain)
+    finding = make_finding(reading, probabilities, explain)
     possible = [name for name in probabilities if scores[name] > -math.inf]
     expected = dict(probabilities)
     if possible:
@@ -41,7 +41,7 @@ def test_a_finding_equals_the_obvious_one(probabilities, scores):
 
 @given(probability_maps, answer_maps)
 def test_what_no_candidate_stands_for_is_never_stated_of_a_ranked_item(probabilities, scores):
-    stated = finding_of(make_reading(scores), probabilities, explain).misunderstandings
+    stated = make_finding(make_reading(scores), probabilities, explain).misunderstandings
     if any(scores[name] > -math.inf for name in probabilities):
         assert all(scores[m.reading] > -math.inf for m in stated)
 
@@ -49,7 +49,7 @@ def test_what_no_candidate_stands_for_is_never_stated_of_a_ranked_item(probabili
 def test_without_ranked_answers_the_most_probable_reading_is_reported():
     reading = make_reading(dict.fromkeys("ab", -np.inf))
     assert reading.answer == ""
-    finding = finding_of(reading, {"a": 0.3, "b": 0.7}, explain)
+    finding = make_finding(reading, {"a": 0.3, "b": 0.7}, explain)
     assert finding.probabilities == {"a": 0.3, "b": 0.7}
     assert [m.reading for m in finding.misunderstandings] == ["b"]
 
@@ -59,10 +59,10 @@ def test_the_answer_is_the_reading_that_the_model_prefers():
 
 
 def test_a_misunderstanding_is_of_the_target_or_else_of_the_text():
-    found = misread("probe", make_reading({"a": 0.0}), "a")
+    found = make_misunderstanding("probe", make_reading({"a": 0.0}), "a")
     assert found == Misunderstanding("probe", TARGET, CONTENT[slice(*TARGET)], "a", 0.0, [])
     without = make_reading({"a": 0.0}, target=False)
-    assert misread("probe", without, "a").text == CONTENT
+    assert make_misunderstanding("probe", without, "a").text == CONTENT
 
 
 def test_the_leading_reading_needs_no_finding():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from saetask import Reading
+from saetask import DetectorInput
 from saetask.detection.probe_features import log_activations, raw_activations, region_sets
 from tests.helpers.planted_readings import REGIONS, activations
 from tests.helpers.two_spans import two_span_reading
@@ -11,7 +11,7 @@ from tests.helpers.two_spans import two_span_reading
 
 def test_activations_are_logarithms_that_keep_their_sign():
     found = activations({2: {3: 1.5, 9: -2.0}, 4: {5: 7.0}}, REGIONS)
-    rows = log_activations([Reading(found, "", {}, {})] * 2, "target").toarray()
+    rows = log_activations([DetectorInput(found, "", {}, {})] * 2, "target").toarray()
     assert rows[0][[3, 9]] == pytest.approx([np.log(2.5), -np.log(3.0)])
     assert np.count_nonzero(rows[0]) == 2, "another region's feature is read"
     assert (rows[0] == rows[1]).all()
@@ -44,7 +44,7 @@ def test_two_places_are_compared_feature_by_feature():
 
 def test_raw_activations_of_two_places_are_compared_neuron_by_neuron():
     places = {"target": np.array([1.0, -2.0, 3.0]), "other": np.array([1.0, 2.0, 0.0])}
-    reading = Reading(activations({}, REGIONS), "", {}, {}, places)
+    reading = DetectorInput(activations({}, REGIONS), "", {}, {}, places)
     assert raw_activations([reading], "shared").tolist() == [[1.0, -4.0, 0.0]]
     assert raw_activations([reading], "apart").tolist() == [[0.0, 4.0, 3.0]]
     assert raw_activations([reading] * 2, "target").tolist() == [[1.0, -2.0, 3.0]] * 2

@@ -9,18 +9,18 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import log_softmax, softmax
 
-from saetask.detection.base import Reading, misread
+from saetask.detection.base import DetectorInput, make_misunderstanding
 from saetask.detection.calibration import (
     INNER_FOLDS,
     answer_scores,
-    findings_of,
     fit_stack,
     held_out_loss,
+    in_domain_rows,
     inner_folds,
     known_readings,
     labels_of,
+    make_findings,
     out_of_fold,
-    own_rows,
     stacked_probabilities,
 )
 from tests.helpers.made_up_readings import make_reading
@@ -152,8 +152,11 @@ def test_every_prompt_has_a_finding_of_its_own_probabilities(probabilities):
         make_reading({"a": -0.1 * (i + 1), "b": -2.0}, f"the cold {i}")
         for i in range(len(probabilities))
     ]
-    found = findings_of(
-        readings, ["a", "b"], probabilities, lambda reading, name: misread("it", reading, name)
+    found = make_findings(
+        readings,
+        ["a", "b"],
+        probabilities,
+        lambda reading, name: make_misunderstanding("it", reading, name),
     )
     for i, (finding, row) in enumerate(zip(found, probabilities, strict=True)):
         assert [finding.probabilities[name] for name in "ab"] == pytest.approx(row / row.sum())
@@ -179,6 +182,8 @@ def test_known_readings_are_sorted():
 
 
 def test_own_rows_leave_out_what_is_borrowed():
-    readings = [Reading(None, "", {}, {}, borrowed=borrowed) for borrowed in (False, True, False)]
-    assert own_rows(readings).tolist() == [0, 2]
-    assert len(own_rows([])) == 0
+    readings = [
+        DetectorInput(None, "", {}, {}, auxiliary=auxiliary) for auxiliary in (False, True, False)
+    ]
+    assert in_domain_rows(readings).tolist() == [0, 2]
+    assert len(in_domain_rows([])) == 0

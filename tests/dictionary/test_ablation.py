@@ -10,7 +10,7 @@ from saetask.dictionary.falsify.ablation import (
     compare_effects,
     edit_effects,
 )
-from saetask.models.hooks import read_hook, spliced_log_probabilities
+from saetask.models.hooks import log_probabilities_with_edit, read_hook
 from saetask.saes.encoding import contribution
 from saetask.saes.interventions import N_DIRECTIONS, random_directions
 
@@ -47,7 +47,7 @@ def directions():
 
 def test_log_probabilities_are_those_of_the_logits(tiny_model) -> None:
     rows = [ROW, ROW[::-1]]
-    found = spliced_log_probabilities(tiny_model, rows, LAST, None)
+    found = log_probabilities_with_edit(tiny_model, rows, LAST, None)
     with torch.inference_mode():
         logits = tiny_model(torch.tensor(rows)).log_softmax(-1)
     for number, row in enumerate(rows):
@@ -92,7 +92,7 @@ def test_effects_are_those_of_editing_one_row_at_a_time(tiny_model, make_sae, di
             a[0, 5] += edit
             return a
 
-        found = spliced_log_probabilities(tiny_model, [ROW], hook, edited)[0]
+        found = log_probabilities_with_edit(tiny_model, [ROW], hook, edited)[0]
         return found[5 : 5 + HORIZON].mean().item()
 
     before = mean_log_probability(0)

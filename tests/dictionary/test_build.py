@@ -80,14 +80,14 @@ def test_splits_share_no_document(config, tiny_model, corpus_folder) -> None:
 def test_contexts_show_the_activation_that_reading_their_row_gives(
     dictionary, config, tiny_model, tiny_sae, corpus_folder
 ) -> None:
-    from saetask.saes.extraction import read_firings
+    from saetask.saes.extraction import extract_token_activations
 
     tokenizer = model_tokenizer(tiny_model)
     rows = list(token_rows(config.corpus, tokenizer, "train", corpus_folder))
     feature = int(np.argmax([dictionary.feature(i).row["density"] for i in range(len(dictionary))]))
     strongest = dictionary.contexts(feature)[0]
     matching = [row for row in rows if row.document == strongest["document"]]
-    dense = read_firings(tiny_model, [tiny_sae], matching)[0].matrix().toarray()
+    dense = extract_token_activations(tiny_model, [tiny_sae], matching)[0].matrix().toarray()
     assert np.isclose(dense[:, feature], strongest["activation"], rtol=1e-4).any()
 
 
@@ -109,7 +109,7 @@ def test_a_killed_build_goes_on_to_the_same_bytes(
     folder, config, tiny_model, tiny_sae, corpus_folder, tmp_path, monkeypatch
 ) -> None:
     monkeypatch.setattr(reading, "ROWS_PER_SHARD", 64)
-    real, calls = reading.read_firings, []
+    real, calls = reading.extract_token_activations, []
 
     def killed(*arguments):
         calls.append(1)
@@ -119,7 +119,7 @@ def test_a_killed_build_goes_on_to_the_same_bytes(
 
     short = BuildConfig(config.corpus, tokens=9_000, sample_rows=100)
     build(tiny_model, tiny_sae, short, Keywords(), tmp_path / "whole", corpus_folder)
-    monkeypatch.setattr(reading, "read_firings", killed)
+    monkeypatch.setattr(reading, "extract_token_activations", killed)
     with pytest.raises(KeyboardInterrupt):
         build(tiny_model, tiny_sae, short, Keywords(), tmp_path / "killed", corpus_folder)
     build(tiny_model, tiny_sae, short, Keywords(), tmp_path / "killed", corpus_folder)

@@ -12,26 +12,26 @@ from saetask.dictionary.collect.statistics import (
     N_BINS,
     TOP_CONTEXTS,
     UNITS,
-    Records,
+    SampledActivations,
     bin_edges,
     bin_of,
-    empty_tally,
+    count_activations,
+    empty_statistics,
     keep_lowest,
-    merge,
-    tally,
+    merge_statistics,
 )
-from saetask.saes.activations import Firings
+from saetask.saes.activations import TokenActivations
 
 D_SAE = 6
 
 
-def make_firings(seed: int, n_rows: int = 12, n_documents: int = 4) -> Firings:
+def make_firings(seed: int, n_rows: int = 12, n_documents: int = 4) -> TokenActivations:
     generator = np.random.default_rng(seed)
     lengths = generator.integers(1, 9, n_rows)
     n_tokens = int(lengths.sum())
     counts = generator.integers(0, 4, n_tokens)
     features = [np.sort(generator.choice(D_SAE, c, replace=False)) for c in counts]
-    return Firings(
+    return TokenActivations(
         generator.integers(0, 50, n_tokens).astype(np.int32),
         np.cumsum([0, *lengths]),
         generator.integers(0, n_documents, n_rows).astype(np.uint64),
@@ -45,7 +45,7 @@ def make_firings(seed: int, n_rows: int = 12, n_documents: int = 4) -> Firings:
 def assert_same(one, two) -> None:
     for name, value in vars(one).items():
         other = getattr(two, name)
-        pairs = zip(value, other) if isinstance(value, Records) else [(value, other)]
+        pairs = zip(value, other) if isinstance(value, SampledActivations) else [(value, other)]
         for a, b in pairs:
             np.testing.assert_array_equal(a, b, err_msg=name)
 
@@ -55,17 +55,19 @@ def assert_same(one, two) -> None:
 def test_cutting_and_order_of_merging_change_nothing(seed, cuts, random) -> None:
     firings = make_firings(seed)
     edges = [0, *sorted(cuts), 12]
-    parts = [tally(firings.rows(a, b), a) for a, b in itertools.pairwise(edges) if a < b]
+    parts = [
+        count_activations(firings.rows(a, b), a) for a, b in itertools.pairwise(edges) if a < b
+    ]
     random.shuffle(parts)
-    found = empty_tally(D_SAE)
+    found = empty_statistics(D_SAE)
     for part in parts:
-        found = merge(found, part)
-    assert_same(found, tally(firings, 0))
+        found = merge_statistics(found, part)
+    assert_same(found, count_activations(firings, 0))
 
 
 def test_counts_sums_and_contexts_are_those_counted_by_hand() -> None:
     firings = make_firings(3, n_rows=30, n_documents=20)
-    found = tally(firings, 100)
+    found = count_activations(firings, 100)
     dense = firings.matrix().toarray()
     rows = firings.token_rows()
     np.testing.assert_array_equal(found.count, (dense > 0).sum(0))
@@ -90,18 +92,18 @@ def test_a_sample_is_drawn_evenly_over_documents() -> None:
     # One feature fires once in each of 2,000 documents: the values kept are typical of all.
     n = 2000
     values = np.linspace(1, 2, n, dtype=np.float32)
-    firings = Firings(
+    firings = TokenActivations(
         np.zeros(n, np.int32), np.arange(n + 1), np.arange(n, dtype=np.uint64),
         np.arange(n + 1), np.zeros(n, np.int32), values, 1,
     )  # fmt: skip
-    sample = tally(firings, 0).sample
+    sample = count_activations(firings, 0).sample
     assert len(sample.value) == 64
     assert abs(sample.value.mean() - 1.5) < 4 * values.std() / 8
 
 
 def test_records_keep_the_lowest_rank_of_each_document() -> None:
     column = np.array
-    records = Records(
+    records = SampledActivations(
         column([1, 0, 0, 0, 1], np.int32),
         column([5, 9, 2, 4, 1], np.uint64),
         column([7, 7, 7, 8, 7], np.uint64),

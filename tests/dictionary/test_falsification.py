@@ -11,12 +11,12 @@ from saetask import Dictionary
 from saetask.cli.dictionary import feature_numbers
 from saetask.cli.main import main
 from saetask.dictionary.falsify.ablation import AblationResult
-from saetask.dictionary.falsify.base import FalsifyConfig, Untested
+from saetask.dictionary.falsify.base import FalsifyConfig, SkippedTest
 from saetask.dictionary.falsify.injection import InjectionResult, StrategyResult
 from saetask.dictionary.falsify.runner import FALSIFICATION, Attempt, described, falsify
 from saetask.dictionary.falsify.text_pool import OWN, context_rows, file_rows, read_pool
 from saetask.dictionary.store import FEATURES
-from saetask.saes.extraction import read_firings
+from saetask.saes.extraction import extract_token_activations
 from tests.helpers.refusals import refusal
 from tests.helpers.sending import SendingEngine
 from tests.helpers.words import ALWAYS, DEAD, SEA
@@ -85,10 +85,10 @@ def test_p_values_are_corrected_over_the_features_that_were_tried() -> None:
         return AblationResult(24, -1.0, 0.0, 0.0, (-0.1, 0.1), p, 1.0)
 
     parts = [
-        (injected(0.01), Untested("x")),
-        (Untested("x"), edited(0.04)),
+        (injected(0.01), SkippedTest("x")),
+        (SkippedTest("x"), edited(0.04)),
         (injected(0.04), edited(0.2)),
-        (injected(0.9), Untested("x")),
+        (injected(0.9), SkippedTest("x")),
     ]
     entries = described([Attempt(i, "", *pair) for i, pair in enumerate(parts)])
     # Benjamini-Hochberg: p times the number tried over its rank, made monotone from above.
@@ -109,7 +109,7 @@ def test_stored_contexts_become_the_rows_they_were(dictionary, tiny_model, word_
     assert len({row.document for row in rows}) == len(rows)
     assert all(row.token_ids[0] == tokenizer.bos_token_id for row in rows)
     for row in own:
-        fires = read_firings(tiny_model, [word_sae], [row])[0].features
+        fires = extract_token_activations(tiny_model, [word_sae], [row])[0].features
         assert SEA in fires
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from saetask import Dictionary, UserError
 from saetask.dictionary import dictionary as dictionaries
-from saetask.dictionary.feature_labels import find_meanings
+from saetask.dictionary.feature_labels import find_feature_labels
 from saetask.dictionary.store import FEATURES, MANIFEST, read_parquet, write_parquet
 from saetask.models.loading import model_fingerprint
 from saetask.saes.loading import sae_fingerprint
@@ -36,15 +36,15 @@ def folder(tiny_model, tiny_sae, tmp_path_factory):
 
 
 def test_labels_that_are_not_validated_say_so(tiny_model, tiny_sae, folder) -> None:
-    found = find_meanings(tiny_model, tiny_sae, folder).shown([0, 1, 2])
+    found = find_feature_labels(tiny_model, tiny_sae, folder).shown([0, 1, 2])
     assert found == {0: "on '0'", 1: "on '1' (inconsistent)", 2: "on '2' (too rare)"}
 
 
 def test_annotations_get_validated_labels_only_unless_told_otherwise(
     tiny_model, tiny_sae, folder
 ) -> None:
-    assert find_meanings(tiny_model, tiny_sae, folder).trusted([0, 1, 2]) == {0: "on '0'"}
-    everything = find_meanings(tiny_model, tiny_sae, folder, unvalidated=True)
+    assert find_feature_labels(tiny_model, tiny_sae, folder).trusted([0, 1, 2]) == {0: "on '0'"}
+    everything = find_feature_labels(tiny_model, tiny_sae, folder, unvalidated=True)
     assert everything.trusted([0, 1, 2]) == {i: f"on '{i}'" for i in range(3)}
 
 
@@ -53,12 +53,12 @@ def test_a_dictionary_never_validated_has_nothing_for_annotations(
 ) -> None:
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     write_parquet(tmp_path / FEATURES, read_parquet(folder / FEATURES).drop_columns(["verdict"]))
-    found = find_meanings(tiny_model, tiny_sae, tmp_path)
+    found = find_feature_labels(tiny_model, tiny_sae, tmp_path)
     assert found.trusted([0]) == {} and found.shown([0]) == {0: "on '0' (not validated)"}
 
 
 def test_without_a_dictionary_labels_are_what_features_promote(tiny_model, tiny_sae) -> None:
-    found = find_meanings(tiny_model, tiny_sae)
+    found = find_feature_labels(tiny_model, tiny_sae)
     assert found.dictionary is None
     assert found.shown([1, 2]) == logit_lens_labels(tiny_model, tiny_sae, [1, 2])
 
@@ -68,7 +68,7 @@ def test_the_shipped_dictionary_of_this_pair_is_taken_by_itself(
 ) -> None:
     monkeypatch.setattr(dictionaries, "shipped_saes", lambda: ["ours"])
     monkeypatch.setattr(dictionaries, "dictionary_folder", lambda alias: folder)
-    found = find_meanings(tiny_model, tiny_sae)
+    found = find_feature_labels(tiny_model, tiny_sae)
     assert found.dictionary is not None and found.dictionary.folder == folder
 
 
@@ -78,5 +78,5 @@ def test_a_dictionary_of_another_model_is_refused(tiny_model, tiny_sae, folder, 
     manifest["model"]["fingerprint"] = "other"
     (tmp_path / MANIFEST).write_text(json.dumps(manifest))
     with pytest.raises(UserError, match="another model"):
-        find_meanings(tiny_model, tiny_sae, tmp_path)
+        find_feature_labels(tiny_model, tiny_sae, tmp_path)
     assert Dictionary.load(tmp_path).labels[0] == "on '0'"

@@ -10,7 +10,7 @@ import pytest
 from saetask import Dictionary, Endpoint, EndpointError
 from saetask.cli.main import main
 from saetask.dictionary.dictionary import Card
-from saetask.dictionary.falsify.base import FalsifyConfig, Untested
+from saetask.dictionary.falsify.base import FalsifyConfig, SkippedTest
 from saetask.dictionary.falsify.counterexamples import (
     FORMS,
     CounterexampleResult,
@@ -35,7 +35,7 @@ from saetask.dictionary.falsify.paraphrases import (
 from saetask.dictionary.falsify.runner import FALSIFICATION
 from saetask.dictionary.falsify.text_pool import file_rows, read_pool
 from saetask.dictionary.falsify.text_requests import LONGEST, WRITER_JOURNAL, Writer
-from saetask.dictionary.label.tables import natural_level
+from saetask.dictionary.label.tables import median_activation
 from tests.helpers.chat_server import ChatServer, Said, chat_server
 from tests.helpers.refusals import refusal
 from tests.helpers.sending import SendingEngine
@@ -176,7 +176,7 @@ def test_to_fire_is_to_reach_the_natural_level(tiny_model, word_sae, word_folder
     texts = ["We went by the sea.", "We went by the cup."]
     assert fires(card, texts).tolist() == [True, False]
     assert fires(loud, texts).tolist() == [False, False]
-    level = natural_level(card.row)
+    level = median_activation(card.row)
     assert len(pool.firing(0, level)) == len(pool.firing(0)) > 0 == len(pool.firing(0, 2 * level))
 
 
@@ -301,7 +301,7 @@ def test_features_keep_firing_or_not_by_the_criteria(share, q_value, finding) ->
 
 def test_p_values_are_corrected_over_the_features_that_were_tried() -> None:
     found = [CounterexampleResult(24, 1.0, 0.0, 0, p) for p in (0.01, 0.04, 0.03)]
-    attempts = [WritingAttempt(Untested("x"), each) for each in (*found, Untested("y"))]
+    attempts = [WritingAttempt(SkippedTest("x"), each) for each in (*found, SkippedTest("y"))]
     entries = [entry["counterexample"] for entry in described_writing(attempts)]
     assert [entry.get("q_value") for entry in entries[:3]] == pytest.approx([0.03, 0.04, 0.04])
     assert entries[3] == {"finding": "no texts", "reason": "y"}

@@ -10,7 +10,7 @@ from saetask_plugins.labelers.keywords import Keywords
 from saetask import Endpoint, EndpointError, Label
 from saetask.cli.tables import judge_text
 from saetask.dictionary.collect.contexts import WINDOW
-from saetask.dictionary.collect.split_activations import Subject
+from saetask.dictionary.collect.split_activations import SplitActivations
 from saetask.dictionary.evaluate.judge import Judge, draw_judged, judge_labels, judged_trials
 from saetask.dictionary.evaluate.judge_questions import TEXTS, draw_marked, questions, read_answers
 from saetask.dictionary.evaluate.validation import try_rules
@@ -65,7 +65,7 @@ def decide(unseen, vocabulary, tmp_path_factory):
         work = tmp_path_factory.mktemp("work")
         with chat_server(answer or knows) as server:
             judge = Judge(Endpoint("judge", server.url, retries=0), features) if answer else None
-            subject = Subject(unseen, unseen, unseen, NEAREST)
+            subject = SplitActivations(unseen, unseen, unseen, NEAREST)
             common = (subject, vocabulary, 0, work)
             found = judged_trials(judge, in_words, labels, trials, *common)
         return trials, found
@@ -281,7 +281,7 @@ def test_who_was_not_drawn_is_not_judged(decide) -> None:
 
 def test_rules_keep_their_verdict_whatever_a_judge_says(decide, tokenizer, vocabulary) -> None:
     learning, selection = planted_firings(tokenizer, 0), planted_firings(tokenizer, 1)
-    subject = Subject(learning, selection, learning, NEAREST)
+    subject = SplitActivations(learning, selection, learning, NEAREST)
     labels = label_features(subject, PROMOTED, Keywords(), vocabulary, 0)
     trials, found = decide(contradicts, labels, in_words=False)
     assert found.trials == trials

@@ -9,7 +9,7 @@ from saetask_plugins.labelers.keywords import Keywords
 from saetask_plugins.labelers.openai import OpenAI
 
 from saetask import Label, Rule, UserError, context_text
-from saetask.dictionary.collect.split_activations import Subject
+from saetask.dictionary.collect.split_activations import SplitActivations
 from saetask.dictionary.label.base import chosen_options, configured, label_figures
 from saetask.dictionary.label.runner import LABELS_JOURNAL, label_features
 from tests.helpers.chat_server import ChatServer, Said, chat_server
@@ -26,7 +26,7 @@ def label_all(tokenizer, vocabulary):
     def label(labeler, work=None, seed=0, features=None):
         learning, selection = (planted_firings(tokenizer, s, 60) for s in (seed, seed + 100))
         return label_features(
-            Subject(learning, selection, learning, NEAREST),
+            SplitActivations(learning, selection, learning, NEAREST),
             PROMOTED,
             labeler,
             vocabulary,

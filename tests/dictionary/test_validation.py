@@ -11,17 +11,17 @@ from saetask.dictionary.collect.contexts import (
     PADDING,
     SILENT_PER_FIRING,
     WINDOW,
-    FiringIndex,
+    ActivationIndex,
     cut_windows,
     strong_floors,
 )
-from saetask.dictionary.collect.split_activations import Subject
+from saetask.dictionary.collect.split_activations import SplitActivations
 from saetask.dictionary.evaluate.validation import try_rules
 from saetask.dictionary.evaluate.verdicts import FEWEST, judge_claims, summarise
 from saetask.dictionary.label.rules import DECAYS, SCALES, VIEWS, Rule, context_vectors
 from saetask.dictionary.label.runner import label_features
 from saetask.dictionary.store import load_rules, save_rules
-from saetask.saes.activations import Firings
+from saetask.saes.activations import TokenActivations
 
 D_SAE = 5
 WORD, CONTEXT, NOISE, SILENT, ALWAYS = range(D_SAE)
@@ -35,8 +35,8 @@ def token(tokenizer):
     return lambda word: tokenizer(word, add_special_tokens=False)["input_ids"][0]
 
 
-def planted(token, seed: int, n_rows: int = 400) -> FiringIndex:
-    """Firings of activation 1, all of them strong."""
+def planted(token, seed: int, n_rows: int = 400) -> ActivationIndex:
+    """TokenActivations of activation 1, all of them strong."""
     generator = np.random.default_rng(seed)
     words = [token(f" {word}") for word in WORDS]
     sea, ship = token(" sea"), token(" ship")
@@ -52,8 +52,8 @@ def planted(token, seed: int, n_rows: int = 400) -> FiringIndex:
             indptr.append(len(features))
         ids.append(row)
     lengths = [len(row) for row in ids]
-    return FiringIndex(
-        Firings(
+    return ActivationIndex(
+        TokenActivations(
             np.concatenate(ids).astype(np.int32),
             np.cumsum([0, *lengths]),
             np.arange(n_rows, dtype=np.uint64),
@@ -71,7 +71,11 @@ def labels(token, vocabulary):
     promoted = {feature: [] for feature in range(D_SAE)}
     learning, selection = planted(token, 0), planted(token, 1)
     return label_features(
-        Subject(learning, selection, learning, NEAREST), promoted, Keywords(), vocabulary, 0
+        SplitActivations(learning, selection, learning, NEAREST),
+        promoted,
+        Keywords(),
+        vocabulary,
+        0,
     )
 
 
@@ -113,7 +117,7 @@ def test_only_firings_above_the_floor_are_strong_and_the_rest_is_drawn_too(token
     firings = replace(index.firings, values=values)
     floors = strong_floors(firings)
     assert floors[NOISE] == 2.0 and floors[SILENT] == 0
-    found = FiringIndex(firings, floors).draw(NOISE, WORD, 40, [0])
+    found = ActivationIndex(firings, floors).draw(NOISE, WORD, 40, [0])
     weak = ~found.firing & ~found.silent
     assert (found.activations[found.firing] == 2).all() and weak.sum() == 40
     assert (found.activations[weak] == 1).all()
@@ -245,8 +249,8 @@ def test_a_feature_unseen_in_selection_documents_claims_nothing(token, vocabular
         values=selection.firings.values[silent],
     )
     promoted = {feature: [] for feature in range(D_SAE)}
-    unseen = FiringIndex(rest, np.ones(D_SAE))
-    found = Subject(learning, unseen, learning, NEAREST)
+    unseen = ActivationIndex(rest, np.ones(D_SAE))
+    found = SplitActivations(learning, unseen, learning, NEAREST)
     labels = label_features(found, promoted, Keywords(), vocabulary, 0)
     alive = np.ones(D_SAE, bool)
     trials = try_rules(rules(labels), planted(token, 2), alive, NEAREST, vocabulary, [0])

@@ -15,8 +15,8 @@ from saetask.experiments.arms import (
     GENERIC,
     PLACEBO,
     SELF_REQUEST,
-    about,
     gold_finding,
+    retarget_findings,
     self_note,
     self_request,
 )
@@ -200,11 +200,13 @@ def test_the_oracle_finds_nothing_where_no_reading_leads_to_the_gold_answer():
 
 
 def test_another_items_finding_is_told_of_this_items_own_words():
-    (told,) = about(ask(text=Span(0, 25), target=SHIP), [finding("metaphorical", span=Span(0, 4))])
+    (told,) = retarget_findings(
+        ask(text=Span(0, 25), target=SHIP), [finding("metaphorical", span=Span(0, 4))]
+    )
     assert told == finding("metaphorical")
-    (told,) = about(ask(text=Span(0, 8)), [finding()])
+    (told,) = retarget_findings(ask(text=Span(0, 8)), [finding()])
     assert (told.span, told.text) == (Span(0, 8), "Does the")
-    assert about(ask(text=Span(0, 8)), []) == []
+    assert retarget_findings(ask(text=Span(0, 8)), []) == []
 
 
 def test_the_models_own_note_is_the_first_line_that_it_wrote_and_nothing_else():

@@ -66,7 +66,7 @@ def close(lab):
             for n in range(n_styles)
         ]
         fitted = Fitted(*[Calibration(1.0, {})] * 2, detector, {}, [], Notes(), 0, {})
-        loop = Loop(lab.apparatus, fitted, styles)
+        loop = Loop(lab.context, fitted, styles)
         findings = findings or {0: BEFORE}
         return close_loop(loop, lab.study.questions, findings), detector.shown
 
@@ -136,9 +136,9 @@ def test_the_annotated_prompt_is_judged_as_it_is_read_and_asked_in_its_style(clo
     question = lab.study.questions[0]
     for number, reading in enumerate(shown):
         (asked,) = [
-            ask for ask in lab.apparatus.asker.asked if ask.prompt.content == reading.content
+            ask for ask in lab.context.asker.asked if ask.prompt.content == reading.content
         ][-1:]
-        scored = scored_item(lab.apparatus.asker, question, asked.prompt)
+        scored = scored_item(lab.context.asker, question, asked.prompt)
         calibration = Calibration(2.0, {"warm": 0.5 * number})
         assert reading.answer_scores == reading_scores(scored, calibration, ("warm", "cold"))
         assert reading.activations.prompts[0].text.count(f"(note {number})") == 1
@@ -150,7 +150,7 @@ def test_the_best_styles_of_the_fit_split_are_tried_one_a_round(lab):
     losses = [0.5, 0.2, 0.9, 0.1]
     wordings = [{"annotator": "notes", "wording": n, "fit_loss": x} for n, x in enumerate(losses)]
     fitted = Fitted(*[Calibration(1.0, {})] * 2, None, {}, [], Notes(), 0, {"wordings": wordings})
-    questions, asker = lab.study.questions, lab.apparatus.asker
+    questions, asker = lab.study.questions, lab.context.asker
     fit_items = [0, 1]
     scored = {
         (style, i): scored_item(asker, questions[i], questions[i].prompt)._replace(
@@ -160,9 +160,9 @@ def test_the_best_styles_of_the_fit_split_are_tried_one_a_round(lab):
         for i in (*fit_items, 2, 3)
     }
     trials = Trials([(Notes(), number) for number in range(4)], scored)
-    loop = make_loop(lab.apparatus, fitted, trials, fit_items, {7: "sea"})
+    loop = make_loop(lab.context, fitted, trials, fit_items, {7: "sea"})
     assert [style.writer.number for style in loop.styles] == [3, 1, 0]
     assert all(style.writer.labels == {7: "sea"} for style in loop.styles)
     without = {key: row for key, row in scored.items() if key[1] in fit_items}
-    again = make_loop(lab.apparatus, fitted, trials._replace(scored=without), fit_items, {})
+    again = make_loop(lab.context, fitted, trials._replace(scored=without), fit_items, {})
     assert [s.calibration for s in again.styles] == [s.calibration for s in loop.styles]

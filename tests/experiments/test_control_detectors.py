@@ -8,9 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import saetask.experiments.control_detectors
-from saetask import Evidence, finding_of, misread
+from saetask import Evidence, make_finding, make_misunderstanding
 from saetask.detection.base import Finding
-from saetask.experiments.control_detectors import RANDOM_FEATURE, RANDOM_SAE, at_rate, line_up
+from saetask.experiments.control_detectors import (
+    RANDOM_FEATURE,
+    RANDOM_SAE,
+    line_up,
+    match_annotation_rate,
+)
 from saetask.experiments.pipeline import fit
 from tests.helpers.made_up_readings import make_reading
 from tests.helpers.touch_task import make_lab
@@ -24,10 +29,10 @@ class Told:
     name = "told"
 
     def detect(self, reading):
-        return finding_of(reading, reading.raw, self.explain)
+        return make_finding(reading, reading.raw, self.explain)
 
     def explain(self, reading, name):
-        return misread(self.name, reading, name)
+        return make_misunderstanding(self.name, reading, name)
 
 
 def told_reading(answer, probabilities):
@@ -42,7 +47,7 @@ readings_of_items = st.lists(st.builds(told_reading, st.sampled_from(NAMES), sha
 @given(readings_of_items, st.integers(0, 12))
 def test_at_rate_annotates_as_many_as_asked_the_most_probably_wrong_but_never_the_answer(rows, n):
     readings = dict(enumerate(rows))
-    findings = at_rate(Told(), readings, n)
+    findings = match_annotation_rate(Told(), readings, n)
     annotated = {i for i, finding in findings.items() if finding.misunderstandings}
     assert len(annotated) == min(n, len(rows))
     left = [finding.failure for i, finding in findings.items() if i not in annotated]
@@ -82,7 +87,7 @@ class Recorder:
         return Finding(failure, found, {reading.answer: 1 - failure, other: failure})
 
     def explain(self, reading, name):
-        return misread(self.name, reading, name, [Evidence(1, "", 1.0, 1.0)])
+        return make_misunderstanding(self.name, reading, name, [Evidence(1, "", 1.0, 1.0)])
 
     def on_features(self, replacement, readings, outcomes):
         other = Recorder()
@@ -107,10 +112,10 @@ def lined_up(lab, monkeypatch):
     Recorder.made = ()
     monkeypatch.setattr(saetask.experiments.control_detectors, "baselines", lambda: [Recorder()])
     questions, fold = lab.study.questions, lab.study.folds[0]
-    fitted = fit(lab.apparatus, questions, fold.fit, lab.material, lab.trials)
+    fitted = fit(lab.context, questions, fold.fit, lab.material, lab.trials)
     generator = np.random.default_rng(0)
     parts = fold.fit[:9], fold.test
-    return line_up(lab.apparatus, questions, fitted, parts, lab.material, generator)
+    return line_up(lab.context, questions, fitted, parts, lab.material, generator)
 
 
 def fitted_recorders():
@@ -155,11 +160,11 @@ def test_random_features_annotate_as_many_items_of_each_part_as_saetask(lab, mon
     monkeypatch.setattr(saetask.experiments.control_detectors, "baselines", list)
     questions, fold = lab.study.questions, lab.study.folds[0]
     Picky.spared = questions[fold.test[3]].prompt.content
-    apparatus = replace(lab.apparatus, make_detector=Picky)
-    fitted = fit(apparatus, questions, fold.fit, lab.material, lab.trials)
+    context = replace(lab.context, make_detector=Picky)
+    fitted = fit(context, questions, fold.fit, lab.material, lab.trials)
     parts = fold.fit[:9], fold.test
     generator = np.random.default_rng(0)
-    found = line_up(apparatus, questions, fitted, parts, lab.material, generator).findings
+    found = line_up(context, questions, fitted, parts, lab.material, generator).findings
 
     def counts(name):
         return [sum(bool(found[name][i].misunderstandings) for i in part) for part in parts]
@@ -209,19 +214,19 @@ class BlindAtFirst(Recorder):
 def test_controls_of_a_detector_that_looks_at_no_feature_are_idle(lab, monkeypatch, detector, idle):
     Recorder.made = ()
     monkeypatch.setattr(saetask.experiments.control_detectors, "baselines", list)
-    apparatus = replace(lab.apparatus, make_detector=detector)
+    context = replace(lab.context, make_detector=detector)
     questions, fold = lab.study.questions, lab.study.folds[0]
-    fitted = fit(apparatus, questions, fold.fit, lab.material, lab.trials)
+    fitted = fit(context, questions, fold.fit, lab.material, lab.trials)
     generator = np.random.default_rng(0)
     parts = fold.fit[:3], fold.test
-    assert line_up(apparatus, questions, fitted, parts, lab.material, generator).idle == idle
+    assert line_up(context, questions, fitted, parts, lab.material, generator).idle == idle
 
 
 def test_without_a_random_dictionary_there_is_no_such_detector(lab, monkeypatch):
     monkeypatch.setattr(saetask.experiments.control_detectors, "baselines", list)
     questions, fold = lab.study.questions, lab.study.folds[0]
-    fitted = fit(lab.apparatus, questions, fold.fit, lab.material, lab.trials)
+    fitted = fit(lab.context, questions, fold.fit, lab.material, lab.trials)
     material = lab.material._replace(random=None)
     generator = np.random.default_rng(0)
-    found = line_up(lab.apparatus, questions, fitted, [fold.test], material, generator).findings
+    found = line_up(lab.context, questions, fitted, [fold.test], material, generator).findings
     assert set(found) == {"saetask", RANDOM_FEATURE}

@@ -11,12 +11,12 @@ from sklearn.metrics import roc_auc_score
 from saetask import Annotation, Item, Score
 from saetask.annotation.prompt_writer import ArmPrompt
 from saetask.data.prompts import as_prompt
-from saetask.data.samples import Question
+from saetask.data.samples import Sample
 from saetask.detection.base import Finding
 from saetask.experiments.arms import DEFAULT_ARMS
 from saetask.experiments.metrics import CREDITED, summarise, summarise_seeds
 from saetask.experiments.runner import Result
-from saetask.experiments.scoring import Outcome
+from saetask.experiments.scoring import SampleResult
 from saetask.utils.statistics import smallest_detectable_difference
 
 N = 90
@@ -32,7 +32,9 @@ def answered(question, arm, right, random, flexible=None):
     share = random.uniform(0.01, 0.99)
     scores = {" a": math.log(share), " b": math.log(1 - share)}
     score = Score("a", bool(right), flexible)
-    return Outcome(question, 0, arm, ArmPrompt(question.prompt, annotation, []), "a", score, scores)
+    return SampleResult(
+        question, 0, arm, ArmPrompt(question.prompt, annotation, []), "a", score, scores
+    )
 
 
 def made_up(arms=DEFAULT_ARMS, seed=0, right=None, golds=None, second=False, flexible=None):
@@ -52,7 +54,7 @@ def made_up(arms=DEFAULT_ARMS, seed=0, right=None, golds=None, second=False, fle
     for i in range(N):
         prompt = as_prompt("x" * random.integers(3, 40))
         item = Item(f"{i:03}", f"group {i // 3}", {})
-        questions.append(Question(item, prompt, [], np.empty(0, bool), golds[i % len(golds)]))
+        questions.append(Sample(item, prompt, [], np.empty(0, bool), golds[i % len(golds)]))
     outcomes = []
     for arm in arms:
         for question in questions:

@@ -16,7 +16,7 @@ import saetask.experiments.runner
 import saetask.inference.client
 from saetask import Prompt, UserError
 from saetask.data.prompts import render
-from saetask.data.samples import Fold, Study, borrow, lay_out
+from saetask.data.samples import Fold, Study, add_auxiliary_samples, make_samples
 from saetask.detection.baselines import baselines, dense_probe
 from saetask.experiments.arms import DEFAULT_ARMS, GENERIC, PLACEBO
 from saetask.experiments.runner import run_experiment
@@ -66,10 +66,10 @@ def experiment(tiny_model, tiny_sae):
     ):
         task = task or Touch()
         items = items if items is not None else task.items()
-        study = Study(lay_out(task, items), folds or folds_of(items))
+        study = Study(make_samples(task, items), folds or folds_of(items))
         asker = Asker(tiny_model, journal)
-        apparatus = make_apparatus(tiny_model, tiny_sae, detector, task, note, asker)
-        return run_experiment([apparatus], study, arms, generate, seed)
+        context = make_apparatus(tiny_model, tiny_sae, detector, task, note, asker)
+        return run_experiment([context], study, arms, generate, seed)
 
     return run
 
@@ -79,16 +79,16 @@ def whole(tiny_model, tiny_sae):
     """One experiment with every arm."""
     task = Touch()
     items = task.items()
-    study = Study(lay_out(task, items), folds_of(items))
-    apparatus = make_apparatus(tiny_model, tiny_sae, FailureProbe, task)
-    return run_experiment([apparatus], study, DEFAULT_ARMS, False, 0)
+    study = Study(make_samples(task, items), folds_of(items))
+    context = make_apparatus(tiny_model, tiny_sae, FailureProbe, task)
+    return run_experiment([context], study, DEFAULT_ARMS, False, 0)
 
 
 @pytest.fixture
 def asked(monkeypatch):
     """Counts every prompt and answer that the model is asked to score."""
     counts = Counter()
-    original = saetask.answers.log_likelihoods
+    original = saetask.inference.client.log_likelihoods
 
     def counted(model, continuations):
         counts.update((tuple(c.prompt_ids), tuple(c.answer_ids)) for c in continuations)
@@ -402,19 +402,21 @@ class Elsewhere(Touch):
 
 def test_borrowed_items_are_read_and_learnt_from_and_never_asked(tiny_model, tiny_sae):
     task = Touch()
-    study = borrow(Elsewhere(), Study(lay_out(task, task.items()), folds_of(task.items())), 40, 0)
+    study = add_auxiliary_samples(
+        Elsewhere(), Study(make_samples(task, task.items()), folds_of(task.items())), 40, 0
+    )
     asker = StubAsker()
     SpiedProbe.shown = ()
-    apparatus = make_apparatus(tiny_model, tiny_sae, SpiedProbe, task, None, asker)
-    result = run_experiment([apparatus], study, DEFAULT_ARMS, False, 0)
+    context = make_apparatus(tiny_model, tiny_sae, SpiedProbe, task, None, asker)
+    result = run_experiment([context], study, DEFAULT_ARMS, False, 0)
     assert {"woods" in reading.content for reading in SpiedProbe.shown} == {True, False}
     for reading in SpiedProbe.shown:
-        assert reading.borrowed == ("woods" in reading.content)
-        assert reading.borrowed == (reading.answer == "")
+        assert reading.auxiliary == ("woods" in reading.content)
+        assert reading.auxiliary == (reading.answer == "")
     assert not [ask for ask in asker.asked if "woods" in ask.prompt.content]
     tried = Counter(o.question.item.id for o in result.outcomes if o.arm == "saetask")
     assert tried == Counter(item.id for item in task.items())
     assert [fold["n_borrowed"] for fold in result.selection] == [
-        len(fold.borrowed) for fold in study.folds
+        len(fold.auxiliary) for fold in study.folds
     ]
-    assert all(0 < len(fold.borrowed) < 40 for fold in study.folds)
+    assert all(0 < len(fold.auxiliary) < 40 for fold in study.folds)

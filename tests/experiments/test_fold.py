@@ -11,7 +11,7 @@ from saetask_plugins.detectors.failure_probe import FailureProbe
 import saetask.experiments.control_detectors
 from saetask import Item, Misunderstanding, Span
 from saetask.data.prompts import as_prompt
-from saetask.data.samples import Question
+from saetask.data.samples import Sample
 from saetask.detection.baselines import dense_probe
 from saetask.detection.calibration import fit_calibration
 from saetask.experiments.arms import DEFAULT_ARMS
@@ -35,7 +35,7 @@ def lab(tiny_model, tiny_sae, few_choices):
 
 
 def planned(lab, arms):
-    return make_plan([lab.apparatus], lab.study, 0, [lab.material], lab.trials, arms, 0)
+    return make_plan([lab.context], lab.study, 0, [lab.material], lab.trials, arms, 0)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_every_arm_has_a_prompt_of_every_item_that_is_tried_or_calibrated_on(pla
 
 
 def test_the_calibration_of_the_chosen_wording_is_kept_for_arms_that_write_few_notes(plan, lab):
-    (annotator,) = lab.apparatus.annotators
+    (annotator,) = lab.context.annotators
     style = lab.trials.styles.index((annotator, plan.selection["wording"]))
     assert plan.annotated == fit_calibration(lab.trials.of(style, plan.fold.fit)) != plan.original
 
@@ -104,7 +104,7 @@ def test_shuffled_findings_are_others_about_the_items_own_span_and_as_many(plan,
 def exchanged(groups, seed):
     """Returns whose finding each item gets, of items in these groups; None where it gets none."""
     questions = [
-        Question(Item(str(i), group, {}), as_prompt("x"), [], np.empty(0, bool), None)
+        Sample(Item(str(i), group, {}), as_prompt("x"), [], np.empty(0, bool), None)
         for i, group in enumerate(groups)
     ]
     items = range(len(groups))
@@ -153,13 +153,13 @@ def test_always_writes_what_saetask_writes_where_saetask_writes(plan):
 def test_self_writes_what_the_model_said_and_nothing_else(plan, lab):
     for i, written in plan.prompts["self"].items():
         question = lab.study.questions[i]
-        said = lab.apparatus.asker.output(self_ask(question.prompt)).splitlines()[0]
+        said = lab.context.asker.output(self_ask(question.prompt)).splitlines()[0]
         assert written.prompt.content == f"{question.prompt.content}\n(Note: {said})"
         assert written.misunderstandings == []
 
 
 def test_a_random_dictionarys_features_are_named_by_no_label_of_the_trained_one(lab):
-    note = lab.apparatus.annotators[0]
+    note = lab.context.annotators[0]
     note.seen.clear()
     plan = planned(lab, ("original", "saetask", "random-sae"))
     found = [m for w in plan.prompts["random-sae"].values() for m in w.misunderstandings]
@@ -204,6 +204,6 @@ def test_a_seed_gives_the_same_plan_and_another_one_other_controls(lab, plan):
     again = planned(lab, DEFAULT_ARMS)
     assert again.prompts == plan.prompts
     other = make_plan(
-        [lab.apparatus], lab.study, 0, [lab.material], lab.trials, ("original", "shuffled"), 1
+        [lab.context], lab.study, 0, [lab.material], lab.trials, ("original", "shuffled"), 1
     )
     assert other.prompts["shuffled"] != plan.prompts["shuffled"]

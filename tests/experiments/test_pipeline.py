@@ -8,7 +8,7 @@ from saetask_plugins.detectors.uncertainty import Uncertainty
 
 from saetask import Annotation, Finding
 from saetask.annotation.base import PLACEMENTS
-from saetask.data.samples import lay_out
+from saetask.data.samples import make_samples
 from saetask.detection.calibration import FEWEST_ITEMS, ScoredItem, fit_calibration
 from saetask.experiments.note_selection import Trials, best_wordings, choose_wording, try_wordings
 from saetask.experiments.pipeline import fit
@@ -30,7 +30,7 @@ class EveryPlace:
 
 
 @pytest.fixture
-def apparatus(tiny_model, tiny_sae):
+def context(tiny_model, tiny_sae):
     return make_apparatus(tiny_model, tiny_sae, None, note=EveryPlace(), asker=StubAsker())
 
 
@@ -40,22 +40,22 @@ def apparatus(tiny_model, tiny_sae):
     ids=["takes a system message", "refuses one"],
 )
 def test_a_placement_that_the_chat_template_refuses_is_not_tried(
-    apparatus, monkeypatch, template, places
+    context, monkeypatch, template, places
 ):
     assert PLACEMENTS[-1] == "system"
-    monkeypatch.setattr(apparatus.model, "tokenizer", copy.copy(apparatus.model.tokenizer))
-    monkeypatch.setattr(apparatus.model.tokenizer, "chat_template", template)
-    questions = lay_out(Touch(), Touch().items()[:6])
-    trials = try_wordings(apparatus, questions, range(6), 0)
-    assert trials.styles == [(apparatus.annotators[0], number) for number in range(len(places))]
-    assert len(apparatus.asker.asked) == len(trials.scored) == 6 * len(places)
+    monkeypatch.setattr(context.model, "tokenizer", copy.copy(context.model.tokenizer))
+    monkeypatch.setattr(context.model.tokenizer, "chat_template", template)
+    questions = make_samples(Touch(), Touch().items()[:6])
+    trials = try_wordings(context, questions, range(6), 0)
+    assert trials.styles == [(context.annotators[0], number) for number in range(len(places))]
+    assert len(context.asker.asked) == len(trials.scored) == 6 * len(places)
 
 
-def test_only_the_given_items_with_a_right_reading_are_tried(apparatus):
+def test_only_the_given_items_with_a_right_reading_are_tried(context):
     task = Touch(mute=["tea"])
-    questions = lay_out(task, task.items()[:12])
+    questions = make_samples(task, task.items()[:12])
     assert questions[5].item.group == "tea"
-    trials = try_wordings(apparatus, questions, [1, 2, 5, 9], 0)
+    trials = try_wordings(context, questions, [1, 2, 5, 9], 0)
     assert {i for _, i in trials.scored} == {1, 2, 9}
 
 
@@ -115,7 +115,7 @@ def test_annotated_prompts_are_calibrated_on_fit_items_in_the_chosen_wording_if_
     tried = {*chosen[:n_tried], *lab.study.folds[0].test}
     scored = {(s, i): row for (s, i), row in lab.trials.scored.items() if i in tried}
     trials = Trials(lab.trials.styles, scored)
-    fitted = fit(lab.apparatus, questions, chosen, lab.material, trials)
+    fitted = fit(lab.context, questions, chosen, lab.material, trials)
     style = trials.styles.index((fitted.annotator, fitted.wording))
     own = fit_calibration([scored[style, i] for i in chosen[:n_tried]])
     assert own != fitted.original
@@ -134,5 +134,5 @@ class NoProbabilities:
 def test_a_detector_whose_findings_lack_probabilities_is_refused_by_name(tiny_model, tiny_sae):
     lab = make_lab(tiny_model, tiny_sae, NoProbabilities, n_items=8)
     questions, chosen = lab.study.questions, lab.study.folds[0].fit
-    message = refusal(fit, lab.apparatus, questions, chosen, lab.material, lab.trials)
+    message = refusal(fit, lab.context, questions, chosen, lab.material, lab.trials)
     assert "'no-probabilities'" in message and "saetask.Finding" in message

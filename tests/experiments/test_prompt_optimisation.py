@@ -21,17 +21,17 @@ def lab(tiny_model, tiny_sae, few_choices):
 
 def optimise(lab, rewritten, monkeypatch):
     monkeypatch.setattr(
-        "saetask.experiments.prompt_optimisation._rewrite", lambda apparatus, request: rewritten
+        "saetask.experiments.prompt_optimisation._rewrite", lambda context, request: rewritten
     )
     fit = lab.study.folds[0].fit
     calibration = Calibration(1.0, {})
-    return optimised_note(lab.apparatus, lab.study.questions, fit, calibration, BUDGET, 0)
+    return optimised_note(lab.context, lab.study.questions, fit, calibration, BUDGET, 0)
 
 
 def test_only_fit_items_are_asked_and_no_more_than_the_budget(lab, monkeypatch):
-    before = len(lab.apparatus.asker.asked)
+    before = len(lab.context.asker.asked)
     optimise(lab, "```\nThink of the temperature.\n```", monkeypatch)
-    asked = lab.apparatus.asker.asked[before:]
+    asked = lab.context.asker.asked[before:]
     fit = {lab.study.questions[i].prompt.content for i in lab.study.folds[0].fit}
     test = {lab.study.questions[i].prompt.content for i in lab.study.folds[0].test}
     contents = [question.prompt.content.splitlines()[0] for question in asked]
@@ -50,5 +50,5 @@ def test_the_note_is_the_seed_or_what_was_rewritten_in_one_line(lab, monkeypatch
 def test_without_gepa_the_extra_is_named(lab, monkeypatch):
     monkeypatch.setitem(sys.modules, "gepa.api", None)
     questions, fit = lab.study.questions, lab.study.folds[0].fit
-    arguments = (lab.apparatus, questions, fit, Calibration(1.0, {}), BUDGET, 0)
+    arguments = (lab.context, questions, fit, Calibration(1.0, {}), BUDGET, 0)
     assert 'pip install "saetask[gepa]"' in refusal(optimised_note, *arguments)

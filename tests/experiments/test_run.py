@@ -20,7 +20,7 @@ import saetask.inference.client
 from saetask import RunConfig, UserError, run
 from saetask.detection.baselines import baselines, dense_probe
 from saetask.experiments.arms import DEFAULT_ARMS
-from saetask.plugins import Registry
+from saetask.plugins import PluginRegistry
 from tests.helpers.refusals import refusal
 
 pytestmark = pytest.mark.usefixtures("few_choices")
@@ -53,7 +53,7 @@ def config(tiny):
 @pytest.fixture(scope="module")
 def folder(config, tmp_path_factory):
     """A finished run."""
-    return run(config, Registry(), tmp_path_factory.mktemp("runs") / "whole")
+    return run(config, PluginRegistry(), tmp_path_factory.mktemp("runs") / "whole")
 
 
 @pytest.fixture
@@ -204,7 +204,7 @@ def quick(monkeypatch):
 
 def test_the_same_config_again_asks_nothing_and_leaves_the_same_items(folder, config, never_asked):
     before = contents(folder)
-    assert run(config, Registry(), folder) == folder
+    assert run(config, PluginRegistry(), folder) == folder
     after = contents(folder)
     for name in ("config.yaml", "items.jsonl", "environment.json", "answers.jsonl"):
         assert after[name] == before[name]
@@ -220,7 +220,7 @@ def test_another_config_in_the_same_folder_is_a_user_error_and_changes_nothing(
 ):
     before = contents(folder)
     with pytest.raises(UserError, match=r"another config or data; choose another --out") as raised:
-        run(RunConfig(**(vars(config) | change)), Registry(), folder)
+        run(RunConfig(**(vars(config) | change)), PluginRegistry(), folder)
     assert "\n" not in str(raised.value)
     assert contents(folder) == before
 
@@ -237,21 +237,23 @@ def test_other_items_under_the_same_name_are_a_user_error(tiny, tmp_path, monkey
     config = RunConfig("metaphor", data=data, arms=TWO_ARMS, **tiny)
     monkeypatch.setattr(RUN, "load_model", interrupted)
     with pytest.raises(KeyboardInterrupt):  # killed while the model is loaded
-        run(config, Registry(), tmp_path / "out")
+        run(config, PluginRegistry(), tmp_path / "out")
     with pytest.raises(KeyboardInterrupt):
-        run(config, Registry(), tmp_path / "out")  # the same data: goes on
+        run(config, PluginRegistry(), tmp_path / "out")  # the same data: goes on
     (tmp_path / "out" / RUN.JOURNAL).touch()
     data.write_text(data.read_text().replace(" now", " then"))
     with pytest.raises(UserError, match="another config or data"):
-        run(config, Registry(), tmp_path / "out")
+        run(config, PluginRegistry(), tmp_path / "out")
 
 
 def test_a_run_refused_for_its_sae_does_not_occupy_the_folder(config, tmp_path, make_tiny_sae):
     make_tiny_sae(d_in=48).save_model(tmp_path / "wide")
     for _ in range(2):
         with pytest.raises(UserError, match="48"):
-            run(replace(config, sae=str(tmp_path / "wide")), Registry(), tmp_path / "out")
-    summary = json.loads((run(config, Registry(), tmp_path / "out") / "summary.json").read_text())
+            run(replace(config, sae=str(tmp_path / "wide")), PluginRegistry(), tmp_path / "out")
+    summary = json.loads(
+        (run(config, PluginRegistry(), tmp_path / "out") / "summary.json").read_text()
+    )
     assert summary["n_items"] == 40
 
 
@@ -264,14 +266,14 @@ def test_a_damaged_config_in_the_folder_is_a_user_error(config, tmp_path, text):
     (tmp_path / "config.yaml").write_text(text)
     (tmp_path / RUN.JOURNAL).touch()
     with pytest.raises(UserError, match=r"choose another --out"):
-        run(config, Registry(), tmp_path)
+        run(config, PluginRegistry(), tmp_path)
 
 
 def test_a_folder_below_a_file_is_a_user_error(config, tmp_path):
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(UserError, match="Cannot write") as raised:
-            run(config, Registry(), out)
+            run(config, PluginRegistry(), out)
         assert "\n" not in str(raised.value)
 
 
@@ -302,7 +304,7 @@ def test_a_config_that_can_not_be_run_is_refused_before_anything_is_written(
         row = {"id": 1, "sentence": "xs", "target": "xs", "target_start": 0, "label": "literal"}
         change["fit_data"].write_text(json.dumps(row))
     with pytest.raises(UserError, match=message) as raised:
-        run(RunConfig(**(vars(config) | change)), Registry(), tmp_path / "out")
+        run(RunConfig(**(vars(config) | change)), PluginRegistry(), tmp_path / "out")
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "out").exists()
 
@@ -314,7 +316,7 @@ def test_a_third_partys_task_runs_into_a_folder_named_after_it(tiny, tmp_path, m
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(saetask.experiments.note_selection, "STYLE_ITEMS", 8)
     config = RunConfig("coin-words", arms=TWO_ARMS, folds=2, **tiny)
-    folder = run(config, Registry([EXAMPLE]))
+    folder = run(config, PluginRegistry([EXAMPLE]))
     assert folder.parent == Path("runs")
     assert folder.name.startswith("coin-words-")
     assert read_json(folder / "summary.json")["n_items"] == 40
@@ -336,7 +338,7 @@ def test_generated_answers_are_judged_by_both_ways_to_find_a_number(tiny, tmp_pa
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     options = {"data": data, "arms": TWO_ARMS, "folds": 2, "scoring": "generate"}
     config = RunConfig("word-problems", **options, **tiny)
-    folder = run(config, Registry(), tmp_path / "out")
+    folder = run(config, PluginRegistry(), tmp_path / "out")
     summary = read_json(folder / "summary.json")
     assert summary["scoring"] == "generate"
     rows = read_items(folder)
@@ -367,7 +369,7 @@ def problems(items_file):
 def test_a_task_without_candidates_runs_through_every_arm(tiny, tmp_path, problems, monkeypatch):
     monkeypatch.setattr(saetask.experiments.runner, "MAX_NEW_TOKENS", 3)
     config = RunConfig("gsm8k", data=problems, folds=2, scoring="generate", **tiny)
-    folder = run(config, Registry(), tmp_path / "out")
+    folder = run(config, PluginRegistry(), tmp_path / "out")
     summary = read_json(folder / "summary.json")
     assert list(summary["arms"]) == list(DEFAULT_ARMS)
     assert summary["arms"]["original"]["flexible_accuracy"] >= 0
@@ -387,7 +389,9 @@ def test_a_task_without_candidates_runs_through_every_arm(tiny, tmp_path, proble
 
 def refused(tiny, tmp_path, data, **changes):
     options = {"arms": TWO_ARMS, "folds": 2, "data": data, **changes}
-    return refusal(run, RunConfig("metaphor", **options, **tiny), Registry(), tmp_path / "out")
+    return refusal(
+        run, RunConfig("metaphor", **options, **tiny), PluginRegistry(), tmp_path / "out"
+    )
 
 
 def sentences(labels, n):

@@ -8,7 +8,7 @@ import pytest
 
 from saetask import Annotation, Misunderstanding, Span
 from saetask.annotation.prompt_writer import ArmPrompt, fixed_note
-from saetask.data.samples import Fold, lay_out
+from saetask.data.samples import Fold, make_samples
 from saetask.detection.calibration import FEWEST_ITEMS, Calibration, fit_calibration
 from saetask.experiments.context import as_ask, scored_item
 from saetask.experiments.fold import Plan
@@ -27,7 +27,7 @@ class Trial:
 
     def __init__(self, mute=(), findings=()):
         self.task, self.findings = Touch(mute), list(findings)
-        self.questions = lay_out(self.task, self.task.items()[:N])
+        self.questions = make_samples(self.task, self.task.items()[:N])
         self.asker = StubAsker()
         even, odd = list(range(0, N, 2)), list(range(1, N, 2))
         self.plans = [self._plan(even, odd), self._plan(odd, even)]

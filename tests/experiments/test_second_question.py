@@ -7,7 +7,7 @@ import saetask.experiments.scoring
 from saetask import Annotation, Misunderstanding
 from saetask.annotation.base import PLACEMENTS, annotate
 from saetask.annotation.prompt_writer import ArmPrompt, fixed_note
-from saetask.data.samples import Fold, lay_out
+from saetask.data.samples import Fold, make_samples
 from saetask.detection.calibration import FEWEST_ITEMS, Calibration, fit_calibration
 from saetask.experiments.context import as_ask, scored_item
 from saetask.experiments.fold import Plan
@@ -24,8 +24,8 @@ class Trial:
     """Two folds of first questions, every other item annotated, in one placement after another."""
 
     def __init__(self, task):
-        self.apparatus = make_apparatus(None, None, None, task, asker=StubAsker())
-        self.questions = lay_out(task, task.items()[:N])
+        self.context = make_apparatus(None, None, None, task, asker=StubAsker())
+        self.questions = make_samples(task, task.items()[:N])
         half = list(range(N // 2)), list(range(N // 2, N))
         self.plans = [self._plan(*half), self._plan(*half[::-1])]
 
@@ -44,7 +44,7 @@ class Trial:
         return fixed_note(prompt, note)._replace(misunderstandings=[found])
 
     def ask(self, seed=0):
-        return ask_second(self.apparatus, self.questions, self.plans, seed)
+        return ask_second(self.context, self.questions, self.plans, seed)
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +58,13 @@ def outcomes(trial):
 
 
 def second_prompt(trial, outcome):
-    return trial.apparatus.task.second_question(outcome.question.item).prompt
+    return trial.context.task.second_question(outcome.question.item).prompt
 
 
 def test_a_task_that_asks_once_has_no_second_outcomes():
     trial = Trial(Touch())
     assert trial.ask() == []
-    assert trial.apparatus.asker.asked == []
+    assert trial.context.asker.asked == []
 
 
 def test_a_task_of_whose_items_none_is_asked_again_has_none_either():
@@ -100,7 +100,7 @@ def test_the_same_note_stands_in_the_second_prompt_about_the_same_span(trial, ou
 
 
 def test_answers_are_judged_by_the_second_question_and_calibrated_on_it(trial, outcomes):
-    task, asker = trial.apparatus.task, trial.apparatus.asker
+    task, asker = trial.context.task, trial.context.asker
     for outcome in outcomes:
         assert set(outcome.scores) == {" not", " yes"}
         assert outcome.score == task.score_second(outcome.question.item, outcome.output)
@@ -119,7 +119,7 @@ def test_answers_are_judged_by_the_second_question_and_calibrated_on_it(trial, o
 
 
 def test_too_few_notes_are_calibrated_as_the_second_question_without_one(trial, outcomes):
-    task, asker = trial.apparatus.task, trial.apparatus.asker
+    task, asker = trial.context.task, trial.context.asker
     first = next(o for o in outcomes if o.arm == "saetask" and o.written.annotation)
     asked = {o.question.item.id: o.question for o in outcomes}
     fit = [trial.questions[i].item for i in trial.plans[first.fold].fold.fit]
@@ -145,7 +145,7 @@ def test_where_answers_are_generated_a_sample_of_items_is_asked(monkeypatch):
     items = {outcome.question.item.id for outcome in outcomes}
     assert len(items) == 7
     assert len(outcomes) == 7 * len(ARMS_ASKED)
-    asked = trial.apparatus.asker.asked
+    asked = trial.context.asker.asked
     assert {(ask.candidates, ask.max_new_tokens) for ask in asked} == {((), GENERATED_TOKENS)}
     for outcome in outcomes:
         assert outcome.output.startswith("I say ")

@@ -187,7 +187,7 @@ def make_jobs(model_folder: str, sae_folder: str, texts: Path) -> dict[str, Job]
     from saetask.experiments import fold as plans
     from saetask.experiments import note_selection
     from saetask.experiments import run as runs
-    from saetask.plugins import Registry
+    from saetask.plugins import PluginRegistry
     from saetask.training import runner as training
     from saetask.training.activation_store import HarvestConfig, harvest
 
@@ -232,7 +232,7 @@ def make_jobs(model_folder: str, sae_folder: str, texts: Path) -> dict[str, Job]
         "harvest": lambda out: harvest(model, activations, out, texts),
         "train": lambda out: training.train(recipe, out, texts),
         "dictionary": lambda out: making.build(model, sae, dictionary, SlowKeywords(), out, texts),
-        "run": lambda out: runs.run(experiment, Registry(), out),
+        "run": lambda out: runs.run(experiment, PluginRegistry(), out),
     }
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from saetask import FeatureActivations, Reading, RenderedPrompt, Span
+from saetask import DetectorInput, FeatureActivations, RenderedPrompt, Span
 
 CONTENT = "the cold soup"
 TARGET = Span(4, 8)
@@ -29,4 +29,4 @@ def make_reading(answer_scores, content=CONTENT, features=(), raw=None, target=T
         active,
         np.full(len(active), 2.0, np.float32),
     )
-    return Reading(activations, content, spans, answer_scores, raw or {})
+    return DetectorInput(activations, content, spans, answer_scores, raw or {})

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from saetask.dictionary.collect.contexts import FiringIndex
-from saetask.dictionary.collect.split_activations import Subject
-from saetask.saes.activations import Firings
+from saetask.dictionary.collect.contexts import ActivationIndex
+from saetask.dictionary.collect.split_activations import SplitActivations
+from saetask.saes.activations import TokenActivations
 
 D_SAE = 5
 SEA, SHIP, SILENT, RARE, ALWAYS = range(D_SAE)
@@ -14,7 +14,7 @@ PROMOTED = {feature: [" promoted"] for feature in range(D_SAE)}
 WORDS = ("the", "a", "red", "old", "house", "walked", "to", "was", "and", "on", "for", "with")
 
 
-def planted_firings(tokenizer, seed: int, n_rows: int = 150) -> FiringIndex:
+def planted_firings(tokenizer, seed: int, n_rows: int = 150) -> ActivationIndex:
     """Rows of 14 words; 'sea' and 'ship' occur once or twice in most. All firings are strong."""
 
     def token(word: str) -> int:
@@ -33,8 +33,8 @@ def planted_firings(tokenizer, seed: int, n_rows: int = 150) -> FiringIndex:
             values += list(generator.uniform(1, 9, len(firing)))
             indptr.append(len(features))
         ids.append(row)
-    return FiringIndex(
-        Firings(
+    return ActivationIndex(
+        TokenActivations(
             np.concatenate(ids).astype(np.int32),
             np.cumsum([0, *(len(row) for row in ids)]),
             np.arange(n_rows, dtype=np.uint64),
@@ -47,7 +47,7 @@ def planted_firings(tokenizer, seed: int, n_rows: int = 150) -> FiringIndex:
     )
 
 
-def subject(tokenizer) -> Subject:
+def subject(tokenizer) -> SplitActivations:
     """Returns planted firings for each split."""
     learning, selection, test = (planted_firings(tokenizer, seed) for seed in range(3))
-    return Subject(learning, selection, test, NEAREST)
+    return SplitActivations(learning, selection, test, NEAREST)

@@ -4,7 +4,7 @@ import numpy as np
 from scipy.special import log_softmax
 from sklearn.metrics import roc_auc_score
 
-from saetask import FeatureActivations, Reading, RenderedPrompt, Span
+from saetask import DetectorInput, FeatureActivations, RenderedPrompt, Span
 from saetask.experiments.control_detectors import frequency_matched
 
 D_SAE = 150
@@ -37,7 +37,7 @@ def answer_scores(answer, generator):
     return dict(zip("ab", values.tolist(), strict=True))
 
 
-class Sample:
+class PlantedSample:
     """Readings of prompts in groups of six, three of each reading; the model is 60 % right.
 
     On the target's token a feature planted for the right reading fires four times out of five, and
@@ -68,7 +68,7 @@ class Sample:
                 self.golds.append(gold)
                 scores = answer_scores(answer, generator)
                 found = activations(tokens, regions)
-                self.readings.append(Reading(found, CONTENT, spans, scores))
+                self.readings.append(DetectorInput(found, CONTENT, spans, scores))
 
     @property
     def failed(self):
@@ -96,7 +96,9 @@ class Sample:
     def silenced(self):
         """Returns the sample with the same answers, and no firing anywhere."""
         silent = activations({}, REGIONS)
-        self.readings = [Reading(silent, CONTENT, SPANS, r.answer_scores) for r in self.readings]
+        self.readings = [
+            DetectorInput(silent, CONTENT, SPANS, r.answer_scores) for r in self.readings
+        ]
         return self
 
     def fit(self, detector):
@@ -108,7 +110,7 @@ class Fitted:
     """A detector, the sample that it was fitted on, and what it finds in a fresh one."""
 
     def __init__(self, detector):
-        self.sample, self.fresh = Sample(), Sample(seed=1)
+        self.sample, self.fresh = PlantedSample(), PlantedSample(seed=1)
         self.detector, self.held_out = self.sample.fit(detector)
         self.found = self.finds(detector)
 
@@ -126,7 +128,7 @@ class Fitted:
 
 def share_found_in_noise(detector, seed, n_groups=40):
     """Fits a detector on nothing; returns in which share of all prompts it finds something."""
-    _, held_out = Sample(seed, n_groups, plant=False).fit(detector)
-    fresh = Sample(seed + 10, plant=False)
+    _, held_out = PlantedSample(seed, n_groups, plant=False).fit(detector)
+    fresh = PlantedSample(seed + 10, plant=False)
     findings = [*held_out, *(detector.detect(reading) for reading in fresh.readings)]
     return np.mean([bool(finding.misunderstandings) for finding in findings])

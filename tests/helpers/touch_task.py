@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from saetask import Annotation, Candidate, Item, Prompt, Score, SecondQuestion, Span
-from saetask.data.samples import Fold, Study, lay_out
-from saetask.dictionary.feature_labels import Meanings
-from saetask.experiments.context import Apparatus, Material, as_ask
+from saetask.data.samples import Fold, Study, make_samples
+from saetask.dictionary.feature_labels import FeatureLabels
+from saetask.experiments.context import ExperimentContext, Material, as_ask
 from saetask.experiments.note_selection import Trials, try_wordings
 from saetask.experiments.runner import _read
 from saetask.inference.client import Asker
@@ -118,7 +118,9 @@ def make_apparatus(model, sae, detector, task=None, note=None, asker=None):
     """Returns an apparatus for the task, with one annotator and labels of the logit lens."""
     asker = asker or Asker(model)
     annotators = [note or TouchNote()]
-    return Apparatus(task or Touch(), model, sae, detector, annotators, asker, Meanings(model, sae))
+    return ExperimentContext(
+        task or Touch(), model, sae, detector, annotators, asker, FeatureLabels(model, sae)
+    )
 
 
 class StubAsker:
@@ -145,7 +147,7 @@ class StubAsker:
 class Lab(NamedTuple):
     """What a fold's plan is made from."""
 
-    apparatus: Apparatus
+    context: ExperimentContext
     study: Study
     material: Material
     trials: Trials
@@ -155,11 +157,11 @@ def make_lab(model, sae, detector, task=None, note=None, n_items=32):
     """Returns a study of two folds, read through a tiny model and asked of a stub."""
     task = task or Touch()
     items = task.items()[:n_items]
-    study = Study(lay_out(task, items), folds_of(items, 2))
+    study = Study(make_samples(task, items), folds_of(items, 2))
     asker = StubAsker()
-    apparatus = make_apparatus(model, sae, detector, task, note, asker)
+    context = make_apparatus(model, sae, detector, task, note, asker)
     asked = [question for question in study.questions if question.candidates]
     asker.ask([as_ask(question, question.prompt) for question in asked], "")
     pool = [i for i, question in enumerate(study.questions) if question.candidates]
-    trials = try_wordings(apparatus, study.questions, pool, 0)
-    return Lab(apparatus, study, _read(apparatus, study.questions, 0), trials)
+    trials = try_wordings(context, study.questions, pool, 0)
+    return Lab(context, study, _read(context, study.questions, 0), trials)

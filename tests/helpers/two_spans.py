@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from saetask import Reading, Span
-from tests.helpers.planted_readings import CONTENT, D_SAE, Sample, activations, answer_scores
+from saetask import DetectorInput, Span
+from tests.helpers.planted_readings import CONTENT, D_SAE, PlantedSample, activations, answer_scores
 
 TWO_SPANS = {"text": Span(0, 18), "target": Span(6, 8), "other": Span(12, 14)}
 TWO_REGIONS = {**TWO_SPANS, "answer": Span(18, 24)}
@@ -12,10 +12,10 @@ TWO_REGIONS = {**TWO_SPANS, "answer": Span(18, 24)}
 def two_span_reading(on_target, on_other, scores=None):
     """A prompt whose two spans have these firings."""
     found = activations({2: on_target, 4: on_other}, TWO_REGIONS)
-    return Reading(found, CONTENT, TWO_SPANS, scores or {})
+    return DetectorInput(found, CONTENT, TWO_SPANS, scores or {})
 
 
-class Pairs(Sample):
+class Pairs(PlantedSample):
     """Two spans that share their sense's features where the sense is the same."""
 
     def __init__(self, seed=0, plant=True):

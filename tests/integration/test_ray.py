@@ -16,12 +16,12 @@ import pytest
 import saetask
 from saetask import UserError, as_prompt
 from saetask.cli.main import main
-from saetask.compute.config import EngineConfig, open_engine
+from saetask.compute.config import ComputeConfig, open_executor
 from saetask.dictionary.collect.corpus_pass import BuildConfig, read_corpus
 from saetask.dictionary.falsify.text_pool import file_rows, read_pool
 from saetask.experiments import run as runs
 from saetask.inference.client import Ask, Asker
-from saetask.saes.extraction import read_together
+from saetask.saes.extraction import extract_features
 from saetask.training.activation_store import harvest
 from tests.helpers.refusals import refusal
 
@@ -56,7 +56,7 @@ def cluster():
 
 @pytest.fixture(scope="module")
 def config(cluster):
-    return EngineConfig("ray", cluster.address)
+    return ComputeConfig("ray", cluster.address)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def loaded(tiny_model_folder):
 @pytest.fixture(scope="module")
 def engine(config, loaded, tiny_model_folder):
     """Two workers, for all tests that do not need their own."""
-    with open_engine(config, str(tiny_model_folder), loaded) as opened:
+    with open_executor(config, str(tiny_model_folder), loaded) as opened:
         yield opened
 
 
@@ -132,18 +132,18 @@ def contents(folder):
 
 def test_more_threads_than_a_node_has_cpus_are_refused(config, loaded, monkeypatch):
     monkeypatch.setattr("torch.get_num_threads", lambda: 64)
-    with open_engine(config, "any", loaded) as engine:
+    with open_executor(config, "any", loaded) as engine:
         assert "has 64 CPUs for a worker" in refusal(list, engine.map(slowly, [1]))
 
 
 def test_a_worker_with_another_saetask_is_refused(config, loaded, tiny_model_folder):
-    from saetask.compute.ray_executor import RayEngine, connected, make_ray_engine
+    from saetask.compute.ray_executor import RayExecutor, connected, make_ray_executor
 
     with connected(config.address) as ray:
-        with make_ray_engine(ray, str(tiny_model_folder), loaded) as engine:
+        with make_ray_executor(ray, str(tiny_model_folder), loaded) as engine:
             source = engine.source
         versions = {**source.versions, "saetask": "0.0.9 (0000)"}
-        other = RayEngine(ray, source._replace(versions=versions), "any")
+        other = RayExecutor(ray, source._replace(versions=versions), "any")
         assert "this process 0.0.9 (0000)" in refusal(list, other.map(slowly, [1]))
         other.close()
 
@@ -152,7 +152,7 @@ def test_a_worker_with_other_weights_is_refused(
     config, tiny_model_folder, make_tiny_bridge, make_tiny_hf_model
 ):
     other = make_tiny_bridge(make_tiny_hf_model(seed=1))
-    with open_engine(config, str(tiny_model_folder), other) as engine:
+    with open_executor(config, str(tiny_model_folder), other) as engine:
         assert "other weights in" in refusal(list, engine.map(slowly, [1]))
 
 
@@ -168,7 +168,7 @@ def test_an_sae_of_any_architecture_survives_being_sent(any_architecture):
 
 
 def test_nothing_to_do_starts_no_worker(config, loaded):
-    with open_engine(config, "no such model", loaded) as engine:
+    with open_executor(config, "no such model", loaded) as engine:
         assert list(engine.map(slowly, [])) == []
 
 
@@ -215,8 +215,8 @@ def test_readings_have_the_same_bytes(engine, loaded, make_tiny_sae, monkeypatch
     monkeypatch.setattr("saetask.saes.extraction.TOKENS_PER_BATCH", 64)
     prompts = [as_prompt(f"The {n} boats sail{' at dawn' * n}.") for n in range(9)]
     saes = [make_tiny_sae(), make_tiny_sae()]
-    local = read_together(loaded, saes, prompts)
-    ray = read_together(loaded, saes, prompts, engine)
+    local = extract_features(loaded, saes, prompts)
+    ray = extract_features(loaded, saes, prompts, engine)
     for ours, theirs in zip(local.features, ray.features):
         assert ours.prompts == theirs.prompts
         for name in ("indptr", "features", "values"):
@@ -258,7 +258,7 @@ def test_a_run_has_the_same_items_and_answers(
 ):
     @contextmanager
     def opened(config, spec, model):
-        assert config == EngineConfig("ray", "auto")
+        assert config == ComputeConfig("ray", "auto")
         yield engine
 
     flags = ["--model", str(tiny_model_folder), "--sae", str(tiny_sae_folder), "--json"]
@@ -266,7 +266,7 @@ def test_a_run_has_the_same_items_and_answers(
     monkeypatch.setattr("saetask.experiments.note_selection.STYLE_ITEMS", 8)
     monkeypatch.setattr(runs, "load_model", lambda spec: loaded)
     assert main(["run", "metaphor", *flags, "--out", str(tmp_path / "local")]) == 0
-    monkeypatch.setattr(runs, "open_engine", opened)
+    monkeypatch.setattr(runs, "open_executor", opened)
     flags += ["--engine", "ray", "--address", "auto"]
     assert main(["run", "metaphor", *flags, "--out", str(tmp_path / "ray")]) == 0
     local, ray = contents(tmp_path / "local"), contents(tmp_path / "ray")

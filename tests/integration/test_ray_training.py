@@ -13,10 +13,10 @@ from safetensors.torch import load_file
 
 from saetask import TrainConfig, UserError, train
 from saetask.compute import ray_training as together
-from saetask.compute.config import EngineConfig
+from saetask.compute.config import ComputeConfig
 from saetask.compute.ray_training import work_together
-from saetask.compute.ray_worker import Parcel, differing_versions, do_part
-from saetask.compute.worker_resources import Needs, room_for
+from saetask.compute.ray_worker import WorkPayload, differing_versions, do_part
+from saetask.compute.worker_resources import WorkerResources, worker_capacity
 from saetask.training import runner as training
 from saetask.training import trainer as training_process
 from saetask.training.checkpoints import CHECKPOINT
@@ -40,7 +40,7 @@ def config():
         ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
         ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
         torch.set_num_threads(1)
-        yield EngineConfig("ray")
+        yield ComputeConfig("ray")
         torch.set_num_threads(threads)
         ray.shutdown()
 
@@ -113,7 +113,7 @@ def test_more_workers_than_the_cluster_has_room_for_are_refused(config):
 
 
 def test_a_worker_with_another_saetask_unpickles_nothing():
-    parcel = Parcel(b"no pickle", 1, {"saetask": "0.0.9 (0000)"})
+    parcel = WorkPayload(b"no pickle", 1, {"saetask": "0.0.9 (0000)"})
     with pytest.raises(ImportError, match=r"has saetask .*, this process 0\.0\.9 \(0000\)"):
         do_part({"parcel": parcel})
 
@@ -159,5 +159,5 @@ def test_room_is_counted_machine_by_machine():
                 {"Alive": False, "Resources": {"CPU": 64.0}},
             ]
 
-    assert room_for(Cluster(), Needs.of("cpu", 2)) == 3
-    assert room_for(Cluster(), Needs.of("cuda", 2)) == 1
+    assert worker_capacity(Cluster(), WorkerResources.of("cpu", 2)) == 3
+    assert worker_capacity(Cluster(), WorkerResources.of("cuda", 2)) == 1

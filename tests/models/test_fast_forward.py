@@ -7,9 +7,15 @@ import pytest
 import torch
 import transformers
 
-from saetask.models.fast_forward import try_unwrapped, unwrapped
+from saetask.models.fast_forward import bypass_bridge, check_bypass
 from saetask.models.forward import generate_texts, row_logits
-from saetask.models.hooks import catch, catching, read_hook, running, spliced_log_probabilities
+from saetask.models.hooks import (
+    capture,
+    log_probabilities_with_edit,
+    read_hook,
+    run_with_hook_outputs,
+    with_hooks,
+)
 
 TOKENS = torch.tensor([[1, 504, 2817, 282, 260, 5491]])
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 6000}
@@ -59,8 +65,8 @@ def test_without_wrappers_a_model_computes_what_it_does_with_them(name, make_tin
         expected = hf_model(TOKENS).logits
     bridge = make_tiny_bridge(hf_model)
     n_before = wrappers(bridge)
-    try_unwrapped(bridge)
-    with torch.inference_mode(), unwrapped(bridge):
+    check_bypass(bridge)
+    with torch.inference_mode(), bypass_bridge(bridge):
         assert wrappers(bridge) == 0
         torch.testing.assert_close(bridge(TOKENS, return_type="logits"), expected)
     assert wrappers(bridge) == n_before
@@ -93,9 +99,9 @@ def test_a_hook_point_gives_the_same_as_in_a_run_with_every_wrapper(model, name)
 
 def test_only_the_part_with_a_hook_keeps_its_wrappers(model):
     n_all = wrappers(model)
-    with running(model, [("blocks.2.hook_out", lambda a, hook: None)]):
+    with with_hooks(model, [("blocks.2.hook_out", lambda a, hook: None)]):
         assert wrappers(model) == 1, "the block's own"
-    with running(model, [("blocks.2.attn.q.hook_out", lambda a, hook: None)]):
+    with with_hooks(model, [("blocks.2.attn.q.hook_out", lambda a, hook: None)]):
         assert 1 < wrappers(model) < n_all / 4, "attention, and what is inside it"
 
 
@@ -141,7 +147,7 @@ def test_an_sae_of_sae_lens_that_is_attached_still_runs(model, make_tiny_sae):
     torch.testing.assert_close(found, expected)
     assert not torch.allclose(found, read_hook(model, TOKENS, "blocks.2.hook_out"), atol=1e-3)
     # The hook point is another object now.
-    with catching(model, "blocks.1.hook_mlp_out") as caught:
+    with capture(model, "blocks.1.hook_mlp_out") as caught:
         row_logits(model, TOKENS[0])
     assert len(caught) == 1
 
@@ -155,7 +161,7 @@ def test_generating_goes_without_wrappers_and_says_the_same(model):
 
 def test_wrappers_are_put_back_after_an_error(model):
     n_before = wrappers(model)
-    with pytest.raises(ZeroDivisionError), unwrapped(model):
+    with pytest.raises(ZeroDivisionError), bypass_bridge(model):
         assert wrappers(model) == 0
         raise ZeroDivisionError
     assert wrappers(model) == n_before
@@ -163,10 +169,10 @@ def test_wrappers_are_put_back_after_an_error(model):
 
 def test_compatibility_mode_keeps_every_wrapper(make_tiny_bridge):
     bridge = make_tiny_bridge()
-    try_unwrapped(bridge)
+    check_bypass(bridge)
     bridge.enable_compatibility_mode(disable_warnings=True)
     n_all = wrappers(bridge)
-    with unwrapped(bridge):
+    with bypass_bridge(bridge):
         assert wrappers(bridge) == n_all
 
 
@@ -177,7 +183,7 @@ def test_a_model_that_computes_differently_without_wrappers_keeps_them(
     n_all = wrappers(bridge)
     attention = bridge.blocks[1].attn.original_component
     monkeypatch.setattr(attention, "forward", lambda hidden_states, **_: (hidden_states, None))
-    with unwrapped(bridge):
+    with bypass_bridge(bridge):
         assert wrappers(bridge) == n_all
 
 
@@ -188,26 +194,29 @@ def test_it_is_not_tried_while_there_are_hooks(make_tiny_bridge):
     with bridge.hooks(fwd_hooks=[hook]):
         row_logits(bridge, torch.arange(10))
         assert seen == [10]
-        with unwrapped(bridge):
+        with bypass_bridge(bridge):
             assert wrappers(bridge) == n_all
-    with unwrapped(bridge):
+    with bypass_bridge(bridge):
         assert wrappers(bridge) == 0
 
 
 def test_a_hooked_transformer_is_left_as_it_is(hooked_transformer):
     modules, expected = list(hooked_transformer.modules()), hooked_transformer(TOKENS)
-    with torch.inference_mode(), unwrapped(hooked_transformer):
+    with torch.inference_mode(), bypass_bridge(hooked_transformer):
         assert list(hooked_transformer.modules()) == modules
         assert torch.equal(hooked_transformer(TOKENS), expected)
 
 
 def test_the_slow_way_gives_the_same_log_probabilities(model, monkeypatch):
     rows, edit = [[1, 504, 2817, 282]], lambda activation: activation * 1.1
-    fast = spliced_log_probabilities(model, rows, "blocks.1.hook_resid_post", edit)
+    fast = log_probabilities_with_edit(model, rows, "blocks.1.hook_resid_post", edit)
     monkeypatch.setattr("saetask.models.fast_forward._is_quiet", lambda part: False)
-    slow = spliced_log_probabilities(model, rows, "blocks.1.hook_resid_post", edit)
+    slow = log_probabilities_with_edit(model, rows, "blocks.1.hook_resid_post", edit)
     torch.testing.assert_close(fast, slow)
-    assert catch(model, TOKENS, ["blocks.1.hook_out"], to_the_end=True).logits is not None
+    assert (
+        run_with_hook_outputs(model, TOKENS, ["blocks.1.hook_out"], to_the_end=True).logits
+        is not None
+    )
 
 
 def test_a_model_that_is_done_with_is_forgotten(make_tiny_bridge):

@@ -5,7 +5,13 @@ import torch
 
 from saetask.errors import UserError
 from saetask.models.forward import right_padded
-from saetask.models.hooks import catch, read_hook, resolve_hook_name, siblings, spliced_loss
+from saetask.models.hooks import (
+    hook_names_by_layer,
+    loss_with_edit,
+    read_hook,
+    resolve_hook_name,
+    run_with_hook_outputs,
+)
 
 ALIAS = "blocks.2.hook_resid_post"
 CANONICAL = "blocks.2.hook_out"
@@ -132,7 +138,7 @@ def test_reading_leaves_no_hooks(any_model):
     read_hook(any_model, TOKENS, ALIAS)
     once = all_torch_hooks(any_model)
     assert not any(hooks_of(any_model).values())
-    spliced_loss(any_model, [1, 5, 6], ALIAS, lambda activation: activation)
+    loss_with_edit(any_model, [1, 5, 6], ALIAS, lambda activation: activation)
     read_hook(any_model, TOKENS, ALIAS)
     assert not any(hooks_of(any_model).values())
     assert all_torch_hooks(any_model) == once, "hooks pile up"
@@ -143,7 +149,7 @@ def test_a_failing_edit_leaves_no_hooks(any_model):
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        spliced_loss(any_model, [1, 5, 6], ALIAS, fail)
+        loss_with_edit(any_model, [1, 5, 6], ALIAS, fail)
     assert not any(hooks_of(any_model).values())
 
 
@@ -167,22 +173,24 @@ def test_the_users_own_hooks_stay_and_fire(any_model, is_permanent, layer):
 
 def test_one_pass_catches_what_single_readings_give(any_model):
     names = ["blocks.0.hook_resid_post", ALIAS, "blocks.3.hook_resid_pre"]
-    caught, logits = catch(any_model, TOKENS, names, to_the_end=True)
+    caught, logits = run_with_hook_outputs(any_model, TOKENS, names, to_the_end=True)
     assert list(caught) == names
     for name in names:
         torch.testing.assert_close(caught[name], read_hook(any_model, TOKENS, name))
     with torch.inference_mode():
         torch.testing.assert_close(logits, any_model(TOKENS))
-    assert catch(any_model, TOKENS, names).logits is None
+    assert run_with_hook_outputs(any_model, TOKENS, names).logits is None
     assert not any(hooks_of(any_model).values())
 
 
 def test_siblings_are_the_same_kind_of_hook_point_in_every_block(any_model):
-    assert siblings(any_model, [ALIAS]) == {n: (f"blocks.{n}.hook_resid_post",) for n in range(4)}
-    apart = siblings(any_model, ["blocks.1.hook_mlp_out", "blocks.2.hook_resid_post"])
+    assert hook_names_by_layer(any_model, [ALIAS]) == {
+        n: (f"blocks.{n}.hook_resid_post",) for n in range(4)
+    }
+    apart = hook_names_by_layer(any_model, ["blocks.1.hook_mlp_out", "blocks.2.hook_resid_post"])
     assert list(apart) == [0, 1, 2], "the last block has none after it"
     assert apart[2] == ("blocks.2.hook_mlp_out", "blocks.3.hook_resid_post")
-    assert siblings(any_model, ["hook_embed"]) == {}
+    assert hook_names_by_layer(any_model, ["hook_embed"]) == {}
 
 
 # Spliced activations
@@ -195,25 +203,25 @@ def test_an_identity_edit_changes_no_loss_and_another_one_does(any_model):
         seen.append(tuple(activation.shape))
         return activation
 
-    clean = spliced_loss(any_model, row, ALIAS, None)
-    assert spliced_loss(any_model, row, ALIAS, identity) == pytest.approx(clean, abs=1e-5)
+    clean = loss_with_edit(any_model, row, ALIAS, None)
+    assert loss_with_edit(any_model, row, ALIAS, identity) == pytest.approx(clean, abs=1e-5)
     assert seen == [(1, 6, 32)]
-    assert abs(spliced_loss(any_model, row, ALIAS, torch.zeros_like) - clean) > 1e-3
+    assert abs(loss_with_edit(any_model, row, ALIAS, torch.zeros_like) - clean) > 1e-3
 
 
 def test_spliced_loss_is_the_mean_next_token_cross_entropy(tiny_model, hf_model):
     with torch.inference_mode():
         expected = hf_model(TOKENS[:1], labels=TOKENS[:1]).loss.item()
-    clean = spliced_loss(tiny_model, TOKENS[0].tolist(), ALIAS, None)
+    clean = loss_with_edit(tiny_model, TOKENS[0].tolist(), ALIAS, None)
     assert clean == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_hook_point_is_read_and_edited_after_sae_lens_was_at_it(tiny_model, tiny_sae):
     tokens, name = torch.tensor([[5, 6, 7]]), tiny_sae.cfg.metadata.hook_name
     read = read_hook(tiny_model, tokens, name)
-    edited = spliced_loss(tiny_model, [5, 6, 7], name, torch.zeros_like)
+    edited = loss_with_edit(tiny_model, [5, 6, 7], name, torch.zeros_like)
     tiny_model.run_with_cache_with_saes(tokens, saes=[tiny_sae])
     assert torch.equal(read_hook(tiny_model, tokens, name), read)
     tiny_model.run_with_cache_with_saes(tokens, saes=[tiny_sae])
-    assert spliced_loss(tiny_model, [5, 6, 7], name, torch.zeros_like) == edited
-    assert spliced_loss(tiny_model, [5, 6, 7], name, None) != edited
+    assert loss_with_edit(tiny_model, [5, 6, 7], name, torch.zeros_like) == edited
+    assert loss_with_edit(tiny_model, [5, 6, 7], name, None) != edited

@@ -8,29 +8,29 @@ import pytest
 from saetask_plugins.detectors.failure_probe import FailureProbe
 
 from saetask.detection.baselines import dense_probe
-from saetask.plugins import Registry
-from tests.helpers.planted_readings import D_SAE, Sample
+from saetask.plugins import PluginRegistry
+from tests.helpers.planted_readings import D_SAE, PlantedSample
 from tests.helpers.refusals import refusal
 from tests.helpers.saved_state import saved_and_loaded
 
-DETECTORS = {p.name: p.value for p in Registry().all() if p.kind == "detector"}
+DETECTORS = {p.name: p.value for p in PluginRegistry().all() if p.kind == "detector"}
 every_detector = pytest.mark.parametrize("name", sorted(DETECTORS))
 
 
 @pytest.fixture(scope="module", params=sorted(DETECTORS))
 def fitted(request):
-    return Sample(n_groups=20).fit(DETECTORS[request.param]())
+    return PlantedSample(n_groups=20).fit(DETECTORS[request.param]())
 
 
 @pytest.fixture(scope="module")
 def fresh():
-    return Sample(seed=1, n_groups=8)
+    return PlantedSample(seed=1, n_groups=8)
 
 
 def test_a_finding_is_made_exactly_where_another_reading_is_more_probable(fitted, fresh):
     detector, held_out = fitted
     found = [detector.detect(reading) for reading in fresh.readings]
-    readings = [*Sample(n_groups=20).readings, *fresh.readings]
+    readings = [*PlantedSample(n_groups=20).readings, *fresh.readings]
     for finding, reading in zip([*held_out, *found], readings, strict=True):
         assert sum(finding.probabilities.values()) == pytest.approx(1.0)
         assert finding.failure == pytest.approx(1 - finding.probabilities[reading.answer])
@@ -54,7 +54,7 @@ def test_the_evidence_names_features_that_the_detector_says_it_uses(fitted, fres
 
 def test_features_exchanged_for_themselves_leave_what_is_found_much_the_same(fitted, fresh):
     detector, _ = fitted
-    sample = Sample(n_groups=20)
+    sample = PlantedSample(n_groups=20)
     same = detector.on_features({i: i for i in range(D_SAE)}, sample.readings, sample.golds)
     assert same.feature_ids().tolist() == detector.feature_ids().tolist()
     failures = [[d.detect(r).failure for r in fresh.readings] for d in (detector, same)]
@@ -70,7 +70,7 @@ def test_what_is_kept_is_arrays_and_json_and_what_is_reported_is_json(fitted):
 
 def test_what_was_learnt_survives_json_and_safetensors(fitted):
     detector, _ = fitted
-    other, readings = saved_and_loaded(detector), Sample(seed=1).readings
+    other, readings = saved_and_loaded(detector), PlantedSample(seed=1).readings
     assert [other.detect(r) for r in readings] == [detector.detect(r) for r in readings]
     assert json.dumps(other.summary()) == json.dumps(detector.summary())
 
@@ -78,14 +78,14 @@ def test_what_was_learnt_survives_json_and_safetensors(fitted):
 @every_detector
 def test_what_is_known_of_a_group_alone_does_not_help_on_prompts_held_out(name):
     # A group's own feature tells its reading: perfect within the group, useless for others.
-    sample = Sample(plant=False, group_features=True)
+    sample = PlantedSample(plant=False, group_features=True)
     _, held_out = sample.fit(DETECTORS[name]())
     assert 0.35 < sample.auroc(held_out) < 0.65
 
 
 @every_detector
 def test_a_fit_split_of_one_reading_or_of_none_is_refused(name):
-    sample = Sample(n_groups=6)
+    sample = PlantedSample(n_groups=6)
     one = ["a"] * len(sample.golds)
     assert "two at least" in refusal(DETECTORS[name]().fit, sample.readings, one, sample.groups)
     assert "two at least" in refusal(DETECTORS[name]().fit, [], [], [])
@@ -94,35 +94,35 @@ def test_a_fit_split_of_one_reading_or_of_none_is_refused(name):
 @every_detector
 @pytest.mark.parametrize("n_groups", [1, 2])
 def test_too_few_groups_for_the_inner_folds_are_refused(name, n_groups):
-    message = refusal(Sample(n_groups=n_groups).fit, DETECTORS[name]())
+    message = refusal(PlantedSample(n_groups=n_groups).fit, DETECTORS[name]())
     assert f"has {n_groups} groups; it needs 3" in message
 
 
-def joined(own, borrowed):
+def joined(own, auxiliary):
     """Returns what a detector is fitted on: a sample's prompts, then those of a borrowed one."""
     silent = dict.fromkeys("ab", -np.inf)
-    lent = [replace(r, borrowed=True, answer_scores=silent) for r in borrowed.readings]
-    return [*own.readings, *lent], own.golds + borrowed.golds, own.groups + borrowed.groups
+    lent = [replace(r, auxiliary=True, answer_scores=silent) for r in auxiliary.readings]
+    return [*own.readings, *lent], own.golds + auxiliary.golds, own.groups + auxiliary.groups
 
 
 @pytest.mark.parametrize("make", [FailureProbe, dense_probe], ids=["failure-probe", "dense-probe"])
 def test_borrowed_prompts_calibrate_nothing(make):
-    own, borrowed = Sample(plant=False), Sample(seed=2)
-    for sample in (own, borrowed):
+    own, auxiliary = PlantedSample(plant=False), PlantedSample(seed=2)
+    for sample in (own, auxiliary):
         for reading, gold in zip(sample.readings, sample.golds, strict=True):
-            speaks = 3.0 * (gold == "a") if sample is borrowed else 0.0
+            speaks = 3.0 * (gold == "a") if sample is auxiliary else 0.0
             reading.raw["text"] = np.array([speaks, 1.0])
             reading.raw["target"] = np.zeros(2)
     learnt = make()
-    learnt.fit(*joined(own, borrowed))
+    learnt.fit(*joined(own, auxiliary))
     assert not [r for r in own.readings if learnt.detect(r).misunderstandings]
     alone = make()
-    alone.fit(borrowed.readings, borrowed.golds, borrowed.groups)
-    assert [r for r in borrowed.readings if alone.detect(r).misunderstandings]
+    alone.fit(auxiliary.readings, auxiliary.golds, auxiliary.groups)
+    assert [r for r in auxiliary.readings if alone.detect(r).misunderstandings]
 
 
 def test_a_probe_learns_from_borrowed_prompts():
-    own, fresh = Sample(n_groups=6), Sample(seed=1)
+    own, fresh = PlantedSample(n_groups=6), PlantedSample(seed=1)
 
     def area(*material):
         probe = FailureProbe()
@@ -130,4 +130,4 @@ def test_a_probe_learns_from_borrowed_prompts():
         return fresh.auroc([probe.detect(reading) for reading in fresh.readings])
 
     alone = area(own.readings, own.golds, own.groups)
-    assert area(*joined(own, Sample(seed=2))) > alone + 0.01
+    assert area(*joined(own, PlantedSample(seed=2))) > alone + 0.01

@@ -10,7 +10,7 @@ from saetask_plugins.detectors.failure_probe import NAMED_FEATURES, FailureProbe
 from saetask_plugins.detectors.stability import STABLE
 from safetensors.numpy import load_file
 
-from saetask import Reading
+from saetask import DetectorInput
 from saetask.detection.probe_features import COMPARED
 from saetask.saes.loading import assets_folder
 from tests.helpers.planted_readings import (
@@ -20,7 +20,7 @@ from tests.helpers.planted_readings import (
     REGIONS,
     SPANS,
     Fitted,
-    Sample,
+    PlantedSample,
     share_found_in_noise,
 )
 from tests.helpers.two_spans import Pairs
@@ -120,7 +120,7 @@ def test_the_probe_says_which_features_it_uses(fitted):
 
 def test_prompts_without_a_target_are_probed_on_their_text():
     regions = {name: span for name, span in REGIONS.items() if name != "target"}
-    sample = Sample(n_groups=20, regions=regions)
+    sample = PlantedSample(n_groups=20, regions=regions)
     probe, findings = sample.fit(FailureProbe())
     assert "target" not in probe.regions
     assert sample.auroc(findings) > 0.8
@@ -132,7 +132,7 @@ def test_prompts_without_a_target_are_probed_on_their_text():
 
 @pytest.fixture(scope="module")
 def fresh():
-    return Sample(seed=1)
+    return PlantedSample(seed=1)
 
 
 def without_stability(probe):
@@ -145,7 +145,7 @@ def without_stability(probe):
 @pytest.fixture(scope="module")
 def on_halves():
     """Dense probes fitted on the even and on the odd groups."""
-    planted, probes = Sample(), []
+    planted, probes = PlantedSample(), []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(failure_probe, "PENALTIES", (("l2", 0.03),))
         for parity in (0, 1):
@@ -218,7 +218,7 @@ def test_the_shipped_fits_load_whether_or_not_they_know_what_is_stable():
 def test_features_that_carry_nothing_lead_to_nearly_no_findings(seed, n_groups):
     probe = FailureProbe()
     assert share_found_in_noise(probe, seed, n_groups) < 0.02
-    log_odds = probe._log_odds(Sample(seed=seed + 10, plant=False).readings)
+    log_odds = probe._log_odds(PlantedSample(seed=seed + 10, plant=False).readings)
     assert np.std(probe.summary()["weight_of_features"] * log_odds) < 0.2
 
 
@@ -244,7 +244,7 @@ def test_the_same_features_in_the_control_are_the_same_detector(fitted):
 
 
 def test_a_reading_holds_no_gold_answer():
-    assert {field.name for field in fields(Reading)} == {
+    assert {field.name for field in fields(DetectorInput)} == {
         "activations",
         "content",
         "spans",
@@ -253,11 +253,11 @@ def test_a_reading_holds_no_gold_answer():
         "borrowed",
         "_pools",
     }
-    assert not [name for name in dir(Reading) if "gold" in name or "item" in name]
+    assert not [name for name in dir(DetectorInput) if "gold" in name or "item" in name]
 
 
 def test_the_model_alone_without_any_firing_makes_no_finding():
-    sample = Sample(n_groups=12).silenced()
+    sample = PlantedSample(n_groups=12).silenced()
     probe, findings = sample.fit(FailureProbe())
     assert probe.feature_ids().tolist() == []
     assert not any(f.misunderstandings for f in findings)
@@ -267,7 +267,7 @@ def test_the_model_alone_without_any_firing_makes_no_finding():
 def test_a_prompt_whose_answer_says_nothing_still_gets_a_probability(fitted):
     silent = dict.fromkeys("ab", -np.inf)
     activations = fitted.fresh.readings[0].activations
-    finding = fitted.detector.detect(Reading(activations, CONTENT, SPANS, silent))
+    finding = fitted.detector.detect(DetectorInput(activations, CONTENT, SPANS, silent))
     assert 0 <= finding.failure <= 1
 
 
@@ -275,14 +275,14 @@ def test_a_prompt_whose_answer_says_nothing_still_gets_a_probability(fitted):
 
 
 def test_fitting_twice_learns_the_same(fitted):
-    again, findings = Sample().fit(FailureProbe())
+    again, findings = PlantedSample().fit(FailureProbe())
     assert findings == fitted.held_out
     assert again.columns.tolist() == fitted.detector.columns.tolist()
     assert (again.weights == fitted.detector.weights).all()
 
 
 def test_three_readings_are_told_apart():
-    sample = Sample(n_groups=20)
+    sample = PlantedSample(n_groups=20)
     golds, probe = sample.with_a_third_reading(), FailureProbe()
     findings = probe.fit(sample.readings, golds, sample.groups)
     assert probe.readings == ["a", "b", "c"]

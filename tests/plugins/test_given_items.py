@@ -10,7 +10,7 @@ from saetask_plugins.tasks.word_sense import WordSense
 
 from saetask import Task
 from saetask.data.prompts import render
-from saetask.plugins import Registry
+from saetask.plugins import PluginRegistry
 from tests.helpers.refusals import refusal
 
 ROWS = {
@@ -63,7 +63,7 @@ def item_of(items_file):
 
 @by_task
 def test_a_registered_task_provides_what_the_interface_asks_for(task):
-    registry = Registry()
+    registry = PluginRegistry()
     assert isinstance(task, Task)
     assert registry.get("task", task.name).readings == task.readings
     for name in task.annotators:

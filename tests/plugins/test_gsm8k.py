@@ -3,7 +3,7 @@
 import pytest
 from saetask_plugins.tasks.gsm8k import GSM8K
 
-from saetask.data.samples import prepare
+from saetask.data.samples import make_folds
 from tests.helpers.refusals import refusal
 
 TASK = GSM8K()
@@ -55,8 +55,8 @@ def test_it_is_refused_where_answers_are_ranked_and_laid_out_where_they_are_gene
     rows = [{**ROW, "id": i, "group": i // 6, "operations": operations[i % 2]} for i in range(60)]
     options = {"fit_data": None, "limit": None, "n_folds": 3, "max_fit_items": 800, "seed": 0}
     path = items_file(*rows)
-    assert "add --scoring generate" in refusal(lambda: prepare(TASK, path, **options))
-    study = prepare(TASK, path, **options, generate=True)
+    assert "add --scoring generate" in refusal(lambda: make_folds(TASK, path, **options))
+    study = make_folds(TASK, path, **options, generate=True)
     assert all(not question.candidates for question in study.questions)
 
 

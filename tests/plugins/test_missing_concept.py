@@ -8,14 +8,14 @@ from saetask_plugins.detectors.missing_concept import (
     MissingConcept,
 )
 
-from saetask import Reading
+from saetask import DetectorInput
 from tests.helpers.planted_readings import (
     CONTENT,
     PLANTED,
     REGIONS,
     SPANS,
     Fitted,
-    Sample,
+    PlantedSample,
     activations,
     share_found_in_noise,
 )
@@ -29,7 +29,7 @@ def fitted():
 def asked(firings, answer):
     """A prompt whose text has these firings, and the model's answer."""
     scores = {name: -0.1 if name == answer else -2.0 for name in "ab"}
-    return Reading(activations({1: firings}, REGIONS), CONTENT, SPANS, scores)
+    return DetectorInput(activations({1: firings}, REGIONS), CONTENT, SPANS, scores)
 
 
 # what there is to find is found
@@ -110,6 +110,6 @@ def test_signatures_on_other_features_lose_the_signal(fitted):
 
 
 def test_prompts_without_any_firing_make_no_finding():
-    detector, findings = Sample(n_groups=12).silenced().fit(MissingConcept())
+    detector, findings = PlantedSample(n_groups=12).silenced().fit(MissingConcept())
     assert detector.feature_ids().tolist() == []
     assert not any(f.misunderstandings for f in findings)

@@ -3,7 +3,7 @@
 import pytest
 
 from saetask import Misunderstanding, Prompt, Span, annotate
-from saetask.plugins import Registry
+from saetask.plugins import PluginRegistry
 
 TASKS = ("metaphor", "word-problems", "figurative-qa", "word-sense", "multiple-choice", "gsm8k")
 
@@ -13,14 +13,14 @@ def finding(reading):
 
 
 def annotators_of(task):
-    registry = Registry()
+    registry = PluginRegistry()
     names = [name for name in registry.get("task", task).annotators if name != "feature-label"]
     return [registry.get("annotator", name) for name in names]
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_every_reading_of_a_task_gets_as_many_wordings_at_the_same_places(task):
-    readings = Registry().get("task", task).readings
+    readings = PluginRegistry().get("task", task).readings
     for annotator in annotators_of(task):
         notes = {reading: annotator.candidates(finding(reading), {}) for reading in readings}
         placements = {tuple(note.placement for note in found) for found in notes.values()}

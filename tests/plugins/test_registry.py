@@ -15,7 +15,7 @@ import pytest
 
 import saetask
 from saetask import UserError
-from saetask.plugins import KINDS, Registry
+from saetask.plugins import KINDS, PluginRegistry
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = Path(__file__).parents[1] / "example_plugin"
@@ -57,7 +57,7 @@ def python(*arguments: str, **environment: str) -> str:
     return done.stdout
 
 
-def names(registry: Registry, kind: str) -> set[str]:
+def names(registry: PluginRegistry, kind: str) -> set[str]:
     return {plugin.name for plugin in registry.all() if plugin.kind == kind}
 
 
@@ -71,7 +71,7 @@ def test_a_pip_installed_package_adds_its_task_and_annotator(tmp_path):
     install = ["-m", "pip", "install", "--quiet", "--no-deps", *isolation]
     python(*install, "--target", str(target), str(source))
 
-    listing = "from saetask.cli import main; raise SystemExit(main(['plugins', '--json']))"
+    listing = "from saetask.cli.main import main; raise SystemExit(main(['plugins', '--json']))"
     plugins = json.loads(python("-c", listing, PYTHONPATH=str(target)))
 
     found = {(p["kind"], p["name"]): p for p in plugins}
@@ -87,7 +87,7 @@ def test_a_pip_installed_package_adds_its_task_and_annotator(tmp_path):
 
 
 def test_the_built_in_plugins_are_found_each_with_a_source_and_a_summary():
-    registry = Registry()
+    registry = PluginRegistry()
     assert names(registry, "task") >= {"metaphor", "word-problems"}
     detectors = {"failure-probe", "sense-conflict", "missing-concept", "uncertainty"}
     assert names(registry, "detector") >= detectors
@@ -97,7 +97,7 @@ def test_the_built_in_plugins_are_found_each_with_a_source_and_a_summary():
 
 
 def test_every_annotator_that_a_task_names_is_registered():
-    registry = Registry()
+    registry = PluginRegistry()
     for task in (plugin.value for plugin in registry.all() if plugin.kind == "task"):
         assert set(task.annotators) <= names(registry, "annotator")
 
@@ -115,18 +115,18 @@ def test_every_annotator_that_a_task_names_is_registered():
 )
 def test_an_unknown_name_suggests_a_similar_one(kind, typo, meant):
     with pytest.raises(UserError, match=f"^Unknown {kind} '{typo}'. Did you mean '{meant}'\\?$"):
-        Registry().get(kind, typo)
+        PluginRegistry().get(kind, typo)
 
 
 def test_an_unknown_name_like_no_other_lists_the_known_ones():
     with pytest.raises(UserError, match=r"Known: .*metaphor.*word-problems"):
-        Registry().get("task", "zzz")
+        PluginRegistry().get("task", "zzz")
 
 
 def test_a_duplicate_name_is_refused_with_both_sources_named(tmp_path):
     path = plugin_file(tmp_path, "metaphor")
     with pytest.raises(UserError, match="task 'metaphor'") as raised:
-        Registry([path])
+        PluginRegistry([path])
     assert "'builtin'" in str(raised.value)
     assert f"'{path}'" in str(raised.value)
 
@@ -135,21 +135,21 @@ def test_two_files_with_one_name_are_refused_with_both_sources_named(tmp_path):
     (tmp_path / "a").mkdir()
     paths = [plugin_file(tmp_path, "rhymes"), plugin_file(tmp_path / "a", "rhymes")]
     with pytest.raises(UserError) as raised:
-        Registry(paths)
+        PluginRegistry(paths)
     assert all(f"'{path}'" in str(raised.value) for path in paths)
 
 
 def test_the_same_file_twice_is_a_user_error(tmp_path):
     path = plugin_file(tmp_path, "rhymes")
     with pytest.raises(UserError, match=re.escape(str(path))):
-        Registry([path, path])
+        PluginRegistry([path, path])
 
 
 def test_a_plugin_object_without_a_name_is_a_user_error_that_names_its_file(tmp_path):
     text = TASK_FILE.replace('name = "{name}"', "pass")
     path = plugin_file(tmp_path, "nameless", text)
     with pytest.raises(UserError, match="has no name") as raised:
-        Registry([path])
+        PluginRegistry([path])
     assert str(path) in str(raised.value)
 
 
@@ -159,11 +159,11 @@ def test_a_plugin_object_without_a_name_is_a_user_error_that_names_its_file(tmp_
 def test_a_plugin_file_is_loaded_when_it_is_passed_and_only_then(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = plugin_file(tmp_path, "rhymes")
-    assert "rhymes" not in names(Registry(), "task")
-    registry = Registry([path])
+    assert "rhymes" not in names(PluginRegistry(), "task")
+    registry = PluginRegistry([path])
     assert registry.get("task", "rhymes").name == "rhymes"
     assert {p.source for p in registry.all() if p.name == "rhymes"} == {str(path)}
-    assert "rhymes" not in names(Registry(), "task")
+    assert "rhymes" not in names(PluginRegistry(), "task")
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_a_plugin_file_that_fails_is_a_user_error_of_one_line_that_names_it(tmp_
     path = tmp_path / "broken.py"
     path.write_text(text)
     with pytest.raises(UserError, match=re.escape(str(path))) as raised:
-        Registry([path])
+        PluginRegistry([path])
     assert "\n" not in str(raised.value)
 
 
@@ -190,7 +190,7 @@ def test_a_plugin_file_that_is_missing_or_no_python_file_is_a_user_error(tmp_pat
     (tmp_path / "folder.py").mkdir()
     (tmp_path / "plugin.txt").write_text(TASK_FILE.format(name="x"))
     with pytest.raises(UserError, match=re.escape(str(tmp_path / name))):
-        Registry([tmp_path / name])
+        PluginRegistry([tmp_path / name])
 
 
 def test_an_installed_plugin_that_fails_to_import_is_a_user_error_that_names_it(
@@ -203,7 +203,7 @@ def test_an_installed_plugin_that_fails_to_import_is_a_user_error_that_names_it(
     (distribution / "entry_points.txt").write_text("[saetask]\nbroken = broken_saetask_plugin\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(UserError, match="broken"):
-        Registry()
+        PluginRegistry()
 
 
 # boundaries
@@ -274,7 +274,9 @@ def test_a_plugin_uses_public_names_of_saetask_only(path):
 
 def test_the_scan_for_private_uses_finds_them(tmp_path):
     path = tmp_path / "plugin.py"
-    path.write_text("from saetask import Item, cache\nfrom saetask.tasks import text_field\n")
+    path.write_text(
+        "from saetask import Item, download\nfrom saetask.data.items import text_field\n"
+    )
     assert private_uses(path) == ["cache", "saetask.data.items.text_field"]
 
 

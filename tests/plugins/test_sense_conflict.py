@@ -5,7 +5,7 @@ import pytest
 from saetask_plugins.detectors.sense_conflict import NAMED_FEATURES, SenseConflict
 from sklearn.metrics import roc_auc_score
 
-from saetask import Reading
+from saetask import DetectorInput
 from tests.helpers.planted_readings import (
     D_SAE,
     N_TOKENS,
@@ -13,7 +13,7 @@ from tests.helpers.planted_readings import (
     REGIONS,
     SPANS,
     Fitted,
-    Sample,
+    PlantedSample,
     activations,
     answer_scores,
     share_found_in_noise,
@@ -25,7 +25,7 @@ HOLDS = {"a": 61, "b": 62}
 """Features at the answer that fire for the sense that the model really holds."""
 
 
-class Held(Sample):
+class Held(PlantedSample):
     """Features at the answer say what the model holds; half of its answers are drawn by lot."""
 
     def __init__(self, seed=0):
@@ -41,7 +41,7 @@ class Held(Sample):
             tokens[N_TOKENS - 1][HOLDS[held]] = 9.0
             scores = answer_scores(answer, generator)
             found = activations(tokens, REGIONS)
-            self.readings[i] = Reading(found, self.readings[i].content, SPANS, scores)
+            self.readings[i] = DetectorInput(found, self.readings[i].content, SPANS, scores)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_the_evidence_lies_on_the_target(fitted):
 
 def test_prompts_without_a_target_are_read_on_their_text():
     regions = {name: span for name, span in REGIONS.items() if name != "target"}
-    sample = Sample(n_groups=30, regions=regions)
+    sample = PlantedSample(n_groups=30, regions=regions)
     _, findings = sample.fit(SenseConflict())
     assert sample.auroc(findings) > 0.7
     assert {m.span for f in findings for m in f.misunderstandings} == {SPANS["text"]}
@@ -190,7 +190,7 @@ def test_overlap_and_held_senses_survive_json_and_safetensors(kind, request):
 
 
 def test_three_senses_are_told_apart():
-    sample = Sample(n_groups=30)
+    sample = PlantedSample(n_groups=30)
     golds = sample.with_a_third_reading()
     findings = SenseConflict().fit(sample.readings, golds, sample.groups)
     likely = np.array([[f.probabilities[name] for name in "abc"] for f in findings])

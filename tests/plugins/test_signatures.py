@@ -12,18 +12,18 @@ from saetask_plugins.detectors.signatures import (
     strongest_evidence,
 )
 
-from saetask import Reading
-from tests.helpers.planted_readings import D_SAE, PLANTED, REGIONS, Sample, activations
+from saetask import DetectorInput
+from tests.helpers.planted_readings import D_SAE, PLANTED, REGIONS, PlantedSample, activations
 
 
 def reading(firings):
     """A prompt whose target has these firings."""
-    return Reading(activations({2: firings}, REGIONS), "", {}, {})
+    return DetectorInput(activations({2: firings}, REGIONS), "", {}, {})
 
 
 @pytest.fixture(scope="module")
 def planted():
-    return Sample()
+    return PlantedSample()
 
 
 @pytest.fixture(scope="module")

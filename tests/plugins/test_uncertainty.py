@@ -6,7 +6,7 @@ from saetask_plugins.detectors.uncertainty import Uncertainty
 from scipy.special import log_softmax, logit
 from sklearn.metrics import roc_auc_score
 
-from saetask import Reading
+from saetask import DetectorInput
 from tests.helpers.planted_readings import CONTENT, REGIONS, SPANS, activations
 
 NAMES = ("a", "b", "c")
@@ -26,7 +26,7 @@ class Answers:
             margin = generator.uniform(2.0, 4.0) if sure else generator.uniform(0.0, 0.5)
             values = log_softmax([margin, 0.0, -3.0]).tolist()
             scores = dict(zip(order, values, strict=True))
-            self.readings.append(Reading(SILENT, CONTENT, SPANS, scores))
+            self.readings.append(DetectorInput(SILENT, CONTENT, SPANS, scores))
             self.golds.append(order[1] if wrong else order[0])
             self.groups.append(f"g{i // 6}")
 
@@ -79,7 +79,7 @@ def test_an_answer_whose_doubts_mean_nothing_leads_to_no_finding():
 def test_features_change_nothing(fitted):
     reading = Answers(n=6).readings[0]
     firing = activations({2: {7: 5.0}}, REGIONS)
-    assert fitted[0].detect(Reading(firing, CONTENT, SPANS, reading.answer_scores)) == fitted[
+    assert fitted[0].detect(DetectorInput(firing, CONTENT, SPANS, reading.answer_scores)) == fitted[
         0
     ].detect(reading)
     assert fitted[0].feature_ids().tolist() == []
@@ -115,4 +115,4 @@ def test_a_model_that_is_always_right_or_always_wrong_gets_that_rate(always):
 
 def test_an_answer_that_says_nothing_still_gets_a_probability(fitted):
     silent = dict.fromkeys(NAMES, -np.inf)
-    assert 0 < fitted[0].detect(Reading(SILENT, CONTENT, SPANS, silent)).failure < 1
+    assert 0 < fitted[0].detect(DetectorInput(SILENT, CONTENT, SPANS, silent)).failure < 1

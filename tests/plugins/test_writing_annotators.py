@@ -11,7 +11,7 @@ from saetask_plugins.annotators.self_explain import SelfExplain
 
 from saetask import PLACEMENTS, Evidence, Misunderstanding, Span, WritingAnnotator
 from saetask.annotation.base import configured
-from saetask.plugins import Registry
+from saetask.plugins import PluginRegistry
 from tests.helpers.refusals import refusal
 
 WRITERS = (SelfExplain(), LLM())
@@ -31,7 +31,7 @@ def finding(*features):
 
 @pytest.mark.parametrize("name", ["self-explain", "llm"])
 def test_they_are_registered_as_annotators_that_have_a_note_written(name) -> None:
-    assert isinstance(Registry().get("annotator", name), WritingAnnotator)
+    assert isinstance(PluginRegistry().get("annotator", name), WritingAnnotator)
 
 
 @pytest.mark.parametrize("writer", WRITERS, ids=lambda w: w.name)
@@ -89,7 +89,7 @@ def test_whatever_the_reply_the_sentence_is_short_stands_on_one_line_and_comes_f
 
 
 def test_options_reach_the_annotator_that_has_them_and_leave_others_alone() -> None:
-    plain = Registry().get("annotator", "sense-note")
+    plain = PluginRegistry().get("annotator", "sense-note")
     same, writer = configured([plain, LLM()], {"model": "tiny", "base_url": URL})
     assert same is plain
     assert isinstance(writer, LLM) and writer.endpoint is not None
@@ -110,7 +110,7 @@ def test_options_that_do_not_do_are_refused_in_one_line(options, named) -> None:
 
 
 def test_an_option_that_no_annotator_has_is_refused_with_their_names() -> None:
-    plain = Registry().get("annotator", "sense-note")
+    plain = PluginRegistry().get("annotator", "sense-note")
     assert "(sense-note, self-explain) has an option 'model'" in refusal(
         configured, [plain, SelfExplain()], {"model": "tiny"}
     )

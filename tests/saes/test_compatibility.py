@@ -63,7 +63,7 @@ def test_the_figures_are_those_of_plain_measuring(tiny_model, make_tiny_sae):
 def test_checking_leaves_model_and_sae_as_they_were(tiny_model, make_memorising_sae):
     sae = make_memorising_sae(tiny_model, normalize_activations="layer_norm")
     before = copy.deepcopy(sae.state_dict()), dict(sae.cfg.metadata.items())
-    check_sae(tiny_model, sae, insist=True)
+    check_sae(tiny_model, sae, allow_mismatch=True)
     assert not any(point.fwd_hooks for point in tiny_model.hook_dict.values())
     assert all(torch.equal(a, b) for a, b in zip(sae.state_dict().values(), before[0].values()))
     assert dict(sae.cfg.metadata.items()) == before[1]
@@ -240,7 +240,7 @@ def test_insisting_turns_the_refusal_into_one_warning_with_the_figures(
 ):
     sae = make_memorising_sae(tiny_model)
     sae.cfg.metadata.hook_name = "blocks.1.hook_resid_post"
-    figures = check_sae(tiny_model, sae, insist=True)
+    figures = check_sae(tiny_model, sae, allow_mismatch=True)
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("saetask: warning: ") and err.count("\n") == 1
@@ -249,13 +249,13 @@ def test_insisting_turns_the_refusal_into_one_warning_with_the_figures(
 
 
 def test_insisting_says_nothing_where_nothing_is_wrong(tiny_model, tiny_sae, capsys):
-    check_sae(tiny_model, tiny_sae, insist=True)
+    check_sae(tiny_model, tiny_sae, allow_mismatch=True)
     assert capsys.readouterr().err == ""
 
 
 def test_what_can_not_be_read_is_refused_even_if_insisted_on(tiny_model, make_tiny_sae):
     with pytest.raises(UserError, match="d_in is 48"):
-        check_sae(tiny_model, make_tiny_sae(d_in=48), insist=True)
+        check_sae(tiny_model, make_tiny_sae(d_in=48), allow_mismatch=True)
 
 
 # Transcoders

@@ -13,7 +13,7 @@ from saetask.errors import UserError
 from saetask.inference.client import Ask, Asker
 from saetask.models.loading import context_size
 from saetask.saes.activations import FeatureActivations
-from saetask.saes.extraction import read_features, read_together, read_while
+from saetask.saes.extraction import extract_features, extract_features_from_passes, read_features
 from saetask.saes.random_sae import random_sae
 
 PROMPTS = [
@@ -153,7 +153,7 @@ def test_reading_together_equals_reading_through_one_sae_at_a_time(
 ):
     monkeypatch.setattr(saetask.saes.extraction, "TOKENS_PER_BATCH", 60)
     saes = [make_tiny_sae(), random_sae(tiny_model, make_tiny_sae(), [], 3)]
-    together = read_together(tiny_model, saes, PROMPTS)
+    together = extract_features(tiny_model, saes, PROMPTS)
     for sae, found in zip(saes, together.features, strict=True):
         alone = read_features(tiny_model, sae, PROMPTS)
         assert [p.token_ids for p in found.prompts] == [p.token_ids for p in alone.prompts]
@@ -168,7 +168,7 @@ def test_raw_means_equal_those_over_a_regions_ordinary_tokens_one_prompt_at_a_ti
     prompts = [
         replace(p, spans={"text": Span(0, len(p.content)), "none": Span(0, 0)}) for p in prompts
     ]
-    found = read_together(tiny_model, [tiny_sae], prompts)
+    found = extract_features(tiny_model, [tiny_sae], prompts)
     special = tiny_model.tokenizer.all_special_ids
     for prompt, means in zip(prompts, found.raw, strict=True):
         rendered = render(tiny_model.tokenizer, prompt)
@@ -185,10 +185,10 @@ def test_raw_means_equal_those_over_a_regions_ordinary_tokens_one_prompt_at_a_ti
 
 def test_raw_means_leave_out_tokens_beyond_the_saes_norm_limit(tiny_model, make_tiny_sae):
     prompt = as_prompt("The bank of the river was green.")
-    everything = read_together(tiny_model, [make_tiny_sae()], [prompt])
+    everything = extract_features(tiny_model, [make_tiny_sae()], [prompt])
     norms = np.linalg.norm(dense(everything.features[0]), axis=1)  # its SAE keeps the norm
     limit = float(np.median(norms[norms > 0]))
-    limited = read_together(tiny_model, [make_tiny_sae(norm_limit=limit)], [prompt])
+    limited = extract_features(tiny_model, [make_tiny_sae(norm_limit=limit)], [prompt])
     signed = dense(limited.features[0])  # axes and their opposites: the activations themselves
     rows = signed[:, :32] - signed[:, 32:]
     rendered = render(tiny_model.tokenizer, prompt)
@@ -212,12 +212,12 @@ def test_the_pass_that_asks_gives_the_same_reading(
     monkeypatch, tiny_model, tiny_sae, candidates, trees
 ):
     prompt = Prompt([{"role": "user", "content": "Is the bank green?"}], "She says")
-    expected = read_together(tiny_model, [tiny_sae], [prompt])
+    expected = extract_features(tiny_model, [tiny_sae], [prompt])
     monkeypatch.setattr("saetask.inference.likelihood.trees_hold", lambda model: trees)
     ask = asking(tiny_model, prompt, candidates)
     with monkeypatch.context() as patch:
-        patch.setattr("saetask.reading.read_hook", None)  # no pass of its own
-        found = read_while(ask, tiny_model, [tiny_sae], prompt)
+        patch.setattr("saetask.saes.extraction.read_hook", None)  # no pass of its own
+        found = extract_features_from_passes(ask, tiny_model, [tiny_sae], prompt)
     assert_same_reading(found.features[0], expected.features[0])
     assert found.raw[0].keys() == expected.raw[0].keys()
     for name, mean in expected.raw[0].items():
@@ -228,7 +228,7 @@ def test_where_the_answer_is_known_the_prompt_is_read_by_a_pass_of_its_own(tiny_
     prompt = as_prompt("Is the bank green?")
     ask = asking(tiny_model, prompt, (" yes", " no"))
     ask()
-    found = read_while(ask, tiny_model, [tiny_sae], prompt)
+    found = extract_features_from_passes(ask, tiny_model, [tiny_sae], prompt)
     alone = read_features(tiny_model, tiny_sae, [prompt])
     np.testing.assert_array_equal(dense(found.features[0]), dense(alone))
 

@@ -6,7 +6,7 @@ import torch
 from sae_lens import TopKSAE
 
 from saetask.data.corpus import TokenRow
-from saetask.saes.extraction import read_firings
+from saetask.saes.extraction import extract_token_activations
 from saetask.saes.random_sae import random_directions, random_sae
 
 SENTENCE = "the old ship left a bank of some river and men sang songs about kings and bread"
@@ -25,7 +25,9 @@ def densities(firings):
 
 def test_each_feature_fires_as_often_as_the_saes_own(any_architecture, tiny_model, rows):
     control = random_sae(tiny_model, any_architecture, rows)
-    own, found = map(densities, read_firings(tiny_model, [any_architecture, control], rows))
+    own, found = map(
+        densities, extract_token_activations(tiny_model, [any_architecture, control], rows)
+    )
     assert own.any()
     if isinstance(any_architecture, TopKSAE):
         # Which features fire is up to the directions: as many do on each token.
@@ -48,5 +50,7 @@ def test_directions_are_random_and_the_seeds(any_architecture, tiny_model, rows)
 
 def test_densities_hold_roughly_on_other_rows(any_architecture, tiny_model, rows):
     control = random_sae(tiny_model, any_architecture, rows[:40])
-    own, found = map(densities, read_firings(tiny_model, [any_architecture, control], rows[40:]))
+    own, found = map(
+        densities, extract_token_activations(tiny_model, [any_architecture, control], rows[40:])
+    )
     assert found.sum() == pytest.approx(own.sum(), rel=0.35)

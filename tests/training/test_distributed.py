@@ -24,7 +24,7 @@ from saetask.training.activation_store import (
     statistics,
 )
 from saetask.training.checkpoints import CHECKPOINT
-from saetask.training.distributed import Group
+from saetask.training.distributed import ProcessGroup
 from saetask.training.trainer import fit, make_sae
 from saetask.utils.files import write_json
 
@@ -73,7 +73,7 @@ def train(recipe, shards, folder, rank=0, size=1):
     mean, scale = statistics(shards)
     sae = make_sae(recipe, shards, mean, scale)
     paths = folder / CHECKPOINT, folder / "log.jsonl"
-    fit(recipe, sae, shards, mean, scale, *paths, Group(rank, size))
+    fit(recipe, sae, shards, mean, scale, *paths, ProcessGroup(rank, size))
 
 
 def train_apart(recipe, shards, folder, rank, size):
@@ -208,6 +208,6 @@ def test_a_step_sends_what_the_page_on_scaling_says(tmp_path, shards):
 @pytest.mark.parametrize("size", [1, 2, 4])
 def test_the_parts_of_a_batch_are_the_batch(size):
     rows = list(range(64))
-    parts = [rows[Group(rank, size).part(64)] for rank in range(size)]
+    parts = [rows[ProcessGroup(rank, size).part(64)] for rank in range(size)]
     assert [row for part in parts for row in part] == rows
     assert {len(part) for part in parts} == {64 // size}

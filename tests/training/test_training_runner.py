@@ -10,7 +10,7 @@ from sae_lens import SAE
 
 from saetask import TrainConfig, UserError, load_sae, train
 from saetask.cli.main import main
-from saetask.compute.config import EngineConfig
+from saetask.compute.config import ComputeConfig
 from saetask.saes.metrics import measure
 from saetask.training import runner as training
 from saetask.training import trainer as training_process
@@ -125,9 +125,9 @@ def test_what_processes_can_not_train_together_is_refused_before_a_model_is_load
     recipe, tmp_path, monkeypatch, workers, engine, change, message
 ) -> None:
     monkeypatch.setattr(training, "load_model", lambda spec: pytest.fail("A model was loaded."))
-    monkeypatch.setattr(EngineConfig, "check", lambda self: None)
+    monkeypatch.setattr(ComputeConfig, "check", lambda self: None)
     with pytest.raises(UserError, match=message):
-        train(replace(recipe, **change), tmp_path, tmp_path, EngineConfig(engine), workers)
+        train(replace(recipe, **change), tmp_path, tmp_path, ComputeConfig(engine), workers)
     assert not (tmp_path / "work").exists()
 
 

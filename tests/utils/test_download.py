@@ -63,7 +63,7 @@ def test_a_folder_is_made_once_and_then_found(maker, tmp_path):
 TWO_PROCESSES = """
 import sys, time
 from pathlib import Path
-from saetask.cache import cached_folder
+from saetask.utils.download import cached_folder
 
 root, name, other = Path(sys.argv[1]), *sys.argv[2:]
 

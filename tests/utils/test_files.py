@@ -10,10 +10,10 @@ from saetask.utils.files import (
     HALF,
     atomic_path,
     content_hash,
-    remove_halves,
+    remove_partial_writes,
+    user_error_on_failed_write,
     write_json,
     write_text,
-    writing,
 )
 from tests.helpers.refusals import refusal
 
@@ -103,7 +103,7 @@ def test_safetensors_without_room_are_refused_like_any_file(tmp_path):
 
 @pytest.mark.parametrize("error", [FileNotFoundError(errno.ENOENT, "gone"), TimeoutError("slow")])
 def test_an_error_that_is_not_about_writing_stays_what_it_is(tmp_path, error):
-    with pytest.raises(type(error)), writing(tmp_path / "file.txt"):
+    with pytest.raises(type(error)), user_error_on_failed_write(tmp_path / "file.txt"):
         raise error
 
 
@@ -115,8 +115,8 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
         half = path.with_name(f".{path.name}.xyz{HALF}") / path.name
         half.parent.mkdir()
         half.write_text("half of the ne")
-    remove_halves(tmp_path)
-    remove_halves(tmp_path / "missing")
+    remove_partial_writes(tmp_path)
+    remove_partial_writes(tmp_path / "missing")
     assert sorted(path for path in tmp_path.rglob("*") if path.is_file()) == sorted(kept)
     assert len(list(tmp_path.rglob("*"))) == 3
 

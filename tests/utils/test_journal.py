@@ -7,7 +7,7 @@ import time
 import pytest
 
 from saetask.utils.journal import Journal
-from saetask.utils.parallel import AHEAD, in_order
+from saetask.utils.parallel import AHEAD, map_ordered
 from tests.helpers.refusals import refusal
 
 
@@ -79,7 +79,7 @@ def test_results_come_in_order_whatever_finishes_first(workers) -> None:
         time.sleep(0.02 if n % 4 == 0 else 0)
         return n * n
 
-    assert list(in_order(slow_first, range(30), workers)) == [n * n for n in range(30)]
+    assert list(map_ordered(slow_first, range(30), workers)) == [n * n for n in range(30)]
 
 
 def test_several_are_under_way_at_once_and_few_are_taken_ahead() -> None:
@@ -96,7 +96,7 @@ def test_several_are_under_way_at_once_and_few_are_taken_ahead() -> None:
             together.wait()
         return n
 
-    results = in_order(meet, items(), 3)
+    results = map_ordered(meet, items(), 3)
     for done in range(60):
         assert next(results) == done
         assert len(taken) <= done + AHEAD * 3
@@ -113,7 +113,7 @@ def test_an_error_comes_in_its_turn_and_ends_the_rest() -> None:
 
     found = []
     with pytest.raises(KeyError):
-        for result in in_order(fails_at_three, range(100), 2):
+        for result in map_ordered(fails_at_three, range(100), 2):
             found.append(result)
     assert found == [0, 1, 2]
     assert len(begun) <= 3 + AHEAD * 2

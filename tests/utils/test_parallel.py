@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from saetask.utils.parallel import ahead
+from saetask.utils.parallel import prefetch
 
 
 def test_items_come_in_order_from_another_thread():
@@ -15,9 +15,9 @@ def test_items_come_in_order_from_another_thread():
             makers.append(threading.get_ident())
             yield i
 
-    assert list(ahead(items())) == list(range(20))
+    assert list(prefetch(items())) == list(range(20))
     assert threading.get_ident() not in makers
-    assert list(ahead([])) == []
+    assert list(prefetch([])) == []
 
 
 def test_one_item_is_made_while_another_is_used_and_not_more():
@@ -30,7 +30,7 @@ def test_one_item_is_made_while_another_is_used_and_not_more():
                 may_go_on.set()
             yield i
 
-    stream = ahead(items())
+    stream = prefetch(items())
     assert next(stream) == 0
     assert may_go_on.wait(10), "the second is made without being asked for"
     stream.close()
@@ -42,7 +42,7 @@ def test_what_making_an_item_raises_is_raised_in_its_place():
         yield 1
         raise ZeroDivisionError
 
-    stream = ahead(items())
+    stream = prefetch(items())
     assert next(stream) == 1
     with pytest.raises(ZeroDivisionError):
         next(stream)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from saetask.saes.activations import Firings
+from saetask.saes.activations import TokenActivations
 
 WINDOW = 24
 """Tokens of a context: the token in question and those before it."""
@@ -34,7 +34,7 @@ class Examples(NamedTuple):
         return self.activations == 0
 
 
-def strong_floors(firings: Firings) -> np.ndarray:
+def strong_floors(firings: TokenActivations) -> np.ndarray:
     """Returns the activation from which on each feature fires strongly, `[d_sae]`, float32.
 
     Args:
@@ -45,15 +45,15 @@ def strong_floors(firings: Firings) -> np.ndarray:
     return np.array([np.quantile(v, STRONG) if len(v) else 0 for v in values], np.float32)
 
 
-class FiringIndex:
-    """Firings, indexed by feature and by token.
+class ActivationIndex:
+    """TokenActivations, indexed by feature and by token.
 
     Attributes:
         firings: The firings.
         floors: From which activation on each feature fires strongly, `[d_sae]`.
     """
 
-    def __init__(self, firings: Firings, floors: np.ndarray) -> None:
+    def __init__(self, firings: TokenActivations, floors: np.ndarray) -> None:
         self.firings = firings
         self.floors = floors
         self._by_feature = firings.matrix().tocsc()

@@ -11,16 +11,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from saetask.compute.executor import Engine, LocalEngine
+from saetask.compute.executor import Executor, LocalExecutor
 from saetask.data.corpus import CorpusConfig, Split, TokenRow, token_rows
-from saetask.dictionary.collect.statistics import Records, Tally, empty_tally, merge, tally
+from saetask.dictionary.collect.statistics import (
+    FeatureStatistics,
+    SampledActivations,
+    count_activations,
+    empty_statistics,
+    merge_statistics,
+)
 from saetask.errors import UserError
 from saetask.models.loading import model_fingerprint, model_tokenizer
-from saetask.saes.activations import Firings
-from saetask.saes.extraction import read_firings
+from saetask.saes.activations import TokenActivations
+from saetask.saes.extraction import extract_token_activations
 from saetask.saes.loading import sae_fingerprint
 from saetask.saes.random_sae import CALIBRATION_ROWS, random_sae
-from saetask.utils.files import atomic_path, content_hash, remove_halves, write_json
+from saetask.utils.files import atomic_path, content_hash, remove_partial_writes, write_json
 
 if TYPE_CHECKING:
     from sae_lens import SAE
@@ -55,7 +61,7 @@ class BuildConfig:
 class Pass:
     """A finished pass over the corpus."""
 
-    tally: Tally
+    tally: FeatureStatistics
     rows: list[TokenRow]
     """The build rows, in the order of the stream."""
 
@@ -66,7 +72,7 @@ def read_corpus(
     config: BuildConfig,
     folder: Path,
     base: Path = Path(),
-    engine: Engine | None = None,
+    engine: Executor | None = None,
 ) -> Pass:
     """Reads the corpus through the SAE, or goes on doing so.
 
@@ -87,7 +93,7 @@ def read_corpus(
     """
     from tqdm import tqdm
 
-    engine = engine or LocalEngine(model)
+    engine = engine or LocalExecutor(model)
     identity = content_hash(
         [{**asdict(config), "tokens": None}, model_fingerprint(model), sae_fingerprint(sae)]
     )
@@ -105,7 +111,7 @@ def read_corpus(
         for shard in itertools.islice(shards, done):
             bar.update(sum(len(row.token_ids) for row in shard.rows))
         for number, read in enumerate(engine.map(partial(_tally_shard, saes), shards), done):
-            found = merge(found, read.tally)
+            found = merge_statistics(found, read.tally)
             for firings, name in zip(read.sampled, (OWN, CONTROL)):
                 _save_arrays(work / f"train-{name}-{number}.safetensors", vars(firings))
             _save_tally(work / f"tally-{number + 1}.safetensors", found)
@@ -130,8 +136,8 @@ class _Shard(NamedTuple):
 class _Read(NamedTuple):
     """What a shard gave."""
 
-    tally: Tally
-    sampled: list[Firings]
+    tally: FeatureStatistics
+    sampled: list[TokenActivations]
     """Of the SAE and of its control, on the sampled rows; empty where there are none."""
 
 
@@ -154,12 +160,12 @@ def _build_shards(
 
 def _tally_shard(saes: "Sequence[SAE[Any]]", model: "Model", shard: _Shard) -> _Read:
     """Reads a shard; the control is read where its firings are kept."""
-    read = read_firings(model, saes if shard.sampled else saes[:1], shard.rows)
+    read = extract_token_activations(model, saes if shard.sampled else saes[:1], shard.rows)
     sampled = [firings.rows(0, shard.sampled) for firings in read] if shard.sampled else []
-    return _Read(tally(read[0], shard.first), sampled)
+    return _Read(count_activations(read[0], shard.first), sampled)
 
 
-def load_samples(folder: Path, name: str, d_sae: int) -> dict[Split, Firings]:
+def load_samples(folder: Path, name: str, d_sae: int) -> dict[Split, TokenActivations]:
     """Loads the firings on the sample rows of each split, of the SAE (`OWN`) or of the `CONTROL`.
 
     Raises:
@@ -169,12 +175,12 @@ def load_samples(folder: Path, name: str, d_sae: int) -> dict[Split, Firings]:
     return {split: _load_sample(folder / WORK, split, name, d_sae) for split in splits}
 
 
-def _load_sample(work: Path, split: Split, name: str, d_sae: int) -> Firings:
+def _load_sample(work: Path, split: Split, name: str, d_sae: int) -> TokenActivations:
     paths = list(work.glob(f"{split}-{name}-*.safetensors"))
     if not paths:
         raise UserError(f"{work} has no {split} firings of the {name}; build the dictionary anew.")
     paths.sort(key=lambda path: int(path.stem.rpartition("-")[2]))
-    return _joined([Firings(**_load_arrays(path), d_sae=d_sae) for path in paths])
+    return _joined([TokenActivations(**_load_arrays(path), d_sae=d_sae) for path in paths])
 
 
 def _read_sample(
@@ -184,7 +190,7 @@ def _read_sample(
     split: Split,
     work: Path,
     base: Path,
-    engine: Engine,
+    engine: Executor,
 ) -> None:
     """Reads the sample rows of a split, shard by shard, keeping every firing."""
     from tqdm import tqdm
@@ -208,8 +214,8 @@ def _read_sample(
 
 def _read_shard(
     saes: "Sequence[SAE[Any]]", model: "Model", rows: Sequence[TokenRow]
-) -> list[Firings]:
-    return read_firings(model, saes, rows)
+) -> list[TokenActivations]:
+    return extract_token_activations(model, saes, rows)
 
 
 def _too_short(split: Split, found: int, wanted: int, unit: str = "tokens") -> UserError:
@@ -233,17 +239,17 @@ def _open_state(path: Path, identity: str) -> dict[str, Any]:
 
 def _remove_leftovers(folder: Path, done: int) -> None:
     """Removes what a killed pass left: files half written, and tallies of other states."""
-    remove_halves(folder)
+    remove_partial_writes(folder)
     for path in (folder / WORK).glob("tally-*.safetensors"):
         if path != folder / WORK / f"tally-{done}.safetensors":
             path.unlink()
 
 
-def _joined(parts: Sequence[Firings]) -> Firings:
+def _joined(parts: Sequence[TokenActivations]) -> TokenActivations:
     def offsets(arrays: list[np.ndarray]) -> np.ndarray:
         return np.cumsum(np.concatenate([[0], *(np.diff(array) for array in arrays)]))
 
-    return Firings(
+    return TokenActivations(
         np.concatenate([p.token_ids for p in parts]),
         offsets([p.row_starts for p in parts]),
         np.concatenate([p.documents for p in parts]),
@@ -268,21 +274,23 @@ def _load_arrays(path: Path) -> dict[str, np.ndarray]:
     return load_file(path)
 
 
-def _save_tally(path: Path, found: Tally) -> None:
+def _save_tally(path: Path, found: FeatureStatistics) -> None:
     arrays = {k: v for k, v in vars(found).items() if isinstance(v, np.ndarray)}
     arrays["n_tokens"] = np.array([found.n_tokens])
     for name in ("top", "sample"):
-        records: Records = getattr(found, name)
+        records: SampledActivations = getattr(found, name)
         arrays |= {f"{name}.{column}": value for column, value in records._asdict().items()}
     _save_arrays(path, arrays)
 
 
-def _load_tally(path: Path, d_sae: int) -> Tally:
+def _load_tally(path: Path, d_sae: int) -> FeatureStatistics:
     if not path.is_file():
-        return empty_tally(d_sae)
+        return empty_statistics(d_sae)
     arrays = _load_arrays(path)
-    parts: dict[str, Any] = {f.name: arrays.get(f.name) for f in fields(Tally)}
+    parts: dict[str, Any] = {f.name: arrays.get(f.name) for f in fields(FeatureStatistics)}
     parts["n_tokens"] = int(arrays["n_tokens"][0])
     for name in ("top", "sample"):
-        parts[name] = Records(*(arrays[f"{name}.{column}"] for column in Records._fields))
-    return Tally(**parts)
+        parts[name] = SampledActivations(
+            *(arrays[f"{name}.{column}"] for column in SampledActivations._fields)
+        )
+    return FeatureStatistics(**parts)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from saetask.saes.activations import Firings
+from saetask.saes.activations import TokenActivations
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +33,7 @@ def by_direction(directions: "Float[torch.Tensor, 'd_sae width']") -> Neighbours
     return _nearest((block.numpy() for block in blocks), len(directions))
 
 
-def by_firing(firings: Firings) -> Neighbours:
+def by_firing(firings: TokenActivations) -> Neighbours:
     """Returns neighbours by the share of either's firings that are both's (Jaccard index)."""
     fires = firings.matrix()[:CO_FIRING_TOKENS].astype(bool).astype(np.float32).tocsc()
     counts = np.asarray(fires.sum(0)).ravel()

@@ -5,25 +5,25 @@ from typing import NamedTuple
 
 import numpy as np
 
-from saetask.dictionary.collect.contexts import FiringIndex, strong_floors
+from saetask.dictionary.collect.contexts import ActivationIndex, strong_floors
 from saetask.dictionary.collect.corpus_pass import load_samples
 from saetask.dictionary.collect.neighbours import Neighbours
 
 
-class Subject(NamedTuple):
+class SplitActivations(NamedTuple):
     """An SAE's firings on the documents of each split."""
 
-    learning: FiringIndex
+    learning: ActivationIndex
     """Build documents: labels are made from them."""
-    selection: FiringIndex
+    selection: ActivationIndex
     """Documents held back for choosing."""
-    test: FiringIndex
+    test: ActivationIndex
     """Documents that no label was made from."""
     neighbours: np.ndarray
     """The nearest other feature of each by direction, `[d_sae]`."""
 
 
-def read_subject(folder: Path, name: str, directions: Neighbours) -> Subject:
+def load_split_activations(folder: Path, name: str, directions: Neighbours) -> SplitActivations:
     """Reads the firings that a build has kept.
 
     Args:
@@ -37,6 +37,6 @@ def read_subject(folder: Path, name: str, directions: Neighbours) -> Subject:
     samples = load_samples(folder, name, len(directions.features))
     floors = strong_floors(samples["train"])
     learning, selection, test = (
-        FiringIndex(samples[split], floors) for split in ("train", "selection", "test")
+        ActivationIndex(samples[split], floors) for split in ("train", "selection", "test")
     )
-    return Subject(learning, selection, test, directions.features[:, 0])
+    return SplitActivations(learning, selection, test, directions.features[:, 0])

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from saetask.saes.activations import Firings
+from saetask.saes.activations import TokenActivations
 
 TOP_CONTEXTS = 10
 SAMPLED_CONTEXTS = 64
@@ -16,8 +16,8 @@ UNITS = 1024
 """Activations are summed in whole 1024ths: integers add up to the same in any order."""
 
 
-class Records(NamedTuple):
-    """Firings worth keeping, one an entry, sorted by feature and rank."""
+class SampledActivations(NamedTuple):
+    """TokenActivations worth keeping, one an entry, sorted by feature and rank."""
 
     feature: np.ndarray
     """`[n]`, int32."""
@@ -32,23 +32,23 @@ class Records(NamedTuple):
     value: np.ndarray
     """`[n]`, float32."""
 
-    def taken(self, chosen: np.ndarray) -> "Records":
+    def taken(self, chosen: np.ndarray) -> "SampledActivations":
         """Returns the chosen entries."""
-        return Records(*(column[chosen] for column in self))
+        return SampledActivations(*(column[chosen] for column in self))
 
-    def of(self, feature: int) -> "Records":
+    def of(self, feature: int) -> "SampledActivations":
         """Returns one feature's entries."""
         low, high = np.searchsorted(self.feature, [feature, feature + 1])
         return self.taken(np.arange(low, high))
 
 
-def no_records() -> Records:
+def no_records() -> SampledActivations:
     """Returns an empty set of records."""
     types = (np.int32, np.uint64, np.uint64, np.int32, np.int32, np.float32)
-    return Records(*(np.empty(0, dtype) for dtype in types))
+    return SampledActivations(*(np.empty(0, dtype) for dtype in types))
 
 
-def keep_lowest(records: Records, per_feature: int) -> Records:
+def keep_lowest(records: SampledActivations, per_feature: int) -> SampledActivations:
     """Keeps each feature's entries of lowest rank, one a document.
 
     Keeping the lowest of a union is keeping the lowest of each part first, so parts of a corpus
@@ -65,7 +65,7 @@ def keep_lowest(records: Records, per_feature: int) -> Records:
 
 
 @dataclass
-class Tally:
+class FeatureStatistics:
     """Statistics and contexts of every feature over the tokens seen so far."""
 
     n_tokens: int
@@ -76,17 +76,17 @@ class Tally:
     maximum: np.ndarray
     """`[d_sae]`, float32."""
     histogram: np.ndarray
-    """Firings by activation, half an octave a bin, `[d_sae, N_BINS]`, int64."""
-    top: Records
+    """TokenActivations by activation, half an octave a bin, `[d_sae, N_BINS]`, int64."""
+    top: SampledActivations
     """The strongest firings, one a document."""
-    sample: Records
-    """Firings drawn evenly at random, one a document."""
+    sample: SampledActivations
+    """TokenActivations drawn evenly at random, one a document."""
 
 
-def empty_tally(d_sae: int) -> Tally:
+def empty_statistics(d_sae: int) -> FeatureStatistics:
     """Returns the tally of no tokens."""
     integers = np.zeros(d_sae, np.int64)
-    return Tally(
+    return FeatureStatistics(
         0,
         integers,
         integers.copy(),
@@ -97,14 +97,16 @@ def empty_tally(d_sae: int) -> Tally:
     )
 
 
-def merge(first: Tally, second: Tally) -> Tally:
+def merge_statistics(first: FeatureStatistics, second: FeatureStatistics) -> FeatureStatistics:
     """Returns the tally of two sets of tokens together."""
 
-    def joined(one: Records, two: Records, per_feature: int) -> Records:
-        both = Records(*(np.concatenate(pair) for pair in zip(one, two)))
+    def joined(
+        one: SampledActivations, two: SampledActivations, per_feature: int
+    ) -> SampledActivations:
+        both = SampledActivations(*(np.concatenate(pair) for pair in zip(one, two)))
         return keep_lowest(both, per_feature)
 
-    return Tally(
+    return FeatureStatistics(
         first.n_tokens + second.n_tokens,
         first.count + second.count,
         first.total + second.total,
@@ -115,7 +117,7 @@ def merge(first: Tally, second: Tally) -> Tally:
     )
 
 
-def tally(firings: Firings, first_row: int) -> Tally:
+def count_activations(firings: TokenActivations, first_row: int) -> FeatureStatistics:
     """Tallies the firings on some rows.
 
     Args:
@@ -130,7 +132,7 @@ def tally(firings: Firings, first_row: int) -> Tally:
     documents = firings.documents[rows]
     where = np.repeat(positions, counts)
     rank = _mixed(documents, rows + first_row, where, features)
-    records = Records(
+    records = SampledActivations(
         features,
         rank,
         documents,
@@ -145,7 +147,7 @@ def tally(firings: Firings, first_row: int) -> Tally:
     np.maximum.at(maximum, features, values)
     cells = features.astype(np.int64) * N_BINS + bin_of(values)
     units = np.round(values.astype(np.float64) * UNITS)
-    return Tally(
+    return FeatureStatistics(
         len(token_rows),
         np.bincount(features, minlength=d_sae).astype(np.int64),
         np.bincount(features, units, minlength=d_sae).astype(np.int64),

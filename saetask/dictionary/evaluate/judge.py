@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saetask.dictionary.collect.contexts import FiringIndex
-from saetask.dictionary.collect.split_activations import Subject
+from saetask.dictionary.collect.contexts import ActivationIndex
+from saetask.dictionary.collect.split_activations import SplitActivations
 from saetask.dictionary.evaluate.judge_questions import Question, questions, read_answers
 from saetask.dictionary.evaluate.verdicts import FEWEST, Trial, judge_claims
 from saetask.dictionary.label.base import Label
 from saetask.dictionary.label.rules import Vocabulary
 from saetask.inference.endpoint import WORKERS, Answer, Endpoint, ask_once
 from saetask.utils.journal import Journal
-from saetask.utils.parallel import in_order
+from saetask.utils.parallel import map_ordered
 
 JUDGE_JOURNAL = "judge.jsonl"
 JUDGED = 200
@@ -55,7 +55,7 @@ class Judgement(NamedTuple):
 def judge_labels(
     judge: Judge,
     labels: Mapping[int, Label],
-    test: FiringIndex,
+    test: ActivationIndex,
     neighbours: np.ndarray,
     vocabulary: Vocabulary,
     seed: int,
@@ -66,7 +66,7 @@ def judge_labels(
     Args:
         judge: Who is asked.
         labels: The labels to judge, by feature.
-        test: Firings on documents that no label was made from.
+        test: TokenActivations on documents that no label was made from.
         neighbours: The nearest other feature of each, `[d_sae]`.
         vocabulary: The model's tokens.
         seed: Seed of the contexts drawn.
@@ -84,7 +84,7 @@ def judge_labels(
 
     with Journal(work / JUDGE_JOURNAL) as journal:
         ask = partial(_ask, judge.endpoint, journal)
-        answered = list(in_order(ask, put(), judge.workers))
+        answered = list(map_ordered(ask, put(), judge.workers))
     by_feature = groupby(answered, key=lambda pair: pair[0].feature)
     return {feature: _judgement(list(pairs)) for feature, pairs in by_feature}
 
@@ -128,7 +128,7 @@ def _balanced_accuracy(truth: np.ndarray, claimed: np.ndarray) -> float | None:
 COLUMNS = ("detection_accuracy", "fuzzing_accuracy", "judge_failed")
 
 
-class Judged(NamedTuple):
+class JudgedTrials(NamedTuple):
     """Trials after a judge had its say."""
 
     trials: list[Trial]
@@ -138,7 +138,7 @@ class Judged(NamedTuple):
     """How the judge fared; None without one."""
 
 
-def draw_judged(judge: Judge, test: FiringIndex, seed: int) -> list[int]:
+def draw_judged(judge: Judge, test: ActivationIndex, seed: int) -> list[int]:
     """Draws the features to judge, evenly from all that fire often enough for a verdict."""
     features = range(test.firings.d_sae)
     often = [f for f in features if test.n_rows(test.tokens_firing_strongly(f)) >= FEWEST]
@@ -151,11 +151,11 @@ def judged_trials(
     in_words: bool,
     labels: Sequence[Label],
     trials: Sequence[Trial],
-    subject: Subject,
+    subject: SplitActivations,
     vocabulary: Vocabulary,
     seed: int,
     work: Path,
-) -> Judged:
+) -> JudgedTrials:
     """Has a judge try labels; gives those in words, which no rule can try, their verdict.
 
     A label in words that was not drawn is not judged. One that was drawn and could not be made
@@ -184,8 +184,8 @@ def judged_trials(
     if in_words:
         decided = [_in_words(trial, f in drawn, found.get(f)) for f, trial in enumerate(trials)]
     if judge is None:
-        return Judged(decided, {}, None)
-    return Judged(decided, _columns(found, len(trials)), _figures(judge, found, len(drawn)))
+        return JudgedTrials(decided, {}, None)
+    return JudgedTrials(decided, _columns(found, len(trials)), _figures(judge, found, len(drawn)))
 
 
 def _in_words(trial: Trial, drawn: bool, judgement: Judgement | None) -> Trial:

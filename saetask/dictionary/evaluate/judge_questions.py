@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from saetask.dictionary.collect.contexts import WINDOW, FiringIndex
+from saetask.dictionary.collect.contexts import WINDOW, ActivationIndex
 from saetask.dictionary.label.rules import Vocabulary, context_text
 from saetask.inference.endpoint import EndpointError, json_object
 
@@ -45,7 +45,7 @@ class Question(NamedTuple):
 def questions(
     feature: int,
     label: str,
-    test: FiringIndex,
+    test: ActivationIndex,
     neighbour: int,
     vocabulary: Vocabulary,
     seed: int,
@@ -60,7 +60,7 @@ def questions(
     Args:
         feature: The feature.
         label: What it is said to be about.
-        test: Firings on documents that no label was made from.
+        test: TokenActivations on documents that no label was made from.
         neighbour: The nearest other feature: half of the hard silent contexts are its.
         vocabulary: The model's tokens.
         seed: Seed of the contexts drawn.
@@ -125,14 +125,14 @@ class MarkedContexts(NamedTuple):
 
 
 def draw_marked(
-    index: FiringIndex, feature: int, n: int, generator: np.random.Generator
+    index: ActivationIndex, feature: int, n: int, generator: np.random.Generator
 ) -> MarkedContexts:
     """Draws contexts of a feature, one a row of the corpus; half have a silent token marked.
 
     A row in which all tokens fire takes the right mark only, so there may be fewer wrong ones.
 
     Args:
-        index: Firings on test documents.
+        index: TokenActivations on test documents.
         feature: The feature.
         n: Contexts wanted.
         generator: Draws rows, places and marks.

@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from saetask.dictionary.collect.contexts import FiringIndex
+from saetask.dictionary.collect.contexts import ActivationIndex
 from saetask.dictionary.collect.corpus_pass import CONTROL, OWN, WORK
 from saetask.dictionary.collect.neighbours import by_direction
-from saetask.dictionary.collect.split_activations import Subject, read_subject
-from saetask.dictionary.evaluate.judge import COLUMNS, Judge, Judged, draw_judged, judged_trials
+from saetask.dictionary.collect.split_activations import SplitActivations, load_split_activations
+from saetask.dictionary.evaluate.judge import (
+    COLUMNS,
+    Judge,
+    JudgedTrials,
+    draw_judged,
+    judged_trials,
+)
 from saetask.dictionary.evaluate.verdicts import Trial, judge_claims, summarise
 from saetask.dictionary.label.base import Label, Labeler, is_in_words
 from saetask.dictionary.label.rules import Rule, Vocabulary, read_vocabulary
@@ -74,12 +80,14 @@ def validate(
     table = read_parquet(folder / FEATURES)
     labels = stored_labels(table, load_rules(folder / RULES))
     vocabulary, seed = read_vocabulary(model), manifest["seed"]
-    subject = read_subject(folder, OWN, by_direction(sae.W_dec))
+    subject = load_split_activations(folder, OWN, by_direction(sae.W_dec))
     words = is_in_words(labeler)
     alive = np.asarray(table["density"]) > 0
     trials, validation = _tried(labels, subject, alive, judge, words, vocabulary, seed, folder)
     if judge or not words:
-        control = read_subject(folder, CONTROL, by_direction(random_directions(sae, seed)))
+        control = load_split_activations(
+            folder, CONTROL, by_direction(random_directions(sae, seed))
+        )
         labels = _control_labels(control, labeler, judge, vocabulary, seed, folder)
         alive = np.bincount(control.learning.firings.features, minlength=len(labels)) > 0
         found = _tried(labels, control, alive, judge, words, vocabulary, seed, folder)[1]
@@ -92,14 +100,14 @@ def validate(
 
 def _tried(
     labels: Sequence[Label],
-    subject: Subject,
+    subject: SplitActivations,
     alive: np.ndarray,
     judge: Judge | None,
     in_words: bool,
     vocabulary: Vocabulary,
     seed: int,
     folder: Path,
-) -> tuple[Judged, dict[str, Any]]:
+) -> tuple[JudgedTrials, dict[str, Any]]:
     """Tries labels on test documents; returns the trials, and their summary."""
     rules = [label.rule for label in labels]
     selection, test = (
@@ -113,7 +121,7 @@ def _tried(
 
 def try_rules(
     rules: Sequence[Rule | None],
-    index: FiringIndex,
+    index: ActivationIndex,
     alive: np.ndarray,
     neighbours: np.ndarray,
     vocabulary: Vocabulary,
@@ -123,7 +131,7 @@ def try_rules(
 
     Args:
         rules: One a feature.
-        index: Firings on those documents.
+        index: TokenActivations on those documents.
         alive: Did the feature fire on any build document? `[d_sae]`, bool.
         neighbours: The nearest other feature of each, `[d_sae]`.
         vocabulary: The model's tokens.
@@ -141,7 +149,7 @@ def try_rules(
 
 
 def _control_labels(
-    control: Subject,
+    control: SplitActivations,
     labeler: Labeler,
     judge: Judge | None,
     vocabulary: Vocabulary,
@@ -164,7 +172,7 @@ def stored_labels(table: "pyarrow.Table", rules: Sequence[Rule | None]) -> list[
     ]
 
 
-def _with_trials(table: "pyarrow.Table", judged: Judged) -> "pyarrow.Table":
+def _with_trials(table: "pyarrow.Table", judged: JudgedTrials) -> "pyarrow.Table":
     """Returns the features table with a column for each figure of a trial and of the judge."""
     import pyarrow
 

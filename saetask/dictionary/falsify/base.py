@@ -14,27 +14,27 @@ FEWEST_TEXTS = 6
 
 
 @dataclass(frozen=True)
-class Untested:
+class SkippedTest:
     """A test that could not be had."""
 
     reason: str
 
 
-class Tested(Protocol):
+class CompletedTest(Protocol):
     """A test that was had."""
 
     @property
     def p_value(self) -> float: ...
 
 
-def corrected(results: "Sequence[Tested | Untested]") -> list[float]:
+def corrected(results: "Sequence[CompletedTest | SkippedTest]") -> list[float]:
     """Returns the p-value of each result, corrected over those tested; 1 for the others.
 
     The correction is Benjamini & Hochberg's (1995).
     """
     from scipy.stats import false_discovery_control
 
-    p_values = {i: r.p_value for i, r in enumerate(results) if not isinstance(r, Untested)}
+    p_values = {i: r.p_value for i, r in enumerate(results) if not isinstance(r, SkippedTest)}
     found = np.ones(len(results))
     if p_values:
         found[list(p_values)] = false_discovery_control(list(p_values.values()), method="bh")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from saetask.compute.executor import Engine, LocalEngine
+from saetask.compute.executor import Executor, LocalExecutor
 from saetask.data.corpus import TokenRow
-from saetask.dictionary.falsify.base import FEWEST_TEXTS, Untested, corrected
+from saetask.dictionary.falsify.base import FEWEST_TEXTS, SkippedTest, corrected
 from saetask.dictionary.falsify.counterexamples import (
     CounterexampleResult,
     compare_pairs,
@@ -26,10 +26,10 @@ from saetask.dictionary.falsify.paraphrases import (
 )
 from saetask.dictionary.falsify.text_pool import TextPool, drawn, row_maxima
 from saetask.dictionary.falsify.text_requests import Question, Writer, ask_writer, writer_figures
-from saetask.dictionary.label.tables import natural_level
+from saetask.dictionary.label.tables import median_activation
 from saetask.inference.endpoint import Answer
 from saetask.models.loading import context_size, model_tokenizer
-from saetask.saes.extraction import read_firings
+from saetask.saes.extraction import extract_token_activations
 
 if TYPE_CHECKING:
     from sae_lens import SAE
@@ -44,7 +44,7 @@ MOST_TOKENS = 256
 
 
 @dataclass(frozen=True)
-class Sources:
+class SourceTexts:
     """The texts of which paraphrases are wanted."""
 
     firing: list[str]
@@ -52,26 +52,26 @@ class Sources:
 
 
 @dataclass(frozen=True)
-class Commission:
+class TextRequests:
     """What is to be written for one feature."""
 
-    sources: Sources | Untested
-    pairs: list[Question] | Untested
+    sources: SourceTexts | SkippedTest
+    pairs: list[Question] | SkippedTest
 
     def questions(self) -> list[Question]:
         """Returns all that the writer is asked."""
-        asked = [] if isinstance(self.pairs, Untested) else list(self.pairs)
-        if isinstance(self.sources, Sources):
+        asked = [] if isinstance(self.pairs, SkippedTest) else list(self.pairs)
+        if isinstance(self.sources, SourceTexts):
             texts = [*self.sources.firing, *self.sources.silent]
             asked += [paraphrase_question(text) for text in texts]
         return asked
 
 
-class Delivery(NamedTuple):
+class GeneratedTexts(NamedTuple):
     """What was written for one feature."""
 
     card: "Card"
-    commission: Commission
+    commission: TextRequests
     answers: dict[str, Answer]
     """To all that was asked for it, by prompt."""
 
@@ -79,11 +79,11 @@ class Delivery(NamedTuple):
 class WritingAttempt(NamedTuple):
     """What written texts did to one feature."""
 
-    paraphrase: ParaphraseResult | Untested
-    counterexample: CounterexampleResult | Untested
+    paraphrase: ParaphraseResult | SkippedTest
+    counterexample: CounterexampleResult | SkippedTest
 
 
-class Written(NamedTuple):
+class GeneratedTestResults(NamedTuple):
     """What came of having texts written."""
 
     attempts: list[WritingAttempt]
@@ -94,7 +94,9 @@ class Written(NamedTuple):
     @property
     def tested(self) -> bool:
         """Could any test be had?"""
-        return any(not isinstance(test, Untested) for attempt in self.attempts for test in attempt)
+        return any(
+            not isinstance(test, SkippedTest) for attempt in self.attempts for test in attempt
+        )
 
 
 class Reader(NamedTuple):
@@ -110,8 +112,8 @@ class Reader(NamedTuple):
         longest = min(MOST_TOKENS, context_size(self.model))
         encoded = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
         rows = [TokenRow("", "", [*bos, *token_ids][:longest]) for token_ids in encoded]
-        read = read_firings(self.model, [self.sae], rows)[0]
-        return row_maxima(read, [card.row["feature"]])[:, 0] >= natural_level(card.row)
+        read = extract_token_activations(self.model, [self.sae], rows)[0]
+        return row_maxima(read, [card.row["feature"]])[:, 0] >= median_activation(card.row)
 
 
 def try_writing(
@@ -121,8 +123,8 @@ def try_writing(
     dictionary: "Dictionary",
     pool: TextPool,
     config: "FalsifyConfig",
-    engine: Engine | None = None,
-) -> Written:
+    engine: Executor | None = None,
+) -> GeneratedTestResults:
     """Has texts written for features, and reads them.
 
     Args:
@@ -139,22 +141,24 @@ def try_writing(
     """
     cards = [dictionary.feature(feature) for feature in config.features]
     commissions = [
-        Commission(_sources(model, pool, column, card, config), _pairs(card, config.texts))
+        TextRequests(_sources(model, pool, column, card, config), _pairs(card, config.texts))
         for column, card in enumerate(cards)
     ]
     questions = [question for each in commissions for question in each.questions()]
     answers = ask_writer(writer, questions, dictionary.folder / "work")
     deliveries = (
-        Delivery(card, each, {asked.prompt: answers[asked.prompt] for asked in each.questions()})
+        GeneratedTexts(
+            card, each, {asked.prompt: answers[asked.prompt] for asked in each.questions()}
+        )
         for card, each in zip(cards, commissions)
     )
-    engine = engine or LocalEngine(model)
+    engine = engine or LocalExecutor(model)
     attempts = list(engine.map(partial(_try_delivery, sae, config.texts), deliveries))
-    return Written(attempts, writer_figures(writer, answers))
+    return GeneratedTestResults(attempts, writer_figures(writer, answers))
 
 
 def _try_delivery(
-    sae: "SAE[Any]", n_texts: int, model: "Model", delivery: Delivery
+    sae: "SAE[Any]", n_texts: int, model: "Model", delivery: GeneratedTexts
 ) -> WritingAttempt:
     reader = Reader(model, sae)
     card, commission, answers = delivery
@@ -166,13 +170,13 @@ def _try_delivery(
 
 def _sources(
     model: "Model", pool: TextPool, column: int, card: "Card", config: "FalsifyConfig"
-) -> Sources | Untested:
+) -> SourceTexts | SkippedTest:
     """Draws texts in which a feature reaches its natural level, and texts in which it is silent."""
     if card.is_dead:
-        return Untested("it never fired")
+        return SkippedTest("it never fired")
     tokenizer = model_tokenizer(model)
     kinds = {
-        "fires at its natural level": pool.firing(column, natural_level(card.row)),
+        "fires at its natural level": pool.firing(column, median_activation(card.row)),
         "silent": pool.silent(column),
     }
     found = []
@@ -182,29 +186,29 @@ def _sources(
         )
         different = list(dict.fromkeys(text.strip() for text in texts))
         if len(different) < FEWEST_TEXTS:
-            return Untested(
+            return SkippedTest(
                 f"{does} in {len(different)} of {len(pool.rows)} texts, {FEWEST_TEXTS} needed"
             )
         found.append(drawn(different, config.texts, [config.seed, card.row["feature"], 2]))
-    return Sources(*found)
+    return SourceTexts(*found)
 
 
-def _pairs(card: "Card", n: int) -> list[Question] | Untested:
+def _pairs(card: "Card", n: int) -> list[Question] | SkippedTest:
     if card.is_dead:
-        return Untested("it never fired")
-    return pair_questions(card.label, n) if card.label else Untested("it has no label")
+        return SkippedTest("it never fired")
+    return pair_questions(card.label, n) if card.label else SkippedTest("it has no label")
 
 
 def _try_paraphrases(
-    reader: Reader, card: "Card", sources: Sources | Untested, answers: Mapping[str, Answer]
-) -> ParaphraseResult | Untested:
-    if isinstance(sources, Untested):
+    reader: Reader, card: "Card", sources: SourceTexts | SkippedTest, answers: Mapping[str, Answer]
+) -> ParaphraseResult | SkippedTest:
+    if isinstance(sources, SkippedTest):
         return sources
     firing = _rewritten(sources.firing, answers)
     silent = _rewritten(sources.silent, answers)
     fewest = min(len(firing), len(silent))
     if fewest < FEWEST_TEXTS:
-        return Untested(f"{fewest} paraphrases that could be used, {FEWEST_TEXTS} needed")
+        return SkippedTest(f"{fewest} paraphrases that could be used, {FEWEST_TEXTS} needed")
     fires = reader.fires(card, [*firing.values(), *silent.values()])
     kept = float(np.mean([kept_words(text, new) for text, new in firing.items()]))
     failed = len(sources.firing) + len(sources.silent) - len(fires)
@@ -220,16 +224,16 @@ def _rewritten(texts: Sequence[str], answers: Mapping[str, Answer]) -> dict[str,
 def _try_pairs(
     reader: Reader,
     card: "Card",
-    questions: list[Question] | Untested,
+    questions: list[Question] | SkippedTest,
     answers: Mapping[str, Answer],
     n: int,
-) -> CounterexampleResult | Untested:
-    if isinstance(questions, Untested):
+) -> CounterexampleResult | SkippedTest:
+    if isinstance(questions, SkippedTest):
         return questions
     texts = [text for question in questions for text in answers[question.prompt].found or []]
     pairs = different_pairs(texts)
     if len(pairs) < FEWEST_TEXTS:
-        return Untested(f"{len(pairs)} pairs that could be used, {FEWEST_TEXTS} needed")
+        return SkippedTest(f"{len(pairs)} pairs that could be used, {FEWEST_TEXTS} needed")
     fires = reader.fires(card, [text for pair in pairs for text in pair])
     return compare_pairs(fires[::2], fires[1::2], n - len(pairs))
 
@@ -247,7 +251,7 @@ def _described(
 ) -> list[dict[str, Any]]:
     return [
         {"finding": NO_TEXTS, "reason": result.reason}
-        if isinstance(result, Untested)
+        if isinstance(result, SkippedTest)
         else {"finding": finding(result, q_value), **result._asdict(), "q_value": q_value}
         for result, q_value in zip(results, corrected(results))
     ]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from saetask.compute.executor import Engine, LocalEngine
+from saetask.compute.executor import Executor, LocalExecutor
 from saetask.data.corpus import TokenRow
 from saetask.dictionary.falsify.ablation import (
     HORIZON,
@@ -20,7 +20,7 @@ from saetask.dictionary.falsify.ablation import (
     compare_effects,
     edit_effects,
 )
-from saetask.dictionary.falsify.base import FEWEST_TEXTS, FalsifyConfig, Untested, corrected
+from saetask.dictionary.falsify.base import FEWEST_TEXTS, FalsifyConfig, SkippedTest, corrected
 from saetask.dictionary.falsify.generated_tests import described_writing, try_writing
 from saetask.dictionary.falsify.injection import (
     LONGEST_INJECTION,
@@ -43,10 +43,10 @@ from saetask.dictionary.falsify.text_pool import (
     row_maxima,
 )
 from saetask.dictionary.falsify.text_requests import Writer
-from saetask.dictionary.label.tables import natural_level
+from saetask.dictionary.label.tables import median_activation
 from saetask.errors import UserError
 from saetask.models.loading import context_size, model_tokenizer
-from saetask.saes.extraction import read_firings
+from saetask.saes.extraction import extract_token_activations
 from saetask.saes.interventions import N_DIRECTIONS, random_directions
 from saetask.utils.files import write_json
 
@@ -67,8 +67,8 @@ class Attempt:
 
     feature: int
     label: str
-    injection: InjectionResult | Untested
-    ablation: AblationResult | Untested
+    injection: InjectionResult | SkippedTest
+    ablation: AblationResult | SkippedTest
 
 
 def check_config(dictionary: "Dictionary", config: FalsifyConfig) -> None:
@@ -96,7 +96,7 @@ def falsify(
     dictionary: "Dictionary",
     config: FalsifyConfig,
     writer: Writer | None = None,
-    engine: Engine | None = None,
+    engine: Executor | None = None,
 ) -> dict[str, Any]:
     """Tries to prove features wrong, and writes what came of it to `falsification.json`.
 
@@ -121,7 +121,7 @@ def falsify(
 
     dictionary.check(model, sae)
     check_config(dictionary, config)
-    engine = engine or LocalEngine(model)
+    engine = engine or LocalExecutor(model)
     cards = [dictionary.feature(feature) for feature in config.features]
     rows = _rows(model, dictionary, config)
     pool = read_pool(model, sae, rows, config.features, config.texts, engine)
@@ -158,7 +158,7 @@ def _refuse_if_untested(attempts: Sequence[Attempt], n_rows: int) -> None:
         f"feature {attempt.feature}: {part.reason}"
         for attempt in attempts
         for part in (attempt.injection, attempt.ablation)
-        if isinstance(part, Untested)
+        if isinstance(part, SkippedTest)
     ]
     if len(reasons) == 2 * len(attempts):
         raise UserError(
@@ -176,7 +176,7 @@ def described(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
     }
     for name, (results, describe) in tests.items():
         for entry, found, q_value in zip(entries, results, corrected(results)):
-            if isinstance(found, Untested):
+            if isinstance(found, SkippedTest):
                 entry[name] = {"finding": NO_CONTEXTS, "reason": found.reason}
             else:
                 entry[name] = {**describe(found, q_value), "q_value": q_value}
@@ -232,29 +232,31 @@ def _try_injection(
     column: int,
     card: "Card",
     config: FalsifyConfig,
-) -> InjectionResult | Untested:
+) -> InjectionResult | SkippedTest:
     tokenizer = model_tokenizer(model)
     feature = config.features[column]
     pieces: list[Piece] = pieces_of(card.row, tokenizer)
     if card.is_dead or not pieces:
-        return Untested("it never fired" if card.is_dead else "no token of its own to inject")
+        return SkippedTest("it never fired" if card.is_dead else "no token of its own to inject")
     silent = pool.silent(column)
     if len(silent) < FEWEST_TEXTS:
-        return Untested(f"silent in {len(silent)} of {len(pool.rows)} texts, {FEWEST_TEXTS} needed")
+        return SkippedTest(
+            f"silent in {len(silent)} of {len(pool.rows)} texts, {FEWEST_TEXTS} needed"
+        )
     allowed = ~pool.often[column]
     allowed[[*tokenizer.all_special_ids, *(i for piece in pieces for i in piece.token_ids)]] = False
     controls = ControlTokens(pool.counts, allowed)
     if not len(controls.token_ids):
-        return Untested("it fires often on every token that occurs")
+        return SkippedTest("it fires often on every token that occurs")
     seed = [config.seed, feature, 0]
 
     def maxima(rows: list[list[int]]) -> np.ndarray:
-        read = read_firings(model, [sae], [TokenRow("", "", row) for row in rows])[0]
+        read = extract_token_activations(model, [sae], [TokenRow("", "", row) for row in rows])[0]
         return row_maxima(read, [feature])[:, 0]
 
     texts = [row.token_ids for row in drawn(silent, config.texts, seed)]
     n_fixed = 0 if tokenizer.bos_token_id is None else 1
-    natural = natural_level(card.row)
+    natural = median_activation(card.row)
     return injection_test(maxima, texts, pieces, controls, natural, n_fixed, seed)
 
 
@@ -264,7 +266,7 @@ def _try_ablation(
     pool: TextPool,
     column: int,
     config: FalsifyConfig,
-) -> AblationResult | Untested:
+) -> AblationResult | SkippedTest:
     feature = config.features[column]
     seed = [config.seed, feature, 1]
     directions = random_directions(sae.W_dec.shape[1], seed)
@@ -272,5 +274,7 @@ def _try_ablation(
     found = [edit_effects(model, sae, row.token_ids, feature, directions) for row in texts]
     effects = [effect for effect in found if effect is not None]
     if len(effects) < FEWEST_TEXTS:
-        return Untested(f"fires in {len(effects)} of {len(pool.rows)} texts, {FEWEST_TEXTS} needed")
+        return SkippedTest(
+            f"fires in {len(effects)} of {len(pool.rows)} texts, {FEWEST_TEXTS} needed"
+        )
     return compare_effects(np.array(effects), config.seed)

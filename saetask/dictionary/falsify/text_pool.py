@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from saetask.compute.executor import Engine, LocalEngine
+from saetask.compute.executor import Executor, LocalExecutor
 from saetask.data.corpus import CorpusConfig, Source, TokenRow, token_rows
 from saetask.dictionary.label.rules import PARTIAL
 from saetask.models.loading import model_tokenizer
-from saetask.saes.activations import Firings
-from saetask.saes.extraction import read_firings
+from saetask.saes.activations import TokenActivations
+from saetask.saes.extraction import extract_token_activations
 
 if TYPE_CHECKING:
     from sae_lens import SAE
@@ -139,7 +139,7 @@ def read_pool(
     rows: Iterable[TokenRow],
     features: Sequence[int],
     n_texts: int,
-    engine: Engine | None = None,
+    engine: Executor | None = None,
 ) -> TextPool:
     """Reads rows until every feature is silent in enough of them and fires in enough.
 
@@ -153,7 +153,7 @@ def read_pool(
         n_texts: Enough.
         engine: Where they are read; None reads them here.
     """
-    engine, size = engine or LocalEngine(model), len(model_tokenizer(model))
+    engine, size = engine or LocalExecutor(model), len(model_tokenizer(model))
     taken: list[TokenRow] = []
     maxima: list[np.ndarray] = []
     background, everywhere = np.zeros((2, size), np.int64)
@@ -196,7 +196,7 @@ def _blocks(rows: Iterable[TokenRow]) -> Iterator[list[TokenRow]]:
 def _read_rows(
     sae: "SAE[Any]", features: Sequence[int], model: "Model", rows: list[TokenRow]
 ) -> _Read:
-    found = read_firings(model, [sae], rows)[0]
+    found = extract_token_activations(model, [sae], rows)[0]
     return _Read(
         rows,
         np.diff(found.row_starts),
@@ -206,7 +206,7 @@ def _read_rows(
     )
 
 
-def row_maxima(firings: Firings, features: Sequence[int]) -> np.ndarray:
+def row_maxima(firings: TokenActivations, features: Sequence[int]) -> np.ndarray:
     """Returns the strongest activation of features in each row, `[n_rows, n_features]`, float32."""
     columns = firings.matrix()[:, list(features)].toarray()
     return np.maximum.reduceat(columns, firings.row_starts[:-1], axis=0)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from saetask.inference.endpoint import WORKERS, Answer, Endpoint, EndpointError, ask_once
 from saetask.utils.journal import Journal
-from saetask.utils.parallel import in_order
+from saetask.utils.parallel import map_ordered
 
 WRITER_JOURNAL = "writer.jsonl"
 LONGEST = 2000
@@ -53,7 +53,7 @@ def ask_writer(writer: Writer, questions: Iterable[Question], work: Path) -> dic
     wanted = {question.prompt: question for question in questions}
     with Journal(work / WRITER_JOURNAL) as journal:
         ask = partial(_ask, writer.endpoint, journal)
-        answers = list(in_order(ask, tqdm(wanted.values(), desc="writer"), writer.workers))
+        answers = list(map_ordered(ask, tqdm(wanted.values(), desc="writer"), writer.workers))
     return dict(zip(wanted, answers))
 
 

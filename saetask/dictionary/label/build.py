@@ -8,8 +8,8 @@ import numpy as np
 
 from saetask.dictionary.collect.corpus_pass import OWN, WORK, BuildConfig, Pass, read_corpus
 from saetask.dictionary.collect.neighbours import by_direction, by_firing
-from saetask.dictionary.collect.split_activations import Subject, read_subject
-from saetask.dictionary.collect.statistics import Tally
+from saetask.dictionary.collect.split_activations import SplitActivations, load_split_activations
+from saetask.dictionary.collect.statistics import FeatureStatistics
 from saetask.dictionary.label.base import Label, Labeler, chosen_options, label_figures
 from saetask.dictionary.label.rules import read_vocabulary
 from saetask.dictionary.label.runner import label_features
@@ -60,7 +60,7 @@ def build(
     vocabulary = read_vocabulary(model)
     tokens = promotions(model, sae, range(sae.cfg.d_sae))
     directions = by_direction(sae.W_dec)
-    subject = read_subject(out, OWN, directions)
+    subject = load_split_activations(out, OWN, directions)
     labels = label_features(
         subject,
         {feature: promotion.promoted for feature, promotion in tokens.items()},
@@ -87,8 +87,8 @@ def _manifest(
     config: BuildConfig,
     labeler: Labeler,
     labels: Sequence[Label],
-    tally: Tally,
-    subject: Subject,
+    tally: FeatureStatistics,
+    subject: SplitActivations,
 ) -> dict[str, Any]:
     indexes = {"train": subject.learning, "selection": subject.selection, "test": subject.test}
     splits = {

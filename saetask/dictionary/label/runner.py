@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from saetask.dictionary.collect.split_activations import Subject
+from saetask.dictionary.collect.split_activations import SplitActivations
 from saetask.dictionary.label.base import FeatureEvidence, Label, Labeler, chosen_options
 from saetask.dictionary.label.rules import Rule, Vocabulary
 from saetask.utils.files import content_hash, file_sha256
 from saetask.utils.journal import Journal
-from saetask.utils.parallel import in_order
+from saetask.utils.parallel import map_ordered
 
 LEARNING_FIRING = 300
 """Strongly firing contexts that a label is made from, at most."""
@@ -23,7 +23,7 @@ NOT_ASKED = Label("", None)
 
 
 def label_features(
-    subject: Subject,
+    subject: SplitActivations,
     promoted: Mapping[int, list[str]],
     labeler: Labeler,
     vocabulary: Vocabulary,
@@ -71,11 +71,11 @@ def _labels(
     if workers is None:
         yield from map(labeler.label, evidence)
     elif work is None:
-        yield from in_order(labeler.label, evidence, workers)
+        yield from map_ordered(labeler.label, evidence, workers)
     else:
         with Journal(work / LABELS_JOURNAL) as journal:
             label = partial(_kept_label, labeler.label, journal, _identity(labeler))
-            yield from in_order(label, evidence, workers)
+            yield from map_ordered(label, evidence, workers)
 
 
 def _kept_label(

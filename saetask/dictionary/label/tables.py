@@ -8,7 +8,12 @@ import numpy as np
 
 from saetask.data.corpus import TokenRow
 from saetask.dictionary.collect.neighbours import Neighbours
-from saetask.dictionary.collect.statistics import UNITS, Records, Tally, bin_edges
+from saetask.dictionary.collect.statistics import (
+    UNITS,
+    FeatureStatistics,
+    SampledActivations,
+    bin_edges,
+)
 from saetask.dictionary.label.base import Label
 from saetask.saes.logit_lens import Promotion
 
@@ -23,7 +28,7 @@ NAMED_TOKENS = 8
 
 
 def features_table(
-    tally: Tally,
+    tally: FeatureStatistics,
     labels: Sequence[Label],
     labeler: str,
     promotions: dict[int, Promotion],
@@ -63,7 +68,9 @@ def features_table(
     return pyarrow.table(columns)
 
 
-def contexts_table(tally: Tally, rows: Sequence[TokenRow], texts: list[str]) -> "pyarrow.Table":
+def contexts_table(
+    tally: FeatureStatistics, rows: Sequence[TokenRow], texts: list[str]
+) -> "pyarrow.Table":
     """Returns the strongest contexts of every feature and one of each decile of its firings."""
     import pyarrow
 
@@ -77,7 +84,7 @@ def contexts_table(tally: Tally, rows: Sequence[TokenRow], texts: list[str]) -> 
     return pyarrow.table({name: list(column) for name, column in zip(names, columns)})
 
 
-def _chosen(tally: Tally, feature: int) -> Iterator[tuple[str, int, int, int, float]]:
+def _chosen(tally: FeatureStatistics, feature: int) -> Iterator[tuple[str, int, int, int, float]]:
     top, sample = tally.top.of(feature), tally.sample.of(feature)
     for row, position, value in zip(top.row, top.position, top.value):
         yield "top", DECILES, int(row), int(position), float(value)
@@ -102,7 +109,7 @@ def _window(row: TokenRow, position: int, texts: list[str]) -> tuple[str, list[s
 
 
 def _frequent(
-    sample: Records, rows: Sequence[TokenRow], texts: list[str], n: int
+    sample: SampledActivations, rows: Sequence[TokenRow], texts: list[str], n: int
 ) -> list[dict[str, Any]]:
     """Returns the most frequent n-grams that end with the token of the sampled firings."""
     grams: dict[str, int] = {}
@@ -114,7 +121,7 @@ def _frequent(
     return [{"text": text, "share": count / len(sample.row)} for text, count in frequent]
 
 
-def natural_level(row: Mapping[str, Any]) -> float:
+def median_activation(row: Mapping[str, Any]) -> float:
     """Returns a feature's median activation where it fires, from its row of the features table."""
     return row["quantiles"][QUANTILES.index(0.5)]
 
