@@ -141,24 +141,24 @@ class Session:
             text: A sentence, a word problem: what the task is about.
             target: The word in question, where the task has one.
         """
-        question = self._question(text, target)
+        sample = self._question(text, target)
         with self._apparatus.asker.in_passing():
-            return self._detection(text, question, self._find(question))
+            return self._detection(text, sample, self._find(sample))
 
     def reformulate(self, text: str, target: str | None = None) -> Reformulation:
         """Detects, writes the finding into the prompt, and asks again; see `detect`."""
         with self._apparatus.asker.in_passing():
             return self._reformulation(text, self._question(text, target))
 
-    def _reformulation(self, text: str, question: Sample) -> Reformulation:
-        finding = self._find(question)
-        detection = self._detection(text, question, finding)
+    def _reformulation(self, text: str, sample: Sample) -> Reformulation:
+        finding = self._find(sample)
+        detection = self._detection(text, sample, finding)
         fitted = self._fitted()
-        written = self._write(question, finding.misunderstandings)
+        written = self._write(sample, finding.misunderstandings)
         if written.annotation is None:
             content = written.prompt.text
             return Reformulation(detection, content, [], detection.answer, detection.answer)
-        after = self._answer(question, written.prompt, fitted.annotated)
+        after = self._answer(sample, written.prompt, fitted.annotated)
         notes = [written.annotation.text]
         return Reformulation(detection, written.prompt.text, notes, detection.answer, after)
 
@@ -169,38 +169,38 @@ class Session:
             item, self.task.prompt(item), candidates, np.zeros(len(candidates), bool), None
         )
 
-    def _find(self, question: Sample) -> Finding:
+    def _find(self, sample: Sample) -> Finding:
         fitted, asker = self._fitted(), self._apparatus.asker
-        asked = as_ask(question, question.prompt)
+        asked = as_ask(sample, sample.prompt)
         read = extract_features_from_passes(
-            lambda: asker.ask([asked], "ask"), self.model, [self.sae], question.prompt
+            lambda: asker.ask([asked], "ask"), self.model, [self.sae], sample.prompt
         )
-        reading = make_reading(self._apparatus, [question], 0, Material.of(read), fitted.original)
+        reading = make_reading(self._apparatus, [sample], 0, Material.of(read), fitted.original)
         finding = fitted.detector.detect(reading)
         found = finding.misunderstandings
         shown = self._apparatus.meanings.shown(features_of(found))
         return finding._replace(misunderstandings=labelled(found, shown))
 
-    def _detection(self, text: str, question: Sample, finding: Finding) -> Detection:
+    def _detection(self, text: str, sample: Sample, finding: Finding) -> Detection:
         """Counts the finding's spans in the given text instead of in the whole message."""
-        start = question.prompt.spans["text"].start
+        start = sample.prompt.spans["text"].start
         found = [m._replace(span=m.span.shifted(-start)) for m in finding.misunderstandings]
-        answer = self._answer(question, question.prompt, self._fitted().original)
+        answer = self._answer(sample, sample.prompt, self._fitted().original)
         return Detection(text, answer, finding.failure, found)
 
-    def _answer(self, question: Sample, prompt: Prompt, calibration: Calibration) -> str:
+    def _answer(self, sample: Sample, prompt: Prompt, calibration: Calibration) -> str:
         asker = self._apparatus.asker
-        asker.ask([as_ask(question, prompt)], "ask")
-        scored = scored_item(asker, question, prompt)
+        asker.ask([as_ask(sample, prompt)], "ask")
+        scored = scored_item(asker, sample, prompt)
         values = calibration.apply(scored.scores, scored.readings)
-        return question.texts[int(values.argmax())].strip()
+        return sample.texts[int(values.argmax())].strip()
 
-    def _write(self, question: Sample, findings: list[Misunderstanding]) -> ArmPrompt:
+    def _write(self, sample: Sample, findings: list[Misunderstanding]) -> ArmPrompt:
         fitted = self._fitted()
         by_name = {annotator.name: annotator for annotator in self._apparatus.annotators}
         labels = self._apparatus.meanings.trusted(features_of(findings))
         writer = Writer(by_name[fitted.annotator], fitted.wording, labels)
-        return writer.write(question.prompt, findings)
+        return writer.write(sample.prompt, findings)
 
     def fit(self, parent: Path) -> Path:
         """Fits on the task's built-in items and keeps the fit in a folder of its own.
@@ -244,14 +244,14 @@ class Session:
         context = self._apparatus
         items = self.task.items()
         chosen = np.random.default_rng(0).permutation(len(items))[:FIT_ITEMS]
-        questions = make_samples(self.task, [items[i] for i in sorted(chosen)])
+        samples = make_samples(self.task, [items[i] for i in sorted(chosen)])
         asker = context.asker
-        asker.ask((as_ask(q, q.prompt) for q in questions if q.candidates), "fit: ask")
-        read = extract_features(self.model, [self.sae], [q.prompt for q in questions])
+        asker.ask((as_ask(q, q.prompt) for q in samples if q.candidates), "fit: ask")
+        read = extract_features(self.model, [self.sae], [q.prompt for q in samples])
         material = Material.of(read)
-        everything = range(len(questions))
-        trials = try_wordings(context, questions, everything, seed=0)
-        fitted = fit(context, questions, everything, material, trials)
+        everything = range(len(samples))
+        trials = try_wordings(context, samples, everything, seed=0)
+        fitted = fit(context, samples, everything, material, trials)
         name, wording = fitted.annotator.name, fitted.wording
         return _Fit(fitted.original, fitted.annotated, fitted.detector, name, wording)
 

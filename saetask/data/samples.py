@@ -50,19 +50,19 @@ class Fold(NamedTuple):
 class Study(NamedTuple):
     """Questions and folds; every question that is tested is tested once."""
 
-    questions: list[Sample]
+    samples: list[Sample]
     folds: list[Fold]
 
 
 def make_samples(task: Task, items: Sequence[Item]) -> list[Sample]:
     """Makes the question of each item."""
-    questions = []
+    samples = []
     for item in items:
         candidates = task.candidates(item) or []
         correct = np.array([task.score(item, c.text).correct for c in candidates], dtype=bool)
-        question = Sample(item, task.prompt(item), candidates, correct, task.gold_reading(item))
-        questions.append(question)
-    return questions
+        sample = Sample(item, task.prompt(item), candidates, correct, task.gold_reading(item))
+        samples.append(sample)
+    return samples
 
 
 def make_folds(
@@ -88,39 +88,39 @@ def make_folds(
     """
     from sklearn.model_selection import GroupKFold
 
-    questions = make_samples(task, _limited(task.items(data), limit, seed))
-    if not generate and not any(question.candidates for question in questions):
+    samples = make_samples(task, _limited(task.items(data), limit, seed))
+    if not generate and not any(sample.candidates for sample in samples):
         raise UserError(
             f"No item of the task {task.name} has candidate answers to rank; "
             "add --scoring generate."
         )
     if fit_data is not None:
-        known = {question.item.group for question in questions}
+        known = {sample.item.group for sample in samples}
         fit_items = [item for item in task.items(fit_data) if item.group not in known]
         fit = make_samples(task, _even(task, fit_items, max_fit_items, seed))
         _check_fit(len(fit), str(fit_data))
         _check_readings(fit, f"The fit split of {fit_data}", "Give items of another reading.")
-        n = len(questions)
-        return Study([*questions, *fit], [Fold(list(range(n, n + len(fit))), list(range(n)))])
-    groups = [question.item.group for question in questions]
+        n = len(samples)
+        return Study([*samples, *fit], [Fold(list(range(n, n + len(fit))), list(range(n)))])
+    groups = [sample.item.group for sample in samples]
     n_folds = min(n_folds, len(set(groups)))
     if n_folds < 2:
         raise UserError(
-            f"All {len(questions)} items are of one group, so nothing can be held out; "
+            f"All {len(samples)} items are of one group, so nothing can be held out; "
             "give more items or a --fit-data file."
         )
     splitter = GroupKFold(n_folds, shuffle=True, random_state=seed)
-    folds = [Fold(a.tolist(), b.tolist()) for a, b in splitter.split(questions, groups=groups)]
+    folds = [Fold(a.tolist(), b.tolist()) for a, b in splitter.split(samples, groups=groups)]
     _check_fit(min(len(fold.fit) for fold in folds), "a fold")
     source = f"data file {data}" if data else f"task {task.name}"
-    _check_readings(questions, f"The {source}", "Give items of another reading or raise --limit.")
+    _check_readings(samples, f"The {source}", "Give items of another reading or raise --limit.")
     for number, fold in enumerate(folds, 1):
         _check_readings(
-            [questions[i] for i in fold.fit],
+            [samples[i] for i in fold.fit],
             f"The fit split of fold {number} of {source}",
             "Give items of another reading in more groups, raise --limit, or give --fit-data.",
         )
-    return Study(questions, folds)
+    return Study(samples, folds)
 
 
 def add_auxiliary_samples(task: Task, study: Study, most: int, seed: int) -> Study:
@@ -138,17 +138,17 @@ def add_auxiliary_samples(task: Task, study: Study, most: int, seed: int) -> Stu
         built_in = task.items()
     except UserError:  # none are built in
         return study
-    own = {question.prompt.content for question in study.questions}
+    own = {sample.prompt.content for sample in study.samples}
     laid_out = make_samples(task, _even(task, built_in, most, seed))
     added = [replace(q, auxiliary=True) for q in laid_out if q.prompt.content not in own]
-    questions = [*study.questions, *added]
+    samples = [*study.samples, *added]
     folds = []
     for fold in study.folds:
-        tested = {questions[i].item.group for i in fold.test}
-        places = range(len(study.questions), len(questions))
-        free = [i for i in places if questions[i].item.group not in tested]
+        tested = {samples[i].item.group for i in fold.test}
+        places = range(len(study.samples), len(samples))
+        free = [i for i in places if samples[i].item.group not in tested]
         folds.append(fold._replace(auxiliary=free))
-    return Study(questions, folds)
+    return Study(samples, folds)
 
 
 def _limited(items: list[Item], limit: int | None, seed: int) -> list[Item]:
@@ -182,12 +182,12 @@ def _check_fit(n: int, where: str) -> None:
         )
 
 
-def _check_readings(questions: Sequence[Sample], where: str, mend: str) -> None:
+def _check_readings(samples: Sequence[Sample], where: str, mend: str) -> None:
     """Refuses a fit split in which no two readings could be told apart.
 
     A detector would refuse it too, but only after the model was asked everything.
     """
-    readings = {q.gold_reading for q in questions if q.gold_reading is not None}
+    readings = {q.gold_reading for q in samples if q.gold_reading is not None}
     if len(readings) < 2:
         known = f"only the reading '{readings.pop()}'" if readings else "no item's right reading"
         raise UserError(f"{where} knows {known}; fitting needs two readings at least. {mend}")

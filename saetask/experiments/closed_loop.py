@@ -54,7 +54,7 @@ def make_loop(
 
 
 def close_loop(
-    loop: Loop, questions: Sequence[Sample], findings: Mapping[int, Finding]
+    loop: Loop, samples: Sequence[Sample], findings: Mapping[int, Finding]
 ) -> dict[int, ArmPrompt]:
     """Annotates in rounds.
 
@@ -67,18 +67,17 @@ def close_loop(
         The prompt of each item, with its rounds.
     """
     written = {
-        i: ArmPrompt(questions[i].prompt, None, finding.misunderstandings)
+        i: ArmPrompt(samples[i].prompt, None, finding.misunderstandings)
         for i, finding in findings.items()
     }
     pending = [i for i, finding in findings.items() if finding.misunderstandings]
     for style in loop.styles:
-        ranked = [i for i in pending if questions[i].candidates]
+        ranked = [i for i in pending if samples[i].candidates]
         style.writer.ask_ahead(findings[i].misunderstandings for i in ranked)
         tried = {
-            i: style.writer.write(questions[i].prompt, findings[i].misunderstandings)
-            for i in ranked
+            i: style.writer.write(samples[i].prompt, findings[i].misunderstandings) for i in ranked
         }
-        again = _judged_again(loop, style, questions, tried)
+        again = _judged_again(loop, style, samples, tried)
         for i, after in again.items():
             note = tried[i].annotation
             assert note is not None
@@ -97,7 +96,7 @@ def _helped(before: Finding, after: Finding) -> bool:
 
 
 def _judged_again(
-    loop: Loop, style: Style, questions: Sequence[Sample], tried: Mapping[int, ArmPrompt]
+    loop: Loop, style: Style, samples: Sequence[Sample], tried: Mapping[int, ArmPrompt]
 ) -> dict[int, Finding]:
     """Asks and reads the annotated prompts, and has the detector judge them."""
     asked = {i: arm.prompt for i, arm in tried.items() if arm.annotation}
@@ -105,11 +104,11 @@ def _judged_again(
         return {}
     context = loop.context
     asker = context.asker
-    asker.ask([as_ask(questions[i], prompt) for i, prompt in asked.items()], "read again: ask")
+    asker.ask([as_ask(samples[i], prompt) for i, prompt in asked.items()], "read again: ask")
     read = extract_features(context.model, [context.sae], list(asked.values()))
     found = {}
     for number, (i, prompt) in enumerate(asked.items()):
-        scored = scored_item(asker, questions[i], prompt)
+        scored = scored_item(asker, samples[i], prompt)
         scores = reading_scores(scored, style.calibration, context.task.readings)
         reading = DetectorInput(
             read.features[0][number], prompt.content, prompt.spans, scores, read.raw[number]

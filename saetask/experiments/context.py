@@ -57,29 +57,29 @@ class Material(NamedTuple):
         return cls(features, read.raw, *random)
 
 
-def as_ask(question: Sample, prompt: "Prompt") -> Ask:
+def as_ask(sample: Sample, prompt: "Prompt") -> Ask:
     """Returns what is asked of the model: a prompt with the question's candidates."""
-    return Ask(prompt, question.texts)
+    return Ask(prompt, sample.texts)
 
 
-def scored_item(asker: Asker, question: Sample, prompt: "Prompt") -> ScoredItem:
+def scored_item(asker: Asker, sample: Sample, prompt: "Prompt") -> ScoredItem:
     """Returns the question's candidates as the model, already asked, scored them."""
-    scores = asker.scores(as_ask(question, prompt)) if question.candidates else np.empty(0)
-    return ScoredItem(scores, question.readings, question.correct)
+    scores = asker.scores(as_ask(sample, prompt)) if sample.candidates else np.empty(0)
+    return ScoredItem(scores, sample.readings, sample.correct)
 
 
 def make_reading(
     context: ExperimentContext,
-    questions: Sequence[Sample],
+    samples: Sequence[Sample],
     i: int,
     material: Material,
     fitted: Calibration,
 ) -> DetectorInput:
     """Returns what a detector may see of a question that was read, and asked if not borrowed."""
-    prompt, auxiliary = questions[i].prompt, questions[i].auxiliary
+    prompt, auxiliary = samples[i].prompt, samples[i].auxiliary
     scores = dict.fromkeys(context.task.readings, -np.inf)
     if not auxiliary:
-        scored = scored_item(context.asker, questions[i], prompt)
+        scored = scored_item(context.asker, samples[i], prompt)
         scores = reading_scores(scored, fitted, context.task.readings)
     features, raw = material.features[i], material.raw[i]
     return DetectorInput(features, prompt.content, prompt.spans, scores, raw, auxiliary)

@@ -30,7 +30,7 @@ class Lineup(NamedTuple):
 
 def line_up(
     context: ExperimentContext,
-    questions: Sequence[Sample],
+    samples: Sequence[Sample],
     fitted: Fitted,
     parts: Sequence[Sequence[int]],
     material: Material,
@@ -47,10 +47,10 @@ def line_up(
         generator: Source of randomness for the control features.
     """
     known, wanted = fitted.learnt_from, [i for part in parts for i in part]
-    golds = [questions[i].gold_reading or "" for i in known]
-    groups = [questions[i].item.group for i in known]
+    golds = [samples[i].gold_reading or "" for i in known]
+    groups = [samples[i].item.group for i in known]
     readings = {
-        i: make_reading(context, questions, i, material, fitted.original) for i in {*wanted, *known}
+        i: make_reading(context, samples, i, material, fitted.original) for i in {*wanted, *known}
     }
 
     def judge(finder: BaseDetector, seen: Mapping[int, DetectorInput]) -> dict[int, Finding]:

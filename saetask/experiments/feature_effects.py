@@ -47,7 +47,7 @@ def mechanism(
         outcomes: Of all arms.
         seed: Seed of the random directions and of the sign flips.
     """
-    originals = {o.question.item.id: o for o in outcomes if o.arm == "original"}
+    originals = {o.sample.item.id: o for o in outcomes if o.arm == "original"}
     annotated = [o for o in outcomes if o.arm == "saetask" and o.written.annotation]
     named = Counter(
         evidence.id for o in annotated for evidence in o.written.misunderstandings[0].features
@@ -60,7 +60,7 @@ def mechanism(
             case
             for o in annotated
             if any(e.id == feature for e in o.written.misunderstandings[0].features)
-            and (case := _case(originals[o.question.item.id], o))
+            and (case := _case(originals[o.sample.item.id], o))
         ][:ITEMS]
         if cases:
             row = _row(context, feature, cases, seed)
@@ -71,12 +71,12 @@ def mechanism(
 def _case(original: SampleResult, outcome: SampleResult) -> EffectCase | None:
     """Returns None where no candidate stands for the reading that was found."""
     reading = outcome.written.misunderstandings[0].reading
-    question = original.question
-    fitting = [c.text for c in question.candidates if c.reading == reading]
+    sample = original.sample
+    fitting = [c.text for c in sample.candidates if c.reading == reading]
     if not fitting or original.output in fitting:
         return None
     alternative = max(fitting, key=original.scores.__getitem__)
-    return EffectCase(question.prompt, outcome.written.prompt, original.output, alternative)
+    return EffectCase(sample.prompt, outcome.written.prompt, original.output, alternative)
 
 
 def _row(

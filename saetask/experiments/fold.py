@@ -89,34 +89,32 @@ def make_plan(
         UserError: There is no such arm, it needs a detector that was not fitted, or the detector
             can not be fitted.
     """
-    questions, fold = study.questions, study.folds[number]
+    samples, fold = study.samples, study.folds[number]
     generator = np.random.default_rng([seed, number])
-    best, fitted = _best_fit(contexts, questions, fold, materials, trials)
+    best, fitted = _best_fit(contexts, samples, fold, materials, trials)
     context = contexts[best]
     calibrated_on = sorted(generator.permutation(fold.fit)[:CALIBRATION_ITEMS].tolist())
     parts = calibrated_on, fold.test
     wanted = [*calibrated_on, *fold.test]
-    lineup = line_up(context, questions, fitted, parts, materials[best], generator)
+    lineup = line_up(context, samples, fitted, parts, materials[best], generator)
     found = _to_write(lineup, wanted)
     for part in parts:
-        found["shuffled"] |= _exchanged(found["saetask"], questions, part, generator)
-    found["oracle"] = {
-        i: gold_finding(questions[i].prompt, questions[i].gold_reading) for i in wanted
-    }
+        found["shuffled"] |= _exchanged(found["saetask"], samples, part, generator)
+    found["oracle"] = {i: gold_finding(samples[i].prompt, samples[i].gold_reading) for i in wanted}
     found = {arm: found[arm] for arm in found if arm in {*arms, "saetask"}}
     scribes = _scribes(context, fitted, found)
-    prompts = {arm: _from_findings(scribes[arm], questions, found[arm]) for arm in found}
+    prompts = {arm: _from_findings(scribes[arm], samples, found[arm]) for arm in found}
     if CLOSED_LOOP in arms:
         shown = {
             i: finding._replace(misunderstandings=scribes["saetask"].labelled(found["saetask"][i]))
             for i, finding in lineup.findings["saetask"].items()
         }
         loop = make_loop(context, fitted, trials, fold.fit, scribes["saetask"].writer.labels)
-        prompts[CLOSED_LOOP] = close_loop(loop, questions, shown)
+        prompts[CLOSED_LOOP] = close_loop(loop, samples, shown)
     budget = len(fold.fit) + sum(i in set(fold.fit) for _, i in trials.scored) + len(calibrated_on)
     for arm in arms:
         if arm not in prompts:
-            prompts[arm] = _for_all(context, questions, wanted, fitted, arm, budget, seed)
+            prompts[arm] = _for_all(context, samples, wanted, fitted, arm, budget, seed)
     tested = {
         name: {i: findings[i] for i in fold.test} for name, findings in lineup.findings.items()
     }
@@ -135,17 +133,17 @@ def make_plan(
 
 def _best_fit(
     contexts: Sequence[ExperimentContext],
-    questions: Sequence[Sample],
+    samples: Sequence[Sample],
     fold: Fold,
     materials: Sequence[Material],
     trials: Trials,
 ) -> tuple[int, Fitted]:
     """Fits with every SAE; returns the number of the best on the fit split, and its fit."""
     fits = [
-        fit(context, questions, fold.fit, material, trials, fold.auxiliary)
+        fit(context, samples, fold.fit, material, trials, fold.auxiliary)
         for context, material in zip(contexts, materials)
     ]
-    losses = [fit_loss(fitted, questions) for fitted in fits]
+    losses = [fit_loss(fitted, samples) for fitted in fits]
     best = int(np.argmin(losses))
     hooks = [input_hook(context.sae) for context in contexts]
     tried = [{"hook_name": h, "fit_loss": loss} for h, loss in zip(hooks, losses)]
@@ -185,17 +183,17 @@ def _scribes(
 
 def _from_findings(
     scribe: _Scribe,
-    questions: Sequence[Sample],
+    samples: Sequence[Sample],
     found: Mapping[int, list[Misunderstanding]],
 ) -> dict[int, ArmPrompt]:
     return {
-        i: scribe.writer.write(questions[i].prompt, scribe.labelled(ms)) for i, ms in found.items()
+        i: scribe.writer.write(samples[i].prompt, scribe.labelled(ms)) for i, ms in found.items()
     }
 
 
 def _for_all(
     context: ExperimentContext,
-    questions: Sequence[Sample],
+    samples: Sequence[Sample],
     wanted: Sequence[int],
     fitted: Fitted,
     arm: str,
@@ -207,7 +205,7 @@ def _for_all(
     Raises:
         UserError: There is no such arm, or it needs a detector that was not fitted.
     """
-    prompts = {i: questions[i].prompt for i in wanted}
+    prompts = {i: samples[i].prompt for i in wanted}
     match arm:
         case "original":
             return {i: ArmPrompt(prompt, None, []) for i, prompt in prompts.items()}
@@ -222,7 +220,7 @@ def _for_all(
         case "optimised-prompt":
             # As many items asked as fitting saetask took: originals, wordings, annotated prompts.
             known = list(fitted.findings)
-            note = optimised_note(context, questions, known, fitted.original, budget, seed)
+            note = optimised_note(context, samples, known, fitted.original, budget, seed)
         case _ if arm in ARMS:
             raise UserError(f"The arm '{arm}' needs a detector that was not fitted; leave it out.")
         case _:
@@ -254,7 +252,7 @@ def _to_write(
 
 def _exchanged(
     found: Mapping[int, list[Misunderstanding]],
-    questions: Sequence[Sample],
+    samples: Sequence[Sample],
     items: Sequence[int],
     generator: np.random.Generator,
 ) -> dict[int, list[Misunderstanding]]:
@@ -267,10 +265,10 @@ def _exchanged(
     order = generator.permutation(items).tolist()
     if len(order) < 2:
         return {i: [] for i in order}
-    groups = [questions[i].item.group for i in order]
-    order.sort(key=lambda i: groups.index(questions[i].item.group))
+    groups = [samples[i].item.group for i in order]
+    order.sort(key=lambda i: groups.index(samples[i].item.group))
     # Side by side, no group reaches further than the largest: so far on, another group stands.
     largest = max(Counter(groups).values())
     step = largest if largest < len(order) else 1
     donors = dict(zip(order, [*order[step:], *order[:step]]))
-    return {i: retarget_findings(questions[i].prompt, found[donors[i]]) for i in items}
+    return {i: retarget_findings(samples[i].prompt, found[donors[i]]) for i in items}

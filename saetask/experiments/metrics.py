@@ -8,7 +8,7 @@ import numpy as np
 
 from saetask.detection.base import Finding
 from saetask.experiments.fold import CLOSED_LOOP
-from saetask.experiments.runner import Result
+from saetask.experiments.runner import ExperimentResult
 from saetask.experiments.scoring import SampleResult
 from saetask.utils.statistics import (
     Auroc,
@@ -30,7 +30,7 @@ NOT_RANKED = (
 )
 
 
-def summarise(result: Result, seed: int) -> dict[str, Any]:
+def summarise(result: ExperimentResult, seed: int) -> dict[str, Any]:
     """Returns the figures of a run.
 
     Args:
@@ -39,7 +39,7 @@ def summarise(result: Result, seed: int) -> dict[str, Any]:
     """
     arms = _by_arm(result.outcomes)
     original = arms["original"]
-    groups = [outcome.question.item.group for outcome in original]
+    groups = [outcome.sample.item.group for outcome in original]
     correct = {arm: _correct(rows) for arm, rows in arms.items()}
     ranked = any(outcome.scores for outcome in original)
     return {
@@ -89,7 +89,7 @@ def _summarise_second(outcomes: Sequence[SampleResult], seed: int) -> dict[str, 
     if not outcomes:
         return None
     arms = _by_arm(outcomes)
-    groups = [outcome.question.item.group for outcome in arms["original"]]
+    groups = [outcome.sample.item.group for outcome in arms["original"]]
     correct = {arm: _correct(rows) for arm, rows in arms.items()}
     return {"n": len(groups), "arms": summarise_arms(arms, correct, groups, seed)}
 
@@ -186,15 +186,15 @@ def _probe_alone(
     Items that no single reading leads to the answer of say nothing of it and are left out, of
     saetask's accuracy beside it as well.
     """
-    known = [i for i, outcome in enumerate(original) if outcome.question.gold_reading is not None]
+    known = [i for i, outcome in enumerate(original) if outcome.sample.gold_reading is not None]
     if not known:
         return None
-    questions = [original[i].question for i in known]
-    right = np.array([findings[q.item.id].leading == q.gold_reading for q in questions])
+    samples = [original[i].sample for i in known]
+    right = np.array([findings[q.item.id].leading == q.gold_reading for q in samples])
     return {
         "n": len(known),
         "accuracy": float(right.mean()),
-        "ci95": list(accuracy_interval(right, [q.item.group for q in questions], seed)),
+        "ci95": list(accuracy_interval(right, [q.item.group for q in samples], seed)),
         "saetask": float(_correct([own[i] for i in known]).mean()),
     }
 
@@ -209,14 +209,14 @@ def summarise_failures(
     """
     ranked = [outcome for outcome in original if outcome.scores]
     failed = ~_correct(ranked)
-    groups = [outcome.question.item.group for outcome in ranked]
+    groups = [outcome.sample.item.group for outcome in ranked]
 
     def entry(score: Callable[[SampleResult], float]) -> dict[str, Any] | None:
         scores = np.array([score(outcome) for outcome in ranked])
         return _area(auroc(failed, scores, groups, seed)) if ranked else None
 
     def failure(name: str) -> dict[str, Any] | None:
-        return entry(lambda outcome: findings[name][outcome.question.item.id].failure)
+        return entry(lambda outcome: findings[name][outcome.sample.item.id].failure)
 
     measured = {name: failure(name) for name in findings}
     own = measured.pop("saetask")
@@ -230,12 +230,12 @@ def summarise_readings(
     original: Sequence[SampleResult], findings: Mapping[str, Mapping[str, Finding]], seed: int
 ) -> dict[str, Any]:
     """Returns how well the right reading was told from the others, by each detector."""
-    known = [outcome for outcome in original if outcome.question.gold_reading is not None]
-    outcomes = [outcome.question.gold_reading or "" for outcome in known]
-    groups = [outcome.question.item.group for outcome in known]
+    known = [outcome for outcome in original if outcome.sample.gold_reading is not None]
+    outcomes = [outcome.sample.gold_reading or "" for outcome in known]
+    groups = [outcome.sample.item.group for outcome in known]
 
     def entry(name: str) -> dict[str, Any] | None:
-        found = [findings[name][outcome.question.item.id].probabilities for outcome in known]
+        found = [findings[name][outcome.sample.item.id].probabilities for outcome in known]
         classes = {
             reading: np.array([row.get(reading, 0.0) for row in found]) for reading in {*outcomes}
         }

@@ -35,7 +35,7 @@ class Trials(NamedTuple):
 
 
 def try_wordings(
-    context: ExperimentContext, questions: Sequence[Sample], pool: Sequence[int], seed: int
+    context: ExperimentContext, samples: Sequence[Sample], pool: Sequence[int], seed: int
 ) -> Trials:
     """Asks a sample of fit items with every wording of the right reading.
 
@@ -43,28 +43,28 @@ def try_wordings(
     a language model wrote no note, the prompt is asked as it is, so that all wordings are compared
     on the same items.
     """
-    pool = [i for i in pool if questions[i].gold_reading is not None]
+    pool = [i for i in pool if samples[i].gold_reading is not None]
     chosen = sorted(np.random.default_rng(seed).permutation(pool)[:STYLE_ITEMS].tolist())
     tokenizer = model_tokenizer(context.model)
-    findings = {i: gold_finding(questions[i].prompt, questions[i].gold_reading) for i in chosen}
+    findings = {i: gold_finding(samples[i].prompt, samples[i].gold_reading) for i in chosen}
     for annotator in context.annotators:
         ask_ahead(annotator, (Noted(finding[0], {}) for finding in findings.values()))
     written: dict[tuple[str, int, int], Prompt] = {}
     for i, finding in findings.items():
         for annotator in context.annotators:
             for number in range(len(annotator.candidates(finding[0], {}))):
-                arm = Writer(annotator, number, {}).write(questions[i].prompt, finding)
+                arm = Writer(annotator, number, {}).write(samples[i].prompt, finding)
                 if arm.annotation and renders(tokenizer, arm.prompt):
                     written[annotator.name, number, i] = arm.prompt
     names = sorted({(name, number) for name, number, _ in written})
     by_name = {annotator.name: annotator for annotator in context.annotators}
-    asks = [as_ask(questions[i], prompt) for (_, _, i), prompt in written.items()]
+    asks = [as_ask(samples[i], prompt) for (_, _, i), prompt in written.items()]
     context.asker.ask(asks, "wordings")
     scored: dict[tuple[int, int], ScoredItem] = {}
     for style, (name, number) in enumerate(names):
         for i in chosen:
-            prompt = written.get((name, number, i)) or questions[i].prompt
-            scored[style, i] = scored_item(context.asker, questions[i], prompt)
+            prompt = written.get((name, number, i)) or samples[i].prompt
+            scored[style, i] = scored_item(context.asker, samples[i], prompt)
     # Without candidates to rank, nothing says which wording is best: the first one is taken.
     styles = [(by_name[name], number) for name, number in names] or [(context.annotators[0], 0)]
     return Trials(styles, scored)

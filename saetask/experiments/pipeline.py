@@ -37,7 +37,7 @@ class Fitted(NamedTuple):
 
 def fit(
     context: ExperimentContext,
-    questions: Sequence[Sample],
+    samples: Sequence[Sample],
     chosen: Sequence[int],
     material: Material,
     trials: Trials,
@@ -51,15 +51,13 @@ def fit(
         UserError: The detector can not be fitted on them, or its findings lack probabilities.
     """
     asker = context.asker
-    original = fit_calibration(
-        [scored_item(asker, questions[i], questions[i].prompt) for i in chosen]
-    )
-    known = [i for i in chosen if questions[i].gold_reading is not None]
+    original = fit_calibration([scored_item(asker, samples[i], samples[i].prompt) for i in chosen])
+    known = [i for i in chosen if samples[i].gold_reading is not None]
     detector = context.make_detector()
     learnt_from = [*known, *(auxiliary if getattr(detector, "uses_auxiliary", False) else ())]
-    readings = [make_reading(context, questions, i, material, original) for i in learnt_from]
-    golds = [questions[i].gold_reading or "" for i in learnt_from]
-    findings = detector.fit(readings, golds, [questions[i].item.group for i in learnt_from])
+    readings = [make_reading(context, samples, i, material, original) for i in learnt_from]
+    golds = [samples[i].gold_reading or "" for i in learnt_from]
+    findings = detector.fit(readings, golds, [samples[i].item.group for i in learnt_from])
     if not all(finding.probabilities for finding in findings):
         raise UserError(
             f"Detector '{detector.name}' returns findings without probabilities of the readings, "
@@ -80,10 +78,10 @@ def fit(
     return Fitted(original, annotated, detector, own, learnt_from, annotator, wording, selection)
 
 
-def fit_loss(fitted: Fitted, questions: Sequence[Sample]) -> float:
+def fit_loss(fitted: Fitted, samples: Sequence[Sample]) -> float:
     """Returns the mean negative log-probability of the right reading, groups held out, in nats."""
     chances = [
-        finding.probabilities.get(questions[i].gold_reading or "", 0.0)
+        finding.probabilities.get(samples[i].gold_reading or "", 0.0)
         for i, finding in fitted.findings.items()
     ]
     return float(-np.log(np.maximum(chances, 1e-9)).mean())

@@ -30,7 +30,7 @@ LONGEST = 300
 
 def optimised_note(
     context: ExperimentContext,
-    questions: Sequence[Sample],
+    samples: Sequence[Sample],
     fit_items: Sequence[int],
     original: Calibration,
     budget: int,
@@ -57,13 +57,13 @@ def optimised_note(
             'The arm optimised-prompt needs GEPA: pip install "saetask[gepa]".'
         ) from error
 
-    ranked = [i for i in fit_items if questions[i].candidates]
+    ranked = [i for i in fit_items if samples[i].candidates]
     order = np.random.default_rng(seed).permutation(ranked).tolist()
     result = optimize(
         seed_candidate={COMPONENT: GENERIC.text},
         trainset=order[VALIDATION_ITEMS:] or order,
         valset=order[:VALIDATION_ITEMS],
-        adapter=_Adapter(context, questions, original),
+        adapter=_Adapter(context, samples, original),
         reflection_lm=lambda prompt: _rewrite(context, prompt),
         reflection_minibatch_size=MINIBATCH,
         max_metric_calls=budget,
@@ -100,9 +100,9 @@ class _Adapter:
     propose_new_texts: Any = None
 
     def __init__(
-        self, context: ExperimentContext, questions: Sequence[Sample], original: Calibration
+        self, context: ExperimentContext, samples: Sequence[Sample], original: Calibration
     ) -> None:
-        self._apparatus, self._questions, self._original = context, questions, original
+        self._apparatus, self._questions, self._original = context, samples, original
 
     def evaluate(
         self, batch: list[int], candidate: dict[str, str], capture_traces: bool = False
@@ -128,14 +128,14 @@ class _Adapter:
         """Shows items of the fit split with the model's answers and the right ones."""
         rows = []
         for i, output in eval_batch.trajectories:
-            question = self._questions[i]
-            right = [text for text, good in zip(question.texts, question.correct) if good]
+            sample = self._questions[i]
+            right = [text for text, good in zip(sample.texts, sample.correct) if good]
             feedback = (
                 f"The right answer is:{' or'.join(right)}" if right else "No answer is right."
             )
             rows.append(
                 {
-                    "Inputs": question.prompt.content,
+                    "Inputs": sample.prompt.content,
                     "Generated Outputs": output,
                     "Feedback": feedback,
                 }

@@ -18,7 +18,7 @@ from saetask.experiments.arms import ARMS, DEFAULT_ARMS
 from saetask.experiments.context import ExperimentContext
 from saetask.experiments.feature_effects import mechanism
 from saetask.experiments.metrics import summarise, summarise_seeds
-from saetask.experiments.runner import Result, run_experiment
+from saetask.experiments.runner import ExperimentResult, run_experiment
 from saetask.experiments.scoring import SampleResult
 from saetask.inference.client import Asker
 from saetask.models.loading import (
@@ -235,7 +235,7 @@ def _claim(folder: Path, config: RunConfig, identity: str) -> None:
 def _write(
     folder: Path,
     config: RunConfig,
-    result: Result,
+    result: ExperimentResult,
     described: dict[str, Any],
     started: float,
 ) -> None:
@@ -266,9 +266,9 @@ def _row(outcome: SampleResult, seed: int) -> dict[str, Any]:
     written = outcome.written
     annotations = [written.annotation._asdict()] if written.annotation else []
     row = {
-        "id": outcome.question.item.id,
+        "id": outcome.sample.item.id,
         "arm": outcome.arm,
-        "group": outcome.question.item.group,
+        "group": outcome.sample.item.group,
         "fold": outcome.fold,
         "prompt": written.prompt.text,
         "output": outcome.output.strip(),

@@ -20,7 +20,7 @@ from saetask.saes.extraction import extract_features
 from saetask.saes.random_sae import CALIBRATION_ROWS, random_sae
 
 
-class Result(NamedTuple):
+class ExperimentResult(NamedTuple):
     """All outcomes, and what was found and chosen."""
 
     outcomes: list[SampleResult]
@@ -40,7 +40,7 @@ def run_experiment(
     arms: Sequence[str],
     generate: bool,
     seed: int,
-) -> Result:
+) -> ExperimentResult:
     """Runs every item through every arm.
 
     Per fold and on its fit split alone: the detectors are fitted, the wording chosen, and each
@@ -57,12 +57,12 @@ def run_experiment(
         UserError: An arm is unknown, or the detector can not be fitted.
     """
     context = contexts[0]
-    questions, asker = study.questions, context.asker
+    samples, asker = study.samples, context.asker
     # Reading comes first: it refuses a prompt that is too long before anything has been asked.
-    materials = [_read(context, questions, seed) for context in contexts]
+    materials = [_read(context, samples, seed) for context in contexts]
     asker.ask(_first_asks(study, arms), "original and fixed notes")
-    pool = sorted({i for fold in study.folds for i in fold.fit if questions[i].candidates})
-    trials = try_wordings(context, questions, pool, seed)
+    pool = sorted({i for fold in study.folds for i in fold.fit if samples[i].candidates})
+    trials = try_wordings(context, samples, pool, seed)
     plans = [
         make_plan(contexts, study, number, materials, trials, arms, seed)
         for number in range(len(study.folds))
@@ -70,12 +70,12 @@ def run_experiment(
     left_out = _idle(context, plans)
     plans = [plan.without(left_out) for plan in plans]
     outcomes = judge_all(
-        asker, context.task.score, questions, plans, MAX_NEW_TOKENS if generate else None
+        asker, context.task.score, samples, plans, MAX_NEW_TOKENS if generate else None
     )
-    return Result(
+    return ExperimentResult(
         outcomes,
-        ask_second(context, questions, plans, seed),
-        _merged(plans, questions),
+        ask_second(context, samples, plans, seed),
+        _merged(plans, samples),
         [plan.selection for plan in plans],
         left_out,
     )
@@ -94,26 +94,26 @@ def _idle(context: ExperimentContext, plans: Sequence[Plan]) -> dict[str, str]:
     return dict.fromkeys(idle, reason)
 
 
-def _read(context: ExperimentContext, questions: Sequence[Sample], seed: int) -> Material:
+def _read(context: ExperimentContext, samples: Sequence[Sample], seed: int) -> Material:
     """Reads every prompt through the SAE and through a frozen random dictionary."""
     tokenizer = model_tokenizer(context.model)
     rows = [
-        TokenRow("items", question.item.id, render(tokenizer, question.prompt).token_ids)
-        for question in questions[:CALIBRATION_ROWS]
+        TokenRow("items", sample.item.id, render(tokenizer, sample.prompt).token_ids)
+        for sample in samples[:CALIBRATION_ROWS]
     ]
     control = random_sae(context.model, context.sae, rows, seed)
-    prompts = [question.prompt for question in questions]
+    prompts = [sample.prompt for sample in samples]
     saes = [context.sae, control]
     read = extract_features(context.model, saes, prompts, context.engine)
     return Material.of(read)
 
 
-def _merged(plans: Sequence[Plan], questions: Sequence[Sample]) -> dict[str, dict[str, Finding]]:
+def _merged(plans: Sequence[Plan], samples: Sequence[Sample]) -> dict[str, dict[str, Finding]]:
     """Returns each detector's findings in the test items of all folds."""
     merged: dict[str, dict[str, Finding]] = {}
     for plan in plans:
         for name, findings in plan.findings.items():
-            by_id = {questions[i].item.id: finding for i, finding in findings.items()}
+            by_id = {samples[i].item.id: finding for i, finding in findings.items()}
             merged.setdefault(name, {}).update(by_id)
     return merged
 
@@ -123,8 +123,8 @@ def _first_asks(study: Study, arms: Sequence[str]) -> list[Ask]:
     tested = {i for fold in study.folds for i in fold.test}
     notes = [note for note in (GENERIC, PLACEBO) if note.annotator in arms]
     asks = []
-    for i, question in enumerate(study.questions):
-        if question.candidates and not question.auxiliary:
-            fixed = [fixed_note(question.prompt, note).prompt for note in notes if i in tested]
-            asks += [as_ask(question, prompt) for prompt in (question.prompt, *fixed)]
+    for i, sample in enumerate(study.samples):
+        if sample.candidates and not sample.auxiliary:
+            fixed = [fixed_note(sample.prompt, note).prompt for note in notes if i in tested]
+            asks += [as_ask(sample, prompt) for prompt in (sample.prompt, *fixed)]
     return asks

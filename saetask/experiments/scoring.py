@@ -21,7 +21,7 @@ from saetask.inference.client import Ask, Asker
 class SampleResult(NamedTuple):
     """One item in one arm."""
 
-    question: Sample
+    sample: Sample
     fold: int
     arm: str
     written: ArmPrompt
@@ -31,14 +31,14 @@ class SampleResult(NamedTuple):
     """Calibrated log-probability of each candidate answer."""
 
 
-def _ranked_asks(plans: Sequence[Plan], questions: Sequence[Sample]) -> list[Ask]:
+def _ranked_asks(plans: Sequence[Plan], samples: Sequence[Sample]) -> list[Ask]:
     """Returns what every plan ranks, the prompts of one item side by side."""
     found: dict[int, list[Ask]] = {}
     for plan in plans:
         for prompts in plan.prompts.values():
             for i, written in prompts.items():
-                if questions[i].candidates:
-                    found.setdefault(i, []).append(as_ask(questions[i], written.prompt))
+                if samples[i].candidates:
+                    found.setdefault(i, []).append(as_ask(samples[i], written.prompt))
     return [ask for i in sorted(found) for ask in found[i]]
 
 
@@ -52,7 +52,7 @@ def _generated_asks(plans: Sequence[Plan], length: int) -> Iterable[Ask]:
 def _judge(
     asker: Asker,
     score: Callable[[Item, str], Score],
-    questions: Sequence[Sample],
+    samples: Sequence[Sample],
     number: int,
     plan: Plan,
     length: int | None,
@@ -65,7 +65,7 @@ def _judge(
     outcomes = []
     for arm, prompts in plan.prompts.items():
         rows = [
-            scored_item(asker, questions[i], prompts[i].prompt)
+            scored_item(asker, samples[i], prompts[i].prompt)
             for i in plan.calibrated_on
             if prompts[i].annotation
         ]
@@ -74,24 +74,24 @@ def _judge(
         stating = any(written.misunderstandings for written in prompts.values())
         annotated = calibration_or(rows, plan.annotated if stating else plan.original)
         for i in plan.fold.test:
-            question, written = questions[i], prompts[i]
+            sample, written = samples[i], prompts[i]
             calibration = annotated if written.annotation else plan.original
-            scored = scored_item(asker, question, written.prompt)
+            scored = scored_item(asker, sample, written.prompt)
             values = calibration.apply(scored.scores, scored.readings)
-            scores = dict(zip(question.texts, values.tolist()))
+            scores = dict(zip(sample.texts, values.tolist()))
             if length:
                 output = asker.output(Ask(written.prompt, max_new_tokens=length))
             else:
                 output = max(scores, key=scores.__getitem__, default="")
-            judged = score(question.item, output)
-            outcomes.append(SampleResult(question, number, arm, written, output, judged, scores))
+            judged = score(sample.item, output)
+            outcomes.append(SampleResult(sample, number, arm, written, output, judged, scores))
     return outcomes
 
 
 def judge_all(
     asker: Asker,
     score: Callable[[Item, str], Score],
-    questions: Sequence[Sample],
+    samples: Sequence[Sample],
     plans: Sequence[Plan],
     length: int | None,
 ) -> list[SampleResult]:
@@ -107,16 +107,16 @@ def judge_all(
     Returns:
         Outcomes by arm, in the order of the tables, and by item.
     """
-    asker.ask(_ranked_asks(plans, questions), "arms")
+    asker.ask(_ranked_asks(plans, samples), "arms")
     if length:
         asker.ask(_generated_asks(plans, length), "generate")
     outcomes = [
         outcome
         for number, plan in enumerate(plans)
-        for outcome in _judge(asker, score, questions, number, plan, length)
+        for outcome in _judge(asker, score, samples, number, plan, length)
     ]
     place = {arm: number for number, arm in enumerate(ARMS)}
-    return sorted(outcomes, key=lambda o: (place[o.arm], o.question.item.id))
+    return sorted(outcomes, key=lambda o: (place[o.arm], o.sample.item.id))
 
 
 ARMS_ASKED = ("original", "placebo", "saetask", "oracle")
@@ -126,7 +126,7 @@ GENERATED_ITEMS = 200
 
 
 def ask_second(
-    context: ExperimentContext, questions: Sequence[Sample], plans: Sequence[Plan], seed: int
+    context: ExperimentContext, samples: Sequence[Sample], plans: Sequence[Plan], seed: int
 ) -> list[SampleResult]:
     """Asks the task's second question, if it has one, with the notes written for the first.
 
@@ -145,9 +145,9 @@ def ask_second(
     freely_written = any(isinstance(a, WrittenNotes) for a in context.annotators)
     if freely_written or not isinstance(task, AsksTwice):
         return []
-    found = {i: task.second_question(question.item) for i, question in enumerate(questions)}
-    asked = {i: _laid_out(task, questions[i], second) for i, second in found.items() if second}
-    generated = any(not question.candidates for question in asked.values())
+    found = {i: task.second_question(sample.item) for i, sample in enumerate(samples)}
+    asked = {i: _laid_out(task, samples[i], second) for i, second in found.items() if second}
+    generated = any(not sample.candidates for sample in asked.values())
     if generated:
         tested = sorted({i for plan in plans for i in plan.fold.test} & asked.keys())
         sample = np.random.default_rng(seed).permutation(tested)[:GENERATED_ITEMS]
@@ -155,21 +155,21 @@ def ask_second(
     if not asked:
         return []
     asker.ask((as_ask(q, q.prompt) for q in asked.values() if q.candidates), "second question")
-    again = [asked.get(i, question) for i, question in enumerate(questions)]
+    again = [asked.get(i, sample) for i, sample in enumerate(samples)]
     moved = [_moved(context, plan, asked) for plan in plans]
     length = GENERATED_TOKENS if generated else None
     return judge_all(asker, task.score_second, again, moved, length)
 
 
-def _laid_out(task: AsksTwice, question: Sample, second: SecondQuestion) -> Sample:
+def _laid_out(task: AsksTwice, sample: Sample, second: SecondQuestion) -> Sample:
     candidates = second.candidates or []
-    correct = [task.score_second(question.item, c.text).correct for c in candidates]
+    correct = [task.score_second(sample.item, c.text).correct for c in candidates]
     return Sample(
-        question.item,
+        sample.item,
         second.prompt,
         candidates,
         np.array(correct, dtype=bool),
-        question.gold_reading,
+        sample.gold_reading,
     )
 
 

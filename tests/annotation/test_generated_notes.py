@@ -240,10 +240,10 @@ def test_notes_arrive_in_the_prompts_and_no_gold_answer_in_a_request(context, mo
     monkeypatch.setattr(saetask.experiments.note_selection, "STYLE_ITEMS", 8)
     with chat_server(lambda r: f"Mark: {r['messages'][-1]['content'].split(' [')[0]}") as server:
         made = context(Dictated(Endpoint("tiny", server.url)))
-        questions = make_samples(made.task, made.task.items())
+        samples = make_samples(made.task, made.task.items())
         folds = [Fold([*range(20)], [*range(20, 40)])]
         arms = ("original", "always", "closed-loop", "saetask", "oracle")
-        result = run_experiment([made], Study(questions, folds), arms, False, 0)
+        result = run_experiment([made], Study(samples, folds), arms, False, 0)
     for outcome in result.outcomes:
         note, found = outcome.written.annotation, outcome.written.misunderstandings
         if outcome.arm in ("always", "oracle"):
@@ -255,7 +255,7 @@ def test_notes_arrive_in_the_prompts_and_no_gold_answer_in_a_request(context, mo
             assert note.text in outcome.written.prompt.content
     assert any(outcome.written.rounds for outcome in result.outcomes)
     assert len(server.prompts()) == len(set(server.prompts())) > 20
-    assert SENTINEL in str(questions[0].item.gold)
+    assert SENTINEL in str(samples[0].item.gold)
     assert SENTINEL not in "".join(server.prompts())
 
 
@@ -263,15 +263,15 @@ def test_a_wording_without_a_note_is_compared_by_the_prompt_as_it_is(context, mo
     monkeypatch.setattr(saetask.experiments.note_selection, "STYLE_ITEMS", 12)
     with chat_server(lambda r: " " if "money" in str(r) else "It is so.") as server:
         made = context(Dictated(Endpoint("tiny", server.url)))
-        questions = make_samples(made.task, made.task.items())
-        made.asker.ask([as_ask(q, q.prompt) for q in questions], "")
-        trials = try_wordings(made, questions, range(40), 0)
+        samples = make_samples(made.task, made.task.items())
+        made.asker.ask([as_ask(q, q.prompt) for q in samples], "")
+        trials = try_wordings(made, samples, range(40), 0)
     assert [number for _, number in trials.styles] == [0, 1]
     items = {i for _, i in trials.scored}
     assert len(items) == 12 and set(trials.scored) == {(s, i) for s in (0, 1) for i in items}
     for (_, i), row in trials.scored.items():
-        plain = made.asker.scores(as_ask(questions[i], questions[i].prompt))
-        assert (row.scores == plain).all() == (questions[i].gold_reading == "money")
+        plain = made.asker.scores(as_ask(samples[i], samples[i].prompt))
+        assert (row.scores == plain).all() == (samples[i].gold_reading == "money")
 
 
 def test_a_session_writes_the_models_own_note_into_the_prompt(
@@ -300,6 +300,6 @@ def test_a_second_question_is_not_asked_where_a_note_may_hold_its_answer(
     meanings = FeatureLabels(tiny_model, tiny_sae)
     task = Metaphor()
     made = ExperimentContext(task, tiny_model, tiny_sae, FailureProbe, annotators, asker, meanings)
-    questions = make_samples(task, task.items()[:4])
-    assert task.second_question(questions[0].item) is not None
-    assert ask_second(made, questions, [], 0) == []
+    samples = make_samples(task, task.items()[:4])
+    assert task.second_question(samples[0].item) is not None
+    assert ask_second(made, samples, [], 0) == []

@@ -93,7 +93,7 @@ def test_a_harvest_has_the_same_activations_and_waits_once_a_shard(
     here = harvest(tiny_model, harvest_config, tmp_path / "here", tmp_path)
     fingerprint = model_fingerprint(there)
     monkeypatch.setattr(
-        "saetask.training.activation_store.model_fingerprint", lambda model: fingerprint
+        "saetask.training.activation_store.model_fingerprint", lambda _: fingerprint
     )
     device.waits.clear()
     shards = harvest(there, harvest_config, tmp_path / "there", tmp_path)

@@ -57,11 +57,11 @@ def split(groups, *, golds=None, fit_data=None, limit=None, folds=5, max_fit_ite
 
 
 def groups_of(study, numbers):
-    return {study.questions[i].item.group for i in numbers}
+    return {study.samples[i].item.group for i in numbers}
 
 
 def ids(study):
-    return [question.item.id for question in study.questions]
+    return [sample.item.id for sample in study.samples]
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_no_group_stands_on_both_sides_of_a_fold_and_every_item_is_tested_once(
 @given(groups=group_lists, limit=st.integers(1, 150), seed=st.integers(0, 5))
 def test_a_limit_keeps_whole_groups_but_for_one_and_the_items_order(fit_file, groups, limit, seed):
     study = split(groups, fit_data=fit_file(["x"] * FEWEST_FIT_ITEMS), limit=limit, seed=seed)
-    tested = [study.questions[i].item for i in study.folds[0].test]
+    tested = [study.samples[i].item for i in study.folds[0].test]
     everything, kept = Counter(groups), Counter(item.group for item in tested)
     assert len(tested) == min(limit, len(groups))
     assert sum(0 < kept[group] < everything[group] for group in everything) <= 1
@@ -138,9 +138,9 @@ def test_a_fit_file_gives_one_fold_without_the_groups_that_are_tested(fit_file, 
     (fold,) = study.folds
     assert groups_of(study, fold.fit) == {"x", "y", "z"}
     assert len(fold.fit) == sum(group in "xyz" for group in fit_groups)
-    assert [study.questions[i].item.id for i in fold.test] == [str(i) for i in range(len(groups))]
-    assert all(study.questions[i].item.id.startswith("fit-") for i in fold.fit)
-    assert sorted([*fold.fit, *fold.test]) == list(range(len(study.questions)))
+    assert [study.samples[i].item.id for i in fold.test] == [str(i) for i in range(len(groups))]
+    assert all(study.samples[i].item.id.startswith("fit-") for i in fold.fit)
+    assert sorted([*fold.fit, *fold.test]) == list(range(len(study.samples)))
 
 
 def test_max_fit_items_bounds_the_fit_file_alone(fit_file):
@@ -153,7 +153,7 @@ def test_max_fit_items_bounds_the_fit_file_alone(fit_file):
 def test_a_fit_file_is_drawn_evenly_over_the_readings(fit_file, seed):
     path = fit_file([f"x{i // 4}" for i in range(200)], golds="abbb")
     study = split(["a", "b"] * 20, fit_data=path, max_fit_items=80, seed=seed)
-    golds = Counter(study.questions[i].gold_reading for i in study.folds[0].fit)
+    golds = Counter(study.samples[i].gold_reading for i in study.folds[0].fit)
     assert golds == {"a": 40, "b": 40}
     again = split(["a", "b"] * 20, fit_data=path, max_fit_items=80, seed=seed)
     assert ids(again) == ids(study)
@@ -259,10 +259,10 @@ def test_items_without_any_answer_to_rank_are_a_user_error_that_names_the_flag()
         make_folds(task, None, **options)
     assert "\n" not in str(raised.value)
     task.groups = [*["mute"] * 30, *["a"] * 30]
-    assert len(make_folds(task, None, **options).questions) == 60  # some can be ranked
+    assert len(make_folds(task, None, **options).samples) == 60  # some can be ranked
     task.groups = [f"mute{i // 6}" for i in range(60)]
     task.candidates = lambda item: None
-    assert len(make_folds(task, None, **options, generate=True).questions) == 60
+    assert len(make_folds(task, None, **options, generate=True).samples) == 60
 
 
 def test_questions_hold_what_scoring_says_of_each_candidate():
@@ -290,11 +290,11 @@ def test_borrowed_items_are_never_tried_and_share_no_group_with_what_a_fold_trie
 ):
     study = split(groups, folds=n_folds)
     lent = add_auxiliary_samples(OtherLetters(built_in), study, 800, 0)
-    assert lent.questions[: len(groups)] == study.questions
+    assert lent.samples[: len(groups)] == study.samples
     assert [fold[:2] for fold in lent.folds] == [fold[:2] for fold in study.folds]
-    added = range(len(groups), len(lent.questions))
-    assert [question.auxiliary for question in lent.questions] == [
-        i in added for i in range(len(lent.questions))
+    added = range(len(groups), len(lent.samples))
+    assert [sample.auxiliary for sample in lent.samples] == [
+        i in added for i in range(len(lent.samples))
     ]
     for fold in lent.folds:
         tried = groups_of(lent, fold.test)
@@ -303,11 +303,9 @@ def test_borrowed_items_are_never_tried_and_share_no_group_with_what_a_fold_trie
 
 def test_borrowed_items_are_as_even_as_can_be_had_and_repeat_no_prompt_of_the_run():
     study = split(["a", "b"] * 20)
-    assert (
-        add_auxiliary_samples(Letters(["a", "c"] * 20), study, 800, 0).questions == study.questions
-    )
+    assert add_auxiliary_samples(Letters(["a", "c"] * 20), study, 800, 0).samples == study.samples
     lent = add_auxiliary_samples(OtherLetters(["c"] * 100), study, 10, 0)
-    assert Counter(q.gold_reading for q in lent.questions[40:]) == {"a": 5, "b": 5}
+    assert Counter(q.gold_reading for q in lent.samples[40:]) == {"a": 5, "b": 5}
 
 
 def test_a_task_without_built_in_items_lends_nothing():

@@ -68,7 +68,7 @@ def close(lab):
         fitted = Fitted(*[Calibration(1.0, {})] * 2, detector, {}, [], Notes(), 0, {})
         loop = Loop(lab.context, fitted, styles)
         findings = findings or {0: BEFORE}
-        return close_loop(loop, lab.study.questions, findings), detector.shown
+        return close_loop(loop, lab.study.samples, findings), detector.shown
 
     return run
 
@@ -80,7 +80,7 @@ def close(lab):
 )
 def test_a_note_is_kept_if_the_failure_falls_and_nothing_else_is_misread(close, lab, found):
     written, _ = close(found)
-    prompt = lab.study.questions[0].prompt
+    prompt = lab.study.samples[0].prompt
     assert written[0].prompt.content == f"{prompt.content}\n(note 0)"
     assert written[0].annotation.text == "(note 0)"
     (done,) = written[0].rounds
@@ -94,7 +94,7 @@ KINDS = ["as probable", "more probable", "another misunderstanding", "one more m
 @pytest.mark.parametrize("found", WORSE, ids=KINDS)
 def test_after_the_last_round_the_prompt_stays_as_it_was(close, lab, found):
     written, shown = close(*[found] * 5)
-    assert written[0].prompt is lab.study.questions[0].prompt
+    assert written[0].prompt is lab.study.samples[0].prompt
     assert written[0].annotation is None
     assert [done.annotation.text for done in written[0].rounds] == [
         f"(note {number})" for number in range(ROUNDS)
@@ -114,15 +114,15 @@ def test_the_next_wording_is_tried_until_one_helps_and_none_after_it(close, foun
 
 def test_a_prompt_without_a_finding_is_neither_annotated_nor_read_again(close, lab):
     written, shown = close(after(0.1), findings={0: after(0.2), 1: BEFORE})
-    assert written[0].prompt is lab.study.questions[0].prompt
+    assert written[0].prompt is lab.study.samples[0].prompt
     assert (written[0].annotation, written[0].rounds) == (None, ())
     assert [reading.content for reading in shown] == [written[1].prompt.content]
 
 
 def test_an_item_without_candidates_is_left_alone(close, lab):
-    (mute, *_) = [i for i, q in enumerate(lab.study.questions) if not q.candidates]
+    (mute, *_) = [i for i, q in enumerate(lab.study.samples) if not q.candidates]
     written, shown = close(after(0.1), findings={mute: BEFORE})
-    assert written[mute].prompt is lab.study.questions[mute].prompt
+    assert written[mute].prompt is lab.study.samples[mute].prompt
     assert (written[mute].annotation, written[mute].rounds, shown) == (None, (), [])
 
 
@@ -133,16 +133,16 @@ def test_a_note_that_the_annotator_does_not_have_is_no_round(close):
 
 def test_the_annotated_prompt_is_judged_as_it_is_read_and_asked_in_its_style(close, lab):
     _, shown = close(after(0.9), after(0.1))
-    question = lab.study.questions[0]
+    sample = lab.study.samples[0]
     for number, reading in enumerate(shown):
         (asked,) = [
             ask for ask in lab.context.asker.asked if ask.prompt.content == reading.content
         ][-1:]
-        scored = scored_item(lab.context.asker, question, asked.prompt)
+        scored = scored_item(lab.context.asker, sample, asked.prompt)
         calibration = Calibration(2.0, {"warm": 0.5 * number})
         assert reading.answer_scores == reading_scores(scored, calibration, ("warm", "cold"))
         assert reading.activations.prompts[0].text.count(f"(note {number})") == 1
-        assert reading.spans == asked.prompt.spans == question.prompt.spans
+        assert reading.spans == asked.prompt.spans == sample.prompt.spans
         assert set(reading.raw) == {"text", "end", "target", "answer"}
 
 
@@ -150,10 +150,10 @@ def test_the_best_styles_of_the_fit_split_are_tried_one_a_round(lab):
     losses = [0.5, 0.2, 0.9, 0.1]
     wordings = [{"annotator": "notes", "wording": n, "fit_loss": x} for n, x in enumerate(losses)]
     fitted = Fitted(*[Calibration(1.0, {})] * 2, None, {}, [], Notes(), 0, {"wordings": wordings})
-    questions, asker = lab.study.questions, lab.context.asker
+    samples, asker = lab.study.samples, lab.context.asker
     fit_items = [0, 1]
     scored = {
-        (style, i): scored_item(asker, questions[i], questions[i].prompt)._replace(
+        (style, i): scored_item(asker, samples[i], samples[i].prompt)._replace(
             scores=np.array([style + i, 1.0])
         )
         for style in range(4)

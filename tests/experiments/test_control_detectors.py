@@ -111,11 +111,11 @@ def lined_up(lab, monkeypatch):
     """A line-up of both parts of the first fold, one recorder standing for all baselines."""
     Recorder.made = ()
     monkeypatch.setattr(saetask.experiments.control_detectors, "baselines", lambda: [Recorder()])
-    questions, fold = lab.study.questions, lab.study.folds[0]
-    fitted = fit(lab.context, questions, fold.fit, lab.material, lab.trials)
+    samples, fold = lab.study.samples, lab.study.folds[0]
+    fitted = fit(lab.context, samples, fold.fit, lab.material, lab.trials)
     generator = np.random.default_rng(0)
     parts = fold.fit[:9], fold.test
-    return line_up(lab.context, questions, fitted, parts, lab.material, generator)
+    return line_up(lab.context, samples, fitted, parts, lab.material, generator)
 
 
 def fitted_recorders():
@@ -135,12 +135,12 @@ def test_every_detector_judges_what_is_wanted_and_fit_items_with_their_group_hel
 
 
 def test_every_detector_is_fitted_on_the_folds_fit_items_with_their_groups(lined_up, lab):
-    questions, fold = lab.study.questions, lab.study.folds[0]
+    samples, fold = lab.study.samples, lab.study.folds[0]
     assert len(fitted_recorders()) == 3  # saetask's, the random SAE's, the baseline
     for recorder in fitted_recorders():
         rows = [(r.content, gold, group) for r, gold, group in recorder.fitted_on]
         assert rows == [
-            (questions[i].prompt.content, questions[i].gold_reading, questions[i].item.group)
+            (samples[i].prompt.content, samples[i].gold_reading, samples[i].item.group)
             for i in fold.fit
         ]
 
@@ -158,13 +158,13 @@ class Picky(Recorder):
 
 def test_random_features_annotate_as_many_items_of_each_part_as_saetask(lab, monkeypatch):
     monkeypatch.setattr(saetask.experiments.control_detectors, "baselines", list)
-    questions, fold = lab.study.questions, lab.study.folds[0]
-    Picky.spared = questions[fold.test[3]].prompt.content
+    samples, fold = lab.study.samples, lab.study.folds[0]
+    Picky.spared = samples[fold.test[3]].prompt.content
     context = replace(lab.context, make_detector=Picky)
-    fitted = fit(context, questions, fold.fit, lab.material, lab.trials)
+    fitted = fit(context, samples, fold.fit, lab.material, lab.trials)
     parts = fold.fit[:9], fold.test
     generator = np.random.default_rng(0)
-    found = line_up(context, questions, fitted, parts, lab.material, generator).findings
+    found = line_up(context, samples, fitted, parts, lab.material, generator).findings
 
     def counts(name):
         return [sum(bool(found[name][i].misunderstandings) for i in part) for part in parts]
@@ -215,18 +215,18 @@ def test_controls_of_a_detector_that_looks_at_no_feature_are_idle(lab, monkeypat
     Recorder.made = ()
     monkeypatch.setattr(saetask.experiments.control_detectors, "baselines", list)
     context = replace(lab.context, make_detector=detector)
-    questions, fold = lab.study.questions, lab.study.folds[0]
-    fitted = fit(context, questions, fold.fit, lab.material, lab.trials)
+    samples, fold = lab.study.samples, lab.study.folds[0]
+    fitted = fit(context, samples, fold.fit, lab.material, lab.trials)
     generator = np.random.default_rng(0)
     parts = fold.fit[:3], fold.test
-    assert line_up(context, questions, fitted, parts, lab.material, generator).idle == idle
+    assert line_up(context, samples, fitted, parts, lab.material, generator).idle == idle
 
 
 def test_without_a_random_dictionary_there_is_no_such_detector(lab, monkeypatch):
     monkeypatch.setattr(saetask.experiments.control_detectors, "baselines", list)
-    questions, fold = lab.study.questions, lab.study.folds[0]
-    fitted = fit(lab.context, questions, fold.fit, lab.material, lab.trials)
+    samples, fold = lab.study.samples, lab.study.folds[0]
+    fitted = fit(lab.context, samples, fold.fit, lab.material, lab.trials)
     material = lab.material._replace(random=None)
     generator = np.random.default_rng(0)
-    found = line_up(lab.context, questions, fitted, [fold.test], material, generator).findings
+    found = line_up(lab.context, samples, fitted, [fold.test], material, generator).findings
     assert set(found) == {"saetask", RANDOM_FEATURE}

@@ -15,7 +15,7 @@ from saetask.data.samples import Sample
 from saetask.detection.base import Finding
 from saetask.experiments.arms import DEFAULT_ARMS
 from saetask.experiments.metrics import CREDITED, summarise, summarise_seeds
-from saetask.experiments.runner import Result
+from saetask.experiments.runner import ExperimentResult
 from saetask.experiments.scoring import SampleResult
 from saetask.utils.statistics import smallest_detectable_difference
 
@@ -26,14 +26,14 @@ SHARES = dict(zip(DEFAULT_ARMS, np.linspace(0.35, 0.8, len(DEFAULT_ARMS))))
 NOTE = Annotation("(a note)", "end", "notes")
 
 
-def answered(question, arm, right, random, flexible=None):
+def answered(sample, arm, right, random, flexible=None):
     """Returns a random answer, whose candidates were ranked."""
     annotation = NOTE if random.random() < 0.5 and arm != "original" else None
     share = random.uniform(0.01, 0.99)
     scores = {" a": math.log(share), " b": math.log(1 - share)}
     score = Score("a", bool(right), flexible)
     return SampleResult(
-        question, 0, arm, ArmPrompt(question.prompt, annotation, []), "a", score, scores
+        sample, 0, arm, ArmPrompt(sample.prompt, annotation, []), "a", score, scores
     )
 
 
@@ -50,28 +50,26 @@ def made_up(arms=DEFAULT_ARMS, seed=0, right=None, golds=None, second=False, fle
     """
     random = np.random.default_rng(seed)
     golds = golds or [*READINGS, None]
-    questions = []
+    samples = []
     for i in range(N):
         prompt = as_prompt("x" * random.integers(3, 40))
         item = Item(f"{i:03}", f"group {i // 3}", {})
-        questions.append(Sample(item, prompt, [], np.empty(0, bool), golds[i % len(golds)]))
+        samples.append(Sample(item, prompt, [], np.empty(0, bool), golds[i % len(golds)]))
     outcomes = []
     for arm in arms:
-        for question in questions:
+        for sample in samples:
             correct = random.random() < SHARES[arm]
             if arm == "original" and right is not None:
                 correct = right
-            outcomes.append(answered(question, arm, correct, random, flexible))
-    findings = {
-        name: {question.item.id: _found(random) for question in questions} for name in DETECTORS
-    }
+            outcomes.append(answered(sample, arm, correct, random, flexible))
+    findings = {name: {sample.item.id: _found(random) for sample in samples} for name in DETECTORS}
     asked = [
-        answered(question, arm, random.random() < SHARES[arm], random)
+        answered(sample, arm, random.random() < SHARES[arm], random)
         for arm in ("original", "placebo", "saetask")
-        for question in questions[:40]
+        for sample in samples[:40]
         if second
     ]
-    return Result(outcomes, asked, findings, [], {})
+    return ExperimentResult(outcomes, asked, findings, [], {})
 
 
 def _found(random):
@@ -175,13 +173,13 @@ def test_a_better_control_that_reads_an_sae_or_the_activations_is_not_credited()
 
 def test_the_probe_alone_is_right_where_its_leading_reading_is_and_asked_where_one_is_right():
     result = made_up()
-    golds = {o.question.item.id: o.question.gold_reading for o in result.outcomes}
+    golds = {o.sample.item.id: o.sample.gold_reading for o in result.outcomes}
     known = {item for item, gold in golds.items() if gold is not None}
     right = []
     for item in known:
         probabilities = result.findings["saetask"][item].probabilities
         right.append(max(probabilities, key=probabilities.get) == golds[item])
-    own = [o for o in result.outcomes if o.arm == "saetask" and o.question.item.id in known]
+    own = [o for o in result.outcomes if o.arm == "saetask" and o.sample.item.id in known]
     entry = summarise(result, 0)["probe_alone"]
     assert 0 < len(known) == entry["n"] < N
     assert entry["accuracy"] == pytest.approx(np.mean(right))
@@ -198,7 +196,7 @@ def test_wrong_answers_are_told_as_well_as_sklearn_says(result, summary):
     rows = original_rows(result)
     wrong = [not outcome.score.correct for outcome in rows]
     scores = {
-        name: [found[outcome.question.item.id].failure for outcome in rows]
+        name: [found[outcome.sample.item.id].failure for outcome in rows]
         for name, found in result.findings.items()
     }
     scores["answer-entropy"] = [
@@ -216,14 +214,14 @@ def test_wrong_answers_are_told_as_well_as_sklearn_says(result, summary):
 
 
 def test_right_readings_are_told_as_well_as_sklearn_says(result, summary):
-    rows = [o for o in original_rows(result) if o.question.gold_reading is not None]
-    golds = [outcome.question.gold_reading for outcome in rows]
+    rows = [o for o in original_rows(result) if o.sample.gold_reading is not None]
+    golds = [outcome.sample.gold_reading for outcome in rows]
     assert len(rows) < N
     detection = summary["reading_detection"]
     measured = {"saetask": detection["saetask"], **detection["baselines"]}
     assert set(measured) == set(DETECTORS)
     for name, entry in measured.items():
-        found = [result.findings[name][outcome.question.item.id].probabilities for outcome in rows]
+        found = [result.findings[name][outcome.sample.item.id].probabilities for outcome in rows]
         table = np.array([[row[reading] for reading in READINGS] for row in found])
         expected = roc_auc_score(golds, table, multi_class="ovr", average="macro")
         assert entry["auroc"] == pytest.approx(expected)
@@ -233,8 +231,8 @@ def test_right_readings_are_told_as_well_as_sklearn_says(result, summary):
 def test_a_reading_that_a_detector_does_not_know_has_no_probability():
     result = made_up(golds=["a", "b", "unknown"])
     entry = summarise(result, 0)["reading_detection"]["saetask"]
-    found = [result.findings["saetask"][o.question.item.id] for o in original_rows(result)]
-    golds = np.array([o.question.gold_reading for o in original_rows(result)])
+    found = [result.findings["saetask"][o.sample.item.id] for o in original_rows(result)]
+    golds = np.array([o.sample.gold_reading for o in original_rows(result)])
     areas = [
         roc_auc_score(golds == name, [f.probabilities.get(name, 0.0) for f in found])
         for name in ("a", "b", "unknown")
@@ -286,9 +284,7 @@ def test_answers_that_are_all_right_or_all_wrong_can_not_be_detected(right):
 
 def unranked(result, items):
     """Returns the result as if some items' answers had been generated, and none ranked."""
-    outcomes = [
-        o._replace(scores={}) if o.question.item.id in items else o for o in result.outcomes
-    ]
+    outcomes = [o._replace(scores={}) if o.sample.item.id in items else o for o in result.outcomes]
     findings = {
         name: {item: f._replace(failure=1.0) if item in items else f for item, f in found.items()}
         for name, found in result.findings.items()
@@ -309,13 +305,13 @@ def test_where_no_candidates_were_ranked_detection_is_not_measured_and_the_reaso
 
 def test_items_whose_candidates_were_not_ranked_are_left_out_of_detection(result):
     some = {f"{i:03}" for i in range(0, N, 4)}
-    rows = [o for o in original_rows(result) if o.question.item.id not in some]
+    rows = [o for o in original_rows(result) if o.sample.item.id not in some]
     summary = summarise(unranked(result, some), 0)
     wrong = [not outcome.score.correct for outcome in rows]
     for name, entry in summary["detection"]["baselines"].items():
         assert entry["n"] == len(rows) < N
         if name in result.findings:
-            scores = [result.findings[name][o.question.item.id].failure for o in rows]
+            scores = [result.findings[name][o.sample.item.id].failure for o in rows]
             assert entry["auroc"] == pytest.approx(roc_auc_score(wrong, scores))
     assert summary["not_measured"] == {}
 
@@ -345,7 +341,7 @@ def test_the_looser_judgement_is_counted_where_there_is_one(flexible):
 def test_too_few_items_to_detect_any_difference_are_no_infinity():
     result = made_up(("original", "saetask"))
     few = result._replace(
-        outcomes=[o for o in result.outcomes if o.question.item.id in ("000", "003", "006")]
+        outcomes=[o for o in result.outcomes if o.sample.item.id in ("000", "003", "006")]
     )
     arm = summarise(few, 0)["arms"]["saetask"]
     assert arm["n"] == 3

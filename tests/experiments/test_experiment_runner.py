@@ -111,7 +111,7 @@ def rows(result):
 
 def by_arm(result):
     return {
-        arm: {outcome.question.item.id: outcome for outcome in outcomes}
+        arm: {outcome.sample.item.id: outcome for outcome in outcomes}
         for arm, outcomes in groupby(result.outcomes, key=lambda outcome: outcome.arm)
     }
 
@@ -122,14 +122,14 @@ def by_arm(result):
 def test_every_item_stands_in_every_arm_once_in_the_reported_order(whole):
     ids = sorted(item.id for item in Touch().items())
     assert len(ids) == 60
-    found = [(outcome.arm, outcome.question.item.id) for outcome in whole.outcomes]
+    found = [(outcome.arm, outcome.sample.item.id) for outcome in whole.outcomes]
     assert found == [(arm, item) for arm in DEFAULT_ARMS for item in ids]
 
 
 def test_every_item_is_judged_in_the_fold_that_tests_it(whole):
     items = Touch().items()
     fold_of = {items[i].id: n for n, fold in enumerate(folds_of(items)) for i in fold.test}
-    assert all(outcome.fold == fold_of[outcome.question.item.id] for outcome in whole.outcomes)
+    assert all(outcome.fold == fold_of[outcome.sample.item.id] for outcome in whole.outcomes)
     assert len(whole.selection) == 3
     assert all(fold["n_fit"] == 40 for fold in whole.selection)
 
@@ -139,7 +139,7 @@ def test_every_prediction_is_the_likeliest_candidate_and_is_judged_by_the_task(w
         assert set(outcome.scores) == {" warm", " cold"}
         assert np.exp(list(outcome.scores.values())).sum() == pytest.approx(1)
         assert outcome.output == max(outcome.scores, key=outcome.scores.__getitem__)
-        assert outcome.score == Touch().score(outcome.question.item, outcome.output)
+        assert outcome.score == Touch().score(outcome.sample.item, outcome.output)
 
 
 def test_every_detector_judges_every_item_once(whole):
@@ -157,20 +157,20 @@ def test_every_detector_judges_every_item_once(whole):
 
 def test_the_original_arm_is_the_tasks_own_prompt(whole):
     for outcome in by_arm(whole)["original"].values():
-        assert outcome.written.prompt == Touch().prompt(outcome.question.item)
+        assert outcome.written.prompt == Touch().prompt(outcome.sample.item)
         assert outcome.written.annotation is None
 
 
 @pytest.mark.parametrize("note", [GENERIC, PLACEBO], ids=lambda note: note.annotator)
 def test_a_fixed_arm_writes_its_note_into_every_prompt(whole, note):
     for outcome in by_arm(whole)[note.annotator].values():
-        sentence = outcome.question.item.question["sentence"]
+        sentence = outcome.sample.item.question["sentence"]
         assert outcome.written.prompt.content == f"{sentence}\n{note.text}"
 
 
 def test_the_oracle_arm_states_the_right_reading_in_every_prompt(whole):
     for outcome in by_arm(whole)["oracle"].values():
-        assert f"(that is {outcome.question.gold_reading})" in outcome.written.prompt.content
+        assert f"(that is {outcome.sample.gold_reading})" in outcome.written.prompt.content
 
 
 @pytest.mark.parametrize("arm", ["saetask", "random-feature", "random-sae", "dense-probe"])
@@ -184,7 +184,7 @@ def test_a_detecting_arm_annotates_where_it_found_something_and_nowhere_else(who
         assert bool(found) == (outcome.written.annotation is not None)
         if found:
             assert f"(that is {found[0].reading})" in outcome.written.prompt.content
-            assert found[0].text == outcome.question.item.question["word"]
+            assert found[0].text == outcome.sample.item.question["word"]
             labels = [feature.label for feature in found[0].features]
             assert not (labels and arm == "dense-probe")
             # A random dictionary's features have no meaning that anyone knows of.
@@ -194,7 +194,7 @@ def test_a_detecting_arm_annotates_where_it_found_something_and_nowhere_else(who
 def test_the_planted_signal_is_found(whole):
     outcomes = by_arm(whole)["saetask"].values()
     found = [o for o in outcomes if o.written.misunderstandings]
-    right = [o.written.misunderstandings[0].reading == o.question.gold_reading for o in found]
+    right = [o.written.misunderstandings[0].reading == o.sample.gold_reading for o in found]
     assert np.mean(right) > 0.9
 
 
@@ -204,7 +204,7 @@ def test_a_prompt_left_as_it_is_keeps_the_output_of_the_original(whole, arm):
     untouched = [o for o in arms[arm].values() if o.written.annotation is None]
     assert untouched
     for outcome in untouched:
-        original = arms["original"][outcome.question.item.id]
+        original = arms["original"][outcome.sample.item.id]
         assert outcome.written.prompt == original.written.prompt
         assert (outcome.output, outcome.score, outcome.scores) == (
             original.output,
@@ -219,22 +219,22 @@ def test_a_prompt_left_as_it_is_keeps_the_output_of_the_original(whole, arm):
 @pytest.fixture
 def put(monkeypatch):
     """Remembers every question that is put to the model, whatever its kind."""
-    questions, original = [], Asker.ask
+    samples, original = [], Asker.ask
 
     def remembered(self, asks, title):
         asks = list(asks)
-        questions.extend(asks)
+        samples.extend(asks)
         return original(self, asks, title)
 
     monkeypatch.setattr(Asker, "ask", remembered)
-    return questions
+    return samples
 
 
 def test_no_gold_answer_reaches_a_prompt_a_detector_or_an_annotator(small, put):
     SpiedProbe.shown = ()
     note = TouchNote()
     result = small(detector=SpiedProbe, note=note, task=TouchTwice())
-    assert SENTINEL in str(result.outcomes[0].question.item.gold)
+    assert SENTINEL in str(result.outcomes[0].sample.item.gold)
     assert SENTINEL not in repr(put)
     for words in ("say how this text is to be understood", "Would you touch it?"):
         assert any(words in ask.prompt.content for ask in put)  # notes of its own, second questions
@@ -361,10 +361,10 @@ def test_items_without_candidates_count_as_wrong_and_are_not_skipped(small):
     for arm in DEFAULT_ARMS:
         assert len(arms[arm]) == 32
         for outcome in arms[arm].values():
-            if outcome.question.item.group in task.mute:
+            if outcome.sample.item.group in task.mute:
                 assert outcome.score.correct is False
                 assert (outcome.output, outcome.scores) == ("", {})
-    spoken = [o for o in arms["original"].values() if o.question.item.group not in task.mute]
+    spoken = [o for o in arms["original"].values() if o.sample.item.group not in task.mute]
     assert 0 < sum(o.score.correct for o in spoken) < len(spoken)
 
 
@@ -379,7 +379,7 @@ def test_generated_answers_are_what_the_model_writes_after_each_prompt(
         (alone,) = generate_texts(tiny_model, [prompt], 4)
         assert outcome.output == alone
     for outcome in result.outcomes:
-        assert outcome.score == Touch().score(outcome.question.item, outcome.output)
+        assert outcome.score == Touch().score(outcome.sample.item, outcome.output)
     assert len({outcome.output for outcome in result.outcomes}) > 3
 
 
@@ -414,7 +414,7 @@ def test_borrowed_items_are_read_and_learnt_from_and_never_asked(tiny_model, tin
         assert reading.auxiliary == ("woods" in reading.content)
         assert reading.auxiliary == (reading.answer == "")
     assert not [ask for ask in asker.asked if "woods" in ask.prompt.content]
-    tried = Counter(o.question.item.id for o in result.outcomes if o.arm == "saetask")
+    tried = Counter(o.sample.item.id for o in result.outcomes if o.arm == "saetask")
     assert tried == Counter(item.id for item in task.items())
     assert [fold["n_borrowed"] for fold in result.selection] == [
         len(fold.auxiliary) for fold in study.folds

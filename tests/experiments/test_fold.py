@@ -95,7 +95,7 @@ def test_shuffled_findings_are_others_about_the_items_own_span_and_as_many(plan,
 
         assert evidence(other) == evidence(own)
     for i, written in plan.prompts["shuffled"].items():
-        prompt = lab.study.questions[i].prompt
+        prompt = lab.study.samples[i].prompt
         for found in written.misunderstandings:
             assert found.span == prompt.spans["target"]
             assert found.text == prompt.content[slice(*found.span)]
@@ -103,13 +103,13 @@ def test_shuffled_findings_are_others_about_the_items_own_span_and_as_many(plan,
 
 def exchanged(groups, seed):
     """Returns whose finding each item gets, of items in these groups; None where it gets none."""
-    questions = [
+    samples = [
         Sample(Item(str(i), group, {}), as_prompt("x"), [], np.empty(0, bool), None)
         for i, group in enumerate(groups)
     ]
     items = range(len(groups))
     found = {i: [Misunderstanding("probe", Span(0, 1), "x", str(i), 0.5, [])] for i in items}
-    given_to = _exchanged(found, questions, items, np.random.default_rng(seed))
+    given_to = _exchanged(found, samples, items, np.random.default_rng(seed))
     return [int(told[0].reading) if (told := given_to[i]) else None for i in items]
 
 
@@ -152,8 +152,8 @@ def test_always_writes_what_saetask_writes_where_saetask_writes(plan):
 
 def test_self_writes_what_the_model_said_and_nothing_else(plan, lab):
     for i, written in plan.prompts["self"].items():
-        question = lab.study.questions[i]
-        said = lab.context.asker.output(self_ask(question.prompt)).splitlines()[0]
+        sample = lab.study.samples[i]
+        said = lab.context.asker.output(self_ask(sample.prompt)).splitlines()[0]
         assert written.prompt.content == f"{question.prompt.content}\n(Note: {said})"
         assert written.misunderstandings == []
 
@@ -176,7 +176,7 @@ def test_a_random_dictionarys_features_are_named_by_no_label_of_the_trained_one(
 def test_the_oracle_states_the_gold_reading_and_no_other_arm_knows_it(plan, lab):
     for i, written in plan.prompts["oracle"].items():
         (told,) = written.misunderstandings
-        assert told.reading == lab.study.questions[i].gold_reading
+        assert told.reading == lab.study.samples[i].gold_reading
     for arm in ("original", "generic", "placebo", "self"):
         assert not any(written.misunderstandings for written in plan.prompts[arm].values())
 
@@ -197,7 +197,7 @@ def test_detectors_without_a_finding_leave_the_prompt_as_it_is(plan, lab):
     for arm in ("saetask", "random-feature", "random-sae", "dense-probe", "shuffled"):
         for i, written in plan.prompts[arm].items():
             if not written.misunderstandings:
-                assert written.prompt is lab.study.questions[i].prompt
+                assert written.prompt is lab.study.samples[i].prompt
 
 
 def test_a_seed_gives_the_same_plan_and_another_one_other_controls(lab, plan):

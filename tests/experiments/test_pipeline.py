@@ -45,17 +45,17 @@ def test_a_placement_that_the_chat_template_refuses_is_not_tried(
     assert PLACEMENTS[-1] == "system"
     monkeypatch.setattr(context.model, "tokenizer", copy.copy(context.model.tokenizer))
     monkeypatch.setattr(context.model.tokenizer, "chat_template", template)
-    questions = make_samples(Touch(), Touch().items()[:6])
-    trials = try_wordings(context, questions, range(6), 0)
+    samples = make_samples(Touch(), Touch().items()[:6])
+    trials = try_wordings(context, samples, range(6), 0)
     assert trials.styles == [(context.annotators[0], number) for number in range(len(places))]
     assert len(context.asker.asked) == len(trials.scored) == 6 * len(places)
 
 
 def test_only_the_given_items_with_a_right_reading_are_tried(context):
     task = Touch(mute=["tea"])
-    questions = make_samples(task, task.items()[:12])
-    assert questions[5].item.group == "tea"
-    trials = try_wordings(context, questions, [1, 2, 5, 9], 0)
+    samples = make_samples(task, task.items()[:12])
+    assert samples[5].item.group == "tea"
+    trials = try_wordings(context, samples, [1, 2, 5, 9], 0)
     assert {i for _, i in trials.scored} == {1, 2, 9}
 
 
@@ -111,11 +111,11 @@ def test_annotated_prompts_are_calibrated_on_fit_items_in_the_chosen_wording_if_
     tiny_model, tiny_sae, n_tried
 ):
     lab = make_lab(tiny_model, tiny_sae, Uncertainty)
-    questions, chosen = lab.study.questions, lab.study.folds[0].fit
+    samples, chosen = lab.study.samples, lab.study.folds[0].fit
     tried = {*chosen[:n_tried], *lab.study.folds[0].test}
     scored = {(s, i): row for (s, i), row in lab.trials.scored.items() if i in tried}
     trials = Trials(lab.trials.styles, scored)
-    fitted = fit(lab.context, questions, chosen, lab.material, trials)
+    fitted = fit(lab.context, samples, chosen, lab.material, trials)
     style = trials.styles.index((fitted.annotator, fitted.wording))
     own = fit_calibration([scored[style, i] for i in chosen[:n_tried]])
     assert own != fitted.original
@@ -133,6 +133,6 @@ class NoProbabilities:
 
 def test_a_detector_whose_findings_lack_probabilities_is_refused_by_name(tiny_model, tiny_sae):
     lab = make_lab(tiny_model, tiny_sae, NoProbabilities, n_items=8)
-    questions, chosen = lab.study.questions, lab.study.folds[0].fit
-    message = refusal(fit, lab.context, questions, chosen, lab.material, lab.trials)
+    samples, chosen = lab.study.samples, lab.study.folds[0].fit
+    message = refusal(fit, lab.context, samples, chosen, lab.material, lab.trials)
     assert "'no-probabilities'" in message and "saetask.Finding" in message

@@ -25,16 +25,16 @@ def optimise(lab, rewritten, monkeypatch):
     )
     fit = lab.study.folds[0].fit
     calibration = Calibration(1.0, {})
-    return optimised_note(lab.context, lab.study.questions, fit, calibration, BUDGET, 0)
+    return optimised_note(lab.context, lab.study.samples, fit, calibration, BUDGET, 0)
 
 
 def test_only_fit_items_are_asked_and_no_more_than_the_budget(lab, monkeypatch):
     before = len(lab.context.asker.asked)
     optimise(lab, "```\nThink of the temperature.\n```", monkeypatch)
     asked = lab.context.asker.asked[before:]
-    fit = {lab.study.questions[i].prompt.content for i in lab.study.folds[0].fit}
-    test = {lab.study.questions[i].prompt.content for i in lab.study.folds[0].test}
-    contents = [question.prompt.content.splitlines()[0] for question in asked]
+    fit = {lab.study.samples[i].prompt.content for i in lab.study.folds[0].fit}
+    test = {lab.study.samples[i].prompt.content for i in lab.study.folds[0].test}
+    contents = [sample.prompt.content.splitlines()[0] for sample in asked]
     assert contents and set(contents) <= fit and not set(contents) & test
     # GEPA looks at its budget between rounds: one round may go beyond it.
     assert len(asked) <= BUDGET + 50
@@ -49,6 +49,6 @@ def test_the_note_is_the_seed_or_what_was_rewritten_in_one_line(lab, monkeypatch
 
 def test_without_gepa_the_extra_is_named(lab, monkeypatch):
     monkeypatch.setitem(sys.modules, "gepa.api", None)
-    questions, fit = lab.study.questions, lab.study.folds[0].fit
-    arguments = (lab.context, questions, fit, Calibration(1.0, {}), BUDGET, 0)
+    samples, fit = lab.study.samples, lab.study.folds[0].fit
+    arguments = (lab.context, samples, fit, Calibration(1.0, {}), BUDGET, 0)
     assert 'pip install "saetask[gepa]"' in refusal(optimised_note, *arguments)

@@ -27,7 +27,7 @@ class Trial:
 
     def __init__(self, mute=(), findings=()):
         self.task, self.findings = Touch(mute), list(findings)
-        self.questions = make_samples(self.task, self.task.items()[:N])
+        self.samples = make_samples(self.task, self.task.items()[:N])
         self.asker = StubAsker()
         even, odd = list(range(0, N, 2)), list(range(1, N, 2))
         self.plans = [self._plan(even, odd), self._plan(odd, even)]
@@ -37,7 +37,7 @@ class Trial:
         wanted = [*calibrated_on, *test]
 
         def write(arm, i):
-            prompt = self.questions[i].prompt
+            prompt = self.samples[i].prompt
             if arm == "oracle" or (arm == "saetask" and i % 3):
                 return fixed_note(prompt, NOTE)._replace(misunderstandings=self.findings)
             return ArmPrompt(prompt, None, [])
@@ -48,7 +48,7 @@ class Trial:
         return Plan(Fold(fit, test), ORIGINAL, NOTED, calibrated_on, prompts, {}, {}, [])
 
     def judge(self, length=None):
-        return judge_all(self.asker, self.task.score, self.questions, self.plans, length)
+        return judge_all(self.asker, self.task.score, self.samples, self.plans, length)
 
 
 @pytest.fixture(scope="module")
@@ -62,31 +62,31 @@ def outcomes(trial):
 
 
 def test_outcomes_stand_in_the_order_of_the_tables_each_in_the_fold_that_tests_it(trial, outcomes):
-    ids = sorted(question.item.id for question in trial.questions)
-    assert [(o.arm, o.question.item.id) for o in outcomes] == [
+    ids = sorted(sample.item.id for sample in trial.samples)
+    assert [(o.arm, o.sample.item.id) for o in outcomes] == [
         (arm, item) for arm in ("original", "saetask", "oracle") for item in ids
     ]
-    place = {question.item.id: i for i, question in enumerate(trial.questions)}
-    assert all(o.fold == 1 - place[o.question.item.id] % 2 for o in outcomes)
+    place = {sample.item.id: i for i, sample in enumerate(trial.samples)}
+    assert all(o.fold == 1 - place[o.sample.item.id] % 2 for o in outcomes)
 
 
 def test_annotated_prompts_are_calibrated_on_the_arms_annotated_fit_items_the_rest_as_the_original(
     trial, outcomes
 ):
-    place = {question.item.id: i for i, question in enumerate(trial.questions)}
+    place = {sample.item.id: i for i, sample in enumerate(trial.samples)}
     for outcome in outcomes:
         plan = trial.plans[outcome.fold]
         calibration = ORIGINAL
         if outcome.written.annotation:
             rows = [
-                scored_item(trial.asker, trial.questions[i], plan.prompts[outcome.arm][i].prompt)
+                scored_item(trial.asker, trial.samples[i], plan.prompts[outcome.arm][i].prompt)
                 for i in plan.calibrated_on
                 if plan.prompts[outcome.arm][i].annotation
             ]
             assert len(rows) >= FEWEST_ITEMS
-            assert place[outcome.question.item.id] not in plan.calibrated_on
+            assert place[outcome.sample.item.id] not in plan.calibrated_on
             calibration = fit_calibration(rows)
-        asked = scored_item(trial.asker, outcome.question, outcome.written.prompt)
+        asked = scored_item(trial.asker, outcome.sample, outcome.written.prompt)
         expected = calibration.apply(asked.scores, asked.readings)
         assert list(outcome.scores.values()) == pytest.approx(expected)
         assert list(outcome.scores) == [" warm", " cold"]
@@ -95,7 +95,7 @@ def test_annotated_prompts_are_calibrated_on_the_arms_annotated_fit_items_the_re
 def test_the_likeliest_candidate_is_the_output_and_the_task_judges_it(trial, outcomes):
     for outcome in outcomes:
         assert outcome.output == max(outcome.scores, key=outcome.scores.__getitem__)
-        assert outcome.score == trial.task.score(outcome.question.item, outcome.output)
+        assert outcome.score == trial.task.score(outcome.sample.item, outcome.output)
         assert math.fsum(np.exp(list(outcome.scores.values()))) == pytest.approx(1)
     assert len({outcome.score.correct for outcome in outcomes}) == 2
 
@@ -113,7 +113,7 @@ def test_generated_answers_are_judged_and_candidates_still_scored():
     for outcome in trial.judge(length=5):
         asked = Ask(outcome.written.prompt, max_new_tokens=5)
         assert outcome.output == trial.asker.output(asked)
-        assert outcome.score == trial.task.score(outcome.question.item, outcome.output)
+        assert outcome.score == trial.task.score(outcome.sample.item, outcome.output)
         assert set(outcome.scores) == {" warm", " cold"}
     generated = [ask for ask in trial.asker.asked if not ask.candidates]
     assert {ask.max_new_tokens for ask in generated} == {5}
@@ -122,11 +122,11 @@ def test_generated_answers_are_judged_and_candidates_still_scored():
 
 def test_an_item_without_candidates_is_wrong_and_not_asked_unless_answers_are_generated():
     trial = Trial(mute=["soup"])
-    mute = [o for o in trial.judge() if o.question.item.group == "soup"]
+    mute = [o for o in trial.judge() if o.sample.item.group == "soup"]
     assert len(mute) == 3 * 4
     assert all((o.output, o.scores, o.score.correct) == ("", {}, False) for o in mute)
     assert all(ask.candidates for ask in trial.asker.asked)
-    mute = [o for o in trial.judge(length=5) if o.question.item.group == "soup"]
+    mute = [o for o in trial.judge(length=5) if o.sample.item.group == "soup"]
     assert all(o.output and not o.scores for o in mute)
 
 
@@ -142,18 +142,18 @@ def test_an_arm_that_annotates_too_few_fit_items_takes_the_wordings_calibration_
     for plan in trial.plans:
         annotated = [i for i in plan.calibrated_on if plan.prompts["saetask"][i].annotation]
         for i in annotated[n:]:
-            plan.prompts["saetask"][i] = ArmPrompt(trial.questions[i].prompt, None, [])
+            plan.prompts["saetask"][i] = ArmPrompt(trial.samples[i].prompt, None, [])
     checked = 0
     for outcome in trial.judge():
         if outcome.arm == "saetask" and outcome.written.annotation:
             plan = trial.plans[outcome.fold]
             prompts = plan.prompts["saetask"]
             noted = [i for i in plan.calibrated_on if prompts[i].annotation]
-            rows = [scored_item(trial.asker, trial.questions[i], prompts[i].prompt) for i in noted]
+            rows = [scored_item(trial.asker, trial.samples[i], prompts[i].prompt) for i in noted]
             assert len(rows) == n
             calibration = fit_calibration(rows) if n >= FEWEST_ITEMS else otherwise
-            scores = trial.asker.scores(as_ask(outcome.question, outcome.written.prompt))
-            expected = calibration.apply(scores, outcome.question.readings)
+            scores = trial.asker.scores(as_ask(outcome.sample, outcome.written.prompt))
+            expected = calibration.apply(scores, outcome.sample.readings)
             assert list(outcome.scores.values()) == pytest.approx(expected)
             checked += 1
     assert checked > N / 2

@@ -25,7 +25,7 @@ class Trial:
 
     def __init__(self, task):
         self.context = make_apparatus(None, None, None, task, asker=StubAsker())
-        self.questions = make_samples(task, task.items()[:N])
+        self.samples = make_samples(task, task.items()[:N])
         half = list(range(N // 2)), list(range(N // 2, N))
         self.plans = [self._plan(*half), self._plan(*half[::-1])]
 
@@ -35,7 +35,7 @@ class Trial:
         return Plan(Fold(fit, test), none, FIRST, fit, prompts, {}, {}, [])
 
     def _write(self, arm, i):
-        prompt = self.questions[i].prompt
+        prompt = self.samples[i].prompt
         if arm == "original" or (arm == "saetask" and i % 2):
             return ArmPrompt(prompt, None, [])
         note = Annotation(f"({arm})", PLACEMENTS[i % 4], "notes")
@@ -44,7 +44,7 @@ class Trial:
         return fixed_note(prompt, note)._replace(misunderstandings=[found])
 
     def ask(self, seed=0):
-        return ask_second(self.context, self.questions, self.plans, seed)
+        return ask_second(self.context, self.samples, self.plans, seed)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def outcomes(trial):
 
 
 def second_prompt(trial, outcome):
-    return trial.context.task.second_question(outcome.question.item).prompt
+    return trial.context.task.second_question(outcome.sample.item).prompt
 
 
 def test_a_task_that_asks_once_has_no_second_outcomes():
@@ -73,18 +73,18 @@ def test_a_task_of_whose_items_none_is_asked_again_has_none_either():
 
 
 def test_every_item_with_a_second_question_is_asked_it_in_four_arms(trial, outcomes):
-    ids = sorted(q.item.id for q in trial.questions if q.item.group != "tea")
+    ids = sorted(q.item.id for q in trial.samples if q.item.group != "tea")
     assert len(ids) == N - 4
-    found = [(outcome.arm, outcome.question.item.id) for outcome in outcomes]
+    found = [(outcome.arm, outcome.sample.item.id) for outcome in outcomes]
     assert found == [(arm, item) for arm in ARMS_ASKED for item in ids]
-    place = {question.item.id: i for i, question in enumerate(trial.questions)}
-    assert all(place[o.question.item.id] in trial.plans[o.fold].fold.test for o in outcomes)
+    place = {sample.item.id: i for i, sample in enumerate(trial.samples)}
+    assert all(place[o.sample.item.id] in trial.plans[o.fold].fold.test for o in outcomes)
 
 
 def test_the_same_note_stands_in_the_second_prompt_about_the_same_span(trial, outcomes):
-    place = {question.item.id: i for i, question in enumerate(trial.questions)}
+    place = {sample.item.id: i for i, sample in enumerate(trial.samples)}
     for outcome in outcomes:
-        i = place[outcome.question.item.id]
+        i = place[outcome.sample.item.id]
         first = trial.plans[outcome.fold].prompts[outcome.arm][i]
         prompt = second_prompt(trial, outcome)
         assert outcome.written.annotation == first.annotation
@@ -95,7 +95,7 @@ def test_the_same_note_stands_in_the_second_prompt_about_the_same_span(trial, ou
             expected = annotate(prompt, first.annotation, prompt.spans["target"])
             assert outcome.written.prompt == expected
             if first.annotation.placement == "inline":
-                word = outcome.question.item.question["word"]
+                word = outcome.sample.item.question["word"]
                 assert f"{word} {first.annotation.text}" in expected.content
 
 
@@ -103,17 +103,17 @@ def test_answers_are_judged_by_the_second_question_and_calibrated_on_it(trial, o
     task, asker = trial.context.task, trial.context.asker
     for outcome in outcomes:
         assert set(outcome.scores) == {" not", " yes"}
-        assert outcome.score == task.score_second(outcome.question.item, outcome.output)
-        assert outcome.question.correct.tolist() == [
-            task.score_second(outcome.question.item, text).correct for text in (" not", " yes")
+        assert outcome.score == task.score_second(outcome.sample.item, outcome.output)
+        assert outcome.sample.correct.tolist() == [
+            task.score_second(outcome.sample.item, text).correct for text in (" not", " yes")
         ]
     first = outcomes[0]
-    asked = {o.question.item.id: o.question for o in outcomes}
-    fit = [trial.questions[i].item.id for i in trial.plans[first.fold].fold.fit]
+    asked = {o.sample.item.id: o.sample for o in outcomes}
+    fit = [trial.samples[i].item.id for i in trial.plans[first.fold].fold.fit]
     rows = [asked[i] for i in fit if i in asked]
     fitted = fit_calibration([scored_item(asker, q, q.prompt) for q in rows])
     expected = fitted.apply(
-        asker.scores(as_ask(first.question, first.written.prompt)), first.question.readings
+        asker.scores(as_ask(first.sample, first.written.prompt)), first.sample.readings
     )
     assert list(first.scores.values()) == pytest.approx(expected)
 
@@ -121,13 +121,13 @@ def test_answers_are_judged_by_the_second_question_and_calibrated_on_it(trial, o
 def test_too_few_notes_are_calibrated_as_the_second_question_without_one(trial, outcomes):
     task, asker = trial.context.task, trial.context.asker
     first = next(o for o in outcomes if o.arm == "saetask" and o.written.annotation)
-    asked = {o.question.item.id: o.question for o in outcomes}
-    fit = [trial.questions[i].item for i in trial.plans[first.fold].fold.fit]
+    asked = {o.sample.item.id: o.sample for o in outcomes}
+    fit = [trial.samples[i].item for i in trial.plans[first.fold].fold.fit]
     rows = [asked[item.id] for item in fit if task.second_question(item)]
     assert len(rows) // 2 < FEWEST_ITEMS  # every other one is annotated
     fitted = fit_calibration([scored_item(asker, q, q.prompt) for q in rows])
-    scores = asker.scores(as_ask(first.question, first.written.prompt))
-    expected = fitted.apply(scores, first.question.readings)
+    scores = asker.scores(as_ask(first.sample, first.written.prompt))
+    expected = fitted.apply(scores, first.sample.readings)
     assert list(first.scores.values()) == pytest.approx(expected)
 
 
@@ -142,7 +142,7 @@ def test_where_answers_are_generated_a_sample_of_items_is_asked(monkeypatch):
     monkeypatch.setattr(saetask.experiments.scoring, "GENERATED_ITEMS", 7)
     trial = Trial(TouchTwice(generated=True))
     outcomes = trial.ask(seed=3)
-    items = {outcome.question.item.id for outcome in outcomes}
+    items = {outcome.sample.item.id for outcome in outcomes}
     assert len(items) == 7
     assert len(outcomes) == 7 * len(ARMS_ASKED)
     asked = trial.context.asker.asked
@@ -152,13 +152,13 @@ def test_where_answers_are_generated_a_sample_of_items_is_asked(monkeypatch):
         assert outcome.scores == {}
     for other, same in ((3, True), (4, False)):
         again = Trial(TouchTwice(generated=True)).ask(other)
-        assert ({outcome.question.item.id for outcome in again} == items) == same
+        assert ({outcome.sample.item.id for outcome in again} == items) == same
 
 
 def test_the_first_questions_stay_as_they_are(trial, outcomes):
     assert outcomes
     again = Trial(TouchTwice(untouched=["tea"]))
     assert [plan.prompts for plan in trial.plans] == [plan.prompts for plan in again.plans]
-    for question, same in zip(trial.questions, again.questions, strict=True):
-        assert question.prompt == same.prompt
-        assert np.array_equal(question.correct, same.correct)
+    for sample, same in zip(trial.samples, again.samples, strict=True):
+        assert sample.prompt == same.prompt
+        assert np.array_equal(sample.correct, same.correct)

@@ -129,19 +129,19 @@ class StubAsker:
     def __init__(self):
         self.asked = []
 
-    def ask(self, questions, title):
-        self.asked += questions
+    def ask(self, samples, title):
+        self.asked += samples
 
-    def scores(self, question):
-        assert question in self.asked
-        return np.random.default_rng(self._number(question)).normal(size=len(question.candidates))
+    def scores(self, sample):
+        assert sample in self.asked
+        return np.random.default_rng(self._number(sample)).normal(size=len(sample.candidates))
 
-    def output(self, question):
-        assert question in self.asked
+    def output(self, sample):
+        assert sample in self.asked
         return f"I say {self._number(question)}.\nAnd more."
 
-    def _number(self, question):
-        return zlib.crc32(repr((question.prompt.messages, question.candidates)).encode())
+    def _number(self, sample):
+        return zlib.crc32(repr((sample.prompt.messages, sample.candidates)).encode())
 
 
 class Lab(NamedTuple):
@@ -160,8 +160,8 @@ def make_lab(model, sae, detector, task=None, note=None, n_items=32):
     study = Study(make_samples(task, items), folds_of(items, 2))
     asker = StubAsker()
     context = make_apparatus(model, sae, detector, task, note, asker)
-    asked = [question for question in study.questions if question.candidates]
-    asker.ask([as_ask(question, question.prompt) for question in asked], "")
-    pool = [i for i, question in enumerate(study.questions) if question.candidates]
-    trials = try_wordings(context, study.questions, pool, 0)
-    return Lab(context, study, _read(context, study.questions, 0), trials)
+    asked = [sample for sample in study.samples if sample.candidates]
+    asker.ask([as_ask(sample, sample.prompt) for sample in asked], "")
+    pool = [i for i, sample in enumerate(study.samples) if sample.candidates]
+    trials = try_wordings(context, study.samples, pool, 0)
+    return Lab(context, study, _read(context, study.samples, 0), trials)

@@ -57,7 +57,7 @@ def test_it_is_refused_where_answers_are_ranked_and_laid_out_where_they_are_gene
     path = items_file(*rows)
     assert "add --scoring generate" in refusal(lambda: make_folds(TASK, path, **options))
     study = make_folds(TASK, path, **options, generate=True)
-    assert all(not question.candidates for question in study.questions)
+    assert all(not sample.candidates for sample in study.samples)
 
 
 def test_a_users_text_is_the_problem():

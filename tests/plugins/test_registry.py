@@ -277,7 +277,7 @@ def test_the_scan_for_private_uses_finds_them(tmp_path):
     path.write_text(
         "from saetask import Item, download\nfrom saetask.data.items import text_field\n"
     )
-    assert private_uses(path) == ["cache", "saetask.data.items.text_field"]
+    assert private_uses(path) == ["utils", "saetask.data.items.text_field"]
 
 
 def test_there_is_a_hook_for_every_kind():
