@@ -1,6 +1,7 @@
 """Fixtures: the default model and SAE, and a tiny random model with an SAE that fits it exactly."""
 
 import copy
+from pathlib import Path
 
 import pytest
 from sae_lens.registry import SAE_CLASS_REGISTRY
@@ -35,6 +36,14 @@ def tokenizer():
 
 
 @pytest.fixture(scope="session")
+def tiny_tokenizer():
+    """The tiny models' tokenizer: the default model's in small: `helpers/make_tokenizer.py`."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(Path(__file__).parent / "helpers" / "tokenizer")
+
+
+@pytest.fixture(scope="session")
 def sentences():
     """The embedded items of the task `metaphor`."""
     return PluginRegistry().get("task", "metaphor").items()
@@ -47,14 +56,14 @@ def problems():
 
 
 @pytest.fixture(scope="session")
-def make_tiny_hf_model(tokenizer):
+def make_tiny_hf_model(tiny_tokenizer):
     """Makes a random Llama of 4 layers and width 32; a seed gives the same weights every time."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
     def make(seed=0):
         config = LlamaConfig(
-            vocab_size=len(tokenizer),
+            vocab_size=len(tiny_tokenizer),
             hidden_size=32,
             intermediate_size=64,
             num_hidden_layers=4,
@@ -63,9 +72,9 @@ def make_tiny_hf_model(tokenizer):
             max_position_embeddings=256,
             initializer_range=0.2,
             tie_word_embeddings=True,
-            bos_token_id=tokenizer.bos_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
+            bos_token_id=tiny_tokenizer.bos_token_id,
+            eos_token_id=tiny_tokenizer.eos_token_id,
+            pad_token_id=tiny_tokenizer.pad_token_id,
         )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -75,7 +84,7 @@ def make_tiny_hf_model(tokenizer):
 
 
 @pytest.fixture(scope="session")
-def make_tiny_bridge(make_tiny_hf_model, tokenizer):
+def make_tiny_bridge(make_tiny_hf_model, tiny_tokenizer):
     """Wraps a random Llama, or another model, as `load_model` wraps those that it loads."""
     from sae_lens.analysis.sae_transformer_bridge import SAETransformerBridge
 
@@ -83,7 +92,7 @@ def make_tiny_bridge(make_tiny_hf_model, tokenizer):
         bridge = SAETransformerBridge.boot_transformers(
             "tiny-llama",
             hf_model=hf_model or make_tiny_hf_model(),
-            tokenizer=copy.deepcopy(tokenizer),
+            tokenizer=copy.deepcopy(tiny_tokenizer),
             device="cpu",
         )
         bridge.eval()
@@ -98,7 +107,7 @@ def tiny_model(make_tiny_bridge):
 
 
 @pytest.fixture(scope="session")
-def hooked_transformer(tokenizer):
+def hooked_transformer(tiny_tokenizer):
     """A random `HookedTransformer` of 4 layers and width 32."""
     from transformer_lens import HookedTransformer, HookedTransformerConfig
 
@@ -108,12 +117,12 @@ def hooked_transformer(tokenizer):
         n_ctx=64,
         d_head=8,
         d_mlp=64,
-        d_vocab=len(tokenizer),
+        d_vocab=len(tiny_tokenizer),
         act_fn="gelu",
         device="cpu",
         seed=0,
     )
-    return HookedTransformer(config, tokenizer=copy.deepcopy(tokenizer)).eval()
+    return HookedTransformer(config, tokenizer=copy.deepcopy(tiny_tokenizer)).eval()
 
 
 @pytest.fixture(scope="session")
@@ -246,10 +255,10 @@ def tiny_sae_folder(tiny_sae, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def tiny_model_folder(make_tiny_hf_model, tokenizer, tmp_path_factory):
+def tiny_model_folder(make_tiny_hf_model, tiny_tokenizer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "tiny"
     make_tiny_hf_model().save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    tiny_tokenizer.save_pretrained(folder)
     return folder
 
 

@@ -120,8 +120,8 @@ def test_an_sae_is_trained(there, harvest_config, tmp_path, monkeypatch):
     assert fvu[-1] < fvu[0]
 
 
-def test_a_dictionary_is_built(there, tiny_model, tokenizer, tmp_path):
-    sae, corpus = make_word_sae(tiny_model, tokenizer), write_corpus(tmp_path / "texts.jsonl")
+def test_a_dictionary_is_built(there, tiny_model, tiny_tokenizer, tmp_path):
+    sae, corpus = make_word_sae(tiny_model, tiny_tokenizer), write_corpus(tmp_path / "texts.jsonl")
     here = build_dictionary(tiny_model, sae, corpus, tmp_path / "here")
     found = build_dictionary(there, sae.to(PRETEND), corpus, tmp_path / "there")
     assert {path.name for path in found.iterdir()} == {path.name for path in here.iterdir()}

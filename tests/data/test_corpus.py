@@ -25,45 +25,47 @@ def corpus(tmp_path: Path) -> CorpusConfig:
     return CorpusConfig(sources=sources, context_size=32, test_share=0.25, rows_per_document=2)
 
 
-def test_no_document_is_in_both_splits(corpus, tokenizer, tmp_path) -> None:
+def test_no_document_is_in_both_splits(corpus, tiny_tokenizer, tmp_path) -> None:
     documents = [
-        {row.document for row in token_rows(corpus, tokenizer, split, tmp_path)}
+        {row.document for row in token_rows(corpus, tiny_tokenizer, split, tmp_path)}
         for split in ("train", "test")
     ]
     assert documents[0] and documents[1] and not documents[0] & documents[1]
 
 
 def test_rows_begin_with_bos_hold_one_document_and_fit_the_context(
-    corpus, tokenizer, tmp_path
+    corpus, tiny_tokenizer, tmp_path
 ) -> None:
-    for row in token_rows(corpus, tokenizer, "train", tmp_path):
-        assert row.token_ids[0] == tokenizer.bos_token_id
-        assert tokenizer.bos_token_id not in row.token_ids[1:]
+    for row in token_rows(corpus, tiny_tokenizer, "train", tmp_path):
+        assert row.token_ids[0] == tiny_tokenizer.bos_token_id
+        assert tiny_tokenizer.bos_token_id not in row.token_ids[1:]
         assert corpus.min_tokens <= len(row.token_ids) <= corpus.context_size
         words = {"a": "bread", "b": "sea"}[row.source]
-        assert words not in tokenizer.decode(row.token_ids)
+        assert words not in tiny_tokenizer.decode(row.token_ids)
 
 
-def test_every_prefix_of_the_stream_has_the_sources_shares(corpus, tokenizer, tmp_path) -> None:
+def test_every_prefix_of_the_stream_has_the_sources_shares(
+    corpus, tiny_tokenizer, tmp_path
+) -> None:
     tokens = {"a": 0, "b": 0}
-    for number, row in enumerate(token_rows(corpus, tokenizer, "train", tmp_path)):
+    for number, row in enumerate(token_rows(corpus, tiny_tokenizer, "train", tmp_path)):
         tokens[row.source] += len(row.token_ids)
         if number > 20:
             assert tokens["a"] / tokens["b"] == pytest.approx(3, rel=0.3)
 
 
-def test_the_stream_is_the_same_every_time(corpus, tokenizer, tmp_path) -> None:
-    first, second = (list(token_rows(corpus, tokenizer, "train", tmp_path)) for _ in range(2))
+def test_the_stream_is_the_same_every_time(corpus, tiny_tokenizer, tmp_path) -> None:
+    first, second = (list(token_rows(corpus, tiny_tokenizer, "train", tmp_path)) for _ in range(2))
     assert first == second
 
 
-def test_chats_keep_their_template_header(tokenizer, tmp_path) -> None:
+def test_chats_keep_their_template_header(tiny_tokenizer, tmp_path) -> None:
     chat = [{"role": "user", "content": "How far is the sea?"}] * 2
     rows = "".join(json.dumps({"messages": chat}) + "\n" for _ in range(5))
     (tmp_path / "chats.jsonl").write_text(rows)
     config = CorpusConfig([Source("chats.jsonl", column="messages")], test_share=0.0)
-    row = next(token_rows(config, tokenizer, "train", tmp_path))
-    assert "<|im_start|>user" in tokenizer.decode(row.token_ids)
+    row = next(token_rows(config, tiny_tokenizer, "train", tmp_path))
+    assert "<|im_start|>user" in tiny_tokenizer.decode(row.token_ids)
 
 
 @pytest.mark.parametrize(
@@ -74,15 +76,15 @@ def test_chats_keep_their_template_header(tokenizer, tmp_path) -> None:
     ],
 )
 def test_a_source_that_cannot_be_read_is_named(
-    corpus, tokenizer, tmp_path, source: Source, message: str
+    corpus, tiny_tokenizer, tmp_path, source: Source, message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        list(token_rows(CorpusConfig([source]), tokenizer, "train", tmp_path))
+        list(token_rows(CorpusConfig([source]), tiny_tokenizer, "train", tmp_path))
 
 
-def test_an_empty_corpus_is_refused(tokenizer, tmp_path) -> None:
+def test_an_empty_corpus_is_refused(tiny_tokenizer, tmp_path) -> None:
     with pytest.raises(UserError, match=r"corpus.sources is empty"):
-        list(token_rows(CorpusConfig(), tokenizer, "train", tmp_path))
+        list(token_rows(CorpusConfig(), tiny_tokenizer, "train", tmp_path))
 
 
 @given(st.text(min_size=1))

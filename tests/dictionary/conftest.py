@@ -7,17 +7,17 @@ from tests.helpers.words import build_dictionary, make_word_sae, write_corpus
 
 
 @pytest.fixture(scope="session")
-def vocabulary(tokenizer):
+def vocabulary(tiny_tokenizer):
     """The tiny tokenizer's tokens, each with a vector of its own: no two words are alike."""
-    texts = token_texts(tokenizer)
+    texts = token_texts(tiny_tokenizer)
     vectors = np.random.default_rng(0).normal(size=(len(texts), 48)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return Vocabulary(texts, vectors, sorted(tokenizer.all_special_ids))
+    return Vocabulary(texts, vectors, sorted(tiny_tokenizer.all_special_ids))
 
 
 @pytest.fixture(scope="session")
-def word_sae(tiny_model, tokenizer):
-    return make_word_sae(tiny_model, tokenizer)
+def word_sae(tiny_model, tiny_tokenizer):
+    return make_word_sae(tiny_model, tiny_tokenizer)
 
 
 @pytest.fixture(scope="session")

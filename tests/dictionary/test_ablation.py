@@ -14,7 +14,7 @@ from saetask.models.hooks import log_probabilities_with_edit, read_hook
 from saetask.saes.encoding import contribution
 from saetask.saes.interventions import N_DIRECTIONS, random_directions
 
-ROW = [1, 504, 2817, 282, 260, 5491, 904, 77, 3000, 12, 640, 808, 9000, 4, 55, 350]
+ROW = [1, 504, 817, 282, 260, 1491, 904, 77, 1300, 12, 640, 808, 1900, 4, 55, 350]
 LAST = "blocks.3.hook_resid_post"
 
 
@@ -117,7 +117,7 @@ def test_a_feature_that_is_silent_or_fires_last_has_no_effects(
 
 def test_a_feature_that_writes_the_next_token_is_causal(tiny_model, make_sae) -> None:
     # Both features write the embedding of the token that the texts repeat, at the last block.
-    token = 2817
+    token = 817
     written = tiny_model.W_U[:, token].detach().float()
     directions = torch.stack([written, written])
     sae = make_sae(torch.ones(32), directions / written.norm(), LAST)

@@ -113,12 +113,14 @@ def test_stored_contexts_become_the_rows_they_were(dictionary, tiny_model, word_
         assert SEA in fires
 
 
-def test_a_context_with_half_a_character_is_left_out(dictionary, tokenizer, monkeypatch) -> None:
+def test_a_context_with_half_a_character_is_left_out(
+    dictionary, tiny_tokenizer, monkeypatch
+) -> None:
     # The replacement character is a token of its own, so retokenising would not complain.
     stored = {"document": "d", "tokens": [" the"] * 20}
     broken = {"document": "e", "tokens": [" the"] * 20 + ["\ufffd"]}
     monkeypatch.setattr(dictionary, "contexts", lambda feature: [stored, broken])
-    assert [row.document for row in context_rows(dictionary, [SEA], tokenizer, 0, 0)] == ["d"]
+    assert [row.document for row in context_rows(dictionary, [SEA], tiny_tokenizer, 0, 0)] == ["d"]
 
 
 def test_a_pool_says_where_features_fire(tiny_model, word_sae, word_corpus) -> None:

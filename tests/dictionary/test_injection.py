@@ -179,14 +179,14 @@ def test_the_finding(found, q_value, finding) -> None:
     assert injection_finding(found, q_value) == finding
 
 
-def test_pieces_are_tokens_that_become_themselves_again(tokenizer) -> None:
+def test_pieces_are_tokens_that_become_themselves_again(tiny_tokenizer) -> None:
     def grams(*texts):
         return [{"text": text, "share": 0.25} for text in texts]
 
-    bos = tokenizer.bos_token
+    bos = tiny_tokenizer.bos_token
     row = {"tokens": grams(" ship", "\ufffd", bos), "bigrams": grams(" old ship", bos + "The")}
-    found = pieces_of(row, tokenizer)
-    assert [tokenizer.decode(piece.token_ids) for piece in found] == [" ship", " old ship"]
+    found = pieces_of(row, tiny_tokenizer)
+    assert [tiny_tokenizer.decode(piece.token_ids) for piece in found] == [" ship", " old ship"]
     assert [len(piece.token_ids) for piece in found] == [1, 2]
     halves = {"tokens": [], "bigrams": grams(" sh" + "ip")}
-    assert pieces_of(halves, tokenizer) == [], "the two halves would become one token"
+    assert pieces_of(halves, tiny_tokenizer) == [], "the two halves would become one token"

@@ -35,8 +35,8 @@ IN_WORDS = [Label(text, None) for text in ("sea", "house", "the", "the", "the")]
 
 
 @pytest.fixture(scope="module")
-def unseen(tokenizer):
-    return planted_firings(tokenizer, 2)
+def unseen(tiny_tokenizer):
+    return planted_firings(tiny_tokenizer, 2)
 
 
 @pytest.fixture(scope="module")
@@ -279,8 +279,8 @@ def test_who_was_not_drawn_is_not_judged(decide) -> None:
     assert verdicts.count("not judged") == 2
 
 
-def test_rules_keep_their_verdict_whatever_a_judge_says(decide, tokenizer, vocabulary) -> None:
-    learning, selection = planted_firings(tokenizer, 0), planted_firings(tokenizer, 1)
+def test_rules_keep_their_verdict_whatever_a_judge_says(decide, tiny_tokenizer, vocabulary) -> None:
+    learning, selection = planted_firings(tiny_tokenizer, 0), planted_firings(tiny_tokenizer, 1)
     subject = SplitActivations(learning, selection, learning, NEAREST)
     labels = label_features(subject, PROMOTED, Keywords(), vocabulary, 0)
     trials, found = decide(contradicts, labels, in_words=False)

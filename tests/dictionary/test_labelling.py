@@ -20,11 +20,11 @@ URL = "http://127.0.0.1:1/v1"
 
 
 @pytest.fixture(scope="module")
-def label_all(tokenizer, vocabulary):
+def label_all(tiny_tokenizer, vocabulary):
     """Labels the planted features; the corpus is another for another seed."""
 
     def label(labeler, work=None, seed=0, features=None):
-        learning, selection = (planted_firings(tokenizer, s, 60) for s in (seed, seed + 100))
+        learning, selection = (planted_firings(tiny_tokenizer, s, 60) for s in (seed, seed + 100))
         return label_features(
             SplitActivations(learning, selection, learning, NEAREST),
             PROMOTED,
@@ -89,8 +89,10 @@ def test_only_the_features_wanted_are_labelled(label_all) -> None:
     assert len(server.requests) == 1
 
 
-def test_contexts_are_shown_on_a_line_with_spaces_outside_the_mark(tokenizer, vocabulary) -> None:
-    window = [-1, *tokenizer(" sea\nand ship", add_special_tokens=False)["input_ids"]]
+def test_contexts_are_shown_on_a_line_with_spaces_outside_the_mark(
+    tiny_tokenizer, vocabulary
+) -> None:
+    window = [-1, *tiny_tokenizer(" sea\nand ship", add_special_tokens=False)["input_ids"]]
     assert context_text(window, vocabulary, len(window) - 1) == "sea↵and <<ship>>"
     assert context_text(window, vocabulary) == "sea↵and ship"
 

@@ -31,8 +31,8 @@ NEAREST = np.array([CONTEXT, WORD, WORD, WORD, WORD])
 
 
 @pytest.fixture(scope="module")
-def token(tokenizer):
-    return lambda word: tokenizer(word, add_special_tokens=False)["input_ids"][0]
+def token(tiny_tokenizer):
+    return lambda word: tiny_tokenizer(word, add_special_tokens=False)["input_ids"][0]
 
 
 def planted(token, seed: int, n_rows: int = 400) -> ActivationIndex:

@@ -369,13 +369,13 @@ def test_items_without_candidates_count_as_wrong_and_are_not_skipped(small):
 
 
 def test_generated_answers_are_what_the_model_writes_after_each_prompt(
-    small, tiny_model, tokenizer, monkeypatch
+    small, tiny_model, tiny_tokenizer, monkeypatch
 ):
     monkeypatch.setattr(saetask.experiments.runner, "MAX_NEW_TOKENS", 4)
     result = small(arms=("original", "generic", "saetask"), generate=True)
     assert len(result.outcomes) == 3 * 32
     for outcome in result.outcomes[::11]:
-        prompt = render(tokenizer, outcome.written.prompt).token_ids
+        prompt = render(tiny_tokenizer, outcome.written.prompt).token_ids
         (alone,) = generate_texts(tiny_model, [prompt], 4)
         assert outcome.output == alone
     for outcome in result.outcomes:

@@ -72,8 +72,13 @@ def test_a_node_sees_its_ancestors_and_itself_only(rows):
 # The likelihoods
 
 
-@pytest.fixture(scope="module")
-def continuations(tokenizer):
+@pytest.fixture(scope="module", params=["tiny_model", "model"])
+def any_model(request):
+    """The tiny model, and the default one."""
+    return request.getfixturevalue(request.param)
+
+
+def make_continuations(tokenizer):
     """Shared prompts, answers that begin alike, a prompt within another, unequal lengths."""
 
     def ids(text):
@@ -92,6 +97,11 @@ def continuations(tokenizer):
     ]
 
 
+@pytest.fixture(scope="module")
+def continuations(tiny_tokenizer):
+    return make_continuations(tiny_tokenizer)
+
+
 def obvious_log_likelihoods(model, continuations):
     """A forward pass for each continuation, by the model itself."""
     results = []
@@ -106,23 +116,26 @@ def obvious_log_likelihoods(model, continuations):
 
 
 @pytest.fixture(scope="module")
-def one_by_one(model, continuations):
-    return obvious_log_likelihoods(model, continuations)
+def asked(any_model):
+    return make_continuations(any_model.tokenizer)
+
+
+@pytest.fixture(scope="module")
+def one_by_one(any_model, asked):
+    return obvious_log_likelihoods(any_model, asked)
 
 
 @pytest.mark.parametrize("tokens_per_row", [1, 50, saetask.inference.likelihood.TOKENS_PER_ROW])
-def test_log_likelihoods_equal_a_forward_pass_each(
-    model, continuations, one_by_one, tokens_per_row
-):
-    assert trees_hold(model), "else no tree is tested here"
-    found = log_likelihoods(model, continuations, tokens_per_row)
+def test_log_likelihoods_equal_a_forward_pass_each(any_model, asked, one_by_one, tokens_per_row):
+    assert trees_hold(any_model), "else no tree is tested here"
+    found = log_likelihoods(any_model, asked, tokens_per_row)
     assert found == pytest.approx(one_by_one, abs=1e-3)
     assert len({round(value, 3) for value in found}) == len(found) - 1, "only 'No' comes twice"
 
 
-def test_the_order_of_continuations_does_not_matter(model, continuations, one_by_one):
+def test_the_order_of_continuations_does_not_matter(any_model, asked, one_by_one):
     order = [7, 0, 4, 8, 2, 6, 1, 5, 3]
-    found = log_likelihoods(model, [continuations[i] for i in order], tokens_per_row=60)
+    found = log_likelihoods(any_model, [asked[i] for i in order], tokens_per_row=60)
     assert found == pytest.approx([one_by_one[i] for i in order], abs=1e-3)
 
 
@@ -180,22 +193,26 @@ def set_hearing(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def hooked_transformer(tokenizer):
+def hooked_transformer(tiny_tokenizer):
     from transformer_lens import HookedTransformer, HookedTransformerConfig
 
-    shape = {"n_layers": 2, "d_model": 32, "n_ctx": 128, "d_head": 8, "d_vocab": len(tokenizer)}
+    shape = {
+        "n_layers": 2,
+        "d_model": 32,
+        "n_ctx": 128,
+        "d_head": 8,
+        "d_vocab": len(tiny_tokenizer),
+    }
     config = HookedTransformerConfig(**shape, act_fn="gelu", device="cpu", seed=0)
     return HookedTransformer(config).eval()
 
 
 @pytest.mark.parametrize("hearing", [deaf_to_the_mask, deaf_to_positions, deaf_to_both])
-def test_a_model_that_does_not_follow_a_tree_is_found_out(model, tiny_model, set_hearing, hearing):
+def test_a_model_that_does_not_follow_a_tree_is_found_out(any_model, set_hearing, hearing):
     set_hearing(as_told)
-    assert trees_hold(model)
-    assert trees_hold(tiny_model)
+    assert trees_hold(any_model)
     set_hearing(hearing)
-    assert not trees_hold(model)
-    assert not trees_hold(tiny_model)
+    assert not trees_hold(any_model)
 
 
 def test_such_a_model_is_run_without_trees(tiny_model, continuations, set_hearing):

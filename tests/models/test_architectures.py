@@ -47,14 +47,14 @@ TEXT = "The bank of the river was steep."
 
 
 @pytest.fixture(scope="module", params=CONFIGS)
-def hf_model(request, tokenizer):
+def hf_model(request, tiny_tokenizer):
     config = transformers.AutoConfig.for_model(
         request.param,
         **CONFIGS[request.param],
-        vocab_size=len(tokenizer),
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        vocab_size=len(tiny_tokenizer),
+        bos_token_id=tiny_tokenizer.bos_token_id,
+        eos_token_id=tiny_tokenizer.eos_token_id,
+        pad_token_id=tiny_tokenizer.pad_token_id,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -62,11 +62,11 @@ def hf_model(request, tokenizer):
 
 
 @pytest.fixture(scope="module")
-def any_model(hf_model, tokenizer):
+def any_model(hf_model, tiny_tokenizer):
     bridge = SAETransformerBridge.boot_transformers(
         hf_model.config.model_type,
         hf_model=copy.deepcopy(hf_model),
-        tokenizer=copy.deepcopy(tokenizer),
+        tokenizer=copy.deepcopy(tiny_tokenizer),
         device="cpu",
     )
     bridge.tokenizer.chat_template = None
@@ -94,7 +94,7 @@ def test_a_reading_is_what_the_hf_models_hidden_states_encode_to(
 
 @pytest.mark.parametrize("kind", HOOK_KINDS)
 def test_hook_points_go_by_their_old_names(any_model, kind):
-    tokens = torch.tensor([[1, 504, 2817, 282]])
+    tokens = torch.tensor([[1, 504, 817, 282]])
     first, second = (read_hook(any_model, tokens, f"blocks.{n}.{kind}") for n in (1, 2))
     assert first.shape[:2] == (1, 4) and first.shape[2] % 32 == 0
     assert first.isfinite().all()

@@ -17,8 +17,8 @@ from saetask.models.hooks import (
     with_hooks,
 )
 
-TOKENS = torch.tensor([[1, 504, 2817, 282, 260, 5491]])
-SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 6000}
+TOKENS = torch.tensor([[1, 504, 817, 282, 260, 1491]])
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 2000}
 MLP = {"intermediate_size": 64}
 PAD = {"pad_token_id": 0}
 ARCHITECTURES = {
@@ -29,7 +29,7 @@ ARCHITECTURES = {
     "Mistral": {**SMALL, **MLP, "num_key_value_heads": 2, "sliding_window": 3},
     "Phi": {**SMALL, **MLP, **PAD},
     "GPTNeoX": {**SMALL, **MLP},
-    "GPT2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "vocab_size": 6000},
+    "GPT2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "vocab_size": 2000},
     "OPT": {**SMALL, "ffn_dim": 64, "word_embed_proj_dim": 32},
     "Bloom": {**SMALL, "n_layer": 2, "n_head": 4},
 }
@@ -153,7 +153,7 @@ def test_an_sae_of_sae_lens_that_is_attached_still_runs(model, make_tiny_sae):
 
 
 def test_generating_goes_without_wrappers_and_says_the_same(model):
-    with_hooks = [1, 504, 2817]
+    with_hooks = [1, 504, 817]
     expected = generate_texts(model, [with_hooks], 4)
     model.add_hook("blocks.1.attn.hook_out", lambda activation, hook: activation)
     assert generate_texts(model, [with_hooks], 4) == expected
@@ -208,7 +208,7 @@ def test_a_hooked_transformer_is_left_as_it_is(hooked_transformer):
 
 
 def test_the_slow_way_gives_the_same_log_probabilities(model, monkeypatch):
-    rows, edit = [[1, 504, 2817, 282]], lambda activation: activation * 1.1
+    rows, edit = [[1, 504, 817, 282]], lambda activation: activation * 1.1
     fast = log_probabilities_with_edit(model, rows, "blocks.1.hook_resid_post", edit)
     monkeypatch.setattr("saetask.models.fast_forward._is_quiet", lambda part: False)
     slow = log_probabilities_with_edit(model, rows, "blocks.1.hook_resid_post", edit)

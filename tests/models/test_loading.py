@@ -15,7 +15,7 @@ from saetask.models.loading import (
 )
 
 ALIAS = "blocks.2.hook_resid_post"
-TOKENS = torch.tensor([[1, 504, 2817, 282, 260, 5491], [1, 29, 30, 31, 32, 33]])
+TOKENS = torch.tensor([[1, 504, 817, 282, 260, 1491], [1, 29, 30, 31, 32, 33]])
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +25,10 @@ def hf_model(make_tiny_hf_model):
 
 
 @pytest.fixture(scope="module")
-def hf_folder(hf_model, tokenizer, tmp_path_factory):
+def hf_folder(hf_model, tiny_tokenizer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("models") / "tiny"
     hf_model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    tiny_tokenizer.save_pretrained(folder)
     return folder
 
 
@@ -45,7 +45,9 @@ def test_a_live_model_is_returned_as_it_is(tiny_model, hooked_transformer):
     assert load_model(hooked_transformer) is hooked_transformer
 
 
-def test_a_folder_saved_by_hugging_face_reads_like_the_model_saved(hf_folder, hf_model, tokenizer):
+def test_a_folder_saved_by_hugging_face_reads_like_the_model_saved(
+    hf_folder, hf_model, tiny_tokenizer
+):
     loaded = load_model(hf_folder, dtype=torch.float32, device="cpu")
     with torch.inference_mode():
         output = hf_model(TOKENS, output_hidden_states=True)
@@ -56,7 +58,7 @@ def test_a_folder_saved_by_hugging_face_reads_like_the_model_saved(hf_folder, hf
     assert not loaded.training
     assert context_size(loaded) == 256
     text = "The bank 🦔"
-    assert model_tokenizer(loaded).tokenize(text) == tokenizer.tokenize(text)
+    assert model_tokenizer(loaded).tokenize(text) == tiny_tokenizer.tokenize(text)
 
 
 def test_the_dtype_asked_for_is_the_dtype_read(hf_folder):
@@ -64,9 +66,12 @@ def test_the_dtype_asked_for_is_the_dtype_read(hf_folder):
     assert read_hook(loaded, TOKENS, ALIAS).dtype == torch.bfloat16
 
 
-def test_the_fingerprint_tells_weights_apart_and_survives_saving(hf_folder, tiny_model, model):
+def test_the_fingerprint_tells_weights_apart_and_survives_saving(
+    hf_folder, tiny_model, make_tiny_bridge, make_tiny_hf_model
+):
     loaded = load_model(hf_folder, dtype=torch.float32, device="cpu")
-    assert model_fingerprint(loaded) == model_fingerprint(tiny_model) != model_fingerprint(model)
+    other = make_tiny_bridge(make_tiny_hf_model(seed=1))
+    assert model_fingerprint(loaded) == model_fingerprint(tiny_model) != model_fingerprint(other)
 
 
 def test_a_folder_without_config_is_refused(tmp_path):
@@ -134,8 +139,15 @@ def test_generation_in_a_left_padded_batch_equals_one_by_one(model):
     assert together[1].startswith(" five")
 
 
+def test_the_tiny_model_generates_alike_in_a_left_padded_batch_and_one_by_one(tiny_model):
+    prompts = [[1, 504, 817, 282, 260], [1, 29], [1, 30, 31, 32]]
+    together = generate_texts(tiny_model, prompts, max_new_tokens=6)
+    assert together == [generate_texts(tiny_model, [prompt], 6)[0] for prompt in prompts]
+    assert len(set(together)) == 3
+
+
 def test_generation_gives_the_new_text_only_and_stops_at_its_length(tiny_model):
-    prompts = [[1, 504, 2817], [1, 29]]
+    prompts = [[1, 504, 817], [1, 29]]
     short, long = (generate_texts(tiny_model, prompts, n) for n in (2, 6))
     for a, b, prompt in zip(short, long, prompts, strict=True):
         assert b.startswith(a)
@@ -155,9 +167,9 @@ def test_tree_logits_of_a_chain_equal_the_hf_models(tiny_model, hf_model):
 
 
 def test_tree_logits_of_a_branch_do_not_see_the_other_branch(tiny_model, hf_model):
-    # 1 - 504 - 2817
+    # 1 - 504 - 817
     #         - 282 - 260
-    tokens = torch.tensor([1, 504, 2817, 282, 260])
+    tokens = torch.tensor([1, 504, 817, 282, 260])
     positions = torch.tensor([0, 1, 2, 2, 3])
     visible = torch.tensor(
         [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [1, 1, 0, 1, 0], [1, 1, 0, 1, 1]],
@@ -165,7 +177,7 @@ def test_tree_logits_of_a_branch_do_not_see_the_other_branch(tiny_model, hf_mode
     )
     found = tree_logits(tiny_model, tokens, positions, visible, torch.tensor([2, 4]))
     with torch.inference_mode():
-        first = hf_model(torch.tensor([[1, 504, 2817]])).logits[0, -1]
+        first = hf_model(torch.tensor([[1, 504, 817]])).logits[0, -1]
         second = hf_model(torch.tensor([[1, 504, 282, 260]])).logits[0, -1]
     torch.testing.assert_close(found[0], first, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(found[1], second, atol=1e-4, rtol=1e-4)

@@ -109,7 +109,7 @@ def test_a_file_may_name_the_group(item_of, task):
 
 
 @by_task
-def test_every_span_holds_what_it_says_and_survives_rendering(item_of, task, tokenizer):
+def test_every_span_holds_what_it_says_and_survives_rendering(item_of, task, tiny_tokenizer):
     prompt = task.prompt(item_of(task))
     row, text = ROWS[task.name], prompt.spans["text"]
     shown = {name: prompt.content[span.start : span.end] for name, span in prompt.spans.items()}
@@ -117,18 +117,20 @@ def test_every_span_holds_what_it_says_and_survives_rendering(item_of, task, tok
         assert text.start <= span.start < span.end <= text.end, name
     told = [row[field] for field in ("prompt", "phrase", "question", "sentence1") if field in row]
     assert told[0] in shown["text"]
-    rendered = render(tokenizer, prompt)
+    rendered = render(tiny_tokenizer, prompt)
     for name, region in rendered.regions.items():
         if name not in ("answer", "end"):
             assert rendered.text[region.start : region.end] == shown[name]
 
 
 @by_task
-def test_every_candidate_has_tokens_a_known_reading_and_a_score(item_of, task, tokenizer):
+def test_every_candidate_has_tokens_a_known_reading_and_a_score(item_of, task, tiny_tokenizer):
     item = item_of(task)
     candidates = task.candidates(item) or []
     assert {candidate.reading for candidate in candidates} <= set(task.readings)
-    assert all(tokenizer(text, add_special_tokens=False)["input_ids"] for text, _ in candidates)
+    assert all(
+        tiny_tokenizer(text, add_special_tokens=False)["input_ids"] for text, _ in candidates
+    )
     right = [c.reading for c in candidates if task.score(item, c.text).correct]
     assert right == ([] if task.name == "gsm8k" else [task.gold_reading(item)])
 

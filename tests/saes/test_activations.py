@@ -169,8 +169,8 @@ def test_html_has_every_character_of_the_text_once(tiny_model, tiny_sae, text, c
     assert shown_text(reading._repr_html_()) == reading.prompts[0].text
 
 
-def test_html_names_the_features_of_a_token_strongest_first(tokenizer):
-    rendered = render(tokenizer, "Oslo is")
+def test_html_names_the_features_of_a_token_strongest_first(tiny_tokenizer):
+    rendered = render(tiny_tokenizer, "Oslo is")
     values = np.array([1, 4, 2], np.float32)
     indptr = np.array([0, 0, 3, *[3] * (len(rendered.token_ids) - 2)])
     reading = FeatureActivations([rendered], 99, indptr, np.array([3, 7, 90], np.int32), values)

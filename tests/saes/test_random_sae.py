@@ -13,10 +13,12 @@ SENTENCE = "the old ship left a bank of some river and men sang songs about king
 
 
 @pytest.fixture(scope="module")
-def rows(tokenizer):
+def rows(tiny_tokenizer):
     generator = np.random.default_rng(0)
     texts = [" ".join(generator.permutation(SENTENCE.split())) for _ in range(80)]
-    return [TokenRow("texts", str(n), tokenizer(text)["input_ids"]) for n, text in enumerate(texts)]
+    return [
+        TokenRow("texts", str(n), tiny_tokenizer(text)["input_ids"]) for n, text in enumerate(texts)
+    ]
 
 
 def densities(firings):
