@@ -18,9 +18,9 @@ class ComputeConfig:
     """Where the model's work is done. It changes no result, so it belongs to no run's identity."""
 
     engine: Literal["local", "ray"] = "local"
-    """In this process, or by the workers of a Ray cluster."""
+    """Where the model runs: in this process, or on the workers of a Ray cluster."""
     address: str | None = None
-    """Of a Ray cluster that is running: `auto` or HOST:PORT; none starts one on this machine."""
+    """A running Ray cluster, auto or HOST:PORT; without it, one starts on this machine."""
 
     def check(self) -> None:
         """Refuses what can not be, before anything is loaded.

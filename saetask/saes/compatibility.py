@@ -278,5 +278,5 @@ def _refuse(
         print(f"saetask: warning: {says}. Going on, as told.", file=sys.stderr)
         return
     raise UserError(
-        f"{says}. Choose a matching --sae, mend its cfg.json, or insist (--insist-on-sae)."
+        f"{says}. Choose a matching --sae, mend its cfg.json, or insist (--allow-sae-mismatch)."
     )

@@ -280,8 +280,8 @@ def unfit(tiny_model_folder, make_tiny_sae, tmp_path_factory):
 def test_an_sae_refused_for_its_figures_is_used_if_insisted_on(refused, unfit, capsys, command):
     target = [] if command == "read" else ["--target", "sailed"]
     message = refused(command, SENTENCE, *target, *unfit)
-    assert "fraction of variance unexplained" in message and "--insist-on-sae" in message
-    assert main([command, SENTENCE, *target, *unfit, "--insist-on-sae"]) == 0
+    assert "fraction of variance unexplained" in message and "--allow-sae-mismatch" in message
+    assert main([command, SENTENCE, *target, *unfit, "--allow-sae-mismatch"]) == 0
     warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
     assert len(warnings) == 1
     assert "fraction of variance unexplained" in warnings[0]
@@ -289,8 +289,8 @@ def test_an_sae_refused_for_its_figures_is_used_if_insisted_on(refused, unfit, c
 
 def test_a_run_goes_on_with_a_refused_sae_if_insisted_on(refused, done, unfit, tmp_path):
     flags = ["--limit", "48", "--folds", "2", "--arms", "[original, saetask]", "--json", *unfit]
-    assert "--insist-on-sae" in refused("run", "metaphor", *flags, "--out", tmp_path / "out")
-    flags += ["--out", tmp_path / "out", "--insist-on-sae"]
+    assert "--allow-sae-mismatch" in refused("run", "metaphor", *flags, "--out", tmp_path / "out")
+    flags += ["--out", tmp_path / "out", "--allow-sae-mismatch"]
     assert json.loads(done("run", "metaphor", *flags))["sae"]["fvu"] > 0.6
 
 

@@ -333,7 +333,7 @@ def test_a_second_start_asks_only_what_is_missing(
 
 
 def command(folder, pair, corpus, url):
-    flags = ["--texts", "6", "--data", str(corpus), "--insist-on-sae", *pair]
+    flags = ["--texts", "6", "--data", str(corpus), "--allow-sae-mismatch", *pair]
     writer = ["--writer", "scribe", "--writer-url", url]
     return ["dictionary", "falsify", str(folder), "--features", f"{SEA},{DEAD}", *flags, *writer]
 

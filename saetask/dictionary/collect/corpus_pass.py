@@ -50,9 +50,9 @@ class BuildConfig:
     )
     """The texts; labels are chosen on its selection documents and tried on its test documents."""
     tokens: int = 500_000
-    """Tokens of build documents to read, at least."""
+    """Minimum number of tokens of build documents to read."""
     sample_rows: int = 1024
-    """Rows of each split in which every firing is kept: what labels are made and tried on."""
+    """Rows of each split in which every firing is kept, to make and test labels on."""
     seed: int = 0
     """Seed of the examples and of the control."""
 

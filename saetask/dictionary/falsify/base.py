@@ -46,8 +46,10 @@ class FalsifyConfig:
     """What is tried, on what."""
 
     features: tuple[int, ...]
+    """Numbers of the features to test."""
     texts: int = 24
-    """Texts of each kind (the feature is silent, it fires) to use for a feature, at most."""
+    """Maximum number of texts of each kind (silent, firing) to use for a feature."""
     data: str | None = None
-    """A file of texts; None takes the contexts that the dictionary holds."""
+    """Texts to test on (.jsonl with a column text, or .txt); without it, the stored contexts."""
     seed: int = 0
+    """Seed of texts, tokens and directions."""
