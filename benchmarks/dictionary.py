@@ -42,7 +42,7 @@ COMMON_WORDS = "the of and a to in is was he for it with as his on be at by had 
 def rate(corpus: Path) -> dict[str, Any]:
     """Returns tokens a second of building and of bare reading, and their ratio."""
     from saetask import load_model, load_sae
-    from saetask.cli.options import read_config
+    from saetask.cli.config_files import read_config
     from saetask.dictionary.collect.corpus_pass import ROWS_PER_SHARD
     from saetask.models.loading import model_tokenizer
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saetask.cli.commands import Command, CommandGroup
+from saetask.cli.config_files import read_config
 from saetask.cli.dictionary_tests import COMMANDS as TESTS
 from saetask.cli.options import (
     MismatchOptions,
@@ -14,7 +15,6 @@ from saetask.cli.options import (
     add_json,
     open_registry,
     print_json,
-    read_config,
     require_positive,
 )
 from saetask.cli.parser import CommandParser, take

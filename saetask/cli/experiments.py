@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saetask.cli.commands import Command
-from saetask.cli.options import add_json, open_registry, print_json, read_config
+from saetask.cli.config_files import read_config
+from saetask.cli.options import add_json, open_registry, print_json
 from saetask.cli.parser import CommandParser, given, take
 from saetask.errors import UserError, did_you_mean
 

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from saetask.errors import UserError
 from saetask.models.loading import DEFAULT_MODEL
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from saetask.inference.endpoint import Endpoint
     from saetask.models.loading import Model
     from saetask.plugins import PluginRegistry
-
-Config = TypeVar("Config")
 
 
 @dataclass(frozen=True)
@@ -94,27 +92,3 @@ def require_positive(config: Any, *names: str) -> None:
         value = getattr(config, name)
         if value < 1:
             raise UserError(f"--{name.replace('_', '-')} is {value}; it must be 1 or more.")
-
-
-def read_config(path: Path, kind: type[Config], what: str) -> Config:
-    """Reads a YAML file as a config.
-
-    Args:
-        path: The file.
-        kind: The config's dataclass.
-        what: What an error calls the file.
-
-    Raises:
-        UserError: The file is missing or does not fit the dataclass.
-    """
-    from jsonargparse import ArgumentParser
-
-    if not path.is_file():
-        raise UserError(f"{what} {path} does not exist.")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(kind)
-    try:
-        parsed = parser.instantiate_classes(parser.parse_string(path.read_text(encoding="utf-8")))
-    except Exception as error:
-        raise UserError(f"{what} {path}: {' '.join(str(error).split())}") from error
-    return kind(**vars(parsed))

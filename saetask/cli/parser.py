@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,8 @@ from saetask.errors import UserError, did_you_mean
 Config = TypeVar("Config")
 
 METAVARS: Mapping[type, str] = {int: "N", float: "X", Path: "PATH", bool: "{true,false}"}
+WIDTH = 140
+"""Columns of a help page that is not printed to a terminal."""
 LONGEST_DEFAULT = 40
 """A longer default, in characters, is left out of the help."""
 
@@ -28,7 +31,8 @@ class CommandParser(argparse.ArgumentParser):
     """Replaces the help page, for a parser that only has subcommands."""
 
     def __init__(self, **options: Any) -> None:
-        formatter = partial(argparse.HelpFormatter, max_help_position=34)
+        width = None if sys.stdout.isatty() else WIDTH
+        formatter = partial(argparse.HelpFormatter, max_help_position=34, width=width)
         options = {"formatter_class": formatter, "allow_abbrev": False, **options}
         super().__init__(argument_default=argparse.SUPPRESS, add_help=False, **options)
         self.add_argument("-h", "--help", action="help", help="Show this page.")
@@ -62,8 +66,8 @@ class CommandParser(argparse.ArgumentParser):
             else:
                 flag = flags.get(field.name, f"--{field.name}").replace("_", "-")
                 action = self.add_argument(flag, dest=field.name, required=required, **options)
-                # Accepts the spelling of the YAML key as well, without showing it in the help.
-                self._option_string_actions[f"--{field.name}"] = action
+                # The spelling of YAML keys is accepted as well, and not shown.
+                self._option_string_actions[f"--{flag[2:].replace('-', '_')}"] = action
 
     def shorten_usage(self) -> None:
         """Reduces the usage line to what must be given."""
@@ -153,16 +157,18 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 def _help(explanation: str, default: Any) -> str:
     """Returns the explanation, with the default where it says something."""
-    shown = ",".join(default) if isinstance(default, list) else str(default)
-    silent = default in (None, False, dataclasses.MISSING) and not _is_number(default)
-    if silent or not shown or isinstance(default, dict) or len(shown) > LONGEST_DEFAULT:
-        return explanation.replace("%", "%%")
-    shown = shown.lower() if default is True else shown
-    return f"{explanation.removesuffix('.')} (default: {shown}).".replace("%", "%%")
+    shown = _shown_default(default)
+    if shown and len(shown) <= LONGEST_DEFAULT:
+        explanation = f"{explanation.removesuffix('.')} (default: {shown})."
+    return explanation.replace("%", "%%")
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def _shown_default(default: Any) -> str:
+    if isinstance(default, bool):
+        return "true" if default else ""
+    if isinstance(default, (list, tuple)):
+        return ",".join(map(str, default))
+    return str(default) if isinstance(default, (str, int, float, Path)) else ""
 
 
 def _value_options(hint: Any, default: Any, name: str) -> dict[str, Any]:

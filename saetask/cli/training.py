@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from saetask.cli.commands import Command
-from saetask.cli.options import add_json, print_json, read_config
+from saetask.cli.config_files import read_config
+from saetask.cli.options import add_json, print_json
 from saetask.cli.parser import CommandParser, take
 
 

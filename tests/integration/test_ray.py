@@ -262,7 +262,7 @@ def test_a_run_has_the_same_items_and_answers(
         yield engine
 
     flags = ["--model", str(tiny_model_folder), "--sae", str(tiny_sae_folder), "--json"]
-    flags += ["--limit", "40", "--folds", "3", "--arms", "[original, saetask]"]
+    flags += ["--limit", "40", "--folds", "3", "--arms", "original,saetask"]
     monkeypatch.setattr("saetask.experiments.note_selection.STYLE_ITEMS", 8)
     monkeypatch.setattr(runs, "load_model", lambda spec: loaded)
     assert main(["run", "metaphor", *flags, "--out", str(tmp_path / "local")]) == 0
