@@ -24,7 +24,7 @@ ALL = "all"
 class RunOptions:
     """Flags of `saetask run` beside those of its config."""
 
-    experiment: str = ""
+    experiment: str
     """A task (metaphor, word-problems, ...), or a YAML file with the keys of config.yaml."""
     out: Path | None = None
     """Run folder; without it, one below runs/ named after the config."""
@@ -79,8 +79,6 @@ def _run_config(arguments: Namespace, registry: "PluginRegistry") -> "RunConfig"
     from saetask.experiments.run import RunConfig
 
     experiment = take(arguments, RunOptions).experiment
-    if not experiment:
-        raise UserError("run: name an experiment first: metaphor, word-problems, or a YAML file.")
     if Path(experiment).suffix in (".yaml", ".yml"):
         config = read_config(Path(experiment), RunConfig, "Experiment file")
     else:

@@ -25,11 +25,27 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ReadOptions:
-    """Flags of `saetask read`."""
+class PromptOptions:
+    """The prompt of `saetask read` and `saetask reformulate`."""
+
+    prompt: str
+    """The text."""
+
+
+@dataclass(frozen=True)
+class DetectOptions:
+    """The prompts of `saetask detect`."""
 
     prompt: str = ""
     """The text."""
+    file: Path | None = None
+    """Prompts to take instead: JSON lines with prompt and, where the task has one, target."""
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """Flags of `saetask read`."""
+
     top: int = 10
     """Number of features to show."""
     dictionary: Path | None = None
@@ -40,8 +56,6 @@ class ReadOptions:
 class TaskOptions:
     """Flags of `saetask detect` and `saetask reformulate`."""
 
-    prompt: str = ""
-    """The text."""
     task: str | None = None
     """Task plugin; without it, metaphor with --target, else word-problems."""
     target: str | None = None
@@ -58,30 +72,24 @@ class TaskOptions:
         return self.task or ("metaphor" if target else "word-problems")
 
 
-@dataclass(frozen=True)
-class FileOptions:
-    """Flags of `saetask detect` on many prompts."""
-
-    file: Path | None = None
-    """Prompts to take instead: JSON lines with prompt and, where the task has one, target."""
-
-
 def declare_read(parser: CommandParser) -> None:
     """Adds the flags of `saetask read`."""
-    parser.add_fields(ReadOptions, positional=("prompt",))
+    parser.add_fields(PromptOptions, positional=("prompt",))
+    parser.add_fields(ReadOptions)
     _declare_model(parser)
 
 
 def declare_detect(parser: CommandParser) -> None:
     """Adds the flags of `saetask detect`."""
-    parser.add_fields(TaskOptions, positional=("prompt",))
-    parser.add_fields(FileOptions)
+    parser.add_fields(DetectOptions, positional=("prompt",))
+    parser.add_fields(TaskOptions)
     _declare_model(parser)
 
 
 def declare_reformulate(parser: CommandParser) -> None:
     """Adds the flags of `saetask reformulate`."""
-    parser.add_fields(TaskOptions, positional=("prompt",))
+    parser.add_fields(PromptOptions, positional=("prompt",))
+    parser.add_fields(TaskOptions)
     _declare_model(parser)
 
 
@@ -100,7 +108,7 @@ def read(arguments: Namespace) -> None:
     from saetask.saes.extraction import read_features
 
     options = take(arguments, ReadOptions)
-    prompt = as_prompt(_require_text(options.prompt))
+    prompt = as_prompt(_require_text(take(arguments, PromptOptions).prompt))
     require_positive(options, "top")
     model, sae = take(arguments, ModelOptions).load()
     check_sae(model, sae, allow_mismatch=take(arguments, MismatchOptions).allow_sae_mismatch)
@@ -119,12 +127,12 @@ def detect(arguments: Namespace) -> None:
     """Prints what is misread in a prompt, or in each prompt of a file."""
     from saetask.cli.tables import detection_text
 
-    options, file = take(arguments, TaskOptions), take(arguments, FileOptions).file
-    if file:
-        _detect_file(arguments, options, file)
-        return
+    prompts, options = take(arguments, DetectOptions), take(arguments, TaskOptions)
     registry = open_registry(arguments)
-    text = _check_prompt(registry, options)
+    if prompts.file:
+        _detect_file(arguments, registry, options, prompts.file)
+        return
+    text = _check_prompt(registry, options, prompts.prompt)
     session = _open_session(arguments, registry, options, options.target)
     detection = session.detect(text, options.target)
     if arguments.json:
@@ -139,7 +147,7 @@ def reformulate(arguments: Namespace) -> None:
 
     options = take(arguments, TaskOptions)
     registry = open_registry(arguments)
-    text = _check_prompt(registry, options)
+    text = _check_prompt(registry, options, take(arguments, PromptOptions).prompt)
     session = _open_session(arguments, registry, options, options.target)
     reformulation = session.reformulate(text, options.target)
     if arguments.json:
@@ -160,9 +168,9 @@ def _require_text(prompt: str) -> str:
     return prompt
 
 
-def _check_prompt(registry: "PluginRegistry", options: TaskOptions) -> str:
+def _check_prompt(registry: "PluginRegistry", options: TaskOptions, prompt: str) -> str:
     """Returns the prompt; refuses one that does not fit the task before anything is loaded."""
-    text = _require_text(options.prompt)
+    text = _require_text(prompt)
     task = registry.get("task", options.task_name(options.target))
     task.question_from_text(text, options.target)
     return text
@@ -191,11 +199,13 @@ def _open_session(
     )
 
 
-def _detect_file(arguments: Namespace, options: TaskOptions, path: Path) -> None:
+def _detect_file(
+    arguments: Namespace, registry: "PluginRegistry", options: TaskOptions, path: Path
+) -> None:
     """Prints a line for each prompt of a file as soon as it is made; keeps none of them."""
     from saetask.data.items import FieldError, read_rows, text_field
 
-    registry, session = open_registry(arguments), None
+    session = None
     for number, row in read_rows(path):
         place = f"{path}:{number}"
         try:

@@ -31,8 +31,7 @@ def arguments_of(words):
     """Returns the arguments of a command's parser."""
     parser = make_parser(words)
     for word in words:
-        (subcommands,) = (action for action in parser._actions if word in (action.choices or ()))
-        parser = subcommands.choices[word]
+        (parser,) = (a.choices[word] for a in parser._actions if isinstance(a.choices, dict))
     return parser._actions
 
 
