@@ -1,30 +1,94 @@
 """The arms of an experiment: what each writes into a prompt, and what it controls for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from saetask.annotation.base import Annotation
 from saetask.annotation.prompt_writer import ArmPrompt, fixed_note
 from saetask.data.prompts import Prompt
 from saetask.detection.base import Misunderstanding
+from saetask.report.arms import ArmSpec
 
-ARMS: Mapping[str, str] = {
-    "original": "the prompt as it is",
-    "generic": "any request for care would help",
-    "placebo": "any further text would help",
-    "random-feature": "any features would do: the detector's weights moved to random live features",
-    "shuffled": "any finding would do: another item's, of another group, written about this one",
-    "self": "no SAE is needed: the model writes its own note",
-    "optimised-prompt": "one instruction for all items does it, optimised on the fit split by GEPA",
-    "dense-probe": "no features are needed: a linear probe on the raw activations finds as much",
-    "random-sae": "no training is needed: the same pipeline on a frozen random dictionary",
-    "closed-loop": "re-reading: a note is kept only if the annotated prompt is read better",
-    "always": "no gate is needed: the most probable reading is written into every prompt",
-    "saetask": "the finding, written into the prompt",
-    "oracle": "upper bound: the right reading, written into the prompt",
-}
-"""Name and purpose of each arm, in the order they are reported."""
-DEFAULT_ARMS = tuple(arm for arm in ARMS if arm != "optimised-prompt")
-"""All but one that is slow and needs an extra."""
+ARMS: tuple[ArmSpec, ...] = (
+    ArmSpec(
+        "original",
+        "The prompt as it is; every difference is taken to this arm.",
+        "baseline",
+        asks_second_question=True,
+    ),
+    ArmSpec(
+        "generic",
+        "Any request for care would help: “read carefully”.",
+        "control",
+        in_sae_credit=True,
+    ),
+    ArmSpec(
+        "placebo",
+        "Any longer prompt would help: a neutral note.",
+        "control",
+        in_sae_credit=True,
+        asks_second_question=True,
+    ),
+    ArmSpec(
+        "random-feature",
+        "Any features would do: the detector's weights on random live features, matched in "
+        "frequency.",
+        "control",
+        in_sae_credit=True,
+    ),
+    ArmSpec(
+        "shuffled",
+        "Any finding would do: another item's, of another group, written about this one.",
+        "control",
+        in_sae_credit=True,
+    ),
+    ArmSpec(
+        "self",
+        "No SAE is needed: the model writes its own note.",
+        "control",
+        in_sae_credit=True,
+    ),
+    ArmSpec(
+        "optimised-prompt",
+        "One instruction for all items would do: optimised on the fit split by GEPA.",
+        "control",
+        in_default=False,  # It is slow and needs an extra.
+    ),
+    ArmSpec(
+        "dense-probe",
+        "No sparse features are needed: a linear probe on the raw activations.",
+        "control",
+    ),
+    ArmSpec(
+        "random-sae",
+        "No trained dictionary is needed: the same pipeline on a frozen random one.",
+        "control",
+    ),
+    ArmSpec(
+        "closed-loop",
+        "saetask with re-reading: a note is kept only if the annotated prompt is read better.",
+        "variant",
+    ),
+    ArmSpec(
+        "always",
+        "saetask without its gate: the most probable reading is written into every prompt.",
+        "variant",
+    ),
+    ArmSpec(
+        "saetask",
+        "The claim: write into the prompt what the features say was misread.",
+        "method",
+        asks_second_question=True,
+    ),
+    ArmSpec(
+        "oracle",
+        "Upper bound: the gold reading is written into the prompt.",
+        "bound",
+        asks_second_question=True,
+    ),
+)
+"""Every arm, in the order in which arms are run and reported."""
+ARM_NAMES = tuple(spec.name for spec in ARMS)
+DEFAULT_ARMS = tuple(spec.name for spec in ARMS if spec.in_default)
 GENERIC = Annotation("(Note: read the text carefully before you answer.)", "end", "generic")
 PLACEBO = Annotation("(Note: this text is one of several on the same page.)", "end", "placebo")
 SELF_REQUEST = "\nDo not answer yet. In one short sentence, say how this text is to be understood."

@@ -13,7 +13,7 @@ from saetask.detection.base import Finding, Misunderstanding
 from saetask.detection.calibration import Calibration
 from saetask.errors import UserError, did_you_mean
 from saetask.experiments.arms import (
-    ARMS,
+    ARM_NAMES,
     GENERIC,
     PLACEBO,
     SELF_TOKENS,
@@ -221,10 +221,10 @@ def _for_all(
             # As many items asked as fitting saetask took: originals, wordings, annotated prompts.
             known = list(fitted.findings)
             note = optimised_note(context, samples, known, fitted.original, budget, seed)
-        case _ if arm in ARMS:
+        case _ if arm in ARM_NAMES:
             raise UserError(f"The arm '{arm}' needs a detector that was not fitted; leave it out.")
         case _:
-            raise UserError(f"Unknown arm '{arm}'.{did_you_mean(arm, ARMS)}")
+            raise UserError(f"Unknown arm '{arm}'.{did_you_mean(arm, ARM_NAMES)}")
     return {i: fixed_note(prompt, note) for i, prompt in prompts.items()}
 
 

@@ -49,7 +49,7 @@ def run_experiment(
     Args:
         apparatuses: Task, model, SAE and plugins; of several SAEs each fold takes one.
         study: Items and folds.
-        arms: Names out of `ARMS`.
+        arms: Names out of `ARM_NAMES`.
         generate: Judge generated answers instead of ranked ones.
         seed: Seed of the control features and of sampling.
 

@@ -12,7 +12,7 @@ from saetask.data.prompts import Prompt
 from saetask.data.samples import Fold, Sample
 from saetask.data.tasks import AsksTwice, Item, Score, SecondQuestion
 from saetask.detection.calibration import calibration_or, fit_calibration
-from saetask.experiments.arms import ARMS
+from saetask.experiments.arms import ARM_NAMES, ARMS
 from saetask.experiments.context import ExperimentContext, as_ask, scored_item
 from saetask.experiments.fold import Plan
 from saetask.inference.client import Ask, Asker
@@ -115,11 +115,11 @@ def judge_all(
         for number, plan in enumerate(plans)
         for outcome in _judge(asker, score, samples, number, plan, length)
     ]
-    place = {arm: number for number, arm in enumerate(ARMS)}
+    place = {arm: number for number, arm in enumerate(ARM_NAMES)}
     return sorted(outcomes, key=lambda o: (place[o.arm], o.sample.item.id))
 
 
-ARMS_ASKED = ("original", "placebo", "saetask", "oracle")
+ARMS_ASKED = tuple(spec.name for spec in ARMS if spec.asks_second_question)
 GENERATED_TOKENS = 12
 GENERATED_ITEMS = 200
 """Test items, at most, that are asked where the answer must be generated, which is slow."""
