@@ -12,7 +12,7 @@ from saetask.data.prompts import Prompt
 from saetask.data.samples import Sample
 from saetask.detection.base import Misunderstanding
 from saetask.errors import UserError, did_you_mean
-from saetask.experiments.closed_loop import close_loop
+from saetask.experiments.closed_loop import CLOSED_LOOP, close_loop
 from saetask.experiments.control_detectors import DENSE_PROBE, OWN, RANDOM_FEATURE, RANDOM_SAE
 from saetask.experiments.fold import FoldState
 from saetask.experiments.note_selection import gold_finding
@@ -228,7 +228,7 @@ ARMS: tuple[Arm, ...] = (
     ),
     Arm(
         ArmSpec(
-            "closed-loop",
+            CLOSED_LOOP,
             "saetask with re-reading: a note is kept only if the annotated prompt is read better.",
             "variant",
         ),

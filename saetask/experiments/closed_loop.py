@@ -24,6 +24,7 @@ from saetask.experiments.note_selection import order_by_loss
 from saetask.experiments.observation import rank_request, reading_scores, scored_item
 from saetask.saes.extraction import extract_features
 
+CLOSED_LOOP = "closed-loop"
 ROUNDS = 3
 
 

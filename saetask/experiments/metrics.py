@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from saetask.detection.base import Finding
-from saetask.experiments.fold import CLOSED_LOOP
+from saetask.experiments.closed_loop import CLOSED_LOOP
 from saetask.experiments.runner import ExperimentResult
 from saetask.experiments.scoring import SampleResult
+from saetask.report.arms import ArmSpec
 from saetask.utils.statistics import (
     Auroc,
     Comparison,
@@ -21,20 +22,17 @@ from saetask.utils.statistics import (
     smallest_detectable_difference,
 )
 
-CREDITED = ("self", "random-feature", "shuffled", "placebo", "generic")
-"""Controls that need no SAE or no finding: SAE credit is what saetask adds to the best of them."""
-NO_CONTROLS = ("original", "saetask", "oracle", "always", CLOSED_LOOP)
-"""Arms that are no controls for a finding: the baseline, the bound, and saetask's own variants."""
 NOT_RANKED = (
     "No item has candidate answers to rank, so nothing tells which reading its answer follows."
 )
 
 
-def summarise(result: ExperimentResult, seed: int) -> dict[str, Any]:
+def summarise(result: ExperimentResult, specs: Sequence[ArmSpec], seed: int) -> dict[str, Any]:
     """Returns the figures of a run.
 
     Args:
         result: What `run_experiment` returned.
+        specs: Specifications of at least the arms that were run, in the order of the tables.
         seed: Seed of the resamples.
     """
     arms = _by_arm(result.outcomes)
@@ -44,7 +42,7 @@ def summarise(result: ExperimentResult, seed: int) -> dict[str, Any]:
     ranked = any(outcome.scores for outcome in original)
     return {
         "arms": summarise_arms(arms, correct, groups, seed),
-        **summarise_controls(correct, groups, seed),
+        **summarise_controls(correct, specs, groups, seed),
         "probe_alone": _probe_alone(original, arms["saetask"], result.findings["saetask"], seed),
         "detection": summarise_failures(original, result.findings, seed),
         "reading_detection": summarise_readings(original, result.findings, seed),
@@ -141,10 +139,10 @@ def summarise_arms(
 
 
 def summarise_controls(
-    correct: Mapping[str, np.ndarray], groups: Sequence[str], seed: int
+    correct: Mapping[str, np.ndarray], specs: Sequence[ArmSpec], groups: Sequence[str], seed: int
 ) -> dict[str, Any]:
     """Returns saetask's paired comparison with each control, and the credit due to the SAE."""
-    controls = [arm for arm in correct if arm not in NO_CONTROLS]
+    controls = [spec.name for spec in specs if spec.kind == "control" and spec.name in correct]
     compared = {arm: compare(correct[arm], correct["saetask"], groups, seed) for arm in controls}
     corrected = holm({arm: comparison.mcnemar_p for arm, comparison in compared.items()})
     found: dict[str, Any] = {
@@ -153,9 +151,10 @@ def summarise_controls(
             for arm, comparison in compared.items()
         }
     }
-    credited = [arm for arm in CREDITED if arm in compared]
+    credited = [spec.name for spec in specs if spec.in_sae_credit and spec.name in compared]
     if credited:
-        best = max(credited, key=lambda arm: float(correct[arm].mean()))
+        # Of equally good controls the one that comes last, which asks more of saetask, counts.
+        best = max(reversed(credited), key=lambda arm: float(correct[arm].mean()))
         comparison = compared[best]
         found["credit"] = {
             "control": best,

@@ -14,7 +14,7 @@ from saetask.compute.config import LOCAL, ComputeConfig, open_executor
 from saetask.data.samples import Study, add_auxiliary_samples, make_folds
 from saetask.dictionary.feature_labels import find_feature_labels
 from saetask.errors import UserError, did_you_mean
-from saetask.experiments.arms import ARMS, DEFAULT_ARMS
+from saetask.experiments.arms import ARM_NAMES, ARMS, DEFAULT_ARMS
 from saetask.experiments.context import ExperimentContext
 from saetask.experiments.feature_effects import mechanism
 from saetask.experiments.metrics import summarise, summarise_seeds
@@ -195,9 +195,9 @@ def _study(task: "Task", config: RunConfig, seed: int) -> Study:
 
 
 def _check(config: RunConfig) -> None:
-    unknown = [arm for arm in config.arms if arm not in ARMS]
+    unknown = [arm for arm in config.arms if arm not in ARM_NAMES]
     if unknown:
-        raise UserError(f"Unknown arm '{unknown[0]}'.{did_you_mean(unknown[0], ARMS)}")
+        raise UserError(f"Unknown arm '{unknown[0]}'.{did_you_mean(unknown[0], ARM_NAMES)}")
     if not {"original", "saetask"} <= set(config.arms):
         raise UserError("arms must include 'original' and 'saetask'; the rest are controls.")
     if config.limit is not None and config.limit < 1:
@@ -255,7 +255,7 @@ def _write(
         "seed": config.seed,
         "scoring": config.scoring,
         "fit_data": config.fit_data and config.fit_data.name,
-        **summarise(result, config.seed),
+        **summarise(result, ARMS, config.seed),
         "selection": {"folds": result.selection},
     }
     write_json(folder / "summary.json", summary)

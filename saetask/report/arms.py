@@ -1,4 +1,30 @@
-"""Arms and scores: in which order they stand, how they are drawn, and what each is for."""
+"""Specification of an experiment's arms, and the purposes that the report prints."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+ArmKind = Literal["baseline", "method", "variant", "control", "bound"]
+
+
+@dataclass(frozen=True)
+class ArmSpec:
+    """Name, purpose and role of an arm; how it writes prompts is defined in `experiments`."""
+
+    name: str
+    purpose: str
+    """What the arm controls for, a short sentence."""
+    kind: ArmKind
+    """`baseline` (the prompt as it is), `method` (saetask), `variant` (saetask's findings written
+    under another rule), `control` (explains the gain without saetask) or `bound` (uses the label).
+    """
+    in_sae_credit: bool = False
+    """Whether the arm uses no feature that this SAE found in this item. SAE credit is saetask minus
+    the best of these arms."""
+    asks_second_question: bool = False
+    """Whether the task's second question is asked with this arm's notes, too."""
+    in_default: bool = True
+    """Whether `saetask run` runs the arm unless told otherwise."""
+
 
 PURPOSES = {
     "original": "The prompt as it is; every difference is taken to this arm.",
