@@ -91,6 +91,12 @@ def make_samples(
     return samples
 
 
+def make_unlabelled_sample(task: Task, item: Item) -> Sample:
+    """Returns the sample of an item whose right answer is not known."""
+    candidates = task.candidates(item) or []
+    return Sample(item, task.prompt(item), candidates, np.zeros(len(candidates), bool), None)
+
+
 class ItemSet(NamedTuple):
     """Items, and what they are called in messages."""
 
