@@ -3,7 +3,7 @@
 from typing import Any
 
 from saetask.errors import UserError
-from saetask.experiments.run import environment
+from saetask.experiments.run_folder import environment
 from saetask.models.loading import (
     DEFAULT_MODEL,
     default_device,

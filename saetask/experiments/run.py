@@ -1,12 +1,10 @@
 """A run: an experiment's config in, a run folder out."""
 
 import json
-import platform
 import time
 from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from saetask.annotation.base import configured
 from saetask.annotation.generated_notes import count_failed, noting
@@ -14,29 +12,27 @@ from saetask.compute.config import LOCAL, ComputeConfig, open_executor
 from saetask.data.samples import Study, add_auxiliary_samples, make_folds
 from saetask.dictionary.feature_labels import find_feature_labels
 from saetask.errors import UserError, did_you_mean
-from saetask.experiments.arms import ARM_NAMES, ARMS, DEFAULT_ARMS
+from saetask.experiments.arms import ARM_NAMES, DEFAULT_ARMS
 from saetask.experiments.context import ExperimentContext
 from saetask.experiments.feature_effects import mechanism
-from saetask.experiments.metrics import summarise, summarise_seeds
-from saetask.experiments.runner import ExperimentResult, run_experiment
-from saetask.experiments.scoring import SampleResult
-from saetask.inference.client import Asker
-from saetask.models.loading import (
-    DEFAULT_MODEL,
-    load_model,
-    model_device,
-    model_fingerprint,
-    model_name,
+from saetask.experiments.metrics import summarise_seeds
+from saetask.experiments.run_folder import (
+    RunDescription,
+    describe_model,
+    describe_sae,
+    write_run_folder,
 )
-from saetask.saes.compatibility import SAEFigures, check_sae
-from saetask.saes.loading import DEFAULT_SAE, load_sae, sae_fingerprint
-from saetask.utils.files import content_hash, remove_partial_writes, write_json, write_text
+from saetask.experiments.runner import run_experiment
+from saetask.inference.client import Asker
+from saetask.models.loading import DEFAULT_MODEL, load_model
+from saetask.saes.compatibility import check_sae
+from saetask.saes.loading import DEFAULT_SAE, load_sae
+from saetask.utils.files import content_hash, remove_partial_writes, write_text
 
 if TYPE_CHECKING:
     from saetask.data.tasks import Task
     from saetask.plugins import PluginRegistry
 
-PACKAGES = ("torch", "transformers", "transformer-lens", "sae-lens", "numpy", "scikit-learn")
 JOURNAL = "answers.jsonl"
 
 
@@ -137,37 +133,26 @@ def run(
             for number, study in enumerate(studies)
         ]
     result = results[0]
-    described = _described(config, context, figures)
+    seeds = effects = None
     if len(results) > 1:
-        described["seeds"] = summarise_seeds([r.outcomes for r in results], config.seed)
-    described["failed_notes"] = count_failed(annotators)
+        seeds = summarise_seeds([r.outcomes for r in results], config.seed)
     if not any(fold["sae"] for fold in result.selection):
         # Features of several SAEs can not be told apart by their numbers.
-        described["mechanism"] = mechanism(context, result.outcomes, config.seed)
-    _write(folder, config, result, described, started)
+        effects = mechanism(context, result.outcomes, config.seed)
+    description = RunDescription(
+        experiment=config.task,
+        model=describe_model(model),
+        sae=describe_sae(config.sae, sae, figures),
+        failed_notes=count_failed(annotators),
+        seconds=round(time.monotonic() - started, 1),
+        seed=config.seed,
+        scoring=config.scoring,
+        fit_data=config.fit_data and config.fit_data.name,
+        seeds=seeds,
+        mechanism=effects,
+    )
+    write_run_folder(folder, result, description)
     return folder
-
-
-def _described(
-    config: RunConfig, context: ExperimentContext, figures: SAEFigures
-) -> dict[str, Any]:
-    """Returns what the summary says of the model and the SAE."""
-    model, sae = context.model, context.sae
-    return {
-        "model": {
-            "name": model_name(model),
-            "fingerprint": model_fingerprint(model),
-            "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
-            "device": str(model_device(model)),
-        },
-        "sae": {
-            "name": config.sae,
-            "hook_name": sae.cfg.metadata.hook_name,
-            "d_sae": sae.cfg.d_sae,
-            "fingerprint": sae_fingerprint(sae),
-            **figures._asdict(),
-        },
-    }
 
 
 def _other(context: ExperimentContext, config: RunConfig, name: str) -> ExperimentContext:
@@ -230,85 +215,3 @@ def _claim(folder: Path, config: RunConfig, identity: str) -> None:
             )
     document = json.loads(json.dumps(asdict(config), default=str))
     write_text(path, mark + yaml.safe_dump(document, sort_keys=False))
-
-
-def _write(
-    folder: Path,
-    config: RunConfig,
-    result: ExperimentResult,
-    described: dict[str, Any],
-    started: float,
-) -> None:
-    """Writes every artefact of a finished experiment."""
-    from saetask.report import write_report
-
-    rows = [_row(outcome, config.seed) for outcome in result.outcomes]
-    write_text(folder / "items.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
-    write_json(folder / "environment.json", environment())
-    n_items = sum(outcome.arm == "original" for outcome in result.outcomes)
-    summary = {
-        "schema_version": 1,
-        "experiment": config.task,
-        **described,
-        "n_items": n_items,
-        "seconds": round(time.monotonic() - started, 1),
-        "seed": config.seed,
-        "scoring": config.scoring,
-        "fit_data": config.fit_data and config.fit_data.name,
-        **summarise(result, ARMS, config.seed),
-        "selection": {"folds": result.selection},
-    }
-    write_json(folder / "summary.json", summary)
-    write_report(folder)
-
-
-def _row(outcome: SampleResult, seed: int) -> dict[str, Any]:
-    written = outcome.written
-    annotations = [written.annotation._asdict()] if written.annotation else []
-    row = {
-        "id": outcome.sample.item.id,
-        "arm": outcome.arm,
-        "group": outcome.sample.item.group,
-        "fold": outcome.fold,
-        "prompt": written.prompt.text,
-        "output": outcome.output.strip(),
-        "parsed": outcome.score.parsed,
-        "correct": outcome.score.correct,
-        "misunderstandings": [
-            {**found._asdict(), "features": [f._asdict() for f in found.features]}
-            for found in written.misunderstandings
-        ],
-        "annotations": annotations,
-        "rounds": [
-            {**done._asdict(), **done.annotation._asdict(), "annotation": done.annotation.text}
-            for done in written.rounds
-        ],
-        "scores": {text.strip(): value for text, value in outcome.scores.items()},
-        "seed": seed,
-    }
-    if outcome.score.flexible_correct is not None:
-        row["flexible_correct"] = outcome.score.flexible_correct
-    return row
-
-
-def environment() -> dict[str, str]:
-    """Returns the versions and the hardware that a run was made with."""
-    import os
-
-    import torch
-
-    found = {"saetask": version("saetask"), "python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
-    capability = torch.backends.cpu.get_cpu_capability()
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    found |= {
-        "system": platform.platform(),
-        "cpu": f"{platform.processor() or platform.machine()}, {capability}",
-        "cores": str(os.cpu_count()),
-        "gpu": gpu,
-    }
-    return found
