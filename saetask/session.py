@@ -1,4 +1,4 @@
-"""A session: one prompt at a time, read, checked for misunderstandings, annotated and asked again."""
+"""A session: one prompt at a time, read, checked for misunderstandings, annotated, asked again."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,12 @@ from saetask.detection.base import Detector, Finding, Misunderstanding
 from saetask.detection.calibration import Calibration
 from saetask.dictionary.feature_labels import find_feature_labels
 from saetask.errors import UserError
-from saetask.experiments.context import ExperimentContext, ExperimentSettings
+from saetask.experiments.context import (
+    DEFAULT_SETTINGS,
+    ExperimentContext,
+    ExperimentSettings,
+    task_annotators,
+)
 from saetask.experiments.note_selection import score_notes
 from saetask.experiments.observation import (
     Observation,
@@ -46,9 +51,6 @@ if TYPE_CHECKING:
     from sae_lens import SAE
 
     from saetask.models.loading import Model
-
-UNLISTED_ANNOTATORS = ("feature-label",)
-"""Annotators of a task that are used only where they are asked for."""
 
 
 class Detection(NamedTuple):
@@ -91,7 +93,7 @@ class SessionConfig:
     """Go on with an SAE that `check_sae` refuses for its figures."""
     fit_items: int = 1000
     """Maximum number of items that a session is fitted on."""
-    settings: ExperimentSettings = ExperimentSettings()
+    settings: ExperimentSettings = DEFAULT_SETTINGS
 
 
 class Session:
@@ -273,15 +275,6 @@ class Session:
         observations = observe(self._context, samples)
         note_scores = score_notes(self._context, samples, seed=0)
         return fit_pipeline(self._context, observations, [], note_scores)
-
-
-def task_annotators(task: Task, plugins: PluginRegistry) -> list[Any]:
-    """Returns the annotator plugins that a task names, but for those that must be asked for."""
-    return [
-        plugins.get("annotator", name)
-        for name in task.annotators
-        if name not in UNLISTED_ANNOTATORS
-    ]
 
 
 def _answer(sample: Sample, response: RankResponse, bias: Calibration) -> str:

@@ -97,7 +97,7 @@ class GeneratedNotes:
 
 
 def with_generated_notes(annotator: Annotator | WritingAnnotator, client: ModelClient) -> Annotator:
-    """Returns an annotator plugin, wrapped in `GeneratedNotes` if a language model writes for it."""
+    """Returns an annotator, wrapped in `GeneratedNotes` if a language model writes its notes."""
     if isinstance(annotator, WritingAnnotator):
         return GeneratedNotes(annotator, client)
     return annotator

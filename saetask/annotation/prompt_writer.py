@@ -101,7 +101,9 @@ def label_evidence(
 ) -> list[Misunderstanding]:
     """Returns findings with the labels of their features filled in; unknown ones get ""."""
     return [
-        finding._replace(features=[e._replace(label=labels.get(e.id, "")) for e in finding.features])
+        finding._replace(
+            features=[e._replace(label=labels.get(e.id, "")) for e in finding.features]
+        )
         for finding in findings
     ]
 

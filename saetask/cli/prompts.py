@@ -55,7 +55,7 @@ def read(arguments: "Namespace") -> None:
     activations = read_features(model, sae, [prompt])
     firings = activations.top(arguments.top, region="text")
     meanings = find_feature_labels(model, sae, arguments.dictionary and Path(arguments.dictionary))
-    labels = meanings.shown([firing.feature for firing in firings])
+    labels = meanings.for_display([firing.feature for firing in firings])
     if arguments.json:
         rows = [{**f._asdict(), "label": labels[f.feature]} for f in firings]
         print_json({"prompt": prompt.content, "features": rows})
@@ -89,17 +89,19 @@ def declare_detect(parser: "ArgumentParser") -> None:
 
 
 def _session(arguments: "Namespace", target: str | None) -> "Session":
-    from saetask.session import Session
+    from saetask.session import Session, SessionConfig
 
     task = _task_name(arguments, target)
     return Session(
         arguments.model,
         arguments.sae,
         task,
-        registry=registry_of(arguments),
-        allow_sae_mismatch=arguments.allow_sae_mismatch,
-        dictionary=arguments.dictionary and Path(arguments.dictionary),
-        unvalidated_labels=arguments.unvalidated_labels,
+        plugins=registry_of(arguments),
+        config=SessionConfig(
+            allow_sae_mismatch=arguments.allow_sae_mismatch,
+            dictionary=arguments.dictionary and Path(arguments.dictionary),
+            unvalidated_labels=arguments.unvalidated_labels,
+        ),
     )
 
 

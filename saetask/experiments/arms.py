@@ -85,7 +85,7 @@ def exchange_findings(
 def retarget_findings(
     prompt: Prompt, findings: Sequence[Misunderstanding]
 ) -> list[Misunderstanding]:
-    """Returns another prompt's findings as findings about this prompt's target, or else its text."""
+    """Returns another prompt's findings as findings about this prompt's target (or else text)."""
     span = prompt.spans.get("target", prompt.spans["text"])
     text = prompt.content[span.start : span.end]
     return [finding._replace(span=span, text=text) for finding in findings]
@@ -122,7 +122,12 @@ def optimised(state: FoldState) -> Prompts:
     budget = len(state.fold.train) + len(state.calibration)
     budget += sum(sample in asked for _, sample in state.note_scores.scored)
     note = optimised_note(
-        state.context, list(state.pipeline.findings), state.pipeline.bias, GENERIC, budget, state.seed
+        state.context,
+        list(state.pipeline.findings),
+        state.pipeline.bias,
+        GENERIC,
+        budget,
+        state.seed,
     )
     return fixed(note)(state)
 

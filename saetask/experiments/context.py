@@ -10,12 +10,17 @@ from saetask.detection.base import BaseDetector, Detector
 from saetask.detection.baselines import baselines
 from saetask.dictionary.feature_labels import FeatureLabels
 from saetask.inference.client import MAX_NEW_TOKENS, ModelClient
+from saetask.plugins import PluginRegistry
 
 if TYPE_CHECKING:
     from sae_lens import SAE
 
+    from saetask.annotation.base import WritingAnnotator
     from saetask.data.tasks import Task
     from saetask.models.loading import Model
+
+ON_REQUEST = ("feature-label",)
+"""Annotators of a task that are used only where they are asked for by name."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,9 @@ class ExperimentSettings:
     make_baselines: Callable[[], Sequence[BaseDetector]] = baselines
 
 
+DEFAULT_SETTINGS = ExperimentSettings()
+
+
 @dataclass(frozen=True)
 class ExperimentContext:
     """The task, the model under test, its SAE, and the plugins of an experiment."""
@@ -50,4 +58,16 @@ class ExperimentContext:
     feature_labels: FeatureLabels
     executor: Executor | None = None
     """Where prompts are read; None reads them in this process."""
-    settings: ExperimentSettings = ExperimentSettings()
+    settings: ExperimentSettings = DEFAULT_SETTINGS
+
+
+def task_annotators(
+    task: "Task", plugins: PluginRegistry, names: Sequence[str] = ()
+) -> "list[Annotator | WritingAnnotator]":
+    """Returns annotator plugins: those of these names, or else the task's own.
+
+    Raises:
+        UserError: There is no annotator of that name.
+    """
+    chosen = names or [name for name in task.annotators if name not in ON_REQUEST]
+    return [plugins.get("annotator", name) for name in chosen]

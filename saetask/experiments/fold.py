@@ -148,5 +148,3 @@ def fit_fold(
         seed,
         generator,
     )
-
-

@@ -27,7 +27,9 @@ class NoteScores(NamedTuple):
         """Returns the scores of some samples under one template."""
         chosen = set(samples)
         return [
-            scored for (n, sample), scored in self.scored.items() if n == template and sample in chosen
+            scored
+            for (n, sample), scored in self.scored.items()
+            if n == template and sample in chosen
         ]
 
     def samples(self) -> set[Sample]:

@@ -57,9 +57,7 @@ def run_experiment(
     """
     context = contexts[0]
     samples = all_samples(folds)
-    observations = [
-        dict(zip(samples, observe(context, samples, seed))) for context in contexts
-    ]
+    observations = [dict(zip(samples, observe(context, samples, seed))) for context in contexts]
     note_scores = score_notes(context, training_samples(folds), seed)
     states = [
         fit_fold(contexts, number, fold, observations, note_scores, seed)
@@ -93,9 +91,7 @@ def _fold_prompts(state: FoldState, arms: Sequence[Arm]) -> FoldPrompts:
     )
 
 
-def _redundant_controls(
-    context: ExperimentContext, states: Sequence[FoldState]
-) -> dict[str, str]:
+def _redundant_controls(context: ExperimentContext, states: Sequence[FoldState]) -> dict[str, str]:
     """Returns the controls that repeat saetask's own arm in every fold, and why; warns of them.
 
     Where they do so in some folds only, features are used, and what they add is measured.

@@ -157,15 +157,15 @@ def answer_requests(model: "Model", requests: Sequence[Request]) -> list[Answer]
     limit = context_size(model)
     prompts = [render(model_tokenizer(model), r.prompt, limit).token_ids for r in requests]
     answers: list[Answer] = [""] * len(requests)
-    ranked = [i for i, request in enumerate(requests) if isinstance(request, RankRequest)]
+    ranked = {i: request for i, request in enumerate(requests) if isinstance(request, RankRequest)}
     continuations = [
         continuation
-        for i in ranked
-        for continuation in _continuations(model, requests[i], prompts[i])
+        for i, request in ranked.items()
+        for continuation in _continuations(model, request, prompts[i])
     ]
     scores = iter(log_likelihoods(model, continuations))
-    for i in ranked:
-        answers[i] = [next(scores) for _ in requests[i].candidates]
+    for i, request in ranked.items():
+        answers[i] = [next(scores) for _ in request.candidates]
     by_length: dict[int, list[int]] = {}
     for i, request in enumerate(requests):
         if isinstance(request, GenerateRequest):
