@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.golden.compare import EXPECTED
-from tests.golden.material import HERE, ROOT, make_material
+from tests.golden.material import HERE, HOOK, ROOT, make_material
 
 ARMS = [
     "original",
@@ -35,6 +35,7 @@ ARMS = [
     "saetask",
     "oracle",
 ]
+VERSIONS = ("sae_lens_version", "sae_lens_training_version")
 DATA = {"metaphor": "metaphors.jsonl", "word-problems": "problems.jsonl"}
 FIXED = {
     "OMP_NUM_THREADS": "1",
@@ -92,6 +93,18 @@ class Recorder:
         lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
         self._keep(name, "".join(lines).encode())
 
+    def keep_printed(self, name: str, *arguments: str) -> None:
+        """Keeps the JSON document that a command prints."""
+        self.keep_json(name, json.loads(self.command(*arguments, "--json")))
+
+    def keep_table(self, name: str, path: str) -> None:
+        """Keeps the rows of a Parquet file, after a row with the types of its columns."""
+        from pyarrow import parquet
+
+        table = parquet.read_table(self.folder / path)
+        types = {field.name: str(field.type) for field in table.schema}
+        self.keep_rows(name, [types, *table.to_pylist()])
+
     def keep_file(self, name: str, path: str) -> None:
         """Keeps the bytes of a file that a command wrote."""
         self._keep(name, (self.folder / path).read_bytes())
@@ -132,7 +145,81 @@ def tiny(recorder: Recorder) -> None:
         recorder.run(task, task=task, data=data, **shared)
 
 
-PARTS: dict[str, Callable[[Recorder], None]] = {"tiny": tiny}
+CORPUS_SETTINGS = {
+    "sources": [{"path": "corpus.jsonl"}],
+    "context_size": 48,
+    "test_share": 0.2,
+    "selection_share": 0.2,
+}
+
+
+def dictionary(recorder: Recorder) -> None:
+    """A dictionary of the tiny model's SAE: built, its labels tried, exported and shown."""
+    make_material(recorder.folder)
+    corpus = recorder.settings("corpus.yaml", CORPUS_SETTINGS)
+    pair = ("--model", "model", "--sae", "sae")
+    sizes = ("--tokens", "4000", "--sample-rows", "60")
+    recorder.command(
+        "dictionary", "build", *pair, "--corpus", corpus, *sizes, "--out", "dictionary"
+    )
+    recorder.keep_json("built.json", recorder.read_json("dictionary/manifest.json"))
+    recorder.keep_table("built.jsonl", "dictionary/features.parquet")
+    recorder.command("dictionary", "validate", "dictionary", *pair)
+    recorder.keep_json("manifest.json", recorder.read_json("dictionary/manifest.json"))
+    for table in ("features", "contexts"):
+        recorder.keep_table(f"{table}.jsonl", f"dictionary/{table}.parquet")
+    recorder.keep_file("rules.safetensors", "dictionary/rules.safetensors")
+    recorder.command("dictionary", "export", "dictionary", "--out", "export.jsonl")
+    recorder.keep_file("export.jsonl", "export.jsonl")
+    recorder.keep_printed("show.json", "dictionary", "show", "dictionary", "1")
+
+
+def train(recorder: Recorder) -> None:
+    """An SAE trained for forty steps on the tiny model's activations."""
+    make_material(recorder.folder)
+    harvest = {"hook_name": HOOK, "tokens": 4000, "rows_per_shard": 32, "corpus": CORPUS_SETTINGS}
+    recipe = {
+        "model": "model",
+        "harvest": harvest,
+        "architecture": "topk",
+        "d_sae": 128,
+        "options": {"k": 8},
+        "samples": 40 * 128,
+        "batch_size": 128,
+        "warm_up_steps": 5,
+        "dead_after_samples": 1000,
+        "test_tokens": 800,
+        "checkpoint_steps": 16,
+    }
+    recorder.command("train", recorder.settings("recipe.yaml", recipe), "--out", "trained")
+    recorder.keep_file("training.jsonl", "trained/training.jsonl")
+    recorder.keep_file("weights.safetensors", "trained/sae_weights.safetensors")
+    recorder.keep_json("metrics.json", recorder.read_json("trained/metrics.json"))
+    settings = recorder.read_json("trained/cfg.json")
+    recorder.keep_json("cfg.json", settings, without=VERSIONS)
+
+
+def default(recorder: Recorder) -> None:
+    """What the README shows: the default model and SAE, on built-in items and single prompts."""
+    sizes = {"metaphor": {"limit": 30}, "word-problems": {"limit": 30}}
+    for task, size in sizes.items():
+        recorder.run(task, task=task, **size)
+    sentence, problem = (
+        "She swallowed the insult.",
+        "A baker packs 84 rolls into bags of 6. How many bags does he fill?",
+    )
+    for name in ("detect", "reformulate"):
+        recorder.keep_printed(f"{name}-metaphor.json", name, sentence, "--target", "swallowed")
+        recorder.keep_printed(f"{name}-word-problem.json", name, problem)
+    recorder.keep_printed("read.json", "read", sentence)
+
+
+PARTS: dict[str, Callable[[Recorder], None]] = {
+    "tiny": tiny,
+    "dictionary": dictionary,
+    "train": train,
+    "default": default,
+}
 
 
 def chosen_parts(only: str) -> list[str]:

@@ -3,11 +3,13 @@
 import json
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from tests.golden.compare import EXPECTED, compare_folders, first_difference, value_difference
 from tests.golden.record import PARTS, record
 
-SLOW = ("tiny", "default")
+SLOW = ("tiny", "dictionary", "default")
 """Parts that take more than twenty seconds."""
 
 
@@ -49,6 +51,23 @@ def test_rounding_is_a_difference_only_where_every_byte_counts(written):
     paths = written([{"score": 0.123456}], [{"score": 0.123457}])
     assert first_difference(*paths, exact=False) is None
     assert first_difference(*paths, exact=True) == "items.jsonl row 1 .score: 0.123456 != 0.123457"
+
+
+def test_a_value_may_be_counted_in_the_bin_beside_its_own(written):
+    paths = written([{"histogram": [3, 9]}], [{"histogram": [4, 8]}])
+    assert first_difference(*paths, exact=False) is None
+    assert "histogram[0]: 3 != 4" in first_difference(*paths, exact=True)
+
+
+@pytest.mark.parametrize(("moved", "says"), [(0.001, None), (0.2, "w.safetensors weight[1]: ")])
+def test_weights_may_be_as_far_apart_as_rounding_takes_them(moved, says, tmp_path):
+    paths = tmp_path / "expected" / "w.safetensors", tmp_path / "found" / "w.safetensors"
+    for path, last in zip(paths, (1.0, 1.0 + moved)):
+        path.parent.mkdir()
+        save_file({"weight": torch.tensor([1.0, last])}, path)
+    assert (first_difference(*paths, exact=False) or "").startswith(says or "")
+    assert bool(first_difference(*paths, exact=False)) == bool(says)
+    assert first_difference(*paths, exact=True).startswith("w.safetensors weight[1]: 1.0 != ")
 
 
 def test_another_order_of_keys_is_a_difference_only_where_every_byte_counts(written):
