@@ -132,7 +132,7 @@ def arm_names(collections: Iterable[Iterable[str]]) -> list[str]:
 
 
 def control_names(runs: Iterable[Run]) -> list[str]:
-    """Returns the arms of any run that are neither the original, saetask nor its bound, in order."""
+    """Returns the controls and the variants of saetask that any run has, in order."""
     return arm_names(
         [name for name, arm in run.summary.arms.items() if arm.kind in ("control", "variant")]
         for run in runs

@@ -20,8 +20,16 @@ def _as_text(value: object) -> str:
     return value
 
 
+def _as_name(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("must be a text that is not empty")
+    return value
+
+
 Text = Annotated[str, PlainValidator(_as_text), WithJsonSchema({"type": "string"})]
 """A string, which may hold half a surrogate pair: pydantic's own type refuses those."""
+Name = Annotated[str, PlainValidator(_as_name), WithJsonSchema({"type": "string", "minLength": 1})]
+"""A string that is not empty."""
 Flag = StrictBool
 Number = Annotated[float, Field(strict=True)]
 Share = Annotated[float, Field(strict=True, ge=0, le=1)]

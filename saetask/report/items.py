@@ -3,11 +3,9 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import Field
-
 from saetask.data.items import read_rows
 from saetask.errors import UserError
-from saetask.report.documents import Count, Document, Flag, Number, Text
+from saetask.report.documents import Count, Document, Flag, Name, Number, Text
 from saetask.utils.validation import validate
 
 
@@ -74,9 +72,9 @@ class RoundRecord(Document):
 class ItemRecord(Document):
     """A row of `items.jsonl`: one item in one arm."""
 
-    id: Text = Field(min_length=1)
+    id: Name
     """Id of the item."""
-    arm: Text = Field(min_length=1)
+    arm: Name
     """Name of the arm."""
     group: Text
     """Group of near-duplicates that the item belongs to."""

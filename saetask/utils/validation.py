@@ -1,5 +1,6 @@
 """Validation of JSON values by pydantic models, with errors of one line."""
 
+import re
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,9 +39,7 @@ def validate(model: type[M], value: object, where: Path | str) -> M:
 def first_problem(error: ValidationError) -> str:
     """Returns the first field of a validation error, and its reason, as one line."""
     first = error.errors(include_url=False)[0]
-    kind, message = first["type"], first["msg"]
-    reason = REASONS.get(kind) or message.removeprefix("Value error, ").replace(
-        "Input should be", "must be"
-    )
+    message = re.sub("^(Value error, )?(Input|Value) should", "must", first["msg"])
+    reason = REASONS.get(first["type"], message.removeprefix("Value error, "))
     field = ".".join(map(str, first["loc"]))
     return " ".join((f'"{field}" {reason}.' if field else f"the document {reason}.").split())
