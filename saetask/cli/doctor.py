@@ -27,7 +27,7 @@ def examine() -> dict[str, Any]:
     found: dict[str, Any] = {
         "ok": True,
         "problem": None,
-        **environment(),
+        **environment().to_json(),
         "device": device,
         "dtype": str(fast_dtype(device)).removeprefix("torch."),
         "cache": str(cache_folder()),

@@ -15,6 +15,8 @@ from saetask.experiments.context import ExperimentContext
 from saetask.experiments.observation import rank_request, scored_item
 from saetask.models.loading import model_tokenizer
 
+LOSS_DIGITS = 6
+
 
 class NoteScores(NamedTuple):
     """The model's scores of training samples whose prompt states the right reading."""
@@ -128,6 +130,13 @@ def choose_template(scores: NoteScores, samples: Collection[Sample]) -> Template
 
 
 def order_by_loss(losses: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Returns the indices of templates, lowest loss first; those without a loss come last."""
+    """Returns the indices of templates, lowest loss first; those without a loss come last.
+
+    Losses that agree to `LOSS_DIGITS` are ties, which the first template wins: what is left of the
+    difference is the optimiser's tolerance and rounding, which other processors do otherwise.
+    """
     values = [entry["fit_loss"] for entry in losses]
-    return sorted(range(len(values)), key=lambda i: np.inf if values[i] is None else values[i])
+    return sorted(
+        range(len(values)),
+        key=lambda i: np.inf if values[i] is None else round(values[i], LOSS_DIGITS),
+    )

@@ -83,7 +83,7 @@ def check_sae(model: "Model", sae: "SAE[Any]", allow_mismatch: bool = False) -> 
     Args:
         model: The model to read.
         sae: The SAE to read it with.
-        insist: Go on with an SAE that is refused for its figures; one line on stderr says so.
+        allow_mismatch: Go on with an SAE that is refused for its figures; one line on stderr says so.
 
     Returns:
         The figures measured.
@@ -278,5 +278,5 @@ def _refuse(
         print(f"saetask: warning: {says}. Going on, as told.", file=sys.stderr)
         return
     raise UserError(
-        f"{says}. Choose a matching --sae, mend its cfg.json, or insist (--insist-on-sae)."
+        f"{says}. Choose a matching --sae, mend its cfg.json, or give --allow-sae-mismatch."
     )

@@ -173,8 +173,6 @@ def make_jobs(model_folder: str, sae_folder: str, texts: Path) -> dict[str, Job]
     import pyarrow.parquet  # noqa: F401
     import sklearn.linear_model  # noqa: F401
     import torch
-    from saetask_plugins.detectors import failure_probe
-    from saetask_plugins.labelers.keywords import Keywords
     from tqdm import tqdm
 
     import saetask
@@ -190,6 +188,8 @@ def make_jobs(model_folder: str, sae_folder: str, texts: Path) -> dict[str, Job]
     from saetask.plugins import PluginRegistry
     from saetask.training import runner as training
     from saetask.training.activation_store import HarvestConfig, harvest
+    from saetask_plugins.detectors import failure_probe
+    from saetask_plugins.labelers.keywords import Keywords
 
     class SlowKeywords(Keywords):
         """Its labels are kept as they come, as a language model's are."""
