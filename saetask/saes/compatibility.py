@@ -83,7 +83,7 @@ def check_sae(model: "Model", sae: "SAE[Any]", allow_mismatch: bool = False) -> 
     Args:
         model: The model to read.
         sae: The SAE to read it with.
-        allow_mismatch: Go on with an SAE that is refused for its figures; one line on stderr says so.
+        allow_mismatch: Warn on stderr, instead of refusing an SAE for its figures.
 
     Returns:
         The figures measured.
