@@ -82,9 +82,8 @@ def judge_labels(
             neighbour = int(neighbours[feature])
             yield from questions(feature, label.text, test, neighbour, vocabulary, seed)
 
-    with Journal(work / JUDGE_JOURNAL) as journal:
-        ask = partial(_ask, judge.endpoint, journal)
-        answered = list(map_ordered(ask, put(), judge.workers))
+    ask = partial(_ask, judge.endpoint, Journal(work / JUDGE_JOURNAL))
+    answered = list(map_ordered(ask, put(), judge.workers))
     by_feature = groupby(answered, key=lambda pair: pair[0].feature)
     return {feature: _judgement(list(pairs)) for feature, pairs in by_feature}
 

@@ -51,9 +51,8 @@ def ask_writer(writer: Writer, questions: Iterable[Question], work: Path) -> dic
     from tqdm import tqdm
 
     wanted = {question.prompt: question for question in questions}
-    with Journal(work / WRITER_JOURNAL) as journal:
-        ask = partial(_ask, writer.endpoint, journal)
-        answers = list(map_ordered(ask, tqdm(wanted.values(), desc="writer"), writer.workers))
+    ask = partial(_ask, writer.endpoint, Journal(work / WRITER_JOURNAL))
+    answers = list(map_ordered(ask, tqdm(wanted.values(), desc="writer"), writer.workers))
     return dict(zip(wanted, answers))
 
 
