@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from saetask.compute import ray_worker as worker
 from saetask.compute.executor import Result, Shard
-from saetask.compute.ray_worker import Source, differing_versions
+from saetask.compute.ray_worker import ModelSource, differing_versions
 from saetask.compute.shard_queue import ShardQueue, ShardResult, ShardTask
 from saetask.compute.worker_resources import WorkerResources, worker_capacity
 from saetask.errors import UserError
@@ -74,12 +74,12 @@ def make_ray_executor(ray: Any, spec: str, model: "Model") -> Iterator["RayExecu
     import torch
 
     known = spec != DEFAULT_MODEL and Path(spec).expanduser().exists()
-    source = worker.Source(
+    source = worker.ModelSource(
         str(Path(spec).expanduser().resolve()) if known else spec,
         str(next(model.parameters()).dtype).removeprefix("torch."),
         model_device(model).type,
         torch.get_num_threads(),
-        worker.installed(),
+        worker.installed_versions(),
     )
     engine = RayExecutor(ray, source, model_fingerprint(model))
     try:
@@ -105,7 +105,7 @@ class RayExecutor:
     the cluster has room.
     """
 
-    def __init__(self, ray: Any, source: worker.Source, fingerprint: str) -> None:
+    def __init__(self, ray: Any, source: worker.ModelSource, fingerprint: str) -> None:
         """Takes the connected module `ray`, and what each worker must load."""
         self._ray = ray
         self.source = source
@@ -279,7 +279,7 @@ def _say(line: str) -> None:
     tqdm.write(f"saetask: ray: {line}", file=sys.stderr)
 
 
-def check_worker(found: dict[str, Any], source: Source, fingerprint: str) -> None:
+def check_worker(found: dict[str, Any], source: ModelSource, fingerprint: str) -> None:
     """Refuses a worker that would compute something else.
 
     Args:

@@ -20,7 +20,7 @@ from saetask.compute.worker_resources import WorkerResources, worker_capacity
 from saetask.errors import UserError
 
 
-def work_together(
+def run_distributed(
     config: ComputeConfig, n_workers: int, device: str, work: Callable[[int, int], None]
 ) -> None:
     """Does a work in several workers at a time, each a process of one torch process group.
@@ -48,7 +48,9 @@ def work_together(
                 "Add nodes, ask for fewer, or set OMP_NUM_THREADS to fewer threads a worker."
             )
         ray.cloudpickle.register_pickle_by_value(worker)  # see worker.py
-        parcel = worker.WorkPayload(ray.cloudpickle.dumps(work), threads, worker.installed())
+        parcel = worker.WorkPayload(
+            ray.cloudpickle.dumps(work), threads, worker.installed_versions()
+        )
         for loss in range(1, MOST_LOSSES + 1):
             error = _try(ray, n_workers, needs, parcel)
             if error is None:
@@ -77,7 +79,7 @@ def _try(
 
     with TemporaryDirectory(prefix="saetask-ray-") as folder:  # Ray Train's, with nothing in it
         trainer = TorchTrainer(
-            worker.do_part,
+            worker.run_rank,
             train_loop_config={"parcel": parcel},
             scaling_config=ScalingConfig(
                 num_workers=n_workers,

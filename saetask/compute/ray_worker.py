@@ -16,7 +16,7 @@ PACKAGES = ("torch", "transformers", "transformer-lens", "sae-lens", "tokenizers
 """Packages that a result can depend on to its last bit, beside saetask itself."""
 
 
-class Source(NamedTuple):
+class ModelSource(NamedTuple):
     """Where a worker takes its model from, and how it runs it."""
 
     spec: str
@@ -26,7 +26,7 @@ class Source(NamedTuple):
     threads: int
     """Threads of one worker; their number can change the last bits of a sum."""
     versions: dict[str, str]
-    """What must be installed, as `installed` tells it."""
+    """What must be installed, as `installed_versions` tells it."""
 
 
 class Worker:
@@ -36,13 +36,13 @@ class Worker:
         self._model: Any = None
         self._work: tuple[int, Any] = (0, None)
 
-    def start(self, source: Source) -> dict[str, Any]:
+    def start(self, source: ModelSource) -> dict[str, Any]:
         """Loads the model, unless the versions differ; returns who this is and what it found."""
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
         os.environ["TRANSFORMERS_VERBOSITY"] = "error"
         found: dict[str, Any] = {
             "name": _name(),
-            "versions": installed(),
+            "versions": installed_versions(),
         }
         if found["versions"] != source.versions:
             return found
@@ -85,14 +85,14 @@ class WorkPayload(NamedTuple):
     versions: dict[str, str]
 
 
-def do_part(config: dict[str, WorkPayload]) -> None:
+def run_rank(config: dict[str, WorkPayload]) -> None:
     """Does this worker's part of a work; Ray Train has brought the workers together.
 
     Raises:
         ImportError: The versions differ. (An error of saetask's own may not be known here.)
     """
     parcel = config["parcel"]
-    if problem := differing_versions(_name(), installed(), parcel.versions):
+    if problem := differing_versions(_name(), installed_versions(), parcel.versions):
         raise ImportError(problem)
     import torch
     from ray import cloudpickle
@@ -114,7 +114,7 @@ def differing_versions(name: str, found: dict[str, str], wanted: dict[str, str])
     return None
 
 
-def installed() -> dict[str, str]:
+def installed_versions() -> dict[str, str]:
     """Returns the versions of what is installed here; of saetask, with a hash of its source."""
     import hashlib
     from importlib.metadata import PackageNotFoundError, version

@@ -60,7 +60,7 @@ def load_checkpoint(trainer: "SAETrainer[Any, Any]", path: Path) -> None:
             scheduler.step()
 
 
-def cut_log(log: Path, steps: int) -> None:
+def truncate_log(log: Path, steps: int) -> None:
     """Takes off what a killed run logged after its last checkpoint: those steps come again."""
     lines = log.read_text(encoding="utf-8").splitlines(keepends=True) if log.is_file() else []
     # Whatever was logged before a checkpoint is whole; the very last line may be cut short.

@@ -40,7 +40,7 @@ class ProcessGroup(NamedTuple):
         return int(self.sum(torch.tensor(number, device=device))) == number * self.size
 
 
-ALONE = ProcessGroup()
+SINGLE_PROCESS = ProcessGroup()
 
 
 def share_gradients(sae: "TrainingSAE[Any]", group: ProcessGroup) -> None:

@@ -26,7 +26,7 @@ from saetask.models.loading import (
 )
 from saetask.training.activation_store import ActivationShards, HarvestConfig, harvest
 from saetask.training.config import ACROSS_THE_BATCH, ARCHITECTURES, TrainConfig
-from saetask.training.trainer import LOG, SHARDS, WORK, Job, fit_and_save, train_in_group
+from saetask.training.trainer import LOG, SHARDS, WORK, TrainingJob, fit_and_save, train_in_group
 from saetask.utils.files import content_hash, remove_partial_writes, write_json, write_text
 
 EVALUATION_BATCH = 1024
@@ -75,7 +75,7 @@ def train(
     with open_executor(engine, config.model, model) as opened:
         shards = harvest(model, config.harvest, out / SHARDS, base, opened)
         test_shards = harvest(model, test_config, work / "test", base, opened)
-    job = Job(
+    job = TrainingJob(
         config,
         out.resolve(),
         model_name(model),
@@ -132,16 +132,16 @@ def check_workers(config: TrainConfig, engine: ComputeConfig, workers: int) -> N
         )
 
 
-def _train_together(job: Job, engine: ComputeConfig, workers: int) -> None:
+def _train_together(job: TrainingJob, engine: ComputeConfig, workers: int) -> None:
     """Trains in the workers of a Ray cluster, with a bar here that follows their log."""
-    from saetask.compute.ray_training import work_together
+    from saetask.compute.ray_training import run_distributed
 
     with _progress(job):
-        work_together(engine, workers, job.device, partial(train_in_group, job))
+        run_distributed(engine, workers, job.device, partial(train_in_group, job))
 
 
 @contextmanager
-def _progress(job: Job) -> Iterator[None]:
+def _progress(job: TrainingJob) -> Iterator[None]:
     """Shows the last step in the log of a training that runs elsewhere."""
     from tqdm import tqdm
 

@@ -21,8 +21,8 @@ from saetask.training.activation_store import (
     shard_name,
     statistics,
 )
-from saetask.training.checkpoints import CHECKPOINT, cut_log, load_checkpoint, save_checkpoint
-from saetask.training.distributed import ALONE, ProcessGroup, share_gradients, step
+from saetask.training.checkpoints import CHECKPOINT, load_checkpoint, save_checkpoint, truncate_log
+from saetask.training.distributed import SINGLE_PROCESS, ProcessGroup, share_gradients, step
 from saetask.utils.files import atomic_path, user_error_on_failed_write
 from saetask.utils.parallel import prefetch
 
@@ -40,7 +40,7 @@ LOG = "training.jsonl"
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """What is to be trained, from what, to where."""
 
     config: "TrainConfig"
@@ -55,7 +55,7 @@ class Job:
     """Where it is trained: `cpu` or `cuda`."""
 
 
-def train_in_group(job: Job, rank: int, size: int) -> None:
+def train_in_group(job: TrainingJob, rank: int, size: int) -> None:
     """Trains as one of several processes, on shards in a folder that all of them share.
 
     Raises:
@@ -64,7 +64,7 @@ def train_in_group(job: Job, rank: int, size: int) -> None:
     fit_and_save(job, _open_shards(job), ProcessGroup(rank, size))
 
 
-def _open_shards(job: Job) -> ActivationShards:
+def _open_shards(job: TrainingJob) -> ActivationShards:
     folder = job.out / SHARDS
     manifest, wrong = folder / MANIFEST, None
     seen = sum((folder / shard_name(number)).is_file() for number in range(job.n_shards))
@@ -82,7 +82,9 @@ def _open_shards(job: Job) -> ActivationShards:
     return ActivationShards(folder, job.n_shards)
 
 
-def fit_and_save(job: Job, shards: ActivationShards, group: ProcessGroup = ALONE) -> None:
+def fit_and_save(
+    job: TrainingJob, shards: ActivationShards, group: ProcessGroup = SINGLE_PROCESS
+) -> None:
     """Trains an SAE, or goes on from its last checkpoint; writes the SAE-Lens folder."""
     import torch
 
@@ -157,7 +159,7 @@ def fit(
     scale: float,
     checkpoint: Path,
     log: Path,
-    group: ProcessGroup = ALONE,
+    group: ProcessGroup = SINGLE_PROCESS,
 ) -> None:
     """Steps SAE-Lens's trainer to the end, with checkpoints and a JSONL log."""
     from sae_lens.training.sae_trainer import SAETrainer
@@ -176,7 +178,7 @@ def fit(
         )
     share_gradients(sae, group)
     if first:
-        cut_log(log, start)
+        truncate_log(log, start)
     data = _placed(
         batches(shards, config.batch_size, config.seed, start, group.part(config.batch_size)),
         sae.device,
@@ -235,7 +237,7 @@ def _log_line(trainer: "SAETrainer[Any, Any]", output: Any, group: ProcessGroup)
 
 
 def _save(
-    job: Job, sae: "TrainingSAE[Any]", mean: "torch.Tensor", scale: float, norm_limit: float
+    job: TrainingJob, sae: "TrainingSAE[Any]", mean: "torch.Tensor", scale: float, norm_limit: float
 ) -> None:
     """Folds centring and scale into the weights and writes the SAE-Lens folder in bfloat16."""
     from sae_lens import SAE

@@ -98,8 +98,8 @@ def _judgement(answered: Sequence[tuple[Question, Answer]]) -> Judgement:
     claims: dict[str, list[np.ndarray]] = {"detection": [], "fuzzing": []}
     for question, answer in answered:
         truths[question.kind].append(question.truth)
-        usable = answer.found is not None
-        claims[question.kind].append(np.array(answer.found) if usable else ~question.truth)
+        usable = answer.content is not None
+        claims[question.kind].append(np.array(answer.content) if usable else ~question.truth)
     truth, claimed = (
         {kind: np.concatenate([np.zeros(0, bool), *parts]) for kind, parts in both.items()}
         for both in (truths, claims)
@@ -111,7 +111,7 @@ def _judgement(answered: Sequence[tuple[Question, Answer]]) -> Judgement:
         accuracy["detection"],
         accuracy["fuzzing"],
         len(answered),
-        sum(answer.found is None for _, answer in answered),
+        sum(answer.content is None for _, answer in answered),
         sum(answer.prompt_tokens for _, answer in answered),
         sum(answer.completion_tokens for _, answer in answered),
     )

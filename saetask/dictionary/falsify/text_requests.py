@@ -78,7 +78,7 @@ def writer_figures(writer: Writer, answers: Mapping[str, Answer]) -> dict[str, A
     return {
         "model": writer.endpoint.model,
         "questions": len(answers),
-        "failed": sum(answer.found is None for answer in answers.values()),
+        "failed": sum(answer.content is None for answer in answers.values()),
         "prompt_tokens": sum(answer.prompt_tokens for answer in answers.values()),
         "completion_tokens": sum(answer.completion_tokens for answer in answers.values()),
     }
