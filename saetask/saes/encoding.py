@@ -247,7 +247,7 @@ def _given(
 
 @contextmanager
 def _flat_heads(sae: "SAE[Any]") -> Iterator[None]:
-    """Makes an SAE for attention heads (`hook_z`) take flattened heads, as `read_hook` gives them."""
+    """Makes an SAE for attention heads (`hook_z`) take flattened heads, as `read_hook` does."""
     if not sae.hook_z_reshaping_mode:
         yield
         return

@@ -14,8 +14,8 @@ import torch
 from saetask import Dictionary, RunConfig, check_sae, read_features, run
 from saetask.models.loading import model_fingerprint
 from saetask.plugins import PluginRegistry
-from saetask.training.activation_store import harvest
 from saetask.training.config import TrainConfig
+from saetask.training.harvest import harvest
 from saetask.training.trainer import LOG, TrainingJob, fit_and_save
 from tests.helpers.pretend_device import PRETEND, pretended
 from tests.helpers.words import NOUNS, build_dictionary, make_word_sae, write_corpus
@@ -92,9 +92,7 @@ def test_a_harvest_has_the_same_activations_and_waits_once_a_shard(
 ):
     here = harvest(tiny_model, harvest_config, tmp_path / "here", tmp_path)
     fingerprint = model_fingerprint(there)
-    monkeypatch.setattr(
-        "saetask.training.activation_store.model_fingerprint", lambda _: fingerprint
-    )
+    monkeypatch.setattr("saetask.training.harvest.model_fingerprint", lambda _: fingerprint)
     device.waits.clear()
     shards = harvest(there, harvest_config, tmp_path / "there", tmp_path)
     everything = torch.arange(len(here))

@@ -189,7 +189,8 @@ def make_jobs(model_folder: str, sae_folder: str, texts: Path) -> dict[str, Job]
     from saetask.experiments import run as runs
     from saetask.plugins import PluginRegistry
     from saetask.training import runner as training
-    from saetask.training.activation_store import HarvestConfig, harvest
+    from saetask.training.config import HarvestConfig
+    from saetask.training.harvest import harvest
 
     class SlowKeywords(Keywords):
         """Its labels are kept as they come, as a language model's are."""

@@ -185,7 +185,7 @@ def deaf_to_both(tokens, positions, visible):
 @pytest.fixture
 def set_hearing(monkeypatch):
     """Makes models run trees as if they followed only some of what they are told."""
-    run_tree = saetask.likelihood.tree_logits
+    run_tree = saetask.inference.likelihood.tree_logits
 
     def set_to(hearing):
         def run(model, tokens, positions, visible, needed):

@@ -22,7 +22,7 @@ from saetask.dictionary.falsify.text_pool import file_rows, read_pool
 from saetask.experiments import run as runs
 from saetask.inference.client import Ask, Asker
 from saetask.saes.extraction import extract_features
-from saetask.training.activation_store import harvest
+from saetask.training.harvest import harvest
 from tests.helpers.refusals import refusal
 
 pytestmark = pytest.mark.skipif(
