@@ -137,7 +137,8 @@ def test_more_threads_than_a_node_has_cpus_are_refused(config, loaded, monkeypat
 
 
 def test_a_worker_with_another_saetask_is_refused(config, loaded, tiny_model_folder):
-    from saetask.compute.ray_executor import RayExecutor, connected, make_ray_executor
+    from saetask.compute.ray_cluster import connected
+    from saetask.compute.ray_executor import RayExecutor, make_ray_executor
 
     with connected(config.address) as ray:
         with make_ray_executor(ray, str(tiny_model_folder), loaded) as engine:

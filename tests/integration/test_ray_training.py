@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from saetask import TrainConfig, UserError, train
 from saetask.compute import ray_training as together
 from saetask.compute.config import ComputeConfig
+from saetask.compute.ray_cluster import WorkerResources, worker_capacity
 from saetask.compute.ray_training import run_distributed
 from saetask.compute.ray_worker import WorkPayload, differing_versions, run_rank
-from saetask.compute.worker_resources import WorkerResources, worker_capacity
 from saetask.training import runner as training
 from saetask.training import trainer as training_process
 from saetask.training.checkpoints import CHECKPOINT
@@ -113,9 +113,9 @@ def test_more_workers_than_the_cluster_has_room_for_are_refused(config):
 
 
 def test_a_worker_with_another_saetask_unpickles_nothing():
-    parcel = WorkPayload(b"no pickle", 1, {"saetask": "0.0.9 (0000)"})
+    payload = WorkPayload(b"no pickle", 1, {"saetask": "0.0.9 (0000)"})
     with pytest.raises(ImportError, match=r"has saetask .*, this process 0\.0\.9 \(0000\)"):
-        run_rank({"parcel": parcel})
+        run_rank({"payload": payload})
 
 
 def test_a_package_that_a_worker_does_not_know_is_missing_there():
@@ -138,14 +138,14 @@ def test_what_was_lost_is_told_in_a_line():
 @pytest.mark.parametrize("losses", [0, 2])
 def test_workers_start_again_after_a_loss(config, losses, monkeypatch, capsys):
     outcomes = ["worker 1 was lost (X)"] * losses + [None]
-    monkeypatch.setattr(together, "_try", lambda *given: outcomes.pop(0))
+    monkeypatch.setattr(together, "_run_once", lambda *given: outcomes.pop(0))
     run_distributed(config, 2, "cpu", print)
     assert not outcomes
     assert capsys.readouterr().err.count("all workers start again") == losses
 
 
 def test_workers_that_are_lost_again_and_again_end_the_command(config, monkeypatch):
-    monkeypatch.setattr(together, "_try", lambda *given: "worker 1 was lost (X)")
+    monkeypatch.setattr(together, "_run_once", lambda *given: "worker 1 was lost (X)")
     line = refusal(run_distributed, config, 2, "cpu", print)
     assert line.startswith("Workers were lost 3 times (worker 1 was lost (X))")
 
