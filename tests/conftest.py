@@ -282,7 +282,7 @@ def harvest_config(tmp_path):
     import json
 
     from saetask.data.corpus import CorpusConfig, Source
-    from saetask.training.activation_store import HarvestConfig
+    from saetask.training.config import HarvestConfig
 
     texts = [f"Text {i}. " + f"the {i} boats sail at dawn and return. " * 20 for i in range(60)]
     lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)

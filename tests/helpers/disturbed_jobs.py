@@ -187,7 +187,8 @@ def make_jobs(model_folder: str, sae_folder: str, texts: Path) -> dict[str, Job]
     from saetask.experiments import run as runs
     from saetask.plugins import PluginRegistry
     from saetask.training import runner as training
-    from saetask.training.activation_store import HarvestConfig, harvest
+    from saetask.training.config import HarvestConfig
+    from saetask.training.harvest import harvest
     from saetask_plugins.detectors import failure_probe
     from saetask_plugins.labelers.keywords import Keywords
 
