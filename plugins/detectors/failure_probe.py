@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
 
-from saetask import (
+from saetask.detection import (
     CHANCE,
     DetectorInput,
     Evidence,

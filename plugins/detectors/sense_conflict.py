@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from saetask import (
+from saetask.detection import (
     CHANCE,
     DetectorInput,
     Finding,

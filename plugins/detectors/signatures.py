@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from saetask import (
+from saetask.detection import (
     DetectorInput,
     Evidence,
     fit_stack,

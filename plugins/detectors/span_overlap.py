@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from saetask import DetectorInput, Evidence, log_activations, shared_part
+from saetask.detection import DetectorInput, Evidence, log_activations, shared_part
 
 from .signatures import MIN_FIRINGS, strongest_evidence
 

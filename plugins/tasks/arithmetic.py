@@ -2,7 +2,7 @@
 
 import re
 
-from saetask import Score, Span, last_number, stated_number
+from saetask.data import Score, Span, last_number, stated_number
 
 OPERATIONS = {"addition": "+", "subtraction": "-", "multiplication": "*", "division": "/"}
 TOLERANCE = 0.00501

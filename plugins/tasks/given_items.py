@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from saetask import Item, UserError, read_items
+from saetask import UserError
+from saetask.data import Item, read_items
 
 
 def given_items(

@@ -3,16 +3,8 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from saetask import (
-    FieldError,
-    Item,
-    Prompt,
-    Score,
-    UserError,
-    number_field,
-    text_field,
-    texts_field,
-)
+from saetask import UserError
+from saetask.data import FieldError, Item, Prompt, Score, number_field, text_field, texts_field
 
 from .arithmetic import OPERATIONS, problem_spans, score_number, template
 from .given_items import given_items

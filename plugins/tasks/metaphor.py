@@ -7,7 +7,8 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
 
-from saetask import (
+from saetask import UserError
+from saetask.data import (
     Candidate,
     FieldError,
     Item,
@@ -15,7 +16,6 @@ from saetask import (
     Score,
     SecondQuestion,
     Span,
-    UserError,
     read_items,
     text_field,
 )

@@ -4,14 +4,14 @@ import re
 from pathlib import Path
 from typing import Any
 
-from saetask import (
+from saetask import UserError
+from saetask.data import (
     Candidate,
     FieldError,
     Item,
     Prompt,
     Score,
     Span,
-    UserError,
     index_field,
     text_field,
     texts_field,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from saetask import Score
+from saetask.data import Score
 
 
 def option_score(output: str, options: Mapping[Any, str], right: Any) -> Score:

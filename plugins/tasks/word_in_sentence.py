@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from saetask import FieldError, Span, text_field
+from saetask.data import FieldError, Span, text_field
 
 
 def word_field(row: dict[str, Any], start: str, word: str, sentence: str) -> Span:

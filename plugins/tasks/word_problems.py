@@ -6,13 +6,13 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from saetask import (
+from saetask import UserError
+from saetask.data import (
     Candidate,
     Item,
     Prompt,
     Score,
     SecondQuestion,
-    UserError,
     first_number,
     number_field,
     read_items,

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from saetask import Candidate, FieldError, Item, Prompt, Score, Span, UserError, text_field
+from saetask import UserError
+from saetask.data import Candidate, FieldError, Item, Prompt, Score, Span, text_field
 
 from .given_items import given_items
 from .word_in_sentence import stem, word_field

@@ -4,19 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from saetask import (
-    Annotation,
-    Candidate,
-    FieldError,
-    Item,
-    Misunderstanding,
-    Prompt,
-    Score,
-    Span,
-    UserError,
-    hookimpl,
-    read_items,
-)
+from saetask import UserError, hookimpl
+from saetask.annotation import Annotation
+from saetask.data import Candidate, FieldError, Item, Prompt, Score, Span, read_items
+from saetask.detection import Misunderstanding
 
 READINGS = ("money", "other")
 OTHER_SENSES = {
