@@ -38,7 +38,8 @@ if TYPE_CHECKING:
         make_finding,
         make_misunderstanding,
     )
-    from saetask.detection.calibration import (
+    from saetask.detection.probe_features import log_activations, region_sets, shared_part
+    from saetask.detection.stacked_probe import (
         CHANCE,
         answer_scores,
         fit_stack,
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
         out_of_fold,
         stacked_probabilities,
     )
-    from saetask.detection.probe_features import log_activations, region_sets, shared_part
     from saetask.dictionary.dictionary import Dictionary
     from saetask.dictionary.label.base import FeatureEvidence, Label, Labeler
     from saetask.dictionary.label.rules import (
@@ -101,7 +101,7 @@ _HOMES = {
         "make_finding",
         "make_misunderstanding",
     ),
-    "detection.calibration": (
+    "detection.stacked_probe": (
         "CHANCE",
         "answer_scores",
         "fit_stack",

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saetask.detection.base import DetectorInput, Finding, Misunderstanding, make_misunderstanding
-from saetask.detection.calibration import (
+from saetask.detection.probe_features import COMPARED, log_activations, raw_activations, region_sets
+from saetask.detection.stacked_probe import (
     CHANCE,
     answer_scores,
     fit_stack,
@@ -24,7 +25,6 @@ from saetask.detection.calibration import (
     out_of_fold,
     stacked_probabilities,
 )
-from saetask.detection.probe_features import COMPARED, log_activations, raw_activations, region_sets
 
 STRENGTHS = (0.0003, 0.003, 0.03)
 """Inverse strengths C of the dense probe's L2 penalty."""

@@ -8,8 +8,8 @@ from scipy.special import log_softmax
 from sklearn.metrics import roc_auc_score
 
 from saetask.detection import baselines as baselines_module
-from saetask.detection import calibration as stacking
 from saetask.detection import probe_features as probe_inputs
+from saetask.detection import stacked_probe
 from saetask.detection.baselines import Baseline, baselines
 from tests.helpers.made_up_readings import D_SAE, make_reading
 from tests.helpers.refusals import refusal
@@ -128,8 +128,8 @@ def test_findings_in_fit_items_come_from_a_probe_that_did_not_see_their_group(sa
 def test_the_same_probe_would_know_the_groups_that_it_had_seen(samples, name, monkeypatch):
     # So the test above can fail: with groups on both sides, the readings are told.
     everything = np.arange(len(samples["group"].golds))
-    seen = [stacking.InnerFold(everything, everything)]
-    monkeypatch.setattr(stacking, "inner_folds", lambda *arguments: seen)
+    seen = [stacked_probe.InnerFold(everything, everything)]
+    monkeypatch.setattr(stacked_probe, "inner_folds", lambda *arguments: seen)
     _, leaked = samples["group"].fit(name)
     assert samples["group"].auroc(leaked) > 0.9
 
