@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         make_finding,
         make_misunderstanding,
     )
-    from saetask.detection.probe_features import log_activations, region_sets, shared_part
+    from saetask.detection.probe_features import log_activations, shared_part
     from saetask.detection.stacked_probe import (
         CHANCE,
         answer_scores,
@@ -114,7 +114,7 @@ _HOMES = {
         "out_of_fold",
         "stacked_probabilities",
     ),
-    "detection.probe_features": ("log_activations", "region_sets", "shared_part"),
+    "detection.probe_features": ("log_activations", "shared_part"),
     "dictionary.dictionary": ("Dictionary",),
     "dictionary.label.base": ("FeatureEvidence", "Label", "Labeler"),
     "dictionary.label.rules": (

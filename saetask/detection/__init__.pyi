@@ -1,3 +1,4 @@
+from .base import NO_SIGNAL as NO_SIGNAL
 from .base import BaseDetector as BaseDetector
 from .base import Detector as Detector
 from .base import DetectorInput as DetectorInput
@@ -6,9 +7,12 @@ from .base import Finding as Finding
 from .base import Misunderstanding as Misunderstanding
 from .base import make_finding as make_finding
 from .base import make_misunderstanding as make_misunderstanding
+from .base import reason_for_silence as reason_for_silence
+from .probe_features import DEFAULT_PROBE as DEFAULT_PROBE
+from .probe_features import ProbeConfig as ProbeConfig
 from .probe_features import log_activations as log_activations
-from .probe_features import region_sets as region_sets
 from .probe_features import shared_part as shared_part
+from .probe_features import usable_region_sets as usable_region_sets
 from .stacked_probe import CHANCE as CHANCE
 from .stacked_probe import answer_scores as answer_scores
 from .stacked_probe import fit_stack as fit_stack

@@ -30,38 +30,38 @@ class InnerFold(NamedTuple):
     held_out: np.ndarray
 
 
-def known_readings(outcomes: Sequence[str], groups: Sequence[str]) -> list[str]:
+def known_readings(gold_readings: Sequence[str], groups: Sequence[str]) -> list[str]:
     """Returns the readings that the fit split knows, sorted.
 
     Raises:
         UserError: It knows one only, has fewer groups than inner folds, or no reading has as many
             items as there are inner folds.
     """
-    readings = sorted(set(outcomes))
+    readings = sorted(set(gold_readings))
     if len(readings) < 2:
         raise UserError(f"The fit split knows only the reading {readings}; it needs two at least.")
     if len(set(groups)) < INNER_FOLDS:
         raise UserError(
             f"The fit split has {len(set(groups))} groups; it needs {INNER_FOLDS} at least."
         )
-    if max(Counter(outcomes).values()) < INNER_FOLDS:
+    if max(Counter(gold_readings).values()) < INNER_FOLDS:
         raise UserError(
             f"No reading of the fit split has {INNER_FOLDS} items; give more items a reading."
         )
     return readings
 
 
-def labels_of(outcomes: Sequence[str], names: Sequence[str]) -> np.ndarray:
-    """Returns the place of each outcome among the known readings, `[n]`."""
-    return np.array([names.index(outcome) for outcome in outcomes])
+def labels_of(gold_readings: Sequence[str], readings: Sequence[str]) -> np.ndarray:
+    """Returns the index of each prompt's right reading among the known ones, `[n]`."""
+    return np.array([readings.index(gold_reading) for gold_reading in gold_readings])
 
 
-def in_domain_rows(readings: Sequence[DetectorInput]) -> np.ndarray:
-    """Returns the places of the prompts that are not borrowed, `[n_own]`.
+def in_domain_rows(inputs: Sequence[DetectorInput]) -> np.ndarray:
+    """Returns the indices of the prompts that are not auxiliary, `[n_own]`.
 
     These alone say which setting of a probe is best, and calibrate it.
     """
-    return np.flatnonzero([not reading.auxiliary for reading in readings])
+    return np.flatnonzero([not detector_input.auxiliary for detector_input in inputs])
 
 
 def inner_folds(labels: np.ndarray, groups: Sequence[str]) -> list[InnerFold]:
@@ -90,11 +90,11 @@ def out_of_fold(
             second, `[len(second), class]`.
     """
     n_classes = len(np.unique(labels))
-    found = np.zeros((len(labels), n_classes))
+    held_out_log_odds = np.zeros((len(labels), n_classes))
     for fold in inner_folds(labels, groups):
         if len(np.unique(labels[fold.fit])) == n_classes:
-            found[fold.held_out] = log_odds(fold.fit, fold.held_out)
-    return found
+            held_out_log_odds[fold.held_out] = log_odds(fold.fit, fold.held_out)
+    return held_out_log_odds
 
 
 def held_out_loss(log_odds: np.ndarray, labels: np.ndarray) -> float:
@@ -110,12 +110,12 @@ def held_out_loss(log_odds: np.ndarray, labels: np.ndarray) -> float:
     return log_loss(labels, softmax(log_odds, axis=1), labels=range(log_odds.shape[1]))
 
 
-def answer_scores(readings: Sequence[DetectorInput], names: Sequence[str]) -> np.ndarray:
+def answer_scores(inputs: Sequence[DetectorInput], readings: Sequence[str]) -> np.ndarray:
     """Returns the model's log-probability of each reading, centred, `[n, class]`.
 
     A reading that no candidate stands for counts as much as the least probable one that has some.
     """
-    rows = [[r.answer_scores.get(name, -np.inf) for name in names] for r in readings]
+    rows = [[r.answer_scores.get(name, -np.inf) for name in readings] for r in inputs]
     scores = np.array(rows, dtype=float)
     known = np.isfinite(scores)
     lowest = np.where(known, scores, np.inf).min(axis=1, keepdims=True)
@@ -139,22 +139,22 @@ def stacked_probabilities(
 
 
 def make_findings(
-    readings: Sequence[DetectorInput],
-    names: Sequence[str],
+    inputs: Sequence[DetectorInput],
+    readings: Sequence[str],
     probabilities: np.ndarray,
     explain: Callable[[DetectorInput, str], Misunderstanding],
 ) -> list[Finding]:
     """Returns what the probabilities of a detector's readings find in each prompt.
 
     Args:
-        readings: The prompts.
-        names: The readings that the detector knows.
+        inputs: The prompts.
+        readings: The readings that the detector knows.
         probabilities: Of each reading, `[n, class]`.
-        explain: States that a prompt is to be read so, as `make_finding` takes it.
+        explain: Returns the misunderstanding for a reading of a prompt; see `BaseDetector`.
     """
     return [
-        make_finding(reading, dict(zip(names, row)), explain)
-        for reading, row in zip(readings, probabilities.tolist())
+        make_finding(detector_input, dict(zip(readings, row)), explain)
+        for detector_input, row in zip(inputs, probabilities.tolist())
     ]
 
 

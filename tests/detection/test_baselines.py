@@ -7,9 +7,8 @@ import pytest
 from scipy.special import log_softmax
 from sklearn.metrics import roc_auc_score
 
+from saetask.detection import ProbeConfig, stacked_probe
 from saetask.detection import baselines as baselines_module
-from saetask.detection import probe_features as probe_inputs
-from saetask.detection import stacked_probe
 from saetask.detection.baselines import Baseline, baselines
 from tests.helpers.made_up_readings import D_SAE, make_reading
 from tests.helpers.refusals import refusal
@@ -29,16 +28,11 @@ WORDS = {"a": "boiling", "b": "icy"}
 DIRECTION = np.random.default_rng(5).choice([-1.0, 1.0], WIDTH)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def few_settings():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(baselines_module, "STRENGTHS", (0.003, 0.03))
-        patch.setattr(probe_inputs, "REGION_SETS", (("text",), ("text", "target")))
-        yield
+FEW = ProbeConfig((("text",), ("text", "target")), dense_strengths=(0.003, 0.03))
 
 
 def made(name: str) -> Baseline:
-    return next(baseline for baseline in baselines() if baseline.name == name)
+    return next(baseline for baseline in baselines(FEW) if baseline.name == name)
 
 
 class Sample:
