@@ -17,15 +17,10 @@ if TYPE_CHECKING:
         annotate,
     )
     from saetask.data.items import (
-        FieldError,
         first_number,
-        index_field,
         last_number,
-        number_field,
         read_items,
         stated_number,
-        text_field,
-        texts_field,
     )
     from saetask.data.prompts import Prompt, RenderedPrompt, Span, as_prompt, render
     from saetask.data.tasks import AsksTwice, Candidate, Item, Score, SecondQuestion, Task
@@ -80,15 +75,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "annotation.base": ("PLACEMENTS", "Annotation", "Annotator", "WritingAnnotator", "annotate"),
     "data.items": (
-        "FieldError",
         "first_number",
-        "index_field",
         "last_number",
-        "number_field",
         "read_items",
         "stated_number",
-        "text_field",
-        "texts_field",
     ),
     "data.prompts": ("Prompt", "RenderedPrompt", "Span", "as_prompt", "render"),
     "data.tasks": ("AsksTwice", "Candidate", "Item", "Score", "SecondQuestion", "Task"),

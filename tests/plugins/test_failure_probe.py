@@ -9,7 +9,7 @@ from saetask_plugins.detectors.failure_probe import NAMED_FEATURES, FailureProbe
 from saetask_plugins.detectors.stability import STABLE
 from safetensors.numpy import load_file
 
-from saetask.detection import DetectorInput, ProbeConfig
+from saetask.detection import NO_SIGNAL, DetectorInput, ProbeConfig, reason_for_silence
 from saetask.detection.probe_features import COMPARED
 from saetask.saes.loading import assets_folder
 from tests.helpers.planted_readings import (
