@@ -12,21 +12,25 @@ written anew. `--check` writes nothing and exits with 1 if they differ from what
 import json
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.pages import ROOT, environment, execute, page_parser
 from saetask.errors import UserError
-from saetask.report import arms, numbers, sentences
-from saetask.report.figures import Arm, Detection, Spread, Summary
-from saetask.report.summary import read_summary
+from saetask.experiments.arms import ARM_NAMES, ARMS
+from saetask.report import numbers, sentences
+from saetask.report.figures import ArmSpread, Auroc
+from saetask.report.render import SCORE_DESCRIPTIONS
+from saetask.report.summary import Summary, read_summary
 from saetask.utils.files import write_json, write_text
 
 COMMAND = "python -m benchmarks.results"
 RUNS, PAGE, README = Path("docs/runs"), Path("docs/results.md"), Path("README.md")
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
+CREDITED = [spec.name for spec in ARMS if spec.in_sae_credit]
+"""Controls that SAE credit is taken to."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
@@ -38,34 +42,32 @@ class Run:
     summary: Summary
 
     @property
-    def best_control(self) -> Arm | None:
-        """The control with the highest accuracy, None if there was none."""
-        names = arms.controls(list(self.summary.arms))
-        measured = [self.summary.arms[name] for name in names]
-        return max(measured, key=lambda arm: arm.accuracy, default=None)
+    def best_control(self) -> str | None:
+        """Name of the control with the highest accuracy, None if there was none."""
+        controls = self.summary.controls
+        return max(controls, key=lambda name: controls[name].accuracy, default=None)
 
     @property
     def fitted_on(self) -> str:
         """The data that the detectors were fitted on."""
-        folds = self.summary.selection.get("folds", [])
-        auxiliary = max((fold.get("n_borrowed", 0) for fold in folds), default=0)
+        auxiliary = max((fold.n_borrowed for fold in self.summary.selection.folds), default=0)
         built_in = f" and up to {auxiliary} built-in items" if auxiliary else ""
         return (self.summary.fit_data or "other folds") + built_in
 
     @property
-    def detection(self) -> dict[str, Detection]:
-        """The scores of own failures, by name."""
-        return {entry.name: entry for entry in self.summary.detection}
+    def detection(self) -> dict[str, Auroc]:
+        """The scores that tell wrong answers, by name."""
+        return self.summary.detection.measured
 
     @property
-    def reading_detection(self) -> dict[str, Detection]:
-        """The scores of readings, by name."""
-        return {entry.name: entry for entry in self.summary.reading_detection}
+    def reading_detection(self) -> dict[str, Auroc]:
+        """The scores that tell the right reading, by name."""
+        return self.summary.reading_detection.measured
 
     @property
-    def spread(self) -> dict[str, Spread]:
-        """What seeds change, by arm."""
-        return {entry.name: entry for entry in self.summary.spread}
+    def spread(self) -> dict[str, ArmSpread]:
+        """Accuracies over seeds, by arm; empty if there was one seed."""
+        return self.summary.seeds.arms if self.summary.seeds else {}
 
 
 def add_runs(folders: Sequence[Path], names: Sequence[str], root: Path) -> None:
@@ -114,23 +116,33 @@ def documents(root: Path) -> dict[Path, str]:
     runs.sort(key=lambda run: (run.summary.experiment, run.name))
     made = environment()
     made.globals |= {"numbers": numbers, "sentences": sentences}
-    made.globals |= {"arm_names": arm_names, "score_names": score_names}
+    made.globals |= {"arm_names": arm_names, "control_names": control_names}
+    made.globals |= {"score_names": score_names, "credited": CREDITED}
     page = made.get_template("results.md.jinja").make_module({"runs": runs})
     table = str(page.readme(runs))
     readme = (root / README).read_text(encoding="utf-8")
     return {PAGE: str(page).strip() + "\n", README: with_table(readme, table)}
 
 
-def arm_names(mappings: Iterable[dict[str, Any]], kinds: Sequence[str] = ()) -> list[str]:
-    """Returns the arms that any of the mappings has, in order, of the given kinds or of all."""
-    names = {name: None for mapping in mappings for name in mapping}
-    return [name for name in arms.in_order(list(names)) if not kinds or arms.kind(name) in kinds]
+def arm_names(collections: Iterable[Iterable[str]]) -> list[str]:
+    """Returns the arms that any of the collections has, in the order of the table of arms."""
+    names = {name: None for collection in collections for name in collection}
+    places = {name: place for place, name in enumerate(ARM_NAMES)}
+    return sorted(names, key=lambda name: places.get(name, len(places)))
 
 
-def score_names(mappings: Iterable[dict[str, Any]]) -> list[str]:
+def control_names(runs: Iterable[Run]) -> list[str]:
+    """Returns the controls and the variants of saetask that any run has, in order."""
+    return arm_names(
+        [name for name, arm in run.summary.arms.items() if arm.kind in ("control", "variant")]
+        for run in runs
+    )
+
+
+def score_names(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
     """Returns the scores that any of the mappings has: saetask, then the known, then the others."""
     names = {name: None for mapping in mappings for name in mapping}
-    places = {name: place for place, name in enumerate(["saetask", *arms.SCORES])}
+    places = {name: place for place, name in enumerate(["saetask", *SCORE_DESCRIPTIONS])}
     return sorted(names, key=lambda name: places.get(name, len(places)))
 
 

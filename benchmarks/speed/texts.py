@@ -4,12 +4,11 @@ import json
 import random
 from pathlib import Path
 
-from saetask_plugins.tasks.metaphor import Metaphor
-from saetask_plugins.tasks.word_problems import WordProblems
-
 from saetask.data.corpus import CorpusConfig, Source
 from saetask.data.prompts import Prompt
 from saetask.data.tasks import Item
+from saetask_plugins.tasks.metaphor import Metaphor
+from saetask_plugins.tasks.word_problems import WordProblems
 
 TEXTS_PER_DOCUMENT = 8
 CORPUS_FILE = "texts.jsonl"

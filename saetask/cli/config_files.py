@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from saetask.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
+    from pydantic import ValidationError
 
 Config = TypeVar("Config")
 
@@ -42,19 +42,20 @@ def read_config(path: Path, config: type[Config], what: str) -> Config:
     try:
         checked = TypeAdapter(dataclass(config, frozen=True, config=rules)).validate_python(values)
     except ValidationError as error:
-        # A misspelt key is told before the key that is missing for it.
-        first = min(error.errors(), key=lambda details: details["type"] != UNKNOWN_KEY)
-        raise UserError(f"{what} {path}: {_reason(first, config)}") from error
+        raise UserError(f"{what} {path}: {_reason(error, config)}") from error
     names = [field.name for field in dataclasses.fields(config)]  # pyright: ignore
     return config(**{name: getattr(checked, name) for name in names})
 
 
-def _reason(error: "ErrorDetails", config: Any) -> str:
+def _reason(error: "ValidationError", config: Any) -> str:
     """Returns where a config is wrong and why, in a line."""
-    place = ".".join(map(str, error["loc"]))
-    if error["type"] == UNKNOWN_KEY:
-        known = [field.name for field in dataclasses.fields(config)]
-        hint = did_you_mean(place, known) if len(error["loc"]) == 1 else ""
-        return f"unknown key '{place}'.{hint}"
-    reason = error["msg"][0].lower() + error["msg"][1:]
-    return f"'{place}': {reason}."
+    from saetask.data.items import first_problem
+
+    for details in error.errors():
+        if details["type"] == UNKNOWN_KEY:  # told before the key that is missing for it
+            key = ".".join(map(str, details["loc"]))
+            known = [field.name for field in dataclasses.fields(config)]
+            hint = did_you_mean(key, known) if len(details["loc"]) == 1 else ""
+            return f"unknown key '{key}'.{hint}"
+    problem = first_problem(error)
+    return f"key '{problem.field}': {problem.reason}"

@@ -3,7 +3,7 @@
 from typing import Any
 
 from saetask.errors import UserError
-from saetask.experiments.run import environment
+from saetask.experiments.run_folder import environment
 from saetask.models.loading import (
     DEFAULT_MODEL,
     default_device,
@@ -27,7 +27,7 @@ def examine() -> dict[str, Any]:
     found: dict[str, Any] = {
         "ok": True,
         "problem": None,
-        **environment(),
+        **environment().to_json(),
         "device": device,
         "dtype": str(fast_dtype(device)).removeprefix("torch."),
         "cache": str(cache_folder()),

@@ -1,6 +1,5 @@
 """The commands on experiments: run, report."""
 
-import json
 from argparse import Namespace
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +12,7 @@ from saetask.cli.parser import CommandParser, given, take
 from saetask.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
-    from saetask.experiments.run import RunConfig
+    from saetask.experiments.config import RunConfig
     from saetask.plugins import PluginRegistry
 
 ALL = "all"
@@ -41,7 +40,7 @@ class ReportOptions:
 def declare_run(parser: CommandParser) -> None:
     """Adds the flags of `saetask run`."""
     from saetask.compute.config import ComputeConfig
-    from saetask.experiments.run import RunConfig
+    from saetask.experiments.config import RunConfig
 
     parser.add_fields(RunOptions, positional=("experiment",))
     flags = {"annotator_options": "--annotator-option"}
@@ -58,8 +57,9 @@ def run(arguments: Namespace) -> None:
 
     registry, out = open_registry(arguments), take(arguments, RunOptions).out
     config = _run_config(arguments, registry)
-    folder = run_experiment(config, registry, out, take(arguments, ComputeConfig))
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    compute = take(arguments, ComputeConfig)
+    result = run_experiment(config, plugins=registry, out=out, compute=compute)
+    folder, summary = result.folder, result.summary
     if arguments.json:
         print_json(summary)
         return
@@ -75,8 +75,8 @@ def _run_config(arguments: Namespace, registry: "PluginRegistry") -> "RunConfig"
     Raises:
         UserError: There is no such task or file, or the file does not fit.
     """
-    from saetask.experiments.arms import ARMS
-    from saetask.experiments.run import RunConfig
+    from saetask.experiments.arms import arm_names
+    from saetask.experiments.config import RunConfig
 
     experiment = take(arguments, RunOptions).experiment
     if Path(experiment).suffix in (".yaml", ".yml"):
@@ -87,7 +87,7 @@ def _run_config(arguments: Namespace, registry: "PluginRegistry") -> "RunConfig"
     flags["annotator_options"] = {**config.annotator_options, **flags.get("annotator_options", {})}
     config = replace(config, **flags)
     if config.arms == [ALL]:
-        config = replace(config, arms=list(ARMS))
+        config = replace(config, arms=arm_names())
     tasks = [plugin.name for plugin in registry.all() if plugin.kind == "task"]
     if config.task not in tasks:
         hint = did_you_mean(config.task, tasks)

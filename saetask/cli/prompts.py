@@ -115,7 +115,7 @@ def read(arguments: Namespace) -> None:
     activations = read_features(model, sae, [prompt])
     firings = activations.top(options.top, region="text")
     feature_labels = find_feature_labels(model, sae, options.dictionary)
-    labels = feature_labels.shown([firing.feature for firing in firings])
+    labels = feature_labels.for_display([firing.feature for firing in firings])
     if arguments.json:
         rows = [{**f._asdict(), "label": labels[f.feature]} for f in firings]
         print_json({"prompt": prompt.content, "features": rows})
@@ -184,18 +184,22 @@ def _open_session(
     Raises:
         UserError: There are no items to fit on, or they do not fit the task.
     """
-    from saetask.session import Session
+    from saetask.session import Session, SessionConfig
 
-    models, name = take(arguments, ModelOptions), options.task_name(target)
-    registry.get("task", name).items(options.data)  # before anything is loaded
+    models = take(arguments, ModelOptions)
+    if options.data is None:  # a task without items is refused before anything is loaded
+        registry.get("task", options.task_name(target)).items()
     return Session(
         models.model,
         models.sae,
-        name,
-        registry=registry,
-        allow_sae_mismatch=take(arguments, MismatchOptions).allow_sae_mismatch,
-        dictionary=options.dictionary,
-        unvalidated_labels=options.unvalidated_labels,
+        options.task_name(target),
+        data=options.data,
+        plugins=registry,
+        config=SessionConfig(
+            dictionary=options.dictionary,
+            unvalidated_labels=options.unvalidated_labels,
+            allow_sae_mismatch=take(arguments, MismatchOptions).allow_sae_mismatch,
+        ),
     )
 
 
@@ -203,21 +207,16 @@ def _detect_file(
     arguments: Namespace, registry: "PluginRegistry", options: TaskOptions, path: Path
 ) -> None:
     """Prints a line for each prompt of a file as soon as it is made; keeps none of them."""
-    from saetask.data.items import FieldError, read_rows, text_field
+    from saetask.data.items import PromptRow, read_validated_rows
 
     session = None
-    for number, row in read_rows(path):
-        place = f"{path}:{number}"
-        try:
-            text = text_field(row, "prompt")
-            target = text_field(row, "target") if "target" in row else options.target
-        except FieldError as error:
-            raise UserError(f"{place}: field '{error.field}': {error}") from error
+    for number, row in read_validated_rows(path, PromptRow):
+        target = row.target or options.target
         session = session or _open_session(arguments, registry, options, target)
         try:
-            detection = session.detect(text, target)
+            detection = session.detect(row.prompt, target)
         except UserError as error:
-            raise UserError(f"{place}: {error}") from error
+            raise UserError(f"{path}:{number}: {error}") from error
         with user_error_on_failed_write("standard output"):
             print(json.dumps(_detection_document(detection), ensure_ascii=False), flush=True)
 

@@ -15,6 +15,7 @@ from saetask.data.prompts import Prompt, render
 from saetask.experiments.context import ExperimentContext
 from saetask.experiments.scoring import SampleResult
 from saetask.models.loading import model_tokenizer
+from saetask.report.figures import FeatureEffect
 from saetask.saes.encoding import writes_residual
 from saetask.saes.extraction import extract_features
 from saetask.saes.interventions import edit_feature, random_directions
@@ -39,33 +40,32 @@ class EffectCase(NamedTuple):
 
 def mechanism(
     context: ExperimentContext, outcomes: Sequence[SampleResult], seed: int
-) -> list[dict[str, Any]]:
-    """Returns a row a feature, for the features that the findings name most often.
+) -> list[FeatureEffect]:
+    """Returns the effects of the features that the findings name most often.
 
     Args:
         apparatus: Model, SAE and labels.
         outcomes: Of all arms.
         seed: Seed of the random directions and of the sign flips.
     """
-    originals = {o.sample.item.id: o for o in outcomes if o.arm == "original"}
+    originals = {o.sample.id: o for o in outcomes if o.arm == "original"}
     annotated = [o for o in outcomes if o.arm == "saetask" and o.written.annotation]
     named = Counter(
         evidence.id for o in annotated for evidence in o.written.misunderstandings[0].features
     )
     chosen = [feature for feature, _ in named.most_common(FEATURES)]
-    labels = context.meanings.shown(chosen)
-    rows = []
+    labels = context.feature_labels.for_display(chosen)
+    effects = []
     for feature in chosen:
         cases = [
             case
             for o in annotated
             if any(e.id == feature for e in o.written.misunderstandings[0].features)
-            and (case := _case(originals[o.sample.item.id], o))
+            and (case := _case(originals[o.sample.id], o))
         ][:ITEMS]
         if cases:
-            row = _row(context, feature, cases, seed)
-            rows.append({"feature": feature, "label": labels.get(feature, ""), **row})
-    return rows
+            effects.append(_effect(context, feature, labels.get(feature, ""), cases, seed))
+    return effects
 
 
 def _case(original: SampleResult, outcome: SampleResult) -> EffectCase | None:
@@ -79,32 +79,32 @@ def _case(original: SampleResult, outcome: SampleResult) -> EffectCase | None:
     return EffectCase(sample.prompt, outcome.written.prompt, original.output, alternative)
 
 
-def _row(
-    context: ExperimentContext, feature: int, cases: Sequence[EffectCase], seed: int
-) -> dict[str, Any]:
+def _effect(
+    context: ExperimentContext, feature: int, label: str, cases: Sequence[EffectCase], seed: int
+) -> FeatureEffect:
     model, sae = context.model, context.sae
     prompts = [prompt for case in cases for prompt in (case.original, case.annotated)]
     pooled = extract_features(model, [sae], prompts).features[0].pooled()
     activations = pooled[:, [feature]].toarray()[:, 0].reshape(-1, 2).mean(0)
-    row: dict[str, Any] = {
-        "n": len(cases),
-        "before": float(activations[0]),
-        "after": float(activations[1]),
-    }
+    effect = FeatureEffect(
+        feature=feature,
+        label=label,
+        n=len(cases),
+        before=float(activations[0]),
+        after=float(activations[1]),
+    )
     if not writes_residual(sae, model.cfg.d_model):
-        return row
+        return effect
     directions = random_directions(sae.W_dec.shape[1], [seed, feature], DIRECTIONS)
     effects = np.stack([_effects(context, feature, case, directions) for case in cases])
     random = effects[:, 2:]
     difference = effects[:, 0] - random.mean(1)
     by_direction = random.mean(0)
     p_values = flip_test(np.stack([difference, -difference], axis=1), seed).p_values
-    return {
-        **row,
-        "ablation": float(effects[:, 0].mean()),
-        "random": [float(by_direction.min()), float(by_direction.max())],
-        "p": float(p_values.min()),
-    }
+    effect.ablation = float(effects[:, 0].mean())
+    effect.random = float(by_direction.min()), float(by_direction.max())
+    effect.p = float(p_values.min())
+    return effect
 
 
 def _effects(

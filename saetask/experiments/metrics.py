@@ -1,18 +1,31 @@
-"""What a run's outcomes add up to: the figures of `summary.json`."""
+"""The figures of `summary.json`, computed from the results of an experiment."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from saetask.detection.base import Finding
-from saetask.experiments.fold import CLOSED_LOOP
+from saetask.experiments.closed_loop import CLOSED_LOOP
 from saetask.experiments.runner import ExperimentResult
 from saetask.experiments.scoring import SampleResult
-from saetask.utils.statistics import (
+from saetask.report.arms import ArmSpec
+from saetask.report.figures import (
+    ArmFigures,
+    ArmResult,
+    ArmSpread,
     Auroc,
-    Comparison,
+    Detection,
+    PairedComparison,
+    ProbeAccuracy,
+    Rounds,
+    SAECredit,
+    SecondQuestion,
+    SeedSpread,
+)
+from saetask.utils import statistics
+from saetask.utils.statistics import (
     accuracy_interval,
     auroc,
     compare,
@@ -21,158 +34,193 @@ from saetask.utils.statistics import (
     smallest_detectable_difference,
 )
 
-CREDITED = ("self", "random-feature", "shuffled", "placebo", "generic")
-"""Controls that need no SAE or no finding: SAE credit is what saetask adds to the best of them."""
-NO_CONTROLS = ("original", "saetask", "oracle", "always", CLOSED_LOOP)
-"""Arms that are no controls for a finding: the baseline, the bound, and saetask's own variants."""
 NOT_RANKED = (
     "No item has candidate answers to rank, so nothing tells which reading its answer follows."
 )
 
 
-def summarise(result: ExperimentResult, seed: int) -> dict[str, Any]:
-    """Returns the figures of a run.
+class Figures(NamedTuple):
+    """The figures that `summary.json` holds of the results of an experiment."""
+
+    arms: dict[str, ArmResult]
+    against: dict[str, PairedComparison]
+    credit: SAECredit | None
+    probe_alone: ProbeAccuracy | None
+    detection: Detection
+    reading_detection: Detection
+    rounds: Rounds | None
+    second_question: SecondQuestion | None
+    not_measured: dict[str, str]
+
+
+def summarise(result: ExperimentResult, specs: Sequence[ArmSpec], seed: int) -> Figures:
+    """Returns the figures of an experiment.
 
     Args:
         result: What `run_experiment` returned.
+        specs: Specifications of at least the arms that were run, in the order of the tables.
         seed: Seed of the resamples.
     """
     arms = _by_arm(result.outcomes)
     original = arms["original"]
-    groups = [outcome.sample.item.group for outcome in original]
+    groups = _groups(original)
     correct = {arm: _correct(rows) for arm, rows in arms.items()}
+    figures = summarise_arms(arms, seed)
     ranked = any(outcome.scores for outcome in original)
-    return {
-        "arms": summarise_arms(arms, correct, groups, seed),
-        **summarise_controls(correct, groups, seed),
-        "probe_alone": _probe_alone(original, arms["saetask"], result.findings["saetask"], seed),
-        "detection": summarise_failures(original, result.findings, seed),
-        "reading_detection": summarise_readings(original, result.findings, seed),
-        "rounds": _summarise_rounds(correct),
-        "second_question": _summarise_second(result.second, seed),
-        "not_measured": {**result.left_out, **({} if ranked else {"detection": NOT_RANKED})},
-    }
+    against = compare_with_controls(correct, specs, groups, seed)
+    return Figures(
+        arms={
+            spec.name: ArmResult(
+                **figures[spec.name].to_json(),
+                purpose=spec.purpose,
+                kind=spec.kind,
+                in_sae_credit=spec.in_sae_credit,
+            )
+            for spec in specs
+            if spec.name in figures
+        },
+        against=against,
+        credit=_sae_credit(correct, specs, against),
+        probe_alone=_probe_alone(original, arms["saetask"], result.findings["saetask"], seed),
+        detection=summarise_failures(original, result.findings, seed),
+        reading_detection=summarise_readings(original, result.findings, seed),
+        rounds=_summarise_rounds(correct),
+        second_question=_summarise_second(result.second, seed),
+        not_measured={**result.left_out, **({} if ranked else {"detection": NOT_RANKED})},
+    )
 
 
-def summarise_seeds(runs: Sequence[Sequence[SampleResult]], first: int) -> dict[str, Any]:
+def summarise_seeds(runs: Sequence[Sequence[SampleResult]], first: int) -> SeedSpread:
     """Returns the accuracies over repetitions with other folds and samples, of arms in all of them.
 
     Args:
-        runs: The outcomes of each repetition, in the order of their seeds.
+        runs: The results of each repetition, in the order of their seeds.
         first: The first one's seed.
     """
     accuracies: dict[str, list[float]] = {}
-    for outcomes in runs:
-        for arm, rows in _by_arm(outcomes).items():
+    for results in runs:
+        for arm, rows in _by_arm(results).items():
             accuracies.setdefault(arm, []).append(float(_correct(rows).mean()))
     arms = {
-        arm: {
-            "accuracy": found,
-            "mean": float(np.mean(found)),
-            "min": min(found),
-            "max": max(found),
-        }
-        for arm, found in accuracies.items()
-        if len(found) == len(runs)
+        arm: ArmSpread(
+            accuracy=values, mean=float(np.mean(values)), min=min(values), max=max(values)
+        )
+        for arm, values in accuracies.items()
+        if len(values) == len(runs)
     }
-    return {"seeds": list(range(first, first + len(runs))), "arms": arms}
+    return SeedSpread(seeds=list(range(first, first + len(runs))), arms=arms)
 
 
-def _summarise_rounds(correct: Mapping[str, np.ndarray]) -> dict[str, Any] | None:
-    if CLOSED_LOOP not in correct:
-        return None
-    one, loop = (float(correct[arm].mean()) for arm in ("saetask", CLOSED_LOOP))
-    return {"one": one, "closed_loop": loop, "used": "one"}
+def summarise_arms(arms: Mapping[str, Sequence[SampleResult]], seed: int) -> dict[str, ArmFigures]:
+    """Returns accuracy and the paired comparison with `original` of each arm.
 
-
-def _summarise_second(outcomes: Sequence[SampleResult], seed: int) -> dict[str, Any] | None:
-    if not outcomes:
-        return None
-    arms = _by_arm(outcomes)
-    groups = [outcome.sample.item.group for outcome in arms["original"]]
+    Args:
+        arms: Results by arm, of the same items in the same order; `original` is one of them.
+        seed: Seed of the resamples.
+    """
+    groups = _groups(arms["original"])
     correct = {arm: _correct(rows) for arm, rows in arms.items()}
-    return {"n": len(groups), "arms": summarise_arms(arms, correct, groups, seed)}
-
-
-def _by_arm(outcomes: Sequence[SampleResult]) -> dict[str, list[SampleResult]]:
-    arms: dict[str, list[SampleResult]] = {}
-    for outcome in outcomes:
-        arms.setdefault(outcome.arm, []).append(outcome)
-    return arms
-
-
-def _correct(rows: Sequence[SampleResult]) -> np.ndarray:
-    return np.array([outcome.score.correct for outcome in rows], dtype=bool)
-
-
-def summarise_arms(
-    arms: Mapping[str, Sequence[SampleResult]],
-    correct: Mapping[str, np.ndarray],
-    groups: Sequence[str],
-    seed: int,
-) -> dict[str, dict[str, Any]]:
-    """Returns accuracy and the paired comparison with `original` of each arm."""
-    compared = {
+    comparisons = {
         arm: compare(correct["original"], correct[arm], groups, seed)
         for arm in arms
         if arm != "original"
     }
-    corrected = holm({arm: comparison.mcnemar_p for arm, comparison in compared.items()})
-    summary: dict[str, dict[str, Any]] = {}
+    corrected = holm({arm: comparison.mcnemar_p for arm, comparison in comparisons.items()})
+    figures = {}
     for arm, rows in arms.items():
-        entry: dict[str, Any] = {
-            "n": len(rows),
-            "annotated": sum(outcome.written.annotation is not None for outcome in rows),
-            "accuracy": float(correct[arm].mean()),
-            "ci95": list(accuracy_interval(correct[arm], groups, seed)),
-        }
-        flexible = [outcome.score.flexible_correct for outcome in rows]
+        entry = ArmFigures(
+            n=len(rows),
+            annotated=sum(row.written.annotation is not None for row in rows),
+            accuracy=float(correct[arm].mean()),
+            ci95=accuracy_interval(correct[arm], groups, seed),
+        )
+        flexible = [row.score.flexible_correct for row in rows]
         if None not in flexible:
-            entry["flexible_accuracy"] = float(np.mean([bool(value) for value in flexible]))
-        if arm in compared:
-            found = compared[arm]
-            changed = (found.fixed + found.broken) / len(rows)
+            entry.flexible_accuracy = float(np.mean([bool(value) for value in flexible]))
+        if arm in comparisons:
+            comparison = comparisons[arm]
+            changed = (comparison.fixed + comparison.broken) / len(rows)
             detectable = smallest_detectable_difference(len(rows), changed)
-            entry |= _figures(found, "difference_ci95")
-            entry["holm_p"] = corrected[arm]
-            entry["detectable_difference"] = detectable if math.isfinite(detectable) else None
-        summary[arm] = entry
-    return summary
+            entry.difference = comparison.difference
+            entry.difference_ci95 = comparison.ci95
+            entry.fixed = comparison.fixed
+            entry.broken = comparison.broken
+            entry.mcnemar_p = comparison.mcnemar_p
+            entry.holm_p = corrected[arm]
+            entry.detectable_difference = detectable if math.isfinite(detectable) else None
+        figures[arm] = entry
+    return figures
 
 
-def summarise_controls(
-    correct: Mapping[str, np.ndarray], groups: Sequence[str], seed: int
-) -> dict[str, Any]:
-    """Returns saetask's paired comparison with each control, and the credit due to the SAE."""
-    controls = [arm for arm in correct if arm not in NO_CONTROLS]
-    compared = {arm: compare(correct[arm], correct["saetask"], groups, seed) for arm in controls}
-    corrected = holm({arm: comparison.mcnemar_p for arm, comparison in compared.items()})
-    found: dict[str, Any] = {
-        "against": {
-            arm: {**_figures(comparison, "ci95"), "holm_p": corrected[arm]}
-            for arm, comparison in compared.items()
-        }
-    }
-    credited = [arm for arm in CREDITED if arm in compared]
-    if credited:
-        best = max(credited, key=lambda arm: float(correct[arm].mean()))
-        comparison = compared[best]
-        found["credit"] = {
-            "control": best,
-            "difference": comparison.difference,
-            "ci95": list(comparison.ci95),
-        }
-    return found
+def compare_with_controls(
+    correct: Mapping[str, np.ndarray], specs: Sequence[ArmSpec], groups: Sequence[str], seed: int
+) -> dict[str, PairedComparison]:
+    """Returns saetask's paired comparison with each control.
 
-
-def _figures(comparison: Comparison, interval: str) -> dict[str, Any]:
+    Args:
+        correct: Whether each item is right, bool `[item]`, by arm.
+        specs: Specifications of the arms, in the order of the tables.
+        groups: Group of each item.
+        seed: Seed of the resamples.
+    """
+    controls = [spec.name for spec in specs if spec.kind == "control" and spec.name in correct]
+    comparisons = {arm: compare(correct[arm], correct["saetask"], groups, seed) for arm in controls}
+    corrected = holm({arm: comparison.mcnemar_p for arm, comparison in comparisons.items()})
     return {
-        "difference": comparison.difference,
-        interval: list(comparison.ci95),
-        "fixed": comparison.fixed,
-        "broken": comparison.broken,
-        "mcnemar_p": comparison.mcnemar_p,
+        arm: PairedComparison(
+            difference=comparison.difference,
+            ci95=comparison.ci95,
+            fixed=comparison.fixed,
+            broken=comparison.broken,
+            mcnemar_p=comparison.mcnemar_p,
+            holm_p=corrected[arm],
+        )
+        for arm, comparison in comparisons.items()
     }
+
+
+def _sae_credit(
+    correct: Mapping[str, np.ndarray],
+    specs: Sequence[ArmSpec],
+    against: Mapping[str, PairedComparison],
+) -> SAECredit | None:
+    """Returns saetask minus the best arm that counts for SAE credit; None if there is none."""
+    names = [spec.name for spec in specs if spec.in_sae_credit and spec.name in against]
+    if not names:
+        return None
+    # Of equally good controls the last one, which asks more of saetask, is named.
+    best = max(reversed(names), key=lambda arm: float(correct[arm].mean()))
+    return SAECredit(control=best, difference=against[best].difference, ci95=against[best].ci95)
+
+
+def _summarise_rounds(correct: Mapping[str, np.ndarray]) -> Rounds | None:
+    if CLOSED_LOOP not in correct:
+        return None
+    one, loop = (float(correct[arm].mean()) for arm in ("saetask", CLOSED_LOOP))
+    return Rounds(one=one, closed_loop=loop, used="one")
+
+
+def _summarise_second(results: Sequence[SampleResult], seed: int) -> SecondQuestion | None:
+    if not results:
+        return None
+    arms = _by_arm(results)
+    return SecondQuestion(n=len(arms["original"]), arms=summarise_arms(arms, seed))
+
+
+def _by_arm(results: Sequence[SampleResult]) -> dict[str, list[SampleResult]]:
+    arms: dict[str, list[SampleResult]] = {}
+    for result in results:
+        arms.setdefault(result.arm, []).append(result)
+    return arms
+
+
+def _groups(rows: Sequence[SampleResult]) -> list[str]:
+    return [row.sample.item.group for row in rows]
+
+
+def _correct(rows: Sequence[SampleResult]) -> np.ndarray:
+    """Returns whether each row's answer is right, bool `[item]`."""
+    return np.array([row.score.correct for row in rows], dtype=bool)
 
 
 def _probe_alone(
@@ -180,77 +228,87 @@ def _probe_alone(
     own: Sequence[SampleResult],
     findings: Mapping[str, Finding],
     seed: int,
-) -> dict[str, Any] | None:
-    """Returns how often the most probable reading is right, no model being asked again.
+) -> ProbeAccuracy | None:
+    """Returns how often the most probable reading is right, without asking the model again.
 
-    Items that no single reading leads to the answer of say nothing of it and are left out, of
-    saetask's accuracy beside it as well.
+    Items of which no reading is right say nothing about it and are left out, of saetask's accuracy
+    as well.
     """
-    known = [i for i, outcome in enumerate(original) if outcome.sample.gold_reading is not None]
+    known = [i for i, row in enumerate(original) if row.sample.gold_reading is not None]
     if not known:
         return None
     samples = [original[i].sample for i in known]
-    right = np.array([findings[q.item.id].leading == q.gold_reading for q in samples])
-    return {
-        "n": len(known),
-        "accuracy": float(right.mean()),
-        "ci95": list(accuracy_interval(right, [q.item.group for q in samples], seed)),
-        "saetask": float(_correct([own[i] for i in known]).mean()),
-    }
+    right = np.array([findings[s.item.id].leading == s.gold_reading for s in samples])
+    return ProbeAccuracy(
+        n=len(known),
+        accuracy=float(right.mean()),
+        ci95=accuracy_interval(right, [s.item.group for s in samples], seed),
+        saetask=float(_correct([own[i] for i in known]).mean()),
+    )
 
 
 def summarise_failures(
     original: Sequence[SampleResult], findings: Mapping[str, Mapping[str, Finding]], seed: int
-) -> dict[str, Any]:
-    """Returns how well wrong answers of the original arm were predicted, by each detector.
+) -> Detection:
+    """Returns how well each detector predicts the wrong answers of the arm `original`.
 
-    Only of items whose candidates were ranked: of the others nothing tells which reading the answer
-    follows, and every detector says that it is wrong.
+    Only of items whose candidates were ranked: in the others the reading that the answer follows is
+    unknown, and every detector predicts a wrong answer.
+
+    Args:
+        original: Results of the arm `original`.
+        findings: By detector and item id.
+        seed: Seed of the resamples.
     """
-    ranked = [outcome for outcome in original if outcome.scores]
+    ranked = [row for row in original if row.scores]
     failed = ~_correct(ranked)
-    groups = [outcome.sample.item.group for outcome in ranked]
+    groups = _groups(ranked)
 
-    def entry(score: Callable[[SampleResult], float]) -> dict[str, Any] | None:
-        scores = np.array([score(outcome) for outcome in ranked])
+    def measure(score: Callable[[SampleResult], float]) -> Auroc | None:
+        scores = np.array([score(row) for row in ranked])
         return _area(auroc(failed, scores, groups, seed)) if ranked else None
 
-    def failure(name: str) -> dict[str, Any] | None:
-        return entry(lambda outcome: findings[name][outcome.sample.item.id].failure)
+    def measure_detector(name: str) -> Auroc | None:
+        return measure(lambda row: findings[name][row.sample.item.id].failure)
 
-    measured = {name: failure(name) for name in findings}
+    measured = {name: measure_detector(name) for name in findings}
     own = measured.pop("saetask")
-    measured["answer-entropy"] = entry(lambda outcome: _entropy(outcome.scores))
-    measured["prompt-length"] = entry(lambda outcome: len(outcome.written.prompt.content))
+    measured["answer-entropy"] = measure(lambda row: _entropy(row.scores))
+    measured["prompt-length"] = measure(lambda row: len(row.written.prompt.content))
     n_wrong = int((~_correct(original)).sum())
-    return {"n_wrong": n_wrong, "saetask": own, "baselines": measured}
+    return Detection(n_wrong=n_wrong, saetask=own, baselines=measured)
 
 
 def summarise_readings(
     original: Sequence[SampleResult], findings: Mapping[str, Mapping[str, Finding]], seed: int
-) -> dict[str, Any]:
-    """Returns how well the right reading was told from the others, by each detector."""
-    known = [outcome for outcome in original if outcome.sample.gold_reading is not None]
-    outcomes = [outcome.sample.gold_reading or "" for outcome in known]
-    groups = [outcome.sample.item.group for outcome in known]
+) -> Detection:
+    """Returns how well each detector tells the right reading from the others.
 
-    def entry(name: str) -> dict[str, Any] | None:
-        found = [findings[name][outcome.sample.item.id].probabilities for outcome in known]
-        classes = {
-            reading: np.array([row.get(reading, 0.0) for row in found]) for reading in {*outcomes}
+    Args:
+        original: Results of the arm `original`.
+        findings: By detector and item id.
+        seed: Seed of the resamples.
+    """
+    known = [row for row in original if row.sample.gold_reading is not None]
+    labels = [row.sample.gold_reading or "" for row in known]
+    groups = _groups(known)
+
+    def measure(name: str) -> Auroc | None:
+        probabilities = [findings[name][row.sample.item.id].probabilities for row in known]
+        scores = {
+            reading: np.array([row.get(reading, 0.0) for row in probabilities])
+            for reading in {*labels}
         }
-        return _area(macro_auroc(outcomes, classes, groups, seed)) if known else None
+        return _area(macro_auroc(labels, scores, groups, seed)) if known else None
 
-    measured = {name: entry(name) for name in findings}
-    return {"saetask": measured.pop("saetask"), "baselines": measured}
-
-
-def _area(found: Auroc | None) -> dict[str, Any] | None:
-    if found is None:
-        return None
-    interval = list(found.ci95) if found.ci95 else None
-    return {"auroc": found.value, "ci95": interval, "n": found.n}
+    measured = {name: measure(name) for name in findings}
+    return Detection(saetask=measured.pop("saetask"), baselines=measured)
 
 
-def _entropy(scores: dict[str, float]) -> float:
+def _area(area: statistics.Auroc | None) -> Auroc | None:
+    return None if area is None else Auroc(auroc=area.value, ci95=area.ci95, n=area.n)
+
+
+def _entropy(scores: Mapping[str, float]) -> float:
+    """Returns the entropy of log-probabilities, in nats."""
     return -sum(math.exp(value) * value for value in scores.values())

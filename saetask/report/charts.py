@@ -1,12 +1,13 @@
 """Dot-and-interval charts, as HTML fragments that Plotly draws."""
 
 import html
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from saetask.report import arms
-from saetask.report.fields import Interval
-from saetask.report.figures import Arm, Change, Detection
+from saetask.report.arms import ArmKind
+from saetask.report.documents import Interval
+from saetask.report.figures import ArmResult, Auroc, PairedComparison
 from saetask.report.numbers import (
     decimals,
     decimals_interval,
@@ -18,11 +19,13 @@ from saetask.report.numbers import (
 
 # Colours that colour-blind readers tell apart and that stand out on both white and near-black;
 # the shapes say the same once more.
-MARKERS: dict[str, dict[str, Any]] = {
-    "original": {"color": "#7d838c", "symbol": "square", "size": 11},
-    "control": {"color": "#8fb4d3", "symbol": "circle", "size": 11},
-    "saetask": {"color": "#1f7fd0", "symbol": "diamond", "size": 15},
-    "oracle": {"color": "#7d838c", "symbol": "circle-open", "size": 13, "line": {"width": 2}},
+CONTROL = {"color": "#8fb4d3", "symbol": "circle", "size": 11}
+MARKERS: dict[ArmKind, dict[str, Any]] = {
+    "baseline": {"color": "#7d838c", "symbol": "square", "size": 11},
+    "control": CONTROL,
+    "variant": CONTROL,
+    "method": {"color": "#1f7fd0", "symbol": "diamond", "size": 15},
+    "bound": {"color": "#7d838c", "symbol": "circle-open", "size": 13, "line": {"width": 2}},
 }
 ROW_HEIGHT = 34
 MARGINS = {"l": 10, "r": 24, "t": 8, "b": 48}
@@ -36,58 +39,60 @@ class Dot:
     value: float
     interval: Interval | None
     description: str
-    kind: str
+    """Text that is shown when the pointer rests on the dot."""
+    kind: ArmKind
 
 
-def accuracy_chart(measured: list[Arm]) -> str:
+def accuracy_chart(arms: Mapping[str, ArmResult]) -> str:
     """Returns the chart of accuracies by arm, drawn in the order given, in percent."""
     dots = [
         Dot(
-            name=arm.name,
+            name=name,
             value=100 * arm.accuracy,
             interval=_in_percent(arm.ci95),
             description=f"{percent(arm.accuracy)} (95 % CI {percent_interval(arm.ci95)})",
-            kind=arms.kind(arm.name),
+            kind=arm.kind,
         )
-        for arm in measured
+        for name, arm in arms.items()
     ]
-    reference = next((dot.value for dot in dots if dot.kind == "original"), None)
+    reference = next((dot.value for dot in dots if dot.kind == "baseline"), None)
     return _chart("accuracy-chart", dots, "Accuracy (%)", reference)
 
 
-def against_chart(compared: dict[str, Change]) -> str:
+def against_chart(comparisons: Mapping[str, PairedComparison]) -> str:
     """Returns the chart of saetask minus each control, drawn in the order given, in points."""
     dots = [
         Dot(
             name=control,
-            value=100 * change.difference,
-            interval=_in_percent(change.ci95),
-            description=f"{points(change.difference)} (95 % CI {points_interval(change.ci95)})",
+            value=100 * comparison.difference,
+            interval=_in_percent(comparison.ci95),
+            description=(
+                f"{points(comparison.difference)} (95 % CI {points_interval(comparison.ci95)})"
+            ),
             kind="control",
         )
-        for control, change in compared.items()
-        if change.difference is not None
+        for control, comparison in comparisons.items()
     ]
     return _chart("against-chart", dots, "saetask minus control (points)", 0)
 
 
-def detection_chart(element: str, measured: list[Detection]) -> str:
+def detection_chart(element: str, scores: Mapping[str, Auroc]) -> str:
     """Returns the chart of AUROCs, drawn in the order given; `element` is its id in the page."""
     dots = [
         Dot(
-            name=entry.name,
-            value=entry.auroc,
-            interval=entry.ci95,
-            description=f"{decimals(entry.auroc)} (95 % CI {decimals_interval(entry.ci95)})",
-            kind="saetask" if entry.name == "saetask" else "control",
+            name=name,
+            value=score.auroc,
+            interval=score.ci95,
+            description=f"{decimals(score.auroc)} (95 % CI {decimals_interval(score.ci95)})",
+            kind="method" if name == "saetask" else "control",
         )
-        for entry in measured
+        for name, score in scores.items()
     ]
     return _chart(element, dots, "AUROC", 0.5)
 
 
-def _in_percent(interval: Interval | None) -> Interval | None:
-    return (100 * interval[0], 100 * interval[1]) if interval else None
+def _in_percent(interval: Interval) -> Interval:
+    return (100 * interval[0], 100 * interval[1])
 
 
 def _chart(element: str, dots: list[Dot], title: str, reference: float | None) -> str:

@@ -1,135 +1,219 @@
-"""The figures that a summary may hold; what a run did not measure is None or empty."""
+"""The figures in `summary.json`; where a field has the default None, its key may be left out."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal
 
-from saetask.report.fields import Interval
+from pydantic import model_validator
+
+from saetask.report.arms import ArmKind
+from saetask.report.documents import (
+    Count,
+    Document,
+    Flag,
+    Interval,
+    Number,
+    PositiveCount,
+    Share,
+    Text,
+)
 
 
-@dataclass(frozen=True)
-class Change:
-    """One arm minus another, over the same items."""
+class PairedComparison(Document):
+    """One arm minus another over the same items."""
 
-    difference: float | None
+    difference: Number
+    """Difference in accuracy, as a share of items."""
+    ci95: Interval
+    """95 % bootstrap interval of the difference, over groups of items."""
+    fixed: Count
+    """Items that are right in the first arm and wrong in the other."""
+    broken: Count
+    """Items that are wrong in the first arm and right in the other."""
+    mcnemar_p: Share
+    """P-value of McNemar's exact test, two-sided."""
+    holm_p: Share
+    """The p-value corrected over the arms that are compared, by Holm."""
+
+
+class ArmFigures(Document):
+    """Accuracy of an arm, and its comparison with the arm `original`."""
+
+    n: PositiveCount
+    """Number of items."""
+    annotated: Count
+    """Number of items whose prompt holds a note."""
+    accuracy: Share
+    """Share of right answers."""
+    ci95: Interval
+    """95 % bootstrap interval of the accuracy, over groups of items."""
+    flexible_accuracy: Share | None = None
+    """Share of answers that are right by a looser rule; only of tasks that have one."""
+    difference: Number | None = None
+    """Accuracy minus that of `original`; like all that follows, not of `original` itself."""
+    difference_ci95: Interval | None = None
+    """95 % bootstrap interval of the difference, over groups of items."""
+    fixed: Count | None = None
+    """Items that are wrong in `original` and right in this arm."""
+    broken: Count | None = None
+    """Items that are right in `original` and wrong in this arm."""
+    mcnemar_p: Share | None = None
+    """P-value of McNemar's exact test, two-sided."""
+    holm_p: Share | None = None
+    """The p-value corrected over all arms, by Holm."""
+    detectable_difference: Number | None = None
+    """Smallest difference that this number of items could show with a power of 80 %; null if none.
+    """
+
+    @model_validator(mode="after")
+    def _check_comparison(self) -> "ArmFigures":
+        compared = ("difference", "difference_ci95", "fixed", "broken", "mcnemar_p", "holm_p")
+        absent = [name for name in compared if getattr(self, name) is None]
+        if absent and len(absent) < len(compared):
+            raise ValueError(f'must have "{absent[0]}" beside the comparison\'s other figures')
+        return self
+
+    @property
+    def change(self) -> PairedComparison | None:
+        """The comparison with `original`; None of `original` itself."""
+        if self.difference is None:
+            return None
+        return PairedComparison.model_construct(
+            difference=self.difference,
+            ci95=self.difference_ci95,
+            fixed=self.fixed,
+            broken=self.broken,
+            mcnemar_p=self.mcnemar_p,
+            holm_p=self.holm_p,
+        )
+
+
+class ArmResult(ArmFigures):
+    """Figures of an arm, and what the arm is for."""
+
+    purpose: Text
+    """What the arm controls for."""
+    kind: ArmKind
+    """Role of the arm; only controls speak against the SAE."""
+    in_sae_credit: Flag
+    """Whether SAE credit is taken to this arm, if it is the best of them."""
+
+
+class SAECredit(Document):
+    """saetask minus the best control that uses no feature which this SAE found in the item."""
+
+    control: Text
+    """Name of that control."""
+    difference: Number
+    """Difference in accuracy, as a share of items."""
+    ci95: Interval
+    """95 % bootstrap interval of the difference, over groups of items."""
+
+
+class ProbeAccuracy(Document):
+    """How often the detector's most probable reading is right, without asking the model again."""
+
+    n: PositiveCount
+    """Number of items of which a right reading is known."""
+    accuracy: Share
+    """Share of these items whose most probable reading is right."""
+    ci95: Interval
+    """95 % bootstrap interval of the accuracy, over groups of items."""
+    saetask: Share | None = None
+    """Accuracy of the arm `saetask` over the same items."""
+
+
+class Auroc(Document):
+    """Area under the ROC curve of a score."""
+
+    auroc: Share
+    """The area; 0.5 is chance."""
     ci95: Interval | None
-    fixed: int | None
-    """Right in the first arm and wrong in the other; `broken` is the reverse."""
-    broken: int | None
-    mcnemar_p: float | None
-    holm_p: float | None
+    """95 % bootstrap interval over groups of items; null if no resample holds every class."""
+    n: PositiveCount
+    """Number of items."""
 
 
-@dataclass(frozen=True)
-class Arm:
-    """One arm's figures."""
+class Detection(Document):
+    """How well scores tell wrong answers, or the right reading, of the arm `original`."""
 
-    name: str
-    n: int
-    accuracy: float
-    ci95: Interval | None
-    annotated: int | None
-    change: Change
-    """From the arm `original` to this one."""
-    detectable_difference: float | None
-    """The smallest difference that so many items could have shown, at a power of 80 %."""
+    n_wrong: Count | None = None
+    """Number of wrong answers; only where these are what is told."""
+    saetask: Auroc | None
+    """saetask's detector; null if there is one class only."""
+    baselines: dict[Text, Auroc | None]
+    """Other detectors and scores, by name; null if there is one class only."""
 
-
-@dataclass(frozen=True)
-class Credit:
-    """What the SAE is credited with: saetask minus the best control that has no SAE behind it."""
-
-    control: str
-    difference: float
-    ci95: Interval | None
+    @property
+    def measured(self) -> dict[str, Auroc]:
+        """The scores that were measured, by name, `saetask` first."""
+        entries = {"saetask": self.saetask, **self.baselines}
+        return {name: entry for name, entry in entries.items() if entry is not None}
 
 
-@dataclass(frozen=True)
-class ProbeAlone:
-    """How often the detector's most probable reading is right, no model asked."""
+class Rounds(Document):
+    """Accuracy of annotating once and of annotating in a closed loop."""
 
-    accuracy: float
-    ci95: Interval | None
-    n: int | None
-    saetask: float | None = None
-    """saetask's accuracy over the same items; None in older summaries, which took all items."""
-
-
-@dataclass(frozen=True)
-class Detection:
-    """How well a score tells what it should tell."""
-
-    name: str
-    auroc: float
-    ci95: Interval | None
-    n: int | None
+    one: Share
+    """Accuracy of one round, which is the arm `saetask`."""
+    closed_loop: Share
+    """Accuracy of the arm `closed-loop`."""
+    used: Literal["one", "closed_loop"]
+    """Which of the two the arm `saetask` does."""
 
 
-@dataclass(frozen=True)
-class FeatureEffect:
+class SecondQuestion(Document):
+    """Figures of another question about the same items, which the note does not answer."""
+
+    n: PositiveCount
+    """Number of items that have a second question."""
+    arms: dict[Text, ArmFigures]
+    """Figures by arm."""
+
+
+class FeatureEffect(Document):
     """What annotating does to a feature, and what ablating the feature does to the answer."""
 
-    feature: str
-    label: str
-    n: int | None
-    before: float | None
-    """Its activation in the original prompt; `after` in the annotated one."""
-    after: float | None
-    ablation: float | None
-    """Change in the log-odds of the answer."""
-    random: Interval | None
+    feature: Count
+    """Index of the feature in the SAE."""
+    label: Text
+    """Label of the feature; empty if it has none."""
+    n: PositiveCount
+    """Number of annotated items whose finding names the feature."""
+    before: Number
+    """Mean activation in the original prompts."""
+    after: Number
+    """Mean activation in the annotated prompts."""
+    ablation: Number | None = None
+    """Change in the log-odds of the answer, in nats; only of SAEs that write to the residual
+    stream, like the two that follow."""
+    random: Interval | None = None
     """The same for random directions of the same norm: lowest and highest."""
-    p: float | None
+    p: Share | None = None
+    """P-value of the ablation against the random directions, by sign flips."""
 
 
-@dataclass(frozen=True)
-class Rounds:
-    """Accuracies on the fit split, of annotating once and of going on until nothing is found."""
+class ArmSpread(Document):
+    """Accuracy of an arm under several seeds."""
 
-    one: float | None
-    closed_loop: float | None
-    used: str
-
-
-@dataclass(frozen=True)
-class Spread:
-    """One arm's accuracy under each seed."""
-
-    name: str
-    accuracy: list[float | None]
-    """In the order of `Summary.seeds`."""
-    mean: float | None
-    lowest: float | None
-    highest: float | None
+    accuracy: list[Share]
+    """Accuracy under each seed, in the order of `seeds`."""
+    mean: Share
+    """Mean accuracy."""
+    min: Share
+    """Lowest accuracy."""
+    max: Share
+    """Highest accuracy."""
 
 
-@dataclass(frozen=True)
-class Summary:
-    """The figures of a run."""
+class SeedSpread(Document):
+    """Repetitions of a run with other folds, samples and control features."""
 
-    experiment: str
-    model: dict[str, Any]
-    sae: dict[str, Any]
-    n_items: int
-    seconds: float | None
-    seed: int | None
-    scoring: str
-    fit_data: str
-    """The other items that the run was fitted on; "" if it was fitted on folds of its own."""
-    arms: dict[str, Arm]
-    against: dict[str, Change] = field(default_factory=dict)
-    """From each control to saetask."""
-    credit: Credit | None = None
-    probe_alone: ProbeAlone | None = None
-    detection: list[Detection] = field(default_factory=list)
-    """Of the model's own wrong answers; `saetask` first if measured, then the baselines."""
-    reading_detection: list[Detection] = field(default_factory=list)
-    """Of the right reading."""
-    second_question: dict[str, Arm] = field(default_factory=dict)
-    """Another question about the same items, which the note does not answer."""
-    mechanism: list[FeatureEffect] = field(default_factory=list)
-    rounds: Rounds | None = None
-    seeds: list[str] = field(default_factory=list)
-    spread: list[Spread] = field(default_factory=list)
-    selection: dict[str, Any] = field(default_factory=dict)
-    not_measured: dict[str, str] = field(default_factory=dict)
-    """Why the run has no figures of something that runs usually measure, by its name."""
+    seeds: list[Count]
+    """Seed of each repetition."""
+    arms: dict[Text, ArmSpread]
+    """Accuracies of the arms that every repetition ran."""
+
+    @model_validator(mode="after")
+    def _check_lengths(self) -> "SeedSpread":
+        if any(len(arm.accuracy) != len(self.seeds) for arm in self.arms.values()):
+            raise ValueError(f"must have {len(self.seeds)} accuracies an arm, one a seed")
+        return self

@@ -1,6 +1,6 @@
-"""Numbers as the report writes them; "–" for what was not measured."""
+"""Formatting of numbers in the report; "–" stands for what was not measured."""
 
-from saetask.report.fields import Interval
+from saetask.report.documents import Interval
 
 ABSENT = "–"
 

@@ -1,4 +1,4 @@
-"""From a run to a page that needs nothing but itself.
+"""Rendering of a run folder as one self-contained HTML page.
 
 The charts are drawn by plotly.js, embedded once from the installed plotly package. That is about
 4.8 MB of the page: the Python package carries no smaller bundle (its other one, `widgetbundle.js`,
@@ -8,22 +8,35 @@ every request, so that no version of plotly.js can make one.
 """
 
 import json
-from dataclasses import asdict
+import math
 from functools import partial
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from saetask.report import arms, numbers, sentences
+from saetask.report import numbers, sentences
 from saetask.report.charts import accuracy_chart, against_chart, detection_chart
-from saetask.report.data import Run, read_run
-from saetask.report.figures import Arm, Detection
+from saetask.report.figures import Detection
 from saetask.report.headline import headline
-from saetask.report.items import BROWSER_LIMIT, Finding, ItemRecord
+from saetask.report.item_comparison import BROWSER_LIMIT, ItemComparison
+from saetask.report.items import ItemRecord, MisunderstandingRecord
+from saetask.report.run_folder import RunFolder, read_run_folder
 from saetask.utils.files import write_text
 
 FEATURE_LIMIT = 20
+"""Maximum number of features in the table of evidence."""
+SCORE_DESCRIPTIONS = {
+    "dense-probe": "A linear probe on the raw activations.",
+    "difference-in-means": "The direction between the classes' mean activations.",
+    "best-neuron": "The one best dimension of the raw activations.",
+    "best-feature": "The one best feature.",
+    "bag-of-words": "The words of the text; no model.",
+    "random-sae": "The same probe on a frozen random dictionary.",
+    "answer-entropy": "How undecided the model is.",
+    "prompt-length": "Characters of the prompt.",
+}
+"""What the scores of the detection tables are, in the order of the tables."""
 
 
 def write_report(run_folder: Path) -> Path:
@@ -39,15 +52,15 @@ def write_report(run_folder: Path) -> Path:
     Raises:
         UserError: A file is missing or damaged, or the report cannot be written.
     """
-    page = render(read_run(Path(run_folder)))
+    page = render(read_run_folder(Path(run_folder)))
     path = Path(run_folder) / "report.html"
     # A model's output may hold half a surrogate pair, which UTF-8 cannot.
     write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
     return path
 
 
-def render(run: Run) -> str:
-    """Returns the page."""
+def render(run: RunFolder) -> str:
+    """Returns the report of a run folder as HTML."""
     from jinja2 import Environment, PackageLoader
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
@@ -63,20 +76,15 @@ def render(run: Run) -> str:
     environment.filters["unbroken"] = lambda text: text.replace(" %", "\u00a0%")
     environment.filters["json_text"] = partial(json.dumps, indent=2, ensure_ascii=False)
     summary = run.summary
-    measured, asked_again = _ordered(summary.arms), _ordered(summary.second_question)
     return environment.get_template("report.html.jinja").render(
         run=run,
         summary=summary,
         headline=headline(summary),
-        arms=measured,
-        second_question=asked_again,
-        purposes=arms.PURPOSES,
-        score_purposes=arms.SCORES,
-        kind=arms.kind,
-        accuracy_chart=Markup(accuracy_chart(measured)) if measured else None,
+        score_descriptions=SCORE_DESCRIPTIONS,
+        accuracy_chart=Markup(accuracy_chart(summary.arms)) if summary.arms else None,
         against_chart=Markup(against_chart(summary.against)) if summary.against else None,
-        detection_chart=_scores("detection-chart", summary.detection),
-        reading_chart=_scores("reading-chart", summary.reading_detection),
+        detection_chart=_score_chart("detection-chart", summary.detection),
+        reading_chart=_score_chart("reading-chart", summary.reading_detection),
         sentences=sentences,
         features=run.items.features[:FEATURE_LIMIT],
         rows=[browser_row(record) for record in run.items.shown],
@@ -88,36 +96,45 @@ def render(run: Run) -> str:
     )
 
 
-def _ordered(measured: dict[str, Arm]) -> list[Arm]:
-    return [measured[name] for name in arms.in_order(list(measured))]
-
-
-def _scores(element: str, measured: list[Detection]) -> Any:
+def _score_chart(element: str, detection: Detection) -> Any:
     from markupsafe import Markup
 
-    return Markup(detection_chart(element, measured)) if measured else None
+    scores = detection.measured
+    return Markup(detection_chart(element, scores)) if scores else None
 
 
-def browser_row(record: ItemRecord) -> dict[str, Any]:
+def browser_row(item: ItemComparison) -> dict[str, Any]:
     """Returns what the item browser needs of an item, as JSON values."""
-    row = asdict(record)
-    row["change"] = record.change
     # Cut here and not in the browser: JavaScript counts UTF-16 units, the spans count characters.
-    prompt = record.before.prompt if record.before else ""
-    row["segments"] = marked_segments(prompt, record.findings)
-    for answer in (row["before"], row["after"]):
-        if answer:
-            del answer["correct"]
-    if row["before"]:
-        del row["before"]["prompt"]
-    return row
+    prompt = item.before.prompt if item.before else ""
+    return {
+        "id": item.id,
+        "group": item.group,
+        "fold": str(item.fold),
+        "correct": item.correct,
+        "before": _browser_answer(item.before),
+        "after": _browser_answer(item.after),
+        "findings": [finding.to_json() for finding in item.findings],
+        "annotations": [annotation.to_json() for annotation in item.annotations],
+        "rounds": [entry.to_json() for entry in item.rounds],
+        "change": item.change,
+        "segments": marked_segments(prompt, item.findings),
+    }
 
 
-def marked_segments(prompt: str, findings: list[Finding]) -> list[tuple[str, bool]]:
+def _browser_answer(row: ItemRecord | None) -> dict[str, Any] | None:
+    if row is None:
+        return None
+    # JSON has no infinity, which is the score of an answer that the model can not give.
+    scores = {name: v if math.isfinite(v) else None for name, v in row.scores.items()}
+    answer = {"output": row.output, "parsed": row.parsed or None, "scores": scores}
+    return answer if row.arm == "original" else {"prompt": row.prompt, **answer}
+
+
+def marked_segments(prompt: str, findings: list[MisunderstandingRecord]) -> list[tuple[str, bool]]:
     """Cuts a prompt where a finding's span begins or ends; True marks what lies in a span."""
     length = len(prompt)
-    spans = [finding.span for finding in findings if finding.span]
-    spans = [(max(0, start), min(end, length)) for start, end in spans]
+    spans = [(start, min(end, length)) for start, end in (finding.span for finding in findings)]
     spans = [(start, end) for start, end in spans if start < end]
     cuts = sorted({0, length, *(cut for span in spans for cut in span)})
     return [

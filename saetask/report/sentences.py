@@ -1,7 +1,15 @@
-"""What the figures of a summary say, in a sentence or two each."""
+"""Sentences of the report, each about one figure of the summary."""
 
-from saetask.report.fields import Interval
-from saetask.report.figures import Arm, Credit, Detection, ProbeAlone, Rounds, Summary
+from collections.abc import Mapping
+
+from saetask.report.documents import Interval
+from saetask.report.figures import (
+    ArmFigures,
+    Detection,
+    ProbeAccuracy,
+    Rounds,
+    SecondQuestion,
+)
 from saetask.report.numbers import (
     decimals,
     decimals_interval,
@@ -10,54 +18,54 @@ from saetask.report.numbers import (
     points,
     points_interval,
 )
+from saetask.report.summary import Summary
 
 ALPHA = 0.05
-WITHOUT_CREDIT = ("self", "random-feature", "shuffled", "placebo", "generic")
-"""The controls that leave out what this SAE found in this item."""
+"""Level of the tests."""
 ROUNDS = {"one": "one round", "closed_loop": "the closed loop"}
 
 
 def is_significant(interval: Interval | None, p: float | None) -> bool:
-    """Tells whether neither the interval nor the p-value, where given, speaks for chance."""
+    """Returns whether an interval excludes 0 and a p-value is below `ALPHA`, where given."""
     return not (interval and interval[0] <= 0 <= interval[1]) and not (p is not None and p >= ALPHA)
 
 
 def undetectable_sentence(accuracy: float) -> str:
-    """Returns why no wrong answers could be told from right ones, "" if there were both."""
+    """Returns why wrong answers can not be told from right ones; empty if there are both."""
     if 0 < accuracy < 1:
         return ""
-    found = "right" if accuracy else "wrong"
-    return f"Every answer to the original prompts is {found}: there is nothing to detect."
+    kind = "right" if accuracy else "wrong"
+    return f"Every answer to the original prompts is {kind}: there is nothing to detect."
 
 
-def detection_sentence(detection: list[Detection]) -> str:
-    """Returns what the AUROCs show."""
-    saetask = next((entry for entry in detection if entry.name == "saetask"), None)
-    baselines = [entry for entry in detection if entry.name != "saetask"]
+def detection_sentence(detection: Detection) -> str:
+    """Returns how saetask's AUROC compares with chance and with the baselines."""
+    baselines = detection.measured
+    saetask = baselines.pop("saetask", None)
     if saetask is None:
         return "saetask's detection was not measured in this run."
     if saetask.ci95 and saetask.ci95[0] <= 0.5:
         return "saetask is not clearly better than chance, which is 0.5."
     if not baselines:
         return "No baseline was measured."
-    best = max(baselines, key=lambda entry: entry.auroc)
-    figures = f"{best.name} reaches {decimals(best.auroc)}, saetask {decimals(saetask.auroc)}"
-    if best.auroc >= saetask.auroc:
+    name = max(baselines, key=lambda name: baselines[name].auroc)
+    best = baselines[name].auroc
+    figures = f"{name} reaches {decimals(best)}, saetask {decimals(saetask.auroc)}"
+    if best >= saetask.auroc:
         return f"saetask is not ahead of every baseline: {figures}."
-    if saetask.ci95 and best.auroc >= saetask.ci95[0]:
+    if saetask.ci95 and best >= saetask.ci95[0]:
         return f"saetask is not clearly ahead of the best baseline: {figures}."
     return f"saetask is ahead of every baseline; the best, {figures}."
 
 
 def dense_probe_sentence(summary: Summary) -> str:
-    """Returns where a dense probe is above the interval of saetask's AUROC, "" if nowhere."""
+    """Returns where a dense probe is above the interval of saetask's AUROC; empty if nowhere."""
     behind = []
     for what, detection in (
         ("wrong answers", summary.detection),
         ("the right reading", summary.reading_detection),
     ):
-        scores = {entry.name: entry for entry in detection}
-        saetask, dense = scores.get("saetask"), scores.get("dense-probe")
+        saetask, dense = detection.saetask, detection.baselines.get("dense-probe")
         if saetask and dense and saetask.ci95 and dense.auroc > saetask.ci95[1]:
             behind.append(
                 f"{what} with an AUROC of {decimals(dense.auroc)}, saetask with "
@@ -65,69 +73,73 @@ def dense_probe_sentence(summary: Summary) -> str:
             )
     if not behind:
         return ""
-    found = "; ".join(behind)
-    return f"A dense probe, linear on the raw activations, detects better: it finds {found}."
+    listed = "; ".join(behind)
+    return f"A dense probe, linear on the raw activations, detects better: it finds {listed}."
 
 
-def probe_alone_sentence(probe: ProbeAlone, saetask: Arm | None) -> str:
+def probe_alone_sentence(probe: ProbeAccuracy, saetask: ArmFigures | None) -> str:
     """Returns the accuracy of the probe alone, beside saetask's over the same items."""
-    interval = f" (95 % CI {percent_interval(probe.ci95)})" if probe.ci95 else ""
-    items = f" of {probe.n} items" if probe.n else ""
     own = saetask.accuracy if probe.saetask is None and saetask else probe.saetask
     beside = "" if own is None else f"; saetask, which asks the model, {percent(own)}"
     return (
         "The detector's most probable reading, taken as the answer without asking the model, is "
-        f"right on {percent(probe.accuracy)}{items}{interval}{beside}."
+        f"right on {percent(probe.accuracy)} of {probe.n} items "
+        f"(95 % CI {percent_interval(probe.ci95)}){beside}."
     )
 
 
-def credit_sentence(credit: Credit) -> str:
-    """Returns what the SAE is credited with."""
-    interval = f" (95 % CI {points_interval(credit.ci95)})" if credit.ci95 else ""
-    above = credit.difference > 0 and is_significant(credit.ci95, None)
-    found = "no such control explains them" if above else "the SAE is not shown to matter"
-    others = f"{', '.join(WITHOUT_CREDIT[:-1])} and {WITHOUT_CREDIT[-1]}"
+def credit_sentence(summary: Summary) -> str:
+    """Returns what the SAE is credited with; empty if no control that counts for it was run."""
+    if summary.credit is None:
+        return ""
+    difference, interval = summary.credit.difference, summary.credit.ci95
+    above = difference > 0 and is_significant(interval, None)
+    verdict = "no such control explains them" if above else "the SAE is not shown to matter"
+    names = [name for name, arm in summary.arms.items() if arm.in_sae_credit]
+    others = f", the best of {', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else ""
     return (
-        f"SAE credit: {points(credit.difference)} points{interval}, saetask minus "
-        f"{credit.control}, the best of {others}, as far as they were run; {found}."
+        f"SAE credit: {points(difference)} points (95 % CI {points_interval(interval)}), "
+        f"saetask minus {summary.credit.control}{others}; {verdict}."
     )
 
 
-def second_question_sentence(arms: dict[str, Arm]) -> str:
+def second_question_sentence(second: SecondQuestion) -> str:
     """Returns whether saetask's note helps with a question that it does not answer."""
-    saetask, placebo = arms.get("saetask"), arms.get("placebo")
-    if saetask is None or saetask.change.difference is None:
+    saetask, placebo = second.arms.get("saetask"), second.arms.get("placebo")
+    change = saetask.change if saetask else None
+    if change is None:
         return "What saetask's note does to these answers was not measured."
-    difference, interval = saetask.change.difference, saetask.change.ci95
-    change = f"{points(difference)} points"
-    if interval:
-        change += f" (95 % CI {points_interval(interval)})"
-    if not is_significant(interval, saetask.change.mcnemar_p):
+    gain = f"{points(change.difference)} points (95 % CI {points_interval(change.ci95)})"
+    if not is_significant(change.ci95, change.mcnemar_p):
         return (
-            f"No change is shown, {change}: the gain on the task's own question may be the model "
+            f"No change is shown, {gain}: the gain on the task's own question may be the model "
             "repeating the note."
         )
-    if difference < 0:
-        return f"saetask's note makes these answers worse: {change}."
-    floor = interval[0] if interval else difference
-    by_placebo = placebo.change.difference if placebo else None
-    if by_placebo is not None and by_placebo >= floor:
+    if change.difference < 0:
+        return f"saetask's note makes these answers worse: {gain}."
+    by_placebo = placebo.difference if placebo else None
+    if by_placebo is not None and by_placebo >= change.ci95[0]:
         return (
-            f"These answers improve, {change}, but with the placebo as well "
+            f"These answers improve, {gain}, but with the placebo as well "
             f"({points(by_placebo)}): that the finding is what helps is not shown."
         )
-    return f"These answers improve too, {change}: the note changes more than what it states."
+    return f"These answers improve too, {gain}: the note changes more than what it states."
 
 
-def power_sentence(arms: list[Arm]) -> str:
-    """Returns the smallest differences to `original` that could have been shown, "" if unknown."""
-    known = [arm for arm in arms if arm.detectable_difference is not None]
+def power_sentence(arms: Mapping[str, ArmFigures]) -> str:
+    """Returns the smallest differences to `original` that could be shown; empty if unknown."""
+    known = {
+        name: arm.detectable_difference
+        for name, arm in arms.items()
+        if arm.detectable_difference is not None
+    }
     if not known:
         return ""
-    listed = ", ".join(f"{arm.name} {100 * (arm.detectable_difference or 0):.1f}" for arm in known)
+    listed = ", ".join(f"{name} {100 * difference:.1f}" for name, difference in known.items())
+    n = arms[next(iter(known))].n
     return (
-        f"The smallest difference that {known[0].n} items could have shown (power 80 %), in "
-        f"points: {listed}. A smaller true effect would mostly have been missed."
+        f"The smallest difference that {n} items could have shown (power 80 %), in points: "
+        f"{listed}. A smaller true effect would mostly have been missed."
     )
 
 
@@ -135,6 +147,5 @@ def rounds_sentence(rounds: Rounds) -> str:
     """Returns what annotating once and in a closed loop reached, and which saetask does."""
     return (
         f"One round of annotating reached {percent(rounds.one)}, the closed loop (read again, kept "
-        f"if better) {percent(rounds.closed_loop)}; saetask does "
-        f"{ROUNDS.get(rounds.used, rounds.used)}."
+        f"if better) {percent(rounds.closed_loop)}; saetask does {ROUNDS[rounds.used]}."
     )

@@ -1,23 +1,161 @@
-"""`summary.json`, read and checked."""
+"""`summary.json`: the figures of a run.
+
+Where a field has the default None, a run that did not measure it leaves its key out. Summaries of
+the runs in `docs/runs` that are older than `not_measured`, `ProbeAccuracy.saetask` and
+`FoldSelection.n_borrowed` lack these three.
+"""
 
 from pathlib import Path
+from typing import Any, Literal
 
-from saetask.errors import UserError
-from saetask.report.arms import in_order
-from saetask.report.fields import Fields, read_document
+from pydantic import Field
+
+from saetask.report.documents import Count, Document, Number, PositiveCount, Text, read_document
 from saetask.report.figures import (
-    Arm,
-    Change,
-    Credit,
+    ArmResult,
     Detection,
     FeatureEffect,
-    ProbeAlone,
+    PairedComparison,
+    ProbeAccuracy,
     Rounds,
-    Spread,
-    Summary,
+    SAECredit,
+    SecondQuestion,
+    SeedSpread,
 )
 
-SCHEMA_VERSION = 1
+
+class ModelDescription(Document):
+    """The language model of a run."""
+
+    name: Text
+    """Alias, folder, file or hub id."""
+    fingerprint: Text
+    """Hash of config and weights."""
+    dtype: Text
+    """Type of the weights, such as `float32`."""
+    device: Text
+    """Device that the model is on."""
+
+
+class SAEDescription(Document):
+    """The sparse autoencoder of a run, and how well it fits the model on a probe text."""
+
+    name: Text
+    """Alias, folder or SAE-Lens release and id."""
+    hook_name: Text
+    """Hook point whose activations it encodes."""
+    d_sae: PositiveCount
+    """Number of features."""
+    fingerprint: Text
+    """Hash of config and weights."""
+    fvu: Number
+    """Fraction of variance unexplained."""
+    l0: Number
+    """Mean number of features that are active on a token."""
+    cross_entropy_recovered: Number
+    """Share of the model's loss that reconstruction keeps, against zero-ablation."""
+
+
+class WordingLoss(Document):
+    """Loss of a note template on the fit split."""
+
+    annotator: Text
+    """Name of the annotator."""
+    wording: Count
+    """Number of the wording among the annotator's."""
+    fit_loss: Number
+    """Mean negative log-probability of the right reading, in nats."""
+
+
+class SAELoss(Document):
+    """Loss of the detector that was fitted with an SAE."""
+
+    hook_name: Text
+    """Hook point of the SAE."""
+    fit_loss: Number
+    """Mean negative log-probability of the right reading, groups held out, in nats."""
+
+
+class FoldSelection(Document):
+    """What was chosen on the fit split of a fold."""
+
+    n_fit: Count
+    """Number of items that the detector was fitted on."""
+    n_borrowed: Count = 0
+    """Number of auxiliary items that it was fitted on, too."""
+    annotator: Text
+    """Name of the chosen annotator."""
+    wording: Count
+    """Number of its chosen wording."""
+    wordings: list[WordingLoss]
+    """Losses of all wordings."""
+    detector: dict[Text, Any]
+    """What the detector chose, in its own terms."""
+    sae: Count
+    """Number of the chosen SAE."""
+    saes: list[SAELoss]
+    """Losses with each SAE."""
+
+
+class Selection(Document):
+    """What was chosen on fit splits."""
+
+    folds: list[FoldSelection]
+    """By fold."""
+
+
+class Summary(Document):
+    """`summary.json`: the figures of a run."""
+
+    schema_version: Literal[1]
+    """Version of this format."""
+    experiment: Text
+    """Name of the task."""
+    model: ModelDescription
+    """The language model."""
+    sae: SAEDescription
+    """The sparse autoencoder; the first, if there are several."""
+    seeds: SeedSpread | None = None
+    """Spread over seeds, if there are several."""
+    failed_notes: Count
+    """Number of notes that a language model failed to write."""
+    mechanism: list[FeatureEffect] | None = None
+    """Effects of the features that findings name most often, if one SAE was used."""
+    n_items: PositiveCount
+    """Number of items that were tried."""
+    seconds: Number
+    """Duration of the run, in seconds; of the last part, if it was resumed."""
+    seed: Count
+    """Seed of folds, samples, control features and resamples."""
+    scoring: Literal["rank", "generate"]
+    """Whether candidate answers were ranked or answers generated."""
+    fit_data: Text | None
+    """File name of the items that the run was fitted on; null if it was fitted on other folds."""
+    arms: dict[Text, ArmResult]
+    """Figures by arm, in the order of the tables."""
+    against: dict[Text, PairedComparison]
+    """saetask minus each control, by name of the control."""
+    credit: SAECredit | None = None
+    """SAE credit, if a control that counts for it was run."""
+    probe_alone: ProbeAccuracy | None
+    """The detector without the model; null if no right reading is known."""
+    detection: Detection
+    """Detection of wrong answers."""
+    reading_detection: Detection
+    """Detection of the right reading, each against the rest, averaged."""
+    rounds: Rounds | None
+    """One round and the closed loop; null without the arm `closed-loop`."""
+    second_question: SecondQuestion | None
+    """The second question; null if none was asked."""
+    not_measured: dict[Text, Text] = Field(default_factory=dict)
+    """Why figures that runs usually have are missing, by the name of the arm or figure."""
+    selection: Selection
+    """What was chosen on fit splits."""
+
+    @property
+    def controls(self) -> dict[str, ArmResult]:
+        """The arms that speak against the SAE when they do as well as saetask, by name."""
+        return {name: arm for name, arm in self.arms.items() if arm.kind == "control"}
 
 
 def read_summary(path: Path) -> Summary:
@@ -26,126 +164,4 @@ def read_summary(path: Path) -> Summary:
     Raises:
         UserError: It is missing, damaged, or of another schema version.
     """
-    fields = read_document(path)
-    if (version := fields.document.get("schema_version")) != SCHEMA_VERSION:
-        known = f"this saetask reads {SCHEMA_VERSION}"
-        raise UserError(f'{path}: "schema_version" is {version!r}; {known}.')
-    if not (n_items := fields.count("n_items")):
-        raise fields.error("n_items", "a number above 0")
-    seeds, not_measured = fields.nested("seeds"), fields.nested("not_measured")
-    return Summary(
-        experiment=fields.text("experiment"),
-        model=fields.mapping("model"),
-        sae=fields.mapping("sae"),
-        n_items=n_items,
-        seconds=fields.number("seconds"),
-        seed=fields.count("seed"),
-        scoring=fields.text("scoring"),
-        fit_data=fields.text("fit_data"),
-        arms=_arms(fields),
-        against=_against(fields.nested("against")),
-        credit=_credit(fields.nested("credit")),
-        probe_alone=_probe_alone(fields.nested("probe_alone")),
-        detection=_detection(fields.nested("detection")),
-        reading_detection=_detection(fields.nested("reading_detection")),
-        second_question=_arms(fields.nested("second_question")),
-        mechanism=[_feature_effect(entry) for entry in fields.objects("mechanism")],
-        rounds=_rounds(fields.nested("rounds")),
-        seeds=[f"{seed:g}" for seed in seeds.numbers("seeds") if seed is not None],
-        spread=_spread(seeds.nested("arms"), len(seeds.numbers("seeds"))),
-        selection=fields.mapping("selection"),
-        not_measured={name: not_measured.text(name) for name in not_measured.document},
-    )
-
-
-def _arms(fields: Fields) -> dict[str, Arm]:
-    arms = fields.nested("arms")
-    return {name: _arm(name, arms.nested(name)) for name in arms.document}
-
-
-def _arm(name: str, fields: Fields) -> Arm:
-    n, accuracy = fields.count("n"), fields.share("accuracy")
-    if not n:
-        raise fields.error("n", "a number above 0")
-    if accuracy is None:
-        raise fields.error("accuracy", "a share from 0 to 1")
-    return Arm(
-        name=name,
-        n=n,
-        accuracy=accuracy,
-        ci95=fields.interval("ci95"),
-        annotated=fields.count("annotated"),
-        change=_change(fields, "difference_ci95"),
-        detectable_difference=fields.number("detectable_difference"),
-    )
-
-
-def _change(fields: Fields, interval: str) -> Change:
-    return Change(
-        difference=fields.number("difference"),
-        ci95=fields.interval(interval),
-        fixed=fields.count("fixed"),
-        broken=fields.count("broken"),
-        mcnemar_p=fields.number("mcnemar_p"),
-        holm_p=fields.number("holm_p"),
-    )
-
-
-def _against(fields: Fields) -> dict[str, Change]:
-    return {name: _change(fields.nested(name), "ci95") for name in in_order(list(fields.document))}
-
-
-def _credit(fields: Fields) -> Credit | None:
-    control, difference = fields.text("control"), fields.number("difference")
-    if not control or difference is None:
-        return None
-    return Credit(control, difference, fields.interval("ci95"))
-
-
-def _probe_alone(fields: Fields) -> ProbeAlone | None:
-    accuracy = fields.share("accuracy")
-    if accuracy is None:
-        return None
-    own = fields.share("saetask")
-    return ProbeAlone(accuracy, fields.interval("ci95"), fields.count("n"), own)
-
-
-def _detection(fields: Fields) -> list[Detection]:
-    baselines = fields.nested("baselines")
-    measured = {"saetask": fields.nested("saetask")}
-    measured |= {name: baselines.nested(name) for name in baselines.document}
-    return [
-        Detection(name, auroc, entry.interval("ci95"), entry.count("n"))
-        for name, entry in measured.items()
-        if (auroc := entry.number("auroc")) is not None
-    ]
-
-
-def _feature_effect(fields: Fields) -> FeatureEffect:
-    return FeatureEffect(
-        feature=fields.text("feature"),
-        label=fields.text("label"),
-        n=fields.count("n"),
-        before=fields.number("before"),
-        after=fields.number("after"),
-        ablation=fields.number("ablation"),
-        random=fields.interval("random"),
-        p=fields.number("p"),
-    )
-
-
-def _rounds(fields: Fields) -> Rounds | None:
-    if not (used := fields.text("used")):
-        return None
-    return Rounds(fields.share("one"), fields.share("closed_loop"), used)
-
-
-def _spread(arms: Fields, n_seeds: int) -> list[Spread]:
-    found = []
-    for name in in_order(list(arms.document)):
-        fields = arms.nested(name)
-        if len(accuracy := fields.numbers("accuracy")) != n_seeds:
-            raise fields.error("accuracy", f"a list of {n_seeds} numbers, one a seed")
-        ends = fields.number("min"), fields.number("max")
-        found.append(Spread(name, accuracy, fields.number("mean"), *ends))
-    return found
+    return read_document(Summary, path)

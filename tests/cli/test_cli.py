@@ -11,20 +11,20 @@ from pathlib import Path
 import pytest
 
 import saetask
-import saetask.experiments.control_detectors
-import saetask.experiments.note_selection
 import saetask.session
 from saetask.cli.commands import Command
 from saetask.cli.dictionary import GROUP
 from saetask.cli.main import ROOT, main
 from saetask.detection.baselines import dense_probe
-from saetask.experiments.arms import ARMS, DEFAULT_ARMS
+from saetask.experiments.arms import arm_names, default_arm_names
+from saetask.experiments.context import DEFAULT_SETTINGS, ExperimentSettings
 from saetask_plugins.tasks.metaphor import Metaphor
 
 pytestmark = pytest.mark.usefixtures("few_choices")
 
+FEW_NOTES = ExperimentSettings(note_samples=8, self_note_tokens=4)
 SENTENCE = "The ship sailed at noon."
-LOADING = ("saetask.models.loading", saetask.RunConfig.__module__, "saetask.session")
+LOADING = ("saetask.models.loading", "saetask.experiments.run", "saetask.session")
 """Modules that commands load a model through."""
 DETECTION = {"prompt", "answer", "failure", "misunderstandings"}
 FINDING = {"detector", "span", "text", "reading", "probability", "features"}
@@ -53,9 +53,9 @@ def cache(tmp_path_factory):
 
 @pytest.fixture
 def small_fit(monkeypatch, cache):
-    """Detectors are fitted on fewer items, and kept apart from the user's own cache."""
-    monkeypatch.setattr(saetask.session, "FIT_ITEMS", 36)
-    monkeypatch.setattr(saetask.experiments.note_selection, "STYLE_ITEMS", 8)
+    """Pipelines are fitted on fewer items, and kept apart from the user's own cache."""
+    config = functools.partial(saetask.session.SessionConfig, fit_items=36, settings=FEW_NOTES)
+    monkeypatch.setattr(saetask.session, "SessionConfig", config)
     monkeypatch.setenv("SAETASK_CACHE", str(cache))
 
 
@@ -158,7 +158,7 @@ def written(folder, name, text):
         (["detect", "text", "--task", "metafor"], "Unknown task 'metafor'. Did you mean"),
         (["detect", "text", "--bogus"], "--bogus"),
         (["detect", "--file", "missing.jsonl"], "missing.jsonl does not exist"),
-        (["detect", "Q?\nA. a\nB. b", "--task", "multiple-choice"], "name a file with --data FILE"),
+        (["detect", "Q?\nA. a\nB. b", "--task", "multiple-choice"], "--data FILE"),
         (["detect", "Two 2 and 3.", "--data", "missing.jsonl"], "missing.jsonl does not exist"),
         (["reformulate", "text", "--file", "prompts.jsonl"], "'--file'"),
         (["plugins", "extra"], "extra"),
@@ -492,12 +492,12 @@ def config_of(monkeypatch, tmp_path, capsys):
     def run(*arguments):
         configs = []
 
-        def start(config, *others):
+        def start(config, **others):
             configs.append(config)
             raise saetask.UserError("enough")
 
         with monkeypatch.context() as patch:
-            patch.setattr(f"{saetask.RunConfig.__module__}.run", start)
+            patch.setattr("saetask.experiments.run.run", start)
             assert main(["run", *map(str, arguments)]) == 2
         assert "enough" in capsys.readouterr().err
         return configs[0]
@@ -524,16 +524,16 @@ def test_lists_are_separated_by_commas_and_all_means_every_arm(config_of):
     config = config_of("metaphor", "--arms", "original,saetask, oracle", "--other-saes", "a,b")
     assert config.arms == ["original", "saetask", "oracle"]
     assert config.other_saes == ["a", "b"]
-    assert config_of("metaphor", "--arms", "all").arms == list(ARMS)
-    assert config_of("metaphor").arms == list(DEFAULT_ARMS) != list(ARMS)
+    assert config_of("metaphor", "--arms", "all").arms == arm_names()
+    assert config_of("metaphor").arms == default_arm_names() != arm_names()
 
 
 def test_a_run_without_wrong_answers_says_that_there_is_nothing_to_detect(
     done, tiny, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(Metaphor, "score", lambda self, item, output: saetask.Score(None, True))
-    monkeypatch.setattr(saetask.experiments.control_detectors, "baselines", lambda: [dense_probe()])
-    monkeypatch.setattr(saetask.experiments.note_selection, "STYLE_ITEMS", 4)
+    monkeypatch.setitem(vars(DEFAULT_SETTINGS), "make_baselines", lambda: [dense_probe()])
+    monkeypatch.setitem(vars(DEFAULT_SETTINGS), "note_samples", 4)
     flags = ["--arms", "original,saetask", "--limit", "48", "--folds", "2", *tiny]
     out = done("run", "metaphor", *flags, "--out", tmp_path / "out")
     line = "Every answer to the original prompts is right: there is nothing to detect."

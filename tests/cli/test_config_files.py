@@ -65,13 +65,13 @@ def test_a_file_is_read_as_the_config_itself(read) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "'model': field required."),
+        ("", "key 'model': it is missing."),
         ("modell: m\n", "unknown key 'modell'. Did you mean 'model'?"),
-        ("model: m\nlimit: many\n", "'limit': input should be a valid integer"),
-        ("model: m\nway: dance\n", "'way': input should be 'rank' or 'generate'."),
+        ("model: m\nlimit: many\n", "key 'limit': expected a valid integer"),
+        ("model: m\nway: dance\n", "key 'way': expected 'rank' or 'generate', found 'dance'."),
         ("model: m\nsources: [{pth: a}]\n", "unknown key 'sources.0.pth'."),
-        ("model: m\nsources: [{share: 1}]\n", "'sources.0.path': field required."),
-        ("model: m\nsources: a.txt\n", "'sources': input should be a valid list."),
+        ("model: m\nsources: [{share: 1}]\n", "key 'sources': '0.path': it is missing."),
+        ("model: m\nsources: a.txt\n", "key 'sources': expected a valid list, found 'a.txt'."),
         ("just text", "expected KEY: VALUE lines, found 'just text'."),
         ("[unclosed", "while parsing a flow sequence"),
         ("3: 4\nmodel: m\n", "3"),

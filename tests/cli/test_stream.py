@@ -1,6 +1,7 @@
 """`detect --file`: a line in, a line out at once, and nothing of it kept."""
 
 import errno
+import functools
 import gc
 import json
 import os
@@ -9,9 +10,9 @@ import tracemalloc
 
 import pytest
 
-import saetask.experiments.note_selection
 import saetask.session
 from saetask.cli.main import main
+from saetask.experiments.context import ExperimentSettings
 from saetask.session import Detection
 
 pytestmark = pytest.mark.usefixtures("few_choices")
@@ -87,8 +88,9 @@ def test_a_session_keeps_nothing_of_the_prompts_of_a_stream(
         gc.collect()
         return len(gc.get_objects())
 
-    monkeypatch.setattr(saetask.session, "FIT_ITEMS", 36)
-    monkeypatch.setattr(saetask.experiments.note_selection, "STYLE_ITEMS", 8)
+    settings = ExperimentSettings(note_samples=8, self_note_tokens=4)
+    config = functools.partial(saetask.session.SessionConfig, fit_items=36, settings=settings)
+    monkeypatch.setattr(saetask.session, "SessionConfig", config)
     monkeypatch.setenv("SAETASK_CACHE", str(tmp_path / "cache"))
     output = Output(50, alive)
     monkeypatch.setattr(sys, "stdout", output)

@@ -11,7 +11,7 @@ from saetask import Annotation, Misunderstanding, Prompt, Span, annotate
 from saetask.annotation.base import PLACEMENTS
 from saetask.annotation.prompt_writer import Writer, fixed_note
 from saetask.experiments.arms import (
-    ARMS,
+    ARM_NAMES,
     GENERIC,
     PLACEBO,
     SELF_REQUEST,
@@ -178,7 +178,7 @@ def test_a_fixed_note_is_the_same_in_every_prompt(fixed):
 
 def test_control_notes_are_about_as_long_as_each_other_and_name_their_arms():
     assert abs(len(GENERIC.text) - len(PLACEBO.text)) <= 10
-    assert {GENERIC.annotator, PLACEBO.annotator} <= set(ARMS)
+    assert {GENERIC.annotator, PLACEBO.annotator} <= set(ARM_NAMES)
 
 
 def test_the_oracle_knows_the_reading_and_points_at_the_target():

@@ -1,7 +1,6 @@
 """Experiments on a tiny random model: its answers are noise, which is all that is needed here."""
 
 import json
-import sys
 from collections import Counter
 from dataclasses import replace
 from itertools import groupby
@@ -19,6 +18,7 @@ from saetask.data.prompts import render
 from saetask.data.samples import Fold, Study, add_auxiliary_samples, make_samples
 from saetask.detection.baselines import baselines, dense_probe
 from saetask.experiments.arms import DEFAULT_ARMS, GENERIC, PLACEBO
+from saetask.experiments.run_folder import item_row
 from saetask.experiments.runner import run_experiment
 from saetask.inference.client import Ask, Asker
 from saetask.models.forward import generate_texts
@@ -105,8 +105,7 @@ def n_ranked(asker):
 
 def rows(result):
     """Returns what the run folder would hold of a result, as text."""
-    row = sys.modules[saetask.RunConfig.__module__]._row
-    return [json.dumps(row(outcome, 0)) for outcome in result.outcomes]
+    return [json.dumps(item_row(outcome, 0)) for outcome in result.outcomes]
 
 
 def by_arm(result):

@@ -11,13 +11,14 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from saetask_plugins.tasks.metaphor import Metaphor
-from saetask_plugins.tasks.word_problems import WordProblems
 from tokenizers import Tokenizer, decoders
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel, Digits, Sequence
 from tokenizers.processors import TemplateProcessing
 from tokenizers.trainers import BpeTrainer
+
+from saetask_plugins.tasks.metaphor import Metaphor
+from saetask_plugins.tasks.word_problems import WordProblems
 
 FOLDER = Path(__file__).parent / "tokenizer"
 N_TOKENS = 2048

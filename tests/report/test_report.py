@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,12 +9,12 @@ from plotly.offline import get_plotlyjs
 
 from saetask.errors import UserError
 from saetask.report import write_report
-from saetask.report.data import read_run
 from saetask.report.headline import Headline, headline
-from saetask.report.items import BROWSER_LIMIT
+from saetask.report.item_comparison import BROWSER_LIMIT
 from saetask.report.render import marked_segments, render
+from saetask.report.run_folder import read_run_folder
 from saetask.report.summary import read_summary
-from tests.helpers.run_folders import arm, rows, summary, write_run
+from tests.helpers.run_folders import ENVIRONMENT, arm, fold, rows, summary, write_run
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\"'{{ 7 * 7 }}\ud800"
 
@@ -80,24 +79,22 @@ def test_headline_control_as_good(tmp_path: Path, name: str, control: dict, expe
 
 
 def test_headline_of_little(tmp_path: Path) -> None:
-    document = summary(saetask={"n": 5, "accuracy": 0.8, "ci95": None})
-    assert headline_of(tmp_path, document).tone == "unknown"
-    assert "may be chance" in headline_of(tmp_path, document).text
+    document = summary()
     del document["arms"]["saetask"]
+    assert headline_of(tmp_path, document).tone == "unknown"
     assert "no saetask arm" in headline_of(tmp_path, document).text
     assert "No control arm was run" in headline_of(tmp_path, summary()).text
 
 
 def test_page_is_complete_and_requests_nothing(tmp_path: Path) -> None:
-    homemade = {"n": 444, "accuracy": 0.5, "ci95": None}
-    document = summary(oracle=arm(0.9, 0.38), placebo=arm(0.52), my_own_arm=homemade)
+    document = summary(oracle=arm(0.9, 0.38), placebo=arm(0.52), my_own_arm=arm(0.5))
     path = write_report(write_run(tmp_path / "run", document, rows()))
     assert path == tmp_path / "run" / "report.html"
     assert path.stat().st_size < 5_500_000
     page = page_without_plotly(path)
     assert not re.search(r"https?://|@import|url\(|\b(src|srcset|href|action)=|<link|<iframe", page)
     assert "default-src 'none'" in page
-    for text in ("my-own-arm", "Upper bound, uses the gold reading", "answer-margin", "0.780"):
+    for text in ("my-own-arm", "The purpose of my-own-arm.", "answer-margin", "0.780"):
         assert text in page
     assert "experiment: metaphor" in page and "two cores" in page
     assert "saetask is ahead of every baseline" in page
@@ -107,9 +104,9 @@ def test_page_is_complete_and_requests_nothing(tmp_path: Path) -> None:
 
 def test_browser_rows_and_features(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", summary(), rows() + rows("Cows 🐄 chew.", "b"))
-    run = read_run(folder)
+    run = read_run_folder(folder)
     (feature,) = run.items.features
-    assert (feature.id, feature.named, feature.annotated) == ("17", 2, 2)
+    assert (feature.id, feature.named, feature.annotated) == (17, 2, 2)
     assert (feature.fixed, feature.broken) == (2, 0)
     first, second = browser_rows(page_without_plotly(write_report(folder)))
     assert first["change"] == "fixed"
@@ -120,9 +117,11 @@ def test_browser_rows_and_features(tmp_path: Path) -> None:
 
 
 def test_overlapping_and_impossible_spans(tmp_path: Path) -> None:
-    (finding,) = read_run(write_run(tmp_path / "run", summary(), rows())).items.shown[0].findings
-    spans = [(1, 4), (2, 6), (8, 99), (7, 7), (50, 60), None]
-    segments = marked_segments("0123456789", [replace(finding, span=span) for span in spans])
+    run = read_run_folder(write_run(tmp_path / "run", summary(), rows()))
+    (finding,) = run.items.shown[0].findings
+    spans = [(1, 4), (2, 6), (8, 99), (7, 7), (50, 60)]
+    findings = [finding.model_copy(update={"span": span}) for span in spans]
+    segments = marked_segments("0123456789", findings)
     assert "".join(text for text, _ in segments) == "0123456789"
     assert "".join(text for text, marked in segments if marked) == "1234589"
 
@@ -130,16 +129,16 @@ def test_overlapping_and_impossible_spans(tmp_path: Path) -> None:
 def test_hostile_texts_stay_texts(tmp_path: Path) -> None:
     document = summary(**{HOSTILE: arm(0.5)})
     document["experiment"] = document["model"]["name"] = HOSTILE
-    document["sae"]["nested"] = {HOSTILE: [HOSTILE]}
-    document["selection"] = {HOSTILE: HOSTILE}
-    document["detection"]["baselines"][HOSTILE] = {"auroc": 0.5}
+    document["sae"]["name"] = document["arms"]["original"]["purpose"] = HOSTILE
+    document["selection"]["folds"] = [fold(detector={HOSTILE: [HOSTILE]})]
+    document["detection"]["baselines"][HOSTILE] = {"auroc": 0.5, "ci95": None, "n": 3}
     folder = write_run(tmp_path / "run", document, rows(HOSTILE, HOSTILE))
     (folder / "config.yaml").write_text(HOSTILE.replace("\ud800", ""))
-    (folder / "environment.json").write_text(json.dumps({HOSTILE: HOSTILE}))
+    (folder / "environment.json").write_text(json.dumps(ENVIRONMENT | {"cpu": HOSTILE}))
     page = page_without_plotly(write_report(folder))
     assert "<img" not in page and "<script>alert" not in page and "{{ 7 * 7 }}" in page
-    # The scripts of the page: plotly.js, two charts, the data, the browser.
-    assert page.count("</script>") == len(re.findall(r"<script[ >]", page)) == 5
+    # The scripts of the page: plotly.js, three charts, the data, the browser.
+    assert page.count("</script>") == len(re.findall(r"<script[ >]", page)) == 6
     (row,) = browser_rows(page)
     assert row["id"] == HOSTILE and row["after"]["output"] == HOSTILE
 
@@ -147,21 +146,20 @@ def test_hostile_texts_stay_texts(tmp_path: Path) -> None:
 def test_only_the_first_items_are_shown(tmp_path: Path) -> None:
     (original, _) = rows()
     many = [{**original, "id": f"item-{number}"} for number in range(BROWSER_LIMIT + 7)]
-    page = render(read_run(write_run(tmp_path / "run", summary(), many)))
+    page = render(read_run_folder(write_run(tmp_path / "run", summary(), many)))
     assert re.search(r"The first 2,000 of 2,007 items\s+are shown", page)
     shown = browser_rows(page)
     assert len(shown) == BROWSER_LIMIT and shown[-1]["id"] == "item-1999"
     assert shown[0]["change"] == "unknown"
 
 
-def test_almost_everything_may_be_missing(tmp_path: Path) -> None:
-    figures = {"n": 1, "accuracy": 1.0, "ci95": [float("nan"), float("nan")]}
-    document = {"schema_version": 1, "n_items": 1, "arms": {"original": figures}}
-    bare = [{"id": 1, "arm": "original", "correct": True}]
-    page = render(read_run(write_run(tmp_path / "a", document, bare)))
+def test_arms_and_scores_may_be_missing(tmp_path: Path) -> None:
+    document = summary()
+    document["arms"] = {"original": document["arms"]["original"] | {"accuracy": 1.0}}
+    page = render(read_run_folder(write_run(tmp_path / "a", document, rows()[:1])))
     assert "no saetask arm" in page and "there is nothing to detect" in page
     document |= {"arms": {}, "detection": {"saetask": None, "baselines": {}}}
-    page = render(read_run(write_run(tmp_path / "b", document, rows())))
+    page = render(read_run_folder(write_run(tmp_path / "b", document, rows())))
     assert "The summary has no arms." in page
 
 
@@ -180,16 +178,19 @@ def test_missing_file(tmp_path: Path, name: str) -> None:
     [
         ('{"id": "b", "arm": "orig', "not valid JSON"),
         ("[]", "expected a JSON object"),
-        ('{"id": "b", "correct": true}', '"arm" must be'),
-        ('{"id": "b", "arm": "original", "correct": 1}', '"correct" must be true or false'),
-        ('{"id": "a", "arm": "original", "correct": true}', "second row"),
-        ('{"id": "b", "arm": "saetask", "correct": true, "annotations": [1]}', "a JSON object"),
+        ({"arm": ""}, '"arm" must be a text that is not empty'),
+        ({"arm": 1}, '"arm" must be a text that'),
+        ({"id": "b", "correct": 1}, '"correct" must be a valid boolean'),
+        ({}, "second row"),
+        ({"id": "b", "annotations": [1]}, '"annotations.0" must be a JSON object'),
+        ({"id": "b", "fold": None}, '"fold" must be'),
+        ({"id": "b", "folds": 1}, '"folds" is not a known key'),
     ],
 )
-def test_damaged_line(tmp_path: Path, line: str, expected: str) -> None:
+def test_damaged_line(tmp_path: Path, line: str | dict, expected: str) -> None:
     folder = write_run(tmp_path / "run", summary(), rows())
     with (folder / "items.jsonl").open("a") as file:
-        file.write(line + "\n")
+        file.write((line if isinstance(line, str) else json.dumps(rows()[0] | line)) + "\n")
     with pytest.raises(UserError, match=r"items\.jsonl:3") as caught:
         write_report(folder)
     assert expected in str(caught.value)
@@ -202,8 +203,9 @@ def test_damaged_line(tmp_path: Path, line: str, expected: str) -> None:
         ({"schema_version": 2}, "schema_version"),
         ({"n_items": None}, "n_items"),
         ({"arms": []}, "arms"),
-        ({"arms": {"original": {"n": 3, "accuracy": "high"}}}, "accuracy"),
+        ({"arms": {"original": {"n": "3"}}}, r"arms\.original\.n"),
         ({"detection": {"saetask": {"auroc": 0.5, "ci95": 1}}}, "ci95"),
+        ({"another": 1}, "not a known key"),
     ],
 )
 def test_damaged_summary(tmp_path: Path, change: dict, expected: str) -> None:

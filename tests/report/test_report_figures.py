@@ -1,29 +1,24 @@
 """The figures that only some runs have: shown where they are, refused where they are damaged."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from plotly.offline import get_plotlyjs
 
 from saetask.errors import UserError
-from saetask.report.data import read_run
-from saetask.report.fields import Fields
-from saetask.report.figures import Summary
 from saetask.report.headline import headline
 from saetask.report.render import render
+from saetask.report.run_folder import read_run_folder
 from saetask.report.sentences import (
     credit_sentence,
     probe_alone_sentence,
     second_question_sentence,
     undetectable_sentence,
 )
-from saetask.report.summary import read_summary
-from tests.helpers.run_folders import arm, further, rows, summary, write_run
+from saetask.report.summary import Summary, read_summary
+from tests.helpers.run_folders import arm, compared, further, original, rows, summary, write_run
 
 
 def read(folder: Path, document: dict) -> Summary:
@@ -33,7 +28,7 @@ def read(folder: Path, document: dict) -> Summary:
 
 
 def page_of(folder: Path, document: dict, item_rows: list[dict]) -> str:
-    return render(read_run(write_run(folder, document, item_rows)))
+    return render(read_run_folder(write_run(folder, document, item_rows)))
 
 
 def with_dense_probe(auroc: float, kind: str = "detection") -> dict[str, Any]:
@@ -98,7 +93,7 @@ def test_headline_begins_with_a_better_dense_probe(tmp_path: Path, kind: str) ->
 
 def test_a_better_dense_probe_is_told_of_a_failed_run_too(tmp_path: Path) -> None:
     document = with_dense_probe(0.9)
-    document["arms"]["saetask"] = arm(0.40, -0.12, mcnemar_p=1e-6)
+    document["arms"]["saetask"] |= arm(0.40, -0.12, mcnemar_p=1e-6)
     found = headline(read(tmp_path, document))
     assert (found.verdict, found.tone) == ("Worse", "bad") and "0.900" in found.caveat
 
@@ -106,10 +101,10 @@ def test_a_better_dense_probe_is_told_of_a_failed_run_too(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("entry", "is_beaten"),
     [
-        ({"difference": 0.05, "ci95": [0.01, 0.09], "holm_p": 0.01}, True),
-        ({"difference": 0.05, "ci95": [0.01, 0.09], "holm_p": 0.2}, False),
-        ({"difference": 0.05, "ci95": [-0.01, 0.11], "holm_p": 0.01}, False),
-        ({"difference": -0.05, "ci95": [-0.09, -0.01], "holm_p": 0.01}, False),
+        (compared(0.05) | {"holm_p": 0.01}, True),
+        (compared(0.05) | {"holm_p": 0.2}, False),
+        (compared(0.05, 0.06) | {"holm_p": 0.01}, False),
+        (compared(-0.05) | {"holm_p": 0.01}, False),
     ],
 )
 def test_paired_comparison_decides_over_arms_intervals(
@@ -126,8 +121,9 @@ def test_paired_comparison_decides_over_arms_intervals(
 )
 def test_credit_is_given_only_above_zero(tmp_path: Path, interval: list, expected: str) -> None:
     credit = {"control": "self", "difference": sum(interval) / 2, "ci95": interval}
-    found = read(tmp_path, summary() | further(credit=credit)).credit
-    assert found and expected in credit_sentence(found)
+    document = summary(self=arm(0.5), placebo=arm(0.5), dense_probe=arm(0.5))
+    sentence = credit_sentence(read(tmp_path, document | further(credit=credit)))
+    assert expected in sentence and "minus self, the best of self and placebo;" in sentence
 
 
 @pytest.mark.parametrize(
@@ -137,15 +133,16 @@ def test_credit_is_given_only_above_zero(tmp_path: Path, interval: list, expecte
         (arm(0.6, 0.11, mcnemar_p=1e-5), arm(0.57, 0.08), "with the placebo as well (+8.0)"),
         (arm(0.6, 0.11, mcnemar_p=0.3), arm(0.49, 0.0), "No change is shown"),
         (arm(0.4, -0.09, mcnemar_p=1e-5), arm(0.49, 0.0), "worse: −9.0"),
-        ({"n": 3, "accuracy": 0.4}, arm(0.49, 0.0), "not measured"),
+        (original(0.4), arm(0.49, 0.0), "not measured"),
     ],
 )
 def test_second_question_claims_no_more_than_shown(
     tmp_path: Path, saetask: dict, placebo: dict, expected: str
 ) -> None:
-    arms = {"original": arm(0.49), "saetask": saetask, "placebo": placebo}
-    found = read(tmp_path, summary() | {"second_question": {"n": 444, "arms": arms}})
-    assert expected in second_question_sentence(found.second_question)
+    arms = {"original": original(0.49), "saetask": saetask, "placebo": placebo}
+    second = read(tmp_path, summary() | {"second_question": {"n": 444, "arms": arms}})
+    assert second.second_question
+    assert expected in second_question_sentence(second.second_question)
 
 
 def test_the_probe_alone_stands_beside_saetask_over_the_same_items(tmp_path: Path) -> None:
@@ -175,24 +172,26 @@ def test_the_page_says_which_arms_were_left_out_and_why(tmp_path: Path) -> None:
 
 def test_hostile_names_stay_texts(tmp_path: Path) -> None:
     hostile = "<img src=x>{{ 7 * 7 }}"
-    document = summary() | further(credit={"control": hostile, "difference": 0.1})
-    document["mechanism"][0]["label"] = document["rounds"]["used"] = hostile
-    for named in (document["against"], document["second_question"]["arms"]):
-        named[hostile] = {"n": 3, "accuracy": 0.5, "difference": 0.1}
+    credit = {"control": hostile, "difference": 0.1, "ci95": [0.0, 0.2]}
+    document = summary() | further(credit=credit)
+    document["mechanism"][0]["label"] = hostile
+    document["against"][hostile] = compared(0.1)
+    document["arms"][hostile] = document["arms"]["saetask"]
+    document["second_question"]["arms"][hostile] = arm(0.5)
     document["seeds"]["arms"][hostile] = document["seeds"]["arms"]["saetask"]
-    document["reading_detection"]["baselines"][hostile] = {"auroc": 0.5}
+    document["reading_detection"]["baselines"][hostile] = {"auroc": 0.5, "ci95": None, "n": 3}
     page = page_of(tmp_path / "run", document, rows()).replace(get_plotlyjs(), "")
     assert "<img" not in page and "{{ 7 * 7 }}" in page
 
 
 def test_rounds_reach_the_item_browser(tmp_path: Path) -> None:
     original, saetask = rows()
-    trace = {"annotation": "</script>", "placement": "end", "failure_before": 0.7, "kept": True}
+    trace = {"annotation": "</script>", "failure_before": 0.7, "failure_after": 0.6, "kept": True}
+    trace |= {"text": "</script>", "placement": "end", "annotator": "sense-note"}
     document, with_rounds = summary(), [original, saetask | {"rounds": [trace]}]
-    (item,) = read_run(write_run(tmp_path / "run", document, with_rounds)).items.shown
+    (item,) = read_run_folder(write_run(tmp_path / "run", document, with_rounds)).items.shown
     (found,) = item.rounds
     assert (found.annotation, found.failure_before, found.kept) == ("</script>", 0.7, True)
-    assert found.failure_after is None
     assert '"rounds":[{"annotation":"\\u003c/script\\u003e"' in page_of(
         tmp_path / "run", document, with_rounds
     )
@@ -203,7 +202,7 @@ def test_damaged_rounds_are_refused_with_their_line(tmp_path: Path, value: Any) 
     original, saetask = rows()
     folder = write_run(tmp_path / "run", summary(), [original, saetask | {"rounds": value}])
     with pytest.raises(UserError, match=r"items\.jsonl:2"):
-        read_run(folder)
+        read_run_folder(folder)
 
 
 @pytest.mark.parametrize(
@@ -211,12 +210,13 @@ def test_damaged_rounds_are_refused_with_their_line(tmp_path: Path, value: Any) 
     [
         ({"against": {"placebo": 1}}, "placebo"),
         ({"credit": {"control": "self", "difference": "much"}}, "difference"),
-        ({"probe_alone": {"accuracy": 74}}, "a share from 0 to 1"),
-        ({"second_question": {"arms": {"original": {"n": 0}}}}, "above 0"),
+        ({"probe_alone": {"n": 3, "accuracy": 74}}, "less than or equal to 1"),
+        ({"second_question": {"n": 1, "arms": {"original": {"n": 0}}}}, "greater than 0"),
         ({"mechanism": {"feature": 1}}, "mechanism"),
-        ({"mechanism": [{"feature": 1, "random": [0.1]}]}, "random"),
+        ({"mechanism": [further()["mechanism"][0] | {"random": [0.1]}]}, "random"),
         ({"rounds": {"used": "one", "one": 2}}, "one"),
-        ({"seeds": {"seeds": [0, 1], "arms": {"saetask": {"accuracy": [0.5]}}}}, "one a seed"),
+        ({"seeds": further()["seeds"] | {"seeds": [0, 1, 2]}}, "one a seed"),
+        ({"arms": {"saetask": {"n": 1, "difference": 0.5}}}, "saetask"),
         ({"seeds": {"seeds": ["a"]}}, "seeds"),
         ({"not_measured": ["detection"]}, "not_measured"),
         ({"not_measured": {"detection": {}}}, "detection"),
@@ -228,24 +228,23 @@ def test_damaged_figures_are_refused(tmp_path: Path, change: dict, expected: str
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("key", sorted(further()))
-@pytest.mark.parametrize("value", [None, "absent"])
-def test_each_figure_may_be_missing_alone(tmp_path: Path, key: str, value: str | None) -> None:
+NULLABLE = {"probe_alone", "rounds", "second_question"}
+
+
+@pytest.mark.parametrize("key", sorted(further().keys() - {"against", "reading_detection"}))
+def test_each_figure_may_be_missing_alone(tmp_path: Path, key: str) -> None:
     document = summary() | further() | {key: None}
-    if value:
+    if key not in NULLABLE:
         del document[key]
+    assert json.loads(json.dumps(read(tmp_path, document).to_json())) == document
     assert "<h2>Arms" in page_of(tmp_path / "run", document, rows())
 
 
-@given(st.lists(st.one_of(st.none(), st.floats(), st.integers(-9, 9), st.booleans(), st.text())))
-def test_lists_of_numbers_are_finite_or_refused(values: list) -> None:
-    fields = Fields({"given": values}, "here")
-    if all(v is None or (isinstance(v, int | float) and not isinstance(v, bool)) for v in values):
-        known = [v if v is not None and math.isfinite(v) else None for v in values]
-        assert fields.numbers("given") == known
-    else:
-        with pytest.raises(UserError, match="must be a number"):
-            fields.numbers("given")
+def test_a_comparison_without_its_p_value_is_refused(tmp_path: Path) -> None:
+    document = summary()
+    del document["arms"]["saetask"]["holm_p"]
+    with pytest.raises(UserError, match=r'"arms.saetask" must have "holm_p" beside'):
+        read(tmp_path, document)
 
 
 @pytest.mark.parametrize(("accuracy", "word"), [(1.0, "is right"), (0.0, "is wrong")])

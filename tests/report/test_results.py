@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from benchmarks.pages import cell
 from benchmarks.results import main, without_folders
-from tests.helpers.run_folders import arm, further, rows, summary, write_run
+from tests.helpers.run_folders import arm, fold, further, rows, summary, write_run
 
 README = "before\n<!-- results -->\nold table\n<!-- /results -->\nafter\n"
 
@@ -110,7 +110,7 @@ def test_transfer_runs_stand_apart(root: Path, run: Path, tmp_path: Path) -> Non
 
 
 def test_the_page_says_what_was_fitted_on(root: Path, tmp_path: Path) -> None:
-    lent = {"selection": {"folds": [{"n_borrowed": 7}, {"n_borrowed": 9}]}}
+    lent = {"selection": {"folds": [fold(n_borrowed=7), fold(n_borrowed=9)]}}
     for name, changes in {"a": {}, "b": lent, "c": lent | {"fit_data": "/x/vua.jsonl"}}.items():
         main([str(write_run(tmp_path / name, summary() | changes, rows()))], root)
     runs = page_of(root).split("## Runs")[1]
@@ -122,7 +122,7 @@ def test_the_page_says_what_was_fitted_on(root: Path, tmp_path: Path) -> None:
 
 
 def test_only_the_summary_is_copied_and_no_folder_names(root: Path, tmp_path: Path) -> None:
-    document = summary() | {"fit_data": "/home/someone/vua.jsonl", "data": None}
+    document = summary() | {"fit_data": "/home/someone/vua.jsonl"}
     document["model"]["name"] = "/home/someone/models/tiny"
     main([str(write_run(tmp_path / "run", document, rows()))], root)
     assert [path.name for path in (root / "docs" / "runs").iterdir()] == ["run.json"]

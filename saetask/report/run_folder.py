@@ -1,28 +1,28 @@
-"""What a run folder holds, read and checked."""
+"""Reading and checking the files of a run folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from saetask.errors import UserError
-from saetask.report.fields import read_document, read_text
-from saetask.report.figures import Summary
-from saetask.report.items import Items, read_items
-from saetask.report.summary import read_summary
+from saetask.report.documents import Environment, read_document, read_text
+from saetask.report.item_comparison import Items, read_items
+from saetask.report.summary import Summary, read_summary
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run folder."""
+class RunFolder:
+    """Contents of a run folder."""
 
     name: str
+    """Name of the folder."""
     summary: Summary
     items: Items
     config: str
-    environment: dict[str, Any]
+    """Text of `config.yaml`."""
+    environment: Environment
 
 
-def read_run(folder: Path) -> Run:
+def read_run_folder(folder: Path) -> RunFolder:
     """Reads a run folder.
 
     Raises:
@@ -31,12 +31,12 @@ def read_run(folder: Path) -> Run:
     if not folder.is_dir():
         raise UserError(f"Run folder {folder} does not exist. Give one that `saetask run` wrote.")
     try:
-        return Run(
+        return RunFolder(
             name=folder.resolve().name,
             summary=read_summary(folder / "summary.json"),
             items=read_items(folder / "items.jsonl"),
             config=read_text(folder / "config.yaml"),
-            environment=read_document(folder / "environment.json").document,
+            environment=read_document(Environment, folder / "environment.json"),
         )
     except UserError as error:
         mend = "Mend the file, or let `saetask run` write a new run folder."

@@ -1,0 +1,171 @@
+"""Writing the files of a run folder: items, summary, environment and report."""
+
+import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from saetask.annotation.prompt_writer import Round
+from saetask.experiments.metrics import summarise
+from saetask.experiments.runner import ExperimentResult
+from saetask.experiments.scoring import SampleResult
+from saetask.models.loading import model_device, model_fingerprint, model_name
+from saetask.report.documents import Environment
+from saetask.report.figures import FeatureEffect, SeedSpread
+from saetask.report.items import (
+    AnnotationRecord,
+    ItemRecord,
+    MisunderstandingRecord,
+    RoundRecord,
+)
+from saetask.report.summary import ModelDescription, SAEDescription, Selection, Summary
+from saetask.saes.compatibility import SAEFigures
+from saetask.saes.loading import sae_fingerprint
+from saetask.utils.files import write_json, write_text
+
+if TYPE_CHECKING:
+    from sae_lens import SAE
+
+    from saetask.models.loading import Model
+
+PACKAGES = ("torch", "transformers", "transformer-lens", "sae-lens", "numpy", "scikit-learn")
+
+
+class RunDescription(NamedTuple):
+    """What `summary.json` holds of a run beside the figures of its results; see `Summary`."""
+
+    experiment: str
+    model: ModelDescription
+    sae: SAEDescription
+    failed_notes: int
+    seconds: float
+    seed: int
+    scoring: Literal["rank", "generate"]
+    fit_data: str | None
+    seeds: SeedSpread | None = None
+    """Spread over several seeds; None if there was one."""
+    mechanism: list[FeatureEffect] | None = None
+    """Effects of features; None if they were not measured."""
+
+
+def describe_model(model: "Model") -> ModelDescription:
+    """Returns the description of a language model for the summary."""
+    return ModelDescription(
+        name=model_name(model),
+        fingerprint=model_fingerprint(model),
+        dtype=str(next(model.parameters()).dtype).removeprefix("torch."),
+        device=str(model_device(model)),
+    )
+
+
+def describe_sae(name: str, sae: "SAE", figures: SAEFigures) -> SAEDescription:
+    """Returns the description of an SAE for the summary.
+
+    Args:
+        name: The SAE as the config names it.
+        sae: The SAE.
+        figures: How well it fits the model, from `check_sae`.
+    """
+    return SAEDescription(
+        name=name,
+        hook_name=str(sae.cfg.metadata.hook_name),
+        d_sae=sae.cfg.d_sae,
+        fingerprint=sae_fingerprint(sae),
+        **figures._asdict(),
+    )
+
+
+def write_run_folder(folder: Path, result: ExperimentResult, description: RunDescription) -> None:
+    """Writes `items.jsonl`, `environment.json`, `summary.json` and `report.html` of a run.
+
+    Args:
+        folder: The run folder.
+        result: What `run_experiment` returned, of the first seed.
+        description: What the summary says of the run beside its figures.
+    """
+    from saetask.report import write_report
+
+    rows = [item_record(row, description.seed).to_json() for row in result.outcomes]
+    write_text(folder / "items.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    write_json(folder / "environment.json", environment().to_json())
+    write_json(folder / "summary.json", make_summary(result, description).to_json())
+    write_report(folder)
+
+
+def make_summary(result: ExperimentResult, description: RunDescription) -> Summary:
+    """Returns the summary of a run; figures that were not measured are left out."""
+    figures = summarise(result, result.arms, description.seed)
+    entries = {**description._asdict(), **figures._asdict()}
+    left_out = [name for name in ("seeds", "mechanism", "credit") if entries[name] is None]
+    return Summary(
+        schema_version=1,
+        n_items=sum(row.arm == "original" for row in result.outcomes),
+        selection=Selection.model_validate({"folds": result.selection}),
+        **{name: value for name, value in entries.items() if name not in left_out},
+    )
+
+
+def item_record(result: SampleResult, seed: int) -> ItemRecord:
+    """Returns the row of `items.jsonl` for a sample in an arm."""
+    written, score = result.written, result.score
+    record = ItemRecord(
+        id=result.sample.id,
+        arm=result.arm,
+        group=result.sample.group,
+        fold=result.fold,
+        prompt=written.prompt.text,
+        output=result.output.strip(),
+        parsed=score.parsed,
+        correct=score.correct,
+        misunderstandings=[
+            MisunderstandingRecord.model_validate(misunderstanding, from_attributes=True)
+            for misunderstanding in written.misunderstandings
+        ],
+        annotations=[AnnotationRecord(**written.annotation._asdict())]
+        if written.annotation
+        else [],
+        rounds=[_round_record(entry) for entry in written.rounds],
+        scores={text.strip(): value for text, value in result.scores.items()},
+        seed=seed,
+    )
+    if score.flexible_correct is not None:
+        record.flexible_correct = score.flexible_correct
+    return record
+
+
+def _round_record(entry: Round) -> RoundRecord:
+    return RoundRecord(
+        annotation=entry.annotation.text,
+        failure_before=entry.failure_before,
+        failure_after=entry.failure_after,
+        kept=entry.kept,
+        **entry.annotation._asdict(),
+    )
+
+
+def environment() -> Environment:
+    """Returns the versions and the hardware of this process."""
+    import os
+
+    import torch
+
+    capability = torch.backends.cpu.get_cpu_capability()
+    return Environment.model_validate(
+        {
+            "saetask": version("saetask"),
+            "python": platform.python_version(),
+            **{package: _version(package) for package in PACKAGES},
+            "system": platform.platform(),
+            "cpu": f"{platform.processor() or platform.machine()}, {capability}",
+            "cores": str(os.cpu_count()),
+            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else "none",
+        }
+    )
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,123 @@
+"""The rows of `items.jsonl` for the report: gathered by item, and counted by feature."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from saetask.errors import UserError
+from saetask.report.items import (
+    AnnotationRecord,
+    ItemRecord,
+    MisunderstandingRecord,
+    RoundRecord,
+    read_item_records,
+)
+
+BROWSER_LIMIT = 2000
+"""Maximum number of items in the browser, so that it stays quick; the figures are of all items."""
+
+
+@dataclass
+class ItemComparison:
+    """One item in all arms."""
+
+    id: str
+    group: str
+    fold: int
+    correct: dict[str, bool] = field(default_factory=dict)
+    """Whether the answer is right, by arm."""
+    before: ItemRecord | None = None
+    """The item in the arm `original`."""
+    after: ItemRecord | None = None
+    """The item in the arm `saetask`."""
+    rounds: list[RoundRecord] = field(default_factory=list)
+    """The notes that the arm `closed-loop` tried."""
+
+    @property
+    def findings(self) -> list[MisunderstandingRecord]:
+        """The misunderstandings that the arm `saetask` found in the original prompt."""
+        return self.after.misunderstandings if self.after else []
+
+    @property
+    def annotations(self) -> list[AnnotationRecord]:
+        """The notes that the arm `saetask` wrote into the prompt."""
+        return self.after.annotations if self.after else []
+
+    @property
+    def change(self) -> str:
+        """What saetask did to the answer: fixed, broken, right, wrong (both times) or unknown."""
+        before, after = self.correct.get("original"), self.correct.get("saetask")
+        if before is None or after is None:
+            return "unknown"
+        if before == after:
+            return "right" if after else "wrong"
+        return "fixed" if after else "broken"
+
+
+@dataclass
+class FeatureUse:
+    """How often a feature was given as evidence, in items."""
+
+    id: int
+    label: str = ""
+    named: int = 0
+    """Items with a finding that names the feature."""
+    annotated: int = 0
+    """Items among them whose prompt was annotated."""
+    fixed: int = 0
+    """Annotated items whose answer turned right."""
+    broken: int = 0
+    """Annotated items whose answer turned wrong."""
+
+
+@dataclass(frozen=True)
+class Items:
+    """All items of a run."""
+
+    shown: list[ItemComparison]
+    """The first `BROWSER_LIMIT`."""
+    n_items: int
+    features: list[FeatureUse]
+    """Most often named first."""
+
+
+def read_items(path: Path) -> Items:
+    """Reads `items.jsonl` and gathers its rows by item.
+
+    Raises:
+        UserError: It is missing or damaged; the line is named.
+    """
+    items: dict[str, ItemComparison] = {}
+    for where, row in read_item_records(path):
+        item = items.setdefault(row.id, ItemComparison(row.id, row.group, row.fold))
+        if row.arm in item.correct:
+            raise UserError(f'{where}: a second row of arm "{row.arm}" for item "{row.id}".')
+        _add_row(item, row)
+    every = list(items.values())
+    return Items(every[:BROWSER_LIMIT], len(every), _feature_uses(every))
+
+
+def _add_row(item: ItemComparison, row: ItemRecord) -> None:
+    item.correct[row.arm] = row.correct
+    if row.rounds:
+        item.rounds = row.rounds
+    if row.arm == "original":
+        item.before = row
+    elif row.arm == "saetask":
+        item.after = row
+
+
+def _feature_uses(items: list[ItemComparison]) -> list[FeatureUse]:
+    uses: dict[int, FeatureUse] = {}
+    for item in items:
+        # An item counts once, even if several of its findings name the feature.
+        labels = {e.id: e.label for finding in item.findings for e in finding.features}
+        for feature_id, label in labels.items():
+            use = uses.setdefault(feature_id, FeatureUse(feature_id))
+            use.label = use.label or label
+            use.named += 1
+            # Without an annotation nothing was changed, so nothing is credited or blamed.
+            if item.annotations:
+                use.annotated += 1
+                use.fixed += item.change == "fixed"
+                use.broken += item.change == "broken"
+    return sorted(uses.values(), key=lambda use: -use.named)
