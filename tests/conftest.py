@@ -299,13 +299,13 @@ def few_choices():
     """
     from saetask_plugins.detectors import failure_probe
 
-    from saetask.detection import baselines
-    from saetask.detection import probe_features as probe_inputs
-    from saetask.experiments import fold as plans
+    from saetask.detection import baselines, probe_features
+    from saetask.experiments.context import DEFAULT_SETTINGS
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(probe_inputs, "REGION_SETS", (("text", "target"), ("text",)))
+        patch.setattr(probe_features, "REGION_SETS", (("text", "target"), ("text",)))
         patch.setattr(failure_probe, "PENALTIES", (("l2", 0.03),))
         patch.setattr(baselines, "STRENGTHS", (0.003,))
-        patch.setattr(plans, "SELF_TOKENS", 4)
+        # The settings of runs that are started from the command line, which has no flags for them.
+        patch.setitem(vars(DEFAULT_SETTINGS), "self_note_tokens", 4)
         yield
