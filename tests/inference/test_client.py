@@ -35,7 +35,9 @@ def shards(monkeypatch):
 
 
 def make_requests(n, start=0):
-    return [RankRequest(as_prompt(f"Number {i}?"), (" yes", " no")) for i in range(start, start + n)]
+    return [
+        RankRequest(as_prompt(f"Number {i}?"), (" yes", " no")) for i in range(start, start + n)
+    ]
 
 
 # order and equality
