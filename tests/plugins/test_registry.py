@@ -274,7 +274,9 @@ def test_a_plugin_uses_public_names_of_saetask_only(path):
 
 def test_the_scan_for_private_uses_finds_them(tmp_path):
     path = tmp_path / "plugin.py"
-    path.write_text("from saetask import Item, utils\nfrom saetask.data.items import text_field\n")
+    path.write_text(
+        "from saetask import Item, utils\nfrom saetask.data.items import text_field\n"
+    )
     assert private_uses(path) == ["utils", "saetask.data.items.text_field"]
 
 
