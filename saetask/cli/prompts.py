@@ -133,21 +133,16 @@ def detect(arguments: "Namespace") -> None:
 
 def _detect_file(arguments: "Namespace") -> None:
     """Prints a line for each prompt of a file, as soon as it is there; keeps none of them."""
-    from saetask.data.items import FieldError, read_rows, text_field
+    from saetask.data.items import PromptRow, read_validated_rows
 
     session = None
-    for number, row in read_rows(Path(arguments.file)):
-        place = f"{arguments.file}:{number}"
-        try:
-            text = text_field(row, "prompt")
-            target = text_field(row, "target") if "target" in row else arguments.target
-        except FieldError as error:
-            raise UserError(f"{place}: field '{error.field}': {error}") from error
+    for number, row in read_validated_rows(Path(arguments.file), PromptRow):
+        target = row.target or arguments.target
         session = session or _session(arguments, target)
         try:
-            detection = session.detect(text, target)
+            detection = session.detect(row.prompt, target)
         except UserError as error:
-            raise UserError(f"{place}: {error}") from error
+            raise UserError(f"{arguments.file}:{number}: {error}") from error
         with user_error_on_failed_write("standard output"):
             print(json.dumps(_detection_document(detection), ensure_ascii=False), flush=True)
 

@@ -13,16 +13,19 @@ from saetask.annotation.prompt_writer import ArmPrompt
 from saetask.data.prompts import as_prompt
 from saetask.data.samples import Sample
 from saetask.detection.base import Finding
-from saetask.experiments.arms import ARMS, DEFAULT_ARMS
-from saetask.experiments.metrics import summarise, summarise_seeds
+from saetask.experiments.arms import ARMS, arms_named, default_arm_names
+from saetask.experiments.metrics import summarise_seeds
+from saetask.experiments.run_folder import RunDescription, make_summary
 from saetask.experiments.runner import ExperimentResult
 from saetask.experiments.scoring import SampleResult
+from saetask.report.summary import ModelDescription, SAEDescription
 from saetask.utils.statistics import smallest_detectable_difference
 
 N = 90
 DETECTORS = ("saetask", "random-feature", "dense-probe")
 READINGS = "abc"
-CREDITED = [spec.name for spec in ARMS if spec.in_sae_credit]
+DEFAULT_ARMS = default_arm_names()
+CREDITED = [arm.spec.name for arm in ARMS if arm.spec.in_sae_credit]
 SHARES = dict(zip(DEFAULT_ARMS, np.linspace(0.35, 0.8, len(DEFAULT_ARMS))))
 NOTE = Annotation("(a note)", "end", "notes")
 
@@ -84,9 +87,21 @@ def result():
     return made_up(second=True)
 
 
+def written(result, seed):
+    """Returns what `summary.json` holds of a result."""
+    model = {"name": "tiny", "fingerprint": "a", "dtype": "float32", "device": "cpu"}
+    sae = {"name": "tiny", "hook_name": "blocks.0.hook_resid_post", "d_sae": 8, "fingerprint": "b"}
+    fit = {"fvu": 0.1, "l0": 2.0, "cross_entropy_recovered": 0.9}
+    described = ModelDescription(**model), SAEDescription(**sae, **fit)
+    summary = make_summary(
+        result, RunDescription("made-up", *described, 0, 1.0, seed, "rank", None)
+    )
+    return json.loads(json.dumps(summary.to_json()))
+
+
 @pytest.fixture(scope="module")
 def summary(result):
-    return summarise(result, ARMS, 0)
+    return written(result, 0)
 
 
 def correct(result, arm):
@@ -155,7 +170,7 @@ def test_saetask_is_compared_with_every_control_and_with_controls_only(result, s
 @pytest.mark.parametrize("seed", range(5))
 def test_credit_is_what_saetask_adds_to_the_best_control_that_is_credited(seed):
     result = made_up(seed=seed)
-    summary = summarise(result, ARMS, 0)
+    summary = written(result, 0)
     rates = {arm: np.mean(correct(result, arm)) for arm in CREDITED}
     credit = summary["credit"]
     assert rates[credit["control"]] == max(rates.values())
@@ -167,7 +182,7 @@ def test_credit_is_what_saetask_adds_to_the_best_control_that_is_credited(seed):
 
 def test_a_better_control_that_reads_an_sae_or_the_activations_is_not_credited():
     assert not {"random-sae", "dense-probe", "always", "closed-loop", "oracle"} & set(CREDITED)
-    summary = summarise(made_up(("original", "random-sae", "dense-probe", "saetask")), ARMS, 0)
+    summary = written(made_up(("original", "random-sae", "dense-probe", "saetask")), 0)
     assert set(summary["against"]) == {"random-sae", "dense-probe"}
     assert "credit" not in summary
 
@@ -181,7 +196,7 @@ def test_the_probe_alone_is_right_where_its_leading_reading_is_and_asked_where_o
         probabilities = result.findings["saetask"][item].probabilities
         right.append(max(probabilities, key=probabilities.get) == golds[item])
     own = [o for o in result.outcomes if o.arm == "saetask" and o.sample.item.id in known]
-    entry = summarise(result, ARMS, 0)["probe_alone"]
+    entry = written(result, 0)["probe_alone"]
     assert 0 < len(known) == entry["n"] < N
     assert entry["accuracy"] == pytest.approx(np.mean(right))
     assert entry["saetask"] == pytest.approx(np.mean([o.score.correct for o in own]))
@@ -231,7 +246,7 @@ def test_right_readings_are_told_as_well_as_sklearn_says(result, summary):
 
 def test_a_reading_that_a_detector_does_not_know_has_no_probability():
     result = made_up(golds=["a", "b", "unknown"])
-    entry = summarise(result, ARMS, 0)["reading_detection"]["saetask"]
+    entry = written(result, 0)["reading_detection"]["saetask"]
     found = [result.findings["saetask"][o.sample.item.id] for o in original_rows(result)]
     golds = np.array([o.sample.gold_reading for o in original_rows(result)])
     areas = [
@@ -263,7 +278,7 @@ def test_rounds_are_the_accuracies_of_one_round_and_of_the_closed_loop(result, s
 
 
 def test_what_was_not_run_is_absent_or_none():
-    summary = summarise(made_up(("original", "saetask")), ARMS, 0)
+    summary = written(made_up(("original", "saetask")), 0)
     assert set(summary["arms"]) == {"original", "saetask"}
     assert summary["against"] == {}
     assert "credit" not in summary
@@ -274,7 +289,7 @@ def test_what_was_not_run_is_absent_or_none():
 
 @pytest.mark.parametrize("right", [True, False])
 def test_answers_that_are_all_right_or_all_wrong_can_not_be_detected(right):
-    summary = summarise(made_up(right=right), ARMS, 0)
+    summary = written(made_up(right=right), 0)
     detection = summary["detection"]
     assert detection["n_wrong"] == (0 if right else N)
     assert detection["saetask"] is None
@@ -294,20 +309,20 @@ def unranked(result, items):
 
 
 def test_where_no_candidates_were_ranked_detection_is_not_measured_and_the_reason_is_told(result):
-    summary = summarise(unranked(result, {f"{i:03}" for i in range(N)}), ARMS, 0)
+    summary = written(unranked(result, {f"{i:03}" for i in range(N)}), 0)
     detection = summary["detection"]
     assert detection["saetask"] is None
     assert set(detection["baselines"].values()) == {None}
-    assert detection["n_wrong"] == summarise(result, ARMS, 0)["detection"]["n_wrong"] > 0
+    assert detection["n_wrong"] == written(result, 0)["detection"]["n_wrong"] > 0
     assert "candidate answers" in summary["not_measured"]["detection"]
     assert summary["reading_detection"]["saetask"]["n"] > 0
-    assert summarise(result, ARMS, 0)["not_measured"] == {}
+    assert written(result, 0)["not_measured"] == {}
 
 
 def test_items_whose_candidates_were_not_ranked_are_left_out_of_detection(result):
     some = {f"{i:03}" for i in range(0, N, 4)}
     rows = [o for o in original_rows(result) if o.sample.item.id not in some]
-    summary = summarise(unranked(result, some), ARMS, 0)
+    summary = written(unranked(result, some), 0)
     wrong = [not outcome.score.correct for outcome in rows]
     for name, entry in summary["detection"]["baselines"].items():
         assert entry["n"] == len(rows) < N
@@ -319,7 +334,7 @@ def test_items_whose_candidates_were_not_ranked_are_left_out_of_detection(result
 
 @pytest.mark.parametrize("golds", [["a"], [None]], ids=["one reading", "no right reading"])
 def test_readings_that_are_all_the_same_or_unknown_can_not_be_told_apart(golds):
-    summary = summarise(made_up(golds=golds), ARMS, 0)
+    summary = written(made_up(golds=golds), 0)
     assert summary["reading_detection"]["saetask"] is None
     assert summary["detection"]["saetask"] is not None
     if golds == [None]:
@@ -328,14 +343,14 @@ def test_readings_that_are_all_the_same_or_unknown_can_not_be_told_apart(golds):
 
 def test_readings_that_no_resample_holds_all_of_have_an_area_without_an_interval():
     result = made_up(golds=[str(i) for i in range(N)])  # each stands in one group alone
-    summary = summarise(result, ARMS, 0)
+    summary = written(result, 0)
     assert summary["reading_detection"]["saetask"] == {"auroc": 0.5, "ci95": None, "n": N}
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
 
 
 @pytest.mark.parametrize("flexible", [True, False])
 def test_the_looser_judgement_is_counted_where_there_is_one(flexible):
-    summary = summarise(made_up(("original", "saetask"), flexible=flexible), ARMS, 0)
+    summary = written(made_up(("original", "saetask"), flexible=flexible), 0)
     assert summary["arms"]["saetask"]["flexible_accuracy"] == float(flexible)
 
 
@@ -344,21 +359,21 @@ def test_too_few_items_to_detect_any_difference_are_no_infinity():
     few = result._replace(
         outcomes=[o for o in result.outcomes if o.sample.item.id in ("000", "003", "006")]
     )
-    arm = summarise(few, ARMS, 0)["arms"]["saetask"]
+    arm = written(few, 0)["arms"]["saetask"]
     assert arm["n"] == 3
     assert arm["detectable_difference"] is None
 
 
 def test_what_was_left_out_is_told_beside_what_could_not_be_measured(result):
     partial = result._replace(left_out={"random-feature": "It uses no feature."})
-    assert summarise(partial, ARMS, 0)["not_measured"] == partial.left_out
-    told = summarise(unranked(partial, {f"{i:03}" for i in range(N)}), ARMS, 0)["not_measured"]
+    assert written(partial, 0)["not_measured"] == partial.left_out
+    told = written(unranked(partial, {f"{i:03}" for i in range(N)}), 0)["not_measured"]
     assert set(told) == {"random-feature", "detection"}
 
 
 def test_an_arm_that_a_repetition_left_out_has_no_spread():
     first, second = made_up(("original", "placebo", "saetask")), made_up(("original", "saetask"))
-    spread = summarise_seeds([first.outcomes, second.outcomes], 3)
+    spread = summarise_seeds([first.outcomes, second.outcomes], 3).to_json()
     assert spread["seeds"] == [3, 4]
     assert list(spread["arms"]) == ["original", "saetask"]
     accuracies = [np.mean(correct(run, "saetask")) for run in (first, second)]
@@ -367,7 +382,7 @@ def test_an_arm_that_a_repetition_left_out_has_no_spread():
 
 def test_a_summary_is_json_and_the_seed_decides_its_intervals(result, summary):
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
-    assert summarise(result, ARMS, 0) == summary
-    other = summarise(result, ARMS, 1)
+    assert written(result, 0) == summary
+    other = written(result, 1)
     assert other["detection"]["saetask"]["ci95"] != summary["detection"]["saetask"]["ci95"]
     assert other["detection"]["saetask"]["auroc"] == summary["detection"]["saetask"]["auroc"]
