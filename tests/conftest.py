@@ -298,11 +298,12 @@ def few_choices():
     The detectors' own tests try all of them.
     """
     from saetask.detection import ProbeConfig
-    from saetask.experiments import fold as plans
+    from saetask.experiments.context import DEFAULT_SETTINGS
     from tests.helpers.probe_choices import use_probe_config
 
     config = ProbeConfig((("text", "target"), ("text",)), (("l2", 0.03),), (0.003,))
     with pytest.MonkeyPatch.context() as patch:
         use_probe_config(patch.setattr, config)
-        patch.setattr(plans, "SELF_TOKENS", 4)
+        # The settings of runs that are started from the command line, which has no flags for them.
+        patch.setitem(vars(DEFAULT_SETTINGS), "self_note_tokens", 4)
         yield

@@ -11,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saetask import Candidate, Item, Prompt, Score, Span, UserError, read_items
-from saetask.data.samples import FEWEST_FIT_ITEMS, add_auxiliary_samples, make_folds, make_samples
+from saetask.data.samples import (
+    FEWEST_FIT_ITEMS,
+    ItemSet,
+    SplitConfig,
+    add_auxiliary_samples,
+    all_samples,
+    make_folds,
+    make_samples,
+    training_samples,
+)
 
 few = settings(max_examples=40, deadline=None)
 
@@ -53,15 +62,23 @@ class Letters:
 
 
 def split(groups, *, golds=None, fit_data=None, limit=None, folds=5, max_fit_items=800, seed=0):
-    return make_folds(Letters(groups, golds), None, fit_data, limit, folds, max_fit_items, seed)
+    task = Letters(groups, golds)
+    separate = fit_data and ItemSet(task.items(fit_data), str(fit_data))
+    config = SplitConfig(limit, folds, max_fit_items, seed)
+    return make_folds(task, ItemSet(task.items(), "the task letters"), config, separate)
 
 
-def groups_of(study, numbers):
-    return {study.samples[i].item.group for i in numbers}
+def groups_of(samples):
+    return {sample.group for sample in samples}
 
 
-def ids(study):
-    return [sample.item.id for sample in study.samples]
+def ids(samples):
+    return [sample.id for sample in samples]
+
+
+def ids_of(folds):
+    """Returns the ids of a split: of training and test samples, by fold."""
+    return [(ids(fold.train), ids(fold.test)) for fold in folds]
 
 
 @pytest.fixture(scope="module")
@@ -91,39 +108,42 @@ group_lists = st.lists(st.sampled_from("abcdefghij"), min_size=20, max_size=90).
 def test_no_group_stands_on_both_sides_of_a_fold_and_every_item_is_tested_once(
     groups, n_folds, seed
 ):
-    study = split(groups, folds=n_folds, seed=seed)
-    assert len(study.folds) == min(n_folds, 10)
-    for fold in study.folds:
-        assert not groups_of(study, fold.fit) & groups_of(study, fold.test)
-        assert sorted([*fold.fit, *fold.test]) == list(range(len(groups)))
-    tested = Counter(i for fold in study.folds for i in fold.test)
-    assert tested == Counter(range(len(groups)))
+    made = split(groups, folds=n_folds, seed=seed)
+    assert len(made) == min(n_folds, 10)
+    everything = [str(i) for i in range(len(groups))]
+    assert ids(all_samples(made)) == ids(training_samples(made)) == everything
+    for fold in made:
+        assert not groups_of(fold.train) & groups_of(fold.test)
+        assert sorted(ids([*fold.train, *fold.test]), key=int) == everything
+        assert ids(fold.train) == sorted(ids(fold.train), key=int)
+    tested = Counter(sample for fold in made for sample in fold.test)
+    assert tested == Counter(all_samples(made))
 
 
 @few
 @given(groups=group_lists, limit=st.integers(1, 150), seed=st.integers(0, 5))
 def test_a_limit_keeps_whole_groups_but_for_one_and_the_items_order(fit_file, groups, limit, seed):
-    study = split(groups, fit_data=fit_file(["x"] * FEWEST_FIT_ITEMS), limit=limit, seed=seed)
-    tested = [study.samples[i].item for i in study.folds[0].test]
-    everything, kept = Counter(groups), Counter(item.group for item in tested)
+    (fold,) = split(groups, fit_data=fit_file(["x"] * FEWEST_FIT_ITEMS), limit=limit, seed=seed)
+    tested = fold.test
+    everything, kept = Counter(groups), Counter(sample.group for sample in tested)
     assert len(tested) == min(limit, len(groups))
     assert sum(0 < kept[group] < everything[group] for group in everything) <= 1
-    numbers = [int(item.id) for item in tested]
+    numbers = [int(sample.id) for sample in tested]
     assert numbers == sorted(numbers)
 
 
 def test_a_limit_and_the_folds_are_the_same_for_a_seed_and_others_for_another():
     groups = [f"g{i // 4}" for i in range(200)]
     first, again = split(groups, limit=60, seed=3), split(groups, limit=60, seed=3)
-    assert ids(first) == ids(again)
-    assert first.folds == again.folds
-    assert ids(first) != ids(split(groups, limit=60, seed=4))
-    assert split(groups, seed=3).folds != split(groups, seed=4).folds
+    assert ids_of(first) == ids_of(again)
+    assert ids(all_samples(first)) != ids(all_samples(split(groups, limit=60, seed=4)))
+    assert ids_of(split(groups, seed=3)) != ids_of(split(groups, seed=4))
 
 
 def test_a_limit_beyond_the_number_of_items_keeps_all():
     groups = [f"g{i // 4}" for i in range(60)]
-    assert ids(split(groups, limit=60)) == ids(split(groups, limit=999)) == ids(split(groups))
+    assert ids_of(split(groups, limit=60)) == ids_of(split(groups, limit=999))
+    assert ids_of(split(groups, limit=60)) == ids_of(split(groups))
 
 
 @few
@@ -134,38 +154,37 @@ def test_a_limit_beyond_the_number_of_items_keeps_all():
 def test_a_fit_file_gives_one_fold_without_the_groups_that_are_tested(fit_file, groups, drawn):
     # xyz are groups of the fit file alone; a, b and c occur in both
     fit_groups = drawn + list("xyz") * FEWEST_FIT_ITEMS
-    study = split(groups, fit_data=fit_file(fit_groups))
-    (fold,) = study.folds
-    assert groups_of(study, fold.fit) == {"x", "y", "z"}
-    assert len(fold.fit) == sum(group in "xyz" for group in fit_groups)
-    assert [study.samples[i].item.id for i in fold.test] == [str(i) for i in range(len(groups))]
-    assert all(study.samples[i].item.id.startswith("fit-") for i in fold.fit)
-    assert sorted([*fold.fit, *fold.test]) == list(range(len(study.samples)))
+    (fold,) = split(groups, fit_data=fit_file(fit_groups))
+    assert groups_of(fold.train) == {"x", "y", "z"}
+    assert len(fold.train) == sum(group in "xyz" for group in fit_groups)
+    assert ids(fold.test) == [str(i) for i in range(len(groups))]
+    assert all(sample.id.startswith("fit-") for sample in fold.train)
+    assert all_samples([fold]) == [*fold.test, *fold.train]
 
 
 def test_max_fit_items_bounds_the_fit_file_alone(fit_file):
     groups = [f"g{i // 4}" for i in range(60)]
-    study = split(groups, fit_data=fit_file([f"x{i // 4}" for i in range(200)]), max_fit_items=40)
-    assert (len(study.folds[0].fit), len(study.folds[0].test)) == (40, 60)
+    (fold,) = split(groups, fit_data=fit_file([f"x{i // 4}" for i in range(200)]), max_fit_items=40)
+    assert (len(fold.train), len(fold.test)) == (40, 60)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_fit_file_is_drawn_evenly_over_the_readings(fit_file, seed):
     path = fit_file([f"x{i // 4}" for i in range(200)], golds="abbb")
-    study = split(["a", "b"] * 20, fit_data=path, max_fit_items=80, seed=seed)
-    golds = Counter(study.samples[i].gold_reading for i in study.folds[0].fit)
+    made = split(["a", "b"] * 20, fit_data=path, max_fit_items=80, seed=seed)
+    golds = Counter(sample.gold_reading for sample in made[0].train)
     assert golds == {"a": 40, "b": 40}
     again = split(["a", "b"] * 20, fit_data=path, max_fit_items=80, seed=seed)
-    assert ids(again) == ids(study)
-    assert ids(split(["a", "b"] * 20, fit_data=path, max_fit_items=80, seed=7)) != ids(study)
+    assert ids_of(again) == ids_of(made)
+    other = split(["a", "b"] * 20, fit_data=path, max_fit_items=80, seed=7)
+    assert ids_of(other) != ids_of(made)
 
 
 def test_a_limit_bounds_the_tested_items_alone(fit_file):
     fit = fit_file([f"g{i // 4}" for i in range(200)])
-    study = split([f"g{i // 4}" for i in range(60)], fit_data=fit, limit=12)
-    (fold,) = study.folds
+    (fold,) = split([f"g{i // 4}" for i in range(60)], fit_data=fit, limit=12)
     assert len(fold.test) == 12
-    assert len(fold.fit) == 200 - 4 * len(groups_of(study, fold.test))
+    assert len(fold.train) == 200 - 4 * len(groups_of(fold.test))
 
 
 @pytest.mark.parametrize(
@@ -184,8 +203,8 @@ def test_too_few_items_or_groups_to_hold_out_are_a_user_error(groups, reason):
 
 
 def test_just_enough_items_are_no_error():
-    study = split(["a"] * 30 + ["b"] * FEWEST_FIT_ITEMS)
-    assert sorted(len(fold.fit) for fold in study.folds) == [FEWEST_FIT_ITEMS, 30]
+    made = split(["a"] * 30 + ["b"] * FEWEST_FIT_ITEMS)
+    assert sorted(len(fold.train) for fold in made) == [FEWEST_FIT_ITEMS, 30]
 
 
 @few
@@ -195,23 +214,23 @@ def test_a_fold_fits_on_two_readings_at_least_or_is_refused(golds, n_folds):
     of_items = [golds[i // 5] for i in range(45)]  # each group has one reading, or none
     kinds = Counter(gold for gold in golds if gold)
     try:
-        study = split(groups, golds=of_items, folds=n_folds)
+        made = split(groups, golds=of_items, folds=n_folds)
     except UserError as error:
         # A reading of more groups than are ever held out together is always left in the fit split.
         assert min(kinds["a"], kinds["b"]) <= math.ceil(9 / n_folds)
-        expected = "The fit split of fold" if len(kinds) == 2 else "The task letters"
+        expected = "The fit split of fold" if len(kinds) == 2 else "The fit split of the task"
         assert str(error).startswith(expected)
         return
-    for fold in study.folds:
-        assert {of_items[i] for i in fold.fit} >= {"a", "b"}
+    for fold in made:
+        assert {sample.gold_reading for sample in fold.train} >= {"a", "b"}
 
 
 @pytest.mark.parametrize(
     ("golds", "reason"),
     [
-        (["a"] * 60, "The task letters knows only the reading 'a';"),
-        (["a", None] * 30, "The task letters knows only the reading 'a';"),
-        ([None] * 60, "The task letters knows no item's right reading;"),
+        (["a"] * 60, "the task letters knows only the reading 'a';"),
+        (["a", None] * 30, "the task letters knows only the reading 'a';"),
+        ([None] * 60, "the task letters knows no item's right reading;"),
     ],
 )
 def test_items_of_one_reading_or_none_are_a_user_error_that_says_which(golds, reason):
@@ -223,7 +242,7 @@ def test_items_of_one_reading_or_none_are_a_user_error_that_says_which(golds, re
 def test_a_fold_that_holds_out_all_items_of_a_reading_is_a_user_error_that_names_it():
     groups = [f"g{i // 5}" for i in range(60)]
     golds = ["a" if group == "g7" else "b" for group in groups]
-    with pytest.raises(UserError, match=r"fold \d of task letters knows only the reading 'b'"):
+    with pytest.raises(UserError, match=r"fold \d of the task letters knows only the reading 'b'"):
         split(groups, golds=golds)
 
 
@@ -236,8 +255,8 @@ def test_a_fit_file_of_one_reading_is_a_user_error_that_names_it(fit_file):
 
 def test_tested_items_may_be_of_one_reading_where_a_fit_file_has_more(fit_file):
     path = fit_file([f"x{i // 4}" for i in range(200)])
-    study = split([f"g{i // 4}" for i in range(60)], golds=["a"] * 60, fit_data=path)
-    assert len(study.folds[0].test) == 60
+    (fold,) = split([f"g{i // 4}" for i in range(60)], golds=["a"] * 60, fit_data=path)
+    assert len(fold.test) == 60
 
 
 def test_a_limit_that_leaves_too_few_items_is_a_user_error():
@@ -254,18 +273,22 @@ def test_a_fit_file_whose_groups_are_all_tested_is_a_user_error_that_names_it(fi
 
 def test_items_without_any_answer_to_rank_are_a_user_error_that_names_the_flag():
     task = Letters(["mute"] * 60)
-    options = {"fit_data": None, "limit": None, "n_folds": 5, "max_fit_items": 800, "seed": 0}
+
+    def count(**options):
+        tested = ItemSet(task.items(), "the task letters")
+        return len(all_samples(make_folds(task, tested, SplitConfig(), **options)))
+
     with pytest.raises(UserError, match="add --scoring generate") as raised:
-        make_folds(task, None, **options)
+        count()
     assert "\n" not in str(raised.value)
     task.groups = [*["mute"] * 30, *["a"] * 30]
-    assert len(make_folds(task, None, **options).samples) == 60  # some can be ranked
+    assert count() == 60  # some can be ranked
     task.groups = [f"mute{i // 6}" for i in range(60)]
     task.candidates = lambda item: None
-    assert len(make_folds(task, None, **options, generate=True).samples) == 60
+    assert count(generate=True) == 60
 
 
-def test_questions_hold_what_scoring_says_of_each_candidate():
+def test_samples_hold_what_scoring_says_of_each_candidate():
     first, second, mute = make_samples(
         Letters(), [*Letters(["x", "x"]).items(), Item("2", "mute", {}, None)]
     )
@@ -285,33 +308,64 @@ class OtherLetters(Letters):
 
 @few
 @given(group_lists, st.lists(st.sampled_from("abcxyz"), max_size=30), st.integers(2, 5))
-def test_borrowed_items_are_never_tried_and_share_no_group_with_what_a_fold_tries(
+def test_auxiliary_items_are_never_tested_and_share_no_group_with_what_a_fold_tests(
     groups, built_in, n_folds
 ):
-    study = split(groups, folds=n_folds)
-    lent = add_auxiliary_samples(OtherLetters(built_in), study, 800, 0)
-    assert lent.samples[: len(groups)] == study.samples
-    assert [fold[:2] for fold in lent.folds] == [fold[:2] for fold in study.folds]
-    added = range(len(groups), len(lent.samples))
-    assert [sample.auxiliary for sample in lent.samples] == [
-        i in added for i in range(len(lent.samples))
-    ]
-    for fold in lent.folds:
-        tried = groups_of(lent, fold.test)
-        assert list(fold.auxiliary) == [i for i in added if not groups_of(lent, [i]) & tried]
+    made = split(groups, folds=n_folds)
+    extended = add_auxiliary_samples(OtherLetters(built_in), made, 800, 0)
+    assert [fold[:2] for fold in extended] == [fold[:2] for fold in made]
+    added = all_samples(extended)[len(groups) :]
+    assert all_samples(extended) == [*all_samples(made), *added]
+    assert all(sample.auxiliary == (sample in added) for sample in all_samples(extended))
+    assert training_samples(extended) == training_samples(made)
+    for fold in extended:
+        assert not groups_of(fold.auxiliary) & groups_of(fold.test)
+        left_out = [sample for sample in added if sample not in fold.auxiliary]
+        assert groups_of(left_out) <= groups_of(fold.test)
 
 
-def test_borrowed_items_are_as_even_as_can_be_had_and_repeat_no_prompt_of_the_run():
-    study = split(["a", "b"] * 20)
-    assert add_auxiliary_samples(Letters(["a", "c"] * 20), study, 800, 0).samples == study.samples
-    lent = add_auxiliary_samples(OtherLetters(["c"] * 100), study, 10, 0)
-    assert Counter(q.gold_reading for q in lent.samples[40:]) == {"a": 5, "b": 5}
+def test_auxiliary_items_are_as_even_as_can_be_had_and_repeat_no_prompt_of_the_run():
+    made = split(["a", "b"] * 20)
+    same = add_auxiliary_samples(Letters(["a", "c"] * 20), made, 800, 0)
+    assert all_samples(same) == all_samples(made)
+    extended = add_auxiliary_samples(OtherLetters(["c"] * 100), made, 10, 0)
+    added = all_samples(extended)[40:]
+    assert Counter(sample.gold_reading for sample in added) == {"a": 5, "b": 5}
 
 
-def test_a_task_without_built_in_items_lends_nothing():
+def test_a_task_without_built_in_items_adds_nothing():
     class Bare(Letters):
         def items(self, data=None):
             raise UserError("give --data")
 
-    study = split(["a", "b"] * 20)
-    assert add_auxiliary_samples(Bare(), study, 800, 0) == study
+    made = split(["a", "b"] * 20)
+    assert add_auxiliary_samples(Bare(), made, 800, 0) == made
+
+
+# what is advised where there are too few items
+
+
+def test_more_folds_are_advised_where_they_leave_enough_to_fit_on_and_then_work():
+    groups = [f"g{i // 2}" for i in range(24)]
+    with pytest.raises(UserError, match=r"With these 24 items, give --folds (\d+)\.") as raised:
+        split(groups)
+    advised = int(str(raised.value).rsplit(" ", 1)[1].rstrip("."))
+    assert min(len(fold.train) for fold in split(groups, folds=advised)) >= FEWEST_FIT_ITEMS
+    with pytest.raises(UserError):  # no fewer would do
+        split(groups, folds=advised - 1)
+
+
+def test_a_limit_is_named_only_where_one_was_given():
+    groups = [f"g{i // 2}" for i in range(20)]
+    for given in ({}, {"folds": 2}, {"folds": 20}):
+        with pytest.raises(UserError, match=r"Give more items, or .* --fit-data\.") as raised:
+            split(groups, **given)
+        assert "--limit" not in str(raised.value) and "--folds" not in str(raised.value)
+    with pytest.raises(UserError, match=r"Raise --limit or leave it out\."):
+        split([f"g{i // 2}" for i in range(200)], limit=20)
+    one_reading = {"golds": ["a"] * 60}
+    with pytest.raises(UserError) as raised:
+        split([f"g{i // 4}" for i in range(60)], **one_reading)
+    assert "--limit" not in str(raised.value)
+    with pytest.raises(UserError, match="raise --limit"):
+        split([f"g{i // 4}" for i in range(60)], limit=40, **one_reading)

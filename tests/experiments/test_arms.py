@@ -6,21 +6,32 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from saetask_plugins.detectors.failure_probe import FailureProbe
 
-from saetask import Annotation, Misunderstanding, Prompt, Span, annotate
+from saetask import Annotation, Item, Misunderstanding, Prompt, Span, annotate
 from saetask.annotation.base import PLACEMENTS
-from saetask.annotation.prompt_writer import Writer, fixed_note
+from saetask.annotation.prompt_writer import ArmPrompt, NoteTemplate, PromptAnnotator, fixed_note
+from saetask.data.samples import Sample
+from saetask.experiments import arms as arms_module
 from saetask.experiments.arms import (
-    ARM_NAMES,
+    ARMS,
     GENERIC,
     PLACEBO,
     SELF_REQUEST,
-    gold_finding,
+    Arm,
+    arm_names,
+    arms_named,
+    default_arm_names,
     retarget_findings,
-    self_note,
     self_request,
+    written_by_model,
 )
 from saetask.experiments.control_detectors import MATCHED_BLOCK, frequency_matched
+from saetask.experiments.note_selection import gold_finding
+from saetask.inference.client import GenerateRequest
+from saetask.report.arms import ArmSpec
+from tests.helpers.refusals import refusal
+from tests.helpers.touch_task import TouchTwice, make_lab
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 CONTENT = "Does the ship sail today?"
@@ -139,19 +150,19 @@ def test_a_system_note_joins_the_system_message_or_makes_one():
         assert prompt.answer_prefix == "Answer:"
 
 
-# writers
+# prompt annotators
 
 
 def test_without_a_finding_the_prompt_stays_as_it_is():
     prompt = ask(target=SHIP)
-    written = Writer(Notes(), 0, {}).write(prompt, [])
+    written = PromptAnnotator(NoteTemplate(Notes(), 0), {}, {}).write(prompt, [])
     assert written.prompt is prompt
     assert (written.annotation, written.misunderstandings) == (None, [])
 
 
 def test_the_first_finding_is_written_in_the_chosen_wording_at_its_span():
     findings = [finding("literal"), finding("metaphorical", 0.3)]
-    written = Writer(Notes(), 1, {}).write(ask(target=SHIP), findings)
+    written = PromptAnnotator(NoteTemplate(Notes(), 1), {}, {}).write(ask(target=SHIP), findings)
     assert written.prompt.content == "Does the ship (a note) sail today?"
     assert written.annotation == note("inline")
     assert written.misunderstandings == findings
@@ -159,13 +170,13 @@ def test_the_first_finding_is_written_in_the_chosen_wording_at_its_span():
 
 def test_a_wording_that_an_annotator_lacks_for_this_finding_leaves_the_prompt_as_it_is():
     prompt = ask(target=SHIP)
-    written = Writer(Notes(), 1, {}).write(prompt, [finding("metaphorical")])
+    written = PromptAnnotator(NoteTemplate(Notes(), 1), {}, {}).write(prompt, [finding("metaphorical")])
     assert written.prompt is prompt
     assert written.annotation is None
 
 
 def test_an_annotator_is_given_the_labels():
-    written = Writer(Notes(), 0, {1: "sea"}).write(ask(), [finding("literal")])
+    written = PromptAnnotator(NoteTemplate(Notes(), 0), {1: "sea"}, {}).write(ask(), [finding("literal")])
     assert written.annotation == note("end", "literal sea")
 
 
@@ -178,22 +189,26 @@ def test_a_fixed_note_is_the_same_in_every_prompt(fixed):
 
 def test_control_notes_are_about_as_long_as_each_other_and_name_their_arms():
     assert abs(len(GENERIC.text) - len(PLACEBO.text)) <= 10
-    assert {GENERIC.annotator, PLACEBO.annotator} <= set(ARM_NAMES)
+    assert {GENERIC.annotator, PLACEBO.annotator} <= set(arm_names())
+
+
+def sample(prompt, reading):
+    return Sample(Item("1", "ships", {}), prompt, [], np.empty(0, bool), reading)
 
 
 def test_the_oracle_knows_the_reading_and_points_at_the_target():
-    (found,) = gold_finding(ask(text=Span(0, 25), target=SHIP), "literal")
+    (found,) = gold_finding(sample(ask(text=Span(0, 25), target=SHIP), "literal"))
     assert (found.span, found.text, found.reading) == (SHIP, "ship", "literal")
     assert (found.detector, found.probability) == ("oracle", 1.0)
 
 
 def test_the_oracle_points_at_the_text_where_there_is_no_target():
-    (found,) = gold_finding(ask(text=Span(0, 8)), "literal")
+    (found,) = gold_finding(sample(ask(text=Span(0, 8)), "literal"))
     assert (found.span, found.text) == (Span(0, 8), "Does the")
 
 
 def test_the_oracle_finds_nothing_where_no_reading_leads_to_the_gold_answer():
-    assert gold_finding(ask(text=Span(0, 8)), None) == []
+    assert gold_finding(sample(ask(text=Span(0, 8)), None)) == []
 
 
 # another item's finding, and the model's own note
@@ -210,7 +225,7 @@ def test_another_items_finding_is_told_of_this_items_own_words():
 
 
 def test_the_models_own_note_is_the_first_line_that_it_wrote_and_nothing_else():
-    written = self_note(ask(target=SHIP), "\n  It is about a boat. \nAnswer: yes")
+    written = written_by_model(ask(target=SHIP), "\n  It is about a boat. \nAnswer: yes")
     assert written.prompt.content == f"{CONTENT}\n(Note: It is about a boat.)"
     assert (written.annotation.annotator, written.misunderstandings) == ("self", [])
 
@@ -218,14 +233,59 @@ def test_the_models_own_note_is_the_first_line_that_it_wrote_and_nothing_else():
 @pytest.mark.parametrize("output", ["", " \n\n"])
 def test_a_model_that_writes_nothing_leaves_the_prompt_as_it_is(output):
     prompt = ask(target=SHIP)
-    written = self_note(prompt, output)
+    written = written_by_model(prompt, output)
     assert (written.prompt, written.annotation) == (prompt, None)
 
 
-def test_the_model_is_asked_for_its_note_with_the_prompt_alone():
-    request = self_request(ask(target=SHIP))
-    assert request.messages == [SYSTEM, {"role": "user", "content": CONTENT + SELF_REQUEST}]
-    assert request.answer_prefix == "Note:"
+def test_the_model_is_asked_for_its_note_with_the_prompt_alone(state):
+    request = self_request(ask(target=SHIP), state)
+    assert request.prompt.messages == [SYSTEM, {"role": "user", "content": CONTENT + SELF_REQUEST}]
+    assert request.prompt.answer_prefix == "Note:"
+    assert request == GenerateRequest(request.prompt, state.context.settings.self_note_tokens)
+
+
+# the table
+
+
+@pytest.fixture(scope="module")
+def state(tiny_model, tiny_sae, few_choices):
+    """A fitted fold of a task."""
+    return make_lab(tiny_model, tiny_sae, FailureProbe, TouchTwice()).fit_fold()
+
+
+@pytest.mark.parametrize("arm", ARMS, ids=lambda arm: arm.spec.name)
+def test_every_arm_writes_every_wanted_sample_and_says_what_it_is_for(arm, state, monkeypatch):
+    monkeypatch.setattr(
+        "saetask.experiments.prompt_optimisation._rewrite", lambda context, request: "Think."
+    )
+    prompts = arm.write(state)
+    assert set(prompts) == set(state.wanted)
+    for written in prompts.values():
+        assert isinstance(written, ArmPrompt)
+    assert arm.spec.purpose.endswith(".") and "\n" not in arm.spec.purpose
+
+
+def test_names_are_unique_and_the_reported_order_is_the_tables():
+    names = [arm.spec.name for arm in ARMS]
+    assert names == arm_names() and len(set(names)) == len(names)
+    assert default_arm_names() == [name for name in names if name != "optimised-prompt"]
+    assert [arm.spec.name for arm in arms_named(names[::-1])] == names
+    kinds = {arm.spec.name: arm.spec.kind for arm in ARMS}
+    assert (kinds["original"], kinds["saetask"], kinds["oracle"]) == ("baseline", "method", "bound")
+
+
+def test_an_unknown_arm_is_refused_and_not_left_as_the_original():
+    message = refusal(arms_named, ["original", "saetask", "shufled"])
+    assert message == "Unknown arm 'shufled'. Did you mean 'shuffled'?"
+    for names in (["original"], ["saetask"], []):
+        assert "must include 'original' and 'saetask'" in refusal(arms_named, names)
+
+
+def test_an_arm_is_one_entry_of_the_table(monkeypatch):
+    made_up = Arm(ArmSpec("upside-down", "The note comes first.", "variant"), lambda state: {})
+    monkeypatch.setattr(arms_module, "ARMS", (*ARMS, made_up))
+    assert arm_names()[-1] == default_arm_names()[-1] == "upside-down"
+    assert arms_named(["original", "saetask", "upside-down"])[-1] is made_up
 
 
 # control features

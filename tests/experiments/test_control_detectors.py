@@ -1,24 +1,25 @@
-"""The line-up: which items each detector annotates, and what it was fitted on."""
+"""The detectors of a fold: which samples each annotates, and what it was fitted on."""
 
+import gc
 from dataclasses import replace
+from types import BuiltinFunctionType, FunctionType, ModuleType
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import saetask.experiments.control_detectors
-from saetask import Evidence, make_finding, make_misunderstanding
+from saetask import Evidence, Item, make_finding, make_misunderstanding
+from saetask.data.samples import Sample
 from saetask.detection.base import Finding
 from saetask.experiments.control_detectors import (
     RANDOM_FEATURE,
     RANDOM_SAE,
-    line_up,
+    fit_detectors,
     match_annotation_rate,
 )
-from saetask.experiments.pipeline import fit
 from tests.helpers.made_up_readings import make_reading
-from tests.helpers.touch_task import make_lab
+from tests.helpers.touch_task import NO_BASELINE, make_lab
 
 NAMES = "abc"
 
@@ -103,46 +104,47 @@ class Recorder:
 
 @pytest.fixture(scope="module")
 def lab(tiny_model, tiny_sae):
-    return make_lab(tiny_model, tiny_sae, Recorder)
+    return make_lab(tiny_model, tiny_sae, Recorder, settings=NO_BASELINE)
+
+
+def fitted_detectors(lab, n_calibration=9, **changes):
+    """Returns the detectors of the first fold, and what they were fitted beside."""
+    context = replace(lab.context, **changes)
+    pipeline = lab.fit_pipeline(**changes)
+    calibration = lab.observed(lab.fold.train[:n_calibration])
+    test = lab.observed(lab.fold.test)
+    return fit_detectors(context, pipeline, calibration, test, np.random.default_rng(0))
 
 
 @pytest.fixture
-def lined_up(lab, monkeypatch):
-    """A line-up of both parts of the first fold, one recorder standing for all baselines."""
+def detectors(lab):
+    """The detectors of the first fold, one recorder standing for all baselines."""
     Recorder.made = ()
-    monkeypatch.setattr(saetask.experiments.control_detectors, "baselines", lambda: [Recorder()])
-    samples, fold = lab.study.samples, lab.study.folds[0]
-    fitted = fit(lab.context, samples, fold.fit, lab.material, lab.trials)
-    generator = np.random.default_rng(0)
-    parts = fold.fit[:9], fold.test
-    return line_up(lab.context, samples, fitted, parts, lab.material, generator)
+    settings = replace(NO_BASELINE, make_baselines=lambda: [Recorder()])
+    return fitted_detectors(lab, settings=settings)
 
 
 def fitted_recorders():
     return [made for made in Recorder.made if made.fitted_on]
 
 
-def test_every_detector_judges_what_is_wanted_and_fit_items_with_their_group_held_out(
-    lined_up, lab
+def test_every_detector_judges_what_is_wanted_and_train_samples_with_their_group_held_out(
+    detectors, lab
 ):
-    fold = lab.study.folds[0]
-    assert set(lined_up.findings) == {"saetask", RANDOM_FEATURE, RANDOM_SAE, "recorder"}
-    for name, findings in lined_up.findings.items():
-        assert list(findings) == [*fold.fit[:9], *fold.test]
+    fold = lab.fold
+    assert set(detectors.findings) == {"saetask", RANDOM_FEATURE, RANDOM_SAE, "recorder"}
+    for name, findings in detectors.findings.items():
+        assert list(findings) == [*fold.train[:9], *fold.test]
         if name != RANDOM_FEATURE:  # weights that were moved are not fitted, but for calibration
-            told = {i: 0.25 if i in fold.fit else 0.75 for i in findings}
-            assert {i: finding.failure for i, finding in findings.items()} == told
+            told = {sample: 0.25 if sample in fold.train else 0.75 for sample in findings}
+            assert {sample: finding.failure for sample, finding in findings.items()} == told
 
 
-def test_every_detector_is_fitted_on_the_folds_fit_items_with_their_groups(lined_up, lab):
-    samples, fold = lab.study.samples, lab.study.folds[0]
+def test_every_detector_is_fitted_on_the_folds_train_samples_with_their_groups(detectors, lab):
     assert len(fitted_recorders()) == 3  # saetask's, the random SAE's, the baseline
     for recorder in fitted_recorders():
-        rows = [(r.content, gold, group) for r, gold, group in recorder.fitted_on]
-        assert rows == [
-            (samples[i].prompt.content, samples[i].gold_reading, samples[i].item.group)
-            for i in fold.fit
-        ]
+        rows = [(seen.content, gold, group) for seen, gold, group in recorder.fitted_on]
+        assert rows == [(s.prompt.content, s.gold_reading, s.group) for s in lab.fold.train]
 
 
 class Picky(Recorder):
@@ -156,33 +158,31 @@ class Picky(Recorder):
         return self._finding(reading, 0.0 if reading.content == self.spared else 0.75)
 
 
-def test_random_features_annotate_as_many_items_of_each_part_as_saetask(lab, monkeypatch):
-    monkeypatch.setattr(saetask.experiments.control_detectors, "baselines", list)
-    samples, fold = lab.study.samples, lab.study.folds[0]
-    Picky.spared = samples[fold.test[3]].prompt.content
-    context = replace(lab.context, make_detector=Picky)
-    fitted = fit(context, samples, fold.fit, lab.material, lab.trials)
-    parts = fold.fit[:9], fold.test
-    generator = np.random.default_rng(0)
-    found = line_up(context, samples, fitted, parts, lab.material, generator).findings
+def test_random_features_annotate_as_many_samples_of_each_part_as_saetask(lab):
+    fold = lab.fold
+    Picky.spared = fold.test[3].prompt.content
+    findings = fitted_detectors(lab, make_detector=Picky).findings
 
     def counts(name):
-        return [sum(bool(found[name][i].misunderstandings) for i in part) for part in parts]
+        parts = (fold.train[:9], fold.test)
+        return [sum(bool(findings[name][s].misunderstandings) for s in part) for part in parts]
 
     assert counts(RANDOM_FEATURE) == counts("saetask") == [4, len(fold.test) - 1]
 
 
-def test_weights_are_moved_to_other_features_that_fire_in_fit_items(lined_up, lab):
+def test_weights_are_moved_to_other_features_that_fire_in_train_samples(detectors, lab):
     (moved,) = [made.replacement for made in Recorder.made if made.replacement is not None]
-    live = set(np.flatnonzero(lab.material.features.density(lab.study.folds[0].fit)).tolist())
+    observations = lab.observed(lab.fold.train)
+    live = set(np.concatenate([o.features.features for o in observations]).tolist())
     assert set(moved) == set(moved.values()) == live
     assert all(feature != other for feature, other in moved.items())
 
 
-def test_the_random_sae_is_read_instead_of_the_trained_one_and_nothing_else_differs(lined_up, lab):
+def test_the_random_sae_is_read_instead_of_the_trained_one_and_nothing_else_differs(detectors, lab):
     own, through = [recorder.fitted_on for recorder in fitted_recorders()][:2]
-    for (first, *_), (second, *_), i in zip(own, through, lab.study.folds[0].fit, strict=True):
-        assert (second.activations.values == lab.material.random[i].values).all()
+    observations = lab.observed(lab.fold.train)
+    for (first, *_), (second, *_), observation in zip(own, through, observations, strict=True):
+        assert second.activations is observation.control_features
         assert (second.pooled("text") != first.pooled("text")).nnz
         assert second.raw is first.raw
         for name in ("content", "spans", "answer_scores"):
@@ -204,29 +204,41 @@ class BlindAtFirst(Recorder):
 
 
 @pytest.mark.parametrize(
-    ("detector", "idle"),
+    ("detector", "redundant"),
     [
         (Recorder, []),
         (Blind, [RANDOM_FEATURE, RANDOM_SAE]),
         (BlindAtFirst, [RANDOM_FEATURE]),
     ],
 )
-def test_controls_of_a_detector_that_looks_at_no_feature_are_idle(lab, monkeypatch, detector, idle):
+def test_controls_of_a_detector_that_looks_at_no_feature_are_redundant(lab, detector, redundant):
     Recorder.made = ()
-    monkeypatch.setattr(saetask.experiments.control_detectors, "baselines", list)
-    context = replace(lab.context, make_detector=detector)
-    samples, fold = lab.study.samples, lab.study.folds[0]
-    fitted = fit(context, samples, fold.fit, lab.material, lab.trials)
-    generator = np.random.default_rng(0)
-    parts = fold.fit[:3], fold.test
-    assert line_up(context, samples, fitted, parts, lab.material, generator).idle == idle
+    assert fitted_detectors(lab, 3, make_detector=detector).redundant == redundant
 
 
-def test_without_a_random_dictionary_there_is_no_such_detector(lab, monkeypatch):
-    monkeypatch.setattr(saetask.experiments.control_detectors, "baselines", list)
-    samples, fold = lab.study.samples, lab.study.folds[0]
-    fitted = fit(lab.context, samples, fold.fit, lab.material, lab.trials)
-    material = lab.material._replace(random=None)
-    generator = np.random.default_rng(0)
-    found = line_up(lab.context, samples, fitted, [fold.test], material, generator).findings
-    assert set(found) == {"saetask", RANDOM_FEATURE}
+def test_without_a_random_dictionary_there_is_no_such_detector(lab):
+    without = {s: replace(o, control_features=None) for s, o in lab.observations.items()}
+    findings = fitted_detectors(replace(lab, observations=without), 0).findings
+    assert set(findings) == {"saetask", RANDOM_FEATURE}
+
+
+def reachable(start):
+    """Returns all objects that an object leads to, but for code."""
+    objects, pending = {}, [start]
+    while pending:
+        found = pending.pop()
+        code = isinstance(found, type | ModuleType | FunctionType | BuiltinFunctionType)
+        if id(found) not in objects and not code:
+            objects[id(found)] = found
+            pending += gc.get_referents(found)
+    return list(objects.values())
+
+
+def test_what_a_detector_sees_leads_to_no_sample_item_or_gold_answer(detectors, lab):
+    golds = {id(sample.item.gold) for sample in lab.samples}
+    assert any(isinstance(found, Item) for found in reachable(lab.observations[lab.samples[0]]))
+    for recorder in fitted_recorders():
+        for seen, *_ in recorder.fitted_on:
+            objects = reachable(seen)
+            assert not [found for found in objects if isinstance(found, Sample | Item)]
+            assert not [found for found in objects if id(found) in golds]

@@ -1,19 +1,27 @@
-"""Choosing a wording on the fit split, among those that can be asked."""
+"""The fitted pipeline: its note template is chosen on the fit split; it can be saved."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from saetask_plugins.detectors.uncertainty import Uncertainty
 
 from saetask import Annotation, Finding
 from saetask.annotation.base import PLACEMENTS
-from saetask.data.samples import make_samples
+from saetask.annotation.prompt_writer import NoteTemplate
+from saetask.data.samples import Sample, make_samples
 from saetask.detection.calibration import FEWEST_ITEMS, ScoredItem, fit_calibration
-from saetask.experiments.note_selection import Trials, best_wordings, choose_wording, try_wordings
-from saetask.experiments.pipeline import fit
+from saetask.experiments.note_selection import (
+    NoteScores,
+    choose_template,
+    order_by_loss,
+    score_notes,
+)
+from saetask.experiments.pipeline import load_pipeline, save_pipeline
+from saetask_plugins.detectors.failure_probe import FailureProbe
+from saetask_plugins.detectors.uncertainty import Uncertainty
 from tests.helpers.refusals import refusal
-from tests.helpers.touch_task import StubAsker, Touch, make_apparatus, make_lab
+from tests.helpers.touch_task import StubClient, Touch, make_context, make_lab
 
 TEMPLATE = "{% for m in messages %}[{{ m['role'] }}: {{ m['content'] }}]{% endfor %}"
 REFUSES = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no') }}{% endif %}"
@@ -31,7 +39,7 @@ class EveryPlace:
 
 @pytest.fixture
 def context(tiny_model, tiny_sae):
-    return make_apparatus(tiny_model, tiny_sae, None, note=EveryPlace(), asker=StubAsker())
+    return make_context(tiny_model, tiny_sae, None, annotator=EveryPlace(), client=StubClient())
 
 
 @pytest.mark.parametrize(
@@ -46,17 +54,29 @@ def test_a_placement_that_the_chat_template_refuses_is_not_tried(
     monkeypatch.setattr(context.model, "tokenizer", copy.copy(context.model.tokenizer))
     monkeypatch.setattr(context.model.tokenizer, "chat_template", template)
     samples = make_samples(Touch(), Touch().items()[:6])
-    trials = try_wordings(context, samples, range(6), 0)
-    assert trials.styles == [(context.annotators[0], number) for number in range(len(places))]
-    assert len(context.asker.asked) == len(trials.scored) == 6 * len(places)
+    scores = score_notes(context, samples, 0)
+    (annotator,) = context.annotators
+    assert scores.templates == [NoteTemplate(annotator, number) for number in range(len(places))]
+    assert len(context.client.requests) == len(scores.scored) == 6 * len(places)
 
 
-def test_only_the_given_items_with_a_right_reading_are_tried(context):
+def test_only_the_given_samples_with_a_right_reading_are_asked(context):
     task = Touch(mute=["tea"])
     samples = make_samples(task, task.items()[:12])
-    assert samples[5].item.group == "tea"
-    trials = try_wordings(context, samples, [1, 2, 5, 9], 0)
-    assert {i for _, i in trials.scored} == {1, 2, 9}
+    assert samples[5].group == "tea"
+    given = [samples[i] for i in (1, 2, 5, 9)]
+    scores = score_notes(context, given, 0)
+    assert scores.samples() == {samples[i] for i in (1, 2, 9)}
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_as_many_samples_are_drawn_as_the_settings_say_and_the_same_for_a_seed(context, n):
+    samples = make_samples(Touch(), Touch().items())
+    limited = replace(context, settings=replace(context.settings, note_samples=n))
+    drawn = score_notes(limited, samples, 0).samples()
+    assert len(drawn) == n
+    assert score_notes(limited, samples, 0).samples() == drawn
+    assert any(score_notes(limited, samples, seed).samples() != drawn for seed in range(1, 4))
 
 
 def row(score):
@@ -69,57 +89,98 @@ def other(score):
     return ScoredItem(np.array([0.0, score]), ["warm", "cold"], np.array([False, True]))
 
 
-def test_the_wording_under_which_right_answers_are_likeliest_is_chosen_on_fit_items_alone():
-    notes = EveryPlace()
+def make_bare_samples(n):
+    """Returns samples of which nothing but their identity is of interest."""
+    return make_samples(Touch(), Touch().items()[:n])
+
+
+def test_the_template_under_which_right_answers_are_likeliest_is_chosen_on_train_samples_alone():
+    notes, samples = EveryPlace(), make_bare_samples(8)
     margins = {(0, 0): -1.0, (0, 4): 2.0, (1, 0): 2.0, (1, 4): -1.0}
     scored = {
-        (style, first + i): (row, other)[i % 2](margin if i < 3 else 0.5)
-        for (style, first), margin in margins.items()
+        (template, samples[first + i]): (row, other)[i % 2](margin if i < 3 else 0.5)
+        for (template, first), margin in margins.items()
         for i in range(4)
     }
-    trials = Trials([(notes, 0), (notes, 1)], scored)
-    assert choose_wording(trials, {0, 1, 2, 3})[0] == 1
-    assert choose_wording(trials, {4, 5, 6, 7})[0] == 0
-    _, losses = choose_wording(trials, {0, 1, 2, 3})
-    for style, loss in enumerate(losses):
-        rows = [scored[style, i] for i in range(4)]
+    scores = NoteScores([NoteTemplate(notes, 0), NoteTemplate(notes, 1)], scored)
+    choice = choose_template(scores, samples[:4])
+    assert choice.index == 1
+    assert choose_template(scores, samples[4:]).index == 0
+    for template, loss in enumerate(choice.losses):
+        rows = [scored[template, sample] for sample in samples[:4]]
         fitted = fit_calibration(rows)
         right = [fitted.apply(r.scores, r.readings)[r.correct.argmax()] for r in rows]
         assert loss["fit_loss"] == pytest.approx(-np.mean(right))
-        assert (loss["annotator"], loss["wording"]) == ("every-place", style)
+        assert (loss["annotator"], loss["wording"]) == ("every-place", template)
 
 
-def test_a_wording_that_no_fit_item_was_asked_in_is_not_the_best():
-    notes = EveryPlace()
-    trials = Trials([(notes, 0), (notes, 1)], {(0, 7): row(1.0), (1, 1): row(1.0)})
-    chosen, losses = choose_wording(trials, {1, 2})
-    assert chosen == 1
-    assert losses[0]["fit_loss"] is None
+def test_a_template_that_no_train_sample_was_asked_in_is_not_the_best():
+    notes, samples = EveryPlace(), make_bare_samples(8)
+    templates = [NoteTemplate(notes, 0), NoteTemplate(notes, 1)]
+    scores = NoteScores(templates, {(0, samples[7]): row(1.0), (1, samples[1]): row(1.0)})
+    choice = choose_template(scores, samples[1:3])
+    assert choice.index == 1
+    assert choice.losses[0]["fit_loss"] is None
 
 
-def test_without_any_trial_the_first_wording_is_taken():
-    assert choose_wording(Trials([(EveryPlace(), 0)], {}), {1, 2})[0] == 0
+def test_without_any_scores_the_first_template_is_taken():
+    scores = NoteScores([NoteTemplate(EveryPlace(), 0)], {})
+    assert choose_template(scores, make_bare_samples(2)).index == 0
 
 
-def test_wordings_are_ordered_by_loss_those_without_one_last():
+def test_templates_are_ordered_by_loss_those_without_one_last():
     losses = [{"fit_loss": loss} for loss in (None, 0.5, 0.2, None, 0.3)]
-    assert best_wordings(losses) == [2, 4, 1, 0, 3]
+    assert order_by_loss(losses) == [2, 4, 1, 0, 3]
 
 
-@pytest.mark.parametrize("n_tried", [FEWEST_ITEMS, FEWEST_ITEMS - 1])
-def test_annotated_prompts_are_calibrated_on_fit_items_in_the_chosen_wording_if_they_suffice(
-    tiny_model, tiny_sae, n_tried
+def test_losses_that_differ_by_rounding_alone_are_ties_which_the_first_template_wins():
+    assert order_by_loss([{"fit_loss": 0.2 + 4e-8}, {"fit_loss": 0.2}]) == [0, 1]
+
+
+@pytest.mark.parametrize("n_asked", [FEWEST_ITEMS, FEWEST_ITEMS - 1])
+def test_annotated_prompts_are_calibrated_on_train_samples_in_the_chosen_template_if_they_suffice(
+    tiny_model, tiny_sae, n_asked
 ):
     lab = make_lab(tiny_model, tiny_sae, Uncertainty)
-    samples, chosen = lab.study.samples, lab.study.folds[0].fit
-    tried = {*chosen[:n_tried], *lab.study.folds[0].test}
-    scored = {(s, i): row for (s, i), row in lab.trials.scored.items() if i in tried}
-    trials = Trials(lab.trials.styles, scored)
-    fitted = fit(lab.context, samples, chosen, lab.material, trials)
-    style = trials.styles.index((fitted.annotator, fitted.wording))
-    own = fit_calibration([scored[style, i] for i in chosen[:n_tried]])
-    assert own != fitted.original
-    assert fitted.annotated == (own if n_tried == FEWEST_ITEMS else fitted.original)
+    train: list[Sample] = lab.fold.train
+    asked = {*train[:n_asked], *lab.fold.test}
+    scored = {key: row for key, row in lab.note_scores.scored.items() if key[1] in asked}
+    scores = lab.note_scores._replace(scored=scored)
+    fitted = replace(lab, note_scores=scores).fit_pipeline()
+    template = scores.templates.index(fitted.template)
+    own = fit_calibration([scored[template, sample] for sample in train[:n_asked]])
+    assert own != fitted.bias
+    assert fitted.note_bias == (own if n_asked == FEWEST_ITEMS else fitted.bias)
+
+
+def test_a_prompt_of_the_fit_split_is_judged_with_its_group_held_out_others_by_the_detector(
+    tiny_model, tiny_sae, few_choices
+):
+    lab = make_lab(tiny_model, tiny_sae, FailureProbe)
+    fitted = lab.fit_pipeline()
+    assert list(fitted.findings) == lab.fold.train
+    for observation in lab.observed(lab.fold.train):
+        assert fitted.predict(observation) is fitted.findings[observation.sample]
+    for observation in lab.observed(lab.fold.test):
+        expected = fitted.detector.detect(fitted.input(observation))
+        assert fitted.predict(observation) == expected
+
+
+def test_a_saved_pipeline_judges_the_same_and_a_damaged_one_is_none(
+    tiny_model, tiny_sae, tmp_path, few_choices
+):
+    lab = make_lab(tiny_model, tiny_sae, FailureProbe)
+    fitted = lab.fit_pipeline()
+    save_pipeline(tmp_path / "fit", fitted)
+    loaded = load_pipeline(tmp_path / "fit", lab.context)
+    assert (loaded.bias, loaded.note_bias) == (fitted.bias, fitted.note_bias)
+    assert loaded.template == fitted.template
+    for observation in lab.observed(lab.fold.test):
+        assert loaded.predict(observation) == fitted.predict(observation)
+    document = tmp_path / "fit" / "fit.json"
+    document.write_text(document.read_text()[:-9])
+    assert load_pipeline(tmp_path / "fit", lab.context) is None
+    assert load_pipeline(tmp_path / "none", lab.context) is None
 
 
 class NoProbabilities:
@@ -127,12 +188,11 @@ class NoProbabilities:
 
     name = "no-probabilities"
 
-    def fit(self, readings, outcomes, groups):
-        return [Finding(0.5, []) for _ in readings]
+    def fit(self, inputs, outcomes, groups):
+        return [Finding(0.5, []) for _ in inputs]
 
 
 def test_a_detector_whose_findings_lack_probabilities_is_refused_by_name(tiny_model, tiny_sae):
     lab = make_lab(tiny_model, tiny_sae, NoProbabilities, n_items=8)
-    samples, chosen = lab.study.samples, lab.study.folds[0].fit
-    message = refusal(fit, lab.context, samples, chosen, lab.material, lab.trials)
+    message = refusal(lab.fit_pipeline)
     assert "'no-probabilities'" in message and "saetask.Finding" in message

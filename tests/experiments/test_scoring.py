@@ -1,20 +1,18 @@
 """Asking and scoring: which calibration an answer gets, and how it is judged."""
 
 import math
-from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from saetask import Annotation, Misunderstanding, Span
 from saetask.annotation.prompt_writer import ArmPrompt, fixed_note
-from saetask.data.samples import Fold, make_samples
+from saetask.data.samples import make_samples
 from saetask.detection.calibration import FEWEST_ITEMS, Calibration, fit_calibration
-from saetask.experiments.context import as_ask, scored_item
-from saetask.experiments.fold import Plan
-from saetask.experiments.scoring import judge_all
-from saetask.inference.client import Ask
-from tests.helpers.touch_task import StubAsker, Touch
+from saetask.experiments.observation import rank_request, scored_item
+from saetask.experiments.scoring import FoldPrompts, score_folds
+from saetask.inference.client import GenerateRequest
+from tests.helpers.touch_task import StubClient, Touch
 
 NOTE = Annotation("(a note)", "end", "notes")
 ORIGINAL = Calibration(3.0, {"warm": 0.7, "cold": -0.7})
@@ -23,32 +21,35 @@ N = 60
 
 
 class Trial:
-    """Two folds; `saetask` annotates two items of three, and `oracle` every item."""
+    """Two folds; `saetask` annotates two samples of three, and `oracle` every sample."""
 
     def __init__(self, mute=(), findings=()):
         self.task, self.findings = Touch(mute), list(findings)
         self.samples = make_samples(self.task, self.task.items()[:N])
-        self.asker = StubAsker()
-        even, odd = list(range(0, N, 2)), list(range(1, N, 2))
-        self.plans = [self._plan(even, odd), self._plan(odd, even)]
+        self.client = StubClient()
+        even, odd = self.samples[::2], self.samples[1::2]
+        self.folds = [self._fold(0, even, odd), self._fold(1, odd, even)]
 
-    def _plan(self, fit, test):
-        calibrated_on = fit[2:]
-        wanted = [*calibrated_on, *test]
+    def _fold(self, number, train, test):
+        calibration = train[2:]
 
-        def write(arm, i):
-            prompt = self.samples[i].prompt
-            if arm == "oracle" or (arm == "saetask" and i % 3):
-                return fixed_note(prompt, NOTE)._replace(misunderstandings=self.findings)
-            return ArmPrompt(prompt, None, [])
+        def write(arm, sample):
+            if arm == "oracle" or (arm == "saetask" and sample.position % 3):
+                return fixed_note(sample.prompt, NOTE)._replace(misunderstandings=self.findings)
+            return ArmPrompt(sample.prompt, None, [])
 
         prompts = {
-            arm: {i: write(arm, i) for i in wanted} for arm in ("oracle", "saetask", "original")
+            arm: {sample: write(arm, sample) for sample in (*calibration, *test)}
+            for arm in ("original", "saetask", "oracle")
         }
-        return Plan(Fold(fit, test), ORIGINAL, NOTED, calibrated_on, prompts, {}, {}, [])
+        return FoldPrompts(number, calibration, test, ORIGINAL, NOTED, prompts)
 
-    def judge(self, length=None):
-        return judge_all(self.asker, self.task.score, self.samples, self.plans, length)
+    def score(self, max_new_tokens=None):
+        return score_folds(self.client, self.task.score, self.folds, max_new_tokens)
+
+    def scored(self, sample, prompt):
+        """Returns the stub's scores of a sample's candidates after a prompt."""
+        return scored_item(sample, self.client.response(rank_request(sample, prompt)))
 
 
 @pytest.fixture(scope="module")
@@ -58,35 +59,31 @@ def trial():
 
 @pytest.fixture(scope="module")
 def outcomes(trial):
-    return trial.judge()
+    return trial.score()
 
 
-def test_outcomes_stand_in_the_order_of_the_tables_each_in_the_fold_that_tests_it(trial, outcomes):
-    ids = sorted(sample.item.id for sample in trial.samples)
-    assert [(o.arm, o.sample.item.id) for o in outcomes] == [
+def test_results_stand_in_the_order_of_the_arms_each_in_the_fold_that_tests_it(trial, outcomes):
+    ids = sorted(sample.id for sample in trial.samples)
+    assert [(o.arm, o.sample.id) for o in outcomes] == [
         (arm, item) for arm in ("original", "saetask", "oracle") for item in ids
     ]
-    place = {sample.item.id: i for i, sample in enumerate(trial.samples)}
-    assert all(o.fold == 1 - place[o.sample.item.id] % 2 for o in outcomes)
+    assert all(o.fold == 1 - o.sample.position % 2 for o in outcomes)
 
 
-def test_annotated_prompts_are_calibrated_on_the_arms_annotated_fit_items_the_rest_as_the_original(
+def test_annotated_prompts_are_calibrated_on_the_arms_annotated_samples_the_rest_as_the_original(
     trial, outcomes
 ):
-    place = {sample.item.id: i for i, sample in enumerate(trial.samples)}
     for outcome in outcomes:
-        plan = trial.plans[outcome.fold]
+        fold = trial.folds[outcome.fold]
         calibration = ORIGINAL
         if outcome.written.annotation:
-            rows = [
-                scored_item(trial.asker, trial.samples[i], plan.prompts[outcome.arm][i].prompt)
-                for i in plan.calibrated_on
-                if plan.prompts[outcome.arm][i].annotation
-            ]
+            prompts = fold.prompts[outcome.arm]
+            noted = [s for s in fold.calibration if prompts[s].annotation]
+            rows = [trial.scored(s, prompts[s].prompt) for s in noted]
             assert len(rows) >= FEWEST_ITEMS
-            assert place[outcome.sample.item.id] not in plan.calibrated_on
+            assert outcome.sample not in fold.calibration
             calibration = fit_calibration(rows)
-        asked = scored_item(trial.asker, outcome.sample, outcome.written.prompt)
+        asked = trial.scored(outcome.sample, outcome.written.prompt)
         expected = calibration.apply(asked.scores, asked.readings)
         assert list(outcome.scores.values()) == pytest.approx(expected)
         assert list(outcome.scores) == [" warm", " cold"]
@@ -100,33 +97,36 @@ def test_the_likeliest_candidate_is_the_output_and_the_task_judges_it(trial, out
     assert len({outcome.score.correct for outcome in outcomes}) == 2
 
 
-def test_prompts_of_one_item_are_asked_side_by_side():
-    trial = Trial()
-    trial.judge()
-    contents = [ask.prompt.content.split("\n")[0] for ask in trial.asker.asked]
-    changes = sum(a != b for a, b in pairwise(contents))
-    assert changes == len(set(contents)) - 1
+def test_all_prompts_are_sent_in_one_call_so_that_those_that_begin_alike_are_computed_together():
+    trial, calls = Trial(), []
+    rank = trial.client.rank
+    trial.client.rank = lambda requests, title: calls.append(title) or rank(requests, title)
+    trial.score()
+    assert len(calls) == 1
+    assert len(trial.client.requests) == 3 * sum(
+        len(fold.calibration) + len(fold.test) for fold in trial.folds
+    )
 
 
 def test_generated_answers_are_judged_and_candidates_still_scored():
     trial = Trial()
-    for outcome in trial.judge(length=5):
-        asked = Ask(outcome.written.prompt, max_new_tokens=5)
-        assert outcome.output == trial.asker.output(asked)
+    for outcome in trial.score(max_new_tokens=5):
+        assert outcome.output == trial.client.text(GenerateRequest(outcome.written.prompt, 5))
         assert outcome.score == trial.task.score(outcome.sample.item, outcome.output)
         assert set(outcome.scores) == {" warm", " cold"}
-    generated = [ask for ask in trial.asker.asked if not ask.candidates]
-    assert {ask.max_new_tokens for ask in generated} == {5}
-    assert len(generated) == 3 * N  # of tested items only
+    generated = [r for r in trial.client.requests if isinstance(r, GenerateRequest)]
+    assert {request.max_new_tokens for request in generated} == {5}
+    assert len(generated) == 3 * N  # of tested samples only
 
 
-def test_an_item_without_candidates_is_wrong_and_not_asked_unless_answers_are_generated():
+def test_a_sample_without_candidates_is_wrong_and_not_asked_unless_answers_are_generated():
     trial = Trial(mute=["soup"])
-    mute = [o for o in trial.judge() if o.sample.item.group == "soup"]
+    mute = [o for o in trial.score() if o.sample.group == "soup"]
     assert len(mute) == 3 * 4
     assert all((o.output, o.scores, o.score.correct) == ("", {}, False) for o in mute)
-    assert all(ask.candidates for ask in trial.asker.asked)
-    mute = [o for o in trial.judge(length=5) if o.sample.item.group == "soup"]
+    assert trial.client.n_generated() == 0
+    assert all(request.candidates for request in trial.client.requests)
+    mute = [o for o in trial.score(max_new_tokens=5) if o.sample.group == "soup"]
     assert all(o.output and not o.scores for o in mute)
 
 
@@ -135,25 +135,26 @@ FINDING = Misunderstanding("probe", Span(0, 3), "The", "warm", 0.9, [])
 
 @pytest.mark.parametrize("n", [0, FEWEST_ITEMS - 1, FEWEST_ITEMS])
 @pytest.mark.parametrize(("findings", "otherwise"), [([FINDING], NOTED), ([], ORIGINAL)])
-def test_an_arm_that_annotates_too_few_fit_items_takes_the_wordings_calibration_or_the_originals(
+def test_an_arm_that_annotates_too_few_samples_takes_the_templates_calibration_or_the_originals(
     n, findings, otherwise
 ):
     trial = Trial(findings=findings)
-    for plan in trial.plans:
-        annotated = [i for i in plan.calibrated_on if plan.prompts["saetask"][i].annotation]
-        for i in annotated[n:]:
-            plan.prompts["saetask"][i] = ArmPrompt(trial.samples[i].prompt, None, [])
+    for fold in trial.folds:
+        prompts = fold.prompts["saetask"]
+        annotated = [sample for sample in fold.calibration if prompts[sample].annotation]
+        for sample in annotated[n:]:
+            prompts[sample] = ArmPrompt(sample.prompt, None, [])
     checked = 0
-    for outcome in trial.judge():
+    for outcome in trial.score():
         if outcome.arm == "saetask" and outcome.written.annotation:
-            plan = trial.plans[outcome.fold]
-            prompts = plan.prompts["saetask"]
-            noted = [i for i in plan.calibrated_on if prompts[i].annotation]
-            rows = [scored_item(trial.asker, trial.samples[i], prompts[i].prompt) for i in noted]
+            fold = trial.folds[outcome.fold]
+            prompts = fold.prompts["saetask"]
+            noted = [sample for sample in fold.calibration if prompts[sample].annotation]
+            rows = [trial.scored(sample, prompts[sample].prompt) for sample in noted]
             assert len(rows) == n
             calibration = fit_calibration(rows) if n >= FEWEST_ITEMS else otherwise
-            scores = trial.asker.scores(as_ask(outcome.sample, outcome.written.prompt))
-            expected = calibration.apply(scores, outcome.sample.readings)
+            asked = trial.scored(outcome.sample, outcome.written.prompt)
+            expected = calibration.apply(asked.scores, outcome.sample.readings)
             assert list(outcome.scores.values()) == pytest.approx(expected)
             checked += 1
     assert checked > N / 2

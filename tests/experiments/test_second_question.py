@@ -1,50 +1,67 @@
 """A second question: the notes on the first, elsewhere, judged in its own way."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-import saetask.experiments.scoring
 from saetask import Annotation, Misunderstanding
 from saetask.annotation.base import PLACEMENTS, annotate
 from saetask.annotation.prompt_writer import ArmPrompt, fixed_note
-from saetask.data.samples import Fold, make_samples
+from saetask.data.samples import make_samples
 from saetask.detection.calibration import FEWEST_ITEMS, Calibration, fit_calibration
-from saetask.experiments.context import as_ask, scored_item
-from saetask.experiments.fold import Plan
-from saetask.experiments.scoring import ARMS_ASKED, GENERATED_TOKENS, ask_second
-from tests.helpers.touch_task import StubAsker, Touch, TouchTwice, make_apparatus
+from saetask.experiments.arms import arms_named
+from saetask.experiments.observation import rank_request, scored_item
+from saetask.experiments.scoring import FoldPrompts
+from saetask.experiments.second_question import score_second_question
+from saetask.inference.client import GenerateRequest
+from tests.helpers.touch_task import SETTINGS, StubClient, Touch, TouchTwice, make_context
 
 N = 24
 FIRST = Calibration(9.0, {"warm": 5.0, "cold": -5.0})
 """Of notes on the first question."""
 ARMS = ("original", "generic", "placebo", "shuffled", "saetask", "oracle")
+ASKED = ["original", "placebo", "saetask", "oracle"]
 
 
 class Trial:
-    """Two folds of first questions, every other item annotated, in one placement after another."""
+    """Two folds of first questions, with notes in one placement after another."""
 
-    def __init__(self, task):
-        self.context = make_apparatus(None, None, None, task, asker=StubAsker())
+    def __init__(self, task, settings=SETTINGS):
+        client = StubClient()
+        self.context = make_context(None, None, None, task, client=client, settings=settings)
         self.samples = make_samples(task, task.items()[:N])
-        half = list(range(N // 2)), list(range(N // 2, N))
-        self.plans = [self._plan(*half), self._plan(*half[::-1])]
+        first, second = self.samples[: N // 2], self.samples[N // 2 :]
+        self.train = [first, second]
+        self.folds = [self._fold(0, first, second), self._fold(1, second, first)]
 
-    def _plan(self, fit, test):
-        prompts = {arm: {i: self._write(arm, i) for i in (*fit, *test)} for arm in ARMS}
-        none = Calibration(1.0, {})
-        return Plan(Fold(fit, test), none, FIRST, fit, prompts, {}, {}, [])
+    def _fold(self, number, train, test):
+        prompts = {arm: {s: self._write(arm, s) for s in (*train, *test)} for arm in ARMS}
+        return FoldPrompts(number, train, test, Calibration(1.0, {}), FIRST, prompts)
 
-    def _write(self, arm, i):
-        prompt = self.samples[i].prompt
-        if arm == "original" or (arm == "saetask" and i % 2):
+    def _write(self, arm, sample):
+        prompt = sample.prompt
+        if arm == "original" or (arm == "saetask" and sample.position % 2):
             return ArmPrompt(prompt, None, [])
-        note = Annotation(f"({arm})", PLACEMENTS[i % 4], "notes")
+        note = Annotation(f"({arm})", PLACEMENTS[sample.position % 4], "notes")
         target = prompt.spans["target"]
         found = Misunderstanding("probe", target, "hot", "warm", 0.9, [])
         return fixed_note(prompt, note)._replace(misunderstandings=[found])
 
-    def ask(self, seed=0):
-        return ask_second(self.context, self.samples, self.plans, seed)
+    def ask(self, seed=0, arms=ARMS):
+        specs = [arm.spec for arm in arms_named(arms)]
+        folds = list(zip(self.folds, self.train, strict=True))
+        return score_second_question(self.context, folds, specs, seed)
+
+    def scored(self, sample, prompt=None):
+        """Returns the stub's scores of a sample's candidates."""
+        return scored_item(sample, self.context.client.response(rank_request(sample, prompt)))
+
+    def bias(self, number, outcomes):
+        """Returns the calibration of the second question's own prompts on a fold's train part."""
+        asked = {outcome.sample.id: outcome.sample for outcome in outcomes}
+        rows = [asked[sample.id] for sample in self.train[number] if sample.id in asked]
+        return fit_calibration([self.scored(sample) for sample in rows])
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +78,10 @@ def second_prompt(trial, outcome):
     return trial.context.task.second_question(outcome.sample.item).prompt
 
 
-def test_a_task_that_asks_once_has_no_second_outcomes():
+def test_a_task_that_asks_once_has_no_second_results():
     trial = Trial(Touch())
     assert trial.ask() == []
-    assert trial.context.asker.asked == []
+    assert trial.context.client.requests == []
 
 
 def test_a_task_of_whose_items_none_is_asked_again_has_none_either():
@@ -72,20 +89,19 @@ def test_a_task_of_whose_items_none_is_asked_again_has_none_either():
     assert Trial(task).ask() == []
 
 
-def test_every_item_with_a_second_question_is_asked_it_in_four_arms(trial, outcomes):
-    ids = sorted(q.item.id for q in trial.samples if q.item.group != "tea")
+def test_every_item_with_a_second_question_is_asked_it_in_the_arms_that_say_so(trial, outcomes):
+    ids = sorted(sample.id for sample in trial.samples if sample.group != "tea")
     assert len(ids) == N - 4
-    found = [(outcome.arm, outcome.sample.item.id) for outcome in outcomes]
-    assert found == [(arm, item) for arm in ARMS_ASKED for item in ids]
-    place = {sample.item.id: i for i, sample in enumerate(trial.samples)}
-    assert all(place[o.sample.item.id] in trial.plans[o.fold].fold.test for o in outcomes)
+    found = [(outcome.arm, outcome.sample.id) for outcome in outcomes]
+    assert found == [(arm, item) for arm in ASKED for item in ids]
+    for outcome in outcomes:
+        assert outcome.sample.id in [s.id for s in trial.folds[outcome.fold].test]
 
 
 def test_the_same_note_stands_in_the_second_prompt_about_the_same_span(trial, outcomes):
-    place = {sample.item.id: i for i, sample in enumerate(trial.samples)}
+    by_id = {sample.id: sample for sample in trial.samples}
     for outcome in outcomes:
-        i = place[outcome.sample.item.id]
-        first = trial.plans[outcome.fold].prompts[outcome.arm][i]
+        first = trial.folds[outcome.fold].prompts[outcome.arm][by_id[outcome.sample.id]]
         prompt = second_prompt(trial, outcome)
         assert outcome.written.annotation == first.annotation
         assert outcome.written.misunderstandings == first.misunderstandings
@@ -100,7 +116,7 @@ def test_the_same_note_stands_in_the_second_prompt_about_the_same_span(trial, ou
 
 
 def test_answers_are_judged_by_the_second_question_and_calibrated_on_it(trial, outcomes):
-    task, asker = trial.context.task, trial.context.asker
+    task = trial.context.task
     for outcome in outcomes:
         assert set(outcome.scores) == {" not", " yes"}
         assert outcome.score == task.score_second(outcome.sample.item, outcome.output)
@@ -108,57 +124,52 @@ def test_answers_are_judged_by_the_second_question_and_calibrated_on_it(trial, o
             task.score_second(outcome.sample.item, text).correct for text in (" not", " yes")
         ]
     first = outcomes[0]
-    asked = {o.sample.item.id: o.sample for o in outcomes}
-    fit = [trial.samples[i].item.id for i in trial.plans[first.fold].fold.fit]
-    rows = [asked[i] for i in fit if i in asked]
-    fitted = fit_calibration([scored_item(asker, q, q.prompt) for q in rows])
-    expected = fitted.apply(
-        asker.scores(as_ask(first.sample, first.written.prompt)), first.sample.readings
-    )
+    scores = trial.scored(first.sample, first.written.prompt).scores
+    expected = trial.bias(first.fold, outcomes).apply(scores, first.sample.readings)
     assert list(first.scores.values()) == pytest.approx(expected)
 
 
 def test_too_few_notes_are_calibrated_as_the_second_question_without_one(trial, outcomes):
-    task, asker = trial.context.task, trial.context.asker
+    task = trial.context.task
     first = next(o for o in outcomes if o.arm == "saetask" and o.written.annotation)
-    asked = {o.sample.item.id: o.sample for o in outcomes}
-    fit = [trial.samples[i].item for i in trial.plans[first.fold].fold.fit]
-    rows = [asked[item.id] for item in fit if task.second_question(item)]
-    assert len(rows) // 2 < FEWEST_ITEMS  # every other one is annotated
-    fitted = fit_calibration([scored_item(asker, q, q.prompt) for q in rows])
-    scores = asker.scores(as_ask(first.sample, first.written.prompt))
-    expected = fitted.apply(scores, first.sample.readings)
+    asked = [s for s in trial.train[first.fold] if task.second_question(s.item)]
+    assert len(asked) // 2 < FEWEST_ITEMS  # every other one is annotated
+    scores = trial.scored(first.sample, first.written.prompt).scores
+    expected = trial.bias(first.fold, outcomes).apply(scores, first.sample.readings)
     assert list(first.scores.values()) == pytest.approx(expected)
 
 
 def test_arms_that_were_not_run_are_not_asked():
     trial = Trial(TouchTwice())
-    for plan in trial.plans:
-        del plan.prompts["placebo"], plan.prompts["oracle"]
-    assert {outcome.arm for outcome in trial.ask()} == {"original", "saetask"}
+    for fold in trial.folds:
+        del fold.prompts["placebo"], fold.prompts["oracle"]
+    outcomes = trial.ask(arms=("original", "generic", "saetask"))
+    assert {outcome.arm for outcome in outcomes} == {"original", "saetask"}
 
 
-def test_where_answers_are_generated_a_sample_of_items_is_asked(monkeypatch):
-    monkeypatch.setattr(saetask.experiments.scoring, "GENERATED_ITEMS", 7)
-    trial = Trial(TouchTwice(generated=True))
+def test_where_answers_are_generated_a_draw_of_the_tested_samples_is_asked():
+    settings = replace(SETTINGS, second_question_samples=7, second_question_tokens=5)
+    trial = Trial(TouchTwice(generated=True), settings)
     outcomes = trial.ask(seed=3)
-    items = {outcome.sample.item.id for outcome in outcomes}
+    items = {outcome.sample.id for outcome in outcomes}
     assert len(items) == 7
-    assert len(outcomes) == 7 * len(ARMS_ASKED)
-    asked = trial.context.asker.asked
-    assert {(ask.candidates, ask.max_new_tokens) for ask in asked} == {((), GENERATED_TOKENS)}
+    assert len(outcomes) == 7 * len(ASKED)
+    assert {type(request) for request in trial.context.client.requests} == {GenerateRequest}
+    assert {request.max_new_tokens for request in trial.context.client.requests} == {5}
     for outcome in outcomes:
         assert outcome.output.startswith("I say ")
         assert outcome.scores == {}
     for other, same in ((3, True), (4, False)):
-        again = Trial(TouchTwice(generated=True)).ask(other)
-        assert ({outcome.sample.item.id for outcome in again} == items) == same
+        again = Trial(TouchTwice(generated=True), settings).ask(other)
+        assert ({outcome.sample.id for outcome in again} == items) == same
 
 
 def test_the_first_questions_stay_as_they_are(trial, outcomes):
     assert outcomes
     again = Trial(TouchTwice(untouched=["tea"]))
-    assert [plan.prompts for plan in trial.plans] == [plan.prompts for plan in again.plans]
+    for fold, same in zip(trial.folds, again.folds, strict=True):
+        for arm, prompts in fold.prompts.items():
+            assert list(prompts.values()) == list(same.prompts[arm].values())
     for sample, same in zip(trial.samples, again.samples, strict=True):
         assert sample.prompt == same.prompt
         assert np.array_equal(sample.correct, same.correct)

@@ -1,22 +1,30 @@
 """A made-up task for experiments on a tiny model: what a word says of a thing's warmth."""
 
 import zlib
-from typing import NamedTuple
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from saetask import Annotation, Candidate, Item, Prompt, Score, SecondQuestion, Span
-from saetask.data.samples import Fold, Study, make_samples
+from saetask.data.samples import Fold, Sample, all_samples, make_samples
+from saetask.detection.baselines import dense_probe
 from saetask.dictionary.feature_labels import FeatureLabels
-from saetask.experiments.context import ExperimentContext, Material, as_ask
-from saetask.experiments.note_selection import Trials, try_wordings
-from saetask.experiments.runner import _read
-from saetask.inference.client import Asker
+from saetask.experiments.context import ExperimentContext, ExperimentSettings
+from saetask.experiments.fold import FoldState, fit_fold
+from saetask.experiments.note_selection import NoteScores, score_notes
+from saetask.experiments.observation import Observation, observe
+from saetask.experiments.pipeline import FittedPipeline, fit_pipeline
+from saetask.inference.client import GenerateRequest, ModelClient, RankResponse
 
 SENTINEL = "Xyzzy-7731"
 WORDS = {"warm": ["hot", "boiling"], "cold": ["icy", "frozen"]}
 THINGS = ["soup", "tea", "lake", "road", "bath", "wind", "milk", "rain", "hall", "bread", "pond"]
 THINGS += ["stone", "air", "room", "sand"]
+SETTINGS = ExperimentSettings(self_note_tokens=4)
+ONE_BASELINE = replace(SETTINGS, make_baselines=lambda: [dense_probe()])
+"""Settings of experiments in which the other baselines are of no interest."""
+NO_BASELINE = replace(SETTINGS, make_baselines=list)
 
 
 class Touch:
@@ -100,68 +108,115 @@ class TouchTwice(Touch):
         return Score(output.strip(), output == {"warm": " not", "cold": " yes"}[item.gold[1]])
 
 
-def folds_of(items, n_folds=3):
+def make_folds_in_turn(samples, n_folds=3):
     """Returns folds by group, in turn."""
-    groups = sorted({item.group for item in items})
+    groups = sorted({sample.group for sample in samples})
     fold_of = {group: i % n_folds for i, group in enumerate(groups)}
-    numbers = [fold_of[item.group] for item in items]
     return [
         Fold(
-            [i for i, n in enumerate(numbers) if n != fold],
-            [i for i, n in enumerate(numbers) if n == fold],
+            [sample for sample in samples if fold_of[sample.group] != fold],
+            [sample for sample in samples if fold_of[sample.group] == fold],
         )
         for fold in range(n_folds)
     ]
 
 
-def make_apparatus(model, sae, detector, task=None, note=None, asker=None):
-    """Returns an apparatus for the task, with one annotator and labels of the logit lens."""
-    asker = asker or Asker(model)
-    annotators = [note or TouchNote()]
+def make_context(
+    model, sae, detector, task=None, annotator=None, client=None, settings=ONE_BASELINE
+):
+    """Returns a context for the task, with one annotator and labels of the logit lens."""
     return ExperimentContext(
-        task or Touch(), model, sae, detector, annotators, asker, FeatureLabels(model, sae)
+        task or Touch(),
+        model,
+        sae,
+        detector,
+        [annotator or TouchNote()],
+        client or ModelClient(model),
+        FeatureLabels(model, sae),
+        settings=settings,
     )
 
 
-class StubAsker:
-    """Answers at random, the same question always in the same way, without any model."""
+class StubClient:
+    """Answers at random without any model, equal requests equally, and remembers all requests."""
 
     def __init__(self):
-        self.asked = []
+        self.requests = []
+        self.stored = {}
 
-    def ask(self, samples, title):
-        self.asked += samples
+    def rank(self, requests, title="rank"):
+        requests = list(requests)
+        self.requests += requests
+        return [self.response(request) for request in requests]
 
-    def scores(self, sample):
-        assert sample in self.asked
-        return np.random.default_rng(self._number(sample)).normal(size=len(sample.candidates))
+    def generate(self, requests, title="generate"):
+        requests = list(requests)
+        self.requests += requests
+        return [self.text(request) for request in requests]
 
-    def output(self, sample):
-        assert sample in self.asked
-        return f"I say {self._number(question)}.\nAnd more."
+    def response(self, request):
+        """Returns the response to a request for scores, without counting it as sent."""
+        generator = np.random.default_rng(_number(request))
+        return RankResponse(generator.normal(size=len(request.candidates)))
 
-    def _number(self, sample):
-        return zlib.crc32(repr((sample.prompt.messages, sample.candidates)).encode())
+    def text(self, request):
+        """Returns the text generated on request, without counting it as sent."""
+        return f"I say {_number(request)}.\nAnd more."
+
+    def n_generated(self):
+        return sum(isinstance(request, GenerateRequest) for request in self.requests)
+
+    def stored_reply(self, key):
+        return self.stored.get(key)
+
+    def store(self, answers):
+        self.stored |= answers
+
+    @contextmanager
+    def temporary_cache(self):
+        yield
 
 
-class Lab(NamedTuple):
-    """What a fold's plan is made from."""
+def _number(request):
+    return zlib.crc32(repr((request.prompt.messages, *request[1:])).encode())
+
+
+@dataclass
+class Lab:
+    """What the first of two folds is fitted on: read by a tiny model, answered by a stub."""
 
     context: ExperimentContext
-    study: Study
-    material: Material
-    trials: Trials
+    folds: list[Fold]
+    observations: dict[Sample, Observation]
+    note_scores: NoteScores
+
+    @property
+    def samples(self) -> list[Sample]:
+        return all_samples(self.folds)
+
+    @property
+    def fold(self) -> Fold:
+        return self.folds[0]
+
+    def observed(self, samples) -> list[Observation]:
+        return [self.observations[sample] for sample in samples]
+
+    def fit_pipeline(self, **changes) -> FittedPipeline:
+        """Returns the pipeline of the first fold; changes are of the context's fields."""
+        context = replace(self.context, **changes)
+        return fit_pipeline(context, self.observed(self.fold.train), [], self.note_scores)
+
+    def fit_fold(self, seed=0, **changes) -> FoldState:
+        """Returns the state of the first fold; changes are of the context's fields."""
+        context = replace(self.context, **changes)
+        return fit_fold([context], 0, self.fold, [self.observations], self.note_scores, seed)
 
 
-def make_lab(model, sae, detector, task=None, note=None, n_items=32):
-    """Returns a study of two folds, read through a tiny model and asked of a stub."""
+def make_lab(model, sae, detector, task=None, annotator=None, n_items=32, settings=ONE_BASELINE):
+    """Returns two folds that are read through a tiny model and answered by a stub."""
     task = task or Touch()
-    items = task.items()[:n_items]
-    study = Study(make_samples(task, items), folds_of(items, 2))
-    asker = StubAsker()
-    context = make_apparatus(model, sae, detector, task, note, asker)
-    asked = [sample for sample in study.samples if sample.candidates]
-    asker.ask([as_ask(sample, sample.prompt) for sample in asked], "")
-    pool = [i for i, sample in enumerate(study.samples) if sample.candidates]
-    trials = try_wordings(context, study.samples, pool, 0)
-    return Lab(context, study, _read(context, study.samples, 0), trials)
+    samples = make_samples(task, task.items()[:n_items])
+    context = make_context(model, sae, detector, task, annotator, StubClient(), settings)
+    observations = dict(zip(samples, observe(context, samples, seed=0)))
+    folds = make_folds_in_turn(samples, 2)
+    return Lab(context, folds, observations, score_notes(context, samples, 0))
