@@ -63,8 +63,8 @@ class WordingLoss(Document):
     """Name of the annotator."""
     wording: Count
     """Number of the wording among the annotator's."""
-    fit_loss: Number
-    """Mean negative log-probability of the right reading, in nats."""
+    fit_loss: Number | None
+    """Mean negative log-probability of the right reading, in nats; None if never asked with."""
 
 
 class SAELoss(Document):
