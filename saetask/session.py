@@ -178,7 +178,7 @@ class Session:
         reading = make_reading(self._apparatus, [sample], 0, Material.of(read), fitted.original)
         finding = fitted.detector.detect(reading)
         found = finding.misunderstandings
-        shown = self._apparatus.meanings.shown(features_of(found))
+        shown = self._apparatus.meanings.for_display(features_of(found))
         return finding._replace(misunderstandings=labelled(found, shown))
 
     def _detection(self, text: str, sample: Sample, finding: Finding) -> Detection:
@@ -198,7 +198,7 @@ class Session:
     def _write(self, sample: Sample, findings: list[Misunderstanding]) -> ArmPrompt:
         fitted = self._fitted()
         by_name = {annotator.name: annotator for annotator in self._apparatus.annotators}
-        labels = self._apparatus.meanings.trusted(features_of(findings))
+        labels = self._apparatus.meanings.for_annotation(features_of(findings))
         writer = Writer(by_name[fitted.annotator], fitted.wording, labels)
         return writer.write(sample.prompt, findings)
 

@@ -55,7 +55,7 @@ def read(arguments: "Namespace") -> None:
     activations = read_features(model, sae, [prompt])
     firings = activations.top(arguments.top, region="text")
     meanings = find_feature_labels(model, sae, arguments.dictionary and Path(arguments.dictionary))
-    labels = meanings.shown([firing.feature for firing in firings])
+    labels = meanings.for_display([firing.feature for firing in firings])
     if arguments.json:
         rows = [{**f._asdict(), "label": labels[f.feature]} for f in firings]
         print_json({"prompt": prompt.content, "features": rows})

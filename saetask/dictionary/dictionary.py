@@ -29,7 +29,7 @@ SHOWN_CONTEXTS = 6
 
 
 @dataclass(frozen=True)
-class Card:
+class FeatureCard:
     """All that a dictionary knows of one feature; shows itself in a notebook."""
 
     row: Mapping[str, Any]
@@ -116,14 +116,14 @@ class Dictionary:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def feature(self, feature: int) -> Card:
+    def feature(self, feature: int) -> FeatureCard:
         """Returns the card of a feature.
 
         Raises:
             UserError: No such feature.
         """
         row = self._features.slice(self._known(feature), 1).to_pylist()[0]
-        return Card(row, self.contexts(feature))
+        return FeatureCard(row, self.contexts(feature))
 
     def contexts(self, feature: int) -> list[dict[str, Any]]:
         """Returns a feature's contexts, the strongest first, then one of each decile."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from saetask.dictionary.collect.contexts import SILENT_PER_FIRING, STRONG
-from saetask.dictionary.evaluate.verdicts import FEWEST, VALIDATED
+from saetask.dictionary.evaluate.verdicts import MIN_CONTEXTS, VALIDATED
 from saetask.dictionary.label.rules import Rule
 from saetask.errors import UserError
 from saetask.models.loading import model_fingerprint
@@ -60,14 +60,14 @@ def _explained() -> str:
     return (
         f"A label is *validated* when, on the test documents, the feature fires strongly (in the "
         f"upper {1 - STRONG:.0%} of its activations) in {VALIDATED.precision:.0%} or more of the "
-        f"contexts that the label claims (at least {FEWEST}; Wilson's interval begins at "
+        f"contexts that the label claims (at least {MIN_CONTEXTS}; Wilson's interval begins at "
         f"{VALIDATED.lower:.0%} or more), and the label claims {VALIDATED.recall:.0%} or more of "
         f"those in which it does. There are {SILENT_PER_FIRING} silent contexts to a firing one; "
         "a quarter of them end with a token on which the feature fires elsewhere, or with one on "
         "which its nearest neighbour fires. *Precise* leaves the second condition out. *Chosen "
         "before*: labels that did better than that on the selection documents already. "
         "*Coverage*: the share of all firings that validated labels claim. *Tested*: features "
-        f"with {FEWEST} or more strongly firing contexts."
+        f"with {MIN_CONTEXTS} or more strongly firing contexts."
     )
 
 

@@ -53,7 +53,7 @@ def mechanism(
         evidence.id for o in annotated for evidence in o.written.misunderstandings[0].features
     )
     chosen = [feature for feature, _ in named.most_common(FEATURES)]
-    labels = context.meanings.shown(chosen)
+    labels = context.meanings.for_display(chosen)
     rows = []
     for feature in chosen:
         cases = [

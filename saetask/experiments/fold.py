@@ -169,8 +169,8 @@ def _scribes(
 ) -> dict[str, _Scribe]:
     """Returns a scribe for each arm; notes that a language model writes are asked for at once."""
     named = [m for arm in found if arm != RANDOM_SAE for ms in found[arm].values() for m in ms]
-    shown = context.meanings.shown(features_of(named))
-    trusted = context.meanings.trusted(features_of(named))
+    shown = context.meanings.for_display(features_of(named))
+    trusted = context.meanings.for_annotation(features_of(named))
     scribes = {}
     for arm, findings in found.items():
         # A random dictionary's features have no labels, whatever the trained ones of their number.

@@ -36,16 +36,18 @@ def folder(tiny_model, tiny_sae, tmp_path_factory):
 
 
 def test_labels_that_are_not_validated_say_so(tiny_model, tiny_sae, folder) -> None:
-    found = find_feature_labels(tiny_model, tiny_sae, folder).shown([0, 1, 2])
+    found = find_feature_labels(tiny_model, tiny_sae, folder).for_display([0, 1, 2])
     assert found == {0: "on '0'", 1: "on '1' (inconsistent)", 2: "on '2' (too rare)"}
 
 
 def test_annotations_get_validated_labels_only_unless_told_otherwise(
     tiny_model, tiny_sae, folder
 ) -> None:
-    assert find_feature_labels(tiny_model, tiny_sae, folder).trusted([0, 1, 2]) == {0: "on '0'"}
+    assert find_feature_labels(tiny_model, tiny_sae, folder).for_annotation([0, 1, 2]) == {
+        0: "on '0'"
+    }
     everything = find_feature_labels(tiny_model, tiny_sae, folder, unvalidated=True)
-    assert everything.trusted([0, 1, 2]) == {i: f"on '{i}'" for i in range(3)}
+    assert everything.for_annotation([0, 1, 2]) == {i: f"on '{i}'" for i in range(3)}
 
 
 def test_a_dictionary_never_validated_has_nothing_for_annotations(
@@ -54,13 +56,15 @@ def test_a_dictionary_never_validated_has_nothing_for_annotations(
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     write_parquet(tmp_path / FEATURES, read_parquet(folder / FEATURES).drop_columns(["verdict"]))
     found = find_feature_labels(tiny_model, tiny_sae, tmp_path)
-    assert found.trusted([0]) == {} and found.shown([0]) == {0: "on '0' (not validated)"}
+    assert found.for_annotation([0]) == {} and found.for_display([0]) == {
+        0: "on '0' (not validated)"
+    }
 
 
 def test_without_a_dictionary_labels_are_what_features_promote(tiny_model, tiny_sae) -> None:
     found = find_feature_labels(tiny_model, tiny_sae)
     assert found.dictionary is None
-    assert found.shown([1, 2]) == logit_lens_labels(tiny_model, tiny_sae, [1, 2])
+    assert found.for_display([1, 2]) == logit_lens_labels(tiny_model, tiny_sae, [1, 2])
 
 
 def test_the_shipped_dictionary_of_this_pair_is_taken_by_itself(

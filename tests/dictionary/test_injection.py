@@ -12,16 +12,20 @@ from saetask.dictionary.falsify.injection import (
     STRATEGIES,
     ControlTokens,
     InjectionResult,
-    Piece,
     StrategyResult,
+    TriggerTokens,
     inject,
     injection_finding,
     injection_test,
-    pieces_of,
+    trigger_tokens,
 )
 
 VOCABULARY, TRIGGER, SECOND, CUE = 200, 7, 8, 9
-PIECES = [Piece((TRIGGER,), 0.7), Piece((SECOND,), 0.3), Piece((30, TRIGGER), 0.5)]
+PIECES = [
+    TriggerTokens((TRIGGER,), 0.7),
+    TriggerTokens((SECOND,), 0.3),
+    TriggerTokens((30, TRIGGER), 0.5),
+]
 ROWS = st.lists(st.integers(10, 90), min_size=20, max_size=40)
 NEW = st.lists(st.lists(st.integers(100, 190), min_size=1, max_size=2), min_size=1, max_size=3)
 
@@ -185,8 +189,8 @@ def test_pieces_are_tokens_that_become_themselves_again(tiny_tokenizer) -> None:
 
     bos = tiny_tokenizer.bos_token
     row = {"tokens": grams(" ship", "\ufffd", bos), "bigrams": grams(" old ship", bos + "The")}
-    found = pieces_of(row, tiny_tokenizer)
+    found = trigger_tokens(row, tiny_tokenizer)
     assert [tiny_tokenizer.decode(piece.token_ids) for piece in found] == [" ship", " old ship"]
     assert [len(piece.token_ids) for piece in found] == [1, 2]
     halves = {"tokens": [], "bigrams": grams(" sh" + "ip")}
-    assert pieces_of(halves, tiny_tokenizer) == [], "the two halves would become one token"
+    assert trigger_tokens(halves, tiny_tokenizer) == [], "the two halves would become one token"

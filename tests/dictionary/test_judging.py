@@ -11,10 +11,20 @@ from saetask import Endpoint, EndpointError, Label
 from saetask.cli.tables import judge_text
 from saetask.dictionary.collect.contexts import WINDOW
 from saetask.dictionary.collect.split_activations import SplitActivations
-from saetask.dictionary.evaluate.judge import Judge, draw_judged, judge_labels, judged_trials
-from saetask.dictionary.evaluate.judge_questions import TEXTS, draw_marked, questions, read_answers
-from saetask.dictionary.evaluate.validation import try_rules
-from saetask.dictionary.evaluate.verdicts import summarise
+from saetask.dictionary.evaluate.judge import (
+    Judge,
+    draw_judged_features,
+    judge_labels,
+    judge_trials,
+)
+from saetask.dictionary.evaluate.judge_questions import (
+    TEXTS,
+    draw_marked,
+    make_judge_questions,
+    read_answers,
+)
+from saetask.dictionary.evaluate.validation import evaluate_rules
+from saetask.dictionary.evaluate.verdicts import summarise_trials
 from saetask.dictionary.label.runner import label_features
 from tests.helpers.chat_server import ChatServer, Said, chat_server
 from tests.helpers.planted import (
@@ -59,7 +69,7 @@ def decide(unseen, vocabulary, tmp_path_factory):
 
     def decided(answer, labels, in_words=True, features=10):
         alive = np.arange(D_SAE) != SILENT
-        trials = try_rules(
+        trials = evaluate_rules(
             [label.rule for label in labels], unseen, alive, NEAREST, vocabulary, [0]
         )
         work = tmp_path_factory.mktemp("work")
@@ -67,7 +77,7 @@ def decide(unseen, vocabulary, tmp_path_factory):
             judge = Judge(Endpoint("judge", server.url, retries=0), features) if answer else None
             subject = SplitActivations(unseen, unseen, unseen, NEAREST)
             common = (subject, vocabulary, 0, work)
-            found = judged_trials(judge, in_words, labels, trials, *common)
+            found = judge_trials(judge, in_words, labels, trials, *common)
         return trials, found
 
     return decided
@@ -75,7 +85,7 @@ def decide(unseen, vocabulary, tmp_path_factory):
 
 def summary(found):
     often = np.ones(D_SAE)
-    return {**summarise(found.trials, found.trials, often, often), "judge": found.figures}
+    return {**summarise_trials(found.trials, found.trials, often, often), "judge": found.figures}
 
 
 def listed(request) -> tuple[str, list[str], bool]:
@@ -138,7 +148,7 @@ def test_questions_are_few_texts_each_mixed_and_the_same_for_the_same_seed(
     unseen, vocabulary
 ) -> None:
     def asked(seed):
-        return list(questions(SEA, "sea", unseen, SHIP, vocabulary, seed))
+        return list(make_judge_questions(SEA, "sea", unseen, SHIP, vocabulary, seed))
 
     first, again, other = asked(0), asked(0), asked(1)
     assert [q.messages for q in first] == [q.messages for q in again]
@@ -267,8 +277,8 @@ def test_a_label_that_failed_stays_in_the_denominator_and_is_asked_nothing(decid
 
 def test_features_are_drawn_by_seed_from_those_that_fire_often(unseen) -> None:
     judge = Judge(Endpoint("judge", "http://127.0.0.1:1/v1"), 2)
-    draws = [draw_judged(judge, unseen, seed) for seed in range(8)]
-    assert draws[0] == draw_judged(judge, unseen, 0)
+    draws = [draw_judged_features(judge, unseen, seed) for seed in range(8)]
+    assert draws[0] == draw_judged_features(judge, unseen, 0)
     assert all(len(drawn) == 2 and set(drawn) <= {SEA, SHIP, ALWAYS} for drawn in draws)
     assert len({tuple(drawn) for drawn in draws}) > 1
 

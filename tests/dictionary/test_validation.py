@@ -16,8 +16,8 @@ from saetask.dictionary.collect.contexts import (
     strong_floors,
 )
 from saetask.dictionary.collect.split_activations import SplitActivations
-from saetask.dictionary.evaluate.validation import try_rules
-from saetask.dictionary.evaluate.verdicts import FEWEST, judge_claims, summarise
+from saetask.dictionary.evaluate.validation import evaluate_rules
+from saetask.dictionary.evaluate.verdicts import MIN_CONTEXTS, evaluate_claims, summarise_trials
 from saetask.dictionary.label.rules import DECAYS, SCALES, VIEWS, Rule, context_vectors
 from saetask.dictionary.label.runner import label_features
 from saetask.dictionary.store import load_rules, save_rules
@@ -86,7 +86,7 @@ def rules(labels) -> list[Rule | None]:
 @pytest.fixture(scope="module")
 def trials(labels, token, vocabulary):
     alive = np.arange(D_SAE) != SILENT
-    return try_rules(rules(labels), planted(token, 2), alive, NEAREST, vocabulary, [0])
+    return evaluate_rules(rules(labels), planted(token, 2), alive, NEAREST, vocabulary, [0])
 
 
 def test_planted_meanings_are_validated_and_noise_and_silence_are_not(trials) -> None:
@@ -178,7 +178,7 @@ def test_rules_survive_their_file(tmp_path: Path) -> None:
 def trial(n_right: int, n_wrong: int, n_missed: int = 0, n_silent: int = 100):
     firing = np.repeat([True, True, False, False], [n_right, n_missed, n_wrong, n_silent])
     claimed = np.repeat([True, False, True, False], [n_right, n_missed, n_wrong, n_silent])
-    return judge_claims(firing, ~firing, claimed, alive=True)
+    return evaluate_claims(firing, ~firing, claimed, alive=True)
 
 
 @pytest.mark.parametrize(
@@ -202,28 +202,28 @@ def test_the_verdict(n_right, n_wrong, n_missed, verdict) -> None:
 
 def test_a_feature_that_never_fired_is_dead_and_one_without_a_rule_claims_nothing() -> None:
     nothing = np.zeros(0, bool)
-    assert judge_claims(nothing, nothing, nothing, alive=False).verdict == "dead"
-    assert judge_claims(nothing, nothing, nothing, alive=True).verdict == "too rare"
-    firing = np.ones(FEWEST, bool)
-    found = judge_claims(firing, ~firing, ~firing, alive=True)
-    assert found == ("inconsistent", 0, 0, 0, 0, 1.0, 0, FEWEST, 0)
+    assert evaluate_claims(nothing, nothing, nothing, alive=False).verdict == "dead"
+    assert evaluate_claims(nothing, nothing, nothing, alive=True).verdict == "too rare"
+    firing = np.ones(MIN_CONTEXTS, bool)
+    found = evaluate_claims(firing, ~firing, ~firing, alive=True)
+    assert found == ("inconsistent", 0, 0, 0, 0, 1.0, 0, MIN_CONTEXTS, 0)
 
 
 def test_weak_firings_count_neither_for_a_label_nor_against_it() -> None:
     firing, weak = np.repeat([True, False, False], 100), np.repeat([False, True, False], 100)
     claimed = np.repeat([True, True, False, False], [100, 60, 40, 100])
-    found = judge_claims(firing, ~firing & ~weak, claimed, alive=True)
+    found = evaluate_claims(firing, ~firing & ~weak, claimed, alive=True)
     assert found.verdict == "validated" and found.precision == 1.0
     assert found.recall_weak == 0.6 and (found.n_claimed, found.n_silent) == (100, 100)
 
 
 def test_the_summary_counts_verdicts_chosen_labels_and_explained_firings() -> None:
     nothing = np.zeros(0, bool)
-    dead = judge_claims(nothing, nothing, nothing, alive=False)
+    dead = evaluate_claims(nothing, nothing, nothing, alive=False)
     trials = [trial(90, 0, 10), trial(50, 50), trial(5, 0), trial(60, 0, 300), dead]
     selection = [trial(90, 0, 10), trial(90, 0, 10), trial(90, 0, 10), trial(80, 20), dead]
     weak = np.array([300, 0, 0, 0, 0])
-    found = summarise(trials, selection, np.array([300, 600, 100, 200, 0]), weak)
+    found = summarise_trials(trials, selection, np.array([300, 600, 100, 200, 0]), weak)
     assert found["n_tested"] == 3 and found["validated_share"] == pytest.approx(1 / 3)
     assert found["precise_share"] == pytest.approx(2 / 3)
     assert found["n_chosen"] == 2 and found["chosen_validated_share"] == 0.5
@@ -253,12 +253,12 @@ def test_a_feature_unseen_in_selection_documents_claims_nothing(token, vocabular
     found = SplitActivations(learning, unseen, learning, NEAREST)
     labels = label_features(found, promoted, Keywords(), vocabulary, 0)
     alive = np.ones(D_SAE, bool)
-    trials = try_rules(rules(labels), planted(token, 2), alive, NEAREST, vocabulary, [0])
+    trials = evaluate_rules(rules(labels), planted(token, 2), alive, NEAREST, vocabulary, [0])
     assert trials[WORD].n_claimed == 0 and trials[WORD].verdict == "inconsistent"
     assert trials[CONTEXT].verdict == "validated"
 
 
 def test_a_label_without_a_rule_is_never_validated(token, vocabulary) -> None:
     alive = np.ones(D_SAE, bool)
-    found = try_rules([None] * D_SAE, planted(token, 4), alive, NEAREST, vocabulary, [0])
+    found = evaluate_rules([None] * D_SAE, planted(token, 4), alive, NEAREST, vocabulary, [0])
     assert not [t for t in found if t.verdict == "validated"]

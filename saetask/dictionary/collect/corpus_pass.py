@@ -103,18 +103,18 @@ def read_corpus(
     tokenizer = model_tokenizer(model)
     first = itertools.islice(token_rows(config.corpus, tokenizer, "train", base), CALIBRATION_ROWS)
     saes = [sae, random_sae(model, sae, list(first), config.seed)]
-    found = _load_tally(work / f"tally-{done}.safetensors", sae.cfg.d_sae)
+    found = load_statistics(work / f"tally-{done}.safetensors", sae.cfg.d_sae)
     stream = token_rows(config.corpus, tokenizer, "train", base)
     rows: list[TokenRow] = []
     shards = _build_shards(stream, config, done, rows)
     with tqdm(total=config.tokens, unit="tok", desc="read build documents") as bar:
         for shard in itertools.islice(shards, done):
             bar.update(sum(len(row.token_ids) for row in shard.rows))
-        for number, read in enumerate(engine.map(partial(_tally_shard, saes), shards), done):
+        for number, read in enumerate(engine.map(partial(_read_build_shard, saes), shards), done):
             found = merge_statistics(found, read.tally)
             for firings, name in zip(read.sampled, (OWN, CONTROL)):
                 _save_arrays(work / f"train-{name}-{number}.safetensors", vars(firings))
-            _save_tally(work / f"tally-{number + 1}.safetensors", found)
+            save_statistics(work / f"tally-{number + 1}.safetensors", found)
             write_json(work / STATE, {"identity": identity, "shards": number + 1})
             (work / f"tally-{number}.safetensors").unlink(missing_ok=True)
             bar.update(read.tally.n_tokens)
@@ -158,7 +158,7 @@ def _build_shards(
         yield _Shard(new, first, max(0, min(len(new), config.sample_rows - first)))
 
 
-def _tally_shard(saes: "Sequence[SAE[Any]]", model: "Model", shard: _Shard) -> _Read:
+def _read_build_shard(saes: "Sequence[SAE[Any]]", model: "Model", shard: _Shard) -> _Read:
     """Reads a shard; the control is read where its firings are kept."""
     read = extract_token_activations(model, saes if shard.sampled else saes[:1], shard.rows)
     sampled = [firings.rows(0, shard.sampled) for firings in read] if shard.sampled else []
@@ -274,7 +274,7 @@ def _load_arrays(path: Path) -> dict[str, np.ndarray]:
     return load_file(path)
 
 
-def _save_tally(path: Path, found: FeatureStatistics) -> None:
+def save_statistics(path: Path, found: FeatureStatistics) -> None:
     arrays = {k: v for k, v in vars(found).items() if isinstance(v, np.ndarray)}
     arrays["n_tokens"] = np.array([found.n_tokens])
     for name in ("top", "sample"):
@@ -283,7 +283,7 @@ def _save_tally(path: Path, found: FeatureStatistics) -> None:
     _save_arrays(path, arrays)
 
 
-def _load_tally(path: Path, d_sae: int) -> FeatureStatistics:
+def load_statistics(path: Path, d_sae: int) -> FeatureStatistics:
     if not path.is_file():
         return empty_statistics(d_sae)
     arrays = _load_arrays(path)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 NEIGHBOURS = 5
 FEATURES_PER_BLOCK = 512
-CO_FIRING_TOKENS = 20_000
+COACTIVATION_TOKENS = 20_000
 
 
 class Neighbours(NamedTuple):
@@ -24,7 +24,7 @@ class Neighbours(NamedTuple):
     """`[d_sae, NEIGHBOURS]`, float32."""
 
 
-def by_direction(directions: "Float[torch.Tensor, 'd_sae width']") -> Neighbours:
+def neighbours_by_direction(directions: "Float[torch.Tensor, 'd_sae width']") -> Neighbours:
     """Returns neighbours by cosine of (decoder) directions."""
     import torch
 
@@ -33,9 +33,9 @@ def by_direction(directions: "Float[torch.Tensor, 'd_sae width']") -> Neighbours
     return _nearest((block.numpy() for block in blocks), len(directions))
 
 
-def by_firing(firings: TokenActivations) -> Neighbours:
+def neighbours_by_coactivation(firings: TokenActivations) -> Neighbours:
     """Returns neighbours by the share of either's firings that are both's (Jaccard index)."""
-    fires = firings.matrix()[:CO_FIRING_TOKENS].astype(bool).astype(np.float32).tocsc()
+    fires = firings.matrix()[:COACTIVATION_TOKENS].astype(bool).astype(np.float32).tocsc()
     counts = np.asarray(fires.sum(0)).ravel()
 
     def blocks():

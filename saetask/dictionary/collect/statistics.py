@@ -42,7 +42,7 @@ class SampledActivations(NamedTuple):
         return self.taken(np.arange(low, high))
 
 
-def no_records() -> SampledActivations:
+def no_samples() -> SampledActivations:
     """Returns an empty set of records."""
     types = (np.int32, np.uint64, np.uint64, np.int32, np.int32, np.float32)
     return SampledActivations(*(np.empty(0, dtype) for dtype in types))
@@ -92,8 +92,8 @@ def empty_statistics(d_sae: int) -> FeatureStatistics:
         integers.copy(),
         np.zeros(d_sae, np.float32),
         np.zeros((d_sae, N_BINS), np.int64),
-        no_records(),
-        no_records(),
+        no_samples(),
+        no_samples(),
     )
 
 

@@ -11,8 +11,12 @@ import numpy as np
 
 from saetask.dictionary.collect.contexts import ActivationIndex
 from saetask.dictionary.collect.split_activations import SplitActivations
-from saetask.dictionary.evaluate.judge_questions import Question, questions, read_answers
-from saetask.dictionary.evaluate.verdicts import FEWEST, Trial, judge_claims
+from saetask.dictionary.evaluate.judge_questions import (
+    JudgeQuestion,
+    make_judge_questions,
+    read_answers,
+)
+from saetask.dictionary.evaluate.verdicts import MIN_CONTEXTS, Trial, evaluate_claims
 from saetask.dictionary.label.base import Label
 from saetask.dictionary.label.rules import Vocabulary
 from saetask.inference.endpoint import WORKERS, Answer, Endpoint, ask_once
@@ -20,7 +24,7 @@ from saetask.utils.journal import Journal
 from saetask.utils.parallel import map_ordered
 
 JUDGE_JOURNAL = "judge.jsonl"
-JUDGED = 200
+JUDGED_FEATURES = 200
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Judge:
     """Who judges, and how many labels."""
 
     endpoint: Endpoint
-    features: int = JUDGED
+    features: int = JUDGED_FEATURES
     """Features drawn to be judged, of those that fire often enough on test documents."""
     workers: int = WORKERS
     """Questions at a time."""
@@ -77,10 +81,10 @@ def judge_labels(
     """
     from tqdm import tqdm
 
-    def put() -> Iterator[Question]:
+    def put() -> Iterator[JudgeQuestion]:
         for feature, label in tqdm(sorted(labels.items()), desc="judge"):
             neighbour = int(neighbours[feature])
-            yield from questions(feature, label.text, test, neighbour, vocabulary, seed)
+            yield from make_judge_questions(feature, label.text, test, neighbour, vocabulary, seed)
 
     with Journal(work / JUDGE_JOURNAL) as journal:
         ask = partial(_ask, judge.endpoint, journal)
@@ -89,12 +93,14 @@ def judge_labels(
     return {feature: _judgement(list(pairs)) for feature, pairs in by_feature}
 
 
-def _ask(endpoint: Endpoint, journal: Journal, question: Question) -> tuple[Question, Answer]:
+def _ask(
+    endpoint: Endpoint, journal: Journal, question: JudgeQuestion
+) -> tuple[JudgeQuestion, Answer]:
     read = partial(read_answers, n=len(question.truth))
     return question, ask_once(endpoint, journal, question.messages, read)
 
 
-def _judgement(answered: Sequence[tuple[Question, Answer]]) -> Judgement:
+def _judgement(answered: Sequence[tuple[JudgeQuestion, Answer]]) -> Judgement:
     truths: dict[str, list[np.ndarray]] = {"detection": [], "fuzzing": []}
     claims: dict[str, list[np.ndarray]] = {"detection": [], "fuzzing": []}
     for question, answer in answered:
@@ -138,15 +144,15 @@ class JudgedTrials(NamedTuple):
     """How the judge fared; None without one."""
 
 
-def draw_judged(judge: Judge, test: ActivationIndex, seed: int) -> list[int]:
+def draw_judged_features(judge: Judge, test: ActivationIndex, seed: int) -> list[int]:
     """Draws the features to judge, evenly from all that fire often enough for a verdict."""
     features = range(test.firings.d_sae)
-    often = [f for f in features if test.n_rows(test.tokens_firing_strongly(f)) >= FEWEST]
+    often = [f for f in features if test.n_rows(test.tokens_firing_strongly(f)) >= MIN_CONTEXTS]
     drawn = np.random.default_rng([seed, 4]).permutation(often)[: judge.features]
     return sorted(int(feature) for feature in drawn)
 
 
-def judged_trials(
+def judge_trials(
     judge: Judge | None,
     in_words: bool,
     labels: Sequence[Label],
@@ -174,7 +180,7 @@ def judged_trials(
     Raises:
         UserError: The judge can not be reached.
     """
-    drawn = draw_judged(judge, subject.test, seed) if judge else []
+    drawn = draw_judged_features(judge, subject.test, seed) if judge else []
     asked = {feature: labels[feature] for feature in drawn if labels[feature].text}
     found: dict[int, Judgement] = {}
     if judge:
@@ -193,7 +199,7 @@ def _in_words(trial: Trial, drawn: bool, judgement: Judgement | None) -> Trial:
         return trial
     if judgement:
         firing = judgement.firing
-        return judge_claims(firing, ~firing, judgement.claimed, alive=True)
+        return evaluate_claims(firing, ~firing, judgement.claimed, alive=True)
     return trial if drawn else trial._replace(verdict="not judged")
 
 

@@ -11,9 +11,9 @@ from saetask.inference.endpoint import EndpointError, json_object
 
 TEXTS = 5
 """Texts to a question."""
-DETECTION_FIRING = 40
+DETECTION_CONTEXTS = 40
 """Strongly firing contexts, and twice as many silent ones. Enough for a verdict."""
-FUZZED = 40
+FUZZING_CONTEXTS = 40
 """Marked contexts, half of them wrongly."""
 SYSTEM = (
     "You check descriptions of features of a language model. A feature is a number that the model "
@@ -32,7 +32,7 @@ TASKS = {
 }
 
 
-class Question(NamedTuple):
+class JudgeQuestion(NamedTuple):
     """A few texts about which a judge is asked."""
 
     feature: int
@@ -42,14 +42,14 @@ class Question(NamedTuple):
     """Is the feature active there? `[n_texts]`, bool."""
 
 
-def questions(
+def make_judge_questions(
     feature: int,
     label: str,
     test: ActivationIndex,
     neighbour: int,
     vocabulary: Vocabulary,
     seed: int,
-) -> Iterator[Question]:
+) -> Iterator[JudgeQuestion]:
     """Yields the questions about one label, the same for the same seed.
 
     Detection and fuzzing are the two scores of Paulo et al. 2024 ("Automatically interpreting
@@ -66,10 +66,10 @@ def questions(
         seed: Seed of the contexts drawn.
     """
     generator = np.random.default_rng([seed, 5, feature])
-    examples = test.draw(feature, neighbour, DETECTION_FIRING, [seed, 6])
+    examples = test.draw(feature, neighbour, DETECTION_CONTEXTS, [seed, 6])
     asked = np.flatnonzero(examples.firing | examples.silent)[: 3 * examples.firing.sum()]
     plain = [context_text(window, vocabulary) for window in examples.windows[asked]]
-    marked = draw_marked(test, feature, FUZZED, generator)
+    marked = draw_marked(test, feature, FUZZING_CONTEXTS, generator)
     fuzzed = [
         context_text(window, vocabulary, int(place))
         for window, place in zip(marked.windows, marked.marked)
@@ -83,7 +83,7 @@ def questions(
         for start in range(0, len(order), TEXTS):
             chosen = order[start : start + TEXTS]
             shown = [texts[i] for i in chosen]
-            yield Question(feature, kind, _messages(kind, label, shown), truth[chosen])
+            yield JudgeQuestion(feature, kind, _messages(kind, label, shown), truth[chosen])
 
 
 def _messages(kind: str, label: str, texts: Sequence[str]) -> list[dict[str, str]]:

@@ -9,16 +9,15 @@ import numpy as np
 
 from saetask.dictionary.collect.contexts import ActivationIndex
 from saetask.dictionary.collect.corpus_pass import CONTROL, OWN, WORK
-from saetask.dictionary.collect.neighbours import by_direction
 from saetask.dictionary.collect.split_activations import SplitActivations, load_split_activations
 from saetask.dictionary.evaluate.judge import (
     COLUMNS,
     Judge,
     JudgedTrials,
-    draw_judged,
-    judged_trials,
+    draw_judged_features,
+    judge_trials,
 )
-from saetask.dictionary.evaluate.verdicts import Trial, judge_claims, summarise
+from saetask.dictionary.evaluate.verdicts import Trial, evaluate_claims, summarise_trials
 from saetask.dictionary.label.base import Label, Labeler, is_in_words
 from saetask.dictionary.label.rules import Rule, Vocabulary, read_vocabulary
 from saetask.dictionary.label.runner import label_features
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     from saetask.models.loading import Model
 
 SHUFFLED = "shuffled-model"
-TEST_FIRING = 400
+TEST_CONTEXTS = 400
 """Firing contexts that a label is tried on, at most."""
 
 
@@ -80,13 +79,13 @@ def validate(
     table = read_parquet(folder / FEATURES)
     labels = stored_labels(table, load_rules(folder / RULES))
     vocabulary, seed = read_vocabulary(model), manifest["seed"]
-    subject = load_split_activations(folder, OWN, by_direction(sae.W_dec))
+    subject = load_split_activations(folder, OWN, neighbours_by_direction(sae.W_dec))
     words = is_in_words(labeler)
     alive = np.asarray(table["density"]) > 0
     trials, validation = _tried(labels, subject, alive, judge, words, vocabulary, seed, folder)
     if judge or not words:
         control = load_split_activations(
-            folder, CONTROL, by_direction(random_directions(sae, seed))
+            folder, CONTROL, neighbours_by_direction(random_directions(sae, seed))
         )
         labels = _control_labels(control, labeler, judge, vocabulary, seed, folder)
         alive = np.bincount(control.learning.firings.features, minlength=len(labels)) > 0
@@ -111,15 +110,15 @@ def _tried(
     """Tries labels on test documents; returns the trials, and their summary."""
     rules = [label.rule for label in labels]
     selection, test = (
-        try_rules(rules, index, alive, subject.neighbours, vocabulary, [seed, number])
+        evaluate_rules(rules, index, alive, subject.neighbours, vocabulary, [seed, number])
         for index, number in ((subject.selection, 3), (subject.test, 2))
     )
-    judged = judged_trials(judge, in_words, labels, test, subject, vocabulary, seed, folder / WORK)
-    found = summarise(judged.trials, selection, *subject.test.counts())
+    judged = judge_trials(judge, in_words, labels, test, subject, vocabulary, seed, folder / WORK)
+    found = summarise_trials(judged.trials, selection, *subject.test.counts())
     return judged, {**found, "judge": judged.figures}
 
 
-def try_rules(
+def evaluate_rules(
     rules: Sequence[Rule | None],
     index: ActivationIndex,
     alive: np.ndarray,
@@ -141,10 +140,10 @@ def try_rules(
 
     trials = []
     for feature, rule in enumerate(tqdm(rules, desc="validate")):
-        found = index.draw(feature, int(neighbours[feature]), TEST_FIRING, seed)
+        found = index.draw(feature, int(neighbours[feature]), TEST_CONTEXTS, seed)
         nothing = np.zeros(len(found.windows), bool)
         claimed = rule.fires(found.windows, vocabulary) if rule else nothing
-        trials.append(judge_claims(found.firing, found.silent, claimed, bool(alive[feature])))
+        trials.append(evaluate_claims(found.firing, found.silent, claimed, bool(alive[feature])))
     return trials
 
 
@@ -158,7 +157,9 @@ def _control_labels(
 ) -> list[Label]:
     """Returns labels of the random SAE's features, made in the same way."""
     # Words cost money, and only those that are judged serve.
-    drawn = draw_judged(judge, control.test, seed) if judge and is_in_words(labeler) else None
+    drawn = (
+        draw_judged_features(judge, control.test, seed) if judge and is_in_words(labeler) else None
+    )
     promoted = {feature: [] for feature in range(len(control.neighbours))}
     return label_features(control, promoted, labeler, vocabulary, seed, folder / WORK, drawn)
 

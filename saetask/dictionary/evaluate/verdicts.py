@@ -6,12 +6,12 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 Verdict = Literal["validated", "inconsistent", "too rare", "dead", "not judged"]
-FEWEST = 30
+MIN_CONTEXTS = 30
 """Firing contexts to be had, and contexts claimed by the label, for a verdict."""
 
 
 class Criterion(NamedTuple):
-    """What a label must reach at least, with `FEWEST` claims."""
+    """What a label must reach at least, with `MIN_CONTEXTS` claims."""
 
     precision: float
     lower: float
@@ -47,14 +47,16 @@ class Trial(NamedTuple):
     def meets(self, criterion: Criterion) -> bool:
         """Tells whether the label reached all that a criterion asks for."""
         return (
-            self.n_claimed >= FEWEST
+            self.n_claimed >= MIN_CONTEXTS
             and self.precision >= criterion.precision
             and self.precision_lower >= criterion.lower
             and self.recall >= criterion.recall
         )
 
 
-def judge_claims(firing: np.ndarray, silent: np.ndarray, claimed: np.ndarray, alive: bool) -> Trial:
+def evaluate_claims(
+    firing: np.ndarray, silent: np.ndarray, claimed: np.ndarray, alive: bool
+) -> Trial:
     """Returns the verdict on a label from what it claims of test contexts.
 
     Args:
@@ -82,12 +84,12 @@ def judge_claims(firing: np.ndarray, silent: np.ndarray, claimed: np.ndarray, al
         n_firing,
         n_silent,
     )
-    if n_firing < FEWEST:
+    if n_firing < MIN_CONTEXTS:
         return trial._replace(verdict="too rare" if alive or n_firing else "dead")
     return trial._replace(verdict="validated") if trial.meets(VALIDATED) else trial
 
 
-def summarise(
+def summarise_trials(
     trials: Sequence[Trial], selection: Sequence[Trial], strong: np.ndarray, weak: np.ndarray
 ) -> dict[str, Any]:
     """Returns the share of labels validated, and what share of firings they explain.
@@ -104,7 +106,9 @@ def summarise(
 
     verdicts = [trial.verdict for trial in trials]
     tested = [t for t in trials if t.verdict in ("validated", "inconsistent")]
-    chosen = [t for t, s in zip(trials, selection) if t.n_firing >= FEWEST and s.meets(CHOSEN)]
+    chosen = [
+        t for t, s in zip(trials, selection) if t.n_firing >= MIN_CONTEXTS and s.meets(CHOSEN)
+    ]
     explained = sum(
         n_strong * trial.recall + n_weak * trial.recall_weak
         for n_strong, n_weak, trial in zip(strong.tolist(), weak.tolist(), trials)

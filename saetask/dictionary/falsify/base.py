@@ -9,7 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     pass
 
-FEWEST_TEXTS = 6
+MIN_TEXTS = 6
 """With fewer no paired test can reach significance either way (2 / 2^5 > 0.05)."""
 
 
@@ -27,7 +27,7 @@ class CompletedTest(Protocol):
     def p_value(self) -> float: ...
 
 
-def corrected(results: "Sequence[CompletedTest | SkippedTest]") -> list[float]:
+def correct_p_values(results: "Sequence[CompletedTest | SkippedTest]") -> list[float]:
     """Returns the p-value of each result, corrected over those tested; 1 for the others.
 
     The correction is Benjamini & Hochberg's (1995).

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from saetask.dictionary.falsify.text_requests import Question, written_text
+from saetask.dictionary.falsify.text_requests import TextRequest, written_text
 from saetask.inference.endpoint import EndpointError, json_object
 
 CounterexampleFinding = Literal["holds", "falsified", "undecided"]
@@ -55,7 +55,7 @@ class CounterexampleResult(NamedTuple):
     """One-sided (fitting more often than resembling); not corrected for the number of features."""
 
 
-class Pair(NamedTuple):
+class TextPair(NamedTuple):
     """Two texts."""
 
     fitting: str
@@ -64,7 +64,7 @@ class Pair(NamedTuple):
     """It does not."""
 
 
-def pair_questions(label: str, n: int) -> list[Question]:
+def pair_requests(label: str, n: int) -> list[TextRequest]:
     """Returns the requests for pairs of texts, of all kinds of text as evenly as may be.
 
     Args:
@@ -73,7 +73,7 @@ def pair_questions(label: str, n: int) -> list[Question]:
     """
     sizes = [len(range(place, n, len(FORMS))) for place in range(len(FORMS))]
     return [
-        Question(PROMPT.format(label=label, n=size, form=form), partial(read_pairs, size))
+        TextRequest(PROMPT.format(label=label, n=size, form=form), partial(read_pairs, size))
         for form, size in zip(FORMS, sizes)
         if size
     ]
@@ -95,9 +95,9 @@ def read_pairs(n: int, answer: str) -> list[str]:
     return texts
 
 
-def different_pairs(texts: list[str]) -> list[Pair]:
+def different_pairs(texts: list[str]) -> list[TextPair]:
     """Returns pairs that come one after another, each once: a repeated one is no new evidence."""
-    return list(dict.fromkeys(Pair(*pair) for pair in zip(texts[::2], texts[1::2])))
+    return list(dict.fromkeys(TextPair(*pair) for pair in zip(texts[::2], texts[1::2])))
 
 
 def compare_pairs(fitting: np.ndarray, resembling: np.ndarray, failed: int) -> CounterexampleResult:

@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 Strategy = Literal["prepended", "appended", "spread", "replacing"]
 STRATEGIES: tuple[Strategy, ...] = ("prepended", "appended", "spread", "replacing")
 InjectionFinding = Literal["token-driven", "not token-driven", "undecided"]
-N_PIECES = 3
+N_TRIGGERS = 3
 """Tokens or bigrams injected into a text."""
-LONGEST_INJECTION = 2 * N_PIECES
+LONGEST_INJECTION = 2 * N_TRIGGERS
 ALPHA = 0.05
 HALF = 0.5
 """Share of texts that must be set off for a feature to be called token-driven."""
 LIKE_FREQUENCY = 2**0.5
 """Control tokens are so many times as frequent, or as rare, as what they stand for, at most..."""
-FEWEST_ALIKE = 16
+MIN_ALIKE = 16
 """...if so many are; else these, the nearest in frequency."""
 
 
-class Piece(NamedTuple):
+class TriggerTokens(NamedTuple):
     """A token or bigram on which a feature fires."""
 
     token_ids: tuple[int, ...]
@@ -94,15 +94,17 @@ class ControlTokens:
         """
         distances = np.abs(self._levels[self.token_ids] - self._levels[token_id])
         alike = self.token_ids[distances <= np.log(LIKE_FREQUENCY) + 1e-9]
-        if len(alike) < FEWEST_ALIKE:
+        if len(alike) < MIN_ALIKE:
             # In random order first: of equally near tokens any may be taken.
             order = generator.permutation(len(self.token_ids))
             order = order[np.argsort(distances[order], kind="stable")]
-            alike = self.token_ids[order[:FEWEST_ALIKE]]
+            alike = self.token_ids[order[:MIN_ALIKE]]
         return int(generator.choice(alike))
 
 
-def pieces_of(row: Mapping[str, Any], tokenizer: "PreTrainedTokenizerBase") -> list[Piece]:
+def trigger_tokens(
+    row: Mapping[str, Any], tokenizer: "PreTrainedTokenizerBase"
+) -> list[TriggerTokens]:
     """Returns a feature's most frequent tokens and bigrams as token ids.
 
     The dictionary holds them as texts; those that do not become the same tokens again are left
@@ -120,7 +122,7 @@ def pieces_of(row: Mapping[str, Any], tokenizer: "PreTrainedTokenizerBase") -> l
             whole = PARTIAL not in gram["text"]
             same = "".join(str(tokenizer.decode([i])) for i in token_ids) == gram["text"]
             if len(token_ids) == length and whole and same and not special & set(token_ids):
-                found.append(Piece(tuple(token_ids), gram["share"]))
+                found.append(TriggerTokens(tuple(token_ids), gram["share"]))
     return found
 
 
@@ -168,7 +170,7 @@ def inject(
 def injection_test(
     maxima: Callable[[list[list[int]]], np.ndarray],
     texts: Sequence[Sequence[int]],
-    pieces: Sequence[Piece],
+    pieces: Sequence[TriggerTokens],
     controls: ControlTokens,
     natural: float,
     n_fixed: int,
@@ -193,7 +195,7 @@ def injection_test(
     weights = np.array([piece.share for piece in pieces])
     rows: list[list[int]] = []
     for text in texts:
-        n = min(N_PIECES, len(pieces))
+        n = min(N_TRIGGERS, len(pieces))
         drawn = generator.choice(len(pieces), n, replace=False, p=weights / weights.sum())
         own = [pieces[i].token_ids for i in drawn]
         random = [[controls.draw(token_id, generator) for token_id in piece] for piece in own]

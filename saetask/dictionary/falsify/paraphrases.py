@@ -13,14 +13,14 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from saetask.dictionary.falsify.text_requests import Question, written_text
+from saetask.dictionary.falsify.text_requests import TextRequest, written_text
 from saetask.inference.endpoint import EndpointError, json_object
 
 ParaphraseFinding = Literal["keeps firing", "falls silent", "undecided"]
 ALPHA = 0.05
 HALF = 0.5
 """Share of paraphrases that must set a feature off for it to be said to keep firing."""
-MOST_KEPT = 0.75
+MAX_KEPT = 0.75
 """A paraphrase that keeps more than this share of the words is none."""
 PROMPT = (
     "Rewrite the following text. Keep what it says, its language and about its length, but say it "
@@ -49,9 +49,9 @@ class ParaphraseResult(NamedTuple):
     """One-sided (firing more often than silent); not corrected for the number of features."""
 
 
-def paraphrase_question(text: str) -> Question:
+def paraphrase_request(text: str) -> TextRequest:
     """Returns the request to rewrite a text."""
-    return Question(PROMPT.format(text=text), partial(read_paraphrase, text))
+    return TextRequest(PROMPT.format(text=text), partial(read_paraphrase, text))
 
 
 def read_paraphrase(text: str, answer: str) -> list[str]:
@@ -61,7 +61,7 @@ def read_paraphrase(text: str, answer: str) -> list[str]:
         EndpointError: The answer holds none, or most of the words are still the same.
     """
     rewritten = written_text(json_object(answer).get("text"))
-    if kept_words(text, rewritten) > MOST_KEPT:
+    if kept_words(text, rewritten) > MAX_KEPT:
         raise EndpointError(f"the same words: {rewritten[:60]!r}")
     return [rewritten]
 

@@ -20,26 +20,29 @@ from saetask.dictionary.falsify.ablation import (
     compare_effects,
     edit_effects,
 )
-from saetask.dictionary.falsify.base import FEWEST_TEXTS, FalsifyConfig, SkippedTest, corrected
-from saetask.dictionary.falsify.generated_tests import described_writing, try_writing
+from saetask.dictionary.falsify.base import MIN_TEXTS, FalsifyConfig, SkippedTest, correct_p_values
+from saetask.dictionary.falsify.generated_tests import (
+    describe_generated_text_tests,
+    run_generated_text_tests,
+)
 from saetask.dictionary.falsify.injection import (
     LONGEST_INJECTION,
-    N_PIECES,
+    N_TRIGGERS,
     ControlTokens,
     InjectionResult,
-    Piece,
+    TriggerTokens,
     injection_finding,
     injection_test,
-    pieces_of,
+    trigger_tokens,
 )
 from saetask.dictionary.falsify.text_pool import (
     OTHERS_PER_TEXT,
     ROW_TOKENS,
     TextPool,
     context_rows,
-    drawn,
+    draw,
     file_rows,
-    read_pool,
+    read_text_pool,
     row_maxima,
 )
 from saetask.dictionary.falsify.text_requests import Writer
@@ -53,7 +56,7 @@ from saetask.utils.files import write_json
 if TYPE_CHECKING:
     from sae_lens import SAE
 
-    from saetask.dictionary.dictionary import Card, Dictionary
+    from saetask.dictionary.dictionary import Dictionary, FeatureCard
     from saetask.models.loading import Model
 
 FALSIFICATION = "falsification.json"
@@ -62,7 +65,7 @@ NO_CONTEXTS = "no contexts"
 
 
 @dataclass(frozen=True)
-class Attempt:
+class FeatureTests:
     """What was tried on one feature."""
 
     feature: int
@@ -77,8 +80,8 @@ def check_config(dictionary: "Dictionary", config: FalsifyConfig) -> None:
     Raises:
         UserError: No or too few texts, an unknown feature, or none that ever fired.
     """
-    if config.texts < FEWEST_TEXTS:
-        raise UserError(f"--texts is {config.texts}; with fewer than {FEWEST_TEXTS} nothing shows.")
+    if config.texts < MIN_TEXTS:
+        raise UserError(f"--texts is {config.texts}; with fewer than {MIN_TEXTS} nothing shows.")
     if config.data is not None and not Path(config.data).is_file():
         raise UserError(f"--data {config.data} does not exist; give a .jsonl or .txt file.")
     cards = [dictionary.feature(feature) for feature in config.features]
@@ -124,10 +127,12 @@ def falsify(
     engine = engine or LocalExecutor(model)
     cards = [dictionary.feature(feature) for feature in config.features]
     rows = _rows(model, dictionary, config)
-    pool = read_pool(model, sae, rows, config.features, config.texts, engine)
+    pool = read_text_pool(model, sae, rows, config.features, config.texts, engine)
     # The writer first: whether it can be reached is known at once, the rest takes long.
-    written = writer and try_writing(writer, model, sae, dictionary, pool, config, engine)
-    found = engine.map(partial(_attempt, sae, pool, config), enumerate(cards))
+    written = writer and run_generated_text_tests(
+        writer, model, sae, dictionary, pool, config, engine
+    )
+    found = engine.map(partial(_test_feature, sae, pool, config), enumerate(cards))
     attempts = list(tqdm(found, total=len(cards), desc="falsify"))
     if not (written and written.tested):
         _refuse_if_untested(attempts, len(pool.rows))
@@ -138,22 +143,24 @@ def falsify(
         "sae": manifest["sae"],
         "settings": {
             **asdict(config),
-            "pieces": N_PIECES,
+            "pieces": N_TRIGGERS,
             "directions": N_DIRECTIONS,
             "horizon": HORIZON,
             "texts_read": len(pool.rows),
         },
-        "features": described(attempts),
+        "features": describe_tests(attempts),
     }
     if written:
         document["writer"] = written.figures
-        for entry, found in zip(document["features"], described_writing(written.attempts)):
+        for entry, found in zip(
+            document["features"], describe_generated_text_tests(written.attempts)
+        ):
             entry["writing"] = found
     write_json(dictionary.folder / FALSIFICATION, document)
     return document
 
 
-def _refuse_if_untested(attempts: Sequence[Attempt], n_rows: int) -> None:
+def _refuse_if_untested(attempts: Sequence[FeatureTests], n_rows: int) -> None:
     reasons = [
         f"feature {attempt.feature}: {part.reason}"
         for attempt in attempts
@@ -167,7 +174,7 @@ def _refuse_if_untested(attempts: Sequence[Attempt], n_rows: int) -> None:
         )
 
 
-def described(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
+def describe_tests(attempts: Sequence[FeatureTests]) -> list[dict[str, Any]]:
     """Returns attempts as plain data, with corrected p-values and what they say."""
     entries: list[dict[str, Any]] = [{"feature": a.feature, "label": a.label} for a in attempts]
     tests = {
@@ -175,7 +182,7 @@ def described(attempts: Sequence[Attempt]) -> list[dict[str, Any]]:
         "ablation": ([a.ablation for a in attempts], _described_ablation),
     }
     for name, (results, describe) in tests.items():
-        for entry, found, q_value in zip(entries, results, corrected(results)):
+        for entry, found, q_value in zip(entries, results, correct_p_values(results)):
             if isinstance(found, SkippedTest):
                 entry[name] = {"finding": NO_CONTEXTS, "reason": found.reason}
             else:
@@ -208,16 +215,16 @@ def _rows(model: "Model", dictionary: "Dictionary", config: FalsifyConfig) -> It
     return (row for row in rows if len(row.token_ids) <= longest)
 
 
-def _attempt(
+def _test_feature(
     sae: "SAE[Any]",
     pool: TextPool,
     config: FalsifyConfig,
     model: "Model",
-    column_and_card: "tuple[int, Card]",
-) -> Attempt:
+    column_and_card: "tuple[int, FeatureCard]",
+) -> FeatureTests:
     """Tries one feature; its tests share nothing with those of another."""
     column, card = column_and_card
-    return Attempt(
+    return FeatureTests(
         config.features[column],
         card.label,
         _try_injection(model, sae, pool, column, card, config),
@@ -230,20 +237,18 @@ def _try_injection(
     sae: "SAE[Any]",
     pool: TextPool,
     column: int,
-    card: "Card",
+    card: "FeatureCard",
     config: FalsifyConfig,
 ) -> InjectionResult | SkippedTest:
     tokenizer = model_tokenizer(model)
     feature = config.features[column]
-    pieces: list[Piece] = pieces_of(card.row, tokenizer)
+    pieces: list[TriggerTokens] = trigger_tokens(card.row, tokenizer)
     if card.is_dead or not pieces:
         return SkippedTest("it never fired" if card.is_dead else "no token of its own to inject")
     silent = pool.silent(column)
-    if len(silent) < FEWEST_TEXTS:
-        return SkippedTest(
-            f"silent in {len(silent)} of {len(pool.rows)} texts, {FEWEST_TEXTS} needed"
-        )
-    allowed = ~pool.often[column]
+    if len(silent) < MIN_TEXTS:
+        return SkippedTest(f"silent in {len(silent)} of {len(pool.rows)} texts, {MIN_TEXTS} needed")
+    allowed = ~pool.frequent[column]
     allowed[[*tokenizer.all_special_ids, *(i for piece in pieces for i in piece.token_ids)]] = False
     controls = ControlTokens(pool.counts, allowed)
     if not len(controls.token_ids):
@@ -254,7 +259,7 @@ def _try_injection(
         read = extract_token_activations(model, [sae], [TokenRow("", "", row) for row in rows])[0]
         return row_maxima(read, [feature])[:, 0]
 
-    texts = [row.token_ids for row in drawn(silent, config.texts, seed)]
+    texts = [row.token_ids for row in draw(silent, config.texts, seed)]
     n_fixed = 0 if tokenizer.bos_token_id is None else 1
     natural = median_activation(card.row)
     return injection_test(maxima, texts, pieces, controls, natural, n_fixed, seed)
@@ -270,11 +275,9 @@ def _try_ablation(
     feature = config.features[column]
     seed = [config.seed, feature, 1]
     directions = random_directions(sae.W_dec.shape[1], seed)
-    texts = drawn(pool.firing(column), config.texts, seed)
+    texts = draw(pool.firing(column), config.texts, seed)
     found = [edit_effects(model, sae, row.token_ids, feature, directions) for row in texts]
     effects = [effect for effect in found if effect is not None]
-    if len(effects) < FEWEST_TEXTS:
-        return SkippedTest(
-            f"fires in {len(effects)} of {len(pool.rows)} texts, {FEWEST_TEXTS} needed"
-        )
+    if len(effects) < MIN_TEXTS:
+        return SkippedTest(f"fires in {len(effects)} of {len(pool.rows)} texts, {MIN_TEXTS} needed")
     return compare_effects(np.array(effects), config.seed)

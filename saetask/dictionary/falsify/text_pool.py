@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 ROW_TOKENS = 64
-FEWEST_TOKENS = 16
+MIN_TOKENS = 16
 """Shorter rows are left out: injected tokens would be most of the text."""
-MOST_ROWS = 1024
+MAX_ROWS = 1024
 """Rows read of a data file, at most."""
 OTHERS_PER_TEXT = 8
 """Contexts of other features read for each text wanted, where the dictionary's own are used."""
-OWN = "own context"
+OWN_CONTEXT = "own context"
 """Source of a row that was chosen because a tested feature fires in it."""
 ROWS_PER_READ = 64
-OFTEN = 0.1
+FREQUENT_SHARE = 0.1
 """A feature fires often on a token if it does in more than this share of its occurrences."""
 
 
@@ -47,7 +47,7 @@ class TextPool:
     """Strongest activation of each feature in each row, `[n_rows, n_features]`, float32."""
     counts: np.ndarray
     """How often each token occurs in rows not chosen for a feature, `[vocab]`, int64."""
-    often: np.ndarray
+    frequent: np.ndarray
     """On which tokens does each feature fire often? `[n_features, vocab]`, bool."""
 
     def silent(self, column: int) -> list[TokenRow]:
@@ -69,11 +69,11 @@ def file_rows(path: Path, tokenizer: "PreTrainedTokenizerBase", longest: int) ->
     config = CorpusConfig(
         [Source(str(path))],
         context_size=longest,
-        min_tokens=FEWEST_TOKENS,
+        min_tokens=MIN_TOKENS,
         rows_per_document=1,
         test_share=0.0,
     )
-    return itertools.islice(token_rows(config, tokenizer, "train", Path()), MOST_ROWS)
+    return itertools.islice(token_rows(config, tokenizer, "train", Path()), MAX_ROWS)
 
 
 def context_rows(
@@ -102,7 +102,7 @@ def context_rows(
     def new(contexts: Iterable[dict[str, Any]], source: str) -> Iterator[TokenRow]:
         for context in contexts:
             token_ids = _same_tokens(context["tokens"], tokenizer)
-            if context["document"] not in seen and len(token_ids) >= FEWEST_TOKENS:
+            if context["document"] not in seen and len(token_ids) >= MIN_TOKENS:
                 seen.add(context["document"])
                 yield TokenRow(source, context["document"], token_ids)
 
@@ -110,7 +110,7 @@ def context_rows(
         return [contexts[i] for i in generator.permutation(len(contexts))]
 
     for feature in features:
-        yield from new(dictionary.contexts(feature), OWN)
+        yield from new(dictionary.contexts(feature), OWN_CONTEXT)
     others = generator.permutation(np.setdiff1d(np.arange(len(dictionary)), features)).tolist()
     one_each = (
         row
@@ -133,7 +133,7 @@ def _same_tokens(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase") -> 
     return [bos, *token_ids]
 
 
-def read_pool(
+def read_text_pool(
     model: "Model",
     sae: "SAE[Any]",
     rows: Iterable[TokenRow],
@@ -161,7 +161,7 @@ def read_pool(
     for found in engine.map(partial(_read_rows, sae, features), _blocks(rows)):
         taken += found.rows
         maxima.append(found.maxima)
-        own = np.repeat([row.source == OWN for row in found.rows], found.lengths)
+        own = np.repeat([row.source == OWN_CONTEXT for row in found.rows], found.lengths)
         background += np.bincount(found.token_ids[~own], minlength=size)
         everywhere += np.bincount(found.token_ids, minlength=size)
         for column, on in enumerate(found.firing.T):
@@ -170,7 +170,7 @@ def read_pool(
         if min(fires.sum(0).min(), (~fires).sum(0).min()) >= n_texts:
             break
     strongest = np.concatenate([np.zeros((0, len(features)), np.float32), *maxima])
-    return TextPool(taken, strongest, background, fired > OFTEN * everywhere)
+    return TextPool(taken, strongest, background, fired > FREQUENT_SHARE * everywhere)
 
 
 class _Read(NamedTuple):
@@ -212,7 +212,7 @@ def row_maxima(firings: TokenActivations, features: Sequence[int]) -> np.ndarray
     return np.maximum.reduceat(columns, firings.row_starts[:-1], axis=0)
 
 
-def drawn(items: Sequence[Item], n: int, seed: Sequence[int]) -> list[Item]:
+def draw(items: Sequence[Item], n: int, seed: Sequence[int]) -> list[Item]:
     """Returns so many of the items at most, in random order."""
     order = np.random.default_rng(seed).permutation(len(items))[:n]
     return [items[i] for i in order]

@@ -11,7 +11,7 @@ from saetask.utils.journal import Journal
 from saetask.utils.parallel import map_ordered
 
 WRITER_JOURNAL = "writer.jsonl"
-LONGEST = 2000
+MAX_CHARACTERS = 2000
 """Characters of a written text at most."""
 SYSTEM = "You write short texts, as exactly as asked. Answer with a JSON object and nothing else."
 
@@ -25,7 +25,7 @@ class Writer:
     """Questions at a time."""
 
 
-class Question(NamedTuple):
+class TextRequest(NamedTuple):
     """Something to write."""
 
     prompt: str
@@ -33,7 +33,9 @@ class Question(NamedTuple):
     """Reads the texts out of an answer; raises `EndpointError` where it is not what was asked."""
 
 
-def ask_writer(writer: Writer, questions: Iterable[Question], work: Path) -> dict[str, Answer]:
+def generate_texts(
+    writer: Writer, questions: Iterable[TextRequest], work: Path
+) -> dict[str, Answer]:
     """Has texts written, each once however often it is asked for.
 
     Args:
@@ -57,7 +59,7 @@ def ask_writer(writer: Writer, questions: Iterable[Question], work: Path) -> dic
     return dict(zip(wanted, answers))
 
 
-def _ask(endpoint: Endpoint, journal: Journal, question: Question) -> Answer:
+def _ask(endpoint: Endpoint, journal: Journal, question: TextRequest) -> Answer:
     roles = (("system", SYSTEM), ("user", question.prompt))
     messages = [{"role": role, "content": content} for role, content in roles]
     return ask_once(endpoint, journal, messages, question.read)
@@ -69,7 +71,7 @@ def written_text(found: object) -> str:
     Raises:
         EndpointError: It is no text, an empty or a very long one.
     """
-    if not isinstance(found, str) or not 0 < len(found.strip()) <= LONGEST:
+    if not isinstance(found, str) or not 0 < len(found.strip()) <= MAX_CHARACTERS:
         raise EndpointError(f"no short text: {str(found)[:60]!r}")
     return found.strip()
 

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from saetask.dictionary.collect.corpus_pass import OWN, WORK, BuildConfig, Pass, read_corpus
-from saetask.dictionary.collect.neighbours import by_direction, by_firing
+from saetask.dictionary.collect.neighbours import (
+    neighbours_by_coactivation,
+    neighbours_by_direction,
+)
 from saetask.dictionary.collect.split_activations import SplitActivations, load_split_activations
 from saetask.dictionary.collect.statistics import FeatureStatistics
 from saetask.dictionary.label.base import Label, Labeler, chosen_options, label_figures
@@ -59,7 +62,7 @@ def build(
     found = found or read_corpus(model, sae, config, out, base)
     vocabulary = read_vocabulary(model)
     tokens = promotions(model, sae, range(sae.cfg.d_sae))
-    directions = by_direction(sae.W_dec)
+    directions = neighbours_by_direction(sae.W_dec)
     subject = load_split_activations(out, OWN, directions)
     labels = label_features(
         subject,
@@ -70,7 +73,7 @@ def build(
         out / WORK,
     )
     texts = vocabulary.texts
-    together = by_firing(subject.learning.firings)
+    together = neighbours_by_coactivation(subject.learning.firings)
     features = features_table(
         found.tally, labels, labeler.name, tokens, directions, together, found.rows, texts
     )

@@ -16,7 +16,7 @@ from saetask.utils.files import content_hash, file_sha256
 from saetask.utils.journal import Journal
 from saetask.utils.parallel import map_ordered
 
-LEARNING_FIRING = 300
+LEARNING_CONTEXTS = 300
 """Strongly firing contexts that a label is made from, at most."""
 LABELS_JOURNAL = "labels.jsonl"
 NOT_ASKED = Label("", None)
@@ -51,7 +51,7 @@ def label_features(
 
     def evidence(feature: int) -> FeatureEvidence:
         learnt, chosen = (
-            index.draw(feature, int(subject.neighbours[feature]), LEARNING_FIRING, [seed, number])
+            index.draw(feature, int(subject.neighbours[feature]), LEARNING_CONTEXTS, [seed, number])
             for number, index in enumerate((subject.learning, subject.selection))
         )
         return FeatureEvidence(feature, learnt, chosen, promoted[feature], vocabulary, d_sae)
