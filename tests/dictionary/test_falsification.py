@@ -12,8 +12,9 @@ from saetask.cli.dictionary import feature_numbers
 from saetask.cli.main import main
 from saetask.dictionary.falsify.ablation import AblationResult
 from saetask.dictionary.falsify.base import FalsifyConfig, SkippedTest
+from saetask.dictionary.falsify.document import FALSIFICATION
 from saetask.dictionary.falsify.injection import InjectionResult, StrategyResult
-from saetask.dictionary.falsify.runner import FALSIFICATION, FeatureTests, describe_tests, falsify
+from saetask.dictionary.falsify.runner import FeatureTests, describe_tests, falsify
 from saetask.dictionary.falsify.text_pool import (
     OWN_CONTEXT,
     context_rows,
@@ -35,7 +36,7 @@ def dictionary(word_folder):
 @pytest.fixture(scope="module")
 def found(tiny_model, word_sae, dictionary, word_corpus):
     config = FalsifyConfig((SEA, DEAD, ALWAYS), texts=8, data=str(word_corpus))
-    return falsify(tiny_model, word_sae, dictionary, config)
+    return falsify(tiny_model, word_sae, dictionary, config).to_dict()
 
 
 def test_an_engine_of_other_processes_finds_the_same(
@@ -43,7 +44,8 @@ def test_an_engine_of_other_processes_finds_the_same(
 ) -> None:
     config = FalsifyConfig((SEA, DEAD, ALWAYS), texts=8, data=str(word_corpus))
     engine = SendingEngine(tiny_model)
-    assert falsify(tiny_model, word_sae, dictionary, config, engine=engine) == found
+    elsewhere = falsify(tiny_model, word_sae, dictionary, config, executor=engine)
+    assert elsewhere.to_dict() == found
     assert engine.works == ["_read_rows", "_test_feature"], "all that needs the model"
 
 
@@ -68,15 +70,13 @@ def test_what_came_of_it_is_written_with_its_settings(found, dictionary) -> None
     written = json.loads((dictionary.folder / FALSIFICATION).read_text())
     assert written["features"] == found["features"]
     assert written["settings"]["seed"] == 0 and written["settings"]["texts"] == 8
-    assert written["model"] == dictionary.manifest["model"]
-    assert written["sae"]["fingerprint"] == dictionary.manifest["sae"]["fingerprint"]
+    assert written["model"] == dictionary.manifest.model.to_dict()
+    assert written["sae"]["fingerprint"] == dictionary.manifest.sae.fingerprint
 
 
 def test_stored_contexts_will_do_and_the_seed_decides(tiny_model, word_sae, dictionary) -> None:
-    one, other = (
-        falsify(tiny_model, word_sae, dictionary, FalsifyConfig((SEA, 1), texts=6, seed=seed))
-        for seed in (0, 1)
-    )
+    configs = (FalsifyConfig((SEA, 1), texts=6, seed=seed) for seed in (0, 1))
+    one, other = (falsify(tiny_model, word_sae, dictionary, c).to_dict() for c in configs)
     assert [e["injection"]["finding"] for e in one["features"]] == ["token-driven"] * 2
     effects = [[e["ablation"]["random"] for e in each["features"]] for each in (one, other)]
     assert effects[0] != effects[1]
@@ -95,7 +95,8 @@ def test_p_values_are_corrected_over_the_features_that_were_tried() -> None:
         (injected(0.04), edited(0.2)),
         (injected(0.9), SkippedTest("x")),
     ]
-    entries = describe_tests([FeatureTests(i, "", *pair) for i, pair in enumerate(parts)])
+    tests = [FeatureTests(i, "", *pair) for i, pair in enumerate(parts)]
+    entries = [entry.to_dict() for entry in describe_tests(tests)]
     # Benjamini-Hochberg: p times the number tried over its rank, made monotone from above.
     q_values = [entry["injection"].get("q_value") for entry in entries]
     assert q_values == [pytest.approx(0.03), None, pytest.approx(0.06), pytest.approx(0.9)]
@@ -175,7 +176,7 @@ def test_features_are_taken_once_in_order() -> None:
 
 def test_the_command_prints_a_table_or_json(word_folder, word_pair, word_corpus, capsys) -> None:
     command = ["dictionary", "falsify", str(word_folder), "--features", f"{SEA},{DEAD}", *word_pair]
-    command += ["--texts", "6", "--data", str(word_corpus), "--insist-on-sae"]
+    command += ["--texts", "6", "--data", str(word_corpus), "--allow-sae-mismatch"]
     assert main(command) == 0
     printed = capsys.readouterr().out
     assert "token-driven" in printed and f"feature {DEAD}: no injection test" in printed
@@ -206,7 +207,7 @@ def test_bad_input_is_refused_before_a_model_is_loaded(
 
 def test_an_sae_that_does_not_fit_is_refused(word_folder, word_pair, capsys) -> None:
     assert main(["dictionary", "falsify", str(word_folder), "--features", "1", *word_pair]) == 2
-    assert "insist" in capsys.readouterr().err
+    assert "--allow-sae-mismatch" in capsys.readouterr().err
 
 
 def test_a_damaged_dictionary_is_refused(word_folder, tmp_path, capsys) -> None:

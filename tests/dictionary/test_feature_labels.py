@@ -8,10 +8,11 @@ import pytest
 
 from saetask import Dictionary, UserError
 from saetask.dictionary import dictionary as dictionaries
+from saetask.dictionary.dictionary import dictionary_folder
 from saetask.dictionary.feature_labels import find_feature_labels
 from saetask.dictionary.store import FEATURES, MANIFEST, read_parquet, write_parquet
 from saetask.models.loading import model_fingerprint
-from saetask.saes.loading import sae_fingerprint
+from saetask.saes.loading import DEFAULT_SAE, sae_fingerprint
 from saetask.saes.logit_lens import logit_lens_labels
 
 VERDICTS = ["validated", "inconsistent", "too rare"]
@@ -26,11 +27,9 @@ def folder(tiny_model, tiny_sae, tmp_path_factory):
     verdicts = [VERDICTS[i % len(VERDICTS)] for i in range(n)]
     write_parquet(folder / FEATURES, pyarrow.table({"label": labels, "verdict": verdicts}))
     write_parquet(folder / "contexts.parquet", pyarrow.table({"feature": pyarrow.array([0])}))
-    manifest = {
-        "schema_version": 1,
-        "model": {"fingerprint": model_fingerprint(tiny_model)},
-        "sae": {"fingerprint": sae_fingerprint(tiny_sae)},
-    }
+    manifest = json.loads((dictionary_folder(DEFAULT_SAE) / MANIFEST).read_text())
+    manifest["model"]["fingerprint"] = model_fingerprint(tiny_model)
+    manifest["sae"]["fingerprint"] = sae_fingerprint(tiny_sae)
     (folder / MANIFEST).write_text(json.dumps(manifest))
     return folder
 

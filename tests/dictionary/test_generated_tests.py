@@ -19,9 +19,10 @@ from saetask.dictionary.falsify.counterexamples import (
     pair_requests,
     read_pairs,
 )
+from saetask.dictionary.falsify.document import FALSIFICATION
 from saetask.dictionary.falsify.generated_tests import (
+    FeatureReader,
     GeneratedTextTests,
-    Reader,
     describe_generated_text_tests,
     run_generated_text_tests,
 )
@@ -32,7 +33,6 @@ from saetask.dictionary.falsify.paraphrases import (
     paraphrase_finding,
     read_paraphrase,
 )
-from saetask.dictionary.falsify.runner import FALSIFICATION
 from saetask.dictionary.falsify.text_pool import file_rows, read_text_pool
 from saetask.dictionary.falsify.text_requests import MAX_CHARACTERS, WRITER_JOURNAL, Writer
 from saetask.dictionary.label.tables import median_activation
@@ -105,7 +105,8 @@ def have_written(tiny_model, word_sae, pool, own_folder):
             found = run_generated_text_tests(
                 writer, tiny_model, word_sae, dictionary, pool, config, engine
             )
-        return describe_generated_text_tests(found.attempts), found.figures, server
+        entries = [entry.to_dict() for entry in describe_generated_text_tests(found.tests)]
+        return entries, found.figures.to_dict(), server
 
     return written
 
@@ -174,7 +175,7 @@ def test_to_fire_is_to_reach_the_natural_level(tiny_model, word_sae, word_folder
     loud = FeatureCard(
         {**card.row, "quantiles": [2 * level for level in card.row["quantiles"]]}, []
     )
-    fires = Reader(tiny_model, word_sae).fires
+    fires = FeatureReader(tiny_model, word_sae).fires
     texts = ["We went by the sea.", "We went by the cup."]
     assert fires(card, texts).tolist() == [True, False]
     assert fires(loud, texts).tolist() == [False, False]
@@ -304,7 +305,7 @@ def test_features_keep_firing_or_not_by_the_criteria(share, q_value, finding) ->
 def test_p_values_are_corrected_over_the_features_that_were_tried() -> None:
     found = [CounterexampleResult(24, 1.0, 0.0, 0, p) for p in (0.01, 0.04, 0.03)]
     attempts = [GeneratedTextTests(SkippedTest("x"), each) for each in (*found, SkippedTest("y"))]
-    entries = [entry["counterexample"] for entry in describe_generated_text_tests(attempts)]
+    entries = [entry.counterexample.to_dict() for entry in describe_generated_text_tests(attempts)]
     assert [entry.get("q_value") for entry in entries[:3]] == pytest.approx([0.03, 0.04, 0.04])
     assert entries[3] == {"finding": "no texts", "reason": "y"}
 
@@ -317,7 +318,7 @@ def test_a_second_start_asks_only_what_is_missing(
 ) -> None:
     monkeypatch.setattr("saetask.inference.endpoint.FAILURES_IN_A_ROW", 2)
     # Answers are kept by address; the port changes from server to server.
-    monkeypatch.setattr("saetask.dictionary.asking.content_hash", lambda parts: str(parts[2]))
+    monkeypatch.setattr("saetask.inference.endpoint.content_hash", lambda parts: str(parts[2]))
     journal = own_folder / "work" / WRITER_JOURNAL
     whole, figures, undisturbed = have_written(knows)
     journal.unlink()
@@ -335,7 +336,7 @@ def test_a_second_start_asks_only_what_is_missing(
 
 
 def command(folder, pair, corpus, url):
-    flags = ["--texts", "6", "--data", str(corpus), "--insist-on-sae", *pair]
+    flags = ["--texts", "6", "--data", str(corpus), "--allow-sae-mismatch", *pair]
     writer = ["--writer", "scribe", "--writer-url", url]
     return ["dictionary", "falsify", str(folder), "--features", f"{SEA},{DEAD}", *flags, *writer]
 
@@ -362,7 +363,7 @@ def test_the_command_adds_a_table_and_a_key(own_folder, word_pair, word_corpus, 
 def test_a_writer_that_is_not_there_leaves_nothing_written(
     own_folder, word_pair, word_corpus, capsys, monkeypatch
 ) -> None:
-    monkeypatch.setattr("saetask.dictionary.falsification.edit_effects", None)
+    monkeypatch.setattr("saetask.dictionary.falsify.runner.edit_effects", None)
     with chat_server(lambda r: Said("who?", 404)) as server:
         assert main(command(own_folder, word_pair, word_corpus, server.url)) == 2
     last = capsys.readouterr().err.strip().splitlines()[-1]

@@ -11,6 +11,7 @@ from saetask.dictionary.falsify.injection import (
     LONGEST_INJECTION,
     STRATEGIES,
     ControlTokens,
+    InjectedFeature,
     InjectionResult,
     StrategyResult,
     TriggerTokens,
@@ -21,7 +22,7 @@ from saetask.dictionary.falsify.injection import (
 )
 
 VOCABULARY, TRIGGER, SECOND, CUE = 200, 7, 8, 9
-PIECES = [
+TRIGGERS = [
     TriggerTokens((TRIGGER,), 0.7),
     TriggerTokens((SECOND,), 0.3),
     TriggerTokens((30, TRIGGER), 0.5),
@@ -118,8 +119,9 @@ def run(fires, natural=2.0):
     def maxima(rows):
         return np.array([fires(row) for row in rows], np.float32)
 
-    own = {i for piece in PIECES for i in piece.token_ids}
-    return injection_test(maxima, texts(), PIECES, controls_for(*own), natural, 1, [0, 3])
+    own = {i for trigger in TRIGGERS for i in trigger.token_ids}
+    injected = InjectedFeature(TRIGGERS, controls_for(*own), natural)
+    return injection_test(maxima, texts(), injected, 1, [0, 3])
 
 
 def test_a_feature_of_tokens_is_found() -> None:
