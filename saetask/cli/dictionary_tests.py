@@ -68,17 +68,18 @@ def validate(arguments: Namespace) -> None:
     endpoint = open_endpoint("judge", options.judge, options.judge_url)
     judge = endpoint and Judge(endpoint, options.judge_features)
     manifest = read_manifest(options.folder)
-    labeler = open_registry(arguments).get("labeler", manifest["labeler"])
+    labeler = open_registry(arguments).get("labeler", manifest.labeler)
     if judge or not is_in_words(labeler):  # else it has nothing to label
-        labeler = configured(labeler, {**manifest["labels"]["options"], **options.labeler_option})
+        labeler = configured(labeler, {**manifest.labels.options, **options.labeler_option})
     model, sae = take(arguments, ModelOptions).load()
     shuffled = options.shuffled_model
     validation = validate_dictionary(model, sae, labeler, options.folder, judge, shuffled)
+    document = validation.to_dict()
     if arguments.json:
-        print_json(validation)
+        print_json(document)
     else:
-        print_table(validation_table(validation))
-        print(judge_text(validation), end="")
+        print_table(validation_table(document))
+        print(judge_text(document), end="")
 
 
 def declare_falsify(parser: CommandParser) -> None:
@@ -115,7 +116,8 @@ def falsify(arguments: Namespace) -> None:
     dictionary.check(model, sae)
     check_sae(model, sae, allow_mismatch=take(arguments, MismatchOptions).allow_sae_mismatch)
     with open_executor(compute, models.model, model) as executor:
-        document = falsify_features(model, sae, dictionary, config, writer, executor)
+        result = falsify_features(model, sae, dictionary, config, writer, executor)
+    document = result.to_dict()
     if arguments.json:
         print_json(document)
     else:
@@ -130,7 +132,7 @@ def _print_falsification(document: dict[str, Any], folder: Path) -> None:
         writer_text,
         writing_table,
     )
-    from saetask.dictionary.falsify.runner import FALSIFICATION
+    from saetask.dictionary.falsify.document import FALSIFICATION
 
     print_table(falsification_table(document))
     if "writer" in document:
