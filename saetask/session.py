@@ -37,9 +37,8 @@ from saetask.utils.download import cache_folder
 from saetask.utils.files import atomic_path, content_hash, write_json
 
 if TYPE_CHECKING:
-    from sae_lens import SAE
-
     from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
 
 FIT_ITEMS = 1000
 """Built-in items, at most, that a session is fitted on."""

@@ -19,11 +19,10 @@ from saetask.saes.extraction import ExtractedFeatures
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sae_lens import SAE
-
     from saetask.data.prompts import Prompt
     from saetask.data.tasks import Task
     from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
         return {}
     from statsmodels.stats.multitest import multipletests
 
-    adjusted = multipletests(list(p_values.values()), method="holm")[1]
+    adjusted = np.asarray(multipletests(list(p_values.values()), method="holm")[1])
     return dict(zip(p_values, adjusted.tolist()))
 
 

@@ -29,10 +29,10 @@ from saetask.saes.random_sae import CALIBRATION_ROWS, random_sae
 from saetask.utils.files import atomic_path, content_hash, remove_partial_writes, write_json
 
 if TYPE_CHECKING:
-    from sae_lens import SAE
     from transformers import PreTrainedTokenizerBase
 
     from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
 
 WORK = "work"
 STATE = "state.json"

@@ -32,11 +32,10 @@ from saetask.models.loading import context_size, model_tokenizer
 from saetask.saes.corpus_extraction import extract_token_activations
 
 if TYPE_CHECKING:
-    from sae_lens import SAE
-
     from saetask.dictionary.dictionary import Card, Dictionary
     from saetask.dictionary.falsify.base import FalsifyConfig
     from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
 
 NO_TEXTS = "no texts"
 MOST_TOKENS = 256

@@ -51,10 +51,9 @@ from saetask.saes.interventions import N_DIRECTIONS, random_directions
 from saetask.utils.files import write_json
 
 if TYPE_CHECKING:
-    from sae_lens import SAE
-
     from saetask.dictionary.dictionary import Card, Dictionary
     from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
 
 FALSIFICATION = "falsification.json"
 SCHEMA_VERSION = 1
