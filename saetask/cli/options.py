@@ -12,12 +12,11 @@ from saetask.saes.loading import DEFAULT_SAE
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from sae_lens import SAE
-
     from saetask.cli.parser import CommandParser
     from saetask.inference.endpoint import Endpoint
     from saetask.models.loading import Model
     from saetask.plugins import PluginRegistry
+    from saetask.saes.loading import SAE
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ from saetask.saes.loading import DEFAULT_SAE, assets_folder, shipped_saes
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from sae_lens import SAE
 
     from saetask.models.loading import Model
     from saetask.saes.activations import FeatureActivations
+    from saetask.saes.loading import SAE
 
 SHOWN_CONTEXTS = 6
 

@@ -11,9 +11,8 @@ from saetask.saes.loading import sae_fingerprint
 from saetask.saes.logit_lens import logit_lens_labels
 
 if TYPE_CHECKING:
-    from sae_lens import SAE
-
     from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
 
 
 @dataclass(frozen=True)

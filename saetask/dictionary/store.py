@@ -19,9 +19,9 @@ from saetask.utils.files import atomic_path, write_text
 
 if TYPE_CHECKING:
     import pyarrow
-    from sae_lens import SAE
 
     from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
 
 CARD = "README.md"
 MANIFEST = "manifest.json"

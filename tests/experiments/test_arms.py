@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from saetask_plugins.detectors.failure_probe import FailureProbe
 
 from saetask import Annotation, Item, Misunderstanding, Prompt, Span, annotate
 from saetask.annotation.base import PLACEMENTS
@@ -30,6 +29,7 @@ from saetask.experiments.control_detectors import MATCHED_BLOCK, frequency_match
 from saetask.experiments.note_selection import gold_finding
 from saetask.inference.client import GenerateRequest
 from saetask.report.arms import ArmSpec
+from saetask_plugins.detectors.failure_probe import FailureProbe
 from tests.helpers.refusals import refusal
 from tests.helpers.touch_task import TouchTwice, make_lab
 
@@ -170,13 +170,17 @@ def test_the_first_finding_is_written_in_the_chosen_wording_at_its_span():
 
 def test_a_wording_that_an_annotator_lacks_for_this_finding_leaves_the_prompt_as_it_is():
     prompt = ask(target=SHIP)
-    written = PromptAnnotator(NoteTemplate(Notes(), 1), {}, {}).write(prompt, [finding("metaphorical")])
+    written = PromptAnnotator(NoteTemplate(Notes(), 1), {}, {}).write(
+        prompt, [finding("metaphorical")]
+    )
     assert written.prompt is prompt
     assert written.annotation is None
 
 
 def test_an_annotator_is_given_the_labels():
-    written = PromptAnnotator(NoteTemplate(Notes(), 0), {1: "sea"}, {}).write(ask(), [finding("literal")])
+    written = PromptAnnotator(NoteTemplate(Notes(), 0), {1: "sea"}, {}).write(
+        ask(), [finding("literal")]
+    )
     assert written.annotation == note("end", "literal sea")
 
 

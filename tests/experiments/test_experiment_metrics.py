@@ -13,7 +13,7 @@ from saetask.annotation.prompt_writer import ArmPrompt
 from saetask.data.prompts import as_prompt
 from saetask.data.samples import Sample
 from saetask.detection.base import Finding
-from saetask.experiments.arms import ARMS, arms_named, default_arm_names
+from saetask.experiments.arms import ARMS, default_arm_names
 from saetask.experiments.metrics import summarise_seeds
 from saetask.experiments.run_folder import RunDescription, make_summary
 from saetask.experiments.runner import ExperimentResult

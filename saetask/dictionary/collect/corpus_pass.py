@@ -35,9 +35,8 @@ from saetask.saes.random_sae import CALIBRATION_ROWS, random_sae
 from saetask.utils.files import content_hash
 
 if TYPE_CHECKING:
-    from sae_lens import SAE
-
     from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
 
 ROWS_PER_SHARD = 256
 """Number of rows after which an interrupted pass can resume."""

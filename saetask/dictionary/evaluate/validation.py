@@ -43,9 +43,9 @@ from saetask.saes.random_sae import control_directions
 if TYPE_CHECKING:
     import pyarrow
     from jaxtyping import Bool
-    from sae_lens import SAE
 
     from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
 
 SHUFFLED = "shuffled-model"
 TEST_CONTEXTS = 400

@@ -20,9 +20,9 @@ from saetask.utils.sign_flips import flip_test
 if TYPE_CHECKING:
     import torch
     from jaxtyping import Bool, Float, Float64
-    from sae_lens import SAE
 
     from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
 
 AblationFinding = Literal["causal", "no effect shown"]
 HORIZON = 8

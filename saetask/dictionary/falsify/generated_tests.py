@@ -52,10 +52,10 @@ from saetask.saes.corpus_extraction import extract_token_activations
 
 if TYPE_CHECKING:
     from jaxtyping import Bool
-    from sae_lens import SAE
 
     from saetask.dictionary.dictionary import Dictionary, FeatureCard
     from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
 
 NO_TEXTS = "no texts"
 MAX_TOKENS = 256

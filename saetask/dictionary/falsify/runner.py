@@ -68,10 +68,9 @@ from saetask.saes.corpus_extraction import extract_token_activations
 from saetask.saes.interventions import N_DIRECTIONS, random_directions
 
 if TYPE_CHECKING:
-    from sae_lens import SAE
-
     from saetask.dictionary.dictionary import Dictionary
     from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
 
 NO_CONTEXTS = "no contexts"
 

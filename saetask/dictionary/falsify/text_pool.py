@@ -18,11 +18,11 @@ from saetask.saes.corpus_extraction import extract_token_activations
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float32, Int32, Int64
-    from sae_lens import SAE
     from transformers import PreTrainedTokenizerBase
 
     from saetask.dictionary.dictionary import Dictionary
     from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
 
 Item = TypeVar("Item")
 ROW_TOKENS = 64

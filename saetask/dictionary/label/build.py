@@ -39,9 +39,8 @@ from saetask.saes.loading import sae_fingerprint
 from saetask.saes.logit_lens import promotions
 
 if TYPE_CHECKING:
-    from sae_lens import SAE
-
     from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
 
 
 def build(
