@@ -90,7 +90,7 @@ def _seconds(work: Any) -> float:
 
 
 def memory(millions: list[float]) -> dict[str, Any]:
-    """Returns the peak memory in MiB after so many million tokens."""
+    """Returns the peak memory in MiB for each number of million tokens."""
     found = {}
     for size in millions:
         command = [sys.executable, __file__, "peak", str(size)]

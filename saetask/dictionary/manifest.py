@@ -56,7 +56,7 @@ class LabelFigures(Document):
     labelled: int
     """Number of features with a label."""
     failed: int
-    """Number of features whose label was asked for and could not be had."""
+    """Number of features that the labeler failed to label."""
     model: str | None
     """The language model that wrote the labels, if any."""
     options: dict[str, Any]

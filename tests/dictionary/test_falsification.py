@@ -12,8 +12,9 @@ from saetask.cli.main import main
 from saetask.dictionary.falsify.ablation import AblationResult
 from saetask.dictionary.falsify.base import FalsifyConfig, SkippedTest
 from saetask.dictionary.falsify.document import FALSIFICATION
+from saetask.dictionary.falsify.feature_tests import FeatureTests, describe_tests
 from saetask.dictionary.falsify.injection import InjectionResult, StrategyResult
-from saetask.dictionary.falsify.runner import FeatureTests, describe_tests, falsify
+from saetask.dictionary.falsify.runner import falsify
 from saetask.dictionary.falsify.text_pool import (
     OWN_CONTEXT,
     context_rows,
@@ -45,7 +46,7 @@ def test_an_engine_of_other_processes_finds_the_same(
     engine = SendingEngine(tiny_model)
     elsewhere = falsify(tiny_model, word_sae, dictionary, config, executor=engine)
     assert elsewhere.to_dict() == found
-    assert engine.works == ["_read_rows", "_test_feature"], "all that needs the model"
+    assert engine.works == ["_read_rows", "run_feature_tests"], "all that needs the model"
 
 
 def test_a_word_is_found_to_be_a_word(found) -> None:

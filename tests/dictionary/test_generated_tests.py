@@ -363,7 +363,7 @@ def test_the_command_adds_a_table_and_a_key(own_folder, word_pair, word_corpus, 
 def test_a_writer_that_is_not_there_leaves_nothing_written(
     own_folder, word_pair, word_corpus, capsys, monkeypatch
 ) -> None:
-    monkeypatch.setattr("saetask.dictionary.falsify.runner.edit_effects", None)
+    monkeypatch.setattr("saetask.dictionary.falsify.feature_tests.edit_effects", None)
     with chat_server(lambda r: Said("who?", 404)) as server:
         assert main(command(own_folder, word_pair, word_corpus, server.url)) == 2
     last = capsys.readouterr().err.strip().splitlines()[-1]
