@@ -7,6 +7,7 @@ A plugin is any object with the hooks below: a module behind an entry point of t
 import importlib.metadata
 import importlib.util
 import inspect
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -121,11 +122,14 @@ class PluginRegistry:
 
 
 def _module_from_file(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path) if path.is_file() else None
+    # Its name holds the path: files of one name differ, and none hides an installed module.
+    name = f"saetask_plugin_file:{path.absolute()}"
+    spec = importlib.util.spec_from_file_location(name, path) if path.is_file() else None
     if spec is None or spec.loader is None:
         raise UserError(f"Plugin file {path} does not exist or is no .py file.")
     module = importlib.util.module_from_spec(spec)
     loader = spec.loader
+    sys.modules[name] = module  # where `inspect` finds the docstrings of options
     _loaded(f"Plugin file {path}", lambda: loader.exec_module(module))
     return module
 

@@ -6,7 +6,6 @@ from functools import cache
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
-from pydantic.dataclasses import dataclass as validated_dataclass
 
 from saetask.errors import UserError, did_you_mean
 
@@ -101,5 +100,7 @@ def _options_type(plugin: object) -> Any:
 
 @cache
 def _adapter(options_type: type) -> TypeAdapter:
-    config = ConfigDict(use_attribute_docstrings=True, allow_inf_nan=False)
-    return TypeAdapter(validated_dataclass(options_type, config=config, frozen=True))
+    if "__pydantic_config__" not in vars(options_type):  # where pydantic looks for it
+        config = ConfigDict(use_attribute_docstrings=True, allow_inf_nan=False)
+        options_type.__pydantic_config__ = config  # pyright: ignore[reportAttributeAccessIssue]
+    return TypeAdapter(options_type)
