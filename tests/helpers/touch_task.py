@@ -138,7 +138,7 @@ class StubAsker:
 
     def output(self, sample):
         assert sample in self.asked
-        return f"I say {self._number(question)}.\nAnd more."
+        return f"I say {self._number(sample)}.\nAnd more."
 
     def _number(self, sample):
         return zlib.crc32(repr((sample.prompt.messages, sample.candidates)).encode())
