@@ -22,3 +22,4 @@ from .tasks import Item as Item
 from .tasks import Score as Score
 from .tasks import SecondQuestion as SecondQuestion
 from .tasks import Task as Task
+from .tasks import check_prompt as check_prompt

@@ -377,11 +377,12 @@ def test_help_and_mistakes_in_the_command_import_no_torch():
 
 def test_a_plugin_file_adds_to_the_list_of_plugins(done, tmp_path):
     text = "from saetask import hookimpl\nclass T:\n    name = '{}'\n"
-    text += "@hookimpl\ndef saetask_tasks():\n    return [T()]\n"
+    text += "    def label(self, evidence): ...\n"
+    text += "@hookimpl\ndef saetask_labelers():\n    return [T()]\n"
     paths = [written(tmp_path, f"{n}.py", text.format(n)) for n in ("one", "two")]
     rows = json.loads(done("plugins", "--json", "--plugin", paths[0], "--plugin", paths[1]))
     assert set(rows[0]) == {"kind", "name", "source", "summary"}
-    assert {"one", "two", "metaphor"} <= {row["name"] for row in rows if row["kind"] == "task"}
+    assert {"one", "two", "keywords"} <= {row["name"] for row in rows if row["kind"] == "labeler"}
     assert "word-problems" in done("plugins")
 
 

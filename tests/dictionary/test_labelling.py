@@ -249,7 +249,7 @@ def test_a_rare_feature_is_shown_with_the_few_contexts_it_has(label_all) -> None
 
 def test_an_unknown_option_names_the_known_ones() -> None:
     message = refusal(configured, OpenAI(), {"modell": "x"})
-    assert "'modell'" in message and "base_url, model" in message
+    assert "'modell'" in message and "Did you mean 'model'" in message
 
 
 def test_a_labeler_without_options_says_so() -> None:

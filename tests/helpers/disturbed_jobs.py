@@ -177,7 +177,8 @@ def make_jobs(model_folder: str, sae_folder: str, texts: Path) -> dict[str, Job]
 
     import saetask
     from saetask.data.corpus import CorpusConfig, Source
-    from saetask.detection import ProbeConfig, baselines
+    from saetask.detection import ProbeConfig
+    from saetask.detection.baselines import dense_probe
     from saetask.dictionary.collect import corpus_pass as build
     from saetask.dictionary.label import build as making
     from saetask.experiments import control_detectors as lineup
@@ -204,10 +205,9 @@ def make_jobs(model_folder: str, sae_folder: str, texts: Path) -> dict[str, Job]
     runs.time = SimpleNamespace(monotonic=float)  # runs take no time: `seconds` may not differ
     build.ROWS_PER_SHARD = 64
     # As in the fixture `few_choices`, and fewer still.
-    probe_config = ProbeConfig((("text",),), (("l2", 0.03),))
-    use_probe_config(setattr, probe_config)
+    use_probe_config(setattr, ProbeConfig((("text",),), (("l2", 0.03),)))
     plans.SELF_TOKENS = note_selection.STYLE_ITEMS = 4
-    lineup.baselines = lambda: [baselines.dense_probe(probe_config)]
+    lineup.baselines = lambda: [dense_probe()]
 
     corpus = CorpusConfig(
         [Source("texts.jsonl")], context_size=32, test_share=0.2, selection_share=0.2

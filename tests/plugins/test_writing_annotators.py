@@ -99,8 +99,8 @@ def test_options_reach_the_annotator_that_has_them_and_leave_others_alone() -> N
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({}, "--annotator-option model=NAME"),
-        ({"model": "", "base_url": URL}, "--annotator-option model=NAME"),
+        ({}, "--annotator-option model=VALUE"),
+        ({"model": "", "base_url": URL}, "option 'model'"),
         ({"modle": "tiny"}, "Did you mean 'model'"),
         ({"model": "tiny"}, "OPENAI_API_KEY"),
     ],

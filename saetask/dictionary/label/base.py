@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 from saetask.dictionary.collect.contexts import Examples
 from saetask.dictionary.label.rules import Rule, Vocabulary
 from saetask.dictionary.manifest import LabelFigures
-from saetask.errors import UserError
+from saetask.utils.plugin_options import with_options
 
 
 class FeatureEvidence(NamedTuple):
@@ -40,14 +40,12 @@ class Label(NamedTuple):
 class Labeler(Protocol):
     """What a labeler plugin provides.
 
-    It may have more, each for itself:
+    It may have more:
 
-    - `options: Mapping[str, str]`, what may be set (name and purpose), with
-      `configure(options: Mapping[str, str]) -> Labeler`, which returns a labeler so set; its
-      `chosen: Mapping[str, str]` are the options that its labels depend on.
-    - `workers: int`: number of features labelled at a time, in threads, for a labeler that waits
-      for a service; its labels are recorded, and an interrupted build keeps them.
-    - `in_words = True`: its labels never have a rule, so that only a judge can validate them.
+    - Options; see `Configurable`. `chosen: Mapping[str, str]` are those that its labels depend on.
+    - `workers: int`: the number of features labelled at a time, in threads, for labels that come
+      slowly from elsewhere; an interrupted build keeps the labels it had.
+    - `in_words = True`: its labels never have a rule, so that only a judge can try them.
     """
 
     name: str
@@ -57,21 +55,13 @@ class Labeler(Protocol):
         ...
 
 
-def configured(labeler: Labeler, options: Mapping[str, str]) -> Labeler:
+def configured(labeler: Labeler, options: Mapping[str, Any]) -> Labeler:
     """Returns the labeler with options set.
 
     Raises:
-        UserError: It has no such option, none at all, or refuses a value.
+        UserError: It has no such option, needs one that is not given, or a value does not fit.
     """
-    known: Mapping[str, str] = getattr(labeler, "options", {})
-    for name in options:
-        if not known:
-            raise UserError(f"Labeler '{labeler.name}' has no options, so none called '{name}'.")
-        if name not in known:
-            names = ", ".join(sorted(known))
-            raise UserError(f"Labeler '{labeler.name}' has no option '{name}'; it has: {names}.")
-    configure = getattr(labeler, "configure", None)
-    return configure(options) if configure else labeler
+    return with_options("labeler", labeler, options)
 
 
 def chosen_options(labeler: Labeler) -> dict[str, str]:
