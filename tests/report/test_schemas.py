@@ -1,4 +1,4 @@
-"""The JSON schemas in `docs/schemas`: as generated, complete, and true of the runs in `docs/runs`."""
+"""The JSON schemas in `docs/schemas`, and the classes that they are made from."""
 
 import json
 from pathlib import Path
@@ -33,9 +33,10 @@ def test_every_field_is_described(path: Path) -> None:
     assert len(documents()) == len(DOCUMENTS)
 
 
-@pytest.mark.parametrize(
-    "path", sorted((ROOT / "docs" / "runs").glob("*.json")), ids=lambda p: p.stem
-)
+RUNS = sorted((ROOT / "docs" / "runs").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.stem)
 def test_summaries_of_this_repository_are_read_and_written_unchanged(path: Path) -> None:
     written = json.dumps(read_summary(path).to_json(), indent=2, ensure_ascii=False)
     assert written + "\n" == path.read_text(encoding="utf-8")
