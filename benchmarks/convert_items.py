@@ -25,10 +25,13 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from saetask import FieldError, UserError
-from saetask.data.items import index_field, last_number, number_field, read_rows, text_field
+from pydantic import ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
+
+from saetask import UserError
+from saetask.data.items import Name, Text, last_number, read_rows
+from saetask.utils.validation import first_problem
 
 LABELS = ("literal", "metaphorical")
 NUMBER = r"\d[\d,]*(?:\.\d+)?"
@@ -50,6 +53,32 @@ class LeftOutError(Exception):
     """A row that is sound but becomes no item; the message says why."""
 
 
+class FieldError(Exception):
+    """A field of a source row does not fit."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def field(row: Row, name: str, kind: Any) -> Any:
+    """Returns a field, validated as a type that pydantic knows.
+
+    Raises:
+        FieldError: It is missing or of another kind.
+    """
+    try:
+        adapter = TypeAdapter(kind, config=ConfigDict(strict=True))
+        return adapter.validate_python(row.get(name))
+    except ValidationError as error:
+        raise FieldError(name, first_problem(error).reason) from error
+
+
+def index_below(length: int) -> Any:
+    """Returns the type of an index into a sequence of a given length."""
+    return Annotated[int, Field(ge=0, lt=length)]
+
+
 def moh_x_item(row: Row, number: int) -> Row:
     """Converts a row of MOH-X, which has no ids of its own."""
     return {"id": f"moh-x-{number}", **_verb_in_sentence(row)}
@@ -57,7 +86,7 @@ def moh_x_item(row: Row, number: int) -> Row:
 
 def vua_item(row: Row, number: int) -> Row:
     """Converts a row of VUA; a sentence may stand there twice, so the line is part of the id."""
-    source = f"{text_field(row, 'txt_id')}-{text_field(row, 'sen_ix')}"
+    source = f"{field(row, 'txt_id', Text)}-{field(row, 'sen_ix', Text)}"
     return {"id": f"vua-{source}-{number}", **_verb_in_sentence(row)}
 
 
@@ -67,8 +96,8 @@ def _verb_in_sentence(row: Row) -> Row:
         "sentence": row["sentence"],
         "target": place.text,
         "target_start": place.start,
-        "label": LABELS[index_field(row, "label", len(LABELS))],
-        "group": text_field(row, "verb").lower(),
+        "label": LABELS[field(row, "label", index_below(len(LABELS)))],
+        "group": field(row, "verb", Text).lower(),
     }
 
 
@@ -80,8 +109,8 @@ class Token(NamedTuple):
 
 
 def _token(row: Row, sentence: str, index: str) -> Token:
-    tokens = text_field(row, sentence).split(" ")
-    place = index_field(row, index, len(tokens))
+    tokens = field(row, sentence, Text).split(" ")
+    place = field(row, index, index_below(len(tokens)))
     if not tokens[place].strip():
         raise FieldError(index, f"token {place} is empty and can not be the target.")
     return Token(tokens[place], sum(len(token) + 1 for token in tokens[:place]))
@@ -89,10 +118,10 @@ def _token(row: Row, sentence: str, index: str) -> Token:
 
 def addsub_item(row: Row, number: int) -> Row:
     """Converts a row of AddSub."""
-    question = text_field(row, "question")
+    question = field(row, "question", Text)
     return _one_step(
         {
-            "id": f"addsub-{text_field(row, 'id')}",
+            "id": f"addsub-{field(row, 'id', Name)}",
             "question": question,
             "answer": _answer(row, "answer"),
             "group": template(question),
@@ -102,11 +131,11 @@ def addsub_item(row: Row, number: int) -> Row:
 
 def svamp_item(row: Row, number: int) -> Row:
     """Converts a row of SVAMP, which asks several questions about one body."""
-    body, question = text_field(row, "Body").strip(), text_field(row, "Sample").strip()
+    body, question = field(row, "Body", Text).strip(), field(row, "Sample", Text).strip()
     joint = " " if body[-1] in ".?!" else ", "
     return _one_step(
         {
-            "id": f"svamp-{text_field(row, 'ID')}",
+            "id": f"svamp-{field(row, 'ID', Text)}",
             "question": f"{body}{joint}{question}",
             "answer": _answer(row, "Answer"),
             "group": template(body),
@@ -121,7 +150,7 @@ def _answer(row: Row, name: str) -> float:
             value = float(value)
         except ValueError as error:
             raise FieldError(name, f"expected a number, found {value!r}.") from error
-    value = number_field({name: value}, name)
+    value = field({name: value}, name, FiniteFloat)
     return int(value) if value.is_integer() else value
 
 
@@ -156,16 +185,16 @@ def fig_qa_item(row: Row, number: int) -> Row:
         raise LeftOutError("marked as not valid")
     return {
         "id": f"fig-qa-{number}",
-        "phrase": text_field(row, "startphrase"),
-        "endings": [text_field(row, "ending1"), text_field(row, "ending2")],
+        "phrase": field(row, "startphrase", Text),
+        "endings": [field(row, "ending1", Text), field(row, "ending2", Text)],
         "label": int(label),
-        "group": f"fig-qa-{text_field(row, 'qid')}",
+        "group": f"fig-qa-{field(row, 'qid', Text)}",
     }
 
 
 def wic_item(row: Row, number: int) -> Row:
     """Converts a row of WiC."""
-    word, same = text_field(row, "word"), row.get("same_sense")
+    word, same = field(row, "word", Text), row.get("same_sense")
     if not isinstance(same, bool):
         raise FieldError("same_sense", f"expected true or false, found {same!r}.")
     first, second = _token(row, "s1", "idx1"), _token(row, "s2", "idx2")
@@ -185,7 +214,7 @@ def wic_item(row: Row, number: int) -> Row:
 
 def gsm8k_item(row: Row, number: int) -> Row:
     """Converts a row of GSM8K, with the operations of its solution where all can be told."""
-    question, solution = text_field(row, "question"), text_field(row, "answer")
+    question, solution = field(row, "question", Text), field(row, "answer", Text)
     _, mark, end = solution.rpartition("####")
     answer = last_number(end)
     if not mark or answer is None:

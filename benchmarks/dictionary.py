@@ -74,8 +74,8 @@ def _bare(model: Any, sae: Any, rows: list[TokenRow]) -> None:
 
     from saetask.models.forward import right_padded
     from saetask.models.hooks import read_hook
+    from saetask.saes.corpus_extraction import batches
     from saetask.saes.encoding import input_hook
-    from saetask.saes.extraction import batches
 
     for batch in batches([len(row.token_ids) for row in rows]):
         tokens = right_padded([rows[i].token_ids for i in batch])

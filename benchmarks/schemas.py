@@ -11,8 +11,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from saetask_plugins.tasks.figurative_qa import FigurativeRow
+from saetask_plugins.tasks.gsm8k import GSM8KRow
+from saetask_plugins.tasks.metaphor import MetaphorRow
+from saetask_plugins.tasks.multiple_choice import MultipleChoiceRow
+from saetask_plugins.tasks.word_problems import WordProblemRow
+from saetask_plugins.tasks.word_sense import WordSenseRow
+
 from benchmarks.pages import ROOT, execute, page_parser
-from saetask.experiments.run import RunConfig
+from saetask.experiments.config import RunConfig
 from saetask.report.documents import Environment
 from saetask.report.items import ItemRecord
 from saetask.report.summary import Summary
@@ -27,6 +34,12 @@ DOCUMENTS = {
     "environment": Environment,
     "run-config": RunConfig,
     "train-config": TrainConfig,
+    "task-figurative-qa": FigurativeRow,
+    "task-gsm8k": GSM8KRow,
+    "task-metaphor": MetaphorRow,
+    "task-multiple-choice": MultipleChoiceRow,
+    "task-word-problems": WordProblemRow,
+    "task-word-sense": WordSenseRow,
 }
 """Class of each document, a pydantic model or a dataclass, by the name of its schema."""
 

@@ -17,15 +17,10 @@ if TYPE_CHECKING:
         annotate,
     )
     from saetask.data.items import (
-        FieldError,
         first_number,
-        index_field,
         last_number,
-        number_field,
         read_items,
         stated_number,
-        text_field,
-        texts_field,
     )
     from saetask.data.prompts import Prompt, RenderedPrompt, Span, as_prompt, render
     from saetask.data.tasks import AsksTwice, Candidate, Item, Score, SecondQuestion, Task
@@ -38,7 +33,8 @@ if TYPE_CHECKING:
         make_finding,
         make_misunderstanding,
     )
-    from saetask.detection.calibration import (
+    from saetask.detection.probe_features import log_activations, shared_part
+    from saetask.detection.stacked_probe import (
         CHANCE,
         answer_scores,
         fit_stack,
@@ -51,7 +47,6 @@ if TYPE_CHECKING:
         out_of_fold,
         stacked_probabilities,
     )
-    from saetask.detection.probe_features import log_activations, region_sets, shared_part
     from saetask.dictionary.dictionary import Dictionary
     from saetask.dictionary.label.base import FeatureEvidence, Label, Labeler
     from saetask.dictionary.label.rules import (
@@ -80,15 +75,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "annotation.base": ("PLACEMENTS", "Annotation", "Annotator", "WritingAnnotator", "annotate"),
     "data.items": (
-        "FieldError",
         "first_number",
-        "index_field",
         "last_number",
-        "number_field",
         "read_items",
         "stated_number",
-        "text_field",
-        "texts_field",
     ),
     "data.prompts": ("Prompt", "RenderedPrompt", "Span", "as_prompt", "render"),
     "data.tasks": ("AsksTwice", "Candidate", "Item", "Score", "SecondQuestion", "Task"),
@@ -101,7 +91,7 @@ _HOMES = {
         "make_finding",
         "make_misunderstanding",
     ),
-    "detection.calibration": (
+    "detection.stacked_probe": (
         "CHANCE",
         "answer_scores",
         "fit_stack",
@@ -114,7 +104,7 @@ _HOMES = {
         "out_of_fold",
         "stacked_probabilities",
     ),
-    "detection.probe_features": ("log_activations", "region_sets", "shared_part"),
+    "detection.probe_features": ("log_activations", "shared_part"),
     "dictionary.dictionary": ("Dictionary",),
     "dictionary.label.base": ("FeatureEvidence", "Label", "Labeler"),
     "dictionary.label.rules": (

@@ -1,6 +1,7 @@
-"""One prompt at a time: read it, find what is misread, mend it and ask again."""
+"""A session: one prompt at a time, read, checked for misunderstandings, annotated, asked again."""
 
-import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -8,41 +9,48 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from saetask.annotation.base import configured
-from saetask.annotation.generated_notes import WrittenNotes, noting
-from saetask.annotation.prompt_writer import ArmPrompt, Writer
+from saetask.annotation.generated_notes import GeneratedNotes, with_generated_notes
+from saetask.annotation.prompt_writer import make_prompt_annotator
 from saetask.data.prompts import Prompt, Span, as_prompt
-from saetask.data.samples import Sample, make_samples
-from saetask.detection.base import Finding, Misunderstanding
+from saetask.data.samples import Sample, make_samples, make_unlabelled_sample
+from saetask.data.tasks import Item, Task
+from saetask.detection.base import Detector, Finding, Misunderstanding
 from saetask.detection.calibration import Calibration
 from saetask.dictionary.feature_labels import find_feature_labels
+from saetask.errors import UserError
 from saetask.experiments.context import (
+    DEFAULT_SETTINGS,
     ExperimentContext,
-    Material,
-    as_ask,
-    features_of,
-    labelled,
-    make_reading,
-    scored_item,
+    ExperimentSettings,
+    task_annotators,
 )
-from saetask.experiments.note_selection import try_wordings
-from saetask.experiments.pipeline import fit
-from saetask.inference.client import Asker
+from saetask.experiments.note_selection import score_notes
+from saetask.experiments.observation import (
+    Observation,
+    make_observations,
+    observe,
+    rank_request,
+)
+from saetask.experiments.pipeline import (
+    FittedPipeline,
+    fit_pipeline,
+    load_pipeline,
+    save_pipeline,
+)
+from saetask.inference.client import ModelClient, RankResponse
 from saetask.models.loading import DEFAULT_MODEL, load_model, model_fingerprint
 from saetask.plugins import PluginRegistry
 from saetask.saes.activations import FeatureActivations
 from saetask.saes.compatibility import check_sae
-from saetask.saes.extraction import extract_features, extract_features_from_passes, read_features
+from saetask.saes.extraction import extract_features_from_passes, read_features
 from saetask.saes.loading import DEFAULT_SAE, assets_folder, load_sae, sae_fingerprint
 from saetask.utils.download import cache_folder
-from saetask.utils.files import atomic_path, content_hash, write_json
+from saetask.utils.files import content_hash
 
 if TYPE_CHECKING:
     from sae_lens import SAE
 
     from saetask.models.loading import Model
-
-FIT_ITEMS = 1000
-"""Built-in items, at most, that a session is fitted on."""
 
 
 class Detection(NamedTuple):
@@ -55,10 +63,12 @@ class Detection(NamedTuple):
     failure: float
     """Calibrated probability that this answer is wrong."""
     misunderstandings: list[Misunderstanding]
+    reason: str = ""
+    """Why there is no misunderstanding, where there is none."""
 
 
 class Reformulation(NamedTuple):
-    """A prompt, mended."""
+    """A prompt with what was found in it written back as a note, and both answers."""
 
     detection: Detection
     reformulated: str
@@ -68,66 +78,78 @@ class Reformulation(NamedTuple):
     after: str
 
 
-class _Fit(NamedTuple):
-    """What detecting and rewriting need, fitted on a task's built-in items."""
+@dataclass(frozen=True)
+class SessionConfig:
+    """Options of a session that most users leave alone."""
 
-    original: Calibration
-    annotated: Calibration
-    detector: Any
-    annotator: str
-    wording: int
+    journal: Path | None = None
+    """Answers are stored in this file and not computed again: a run's `answers.jsonl`, for example.
+    Without one, each prompt's are dropped after it."""
+    dictionary: Path | None = None
+    """A dictionary folder of this SAE; None takes the shipped one, if there is."""
+    unvalidated_labels: bool = False
+    """Let annotations use labels that were not validated, too."""
+    allow_sae_mismatch: bool = False
+    """Go on with an SAE that `check_sae` refuses for its figures."""
+    fit_items: int = 1000
+    """Maximum number of items that a session is fitted on."""
+    settings: ExperimentSettings = DEFAULT_SETTINGS
 
 
 class Session:
-    """Reads, detects and reformulates prompts of one task, with a model and an SAE at hand.
+    """Reads, detects and reformulates prompts of one task, with one model and one SAE.
 
-    The detector is fitted on the task's built-in items when it is first needed, and kept in the
-    cache folder for this model, SAE and task; for the defaults, saetask ships the fit.
+    The pipeline is fitted on the task's built-in items, or on those given, when it is first needed.
+    It is kept in the cache folder for this model, SAE, task and items; for the defaults, saetask
+    ships it.
     """
 
     def __init__(
         self,
         model: "str | Path | Model" = DEFAULT_MODEL,
         sae: "str | Path | SAE[Any]" = DEFAULT_SAE,
-        task: str = "metaphor",
-        detector: str = "failure-probe",
-        registry: PluginRegistry | None = None,
-        journal: Path | None = None,
-        allow_sae_mismatch: bool = False,
-        dictionary: Path | None = None,
-        unvalidated_labels: bool = False,
+        task: str | Task = "metaphor",
+        detector: str | Callable[[], Detector] = "failure-probe",
+        data: str | Path | Sequence[Item] | None = None,
+        plugins: PluginRegistry | None = None,
+        config: SessionConfig | None = None,
     ) -> None:
         """Loads what is not yet loaded, and checks that the SAE fits the model.
 
         Args:
             model: As `load_model` takes it.
             sae: As `load_sae` takes it.
-            task: Name of a task plugin.
-            detector: Name of a detector plugin.
-            registry: The plugins; None takes those of the installed packages.
-            journal: Answers are kept in this file and not asked for again: a run's
-                `answers.jsonl`, for example. Without one, each prompt's are forgotten after it.
-            insist_on_sae: Go on with an SAE that `check_sae` refuses for its figures.
-            dictionary: A dictionary folder of this SAE; None takes the shipped one, if there is.
-            unvalidated_labels: Let annotations use labels that were not validated, too.
+            task: A task, or the name of a task plugin.
+            detector: A detector class, or the name of a detector plugin.
+            data: Items to fit on, or a file of them in the task's format; None takes the task's
+                built-in items.
+            plugins: Where names are looked up; None takes the plugins of the installed packages.
+            config: Further options.
 
         Raises:
             UserError: A name is unknown or the SAE does not belong to the model.
         """
-        registry = registry or PluginRegistry()
-        self.task = registry.get("task", task)
-        names = [name for name in self.task.annotators if name != "feature-label"]
-        annotators = [registry.get("annotator", name) for name in names]
-        make_detector = registry.get("detector", detector)
+        plugins, self._config = plugins or PluginRegistry(), config or SessionConfig()
+        self.task: Task = plugins.get("task", task) if isinstance(task, str) else task
+        make_detector = plugins.get("detector", detector) if isinstance(detector, str) else detector
+        annotators = task_annotators(self.task, plugins)
+        self._items = self._load_items(data)
         self.model, self.sae = load_model(model), load_sae(sae)
-        check_sae(self.model, self.sae, allow_mismatch=allow_sae_mismatch)
-        meanings = find_feature_labels(self.model, self.sae, dictionary, unvalidated_labels)
-        asker = Asker(self.model, journal)
-        at_hand = [noting(annotator, asker) for annotator in configured(annotators, {})]
-        self._apparatus = ExperimentContext(
-            self.task, self.model, self.sae, make_detector, at_hand, asker, meanings
+        check_sae(self.model, self.sae, allow_mismatch=self._config.allow_sae_mismatch)
+        client = ModelClient(self.model, self._config.journal)
+        self._context = ExperimentContext(
+            self.task,
+            self.model,
+            self.sae,
+            make_detector,
+            [with_generated_notes(each, client) for each in configured(annotators, {})],
+            client,
+            find_feature_labels(
+                self.model, self.sae, self._config.dictionary, self._config.unvalidated_labels
+            ),
+            settings=self._config.settings,
         )
-        self._fit: _Fit | None = None
+        self._pipeline: FittedPipeline | None = None
 
     def read(self, *prompts: str | Prompt) -> FeatureActivations:
         """Reads prompts; a string is read as the user's message of a chat."""
@@ -140,152 +162,122 @@ class Session:
         Args:
             text: A sentence, a word problem: what the task is about.
             target: The word in question, where the task has one.
+
+        Raises:
+            UserError: The task can not ask about this text.
         """
-        sample = self._question(text, target)
-        with self._apparatus.asker.in_passing():
-            return self._detection(text, sample, self._find(sample))
+        with self._context.client.temporary_cache():
+            observation = self._observe(text, target)
+            return self._detection(text, observation, self._pipeline_for_use().predict(observation))
 
     def reformulate(self, text: str, target: str | None = None) -> Reformulation:
         """Detects, writes the finding into the prompt, and asks again; see `detect`."""
-        with self._apparatus.asker.in_passing():
-            return self._reformulation(text, self._question(text, target))
-
-    def _reformulation(self, text: str, sample: Sample) -> Reformulation:
-        finding = self._find(sample)
-        detection = self._detection(text, sample, finding)
-        fitted = self._fitted()
-        written = self._write(sample, finding.misunderstandings)
-        if written.annotation is None:
-            content = written.prompt.text
-            return Reformulation(detection, content, [], detection.answer, detection.answer)
-        after = self._answer(sample, written.prompt, fitted.annotated)
-        notes = [written.annotation.text]
-        return Reformulation(detection, written.prompt.text, notes, detection.answer, after)
-
-    def _question(self, text: str, target: str | None) -> Sample:
-        item = self.task.question_from_text(text, target)
-        candidates = self.task.candidates(item) or []
-        return Sample(
-            item, self.task.prompt(item), candidates, np.zeros(len(candidates), bool), None
-        )
-
-    def _find(self, sample: Sample) -> Finding:
-        fitted, asker = self._fitted(), self._apparatus.asker
-        asked = as_ask(sample, sample.prompt)
-        read = extract_features_from_passes(
-            lambda: asker.ask([asked], "ask"), self.model, [self.sae], sample.prompt
-        )
-        reading = make_reading(self._apparatus, [sample], 0, Material.of(read), fitted.original)
-        finding = fitted.detector.detect(reading)
-        found = finding.misunderstandings
-        shown = self._apparatus.meanings.shown(features_of(found))
-        return finding._replace(misunderstandings=labelled(found, shown))
-
-    def _detection(self, text: str, sample: Sample, finding: Finding) -> Detection:
-        """Counts the finding's spans in the given text instead of in the whole message."""
-        start = sample.prompt.spans["text"].start
-        found = [m._replace(span=m.span.shifted(-start)) for m in finding.misunderstandings]
-        answer = self._answer(sample, sample.prompt, self._fitted().original)
-        return Detection(text, answer, finding.failure, found)
-
-    def _answer(self, sample: Sample, prompt: Prompt, calibration: Calibration) -> str:
-        asker = self._apparatus.asker
-        asker.ask([as_ask(sample, prompt)], "ask")
-        scored = scored_item(asker, sample, prompt)
-        values = calibration.apply(scored.scores, scored.readings)
-        return sample.texts[int(values.argmax())].strip()
-
-    def _write(self, sample: Sample, findings: list[Misunderstanding]) -> ArmPrompt:
-        fitted = self._fitted()
-        by_name = {annotator.name: annotator for annotator in self._apparatus.annotators}
-        labels = self._apparatus.meanings.trusted(features_of(findings))
-        writer = Writer(by_name[fitted.annotator], fitted.wording, labels)
-        return writer.write(sample.prompt, findings)
+        with self._context.client.temporary_cache():
+            pipeline, observation = self._pipeline_for_use(), self._observe(text, target)
+            finding = pipeline.predict(observation)
+            detection = self._detection(text, observation, finding)
+            stated = finding.misunderstandings
+            annotator = make_prompt_annotator(
+                pipeline.template, self._context.feature_labels, [stated]
+            )
+            sample = observation.sample
+            written = annotator.write(sample.prompt, stated)
+            if written.annotation is None:
+                before = detection.answer
+                return Reformulation(detection, written.prompt.text, [], before, before)
+            (response,) = self._context.client.rank([rank_request(sample, written.prompt)], "ask")
+            after = _answer(sample, response, pipeline.note_bias)
+            notes = [written.annotation.text]
+            return Reformulation(detection, written.prompt.text, notes, detection.answer, after)
 
     def fit(self, parent: Path) -> Path:
-        """Fits on the task's built-in items and keeps the fit in a folder of its own.
+        """Fits the pipeline and saves it.
 
         Args:
-            parent: The cache's `fits`, or that of the assets.
+            parent: The folder in which it gets a folder of its own.
 
         Returns:
-            The fit's folder.
+            The pipeline's folder.
+
+        Raises:
+            UserError: There are no items to fit on, or too few.
         """
-        self._fit = self._make_fit()
-        folder = parent / self._fit_name()
-        _save_fit(folder, self._fit)
+        self._pipeline = self._fit()
+        folder = parent / self._pipeline_name()
+        save_pipeline(folder, self._pipeline)
         return folder
 
-    def _fitted(self) -> _Fit:
-        """Returns the fit: from memory, as shipped, from the cache, or made now."""
-        kept = cache_folder() / "fits"
-        for parent in (assets_folder() / "fits", kept):
-            self._fit = self._fit or _load_fit(parent / self._fit_name(), self._apparatus)
-        if self._fit is None:
-            self.fit(kept)
-        assert self._fit is not None
-        return self._fit
+    def _load_items(self, data: str | Path | Sequence[Item] | None) -> list[Item] | None:
+        """Returns the items to fit on; None stands for the task's built-in ones."""
+        if data is None:
+            return None
+        return self.task.items(Path(data)) if isinstance(data, str | Path) else list(data)
 
-    def _fit_name(self) -> str:
+    def _observe(self, text: str, target: str | None) -> Observation:
+        """Reads a prompt in the forward pass that ranks its candidates."""
+        item = self.task.question_from_text(text, target)
+        sample = make_unlabelled_sample(self.task, item)
+        if not sample.candidates:
+            raise UserError(
+                f"The task {self.task.name} has no candidate answers for this text; only "
+                "saetask run with --scoring generate can ask about it."
+            )
+        responses: list[RankResponse] = []
+
+        def ask() -> None:
+            responses.extend(self._context.client.rank([rank_request(sample)], "ask"))
+
+        extracted = extract_features_from_passes(ask, self.model, [self.sae], sample.prompt)
+        (observation,) = make_observations([sample], extracted, {sample: responses[0]})
+        return observation
+
+    def _detection(self, text: str, observation: Observation, finding: Finding) -> Detection:
+        """Returns the finding with labels, its spans counted in the given text."""
+        pipeline, stated = self._pipeline_for_use(), finding.misunderstandings
+        labels = make_prompt_annotator(pipeline.template, self._context.feature_labels, [stated])
+        start = observation.sample.prompt.spans["text"].start
+        shown = [m._replace(span=m.span.shifted(-start)) for m in labels.labelled(stated)]
+        answer = _answer(observation.sample, observation.response, pipeline.bias)
+        reason = getattr(pipeline.detector, "silence", None) or ""
+        return Detection(text, answer, finding.failure, shown, "" if shown else reason)
+
+    def _pipeline_for_use(self) -> FittedPipeline:
+        """Returns the pipeline: from memory, as shipped, from the cache, or fitted now."""
+        cached = cache_folder() / "fits"
+        for parent in (assets_folder() / "fits", cached):
+            if self._pipeline is None:
+                self._pipeline = load_pipeline(parent / self._pipeline_name(), self._context)
+        if self._pipeline is None:
+            self.fit(cached)
+        assert self._pipeline is not None
+        return self._pipeline
+
+    def _pipeline_name(self) -> str:
+        """Returns the folder name of the pipeline: a hash of everything that it depends on."""
         fingerprints = [model_fingerprint(self.model), sae_fingerprint(self.sae)]
-        detector = self._apparatus.make_detector().name
-        # A fit keeps the number of a wording, which means nothing once the wordings are others.
+        detector = self._context.make_detector().name
+        # A pipeline keeps the number of a template, which means nothing once templates differ.
         example = Misunderstanding(detector, Span(0, 4), "word", self.task.readings[0], 1.0, [])
-        wordings = [
+        templates = [
             [annotator.name, *annotator.candidates(example, {})]
-            for annotator in self._apparatus.annotators
-            if not isinstance(annotator, WrittenNotes)
+            for annotator in self._context.annotators
+            if not isinstance(annotator, GeneratedNotes)
         ]
-        known = [version("saetask"), detector, *fingerprints, wordings]
+        known: list[Any] = [version("saetask"), detector, *fingerprints, templates]
+        if self._items is not None:
+            known.append([[item.id, item.group, item.question, item.gold] for item in self._items])
         return f"{self.task.name}-{content_hash(known)}"
 
-    def _make_fit(self) -> _Fit:
-        """Fits on the built-in items."""
-        context = self._apparatus
-        items = self.task.items()
-        chosen = np.random.default_rng(0).permutation(len(items))[:FIT_ITEMS]
+    def _fit(self) -> FittedPipeline:
+        items = self.task.items() if self._items is None else self._items
+        chosen = np.random.default_rng(0).permutation(len(items))[: self._config.fit_items]
         samples = make_samples(self.task, [items[i] for i in sorted(chosen)])
-        asker = context.asker
-        asker.ask((as_ask(q, q.prompt) for q in samples if q.candidates), "fit: ask")
-        read = extract_features(self.model, [self.sae], [q.prompt for q in samples])
-        material = Material.of(read)
-        everything = range(len(samples))
-        trials = try_wordings(context, samples, everything, seed=0)
-        fitted = fit(context, samples, everything, material, trials)
-        name, wording = fitted.annotator.name, fitted.wording
-        return _Fit(fitted.original, fitted.annotated, fitted.detector, name, wording)
+        observations = observe(self._context, samples)
+        note_scores = score_notes(self._context, samples, seed=0)
+        return fit_pipeline(self._context, observations, [], note_scores)
 
 
-def _save_fit(folder: Path, fitted: _Fit) -> None:
-    from safetensors.numpy import save_file
-
-    state = fitted.detector.state_dict()
-    arrays = {k: np.ascontiguousarray(v) for k, v in state.items() if isinstance(v, np.ndarray)}
-    values = {k: v for k, v in state.items() if k not in arrays}
-    document = {
-        "original": fitted.original._asdict(),
-        "annotated": fitted.annotated._asdict(),
-        "detector": values,
-        "annotator": fitted.annotator,
-        "wording": fitted.wording,
-    }
-    with atomic_path(folder) as temporary:
-        temporary.mkdir()
-        save_file(arrays, temporary / "detector.safetensors")
-        write_json(temporary / "fit.json", document)
-
-
-def _load_fit(folder: Path, context: ExperimentContext) -> _Fit | None:
-    """Loads a kept fit; returns None where there is none or it can not be read."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        document = json.loads((folder / "fit.json").read_text())
-        arrays = load_file(folder / "detector.safetensors")
-        detector = context.make_detector()
-        detector.load_state_dict({**document["detector"], **arrays})
-        original, annotated = (Calibration(**document[k]) for k in ("original", "annotated"))
-        return _Fit(original, annotated, detector, document["annotator"], document["wording"])
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
-        return None
+def _answer(sample: Sample, response: RankResponse, bias: Calibration) -> str:
+    """Returns the likeliest candidate once a bias is removed."""
+    values = bias.apply(response.log_likelihoods, sample.readings)
+    return sample.texts[int(values.argmax())].strip()

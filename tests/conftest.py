@@ -282,7 +282,7 @@ def harvest_config(tmp_path):
     import json
 
     from saetask.data.corpus import CorpusConfig, Source
-    from saetask.training.activation_store import HarvestConfig
+    from saetask.training.config import HarvestConfig
 
     texts = [f"Text {i}. " + f"the {i} boats sail at dawn and return. " * 20 for i in range(60)]
     lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
@@ -297,15 +297,12 @@ def few_choices():
 
     The detectors' own tests try all of them.
     """
-    from saetask_plugins.detectors import failure_probe
-
-    from saetask.detection import baselines
-    from saetask.detection import probe_features as probe_inputs
+    from saetask.detection import ProbeConfig
     from saetask.experiments import fold as plans
+    from tests.helpers.probe_choices import use_probe_config
 
+    config = ProbeConfig((("text", "target"), ("text",)), (("l2", 0.03),), (0.003,))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(probe_inputs, "REGION_SETS", (("text", "target"), ("text",)))
-        patch.setattr(failure_probe, "PENALTIES", (("l2", 0.03),))
-        patch.setattr(baselines, "STRENGTHS", (0.003,))
+        use_probe_config(patch.setattr, config)
         patch.setattr(plans, "SELF_TOKENS", 4)
         yield

@@ -82,7 +82,7 @@ def grow(work: Work, size: int, rounds: int, unit: str) -> Growth:
 
 
 def _harvesting(setting: Setting) -> Work:
-    from saetask.training.activation_store import harvest
+    from saetask.training.harvest import harvest
 
     folder = setting.folder
     corpus = write_corpus(folder, CONTEXT_SIZE)

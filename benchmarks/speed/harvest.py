@@ -12,7 +12,7 @@ from typing import Any
 
 from saetask.data.corpus import CorpusConfig, token_rows
 from saetask.saes.encoding import input_hook
-from saetask.training.activation_store import HarvestConfig
+from saetask.training.config import HarvestConfig
 
 from .bare import ROWS_PER_BATCH, Bare, batched
 from .subject import Setting, Subject
@@ -28,7 +28,7 @@ def harvest_config(subject: Subject, corpus: CorpusConfig, tokens: int) -> Harve
 
 def measure(setting: Setting) -> dict[str, Any]:
     """Times harvesting and returns this benchmark's part of the document."""
-    from saetask.training.activation_store import harvest
+    from saetask.training.harvest import harvest
 
     subject, wanted = setting.subject, setting.amounts.harvest_tokens
     model: Any = subject.model

@@ -65,7 +65,8 @@ def _peak_mib() -> float:
 
 def harvesting(folder: Path, most: int) -> Callable[[int], None]:
     """Returns what harvests so many tokens, `most` at most."""
-    from saetask.training.activation_store import HarvestConfig, harvest
+    from saetask.training.config import HarvestConfig
+    from saetask.training.harvest import harvest
 
     model = _small_model()
     corpus = write_corpus(folder, copies=most // TOKENS_PER_COPY + 1)

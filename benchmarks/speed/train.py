@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import torch
     from sae_lens import TrainingSAE
 
-    from saetask.training.activation_store import ActivationShards
+    from saetask.training.activation_store import TrainingData
 
 ROUNDING = 1.005
 """Losses closer than this are equal: the two take their sums in different orders."""
@@ -50,9 +50,7 @@ class Start:
     """What both begin with."""
 
     config: TrainConfig
-    shards: "ActivationShards"
-    mean: "torch.Tensor"
-    scale: float
+    data: "TrainingData"
     held_out: "torch.Tensor"
     """Activations of other documents, centred and scaled, `[n, d_in]`."""
     folder: Path
@@ -62,7 +60,7 @@ class Start:
         import torch
 
         torch.manual_seed(self.config.seed)
-        sae = training_process.make_sae(self.config, self.shards, self.mean, self.scale)
+        sae = training_process.make_sae(self.config, self.data)
         if sae_class is None:
             return sae
         other = sae_class(copy.deepcopy(sae.cfg))
@@ -100,7 +98,7 @@ def measure(setting: Setting) -> dict[str, Any]:
             "held-out loss over SAE-Lens's", losses["saetask"] / losses["today"], highest=ROUNDING
         ),
     ]
-    shape = {"d_in": start.shards.d_in, "d_sae": start.config.d_sae, **start.config.options}
+    shape = {"d_in": start.data.shards.d_in, "d_sae": start.config.d_sae, **start.config.options}
     return entry(
         timings,
         asked,
@@ -115,7 +113,8 @@ def measure(setting: Setting) -> dict[str, Any]:
 def _start(setting: Setting) -> Start:
     import torch
 
-    from saetask.training.activation_store import harvest, statistics
+    from saetask.training.activation_store import TrainingData
+    from saetask.training.harvest import harvest
 
     subject, amounts, folder = setting.subject, setting.amounts, setting.folder
     corpus = write_corpus(folder)
@@ -123,15 +122,15 @@ def _start(setting: Setting) -> Start:
     other = replace(own, split="test", tokens=amounts.held_out_tokens)
     shards = harvest(subject.model, own, folder / "train", folder)
     test_shards = harvest(subject.model, other, folder / "test", folder)
-    mean, scale = statistics(shards)
+    data = TrainingData.from_shards(shards)
     config = TrainConfig(
         own,
         d_sae=subject.sae.cfg.d_sae,
         options={"k": subject.sae.cfg.k},  # pyright: ignore[reportAttributeAccessIssue]
         batch_size=amounts.train_batch,
     )
-    held_out = (test_shards.rows(torch.arange(len(test_shards))) - mean) * scale
-    return Start(config, shards, mean, scale, held_out, folder)
+    held_out = data.normalised(test_shards.rows(torch.arange(len(test_shards))))
+    return Start(config, data, held_out, folder)
 
 
 def _curve(
@@ -155,20 +154,16 @@ def _curve(
 
 def _run_saetask(start: Start, n_steps: int, watch: Watch) -> "TrainingSAE[Any]":
     from saetask.training.activation_store import batches
+    from saetask.training.record import TrainingRecord
 
     sae = start.make_sae()
     config = replace(start.config, samples=n_steps * start.config.batch_size)
     folder = Path(mkdtemp(dir=start.folder))
     with mock.patch.object(training_process, "batches", lambda *given: watch(sae, batches(*given))):
-        training_process.fit(
-            config,
-            sae,
-            start.shards,
-            start.mean,
-            start.scale,
-            folder / "checkpoint",
-            folder / "training.jsonl",
+        record = TrainingRecord(
+            folder / "checkpoint", folder / "training.jsonl", config.checkpoint_steps
         )
+        training_process.fit(config, sae, start.data, record)
     return sae
 
 
@@ -180,9 +175,9 @@ def _run_sae_lens(start: Start, n_steps: int, watch: Watch) -> "TrainingSAE[Any]
 
     config = replace(start.config, samples=n_steps * start.config.batch_size)
     sae = start.make_sae(TopKTrainingSAE)
-    raw = watch(sae, batches(start.shards, config.batch_size, config.seed))
-    data = ((batch - start.mean) * start.scale for batch in raw)
-    return SAETrainer(training_process.trainer_config(config), sae, data).fit()
+    raw = watch(sae, batches(start.data.shards, config.batch_size, config.seed))
+    rows = (start.data.normalised(batch) for batch in raw)
+    return SAETrainer(training_process.trainer_config(config), sae, rows).fit()
 
 
 _RUNS: dict[str, Callable[[Start, int, Watch], "TrainingSAE[Any]"]] = {

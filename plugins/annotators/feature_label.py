@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from saetask import Annotation, Misunderstanding
+from saetask.annotation import Annotation
+from saetask.detection import Misunderstanding
 
 MOST_LABELS = 3
 

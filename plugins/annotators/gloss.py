@@ -3,7 +3,9 @@
 import re
 from collections.abc import Mapping
 
-from saetask import Annotation, Misunderstanding, UserError
+from saetask import UserError
+from saetask.annotation import Annotation
+from saetask.detection import Misunderstanding
 
 SYNSET = re.compile(r"\S+\.[nvasr]\.(?!0+$)\d{2,}")
 SENSE_KEY = re.compile(r"[^\s%]+%[1-5]:\d\d:\d\d:[^\s:]*:(?:\d\d)?")

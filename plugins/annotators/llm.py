@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from saetask import Annotation, Endpoint, Misunderstanding, UserError
+from saetask import UserError
+from saetask.annotation import Annotation
+from saetask.detection import Misunderstanding
+from saetask.inference import Endpoint
 
 from .note_request import note_request, notes_of
 

@@ -4,7 +4,8 @@ import re
 import textwrap
 from collections.abc import Mapping
 
-from saetask import PLACEMENTS, Annotation, Misunderstanding
+from saetask.annotation import PLACEMENTS, Annotation
+from saetask.detection import Misunderstanding
 
 MOST_LABELS = 3
 LONGEST = 200

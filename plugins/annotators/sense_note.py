@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from saetask import PLACEMENTS, Annotation, Misunderstanding
+from saetask.annotation import PLACEMENTS, Annotation
+from saetask.detection import Misunderstanding
 
 WORDINGS = (
     '(Note: in this sentence "{text}" is {reading}, not {other}.)',

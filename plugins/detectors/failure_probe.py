@@ -2,17 +2,21 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix, hstack
 
-from saetask import (
+from saetask.detection import (
     CHANCE,
+    DEFAULT_PROBE,
+    NO_SIGNAL,
     DetectorInput,
     Evidence,
     Finding,
     Misunderstanding,
+    ProbeConfig,
     answer_scores,
     fit_stack,
     held_out_loss,
@@ -23,16 +27,14 @@ from saetask import (
     make_findings,
     make_misunderstanding,
     out_of_fold,
-    region_sets,
     stacked_probabilities,
+    usable_region_sets,
 )
 
 from .stability import STABLE, stability
 
-REGIONS = ("text", "target", "answer", "story", "question", "end", "shared", "apart")
-"""A state's columns are counted in this order; `story` is in states of older fits only."""
-PENALTIES = (("l2", 0.003), ("l2", 0.03), ("l1", 0.3))
-"""Penalty and inverse strength C; L1 gives a short list of features."""
+REGIONS = ("text", "target", "answer", "question", "end", "shared", "apart")
+"""A state's columns are counted in this order."""
 SPARSE = ("l1", 0.3)
 """Penalty and C of the probes that tell which features are stable."""
 MIN_FIRINGS = 3
@@ -57,7 +59,8 @@ class FailureProbe:
     name = "failure-probe"
     uses_auxiliary = True
 
-    def __init__(self) -> None:
+    def __init__(self, config: ProbeConfig = DEFAULT_PROBE) -> None:
+        self.config = config
         self.readings: list[str] = []
         self.regions: tuple[str, ...] = ()
         self.penalty: tuple[str, float] = ("l2", 0.0)
@@ -70,72 +73,73 @@ class FailureProbe:
         self.tried: list[dict[str, Any]] = []
 
     def fit(
-        self, readings: Sequence[DetectorInput], outcomes: Sequence[str], groups: Sequence[str]
+        self, inputs: Sequence[DetectorInput], gold_readings: Sequence[str], groups: Sequence[str]
     ) -> list[Finding]:
         """Fits probe and calibration; see the class."""
-        self.readings = known_readings(outcomes, groups)
-        self.d_sae = readings[0].activations.d_sae
-        labels, own = labels_of(outcomes, self.readings), in_domain_rows(readings)
+        self.readings = known_readings(gold_readings, groups)
+        self.d_sae = inputs[0].activations.d_sae
+        labels, own = labels_of(gold_readings, self.readings), in_domain_rows(inputs)
         best, held_out = np.inf, np.zeros((len(labels), len(self.readings)))
         self.tried = []
-        for regions in region_sets(readings[0].activations.prompts[0].regions):
-            inputs = _pooled(readings, regions)
-            for penalty in PENALTIES:
-                log_odds = _out_of_fold(inputs, labels, groups, penalty)
+        for regions in usable_region_sets(
+            self.config.region_sets, inputs[0].activations.prompts[0].regions
+        ):
+            design = _pooled(inputs, regions)
+            for penalty in self.config.penalties:
+                log_odds = _out_of_fold(design, labels, groups, penalty)
                 loss = held_out_loss(log_odds[own], labels[own])
                 setting = {"regions": list(regions), "penalty": list(penalty), "fit_loss": loss}
                 self.tried.append(setting)
                 if loss < best:
                     best, self.regions, self.penalty, held_out = loss, regions, penalty, log_odds
-        inputs = _pooled(readings, self.regions)
-        self.columns = _live_columns(inputs)
-        inputs = csr_matrix(inputs[:, self.columns])
-        self.weights, self.bias = _logistic(inputs, labels, self.penalty)
+        design = _pooled(inputs, self.regions)
+        self.columns = _live_columns(design)
+        design = csr_matrix(design[:, self.columns])
+        self.weights, self.bias = _logistic(design, labels, self.penalty)
         self.stability = stability(
             self.weights,
             self.columns % self.d_sae,
             labels,
             groups,
-            lambda rows, columns: _logistic(inputs[rows][:, columns], labels[rows], SPARSE)[0],
+            lambda rows, columns: _logistic(design[rows][:, columns], labels[rows], SPARSE)[0],
         )
-        answers = answer_scores(readings, self.readings)
+        answers = answer_scores(inputs, self.readings)
         chance = CHANCE / len(self.tried)
         self.stack = fit_stack(held_out[own], answers[own], labels[own], chance)
         probabilities = stacked_probabilities(self.stack, held_out, answers)
-        return make_findings(readings, self.readings, probabilities, self.explain)
+        return make_findings(inputs, self.readings, probabilities, self.explain)
 
-    def detect(self, reading: DetectorInput) -> Finding:
+    def detect(self, detector_input: DetectorInput) -> Finding:
         """Finds a misunderstanding where a reading is more probable than the model's own."""
-        log_odds, answers = self._log_odds([reading]), answer_scores([reading], self.readings)
+        log_odds = self._log_odds([detector_input])
+        answers = answer_scores([detector_input], self.readings)
         probabilities = stacked_probabilities(self.stack, log_odds, answers)
-        return make_findings([reading], self.readings, probabilities, self.explain)[0]
+        return make_findings([detector_input], self.readings, probabilities, self.explain)[0]
 
-    def explain(self, reading: DetectorInput, name: str) -> Misunderstanding:
+    def explain(self, detector_input: DetectorInput, reading: str) -> Misunderstanding:
         """Names the stable features that add most to the reading, against the others' mean.
 
         Where no feature that adds to it is stable, it names those that add most.
         """
-        chosen = self.readings.index(name)
-        row = _pooled([reading], self.regions)[:, self.columns].toarray()[0]
+        chosen = self.readings.index(reading)
+        row = _pooled([detector_input], self.regions)[:, self.columns].toarray()[0]
         weights = self.weights[chosen] - np.delete(self.weights, chosen, axis=0).mean(0)
         weights = weights * self.stack[0]
         adding = np.argsort(-row * weights)
         adding = adding[row[adding] * weights[adding] > 0]
         speaks_for = self.weights[chosen] * weights > 0
         stable = adding[(self._stable()[chosen] & speaks_for)[adding]]
-        found: dict[int, Evidence] = {}
+        evidence: dict[int, Evidence] = {}
         for column in stable if len(stable) else adding:
             feature = int(self.columns[column] % self.d_sae)
-            if len(found) == NAMED_FEATURES:
+            if len(evidence) == NAMED_FEATURES:
                 break
             activation, weight = float(np.expm1(row[column])), float(weights[column])
-            found.setdefault(feature, Evidence(feature, "", activation, weight))
-        return make_misunderstanding(self.name, reading, name, list(found.values()))
+            evidence.setdefault(feature, Evidence(feature, "", activation, weight))
+        return make_misunderstanding(self.name, detector_input, reading, list(evidence.values()))
 
     def _stable(self) -> np.ndarray:
-        """Tells which columns are stable, `[class, column]`; none where that was never tried."""
-        if self.stability.shape != self.weights.shape:
-            return np.zeros(self.weights.shape, bool)
+        """Tells which columns are stable, `[class, column]`."""
         return self.stability >= STABLE
 
     def feature_ids(self) -> np.ndarray:
@@ -145,22 +149,22 @@ class FailureProbe:
     def on_features(
         self,
         replacement: Mapping[int, int],
-        readings: Sequence[DetectorInput],
-        outcomes: Sequence[str],
+        inputs: Sequence[DetectorInput],
+        gold_readings: Sequence[str],
     ) -> "FailureProbe":
         """Returns a copy with its weights on other features and its calibration fitted anew."""
-        copy = FailureProbe()
-        copy.load_state_dict(self.state_dict())
+        moved = copy(self)
         regions, features = np.divmod(self.columns, self.d_sae)
-        moved = [replacement.get(feature, feature) for feature in features.tolist()]
-        copy.columns = regions * self.d_sae + np.array(moved)
-        answers, labels = answer_scores(readings, self.readings), labels_of(outcomes, self.readings)
-        own = in_domain_rows(readings)
-        copy.stack = fit_stack(copy._log_odds(readings)[own], answers[own], labels[own])
-        return copy
+        replaced = [replacement.get(feature, feature) for feature in features.tolist()]
+        moved.columns = regions * self.d_sae + np.array(replaced)
+        answers = answer_scores(inputs, self.readings)
+        labels = labels_of(gold_readings, self.readings)
+        own = in_domain_rows(inputs)
+        moved.stack = fit_stack(moved._log_odds(inputs)[own], answers[own], labels[own])
+        return moved
 
-    def _log_odds(self, readings: Sequence[DetectorInput]) -> np.ndarray:
-        return _pooled(readings, self.regions)[:, self.columns] @ self.weights.T + self.bias
+    def _log_odds(self, inputs: Sequence[DetectorInput]) -> np.ndarray:
+        return _pooled(inputs, self.regions)[:, self.columns] @ self.weights.T + self.bias
 
     def summary(self) -> dict[str, Any]:
         """Returns regions, penalty, and how much features and answer weigh in the calibration."""
@@ -176,35 +180,40 @@ class FailureProbe:
         }
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns every attribute."""
-        return dict(vars(self))
+        """Returns every attribute that the fit sets; their names are the file format of fits."""
+        return {name: value for name, value in vars(self).items() if name != "config"}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes over every attribute; a state from before stability selection has no stability."""
-        vars(self).update({"stability": np.empty((0, 0)), **state})
+        """Takes over every attribute that a fit set."""
+        vars(self).update(state)
+
+    @property
+    def silence(self) -> str | None:
+        """Why nothing can be found by the features; None where they predict something."""
+        return NO_SIGNAL if len(self.stack) and self.stack[0] == 0 else None
 
 
-def _pooled(readings: Sequence[DetectorInput], regions: Sequence[str]) -> csr_matrix:
+def _pooled(inputs: Sequence[DetectorInput], regions: Sequence[str]) -> csr_matrix:
     """Returns log(1 + |strongest activation|), signed, `[n, region * d_sae]`: a block a region."""
-    d_sae = readings[0].activations.d_sae
-    nothing = csr_matrix((len(readings), d_sae))
-    blocks = [log_activations(readings, r) if r in regions else nothing for r in REGIONS]
+    d_sae = inputs[0].activations.d_sae
+    nothing = csr_matrix((len(inputs), d_sae))
+    blocks = [log_activations(inputs, r) if r in regions else nothing for r in REGIONS]
     return csr_matrix(hstack(blocks))
 
 
-def _live_columns(inputs: csr_matrix) -> np.ndarray:
-    return np.flatnonzero(inputs.getnnz(axis=0) >= MIN_FIRINGS)
+def _live_columns(design: csr_matrix) -> np.ndarray:
+    return np.flatnonzero(design.getnnz(axis=0) >= MIN_FIRINGS)
 
 
 def _logistic(
-    inputs: csr_matrix, labels: np.ndarray, penalty: tuple[str, float]
+    design: csr_matrix, labels: np.ndarray, penalty: tuple[str, float]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fits one-versus-rest logistic regressions; returns weights `[class, column]` and biases."""
     from sklearn.linear_model import LogisticRegression
 
-    if not inputs.nnz:
+    if not design.nnz:
         n_classes = len(np.unique(labels))
-        return np.zeros((n_classes, inputs.getnnz(axis=0).size)), np.zeros(n_classes)
+        return np.zeros((n_classes, design.getnnz(axis=0).size)), np.zeros(n_classes)
     kind, strength = penalty
     weights, biases = [], []
     for label in np.unique(labels):
@@ -213,20 +222,20 @@ def _logistic(
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model.fit(inputs, labels == label)
+            model.fit(design, labels == label)
         weights.append(model.coef_[0])
         biases.append(model.intercept_[0])
     return np.array(weights), np.array(biases)
 
 
 def _out_of_fold(
-    inputs: csr_matrix, labels: np.ndarray, groups: Sequence[str], penalty: tuple[str, float]
+    design: csr_matrix, labels: np.ndarray, groups: Sequence[str], penalty: tuple[str, float]
 ) -> np.ndarray:
     """Returns log-odds `[n, class]` from probes that did not see the item's group."""
 
     def log_odds(fit: np.ndarray, held_out: np.ndarray) -> np.ndarray:
-        columns = _live_columns(inputs[fit])
-        weights, bias = _logistic(inputs[fit][:, columns], labels[fit], penalty)
-        return inputs[held_out][:, columns] @ weights.T + bias
+        columns = _live_columns(design[fit])
+        weights, bias = _logistic(design[fit][:, columns], labels[fit], penalty)
+        return design[held_out][:, columns] @ weights.T + bias
 
     return out_of_fold(labels, groups, log_odds)

@@ -1,12 +1,14 @@
 """The concept that a prompt's features show, against the one that the model's answer needs."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
 
-from saetask import (
+from saetask.detection import (
     CHANCE,
+    NO_SIGNAL,
     DetectorInput,
     Evidence,
     Finding,
@@ -49,66 +51,68 @@ class MissingConcept:
         self.stack = np.empty(0)
 
     def fit(
-        self, readings: Sequence[DetectorInput], outcomes: Sequence[str], groups: Sequence[str]
+        self, inputs: Sequence[DetectorInput], gold_readings: Sequence[str], groups: Sequence[str]
     ) -> list[Finding]:
         """Fits signatures and calibration; see the class."""
-        self.readings = known_readings(outcomes, groups)
-        labels = labels_of(outcomes, self.readings)
+        self.readings = known_readings(gold_readings, groups)
+        labels = labels_of(gold_readings, self.readings)
 
         def log_odds(fit: np.ndarray, held_out: np.ndarray, size: int) -> np.ndarray:
             part = MissingConcept()
-            part._learn([readings[i] for i in fit], labels[fit], size)
-            return part._scores([readings[i] for i in held_out])
+            part._learn([inputs[i] for i in fit], labels[fit], size)
+            return part._scores([inputs[i] for i in held_out])
 
         self.size, held_out = choose_size(labels, groups, log_odds)
-        self._learn(readings, labels, self.size)
-        answers = answer_scores(readings, self.readings)
+        self._learn(inputs, labels, self.size)
+        answers = answer_scores(inputs, self.readings)
         self.stack = fit_stack(held_out, answers, labels, CHANCE / len(SIZES))
         probabilities = stacked_probabilities(self.stack, held_out, answers)
-        return make_findings(readings, self.readings, probabilities, self.explain)
+        return make_findings(inputs, self.readings, probabilities, self.explain)
 
-    def _learn(self, readings: Sequence[DetectorInput], labels: np.ndarray, size: int) -> None:
-        self.signatures = fit_signatures(readings, labels, "text", size, signed=False)
-        self._standardise(readings)
+    def _learn(self, inputs: Sequence[DetectorInput], labels: np.ndarray, size: int) -> None:
+        self.signatures = fit_signatures(inputs, labels, "text", size, signed=False)
+        self._standardise(inputs)
 
-    def _standardise(self, readings: Sequence[DetectorInput]) -> None:
-        sums = self._sums(readings)
+    def _standardise(self, inputs: Sequence[DetectorInput]) -> None:
+        sums = self._sums(inputs)
         self.means, deviations = sums.mean(axis=0), sums.std(axis=0)
         self.deviations = np.where(deviations > 0, deviations, 1.0)
 
-    def _sums(self, readings: Sequence[DetectorInput]) -> np.ndarray:
+    def _sums(self, inputs: Sequence[DetectorInput]) -> np.ndarray:
         """Returns the sum of each signature's log-activations, `[n, class]`."""
-        rows = log_activations(readings, "text")[:, self.signatures.features]
+        rows = log_activations(inputs, "text")[:, self.signatures.features]
         return rows @ self._members().T
 
-    def _scores(self, readings: Sequence[DetectorInput]) -> np.ndarray:
+    def _scores(self, inputs: Sequence[DetectorInput]) -> np.ndarray:
         """Returns how strongly each concept shows, in standard deviations, `[n, class]`."""
-        return (self._sums(readings) - self.means) / self.deviations
+        return (self._sums(inputs) - self.means) / self.deviations
 
     def _members(self) -> np.ndarray:
         """Tells which features are in which signature: 1 or 0, `[class, m]`."""
         return (self.signatures.contrasts > 0).astype(float)
 
-    def detect(self, reading: DetectorInput) -> Finding:
+    def detect(self, detector_input: DetectorInput) -> Finding:
         """Finds a misunderstanding where another concept is more probable than the answer's."""
-        scores, answers = self._scores([reading]), answer_scores([reading], self.readings)
+        scores = self._scores([detector_input])
+        answers = answer_scores([detector_input], self.readings)
         probabilities = stacked_probabilities(self.stack, scores, answers)
-        return make_findings([reading], self.readings, probabilities, self.explain)[0]
+        return make_findings([detector_input], self.readings, probabilities, self.explain)[0]
 
-    def explain(self, reading: DetectorInput, name: str) -> Misunderstanding:
+    def explain(self, detector_input: DetectorInput, reading: str) -> Misunderstanding:
         """Names features of the reading's concept that fire, then silent ones of the answer's.
 
         The latter have an activation of zero and, where they would speak for the answer, a weight
         below zero.
         """
-        chosen = self.readings.index(name)
-        row = log_activations([reading], "text")[:, self.signatures.features].toarray()[0]
+        chosen = self.readings.index(reading)
+        row = log_activations([detector_input], "text")[:, self.signatures.features].toarray()[0]
         shares = self._members() / self.deviations[:, None]
         weights = shares[chosen] - np.delete(shares, chosen, axis=0).mean(0)
         weights = weights * self.stack[0]
         firing = strongest_evidence(self.signatures.features, row, weights, NAMED_FEATURES)
-        silent = self._silent(row, weights, reading.answer) if reading.answer != name else []
-        return make_misunderstanding(self.name, reading, name, [*firing, *silent])
+        answer = detector_input.answer
+        silent = self._silent(row, weights, answer) if answer != reading else []
+        return make_misunderstanding(self.name, detector_input, reading, [*firing, *silent])
 
     def _silent(self, row: np.ndarray, weights: np.ndarray, expected: str) -> list[Evidence]:
         """Names the features most typical of a concept that do not fire."""
@@ -129,17 +133,17 @@ class MissingConcept:
     def on_features(
         self,
         replacement: Mapping[int, int],
-        readings: Sequence[DetectorInput],
-        outcomes: Sequence[str],
+        inputs: Sequence[DetectorInput],
+        gold_readings: Sequence[str],
     ) -> "MissingConcept":
         """Returns a copy with its signatures on other features and its calibration fitted anew."""
-        copy = MissingConcept()
-        copy.load_state_dict(self.state_dict())
-        copy.signatures = self.signatures.moved(replacement)
-        copy._standardise(readings)
-        answers, labels = answer_scores(readings, self.readings), labels_of(outcomes, self.readings)
-        copy.stack = fit_stack(copy._scores(readings), answers, labels)
-        return copy
+        moved = copy(self)
+        moved.signatures = self.signatures.moved(replacement)
+        moved._standardise(inputs)
+        answers = answer_scores(inputs, self.readings)
+        labels = labels_of(gold_readings, self.readings)
+        moved.stack = fit_stack(moved._scores(inputs), answers, labels)
+        return moved
 
     def summary(self) -> dict[str, Any]:
         """Returns the signatures' size, and how much concepts and answer weigh in calibration."""
@@ -160,3 +164,8 @@ class MissingConcept:
         state = dict(state)
         self.signatures = Signatures(*(state.pop(name) for name in Signatures._fields))
         vars(self).update(state)
+
+    @property
+    def silence(self) -> str | None:
+        """Why nothing can be found by the features; None where they predict something."""
+        return NO_SIGNAL if len(self.stack) and self.stack[0] == 0 else None

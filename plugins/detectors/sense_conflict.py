@@ -1,12 +1,14 @@
 """The sense that a word's context supports, against the sense in which the model holds it."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import numpy as np
 
-from saetask import (
+from saetask.detection import (
     CHANCE,
+    NO_SIGNAL,
     DetectorInput,
     Finding,
     Misunderstanding,
@@ -52,44 +54,44 @@ class SenseConflict:
         self.stack = np.empty(0)
 
     def fit(
-        self, readings: Sequence[DetectorInput], outcomes: Sequence[str], groups: Sequence[str]
+        self, inputs: Sequence[DetectorInput], gold_readings: Sequence[str], groups: Sequence[str]
     ) -> list[Finding]:
         """Fits signatures and calibration; see the class."""
-        self.readings = known_readings(outcomes, groups)
-        labels = labels_of(outcomes, self.readings)
-        supported = self._fit_context(readings, labels, groups)
-        held = self._fit_held(readings, labels, groups, supported)
+        self.readings = known_readings(gold_readings, groups)
+        labels = labels_of(gold_readings, self.readings)
+        supported = self._fit_context(inputs, labels, groups)
+        held = self._fit_held(inputs, labels, groups, supported)
         n_settings = 2 * (len(SIZES) if self.size else 1)
         self.stack = fit_stack(supported, held, labels, CHANCE / n_settings)
         probabilities = stacked_probabilities(self.stack, supported, held)
-        return make_findings(readings, self.readings, probabilities, self.explain)
+        return make_findings(inputs, self.readings, probabilities, self.explain)
 
     def _fit_context(
-        self, readings: Sequence[DetectorInput], labels: np.ndarray, groups: Sequence[str]
+        self, inputs: Sequence[DetectorInput], labels: np.ndarray, groups: Sequence[str]
     ) -> np.ndarray:
         """Fits what tells the supported sense; returns out-of-fold log-odds, `[n, class]`."""
-        regions = readings[0].activations.prompts[0].regions
+        regions = inputs[0].activations.prompts[0].regions
         if "target" in regions and "other" in regions:
-            self.size, self.context = 0, fit_overlap(readings, labels)
+            self.size, self.context = 0, fit_overlap(inputs, labels)
 
             def by_overlap(fit: np.ndarray, held_out: np.ndarray) -> np.ndarray:
-                overlap = fit_overlap([readings[i] for i in fit], labels[fit])
-                return overlap.log_odds([readings[i] for i in held_out])
+                overlap = fit_overlap([inputs[i] for i in fit], labels[fit])
+                return overlap.log_odds([inputs[i] for i in held_out])
 
             return out_of_fold(labels, groups, by_overlap)
         region = "target" if "target" in regions else "text"
 
         def by_signature(fit: np.ndarray, held_out: np.ndarray, size: int) -> np.ndarray:
-            learnt = fit_signatures([readings[i] for i in fit], labels[fit], region, size)
-            return learnt.log_odds([readings[i] for i in held_out])
+            learnt = fit_signatures([inputs[i] for i in fit], labels[fit], region, size)
+            return learnt.log_odds([inputs[i] for i in held_out])
 
-        self.size, found = choose_size(labels, groups, by_signature)
-        self.context = fit_signatures(readings, labels, region, self.size)
-        return found
+        self.size, log_odds = choose_size(labels, groups, by_signature)
+        self.context = fit_signatures(inputs, labels, region, self.size)
+        return log_odds
 
     def _fit_held(
         self,
-        readings: Sequence[DetectorInput],
+        inputs: Sequence[DetectorInput],
         labels: np.ndarray,
         groups: Sequence[str],
         supported: np.ndarray,
@@ -98,14 +100,14 @@ class SenseConflict:
         from scipy.stats import chi2
 
         self.held = None
-        answers = answer_scores(readings, self.readings)
+        answers = answer_scores(inputs, self.readings)
         given = answers.argmax(axis=1)
-        if len(np.unique(given)) < len(self.readings) or not _has_answer_tokens(readings):
+        if len(np.unique(given)) < len(self.readings) or not _has_answer_tokens(inputs):
             return answers
 
         def by_signature(fit: np.ndarray, held_out: np.ndarray, size: int) -> np.ndarray:
-            learnt = fit_signatures([readings[i] for i in fit], given[fit], "answer", size)
-            return learnt.log_odds([readings[i] for i in held_out])
+            learnt = fit_signatures([inputs[i] for i in fit], given[fit], "answer", size)
+            return learnt.log_odds([inputs[i] for i in held_out])
 
         size, log_odds = choose_size(given, groups, by_signature)
         self.held_stack = fit_stack(log_odds, np.zeros_like(log_odds), given)
@@ -113,38 +115,38 @@ class SenseConflict:
         losses = [calibrated_loss(supported, scores, labels) for scores in (answers, held)]
         if 2 * len(labels) * (losses[0] - losses[1]) < chi2.isf(CHANCE / len(SIZES), 1):
             return answers
-        self.held = fit_signatures(readings, given, "answer", size)
+        self.held = fit_signatures(inputs, given, "answer", size)
         return held
 
-    def detect(self, reading: DetectorInput) -> Finding:
+    def detect(self, detector_input: DetectorInput) -> Finding:
         """Finds a misunderstanding where a reading is more probable than the model's own."""
         assert self.context is not None
-        supported, held = self.context.log_odds([reading]), self._held([reading])
+        supported, held = self.context.log_odds([detector_input]), self._held([detector_input])
         probabilities = stacked_probabilities(self.stack, supported, held)
-        return make_findings([reading], self.readings, probabilities, self.explain)[0]
+        return make_findings([detector_input], self.readings, probabilities, self.explain)[0]
 
-    def _held(self, readings: Sequence[DetectorInput]) -> np.ndarray:
+    def _held(self, inputs: Sequence[DetectorInput]) -> np.ndarray:
         if self.held is None:
-            return answer_scores(readings, self.readings)
-        return _held_scores(self.held_stack, self.held.log_odds(readings))
+            return answer_scores(inputs, self.readings)
+        return _held_scores(self.held_stack, self.held.log_odds(inputs))
 
-    def explain(self, reading: DetectorInput, name: str) -> Misunderstanding:
+    def explain(self, detector_input: DetectorInput, reading: str) -> Misunderstanding:
         """Names the features that support the reading, then those that hold another one.
 
         The latter are at the answer, and their weight is below zero.
         """
         assert self.context is not None
-        chosen = self.readings.index(name)
-        found = self.context.evidence(reading, chosen, float(self.stack[0]), NAMED_FEATURES)
+        chosen = self.readings.index(reading)
+        named = self.context.evidence(detector_input, chosen, float(self.stack[0]), NAMED_FEATURES)
         if self.held is not None:
             scale = -float(self.stack[1] * self.held_stack[0])
-            known = {evidence.id for evidence in found}
-            found += [
+            known = {evidence.id for evidence in named}
+            named += [
                 evidence._replace(weight=-evidence.weight)
-                for evidence in self.held.evidence(reading, chosen, scale, HELD_FEATURES)
+                for evidence in self.held.evidence(detector_input, chosen, scale, HELD_FEATURES)
                 if evidence.id not in known
             ]
-        return make_misunderstanding(self.name, reading, name, found)
+        return make_misunderstanding(self.name, detector_input, reading, named)
 
     def feature_ids(self) -> np.ndarray:
         """Returns the features of every signature, ascending."""
@@ -154,19 +156,18 @@ class SenseConflict:
     def on_features(
         self,
         replacement: Mapping[int, int],
-        readings: Sequence[DetectorInput],
-        outcomes: Sequence[str],
+        inputs: Sequence[DetectorInput],
+        gold_readings: Sequence[str],
     ) -> "SenseConflict":
         """Returns a copy with its signatures on other features and its calibration fitted anew."""
         assert self.context is not None
-        copy = SenseConflict()
-        copy.load_state_dict(self.state_dict())
-        copy.context = self.context.moved(replacement)
+        moved = copy(self)
+        moved.context = self.context.moved(replacement)
         if self.held is not None:
-            copy.held = self.held.moved(replacement)
-        supported, held = copy.context.log_odds(readings), copy._held(readings)
-        copy.stack = fit_stack(supported, held, labels_of(outcomes, self.readings))
-        return copy
+            moved.held = self.held.moved(replacement)
+        supported, held = moved.context.log_odds(inputs), moved._held(inputs)
+        moved.stack = fit_stack(supported, held, labels_of(gold_readings, self.readings))
+        return moved
 
     def summary(self) -> dict[str, Any]:
         """Returns what tells the two senses, and how much each weighs in the calibration."""
@@ -200,11 +201,16 @@ class SenseConflict:
         self.context = kind(**parts["context"])
         self.held = Signatures(**parts["held"]) if parts["held"] else None
 
+    @property
+    def silence(self) -> str | None:
+        """Why nothing can be found by the context's features; None where they predict something."""
+        return NO_SIGNAL if len(self.stack) and self.stack[0] == 0 else None
 
-def _has_answer_tokens(readings: Sequence[DetectorInput]) -> bool:
+
+def _has_answer_tokens(inputs: Sequence[DetectorInput]) -> bool:
     return all(
         prompt.tokens_in(prompt.regions["answer"]) if "answer" in prompt.regions else False
-        for prompt in (reading.activations.prompts[0] for reading in readings)
+        for prompt in (detector_input.activations.prompts[0] for detector_input in inputs)
     )
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from saetask import (
+from saetask.detection import (
     DetectorInput,
     Evidence,
     fit_stack,
@@ -31,24 +31,24 @@ class Signatures(NamedTuple):
     """Difference of the class's mean from the other classes', in standard deviations;
     zero where a feature is not in the class's signature, `[class, m]`."""
 
-    def log_odds(self, readings: Sequence[DetectorInput]) -> np.ndarray:
+    def log_odds(self, inputs: Sequence[DetectorInput]) -> np.ndarray:
         """Returns the cosine of each prompt's activations with each signature, `[n, class]`."""
-        rows = log_activations(readings, self.region)
+        rows = log_activations(inputs, self.region)
         lengths = np.sqrt(np.asarray(rows.multiply(rows).sum(1)))
         return (rows[:, self.features] @ self._directions().T) / np.maximum(lengths, 1e-12)
 
     def evidence(
-        self, reading: DetectorInput, chosen: int, scale: float, most: int
+        self, detector_input: DetectorInput, chosen: int, scale: float, most: int
     ) -> list[Evidence]:
         """Names the features that add most to a class's log-odds, against the others' mean.
 
         Args:
-            reading: The prompt.
+            detector_input: The prompt.
             chosen: The class.
             scale: What the cosine is multiplied with; a negative one asks what speaks against.
             most: How many, at most.
         """
-        row = log_activations([reading], self.region)
+        row = log_activations([detector_input], self.region)
         values = row[:, self.features].toarray()[0]
         directions = self._directions()
         weights = directions[chosen] - np.delete(directions, chosen, axis=0).mean(0)
@@ -74,7 +74,7 @@ class Sized(NamedTuple):
 
 
 def fit_signatures(
-    readings: Sequence[DetectorInput],
+    inputs: Sequence[DetectorInput],
     labels: np.ndarray,
     region: str,
     size: int,
@@ -83,13 +83,13 @@ def fit_signatures(
     """Learns what sets each class apart.
 
     Args:
-        readings: Prompts of every class.
+        inputs: Prompts of every class.
         labels: Their classes, `[n]`.
         region: Where features are looked for.
         size: How many features each class keeps: those with the largest contrast.
         signed: Keep features that are missing in the class as well as those that it has.
     """
-    contrasts = _contrasts(log_activations(readings, region), labels)
+    contrasts = _contrasts(log_activations(inputs, region), labels)
     strength = np.abs(contrasts) if signed else np.maximum(contrasts, 0.0)
     for row, magnitudes in zip(contrasts, strength):
         kept = np.argsort(-magnitudes, kind="stable")[:size]

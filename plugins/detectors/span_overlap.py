@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from saetask import DetectorInput, Evidence, log_activations, shared_part
+from saetask.detection import DetectorInput, Evidence, log_activations, shared_part
 
 from .signatures import MIN_FIRINGS, strongest_evidence
 
@@ -25,24 +25,24 @@ class SpanOverlap(NamedTuple):
     """Of cosine and weighted Jaccard index, `[class, 2]`."""
     bias: np.ndarray
 
-    def log_odds(self, readings: Sequence[DetectorInput]) -> np.ndarray:
+    def log_odds(self, inputs: Sequence[DetectorInput]) -> np.ndarray:
         """Returns the log-odds of each class, `[n, class]`."""
-        return similarities(*self._spans(readings)) @ self.weights.T + self.bias
+        return similarities(*self._spans(inputs)) @ self.weights.T + self.bias
 
     def evidence(
-        self, reading: DetectorInput, chosen: int, scale: float, most: int
+        self, detector_input: DetectorInput, chosen: int, scale: float, most: int
     ) -> list[Evidence]:
         """Names the features that the spans share, or for the other class those that they do not.
 
         A feature counts by its part of the weighted Jaccard index, or of what that lacks to one.
 
         Args:
-            reading: The prompt.
+            detector_input: The prompt.
             chosen: The class.
             scale: What the log-odds are multiplied with.
             most: How many, at most.
         """
-        one, two = (np.abs(rows.toarray()[0]) for rows in self._spans([reading]))
+        one, two = (np.abs(rows.toarray()[0]) for rows in self._spans([detector_input]))
         weight = self.weights[chosen].sum() - np.delete(self.weights, chosen, axis=0).sum(1).mean()
         larger = np.maximum(one, two)
         part = np.minimum(one, two) if weight > 0 else larger - np.minimum(one, two)
@@ -56,16 +56,16 @@ class SpanOverlap(NamedTuple):
         partners = [replacement.get(feature, feature) for feature in self.partners.tolist()]
         return self._replace(partners=np.array(partners, np.int64))
 
-    def _spans(self, readings: Sequence[DetectorInput]) -> tuple[csr_matrix, csr_matrix]:
-        one, two = (log_activations(readings, region) for region in ("target", "other"))
+    def _spans(self, inputs: Sequence[DetectorInput]) -> tuple[csr_matrix, csr_matrix]:
+        one, two = (log_activations(inputs, region) for region in ("target", "other"))
         return csr_matrix(one[:, self.features]), csr_matrix(two[:, self.partners])
 
 
-def fit_overlap(readings: Sequence[DetectorInput], labels: np.ndarray) -> SpanOverlap:
+def fit_overlap(inputs: Sequence[DetectorInput], labels: np.ndarray) -> SpanOverlap:
     """Learns how similar the spans are in each class; features too rare to tell are left out."""
     from sklearn.linear_model import LogisticRegression
 
-    spans = [log_activations(readings, region) for region in ("target", "other")]
+    spans = [log_activations(inputs, region) for region in ("target", "other")]
     features = np.flatnonzero(sum(span.getnnz(axis=0) for span in spans) >= MIN_FIRINGS)
     one, two = (csr_matrix(span[:, features]) for span in spans)
     model = LogisticRegression(C=STRENGTH).fit(similarities(one, two), labels)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from saetask import (
+from saetask.detection import (
     DetectorInput,
     Finding,
     Misunderstanding,
@@ -37,56 +37,58 @@ class Uncertainty:
         """Of entropy and margin, and the bias, `[3]`."""
 
     def fit(
-        self, readings: Sequence[DetectorInput], outcomes: Sequence[str], groups: Sequence[str]
+        self, inputs: Sequence[DetectorInput], gold_readings: Sequence[str], groups: Sequence[str]
     ) -> list[Finding]:
         """Fits the regression; each prompt's own finding comes from other groups."""
-        self.readings = known_readings(outcomes, groups)
-        inputs = self._inputs(readings)
-        failed = np.array([r.answer != gold for r, gold in zip(readings, outcomes)])
-        self.weights = _fit(inputs, failed)
+        self.readings = known_readings(gold_readings, groups)
+        design = self._answer_figures(inputs)
+        failed = np.array([r.answer != gold for r, gold in zip(inputs, gold_readings)])
+        self.weights = _fit(design, failed)
         held_out = np.zeros(len(failed))
         for fold in inner_folds(failed, groups):
-            held_out[fold.held_out] = inputs[fold.held_out] @ _fit(
-                inputs[fold.fit], failed[fold.fit]
+            held_out[fold.held_out] = design[fold.held_out] @ _fit(
+                design[fold.fit], failed[fold.fit]
             )
-        return [self._finding(*pair) for pair in zip(readings, held_out)]
+        return [self._finding(*pair) for pair in zip(inputs, held_out)]
 
-    def detect(self, reading: DetectorInput) -> Finding:
+    def detect(self, detector_input: DetectorInput) -> Finding:
         """Finds a misunderstanding where the second choice is more probable than the first."""
-        return self._finding(reading, (self._inputs([reading]) @ self.weights)[0])
+        log_odds = (self._answer_figures([detector_input]) @ self.weights)[0]
+        return self._finding(detector_input, log_odds)
 
-    def _finding(self, reading: DetectorInput, log_odds: float) -> Finding:
+    def _finding(self, detector_input: DetectorInput, log_odds: float) -> Finding:
         from scipy.special import expit
 
         failure = float(expit(log_odds))
-        likely = self._likely([reading])[0]
-        others = {n: p for n, p in zip(self.readings, likely.tolist()) if n != reading.answer}
+        likely = self._likely([detector_input])[0]
+        answer = detector_input.answer
+        others = {name: p for name, p in zip(self.readings, likely.tolist()) if name != answer}
         total = sum(others.values())
         probabilities = {name: failure * p / total for name, p in others.items()}
-        return make_finding(reading, {**probabilities, reading.answer: 1 - failure}, self.explain)
+        return make_finding(detector_input, {**probabilities, answer: 1 - failure}, self.explain)
 
-    def explain(self, reading: DetectorInput, name: str) -> Misunderstanding:
+    def explain(self, detector_input: DetectorInput, reading: str) -> Misunderstanding:
         """States the reading; no feature stands behind it."""
-        return make_misunderstanding(self.name, reading, name)
+        return make_misunderstanding(self.name, detector_input, reading)
 
-    def _likely(self, readings: Sequence[DetectorInput]) -> np.ndarray:
+    def _likely(self, inputs: Sequence[DetectorInput]) -> np.ndarray:
         from scipy.special import softmax
 
-        return softmax(answer_scores(readings, self.readings), axis=1)
+        return softmax(answer_scores(inputs, self.readings), axis=1)
 
-    def _inputs(self, readings: Sequence[DetectorInput]) -> np.ndarray:
+    def _answer_figures(self, inputs: Sequence[DetectorInput]) -> np.ndarray:
         """Returns entropy (in nats), margin and a one, `[n, 3]`."""
         from scipy.stats import entropy
 
-        likely = self._likely(readings)
+        likely = self._likely(inputs)
         second, first = np.sort(likely, axis=1)[:, -2:].T
         return np.stack([entropy(likely, axis=1), first - second, np.ones(len(likely))], axis=1)
 
     def on_features(
         self,
         replacement: Mapping[int, int],
-        readings: Sequence[DetectorInput],
-        outcomes: Sequence[str],
+        inputs: Sequence[DetectorInput],
+        gold_readings: Sequence[str],
     ) -> "Uncertainty":
         """Returns itself: it has no weight on any feature."""
         return self
@@ -109,12 +111,12 @@ class Uncertainty:
         vars(self).update(state)
 
 
-def _fit(inputs: np.ndarray, failed: np.ndarray) -> np.ndarray:
+def _fit(design: np.ndarray, failed: np.ndarray) -> np.ndarray:
     """Returns the weights of entropy and margin and the bias, `[3]`."""
     from scipy.special import logit
     from sklearn.linear_model import LogisticRegression
 
     if len(set(failed.tolist())) < 2:  # always right or always wrong: Laplace's rule of succession
         return np.array([0.0, 0.0, logit((failed.sum() + 1) / (len(failed) + 2))])
-    model = LogisticRegression(C=STRENGTH).fit(inputs[:, :2], failed)
+    model = LogisticRegression(C=STRENGTH).fit(design[:, :2], failed)
     return np.append(model.coef_[0], model.intercept_)

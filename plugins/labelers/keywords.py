@@ -4,15 +4,8 @@ import warnings
 
 import numpy as np
 
-from saetask import (
-    VIEWS,
-    FeatureEvidence,
-    Label,
-    Rule,
-    added_scores,
-    context_vectors,
-    promotion_label,
-)
+from saetask.dictionary import VIEWS, FeatureEvidence, Label, Rule, added_scores, context_vectors
+from saetask.saes import promotion_label
 
 FEWEST_EXAMPLES = 12
 STRENGTH = 3.0

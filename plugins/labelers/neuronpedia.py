@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from saetask import FeatureEvidence, Label, UserError
+from saetask import UserError
+from saetask.dictionary import FeatureEvidence, Label
 
 REQUIRED = ("modelId", "layer", "index", "description")
 

@@ -11,17 +11,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from saetask import (
-    Endpoint,
-    EndpointError,
-    FeatureEvidence,
-    Label,
-    Reply,
-    UserError,
-    context_text,
-    json_object,
-    promotion_label,
-)
+from saetask import UserError
+from saetask.dictionary import FeatureEvidence, Label, context_text
+from saetask.inference import Endpoint, EndpointError, Reply, json_object
+from saetask.saes import promotion_label
 
 SHOWN = 20
 """Contexts shown: the strongest of those drawn."""

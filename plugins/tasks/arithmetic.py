@@ -1,10 +1,17 @@
 """What tasks on arithmetic stories share: a problem's parts, and numbers as answers."""
 
 import re
+from typing import Literal
 
-from saetask import Score, Span, last_number, stated_number
+from saetask.data import Score, Span, last_number, stated_number
 
-OPERATIONS = {"addition": "+", "subtraction": "-", "multiplication": "*", "division": "/"}
+Operation = Literal["addition", "subtraction", "multiplication", "division"]
+OPERATIONS: dict[str, str] = {
+    "addition": "+",
+    "subtraction": "-",
+    "multiplication": "*",
+    "division": "/",
+}
 TOLERANCE = 0.00501
 """Numbers are written, and therefore compared, to two decimals."""
 

@@ -2,25 +2,42 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
-from saetask import (
-    Candidate,
-    FieldError,
-    Item,
-    Prompt,
-    Score,
-    Span,
-    UserError,
-    index_field,
-    text_field,
-    texts_field,
-)
+from pydantic import field_validator
+
+from saetask import UserError
+from saetask.data import Candidate, Item, ItemRow, Prompt, Score, Span, Text
 
 from .given_items import given_items
-from .options import option_score
+from .options import checked_index, option_score
 
 READINGS = ("affirmed", "denied")
+
+
+class FigurativeRow(ItemRow):
+    """A row of an item file of the task `figurative-qa`."""
+
+    phrase: Text
+    """The figurative sentence."""
+    endings: list[Text]
+    """Two different sentences, of which one says what the phrase means."""
+    label: int
+    """Place of that one among the endings: 0 or 1."""
+
+    @field_validator("endings")
+    @classmethod
+    def _are_two(cls, endings: list[str]) -> list[str]:
+        endings = [ending.strip() for ending in endings]
+        if len(endings) != 2 or endings[0].lower() == endings[1].lower():
+            raise ValueError(f"expected two different endings, found {endings!r}")
+        return endings
+
+    @field_validator("label")
+    @classmethod
+    def _is_an_ending(cls, label: int) -> int:
+        return checked_index(label, 2)
+
+
 NEGATION = re.compile(
     r"\b(?:not|cannot|no|never|none|nothing|nobody|neither|nor|without|hardly|barely|rarely"
     r"|seldom|little|few|fewer|less|lacks?|lacked)\b|n['’]t\b"
@@ -45,7 +62,7 @@ class FigurativeQA:
 
     def items(self, data: Path | None = None) -> list[Item]:
         """Returns a file's items (see the README for the format); none are built in."""
-        return given_items(self.name, data, _item)
+        return given_items(self.name, data, FigurativeRow, _item)
 
     def prompt(self, item: Item) -> Prompt:
         """Asks first and shows the sentence last; the endings are ranked, and not shown."""
@@ -86,12 +103,7 @@ def _reading(ending: str) -> str:
     return READINGS[NEGATION.search(ending) is not None]
 
 
-def _item(row: dict[str, Any]) -> Item:
-    phrase = text_field(row, "phrase").strip()
-    endings = [ending.strip() for ending in texts_field(row, "endings")]
-    if len(endings) != 2 or endings[0].lower() == endings[1].lower():
-        raise FieldError("endings", f"expected two different endings, found {endings!r}.")
-    label = index_field(row, "label", 2)
+def _item(row: FigurativeRow) -> Item:
+    question = {"phrase": row.phrase.strip(), "endings": row.endings}
     # Sentences with the same endings are variations of one another.
-    group = str(row.get("group") or " | ".join(sorted(endings)))
-    return Item(text_field(row, "id"), group, {"phrase": phrase, "endings": endings}, label)
+    return Item(row.id, row.group_or(" | ".join(sorted(row.endings))), question, row.label)

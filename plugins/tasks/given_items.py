@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from saetask import Item, UserError, read_items
+from saetask import UserError
+from saetask.data import Item, ItemRow, read_items
+
+RowType = TypeVar("RowType", bound=ItemRow)
 
 
 def given_items(
-    task: str, data: Path | None, make_item: Callable[[dict[str, Any]], Item]
+    task: str, data: Path | None, row_type: type[RowType], make_item: Callable[[RowType], Item]
 ) -> list[Item]:
     """Reads the items of a file, which must be given.
 
@@ -16,5 +19,8 @@ def given_items(
         UserError: There is no file, or it can not be read; see `read_items`.
     """
     if data is None:
-        raise UserError(f"The task {task} has no built-in items: name a file with --data FILE.")
-    return read_items(data, make_item)
+        raise UserError(
+            f"Task '{task}' has no items of its own: give a file of items "
+            "(--data FILE; from Python, data=FILE)."
+        )
+    return read_items(data, row_type, make_item)

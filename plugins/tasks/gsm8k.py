@@ -1,21 +1,26 @@
 """Word problems in several steps: what is the answer?"""
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from saetask import (
-    FieldError,
-    Item,
-    Prompt,
-    Score,
-    UserError,
-    number_field,
-    text_field,
-    texts_field,
-)
+from pydantic import Field
 
-from .arithmetic import OPERATIONS, problem_spans, score_number, template
+from saetask import UserError
+from saetask.data import Item, ItemRow, Prompt, Score, Text
+
+from .arithmetic import OPERATIONS, Operation, problem_spans, score_number, template
 from .given_items import given_items
+
+
+class GSM8KRow(ItemRow):
+    """A row of an item file of the task `gsm8k`."""
+
+    question: Text
+    """The problem."""
+    operations: list[Operation] = Field(default_factory=list)
+    """The operations of the solution, in order."""
+    answer: float
+    """The number that solves it."""
 
 
 class Gold(NamedTuple):
@@ -39,7 +44,7 @@ class GSM8K:
 
     def items(self, data: Path | None = None) -> list[Item]:
         """Returns a file's items (see the README for the format); none are built in."""
-        return given_items(self.name, data, _item)
+        return given_items(self.name, data, GSM8KRow, _item)
 
     def prompt(self, item: Item) -> Prompt:
         """Asks for short calculations and a stated answer."""
@@ -66,13 +71,7 @@ class GSM8K:
         return Item("prompt", "prompt", {"question": text.rstrip()})
 
 
-def _item(row: dict[str, Any]) -> Item:
-    question = text_field(row, "question").strip()
-    operations = texts_field(row, "operations") if "operations" in row else []
-    for operation in operations:
-        if operation not in OPERATIONS:
-            known = ", ".join(OPERATIONS)
-            raise FieldError("operations", f"expected {known}, found {operation!r}.")
-    gold = Gold(number_field(row, "answer"), operations[-1] if operations else None)
-    group = str(row.get("group") or template(question))
-    return Item(text_field(row, "id"), group, {"question": question}, gold)
+def _item(row: GSM8KRow) -> Item:
+    question = row.question.strip()
+    gold = Gold(row.answer, row.operations[-1] if row.operations else None)
+    return Item(row.id, row.group_or(template(question)), {"question": question}, gold)

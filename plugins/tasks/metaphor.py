@@ -5,25 +5,64 @@ import re
 from functools import cache
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
-from saetask import (
+from pydantic import ValidationInfo, field_validator, model_validator
+
+from saetask import UserError
+from saetask.data import (
     Candidate,
-    FieldError,
     Item,
+    ItemRow,
     Prompt,
+    Row,
     Score,
     SecondQuestion,
     Span,
-    UserError,
+    Text,
     read_items,
-    text_field,
 )
 
 from .options import option_score
-from .word_in_sentence import stem, word_field
+from .word_in_sentence import Offset, checked_offset, stem
 
-LABELS = ("literal", "metaphorical")
+MetaphorLabel = Literal["literal", "metaphorical"]
+LABELS: tuple[MetaphorLabel, ...] = get_args(MetaphorLabel)
+
+
+class Senses(Row):
+    """An item's own paraphrases of its verb."""
+
+    literal: Text
+    """What the verb means if it is used literally."""
+    metaphorical: Text
+    """What it means if it is used metaphorically."""
+
+    @model_validator(mode="after")
+    def _are_different(self) -> "Senses":
+        if self.literal.strip().lower() == self.metaphorical.strip().lower():
+            raise ValueError("expected two different paraphrases")
+        return self
+
+
+class MetaphorRow(ItemRow):
+    """A row of an item file of the task `metaphor`."""
+
+    sentence: Text
+    """A sentence with a verb that is used literally or metaphorically."""
+    target: Text
+    """The verb as it stands in the sentence."""
+    target_start: Offset
+    """Place of its first character in the sentence, counted from 0."""
+    label: MetaphorLabel
+    """How the verb is used."""
+    senses: Senses | None = None
+    """A paraphrase of the verb for each label; the second question asks which one fits."""
+
+    @field_validator("target_start")
+    @classmethod
+    def _target_stands_there(cls, offset: int, info: ValidationInfo) -> int:
+        return checked_offset(offset, info.data, "target", "sentence")
 
 
 class Metaphor:
@@ -36,9 +75,9 @@ class Metaphor:
     def items(self, data: Path | None = None) -> list[Item]:
         """Returns the 444 embedded sentences, or a file's (see the README for the format)."""
         if data is not None:
-            return read_items(data, _item)
+            return read_items(data, MetaphorRow, _item)
         with as_file(files(__name__.rpartition(".")[0]) / "items" / "metaphor.jsonl") as path:
-            return read_items(path, _item)
+            return read_items(path, MetaphorRow, _item)
 
     def prompt(self, item: Item) -> Prompt:
         """Asks first and shows the sentence last, so that it is read with the question in mind."""
@@ -92,32 +131,17 @@ def _prompt(item: Item, request: str, answer_prefix: str) -> Prompt:
     return Prompt([message], answer_prefix, {"text": text, "target": target})
 
 
-def _item(row: dict[str, Any]) -> Item:
-    sentence, target = text_field(row, "sentence"), text_field(row, "target")
-    start = word_field(row, "target_start", "target", "sentence").start
-    label = row.get("label")
-    if label not in LABELS:
-        raise FieldError("label", f"expected one of {', '.join(LABELS)}, found {label!r}.")
-    question = {"sentence": sentence, "target": target, "target_start": start}
-    group = str(row.get("group") or stem(target))
-    senses = _senses_field(row) if "senses" in row else _built_in_senses().get(group)
+def _item(row: MetaphorRow) -> Item:
+    question: dict[str, Any] = {
+        "sentence": row.sentence,
+        "target": row.target,
+        "target_start": row.target_start,
+    }
+    group = row.group_or(stem(row.target))
+    senses = row.senses.model_dump() if row.senses else _built_in_senses().get(group)
     if senses:
         question["senses"] = senses
-    return Item(text_field(row, "id"), group, question, label)
-
-
-def _senses_field(row: dict[str, Any]) -> dict[str, str]:
-    """Returns an item's own paraphrases of its verb."""
-    senses = row["senses"]
-    if not isinstance(senses, dict):
-        raise FieldError("senses", f"expected an object with {' and '.join(LABELS)}.")
-    try:
-        found = {label: text_field(senses, label) for label in LABELS}
-    except FieldError as error:
-        raise FieldError("senses", f"'{error.field}': {error}") from error
-    if len({text.strip().lower() for text in found.values()}) < len(LABELS):
-        raise FieldError("senses", "expected two different paraphrases.")
-    return found
+    return Item(row.id, group, question, row.label)
 
 
 @cache

@@ -2,24 +2,39 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
-from saetask import (
-    Candidate,
-    FieldError,
-    Item,
-    Prompt,
-    Score,
-    Span,
-    UserError,
-    index_field,
-    text_field,
-    texts_field,
-)
+from pydantic import ValidationInfo, field_validator
+
+from saetask import UserError
+from saetask.data import Candidate, Item, ItemRow, Prompt, Score, Span, Text
 
 from .given_items import given_items
+from .options import checked_index
 
 LETTERS = ("A", "B", "C", "D", "E", "F", "G", "H")
+
+
+class MultipleChoiceRow(ItemRow):
+    """A row of an item file of the task `multiple-choice`."""
+
+    prompt: Text
+    """The question."""
+    choices: list[Text]
+    """Two to eight answers."""
+    label: int
+    """Place of the right one among the choices, counted from 0."""
+
+    @field_validator("choices")
+    @classmethod
+    def _can_be_lettered(cls, choices: list[str]) -> list[str]:
+        if not 2 <= len(choices) <= len(LETTERS):
+            raise ValueError(f"expected 2 to {len(LETTERS)} choices, found {len(choices)}")
+        return choices
+
+    @field_validator("label")
+    @classmethod
+    def _is_a_choice(cls, label: int, info: ValidationInfo) -> int:
+        return checked_index(label, len(info.data.get("choices", LETTERS)))
 
 
 class MultipleChoice:
@@ -36,7 +51,7 @@ class MultipleChoice:
 
     def items(self, data: Path | None = None) -> list[Item]:
         """Returns a file's items (see the README for the format); none are built in."""
-        return given_items(self.name, data, _item)
+        return given_items(self.name, data, MultipleChoiceRow, _item)
 
     def prompt(self, item: Item) -> Prompt:
         """Shows the question, and its choices with a letter each."""
@@ -81,11 +96,7 @@ class MultipleChoice:
         return Item("prompt", "prompt", question)
 
 
-def _item(row: dict[str, Any]) -> Item:
-    prompt, choices = text_field(row, "prompt").strip(), texts_field(row, "choices")
-    if not 2 <= len(choices) <= len(LETTERS):
-        raise FieldError("choices", f"expected 2 to {len(LETTERS)} choices, found {len(choices)}.")
-    label = index_field(row, "label", len(choices))
-    question = {"prompt": prompt, "choices": [choice.strip() for choice in choices]}
-    group = str(row.get("group") or prompt)
-    return Item(text_field(row, "id"), group, question, LETTERS[label])
+def _item(row: MultipleChoiceRow) -> Item:
+    prompt = row.prompt.strip()
+    question = {"prompt": prompt, "choices": [choice.strip() for choice in row.choices]}
+    return Item(row.id, row.group_or(prompt), question, LETTERS[row.label])

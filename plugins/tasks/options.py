@@ -3,7 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from saetask import Score
+from saetask.data import Score
+
+
+def checked_index(index: int, length: int) -> int:
+    """Returns the index of an option after a look at their number; for a validator.
+
+    Raises:
+        ValueError: There is no such option.
+    """
+    if not 0 <= index < length:
+        raise ValueError(f"expected a whole number from 0 to {length - 1}, found {index}")
+    return index
 
 
 def option_score(output: str, options: Mapping[Any, str], right: Any) -> Score:

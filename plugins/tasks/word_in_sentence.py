@@ -1,29 +1,31 @@
 """The word that a question is about: where it stands, and which words are its inflections."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from saetask import FieldError, Span, text_field
+from pydantic import Field
+
+Offset = Annotated[int, Field(ge=0)]
+"""Place of a word's first character in its sentence, counted from 0."""
 
 
-def word_field(row: dict[str, Any], start: str, word: str, sentence: str) -> Span:
-    """Returns where a word stands in a sentence, as the row says, after a look at the place.
+def checked_offset(offset: int, row: Mapping[str, Any], word: str, sentence: str) -> int:
+    """Returns a word's offset after a look at the place; for a validator of a row's field.
 
     Args:
-        row: A data row.
-        start: The field with the first character's offset.
+        offset: Where the word begins in the sentence.
+        row: The fields validated so far; where one is missing, its own error is told.
         word: The field with the word as it stands there.
         sentence: The field with the sentence.
 
     Raises:
-        FieldError: A field is missing, or the word does not stand there.
+        ValueError: The word does not stand there.
     """
-    text, target, offset = text_field(row, sentence), text_field(row, word), row.get(start)
-    if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
-        raise FieldError(start, f"expected a character offset, found {offset!r}.")
-    found = text[offset : offset + len(target)]
-    if found != target:
-        raise FieldError(start, f"the sentence has {found!r} there, not {target!r}.")
-    return Span(offset, offset + len(target))
+    if word in row and sentence in row:
+        there = row[sentence][offset : offset + len(row[word])]
+        if there != row[word]:
+            raise ValueError(f"the sentence has {there!r} there, not {row[word]!r}")
+    return offset
 
 
 def stem(word: str) -> str:

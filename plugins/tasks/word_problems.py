@@ -4,24 +4,33 @@ import re
 from importlib.resources import as_file, files
 from itertools import combinations
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from saetask import (
+from saetask import UserError
+from saetask.data import (
     Candidate,
     Item,
+    ItemRow,
     Prompt,
     Score,
     SecondQuestion,
-    UserError,
+    Text,
     first_number,
-    number_field,
     read_items,
-    text_field,
 )
 
 from .arithmetic import OPERATIONS, equal, number_text, problem_spans, score_number, template
 
 LARGEST_NUMBERS = 4
+
+
+class WordProblemRow(ItemRow):
+    """A row of an item file of the task `word-problems`."""
+
+    question: Text
+    """The problem, with its numbers in digits."""
+    answer: float
+    """The number that solves it."""
 
 
 class Equation(NamedTuple):
@@ -49,9 +58,9 @@ class WordProblems:
     def items(self, data: Path | None = None) -> list[Item]:
         """Returns the 920 embedded problems, or a file's (see the README for the format)."""
         if data is not None:
-            return read_items(data, _item)
+            return read_items(data, WordProblemRow, _item)
         with as_file(files(__name__.rpartition(".")[0]) / "items" / "word-problems.jsonl") as path:
-            return read_items(path, _item)
+            return read_items(path, WordProblemRow, _item)
 
     def prompt(self, item: Item) -> Prompt:
         """Asks for the equation."""
@@ -96,12 +105,9 @@ class WordProblems:
         return item
 
 
-def _item(row: dict[str, Any]) -> Item:
-    question = text_field(row, "question")
-    group = row.get("group") or template(question)
-    return Item(
-        text_field(row, "id"), str(group), {"question": question}, number_field(row, "answer")
-    )
+def _item(row: WordProblemRow) -> Item:
+    group = row.group_or(template(row.question))
+    return Item(row.id, group, {"question": row.question}, row.answer)
 
 
 def _prompt(item: Item, request: str, answer_prefix: str) -> Prompt:

@@ -2,15 +2,46 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Literal, get_args
 
-from saetask import Candidate, FieldError, Item, Prompt, Score, Span, UserError, text_field
+from pydantic import ValidationInfo, field_validator
+
+from saetask import UserError
+from saetask.data import Candidate, Item, ItemRow, Prompt, Score, Span, Text
 
 from .given_items import given_items
-from .word_in_sentence import stem, word_field
+from .word_in_sentence import Offset, checked_offset, stem
 
-LABELS = ("same", "different")
+SenseLabel = Literal["same", "different"]
+LABELS: tuple[SenseLabel, ...] = get_args(SenseLabel)
 ANSWERS = {"same": " the same", "different": " different"}
+
+
+class WordSenseRow(ItemRow):
+    """A row of an item file of the task `word-sense`."""
+
+    word: Text
+    """The word in its basic form."""
+    sentence1: Text
+    """The first sentence."""
+    sentence2: Text
+    """The second sentence."""
+    target1: Text
+    """The word as it stands in the first sentence."""
+    target2: Text
+    """The word as it stands in the second sentence."""
+    start1: Offset
+    """Place of `target1` in the first sentence, counted from 0."""
+    start2: Offset
+    """Place of `target2` in the second sentence, counted from 0."""
+    label: SenseLabel
+    """Whether the word has one sense in both."""
+
+    @field_validator("start1", "start2")
+    @classmethod
+    def _target_stands_there(cls, offset: int, info: ValidationInfo) -> int:
+        which = str(info.field_name)[-1]
+        return checked_offset(offset, info.data, f"target{which}", f"sentence{which}")
 
 
 class WordSense:
@@ -22,7 +53,7 @@ class WordSense:
 
     def items(self, data: Path | None = None) -> list[Item]:
         """Returns a file's items (see the README for the format); none are built in."""
-        return given_items(self.name, data, _item)
+        return given_items(self.name, data, WordSenseRow, _item)
 
     def prompt(self, item: Item) -> Prompt:
         """Asks first, then shows the two sentences, a line each.
@@ -86,15 +117,12 @@ def _occurrence(target: str, sentence: str) -> Span:
     raise UserError(f"--target '{target}' does not occur in the sentence {sentence[:60]!r}.")
 
 
-def _item(row: dict[str, Any]) -> Item:
-    word, label = text_field(row, "word"), row.get("label")
+def _item(row: WordSenseRow) -> Item:
     question = {
-        "word": word,
-        "sentence1": text_field(row, "sentence1"),
-        "sentence2": text_field(row, "sentence2"),
-        "span1": word_field(row, "start1", "target1", "sentence1"),
-        "span2": word_field(row, "start2", "target2", "sentence2"),
+        "word": row.word,
+        "sentence1": row.sentence1,
+        "sentence2": row.sentence2,
+        "span1": Span(row.start1, row.start1 + len(row.target1)),
+        "span2": Span(row.start2, row.start2 + len(row.target2)),
     }
-    if label not in LABELS:
-        raise FieldError("label", f"expected one of {', '.join(LABELS)}, found {label!r}.")
-    return Item(text_field(row, "id"), str(row.get("group") or stem(word)), question, label)
+    return Item(row.id, row.group_or(stem(row.word)), question, row.label)

@@ -1,8 +1,7 @@
-"""Notes in a language model's own words: requested many at a time, kept, then given out singly.
+"""Notes written by a language model: generated in batches, kept, then placed like any other note.
 
-The prompts of an arm are written one by one, but a language model is quicker with many requests at
-once. So whoever is about to write says so first (`ask_ahead`); for annotators that need no language
-model this does nothing.
+Arms write their prompts one by one, but a language model answers many requests faster together: so
+`generate_notes` is called for a whole arm before its prompts are written.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,112 +11,115 @@ from typing import NamedTuple
 from saetask.annotation.base import Annotation, Annotator, WritingAnnotator
 from saetask.data.prompts import as_prompt
 from saetask.detection.base import Misunderstanding
-from saetask.inference.client import Ask, Asker
+from saetask.inference.client import GenerateRequest, ModelClient
 from saetask.inference.endpoint import Endpoint, EndpointError
 from saetask.utils.files import content_hash
 from saetask.utils.parallel import map_ordered
 
 NOTE_TOKENS = 40
-"""Length of a reply of the model under test, at most."""
+"""Maximum length of a reply of the model under test."""
 WORKERS = 8
-"""Requests to an endpoint at a time."""
+"""Concurrent requests to an endpoint."""
 
 
-class Noted(NamedTuple):
-    """A finding that is to be written into a prompt."""
+class NoteSubject(NamedTuple):
+    """What a note is written about."""
 
     misunderstanding: Misunderstanding
     labels: Mapping[int, str]
-    """What the note may say of features."""
+    """Labels of features that the note may quote."""
 
 
-class WrittenNotes:
-    """An annotator whose notes a language model writes; no request is put twice.
+class GeneratedNotes:
+    """An annotator whose notes a language model writes; equal requests are sent once.
 
-    Replies are kept among the run's answers. A request that failed is not put again by the same
-    process, so that all arms see the same; the next run puts it again.
+    Replies are stored with the run's answers. A request that failed is not sent again by the same
+    process, so that all arms get the same note; the next run sends it again.
     """
 
-    def __init__(self, writer: WritingAnnotator, asker: Asker) -> None:
-        """Takes the plugin, and who asks the model under test and keeps replies."""
+    def __init__(self, writer: WritingAnnotator, client: ModelClient) -> None:
+        """Wraps a plugin; the client runs the model under test and stores all replies."""
         self.name = writer.name
         self.failed: set[str] = set()
         """Requests that the endpoint did not answer."""
         self._writer = writer
-        self._asker = asker
+        self._client = client
 
-    def ask(self, findings: Iterable[Noted]) -> None:
-        """Puts the requests that these findings need and that have no reply yet.
+    def generate(self, subjects: Iterable[NoteSubject]) -> None:
+        """Sends the requests for these notes that have no reply yet.
 
         Raises:
             UserError: The endpoint can not be reached; the replies that came are kept.
         """
-        requests = list(dict.fromkeys(self._writer.request(*found) for found in findings))
+        requests = list(dict.fromkeys(self._writer.request(*subject) for subject in subjects))
         endpoint, title = self._writer.endpoint, f"notes: {self.name}"
         if endpoint is None:
-            self._asker.ask([_own_ask(request) for request in requests], title)
+            self._client.generate([_own_request(request) for request in requests], title)
             return
         new = [
             request
             for request in requests
             if request not in self.failed and self._reply(endpoint, request) is None
         ]
-        self._ask_endpoint(endpoint, new, title)
+        self._send(endpoint, new, title)
 
     def candidates(
         self, misunderstanding: Misunderstanding, labels: Mapping[int, str]
     ) -> list[Annotation]:
-        """Returns what became of the reply; no notes where the request failed."""
-        found = Noted(misunderstanding, labels)
-        self.ask([found])
-        request, endpoint = self._writer.request(*found), self._writer.endpoint
+        """Returns the notes made of the reply; none where the request failed."""
+        subject = NoteSubject(misunderstanding, labels)
+        self.generate([subject])
+        request, endpoint = self._writer.request(*subject), self._writer.endpoint
         if endpoint is None:
-            return self._writer.annotations(self._asker.output(_own_ask(request)))
+            (reply,) = self._client.generate([_own_request(request)])
+            return self._writer.annotations(reply)
         reply = self._reply(endpoint, request)
         return [] if reply is None else self._writer.annotations(reply)
 
     def _reply(self, endpoint: Endpoint, request: str) -> str | None:
-        return self._asker.reply(_key(endpoint, request))
+        return self._client.stored_reply(_key(endpoint, request))
 
-    def _ask_endpoint(self, endpoint: Endpoint, requests: Sequence[str], title: str) -> None:
+    def _send(self, endpoint: Endpoint, requests: Sequence[str], title: str) -> None:
         from tqdm import tqdm
 
-        put = map_ordered(partial(self._put, endpoint), requests, WORKERS)
-        for _ in tqdm(put, desc=title, total=len(requests), disable=len(requests) < 2):
+        sent = map_ordered(partial(self._send_one, endpoint), requests, WORKERS)
+        for _ in tqdm(sent, desc=title, total=len(requests), disable=len(requests) < 2):
             pass
 
-    def _put(self, endpoint: Endpoint, request: str) -> None:
-        """Puts one request, and keeps the reply at once: a later failure must not cost it."""
+    def _send_one(self, endpoint: Endpoint, request: str) -> None:
+        """Sends one request and stores the reply at once, so that a later failure costs nothing."""
         try:
             reply = endpoint.ask([{"role": "user", "content": request}])
         except EndpointError:
             self.failed.add(request)
         else:
-            self._asker.keep({_key(endpoint, request): reply.text})
+            self._client.store({_key(endpoint, request): reply.text})
 
 
-def noting(annotator: Annotator | WritingAnnotator, asker: Asker) -> Annotator:
-    """Returns an annotator plugin as one that has its notes at hand, whoever writes them."""
-    return WrittenNotes(annotator, asker) if isinstance(annotator, WritingAnnotator) else annotator
+def with_generated_notes(annotator: Annotator | WritingAnnotator, client: ModelClient) -> Annotator:
+    """Returns an annotator, wrapped in `GeneratedNotes` if a language model writes its notes."""
+    if isinstance(annotator, WritingAnnotator):
+        return GeneratedNotes(annotator, client)
+    return annotator
 
 
-def ask_ahead(annotator: Annotator, findings: Iterable[Noted]) -> None:
-    """Requests all the notes that are about to be written, if a language model writes them.
+def generate_notes(annotator: Annotator, subjects: Iterable[NoteSubject]) -> None:
+    """Generates all the notes that are about to be written, if a language model writes them.
 
     Raises:
         UserError: The endpoint can not be reached.
     """
-    if isinstance(annotator, WrittenNotes):
-        annotator.ask(findings)
+    if isinstance(annotator, GeneratedNotes):
+        annotator.generate(subjects)
 
 
 def count_failed(annotators: Sequence[Annotator]) -> int:
-    """Returns how many requests for a note were put in vain."""
-    return sum(len(a.failed) for a in annotators if isinstance(a, WrittenNotes))
+    """Returns how many requests for a note failed."""
+    return sum(len(a.failed) for a in annotators if isinstance(a, GeneratedNotes))
 
 
-def _own_ask(request: str) -> Ask:
-    return Ask(as_prompt(request), max_new_tokens=NOTE_TOKENS)
+def _own_request(request: str) -> GenerateRequest:
+    return GenerateRequest(as_prompt(request), NOTE_TOKENS)
 
 
 def _key(endpoint: Endpoint, request: str) -> str:

@@ -1,16 +1,17 @@
-"""The arms of an experiment: what each writes into a prompt, and what it controls for."""
+"""Annotated prompts: a finding, or a fixed note, written into a sample's prompt."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from saetask.annotation.base import Annotation, Annotator, annotate
-from saetask.annotation.generated_notes import Noted, ask_ahead
+from saetask.annotation.generated_notes import NoteSubject, generate_notes
 from saetask.data.prompts import Prompt
 from saetask.detection.base import Misunderstanding
+from saetask.dictionary.feature_labels import FeatureLabels
 
 
 class Round(NamedTuple):
-    """A note that was tried, and what the prompt was judged to be with it."""
+    """One round of the closed loop: a note, and the failure probability without and with it."""
 
     annotation: Annotation
     failure_before: float
@@ -20,7 +21,7 @@ class Round(NamedTuple):
 
 
 class ArmPrompt(NamedTuple):
-    """An item's prompt in one arm."""
+    """A sample's prompt in one arm."""
 
     prompt: Prompt
     annotation: Annotation | None
@@ -29,32 +30,84 @@ class ArmPrompt(NamedTuple):
     """The notes that were tried, in the `closed-loop` arm."""
 
 
-class Writer(NamedTuple):
-    """Turns findings into prompts, in the style that was chosen on the fit split."""
+class NoteTemplate(NamedTuple):
+    """One wording and placement out of those that an annotator offers."""
 
     annotator: Annotator
     number: int
-    """Which of the annotator's wordings."""
-    labels: Mapping[int, str]
+    """Index into `annotator.candidates(...)`."""
 
-    def ask_ahead(self, findings: Iterable[Sequence[Misunderstanding]]) -> None:
-        """Requests the notes on all these prompts' findings at once; see `notes`.
+
+class PromptAnnotator(NamedTuple):
+    """Writes findings into prompts with one note template and the labels of their features."""
+
+    template: NoteTemplate
+    labels_for_annotation: Mapping[int, str]
+    """Labels that the note may quote."""
+    labels_for_display: Mapping[int, str]
+    """Labels that the reader of a finding is shown."""
+
+    def labelled(self, findings: Sequence[Misunderstanding]) -> list[Misunderstanding]:
+        """Returns the findings with the labels of their features filled in."""
+        return label_evidence(findings, self.labels_for_display)
+
+    def write(self, prompt: Prompt, findings: Sequence[Misunderstanding]) -> ArmPrompt:
+        """Annotates the most probable finding; without a finding the prompt is left unchanged."""
+        labelled = self.labelled(findings)
+        for finding in labelled[:1]:
+            notes = self.template.annotator.candidates(finding, self.labels_for_annotation)
+            if self.template.number < len(notes):
+                note = notes[self.template.number]
+                return ArmPrompt(annotate(prompt, note, finding.span), note, labelled)
+        return ArmPrompt(prompt, None, labelled)
+
+    def generate_notes(self, findings: Iterable[Sequence[Misunderstanding]]) -> None:
+        """Has the notes on several prompts' findings generated in one batch.
+
+        Does nothing where the annotator needs no language model.
 
         Raises:
-            UserError: A language model is to write them, and can not be reached.
+            UserError: The language model that writes them can not be reached.
         """
-        ask_ahead(self.annotator, (Noted(found[0], self.labels) for found in findings if found))
+        labelled = [self.labelled(found) for found in findings if found]
+        subjects = (NoteSubject(found[0], self.labels_for_annotation) for found in labelled)
+        generate_notes(self.template.annotator, subjects)
 
-    def write(self, prompt: Prompt, findings: list[Misunderstanding]) -> ArmPrompt:
-        """Annotates the most probable finding; without a finding the prompt stays as it is."""
-        for finding in findings[:1]:
-            notes = self.annotator.candidates(finding, self.labels)
-            if self.number < len(notes):
-                note = notes[self.number]
-                return ArmPrompt(annotate(prompt, note, finding.span), note, findings)
-        return ArmPrompt(prompt, None, findings)
+
+def make_prompt_annotator(
+    template: NoteTemplate,
+    feature_labels: FeatureLabels | None,
+    findings: Iterable[Sequence[Misunderstanding]],
+) -> PromptAnnotator:
+    """Returns an annotator that knows the labels of the features that some findings name.
+
+    Args:
+        template: The note template.
+        feature_labels: Where labels are looked up; None for features without labels, such as those
+            of a random dictionary.
+        findings: Everything that is going to be written.
+    """
+    named = {e.id for found in findings for finding in found for e in finding.features}
+    if feature_labels is None:
+        return PromptAnnotator(template, {}, {})
+    features = sorted(named)
+    return PromptAnnotator(
+        template, feature_labels.for_annotation(features), feature_labels.for_display(features)
+    )
+
+
+def label_evidence(
+    findings: Sequence[Misunderstanding], labels: Mapping[int, str]
+) -> list[Misunderstanding]:
+    """Returns findings with the labels of their features filled in; unknown ones get ""."""
+    return [
+        finding._replace(
+            features=[e._replace(label=labels.get(e.id, "")) for e in finding.features]
+        )
+        for finding in findings
+    ]
 
 
 def fixed_note(prompt: Prompt, note: Annotation) -> ArmPrompt:
-    """Writes the same note into any prompt."""
+    """Writes a note that depends on no finding into a prompt."""
     return ArmPrompt(annotate(prompt, note), note, [])

@@ -3,7 +3,6 @@
 Results go to stdout, progress and logs to stderr. Exit codes: 0 done, 1 failed, 2 user error.
 """
 
-import json
 import os
 import re
 import sys
@@ -126,7 +125,7 @@ def _declare_run(parser: "ArgumentParser") -> None:
 
     parser.usage = "saetask run EXPERIMENT [flags]   (metaphor, word-problems, or a YAML file)"
     parser.add_argument("--config", action="config", help="A YAML file with the flags below.")
-    parser.add_class_arguments(RunConfig, skip={"insist_on_sae"})
+    parser.add_class_arguments(RunConfig, skip={"allow_sae_mismatch"})
     declare_allow_mismatch(parser)
     declare_option(parser, "annotator")
     declare_compute(parser)
@@ -150,7 +149,8 @@ def _experiment_flags(arguments: list[str]) -> list[str]:
 
 def _run(arguments: "Namespace") -> None:
     from saetask.cli.tables import arms_table, print_table
-    from saetask.experiments.run import RunConfig, run
+    from saetask.experiments.config import RunConfig
+    from saetask.experiments.run import run
 
     registry = registry_of(arguments)
     fields = {name: getattr(arguments, name) for name in RunConfig.__dataclass_fields__}
@@ -161,8 +161,9 @@ def _run(arguments: "Namespace") -> None:
         hint = did_you_mean(fields["task"], tasks)
         raise UserError(f"Unknown experiment '{fields['task']}'.{hint}")
     out = arguments.out and Path(arguments.out)
-    folder = run(RunConfig(**fields), registry, out, compute_of(arguments))
-    summary = json.loads((folder / "summary.json").read_text())
+    compute = compute_of(arguments)
+    result = run(RunConfig(**fields), plugins=registry, out=out, compute=compute)
+    folder, summary = result.folder, result.summary
     if arguments.json:
         print_json(summary)
     else:

@@ -32,7 +32,7 @@ def declare_json(parser: "ArgumentParser") -> None:
 
 def declare_allow_mismatch(parser: "ArgumentParser") -> None:
     parser.add_argument(
-        "--insist_on_sae",
+        "--allow_sae_mismatch",
         action="store_true",
         help="Go on with an SAE whose figures say that it does not fit the model.",
     )

@@ -55,7 +55,7 @@ def read(arguments: "Namespace") -> None:
     activations = read_features(model, sae, [prompt])
     firings = activations.top(arguments.top, region="text")
     meanings = find_feature_labels(model, sae, arguments.dictionary and Path(arguments.dictionary))
-    labels = meanings.shown([firing.feature for firing in firings])
+    labels = meanings.for_display([firing.feature for firing in firings])
     if arguments.json:
         rows = [{**f._asdict(), "label": labels[f.feature]} for f in firings]
         print_json({"prompt": prompt.content, "features": rows})
@@ -89,17 +89,19 @@ def declare_detect(parser: "ArgumentParser") -> None:
 
 
 def _session(arguments: "Namespace", target: str | None) -> "Session":
-    from saetask.session import Session
+    from saetask.session import Session, SessionConfig
 
     task = _task_name(arguments, target)
     return Session(
         arguments.model,
         arguments.sae,
         task,
-        registry=registry_of(arguments),
-        allow_sae_mismatch=arguments.allow_sae_mismatch,
-        dictionary=arguments.dictionary and Path(arguments.dictionary),
-        unvalidated_labels=arguments.unvalidated_labels,
+        plugins=registry_of(arguments),
+        config=SessionConfig(
+            allow_sae_mismatch=arguments.allow_sae_mismatch,
+            dictionary=arguments.dictionary and Path(arguments.dictionary),
+            unvalidated_labels=arguments.unvalidated_labels,
+        ),
     )
 
 
@@ -131,21 +133,16 @@ def detect(arguments: "Namespace") -> None:
 
 def _detect_file(arguments: "Namespace") -> None:
     """Prints a line for each prompt of a file, as soon as it is there; keeps none of them."""
-    from saetask.data.items import FieldError, read_rows, text_field
+    from saetask.data.items import PromptRow, read_validated_rows
 
     session = None
-    for number, row in read_rows(Path(arguments.file)):
-        place = f"{arguments.file}:{number}"
-        try:
-            text = text_field(row, "prompt")
-            target = text_field(row, "target") if "target" in row else arguments.target
-        except FieldError as error:
-            raise UserError(f"{place}: field '{error.field}': {error}") from error
+    for number, row in read_validated_rows(Path(arguments.file), PromptRow):
+        target = row.target or arguments.target
         session = session or _session(arguments, target)
         try:
-            detection = session.detect(text, target)
+            detection = session.detect(row.prompt, target)
         except UserError as error:
-            raise UserError(f"{place}: {error}") from error
+            raise UserError(f"{arguments.file}:{number}: {error}") from error
         with user_error_on_failed_write("standard output"):
             print(json.dumps(_detection_document(detection), ensure_ascii=False), flush=True)
 

@@ -1,4 +1,4 @@
-"""Opening the engine that was asked for."""
+"""Configuration of where the model runs, and the executor opened for it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,18 +15,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ComputeConfig:
-    """Where the model's work is done. It changes no result, so it belongs to no run's identity."""
+    """Where the model runs. It changes no result, so it is not part of a run's identity."""
 
     engine: Literal["local", "ray"] = "local"
-    """In this process, or by the workers of a Ray cluster."""
+    """`local`: this process; `ray`: the workers of a Ray cluster."""
     address: str | None = None
-    """Of a Ray cluster that is running: `auto` or HOST:PORT; none starts one on this machine."""
+    """Address of a running Ray cluster: `auto` or HOST:PORT; None starts one on this machine."""
 
     def check(self) -> None:
-        """Refuses what can not be, before anything is loaded.
+        """Checks the configuration before anything is loaded.
 
         Raises:
-            UserError: An address without Ray, Ray is not installed, or nobody answers there.
+            UserError: There is an address without Ray, Ray is not installed, or no cluster answers
+                at the address.
         """
         if self.engine == "local" and self.address is not None:
             raise UserError(f"--address is {self.address}; it needs --engine ray.")
@@ -41,12 +42,12 @@ LOCAL = ComputeConfig()
 
 @contextmanager
 def open_executor(config: ComputeConfig, spec: str, model: "Model") -> Iterator[Executor]:
-    """Opens an engine, and closes it with all its workers.
+    """Opens an executor, and closes it with all its workers.
 
     Args:
-        config: Which one.
-        spec: What `model` was loaded from, and workers load it from.
-        model: The model of this process; a worker's must have the same weights.
+        config: Where the model runs.
+        spec: What `model` was loaded from; workers load it from there.
+        model: The model of this process; the workers' must have the same weights.
 
     Raises:
         UserError: The cluster can not be reached.
@@ -55,20 +56,22 @@ def open_executor(config: ComputeConfig, spec: str, model: "Model") -> Iterator[
     if config.engine == "local":
         yield LocalExecutor(model)
         return
-    from saetask.compute.ray_executor import connected, make_ray_executor
+    from saetask.compute.ray_cluster import connected
+    from saetask.compute.ray_executor import make_ray_executor
 
-    with connected(config.address) as ray, make_ray_executor(ray, spec, model) as engine:
-        yield engine
+    with connected(config.address) as ray, make_ray_executor(ray, spec, model) as executor:
+        yield executor
 
 
 CONNECT_SECONDS = 10
+"""How long to wait for the head node, in seconds."""
 
 
 def check_address(address: str) -> None:
-    """Asks the head node whether it is there: Ray itself would try for minutes.
+    """Connects to the head node once, because Ray itself would try for minutes.
 
     Raises:
-        UserError: It is no address, or nobody answers there.
+        UserError: It is no address, or no node answers there.
     """
     import socket
 

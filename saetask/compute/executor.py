@@ -1,4 +1,4 @@
-"""What an engine does: it runs work on shards, and gives the results in the order of the shards."""
+"""Interface of executors, which map work over shards in order, and the executor of this process."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -11,29 +11,29 @@ Result = TypeVar("Result")
 
 
 class Executor(Protocol):
-    """Runs work that needs the model, one model a process."""
+    """Runs work that needs the model, with one model in each process."""
 
     def map(
         self, work: "Callable[[Model, Shard], Result]", shards: Iterable[Shard]
     ) -> Iterator[Result]:
-        """Yields the result of each shard, in their order, whichever is done first.
+        """Yields the result of each shard, in the order of the shards.
 
-        Shards are taken from their iterator as they are needed, and whoever has enough may stop
-        early (closing the iterator: one map at a time). A result depends on the model and its
-        shard alone, so all engines give the same.
+        Shards are taken from their iterator as they are needed. A caller may stop early by closing
+        the iterator; one map runs at a time. A result depends on the model and its shard alone, so
+        all executors give the same results.
 
         Args:
             work: A function of a module, or a `partial` of one: it may be sent to other machines.
-            shards: What the work is done on, piece by piece; sent as well.
+            shards: Inputs of the work, which may be sent as well.
 
         Raises:
-            UserError: As the work or the iterator of shards raised it, in its turn.
+            UserError: An error of the work or of the iterator, raised in its shard's turn.
         """
         ...
 
 
 class LocalExecutor:
-    """Runs work here, on a model that is at hand."""
+    """Runs work in this process, on a given model."""
 
     def __init__(self, model: "Model") -> None:
         self._model = model

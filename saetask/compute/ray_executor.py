@@ -1,22 +1,21 @@
-"""The engine of a Ray cluster: an actor with a model each, and lost ones replaced.
+"""Executor on a Ray cluster: one actor with a model per worker, lost workers are replaced.
 
-Ray is imported here, in `together.py`, and by the workers.
+Ray is imported in `ray_cluster.py`, in `ray_training.py` and by the workers only.
 """
 
 import itertools
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, redirect_stdout, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saetask.compute import ray_worker as worker
 from saetask.compute.executor import Result, Shard
-from saetask.compute.ray_worker import Source, differing_versions
+from saetask.compute.ray_cluster import WorkerResources, worker_capacity
+from saetask.compute.ray_worker import ModelSource, differing_versions
 from saetask.compute.shard_queue import ShardQueue, ShardResult, ShardTask
-from saetask.compute.worker_resources import WorkerResources, worker_capacity
 from saetask.errors import UserError
 from saetask.models.loading import DEFAULT_MODEL, model_device, model_fingerprint
 
@@ -24,102 +23,82 @@ if TYPE_CHECKING:
     from saetask.models.loading import Model
 
 SHARDS_AHEAD = 2
-"""Shards a worker that may be done before their turn; more would wait in memory."""
-MOST_FAILED_STARTS = 3
-"""Workers that may die while they start, one after another."""
+"""Shards per worker that may be done before their turn; more would wait in memory."""
+MAX_FAILED_STARTS = 3
+"""Number of workers lost in a row while they start at which the work is given up."""
 START_SECONDS = 300
-"""How long to wait for a worker when there is none."""
-
-
-@contextmanager
-def connected(address: str | None) -> Iterator[Any]:
-    """Connects to a cluster, or starts one on this machine; yields the module `ray`.
-
-    A program that has called `ray.init` itself keeps its cluster.
-
-    Raises:
-        UserError: No cluster answers there.
-    """
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    import ray
-
-    if ray.is_initialized():
-        yield ray
-        return
-    options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
-    if address is None:
-        options["include_dashboard"] = False
-    with redirect_stdout(sys.stderr):  # Ray prints what happens to nodes; stdout is for results
-        try:
-            ray.init(address=address or "local", **options)
-        except (ConnectionError, RuntimeError, ValueError, AssertionError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise UserError(
-                f"Cannot join the Ray cluster at {address or 'this machine'}: {reason} "
-                "Start one (ray start --head), or leave --address out; if it asks for a token, set "
-                "RAY_AUTH_MODE=token."
-            ) from error
-        try:
-            yield ray
-        finally:
-            ray.shutdown()
+"""How long to wait for a first worker, in seconds."""
 
 
 @contextmanager
 def make_ray_executor(ray: Any, spec: str, model: "Model") -> Iterator["RayExecutor"]:
-    """Yields an engine whose workers load the model from `spec`, and ends them.
+    """Yields an executor whose workers load the model from `spec`, and ends the workers.
 
-    Its workers start when there is work for them.
+    The workers start when there is work for them.
     """
     import torch
 
-    known = spec != DEFAULT_MODEL and Path(spec).expanduser().exists()
-    source = worker.Source(
-        str(Path(spec).expanduser().resolve()) if known else spec,
+    is_path = spec != DEFAULT_MODEL and Path(spec).expanduser().exists()
+    source = ModelSource(
+        str(Path(spec).expanduser().resolve()) if is_path else spec,
         str(next(model.parameters()).dtype).removeprefix("torch."),
         model_device(model).type,
         torch.get_num_threads(),
-        worker.installed(),
+        worker.installed_versions(),
     )
-    engine = RayExecutor(ray, source, model_fingerprint(model))
+    executor = RayExecutor(ray, source, model_fingerprint(model))
     try:
-        yield engine
+        yield executor
     finally:
-        engine.close()
+        executor.close()
 
 
 @dataclass(eq=False)
-class _Place:
-    """A worker's place, held by another worker after a loss."""
+class _Slot:
+    """A worker; after a loss, the worker that replaces it."""
 
     actor: Any
     name: str = "a worker that was starting"
-    key: int = 0
-    """Of the work that the worker has taken."""
+    work_key: int = 0
+    """Key of the work that the worker has got."""
 
 
 class RayExecutor:
     """Runs work in Ray actors; see `Executor`.
 
-    A worker that is lost costs the shard it had, which goes to another, and is replaced as soon as
-    the cluster has room.
+    The shard of a lost worker goes to another worker, and the lost one is replaced as soon as the
+    cluster has the resources.
     """
 
-    def __init__(self, ray: Any, source: worker.Source, fingerprint: str) -> None:
-        """Takes the connected module `ray`, and what each worker must load."""
+    def __init__(self, ray: Any, source: ModelSource, fingerprint: str) -> None:
+        """Prepares workers without starting them.
+
+        Args:
+            ray: The module `ray`, connected.
+            source: What each worker loads.
+            fingerprint: Fingerprint that the loaded model must have.
+        """
         self._ray = ray
         self.source = source
         self._fingerprint = fingerprint
-        self._places: list[_Place] = []
-        self._idle: list[_Place] = []
-        self._starting: dict[Any, _Place] = {}
+        self._slots: list[_Slot] = []
+        self._idle: list[_Slot] = []
+        self._starting: dict[Any, _Slot] = {}
         self._failed_starts = 0
-        self._key = 0
-        # By value: see worker.py.
-        ray.cloudpickle.register_pickle_by_value(worker)
-        self._needs = WorkerResources.of(source.device, source.threads)
-        options = {**self._needs._asdict(), "scheduling_strategy": "SPREAD"}
-        self._actor = ray.remote(**options)(worker.Worker)
+        self._work_key = 0
+        ray.cloudpickle.register_pickle_by_value(worker)  # see ray_worker.py
+        self._resources = WorkerResources.of(source.device, source.threads)
+        options = {**self._resources._asdict(), "scheduling_strategy": "SPREAD"}
+        self._actor_class = ray.remote(**options)(worker.Worker)
+        losses = ray.exceptions
+        self._loss_errors: tuple[type[Exception], ...] = (
+            losses.RayActorError,
+            losses.WorkerCrashedError,
+            losses.NodeDiedError,
+            losses.ObjectLostError,
+            losses.OutOfMemoryError,
+        )
+        """What Ray raises where a worker, its node or a result on it is lost."""
 
     def map(
         self, work: "Callable[[Model, Shard], Result]", shards: Iterable[Shard]
@@ -128,61 +107,61 @@ class RayExecutor:
 
         Raises:
             UserError: A worker has other versions or weights, or can not load the model; the
-                cluster has no room for one; or a shard has lost several workers.
+                cluster lacks the resources for a worker; or a shard has lost several workers.
         """
         shards = iter(shards)
         first = list(itertools.islice(shards, 1))
         if not first:
-            return  # where all is known already, no worker is needed
-        self._open()
-        self._key += 1
-        sent = self._ray.put(work)
+            return  # nothing to do: no worker is started
+        self._start_workers()
+        self._work_key += 1
+        work_ref = self._ray.put(work)
         shards = itertools.chain(first, shards)
-        turns: ShardQueue[Shard, Result] = ShardQueue(shards, SHARDS_AHEAD * len(self._places))
-        running: dict[Any, tuple[_Place, ShardTask[Shard]]] = {}
+        queue: ShardQueue[Shard, Result] = ShardQueue(shards, SHARDS_AHEAD * len(self._slots))
+        running: dict[Any, tuple[_Slot, ShardTask[Shard]]] = {}
         try:
             while True:
-                yield from turns.deliver()
-                if turns.finished:
+                yield from queue.results()
+                if queue.finished:
                     return
-                self._hand_out(turns, sent, running)
-                if turns.ready or turns.finished:
+                self._assign(queue, work_ref, running)
+                if queue.ready or queue.finished:
                     continue
-                ref = self._next([*running, *self._starting], bool(running))
+                ref = self._wait([*running, *self._starting], bool(running))
                 if ref in self._starting:
-                    self._welcome(ref)
+                    self._admit(ref)
                 else:
-                    place, task = running.pop(ref)
-                    self._take_back(ref, place, task, turns)
+                    slot, task = running.pop(ref)
+                    self._collect(ref, slot, task, queue)
         finally:
-            # Whoever stops early leaves shards behind; a worker finishes its own before the next.
-            self._idle += [place for place, _ in running.values()]
+            # After an early stop workers finish their shard before they begin another.
+            self._idle += [slot for slot, _ in running.values()]
 
     def close(self) -> None:
         """Ends all workers."""
-        for place in self._places:
-            self._end(place)
-        self._places, self._idle, self._starting = [], [], {}
+        for slot in self._slots:
+            self._kill(slot)
+        self._slots, self._idle, self._starting = [], [], {}
 
-    def _open(self) -> None:
-        """Starts as many workers as the cluster has room for."""
-        if self._places:
+    def _start_workers(self) -> None:
+        """Starts as many workers as the cluster has resources for, unless they are started."""
+        if self._slots:
             return
-        room = worker_capacity(self._ray, self._needs)
-        if not room:
+        capacity = worker_capacity(self._ray, self._resources)
+        if not capacity:
             raise UserError(
-                f"No node of the Ray cluster has {self._needs} for a worker; add nodes, or set "
+                f"No node of the Ray cluster has {self._resources} for a worker; add nodes, or set "
                 "OMP_NUM_THREADS to fewer threads a worker."
             )
-        self._places = [_Place(None) for _ in range(room)]
-        for place in self._places:
-            self._start(place)
+        self._slots = [_Slot(None) for _ in range(capacity)]
+        for slot in self._slots:
+            self._start(slot)
 
-    def _start(self, place: _Place) -> None:
-        place.actor, place.key = self._actor.remote(), 0
-        self._starting[place.actor.start.remote(self.source)] = place
+    def _start(self, slot: _Slot) -> None:
+        slot.actor, slot.work_key = self._actor_class.remote(), 0
+        self._starting[slot.actor.start.remote(self.source)] = slot
 
-    def _next(self, refs: list[Any], anything_running: bool) -> Any:
+    def _wait(self, refs: list[Any], anything_running: bool) -> Any:
         """Waits until one of these is done, and returns it."""
         timeout = None if anything_running else START_SECONDS
         done, _ = self._ray.wait(refs, num_returns=1, timeout=timeout)
@@ -190,113 +169,103 @@ class RayExecutor:
             free = {k: v for k, v in self._ray.available_resources().items() if k in ("CPU", "GPU")}
             raise UserError(
                 f"No worker of the Ray cluster came up in {START_SECONDS} s; free are {free}, a "
-                f"worker needs {self._needs}. Free or add nodes and start again."
+                f"worker needs {self._resources}. Free or add nodes and start again."
             )
         return done[0]
 
-    def _hand_out(
+    def _assign(
         self,
-        turns: ShardQueue[Shard, Result],
-        sent: Any,
-        running: dict[Any, tuple[_Place, ShardTask[Shard]]],
+        queue: ShardQueue[Shard, Result],
+        work_ref: Any,
+        running: dict[Any, tuple[_Slot, ShardTask[Shard]]],
     ) -> None:
-        while self._idle and (task := turns.hand_out()):
-            place = self._idle.pop()
-            if place.key != self._key:
-                place.actor.take.remote(self._key, sent)
-                place.key = self._key
-            ref = place.actor.run.remote(self._key, task.number, task.shard)
-            running[ref] = (place, task)
+        """Sends shards to the idle workers."""
+        while self._idle and (task := queue.next_task()):
+            slot = self._idle.pop()
+            if slot.work_key != self._work_key:
+                slot.actor.set_work.remote(self._work_key, work_ref)
+                slot.work_key = self._work_key
+            ref = slot.actor.run.remote(self._work_key, task.number, task.shard)
+            running[ref] = (slot, task)
 
-    def _take_back(
-        self, ref: Any, place: _Place, task: ShardTask[Shard], turns: ShardQueue[Shard, Result]
+    def _collect(
+        self, ref: Any, slot: _Slot, task: ShardTask[Shard], queue: ShardQueue[Shard, Result]
     ) -> None:
-        """Takes a result, or the shard of a lost worker."""
+        """Stores the result of a shard, or re-queues the shard of a lost worker."""
         try:
-            outcome: ShardResult[Result] = ShardResult(self._ray.get(ref))
-        except self._losses() as error:
-            _say(f"{place.name} was lost ({type(error).__name__}); its shard goes to another")
-            self._end(place)
-            self._start(place)
-            turns.lost(task)
+            result: ShardResult[Result] = ShardResult(self._ray.get(ref))
+        except self._loss_errors as error:
+            _report(f"{slot.name} was lost ({type(error).__name__}); its shard goes to another")
+            self._kill(slot)
+            self._start(slot)
+            queue.requeue(task)
             return
         except self._ray.exceptions.RayTaskError as error:
-            outcome = ShardResult(error=_cause(error))
-        self._idle.append(place)
-        turns.done(task, outcome)
+            result = ShardResult(error=_cause(error))
+        self._idle.append(slot)
+        queue.complete(task, result)
 
-    def _welcome(self, ref: Any) -> None:
-        """Takes a started worker in, if it is as it must be."""
-        place = self._starting.pop(ref)
+    def _admit(self, ref: Any) -> None:
+        """Checks a worker that has started and makes it idle; replaces a lost one."""
+        slot = self._starting.pop(ref)
         try:
-            found = self._ray.get(ref)
-        except self._losses() as error:
-            self._end(place)
+            report = self._ray.get(ref)
+        except self._loss_errors as error:
+            self._kill(slot)
             self._failed_starts += 1
-            if self._failed_starts >= MOST_FAILED_STARTS:
+            if self._failed_starts >= MAX_FAILED_STARTS:
                 reason = str(error).strip().splitlines()[-1]
                 raise UserError(
-                    f"{MOST_FAILED_STARTS} workers of the Ray cluster were lost while they started "
+                    f"{MAX_FAILED_STARTS} workers of the Ray cluster were lost while they started "
                     f"({reason}); look into their logs (memory, most often); if the cluster asks "
                     "for no token, set RAY_AUTH_MODE=disabled."
                 ) from error
-            self._start(place)
+            self._start(slot)
             return
         except self._ray.exceptions.RayTaskError as error:
             raise _cause(error) from error
-        check_worker(found, self.source, self._fingerprint)
+        check_worker(report, self.source, self._fingerprint)
         self._failed_starts = 0
-        place.name = found["name"]
-        self._idle.append(place)
+        slot.name = report["name"]
+        self._idle.append(slot)
 
-    def _losses(self) -> tuple[type[Exception], ...]:
-        """Returns what Ray raises where a worker, its node or a result on it is gone."""
-        known = self._ray.exceptions
-        return (
-            known.RayActorError,
-            known.WorkerCrashedError,
-            known.NodeDiedError,
-            known.ObjectLostError,
-            known.OutOfMemoryError,
-        )
-
-    def _end(self, place: _Place) -> None:
-        with suppress(Exception):  # gone already, or the cluster is
-            self._ray.kill(place.actor, no_restart=True)
+    def _kill(self, slot: _Slot) -> None:
+        with suppress(Exception):  # the actor or the cluster may be gone already
+            self._ray.kill(slot.actor, no_restart=True)
 
 
 def _cause(error: Any) -> Exception:
-    """Returns what was raised in the worker, its traceback behind it."""
+    """Returns the error that was raised in the worker, with its traceback as the cause."""
     cause = error.cause if isinstance(error.cause, Exception) else error
     if cause is not error:
         cause.__cause__ = error
     return cause
 
 
-def _say(line: str) -> None:
+def _report(line: str) -> None:
     from tqdm import tqdm
 
     tqdm.write(f"saetask: ray: {line}", file=sys.stderr)
 
 
-def check_worker(found: dict[str, Any], source: Source, fingerprint: str) -> None:
-    """Refuses a worker that would compute something else.
+def check_worker(report: dict[str, Any], source: ModelSource, fingerprint: str) -> None:
+    """Checks that a worker computes the same as this process.
 
     Args:
-        found: What `Worker.start` returned.
+        report: What `Worker.start` returned.
         source: What the worker was to load.
-        fingerprint: Of the model of this process.
+        fingerprint: Fingerprint of this process's model.
 
     Raises:
-        UserError: Its versions or its weights are others, or it could not load the model.
+        UserError: The worker's versions or weights differ, or it could not load the model.
     """
-    name = found["name"]
-    if problem := differing_versions(name, found["versions"], source.versions):
+    name = report["name"]
+    if problem := differing_versions(name, report["versions"], source.versions):
         raise UserError(problem)
-    if problem := found.get("problem"):
+    if problem := report.get("problem"):
         raise UserError(f"The Ray worker on {name}: {problem}")
-    if found["fingerprint"] != fingerprint:
+    if report["fingerprint"] != fingerprint:
         raise UserError(
             f"The Ray worker on {name} found other weights in {source.spec} than this process has "
-            f"({found['fingerprint']}, not {fingerprint}); copy the model to every node."
+            f"({report['fingerprint']}, not {fingerprint}); copy the model to every node."
         )

@@ -1,9 +1,7 @@
-"""What runs in the process of a worker: the model, loaded once, and the work on its shards.
+"""Code that runs in a Ray worker: an actor with a model, and one rank of a distributed work.
 
-Or its part of a work that several workers do together.
-
-This file is sent to the workers as it is here. So it imports nothing of saetask at its head: a
-worker with another version of saetask, or with none, must be able to say so.
+This module is sent to the workers by value. It imports nothing of saetask at its head, so that a
+worker with another version of saetask, or with none, can report that.
 """
 
 import os
@@ -13,39 +11,43 @@ import time
 from typing import Any, NamedTuple
 
 PACKAGES = ("torch", "transformers", "transformer-lens", "sae-lens", "tokenizers", "numpy")
-"""Packages that a result can depend on to its last bit, beside saetask itself."""
+"""Packages, beside saetask, that the last bits of a result can depend on."""
 
 
-class Source(NamedTuple):
-    """Where a worker takes its model from, and how it runs it."""
+class ModelSource(NamedTuple):
+    """The model that a worker loads, and how it runs it."""
 
     spec: str
     """As `saetask.load_model` takes it."""
     dtype: str
+    """Name of a torch dtype, such as `float32`."""
     device: str
+    """`cpu` or `cuda`."""
     threads: int
-    """Threads of one worker; their number can change the last bits of a sum."""
+    """Number of threads of one worker, which can change the last bits of a sum."""
     versions: dict[str, str]
-    """What must be installed, as `installed` tells it."""
+    """Versions that must be installed; see `installed_versions`."""
 
 
 class Worker:
-    """Holds one model and does work on one shard at a time."""
+    """Actor that holds one model and runs work on one shard at a time."""
 
     def __init__(self) -> None:
         self._model: Any = None
         self._work: tuple[int, Any] = (0, None)
 
-    def start(self, source: Source) -> dict[str, Any]:
-        """Loads the model, unless the versions differ; returns who this is and what it found."""
+    def start(self, source: ModelSource) -> dict[str, Any]:
+        """Loads the model, unless the versions differ.
+
+        Returns:
+            `name` and `versions` of the worker and, if they do not differ, the model's
+            `fingerprint` or the `problem` with loading it.
+        """
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
         os.environ["TRANSFORMERS_VERBOSITY"] = "error"
-        found: dict[str, Any] = {
-            "name": _name(),
-            "versions": installed(),
-        }
-        if found["versions"] != source.versions:
-            return found
+        report: dict[str, Any] = {"name": _name(), "versions": installed_versions()}
+        if report["versions"] != source.versions:
+            return report
         import torch
 
         from saetask.errors import UserError
@@ -56,19 +58,23 @@ class Worker:
             dtype = getattr(torch, source.dtype)
             self._model = load_model(source.spec, dtype=dtype, device=source.device)
         except UserError as error:
-            return {**found, "problem": str(error)}
-        _log(f"{found['name']}: {source.spec} on {source.device}, {source.threads} threads")
-        return {**found, "fingerprint": model_fingerprint(self._model)}
+            return {**report, "problem": str(error)}
+        _log(f"{report['name']}: {source.spec} on {source.device}, {source.threads} threads")
+        return {**report, "fingerprint": model_fingerprint(self._model)}
 
-    def take(self, key: int, work: Any) -> None:
-        """Takes the work that the next shards are for."""
+    def set_work(self, key: int, work: Any) -> None:
+        """Sets the function that the next shards are given to."""
         self._work = (key, work)
 
     def run(self, key: int, number: int, shard: Any) -> Any:
-        """Works on a shard."""
-        taken, work = self._work
-        if taken != key:
-            raise RuntimeError(f"This worker has work {taken}, not {key}.")
+        """Returns the result of the work of this key on a shard.
+
+        Raises:
+            RuntimeError: The worker has another work.
+        """
+        own_key, work = self._work
+        if own_key != key:
+            raise RuntimeError(f"This worker has work {own_key}, not {key}.")
         started = time.monotonic()
         result = work(self._model, shard)
         _log(f"work {key}, shard {number}: {time.monotonic() - started:.2f} s")
@@ -76,64 +82,67 @@ class Worker:
 
 
 class WorkPayload(NamedTuple):
-    """A work that several workers do together, as it is sent."""
+    """A distributed work as it is sent to the workers."""
 
     work: bytes
-    """A function of the worker's rank and of how many there are, pickled: a worker with other
-    versions must not unpickle it."""
+    """A pickled function of the worker's rank and the number of workers. Pickled apart, because a
+    worker with other versions must not unpickle it."""
     threads: int
+    """Number of threads of one worker."""
     versions: dict[str, str]
+    """Versions that must be installed; see `installed_versions`."""
 
 
-def do_part(config: dict[str, WorkPayload]) -> None:
-    """Does this worker's part of a work; Ray Train has brought the workers together.
+def run_rank(config: dict[str, WorkPayload]) -> None:
+    """Runs a distributed work as one rank of the process group that Ray Train has set up.
 
     Raises:
-        ImportError: The versions differ. (An error of saetask's own may not be known here.)
+        ImportError: The versions differ. (A worker without saetask has no `UserError`.)
     """
-    parcel = config["parcel"]
-    if problem := differing_versions(_name(), installed(), parcel.versions):
+    payload = config["payload"]
+    if problem := differing_versions(_name(), installed_versions(), payload.versions):
         raise ImportError(problem)
     import torch
     from ray import cloudpickle
 
-    torch.set_num_threads(parcel.threads)
+    torch.set_num_threads(payload.threads)
     rank, size = torch.distributed.get_rank(), torch.distributed.get_world_size()
-    _log(f"{_name()}: rank {rank} of {size}, {parcel.threads} threads")
-    cloudpickle.loads(parcel.work)(rank, size)
+    _log(f"{_name()}: rank {rank} of {size}, {payload.threads} threads")
+    cloudpickle.loads(payload.work)(rank, size)
 
 
-def differing_versions(name: str, found: dict[str, str], wanted: dict[str, str]) -> str | None:
-    """Returns what is wrong with a worker's versions, in a line; None if nothing is."""
+def differing_versions(name: str, installed: dict[str, str], wanted: dict[str, str]) -> str | None:
+    """Returns an error line on the first version of a worker that differs; None if none does."""
     for package, version in wanted.items():
-        if found.get(package, "not installed") != version:
+        own = installed.get(package, "not installed")
+        if own != version:
             return (
-                f"The Ray worker on {name} has {package} {found.get(package, 'not installed')}, "
+                f"The Ray worker on {name} has {package} {own}, "
                 f"this process {version}; install the same on every node."
             )
     return None
 
 
-def installed() -> dict[str, str]:
-    """Returns the versions of what is installed here; of saetask, with a hash of its source."""
+def installed_versions() -> dict[str, str]:
+    """Returns the installed versions of `PACKAGES` and, with a hash of its source, of saetask."""
     import hashlib
     from importlib.metadata import PackageNotFoundError, version
     from importlib.util import find_spec
     from pathlib import Path
 
-    found = {}
+    versions = {}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
-            found[package] = "not installed"
+            versions[package] = "not installed"
     spec = find_spec("saetask")
     if spec is None or spec.origin is None:
-        return {"saetask": "not installed", **found}
+        return {"saetask": "not installed", **versions}
     folder, digest = Path(spec.origin).parent, hashlib.sha256()
     for path in sorted(folder.rglob("*.py")):
         digest.update(path.relative_to(folder).as_posix().encode() + path.read_bytes())
-    return {"saetask": f"{version('saetask')} ({digest.hexdigest()[:8]})", **found}
+    return {"saetask": f"{version('saetask')} ({digest.hexdigest()[:8]})", **versions}
 
 
 def _name() -> str:

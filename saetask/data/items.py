@@ -1,8 +1,4 @@
-"""Tasks: items, the prompt that asks about an item, candidate answers, and scoring.
-
-A task is a plugin. What it may show to detectors and annotators is the prompt; the gold answer
-stays inside the task.
-"""
+"""Item files: JSONL rows validated by pydantic models, and numbers found in texts."""
 
 import gzip
 import json
@@ -10,11 +6,63 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from sys import float_info
-from typing import Any
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from saetask.data.tasks import Item
 from saetask.errors import UserError
+from saetask.utils.validation import validate
+
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise ValueError(f"expected a non-empty string, found {text!r}")
+    return text
+
+
+def _number_as_text(value: object) -> object:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return str(value) if is_number else value
+
+
+Text = Annotated[str, AfterValidator(_not_blank)]
+"""A string that holds more than blanks; it is kept as it stands."""
+Name = Annotated[Text, BeforeValidator(_number_as_text)]
+"""A name: a string, or a number that is taken as its text."""
+
+
+class Row(BaseModel):
+    """A row of a data file. Fields beside the declared ones are ignored; types are strict."""
+
+    model_config = ConfigDict(
+        frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class ItemRow(Row):
+    """What every row of an item file has."""
+
+    id: Name
+    """Unique in the file."""
+    group: Name | None = None
+    """Items of one group never stand on both sides of a split; by default, the task's choice."""
+
+    def group_or(self, default: str) -> str:
+        """Returns the row's group, or another one where the row names none."""
+        return default if self.group is None else self.group
+
+
+class PromptRow(Row):
+    """A row of a file of prompts, which have no gold answers."""
+
+    prompt: Text
+    target: Text | None = None
+    """The word in question, for tasks that ask about one."""
+
+
+RowType = TypeVar("RowType", bound=Row)
+ItemRowType = TypeVar("ItemRowType", bound=ItemRow)
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -42,86 +90,37 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         raise UserError(f"Data file {path} is empty; it needs one JSON object a line.")
 
 
-def read_items(path: Path, make_item: Callable[[dict[str, Any]], Item]) -> list[Item]:
-    """Reads an item file; `make_item` raises `FieldError` for a row that does not fit.
+def read_validated_rows(path: Path, row_type: type[RowType]) -> Iterator[tuple[int, RowType]]:
+    """Yields the rows of a file as instances of a model, with their line numbers.
+
+    Raises:
+        UserError: The file can not be read, or a row does not fit (file, line and field are named).
+    """
+    for number, row in read_rows(path):
+        yield number, validate(row_type, row, f"{path}:{number}")
+
+
+def read_items(
+    path: Path, row_type: type[ItemRowType], make_item: Callable[[ItemRowType], Item]
+) -> list[Item]:
+    """Reads an item file.
+
+    Args:
+        path: A `.jsonl` or `.jsonl.gz` file.
+        row_type: The model of its rows.
+        make_item: Makes an item of a row.
 
     Raises:
         UserError: The file can not be read, a row does not fit (file, line and field are named),
             or an id occurs twice.
     """
     items: dict[str, Item] = {}
-    for number, row in read_rows(path):
-        try:
-            item = make_item(row)
-        except FieldError as error:
-            raise UserError(f"{path}:{number}: field '{error.field}': {error}") from error
+    for number, row in read_validated_rows(path, row_type):
+        item = make_item(row)
         if item.id in items:
             raise UserError(f"{path}:{number}: field 'id': '{item.id}' occurs twice.")
         items[item.id] = item
     return list(items.values())
-
-
-class FieldError(Exception):
-    """A field of a data row does not fit."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
-
-
-def text_field(row: dict[str, Any], name: str) -> str:
-    """Returns a field that must be a non-empty string (a number is taken as its text for ids).
-
-    Raises:
-        FieldError: It is missing, empty or no string.
-    """
-    value = row.get(name)
-    if name == "id" and isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if not isinstance(value, str) or not value.strip():
-        raise FieldError(name, f"expected a non-empty string, found {value!r}.")
-    return value
-
-
-def number_field(row: dict[str, Any], name: str) -> float:
-    """Returns a field that must be a finite number.
-
-    Raises:
-        FieldError: It is missing or no number.
-    """
-    value = row.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise FieldError(name, f"expected a number, found {value!r}.")
-    if not abs(value) <= float_info.max:
-        raise FieldError(name, "expected a finite number.")
-    return float(value)
-
-
-def index_field(row: dict[str, Any], name: str, length: int) -> int:
-    """Returns a field that must be a place in a sequence of so many, counted from 0.
-
-    Raises:
-        FieldError: It is missing, no integer, or out of range.
-    """
-    value = row.get(name)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < length:
-        raise FieldError(name, f"expected a whole number from 0 to {length - 1}, found {value!r}.")
-    return value
-
-
-def texts_field(row: dict[str, Any], name: str) -> list[str]:
-    """Returns a field that must be a list of non-empty strings; the list itself may be empty.
-
-    Raises:
-        FieldError: It is missing, no list, or holds something else.
-    """
-    values = row.get(name)
-    if not isinstance(values, list):
-        raise FieldError(name, f"expected a list of texts, found {values!r}.")
-    for value in values:
-        if not isinstance(value, str) or not value.strip():
-            raise FieldError(name, f"expected non-empty strings in it, found {value!r}.")
-    return values
 
 
 _NUMBER = r"-?\d[\d,]*(?:\.\d+)?"
@@ -129,18 +128,18 @@ _NUMBER = r"-?\d[\d,]*(?:\.\d+)?"
 
 def first_number(text: str) -> float | None:
     """Returns the first number in a text."""
-    found = re.search(_NUMBER, text)
-    return float(found[0].replace(",", "")) if found else None
+    match = re.search(_NUMBER, text)
+    return float(match[0].replace(",", "")) if match else None
 
 
 def last_number(text: str) -> float | None:
     """Returns the last number in a text (flexible extraction)."""
-    found = re.findall(_NUMBER, text)
-    return float(found[-1].replace(",", "")) if found else None
+    numbers = re.findall(_NUMBER, text)
+    return float(numbers[-1].replace(",", "")) if numbers else None
 
 
 def stated_number(text: str) -> float | None:
     """Returns the number stated as `#### 7`, `answer is 7` or `= 7` at the end (strict)."""
     pattern = rf"(?:####|answer(?: is|:)|=)\s*\$?({_NUMBER})\W*$"
-    found = re.search(pattern, text.strip(), re.IGNORECASE)
-    return float(found[1].replace(",", "")) if found else None
+    match = re.search(pattern, text.strip(), re.IGNORECASE)
+    return float(match[1].replace(",", "")) if match else None

@@ -1,8 +1,7 @@
-"""The material of an experiment: items, prompts, answers to rank, and the splits."""
+"""Samples and folds: items laid out for asking, and the splits that no group crosses."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -14,9 +13,9 @@ from saetask.errors import UserError
 FEWEST_FIT_ITEMS = 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sample:
-    """An item, laid out for asking."""
+    """An item with its prompt and candidate answers; samples are compared by identity."""
 
     item: Item
     prompt: Prompt
@@ -24,8 +23,20 @@ class Sample:
     correct: np.ndarray
     """Whether each candidate is right, `[n_candidates]`, bool."""
     gold_reading: str | None
+    position: int = 0
+    """Place among all samples of a run; orders samples of several folds."""
     auxiliary: bool = False
-    """It is none of the run's own: detectors may learn from it, and nobody asks it."""
+    """Only trained on: never asked, calibrated on or scored."""
+
+    @property
+    def id(self) -> str:
+        """The item's id."""
+        return self.item.id
+
+    @property
+    def group(self) -> str:
+        """The item's group."""
+        return self.item.group
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -39,116 +50,170 @@ class Sample:
 
 
 class Fold(NamedTuple):
-    """What is fitted on, and what the fitted detector is tried on (indices of questions)."""
+    """The samples of one train/test split; no group is in both parts."""
 
-    fit: list[int]
-    test: list[int]
-    auxiliary: Sequence[int] = ()
-    """What a detector may learn from besides; nothing is calibrated or chosen by it."""
-
-
-class Study(NamedTuple):
-    """Questions and folds; every question that is tested is tested once."""
-
-    samples: list[Sample]
-    folds: list[Fold]
+    train: list[Sample]
+    """What the pipeline and its calibrations are fitted on."""
+    test: list[Sample]
+    auxiliary: Sequence[Sample] = ()
+    """Further samples for training detectors; of no group that is tested."""
 
 
-def make_samples(task: Task, items: Sequence[Item]) -> list[Sample]:
-    """Makes the question of each item."""
+def all_samples(folds: Iterable[Fold]) -> list[Sample]:
+    """Returns every sample of the folds once, in order of position."""
+    parts = (part for fold in folds for part in fold)
+    return sorted({sample for part in parts for sample in part}, key=lambda s: s.position)
+
+
+def training_samples(folds: Iterable[Fold]) -> list[Sample]:
+    """Returns every sample that some fold trains on, auxiliary ones aside, in order of position."""
+    return sorted({s for fold in folds for s in fold.train}, key=lambda s: s.position)
+
+
+def draw(samples: Sequence[Sample], maximum: int, generator: np.random.Generator) -> list[Sample]:
+    """Draws up to `maximum` samples without replacement and returns them in their given order."""
+    chosen = generator.permutation(len(samples))[:maximum]
+    return [samples[i] for i in sorted(chosen.tolist())]
+
+
+def make_samples(
+    task: Task, items: Iterable[Item], first_position: int = 0, auxiliary: bool = False
+) -> list[Sample]:
+    """Returns the sample of each item, in their order."""
     samples = []
-    for item in items:
+    for position, item in enumerate(items, first_position):
         candidates = task.candidates(item) or []
         correct = np.array([task.score(item, c.text).correct for c in candidates], dtype=bool)
-        sample = Sample(item, task.prompt(item), candidates, correct, task.gold_reading(item))
-        samples.append(sample)
+        gold_reading = task.gold_reading(item)
+        samples.append(
+            Sample(item, task.prompt(item), candidates, correct, gold_reading, position, auxiliary)
+        )
     return samples
+
+
+def make_unlabelled_sample(task: Task, item: Item) -> Sample:
+    """Returns the sample of an item whose right answer is not known."""
+    candidates = task.candidates(item) or []
+    return Sample(item, task.prompt(item), candidates, np.zeros(len(candidates), bool), None)
+
+
+class ItemSet(NamedTuple):
+    """Items, and what they are called in messages."""
+
+    items: list[Item]
+    name: str
+    """Such as `the built-in items of metaphor` or `the file verbs.jsonl`."""
+
+
+class SplitConfig(NamedTuple):
+    """How items are drawn and split."""
+
+    limit: int | None = None
+    """Maximum number of items to test; whole groups are drawn until it is reached."""
+    n_folds: int = 5
+    """Number of folds where there are no separate items to fit on."""
+    max_fit_items: int = 800
+    """Maximum number of separate items to fit on, drawn evenly over the readings."""
+    seed: int = 0
 
 
 def make_folds(
     task: Task,
-    data: Path | None,
-    fit_data: Path | None,
-    limit: int | None,
-    n_folds: int,
-    max_fit_items: int,
-    seed: int,
+    tested: ItemSet,
+    config: SplitConfig,
+    separate: ItemSet | None = None,
     generate: bool = False,
-) -> Study:
-    """Loads the items and splits them by group.
+) -> list[Fold]:
+    """Splits items by group into folds.
 
-    Without `fit_data`, each fold's detector is fitted on the other folds' items. With it, one
-    detector is fitted on that file, drawn evenly over the readings (how often a reading occurs in
-    one data set says nothing of another), and tried on all items; a test item's group never occurs
-    in the fit split.
+    Each fold trains on the items of the other folds, and every item is tested once. Where there
+    are separate items to train on, there is one fold, which trains on those of them whose group is
+    not tested, drawn evenly over the readings (how often a reading occurs in one data set says
+    nothing of another).
+
+    Args:
+        task: The task of the items.
+        tested: The items to test.
+        config: How items are drawn and split.
+        separate: Items to train on, none of which is tested.
+        generate: Answers are generated, so no item needs candidates.
 
     Raises:
-        UserError: Too few items, groups or readings to fit on, or answers are to be ranked (not
-            generated) and no item has any.
+        UserError: There are too few items, groups or readings to fit on, or answers are to be
+            ranked and no item has candidates.
     """
-    from sklearn.model_selection import GroupKFold
-
-    samples = make_samples(task, _limited(task.items(data), limit, seed))
+    samples = make_samples(task, _limited(tested.items, config.limit, config.seed))
     if not generate and not any(sample.candidates for sample in samples):
         raise UserError(
             f"No item of the task {task.name} has candidate answers to rank; "
             "add --scoring generate."
         )
-    if fit_data is not None:
-        known = {sample.item.group for sample in samples}
-        fit_items = [item for item in task.items(fit_data) if item.group not in known]
-        fit = make_samples(task, _even(task, fit_items, max_fit_items, seed))
-        _check_fit(len(fit), str(fit_data))
-        _check_readings(fit, f"The fit split of {fit_data}", "Give items of another reading.")
-        n = len(samples)
-        return Study([*samples, *fit], [Fold(list(range(n, n + len(fit))), list(range(n)))])
-    groups = [sample.item.group for sample in samples]
-    n_folds = min(n_folds, len(set(groups)))
+    if separate is not None:
+        return [_separate_fold(task, samples, separate, config)]
+    return _cross_validation_folds(samples, tested.name, config)
+
+
+def _separate_fold(
+    task: Task, samples: list[Sample], separate: ItemSet, config: SplitConfig
+) -> Fold:
+    tested = {sample.group for sample in samples}
+    free = [item for item in separate.items if item.group not in tested]
+    drawn = _even(task, free, config.max_fit_items, config.seed)
+    train = make_samples(task, drawn, len(samples))
+    advice = "Give more items, of groups that are not tested."
+    _check_fit(len(train), separate.name, advice)
+    _check_readings(train, separate.name, "Give items of another reading.")
+    return Fold(train, samples)
+
+
+def _cross_validation_folds(samples: list[Sample], name: str, config: SplitConfig) -> list[Fold]:
+    from sklearn.model_selection import GroupKFold
+
+    groups = [sample.group for sample in samples]
+    n_folds = min(config.n_folds, len(set(groups)))
     if n_folds < 2:
         raise UserError(
             f"All {len(samples)} items are of one group, so nothing can be held out; "
             "give more items or a --fit-data file."
         )
-    splitter = GroupKFold(n_folds, shuffle=True, random_state=seed)
-    folds = [Fold(a.tolist(), b.tolist()) for a, b in splitter.split(samples, groups=groups)]
-    _check_fit(min(len(fold.fit) for fold in folds), "a fold")
-    source = f"data file {data}" if data else f"task {task.name}"
-    _check_readings(samples, f"The {source}", "Give items of another reading or raise --limit.")
+    splitter = GroupKFold(n_folds, shuffle=True, random_state=config.seed)
+    folds = [
+        Fold([samples[i] for i in train], [samples[i] for i in test])
+        for train, test in splitter.split(samples, groups=groups)
+    ]
+    _check_fold_sizes(folds, samples, config)
+    more = ", raise --limit" if config.limit else ""
+    _check_readings(samples, name, f"Give items of another reading{more}.")
+    advice = f"Give items of another reading in more groups{more}, or give --fit-data."
     for number, fold in enumerate(folds, 1):
-        _check_readings(
-            [samples[i] for i in fold.fit],
-            f"The fit split of fold {number} of {source}",
-            "Give items of another reading in more groups, raise --limit, or give --fit-data.",
-        )
-    return Study(samples, folds)
+        _check_readings(fold.train, f"fold {number} of {name}", advice)
+    return folds
 
 
-def add_auxiliary_samples(task: Task, study: Study, most: int, seed: int) -> Study:
-    """Adds the task's built-in items, for detectors to learn from.
+def add_auxiliary_samples(task: Task, folds: list[Fold], maximum: int, seed: int) -> list[Fold]:
+    """Adds the task's built-in items to the folds, for training detectors.
 
-    They go to the folds that test none of their group; none that a question repeats is taken.
+    A fold gets those whose group it does not test; items whose prompt the folds hold already are
+    left out.
 
     Args:
-        task: The task; it may have none built in.
-        study: Items of a file, and folds.
-        most: Take so many at most, as many of each reading as there are to be had.
+        task: The task; it may have no built-in items.
+        folds: Folds of other items.
+        maximum: Maximum number of items to add, drawn evenly over the readings.
         seed: Seed of the draw.
     """
     try:
         built_in = task.items()
-    except UserError:  # none are built in
-        return study
-    own = {sample.prompt.content for sample in study.samples}
-    laid_out = make_samples(task, _even(task, built_in, most, seed))
-    added = [replace(q, auxiliary=True) for q in laid_out if q.prompt.content not in own]
-    samples = [*study.samples, *added]
-    folds = []
-    for fold in study.folds:
-        tested = {samples[i].item.group for i in fold.test}
-        places = range(len(study.samples), len(samples))
-        free = [i for i in places if samples[i].item.group not in tested]
-        folds.append(fold._replace(auxiliary=free))
-    return Study(samples, folds)
+    except UserError:  # the task has none
+        return folds
+    own = all_samples(folds)
+    contents = {sample.prompt.content for sample in own}
+    drawn = make_samples(task, _even(task, built_in, maximum, seed), len(own), auxiliary=True)
+    added = [sample for sample in drawn if sample.prompt.content not in contents]
+    return [
+        fold._replace(auxiliary=[s for s in added if s.group not in {t.group for t in fold.test}])
+        for fold in folds
+    ]
 
 
 def _limited(items: list[Item], limit: int | None, seed: int) -> list[Item]:
@@ -174,20 +239,44 @@ def _even(task: Task, items: list[Item], limit: int, seed: int) -> list[Item]:
     return [items[i] for i in sorted(chosen)]
 
 
-def _check_fit(n: int, where: str) -> None:
+def _check_fit(n: int, name: str, advice: str) -> None:
     if n < FEWEST_FIT_ITEMS:
         raise UserError(
-            f"The fit split of {where} has {n} items; it needs {FEWEST_FIT_ITEMS} at least. "
-            "Give more items or raise --limit."
+            f"The fit split of {name} has {n} items; it needs {FEWEST_FIT_ITEMS} at least. {advice}"
         )
 
 
-def _check_readings(samples: Sequence[Sample], where: str, mend: str) -> None:
-    """Refuses a fit split in which no two readings could be told apart.
+def _check_fold_sizes(folds: list[Fold], samples: list[Sample], config: SplitConfig) -> None:
+    """Refuses folds that leave too little to fit on, with advice that fits what was given."""
+    smallest = min(len(fold.train) for fold in folds)
+    if smallest >= FEWEST_FIT_ITEMS:
+        return
+    n_groups = len({sample.group for sample in samples})
+    more_folds = range(len(folds) + 1, n_groups + 1)
+    enough = next((n for n in more_folds if _folds_suffice(samples, n, config.seed)), None)
+    if enough:
+        advice = f"With these {len(samples)} items, give --folds {enough}."
+    elif config.limit is not None:
+        advice = "Raise --limit or leave it out."
+    else:
+        advice = "Give more items, or items to fit on with --fit-data."
+    _check_fit(smallest, "a fold", advice)
 
-    A detector would refuse it too, but only after the model was asked everything.
-    """
-    readings = {q.gold_reading for q in samples if q.gold_reading is not None}
+
+def _folds_suffice(samples: list[Sample], n_folds: int, seed: int) -> bool:
+    """Tells whether so many folds leave enough samples to fit on in each."""
+    from sklearn.model_selection import GroupKFold
+
+    splitter = GroupKFold(n_folds, shuffle=True, random_state=seed)
+    splits = splitter.split(samples, groups=[sample.group for sample in samples])
+    return min(len(train) for train, _ in splits) >= FEWEST_FIT_ITEMS
+
+
+def _check_readings(samples: Sequence[Sample], name: str, advice: str) -> None:
+    """Refuses a fit split that holds fewer than two readings, before the model is asked."""
+    readings = {sample.gold_reading for sample in samples} - {None}
     if len(readings) < 2:
         known = f"only the reading '{readings.pop()}'" if readings else "no item's right reading"
-        raise UserError(f"{where} knows {known}; fitting needs two readings at least. {mend}")
+        raise UserError(
+            f"The fit split of {name} knows {known}; fitting needs two readings at least. {advice}"
+        )

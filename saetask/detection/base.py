@@ -93,13 +93,13 @@ class BaseDetector(Protocol):
     name: str
 
     def fit(
-        self, readings: Sequence[DetectorInput], outcomes: Sequence[str], groups: Sequence[str]
+        self, inputs: Sequence[DetectorInput], gold_readings: Sequence[str], groups: Sequence[str]
     ) -> list[Finding]:
         """Learns from prompts whose right reading is known.
 
         Args:
-            readings: The fit split.
-            outcomes: The right reading of each.
+            inputs: The fit split.
+            gold_readings: The right reading of each prompt.
             groups: Near-duplicates share a group; inner splits must not cut through one.
 
         Returns:
@@ -110,16 +110,16 @@ class BaseDetector(Protocol):
         """
         ...
 
-    def detect(self, reading: DetectorInput) -> Finding:
+    def detect(self, detector_input: DetectorInput) -> Finding:
         """Judges one prompt."""
         ...
 
-    def explain(self, reading: DetectorInput, name: str) -> Misunderstanding:
-        """Returns what it would say if a prompt was to be read so and was not.
+    def explain(self, detector_input: DetectorInput, reading: str) -> Misunderstanding:
+        """Returns the misunderstanding for a given reading of a prompt, with its evidence.
 
         Args:
-            reading: The prompt.
-            name: One of the readings that the detector knows.
+            detector_input: The prompt.
+            reading: How it is to be read: one of the readings that the detector knows.
         """
         ...
 
@@ -127,14 +127,17 @@ class BaseDetector(Protocol):
 class Detector(BaseDetector, Protocol):
     """What a detector plugin provides. It is fitted on the fit split and nothing else.
 
-    One with an attribute `uses_auxiliary` that is true is also given borrowed readings to fit on.
+    It may have more:
+
+    - `uses_auxiliary = True`: it is also fitted on auxiliary samples (`DetectorInput.auxiliary`).
+    - `silence: str | None`, after a fit: why nothing can be found by its features, or None.
     """
 
     def on_features(
         self,
         replacement: Mapping[int, int],
-        readings: Sequence[DetectorInput],
-        outcomes: Sequence[str],
+        inputs: Sequence[DetectorInput],
+        gold_readings: Sequence[str],
     ) -> "Detector":
         """Returns the same detector with its weights on other features, calibrated anew.
 
@@ -160,7 +163,7 @@ class Detector(BaseDetector, Protocol):
 
 
 def make_finding(
-    reading: DetectorInput,
+    detector_input: DetectorInput,
     probabilities: Mapping[str, float],
     explain: Callable[[DetectorInput, str], Misunderstanding],
 ) -> Finding:
@@ -169,26 +172,41 @@ def make_finding(
     A reading that none of the item's candidates stands for can not be right. Where no candidates
     were ranked, nothing tells what the answer follows, and the most probable reading is reported.
     """
-    possible = {
-        n: p for n, p in probabilities.items() if reading.answer_scores.get(n, -np.inf) > -np.inf
-    }
+    scores = detector_input.answer_scores
+    possible = {n: p for n, p in probabilities.items() if scores.get(n, -np.inf) > -np.inf}
     if total := sum(possible.values()):
         probabilities = {n: possible.get(n, 0.0) / total for n in probabilities}
     best = max(probabilities, key=probabilities.__getitem__)
-    failure = 1 - probabilities.get(reading.answer, 0.0)
-    if best == reading.answer:
+    failure = 1 - probabilities.get(detector_input.answer, 0.0)
+    if best == detector_input.answer:
         return Finding(failure, [], probabilities)
-    found = explain(reading, best)._replace(probability=failure)
-    return Finding(failure, [found], probabilities)
+    misunderstanding = explain(detector_input, best)._replace(probability=failure)
+    return Finding(failure, [misunderstanding], probabilities)
 
 
 def make_misunderstanding(
-    detector: str, reading: DetectorInput, name: str, evidence: Sequence[Evidence] = ()
+    detector: str, detector_input: DetectorInput, reading: str, evidence: Sequence[Evidence] = ()
 ) -> Misunderstanding:
-    """Returns the misunderstanding that a prompt's target (or else its text) is to be read so.
+    """Returns the misunderstanding that a prompt's target, or else its text, has a given reading.
 
     Its probability is that of the whole finding, which the finding fills in.
     """
-    span = reading.spans.get("target", reading.spans["text"])
-    text = reading.content[span.start : span.end]
-    return Misunderstanding(detector, span, text, name, 0.0, list(evidence))
+    span = detector_input.spans.get("target", detector_input.spans["text"])
+    text = detector_input.content[span.start : span.end]
+    return Misunderstanding(detector, span, text, reading, 0.0, list(evidence))
+
+
+NO_SIGNAL = "the features predict nothing on the fit split"
+"""What `Detector.silence` says where the weight of the features is zero."""
+
+
+def reason_for_silence(detector: BaseDetector, finding: Finding) -> str:
+    """Returns why a detector finds no misunderstanding in a prompt; "" where it finds one.
+
+    Args:
+        detector: The detector, fitted.
+        finding: What it finds in the prompt.
+    """
+    if finding.misunderstandings:
+        return ""
+    return getattr(detector, "silence", None) or "the model's answer is the most probable reading"

@@ -12,7 +12,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saetask.detection.base import DetectorInput, Finding, Misunderstanding, make_misunderstanding
-from saetask.detection.calibration import (
+from saetask.detection.probe_features import (
+    COMPARED,
+    DEFAULT_PROBE,
+    ProbeConfig,
+    log_activations,
+    raw_activations,
+    usable_region_sets,
+)
+from saetask.detection.stacked_probe import (
     CHANCE,
     answer_scores,
     fit_stack,
@@ -24,16 +32,12 @@ from saetask.detection.calibration import (
     out_of_fold,
     stacked_probabilities,
 )
-from saetask.detection.probe_features import COMPARED, log_activations, raw_activations, region_sets
-
-STRENGTHS = (0.0003, 0.003, 0.03)
-"""Inverse strengths C of the dense probe's L2 penalty."""
 
 
 class Setting(NamedTuple):
     """Inputs, and an estimator of scikit-learn for them."""
 
-    inputs: Callable[[Sequence[DetectorInput]], Any]
+    extract: Callable[[Sequence[DetectorInput]], Any]
     """Returns `[n, width]`, or texts."""
     make: Callable[[], Any]
 
@@ -42,86 +46,85 @@ class Baseline:
     """A probe that chooses among its settings by grouped inner cross-validation."""
 
     def __init__(self, name: str, settings: Callable[[DetectorInput], list[Setting]]) -> None:
-        """Takes a name, and the settings that readings like a given one allow."""
+        """Takes a name, and a function from a prompt to the settings that its regions allow."""
         self.name = name
         self._settings = settings
 
     def fit(
-        self, readings: Sequence[DetectorInput], outcomes: Sequence[str], groups: Sequence[str]
+        self, inputs: Sequence[DetectorInput], gold_readings: Sequence[str], groups: Sequence[str]
     ) -> list[Finding]:
         """Learns from prompts whose right reading is known; see `Detector`."""
-        self.readings = known_readings(outcomes, groups)
-        labels, own = labels_of(outcomes, self.readings), in_domain_rows(readings)
-        settings, tried = self._settings(readings[0]), []
+        self.readings = known_readings(gold_readings, groups)
+        labels, own = labels_of(gold_readings, self.readings), in_domain_rows(inputs)
+        settings, tried = self._settings(inputs[0]), []
         for setting in settings:
-            log_odds = _out_of_fold(setting, readings, labels, groups)
+            log_odds = _out_of_fold(setting, inputs, labels, groups)
             tried.append((held_out_loss(log_odds[own], labels[own]), log_odds))
         best = int(np.argmin([loss for loss, _ in tried]))
-        self._inputs, held_out = settings[best].inputs, tried[best][1]
-        self._estimator = settings[best].make().fit(self._inputs(readings), labels)
-        answers = answer_scores(readings, self.readings)
+        self._extract, held_out = settings[best].extract, tried[best][1]
+        self._estimator = settings[best].make().fit(self._extract(inputs), labels)
+        answers = answer_scores(inputs, self.readings)
         chance = CHANCE / len(settings)
         self._stack = fit_stack(held_out[own], answers[own], labels[own], chance)
         probabilities = stacked_probabilities(self._stack, held_out, answers)
-        return make_findings(readings, self.readings, probabilities, self.explain)
+        return make_findings(inputs, self.readings, probabilities, self.explain)
 
-    def detect(self, reading: DetectorInput) -> Finding:
+    def detect(self, detector_input: DetectorInput) -> Finding:
         """Judges one prompt."""
-        log_odds = _log_odds(self._estimator, self._inputs([reading]))
-        answers = answer_scores([reading], self.readings)
+        log_odds = _log_odds(self._estimator, self._extract([detector_input]))
+        answers = answer_scores([detector_input], self.readings)
         probabilities = stacked_probabilities(self._stack, log_odds, answers)
-        return make_findings([reading], self.readings, probabilities, self.explain)[0]
+        return make_findings([detector_input], self.readings, probabilities, self.explain)[0]
 
-    def explain(self, reading: DetectorInput, name: str) -> Misunderstanding:
+    def explain(self, detector_input: DetectorInput, reading: str) -> Misunderstanding:
         """Returns the misunderstanding, for which there is no feature as evidence."""
-        return make_misunderstanding(self.name, reading, name)
+        return make_misunderstanding(self.name, detector_input, reading)
 
 
-def _log_odds(estimator: Any, inputs: Any) -> np.ndarray:
+def _log_odds(estimator: Any, design: Any) -> np.ndarray:
     """Returns one column a class, for two classes too."""
-    found = np.asarray(estimator.decision_function(inputs))
-    return np.stack([-found, found], axis=1) if found.ndim == 1 else found
+    values = np.asarray(estimator.decision_function(design))
+    return np.stack([-values, values], axis=1) if values.ndim == 1 else values
 
 
 def _out_of_fold(
-    setting: Setting, readings: Sequence[DetectorInput], labels: np.ndarray, groups: Sequence[str]
+    setting: Setting, inputs: Sequence[DetectorInput], labels: np.ndarray, groups: Sequence[str]
 ) -> np.ndarray:
     """Returns log-odds `[n, class]` from probes that did not see the item's group."""
-    inputs = setting.inputs(readings)
+    design = setting.extract(inputs)
 
     def log_odds(fit: np.ndarray, held_out: np.ndarray) -> np.ndarray:
-        return _log_odds(setting.make().fit(inputs[fit], labels[fit]), inputs[held_out])
+        return _log_odds(setting.make().fit(design[fit], labels[fit]), design[held_out])
 
     return out_of_fold(labels, groups, log_odds)
 
 
 def _raw(*regions: str) -> Callable[[Sequence[DetectorInput]], np.ndarray]:
     """Returns the mean raw activations of some regions, side by side."""
-    return lambda readings: np.hstack([raw_activations(readings, region) for region in regions])
+    return lambda inputs: np.hstack([raw_activations(inputs, region) for region in regions])
 
 
-def _spot(reading: DetectorInput) -> tuple[str, ...]:
-    """Returns the regions that stand closest to what may be misread."""
-    known = region_sets(reading.raw)
-    return next(r for r in (COMPARED, ("text", "target"), ("text",)) if r in known)
+def _spot(detector_input: DetectorInput) -> tuple[str, ...]:
+    """Returns the regions closest to what may be misread."""
+    return usable_region_sets((COMPARED, ("text", "target"), ("text",)), detector_input.raw)[0]
 
 
 def _features(*regions: str) -> Callable[[Sequence[DetectorInput]], Any]:
     """Returns the log-activations of every feature in some regions, side by side."""
     from scipy.sparse import csr_matrix, hstack
 
-    return lambda readings: csr_matrix(
-        hstack([log_activations(readings, region) for region in regions])
+    return lambda inputs: csr_matrix(
+        hstack([log_activations(inputs, region) for region in regions])
     )
 
 
-def _texts(readings: Sequence[DetectorInput]) -> np.ndarray:
-    spans = [reading.spans["text"] for reading in readings]
-    texts = [reading.content[span.start : span.end] for reading, span in zip(readings, spans)]
+def _texts(inputs: Sequence[DetectorInput]) -> np.ndarray:
+    spans = [detector_input.spans["text"] for detector_input in inputs]
+    texts = [given.content[span.start : span.end] for given, span in zip(inputs, spans)]
     return np.array(texts, dtype=object)
 
 
-def _dense(reading: DetectorInput) -> list[Setting]:
+def _dense(detector_input: DetectorInput, config: ProbeConfig) -> list[Setting]:
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -131,23 +134,24 @@ def _dense(reading: DetectorInput) -> list[Setting]:
 
     return [
         Setting(_raw(*regions), lambda strength=strength: probe(strength))
-        for regions in region_sets(reading.raw)
-        for strength in STRENGTHS
+        for regions in usable_region_sets(config.region_sets, detector_input.raw)
+        for strength in config.dense_strengths
     ]
 
 
-def _difference_in_means(reading: DetectorInput) -> list[Setting]:
+def _difference_in_means(detector_input: DetectorInput) -> list[Setting]:
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
     # With its covariance shrunk to the identity, what is left is the difference of the means.
     return [
         Setting(
-            _raw(*_spot(reading)), lambda: LinearDiscriminantAnalysis(solver="lsqr", shrinkage=1.0)
+            _raw(*_spot(detector_input)),
+            lambda: LinearDiscriminantAnalysis(solver="lsqr", shrinkage=1.0),
         )
     ]
 
 
-def _single(inputs: Callable[[Sequence[DetectorInput]], Any]) -> list[Setting]:
+def _single(extract: Callable[[Sequence[DetectorInput]], Any]) -> list[Setting]:
     from sklearn.feature_selection import SelectKBest
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -155,20 +159,20 @@ def _single(inputs: Callable[[Sequence[DetectorInput]], Any]) -> list[Setting]:
     def probe() -> Any:
         return make_pipeline(SelectKBest(_separation, k=1), LogisticRegression(max_iter=300))
 
-    return [Setting(inputs, probe)]
+    return [Setting(extract, probe)]
 
 
-def _separation(inputs: Any, labels: np.ndarray) -> np.ndarray:
+def _separation(design: Any, labels: np.ndarray) -> np.ndarray:
     """Returns how far each input sets the classes apart, `[width]`; NaN where it never varies."""
     from sklearn.feature_selection import f_classif
 
     with np.errstate(divide="ignore", invalid="ignore"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Features ")  # that are constant
         # Rounding can make the variance within the classes, if it is zero, a little negative.
-        return np.abs(f_classif(inputs.astype(np.float64), labels)[0])
+        return np.abs(f_classif(design.astype(np.float64), labels)[0])
 
 
-def _bag_of_words(reading: DetectorInput) -> list[Setting]:
+def _bag_of_words(detector_input: DetectorInput) -> list[Setting]:
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -181,17 +185,17 @@ def _bag_of_words(reading: DetectorInput) -> list[Setting]:
     return [Setting(_texts, probe)]
 
 
-def dense_probe() -> Baseline:
+def dense_probe(config: ProbeConfig = DEFAULT_PROBE) -> Baseline:
     """Returns the linear probe on raw activations."""
-    return Baseline("dense-probe", _dense)
+    return Baseline("dense-probe", lambda detector_input: _dense(detector_input, config))
 
 
-def baselines() -> list[Baseline]:
+def baselines(config: ProbeConfig = DEFAULT_PROBE) -> list[Baseline]:
     """Returns every baseline, unfitted; a random SAE is read by the detector itself."""
     return [
-        dense_probe(),
+        dense_probe(config),
         Baseline("difference-in-means", _difference_in_means),
-        Baseline("best-neuron", lambda reading: _single(_raw(*_spot(reading)))),
-        Baseline("best-feature", lambda reading: _single(_features(*_spot(reading)))),
+        Baseline("best-neuron", lambda detector_input: _single(_raw(*_spot(detector_input)))),
+        Baseline("best-feature", lambda detector_input: _single(_features(*_spot(detector_input)))),
         Baseline("bag-of-words", _bag_of_words),
     ]

@@ -1,14 +1,10 @@
 """Removing a constant bias of the model towards some kind of answer, the same way in every arm."""
 
-import warnings
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-
-from saetask.detection.base import DetectorInput, Finding, Misunderstanding, make_finding
-from saetask.errors import UserError
+from jaxtyping import Bool, Float, Int
 
 RIDGE = 1e-3
 """Weight of the squared offsets in the loss: keeps them finite where a kind is never right."""
@@ -43,226 +39,78 @@ class Calibration(NamedTuple):
         return log_softmax(self.slope * scores + offsets)
 
 
+class SoftmaxFit(NamedTuple):
+    """A fitted softmax regression on scaled scores."""
+
+    weights: np.ndarray
+    """Of each kind of score, not below zero, `[n_scores]`."""
+    biases: np.ndarray
+    """Of each kind of choice, `[n_kinds]`."""
+    loss: float
+    """Mean negative log-likelihood of a right choice, in nats, plus the ridge penalty."""
+
+
+def fit_scaled_softmax(
+    scores: Sequence[Float[np.ndarray, "item choice"]],
+    kinds: Int[np.ndarray, "item choice"],
+    correct: Bool[np.ndarray, "item choice"],
+    start: Sequence[float],
+) -> SoftmaxFit:
+    """Fits `softmax(sum of weight * score + bias of the kind)` by maximum likelihood.
+
+    The likelihood is that of any right choice of each item; weights are not below zero, and
+    biases have a ridge penalty of `RIDGE`. Fitted by L-BFGS-B.
+
+    Args:
+        scores: The scores of each choice, one array a weight; -inf in the first where an item has
+            fewer choices than others.
+        kinds: The kind of each choice, counted from 0; each kind has a bias.
+        correct: Whether each choice is right; every item has a right choice.
+        start: The weights to start from; the biases start at zero.
+    """
+    from scipy.optimize import minimize
+    from scipy.special import logsumexp
+
+    present = np.isfinite(scores[0])
+    filled = [np.where(present, score, 0.0) for score in scores]
+    n_weights, n_kinds = len(scores), int(kinds.max()) + 1
+
+    def loss(values: np.ndarray) -> float:
+        weights, biases = values[:n_weights], values[n_weights:]
+        weighted = sum(weight * score for weight, score in zip(weights, filled))
+        logits = np.where(present, weighted + biases[kinds], -np.inf)
+        right = logsumexp(np.where(correct, logits, -np.inf), axis=1)
+        likelihood = (right - logsumexp(logits, axis=1)).mean()
+        return -likelihood + RIDGE * (biases**2).sum()
+
+    bounds = [(0.0, None)] * n_weights + [(None, None)] * n_kinds
+    fit = minimize(loss, np.array([*start, *np.zeros(n_kinds)]), method="L-BFGS-B", bounds=bounds)
+    return SoftmaxFit(fit.x[:n_weights], fit.x[n_weights:], float(fit.fun))
+
+
 def fit_calibration(items: Sequence[ScoredItem]) -> Calibration:
     """Fits slope (not below zero) and offsets by maximum likelihood of a right candidate.
 
     Items without a right candidate say nothing and are left out.
     """
-    from scipy.optimize import minimize
-
     items = [item for item in items if item.correct.any()]
     names = sorted({reading for item in items for reading in item.readings})
     if not items or len(names) < 2:
         return Calibration(1.0, {})
-    width = max(len(item.scores) for item in items)
-    scores = np.full((len(items), width), -np.inf)
-    kinds = np.zeros((len(items), width), dtype=int)
-    correct = np.zeros((len(items), width), dtype=bool)
+    shape = len(items), max(len(item.scores) for item in items)
+    scores = np.full(shape, -np.inf)
+    kinds = np.zeros(shape, dtype=int)
+    correct = np.zeros(shape, dtype=bool)
     for row, item in enumerate(items):
         n = len(item.scores)
         scores[row, :n] = item.scores - item.scores.max()
         kinds[row, :n] = [names.index(reading) for reading in item.readings]
         correct[row, :n] = item.correct
-    present = np.isfinite(scores)
-    filled = np.where(present, scores, 0.0)
-
-    def loss(values: np.ndarray) -> float:
-        from scipy.special import logsumexp
-
-        logits = np.where(present, values[0] * filled + values[1:][kinds], -np.inf)
-        right = logsumexp(np.where(correct, logits, -np.inf), axis=1)
-        likelihood = (right - logsumexp(logits, axis=1)).mean()
-        return -likelihood + RIDGE * (values[1:] ** 2).sum()
-
-    bounds = [(0.0, None), *[(None, None)] * len(names)]
-    start = np.array([1.0, *np.zeros(len(names))])
-    fitted = minimize(loss, start, method="L-BFGS-B", bounds=bounds).x
-    return Calibration(float(fitted[0]), dict(zip(names, fitted[1:].tolist())))
+    fit = fit_scaled_softmax([scores], kinds, correct, start=[1.0])
+    return Calibration(float(fit.weights[0]), dict(zip(names, fit.biases.tolist())))
 
 
 def calibration_or(items: Sequence[ScoredItem], otherwise: Calibration) -> Calibration:
     """Fits on these items, or returns another calibration where they are fewer than needed."""
     n_telling = sum(bool(item.correct.any()) for item in items)
     return fit_calibration(items) if n_telling >= FEWEST_ITEMS else otherwise
-
-
-INNER_FOLDS = 3
-CHANCE = 0.01
-"""A probe counts only if the likelihood it adds on held-out items is rarer by chance.
-
-The best of several settings must pass at this level divided by their number.
-"""
-
-
-class InnerFold(NamedTuple):
-    """Which prompts are fitted on and which are judged."""
-
-    fit: np.ndarray
-    held_out: np.ndarray
-
-
-def known_readings(outcomes: Sequence[str], groups: Sequence[str]) -> list[str]:
-    """Returns the readings that the fit split knows, sorted.
-
-    Raises:
-        UserError: It knows one only, has fewer groups than inner folds, or no reading has as many
-            items as there are inner folds.
-    """
-    readings = sorted(set(outcomes))
-    if len(readings) < 2:
-        raise UserError(f"The fit split knows only the reading {readings}; it needs two at least.")
-    if len(set(groups)) < INNER_FOLDS:
-        raise UserError(
-            f"The fit split has {len(set(groups))} groups; it needs {INNER_FOLDS} at least."
-        )
-    if max(Counter(outcomes).values()) < INNER_FOLDS:
-        raise UserError(
-            f"No reading of the fit split has {INNER_FOLDS} items; give more items a reading."
-        )
-    return readings
-
-
-def labels_of(outcomes: Sequence[str], names: Sequence[str]) -> np.ndarray:
-    """Returns the place of each outcome among the known readings, `[n]`."""
-    return np.array([names.index(outcome) for outcome in outcomes])
-
-
-def in_domain_rows(readings: Sequence[DetectorInput]) -> np.ndarray:
-    """Returns the places of the prompts that are not borrowed, `[n_own]`.
-
-    These alone say which setting of a probe is best, and calibrate it.
-    """
-    return np.flatnonzero([not reading.auxiliary for reading in readings])
-
-
-def inner_folds(labels: np.ndarray, groups: Sequence[str]) -> list[InnerFold]:
-    """Divides prompts into folds that share no group, their classes as even as groups allow."""
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    folds = StratifiedGroupKFold(INNER_FOLDS, shuffle=True, random_state=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a class of one or two items is no news to the user
-        return [InnerFold(*rows) for rows in folds.split(labels, labels, groups)]
-
-
-def out_of_fold(
-    labels: np.ndarray,
-    groups: Sequence[str],
-    log_odds: Callable[[np.ndarray, np.ndarray], np.ndarray],
-) -> np.ndarray:
-    """Returns each prompt's log-odds by a fit on other groups, `[n, class]`.
-
-    A fold whose fit part lacks a class says nothing: its log-odds stay zero.
-
-    Args:
-        labels: The right class of each prompt, `[n]`.
-        groups: Its group.
-        log_odds: Fits on the prompts at the first indices and returns the log-odds of those at the
-            second, `[len(second), class]`.
-    """
-    n_classes = len(np.unique(labels))
-    found = np.zeros((len(labels), n_classes))
-    for fold in inner_folds(labels, groups):
-        if len(np.unique(labels[fold.fit])) == n_classes:
-            found[fold.held_out] = log_odds(fold.fit, fold.held_out)
-    return found
-
-
-def held_out_loss(log_odds: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the mean negative log-likelihood of the right classes, in nats.
-
-    Args:
-        log_odds: Of prompts that the probe did not see, `[n, class]`.
-        labels: The right class of each, `[n]`.
-    """
-    from scipy.special import softmax
-    from sklearn.metrics import log_loss
-
-    return log_loss(labels, softmax(log_odds, axis=1), labels=range(log_odds.shape[1]))
-
-
-def answer_scores(readings: Sequence[DetectorInput], names: Sequence[str]) -> np.ndarray:
-    """Returns the model's log-probability of each reading, centred, `[n, class]`.
-
-    A reading that no candidate stands for counts as much as the least probable one that has some.
-    """
-    rows = [[r.answer_scores.get(name, -np.inf) for name in names] for r in readings]
-    scores = np.array(rows, dtype=float)
-    known = np.isfinite(scores)
-    lowest = np.where(known, scores, np.inf).min(axis=1, keepdims=True)
-    scores = np.where(known, scores, np.where(known.any(axis=1, keepdims=True), lowest, 0.0))
-    return scores - scores.mean(axis=1, keepdims=True)
-
-
-def stacked_probabilities(
-    stack: np.ndarray, log_odds: np.ndarray, answers: np.ndarray
-) -> np.ndarray:
-    """Returns the probability of each reading, `[n, class]`.
-
-    Args:
-        stack: Weight of the log-odds, weight of the answer, and a bias a class, `[2 + class]`.
-        log_odds: The probe's, `[n, class]`.
-        answers: What `answer_scores` gives, `[n, class]`.
-    """
-    from scipy.special import softmax
-
-    return softmax(_stacked(stack, log_odds, answers), axis=1)
-
-
-def make_findings(
-    readings: Sequence[DetectorInput],
-    names: Sequence[str],
-    probabilities: np.ndarray,
-    explain: Callable[[DetectorInput, str], Misunderstanding],
-) -> list[Finding]:
-    """Returns what the probabilities of a detector's readings find in each prompt.
-
-    Args:
-        readings: The prompts.
-        names: The readings that the detector knows.
-        probabilities: Of each reading, `[n, class]`.
-        explain: States that a prompt is to be read so, as `make_finding` takes it.
-    """
-    return [
-        make_finding(reading, dict(zip(names, row)), explain)
-        for reading, row in zip(readings, probabilities.tolist())
-    ]
-
-
-def fit_stack(
-    log_odds: np.ndarray, answers: np.ndarray, labels: np.ndarray, chance: float = 1.0
-) -> np.ndarray:
-    """Fits the two weights (not below zero) and the bias of each class by maximum likelihood.
-
-    The probe's weight is zero unless it passes a likelihood-ratio test at the level `chance`.
-
-    Args:
-        log_odds: Of items that the probe did not see, `[n, class]`.
-        answers: What `answer_scores` gives, `[n, class]`.
-        labels: The right class of each, `[n]`.
-        chance: Level of the test; 1 lets every probe pass.
-    """
-    from scipy.optimize import minimize
-    from scipy.special import logsumexp
-    from scipy.stats import chi2
-
-    rows = np.arange(len(labels))
-
-    def loss(stack: np.ndarray) -> float:
-        scores = _stacked(stack, log_odds, answers)
-        log_probability = scores[rows, labels] - logsumexp(scores, axis=1)
-        return -log_probability.mean() + 0.001 * (stack[2:] ** 2).sum()
-
-    n_classes = log_odds.shape[1]
-    start = np.array([1.0, 0.1, *np.zeros(n_classes)])
-    free, zero = (0, None), (0, 0)
-    fits = [
-        minimize(loss, start, method="L-BFGS-B", bounds=[bound, free, *[(None, None)] * n_classes])
-        for bound in (zero, free)
-    ]
-    gain = 2 * len(labels) * (fits[0].fun - fits[1].fun)
-    return fits[int(gain > chi2.isf(chance, 1))].x
-
-
-def _stacked(stack: np.ndarray, log_odds: np.ndarray, answers: np.ndarray) -> np.ndarray:
-    return stack[0] * log_odds + stack[1] * answers + stack[2:]

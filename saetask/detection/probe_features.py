@@ -1,4 +1,4 @@
-"""What probes take of a prompt: the regions that stand side by side, and log-activations.
+"""Inputs of probes: which regions of a prompt stand side by side, and their log-activations.
 
 Where a prompt has a word in two places (the spans `target` and `other`), two further regions
 compare them, feature by feature: `shared` is what both have, `apart` how much they differ. A linear
@@ -6,6 +6,7 @@ probe on the two places side by side can not tell whether they are alike.
 """
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,23 +17,38 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 PLACES, COMPARED = ("target", "other"), ("shared", "apart")
-REGION_SETS = (
-    ("text",),
-    ("text", "target"),
-    ("text", "answer"),
-    ("text", "question", "end"),
-    COMPARED,
-)
-"""Regions that a probe may take side by side; one of these is chosen on the fit split."""
 
 
-def region_sets(known: Collection[str]) -> list[tuple[str, ...]]:
-    """Returns the sets of regions that a prompt with the known regions has."""
+@dataclass(frozen=True)
+class ProbeConfig:
+    """Settings among which probes choose on the fit split, by grouped inner cross-validation."""
+
+    region_sets: Sequence[tuple[str, ...]] = (
+        ("text",),
+        ("text", "target"),
+        ("text", "answer"),
+        ("text", "question", "end"),
+        COMPARED,
+    )
+    """Regions that stand side by side; a prompt need not have all of them."""
+    penalties: Sequence[tuple[str, float]] = (("l2", 0.003), ("l2", 0.03), ("l1", 0.3))
+    """Penalty and inverse strength C of a probe on features; L1 gives a short list of features."""
+    dense_strengths: Sequence[float] = (0.0003, 0.003, 0.03)
+    """Inverse strengths C of the L2 penalty of a probe on raw activations."""
+
+
+DEFAULT_PROBE = ProbeConfig()
+
+
+def usable_region_sets(
+    region_sets: Sequence[tuple[str, ...]], known: Collection[str]
+) -> list[tuple[str, ...]]:
+    """Returns those of the sets of regions that a prompt with the known regions has."""
     at_hand = {*known, *(COMPARED if set(PLACES) <= set(known) else ())}
-    return [regions for regions in REGION_SETS if at_hand.issuperset(regions)]
+    return [regions for regions in region_sets if at_hand.issuperset(regions)]
 
 
-def log_activations(readings: Sequence[DetectorInput], region: str) -> "csr_matrix":
+def log_activations(inputs: Sequence[DetectorInput], region: str) -> "csr_matrix":
     """Returns a region's log(1 + |strongest activation|), signed, `[n, d_sae]`.
 
     Of `shared`, the lesser of a feature's two values where they agree in sign; of `apart`, the size
@@ -41,9 +57,9 @@ def log_activations(readings: Sequence[DetectorInput], region: str) -> "csr_matr
     from scipy.sparse import csr_matrix, vstack
 
     if region in COMPARED:
-        one, two = (log_activations(readings, place) for place in PLACES)
+        one, two = (log_activations(inputs, place) for place in PLACES)
         return shared_part(one, two) if region == "shared" else csr_matrix(abs(one - two))
-    rows = csr_matrix(vstack([reading.pooled(region) for reading in readings]))
+    rows = csr_matrix(vstack([detector_input.pooled(region) for detector_input in inputs]))
     rows.data = np.copysign(np.log1p(np.abs(rows.data)), rows.data)
     return rows
 
@@ -55,12 +71,12 @@ def shared_part(one: "csr_matrix", two: "csr_matrix") -> "csr_matrix":
     return csr_matrix(one.minimum(two).maximum(0) + one.maximum(two).minimum(0))
 
 
-def raw_activations(readings: Sequence[DetectorInput], region: str) -> np.ndarray:
+def raw_activations(inputs: Sequence[DetectorInput], region: str) -> np.ndarray:
     """Returns a region's mean raw activation, `[n, d_in]`.
 
     Of `shared`, the product of the two places' means; of `apart`, the size of their difference.
     """
     if region in COMPARED:
-        one, two = (raw_activations(readings, place) for place in PLACES)
+        one, two = (raw_activations(inputs, place) for place in PLACES)
         return one * two if region == "shared" else np.abs(one - two)
-    return np.stack([reading.raw[region] for reading in readings])
+    return np.stack([detector_input.raw[region] for detector_input in inputs])

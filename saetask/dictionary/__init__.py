@@ -1,1 +1,5 @@
 """Dictionaries: what each feature of an SAE is about, and how well that holds."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -26,7 +26,7 @@ class FeatureLabels:
     unvalidated: bool = False
     """May annotations use labels that were not validated?"""
 
-    def shown(self, features: Sequence[int]) -> dict[int, str]:
+    def for_display(self, features: Sequence[int]) -> dict[int, str]:
         """Returns labels to be read by people: one that is not validated says so."""
         if self.dictionary is None:
             return logit_lens_labels(self.model, self.sae, features)
@@ -36,7 +36,7 @@ class FeatureLabels:
             for f in features
         }
 
-    def trusted(self, features: Sequence[int]) -> dict[int, str]:
+    def for_annotation(self, features: Sequence[int]) -> dict[int, str]:
         """Returns labels that an annotation may use: of a dictionary, the validated ones only."""
         if self.dictionary is None:
             return logit_lens_labels(self.model, self.sae, features)

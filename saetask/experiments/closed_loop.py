@@ -1,117 +1,138 @@
-"""The closed loop: annotate, read the prompt again, and keep the note only if it helped.
+"""The closed loop: annotate, read the prompt again, and keep the note only if that helped.
 
 A note is kept if the probability that the model's answer is wrong falls and the prompt, read again,
-holds no other misunderstanding. Otherwise the next wording is tried, and after the last round the
-prompt stays as it was.
+holds no other misunderstanding. Otherwise the next template is tried; after the last round the
+prompt is left unchanged.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from saetask.annotation.prompt_writer import ArmPrompt, Round, Writer
+from saetask.annotation.prompt_writer import (
+    ArmPrompt,
+    NoteTemplate,
+    PromptAnnotator,
+    Round,
+    make_prompt_annotator,
+)
 from saetask.data.samples import Sample
-from saetask.detection.base import DetectorInput, Finding
+from saetask.detection.base import Detector, DetectorInput, Finding
 from saetask.detection.calibration import Calibration, fit_calibration
-from saetask.experiments.context import ExperimentContext, as_ask, reading_scores, scored_item
-from saetask.experiments.note_selection import Trials, best_wordings
-from saetask.experiments.pipeline import Fitted
+from saetask.experiments.context import ExperimentContext
+from saetask.experiments.fold import FoldState
+from saetask.experiments.note_selection import order_by_loss
+from saetask.experiments.observation import rank_request, reading_scores, scored_item
 from saetask.saes.extraction import extract_features
 
+CLOSED_LOOP = "closed-loop"
 ROUNDS = 3
 
 
-class Style(NamedTuple):
-    """A wording in a place, and the model's bias when it is asked so."""
+class RoundTemplate(NamedTuple):
+    """A note template, and the model's bias when it is asked with it."""
 
-    writer: Writer
-    calibration: Calibration
-    """Fitted on fit items that were asked with the right reading in this style."""
-
-
-class Loop(NamedTuple):
-    """What the rounds need, fitted on the fit split."""
-
-    context: ExperimentContext
-    fitted: Fitted
-    styles: list[Style]
-    """Best first, one for each round."""
+    template: NoteTemplate
+    bias: Calibration
+    """Fitted on training samples that were asked with the right reading in this template."""
 
 
-def make_loop(
+def close_loop(state: FoldState) -> dict[Sample, ArmPrompt]:
+    """Writes saetask's findings in rounds, each with the next best template of the fit split."""
+    templates = round_templates(state)
+    return annotate_in_rounds(
+        state.context, state.pipeline.detector, templates, state.findings("saetask")
+    )
+
+
+def round_templates(state: FoldState) -> list[RoundTemplate]:
+    """Returns the templates that did best on the fit split, one for each round."""
+    order = order_by_loss(state.pipeline.selection["wordings"])[:ROUNDS]
+    return [
+        RoundTemplate(
+            state.note_scores.templates[index],
+            fit_calibration(state.note_scores.of(index, state.fold.train)),
+        )
+        for index in order
+    ]
+
+
+def annotate_in_rounds(
     context: ExperimentContext,
-    fitted: Fitted,
-    trials: Trials,
-    fit_items: Sequence[int],
-    labels: Mapping[int, str],
-) -> Loop:
-    """Takes the styles that did best on the fit split, one for each round."""
-    styles, chosen = [], set(fit_items)
-    for number in best_wordings(fitted.selection["wordings"])[:ROUNDS]:
-        annotator, wording = trials.styles[number]
-        calibration = fit_calibration(trials.of(number, chosen))
-        styles.append(Style(Writer(annotator, wording, labels), calibration))
-    return Loop(context, fitted, styles)
-
-
-def close_loop(
-    loop: Loop, samples: Sequence[Sample], findings: Mapping[int, Finding]
-) -> dict[int, ArmPrompt]:
-    """Annotates in rounds.
+    detector: Detector,
+    templates: Sequence[RoundTemplate],
+    findings: Mapping[Sample, Finding],
+) -> dict[Sample, ArmPrompt]:
+    """Annotates prompts in rounds.
 
     Args:
-        loop: What the rounds need.
-        questions: All of them.
-        findings: In the unannotated prompts, by item; features labelled.
+        context: Model, SAE, client and feature labels.
+        detector: Judges prompts, with and without a note.
+        templates: One for each round.
+        findings: In the unannotated prompts.
 
     Returns:
-        The prompt of each item, with its rounds.
+        The prompt of each sample, with its rounds.
     """
+    stated = {sample: finding.misunderstandings for sample, finding in findings.items()}
+    annotators = [
+        make_prompt_annotator(template.template, context.feature_labels, stated.values())
+        for template in templates
+    ]
     written = {
-        i: ArmPrompt(samples[i].prompt, None, finding.misunderstandings)
-        for i, finding in findings.items()
+        sample: ArmPrompt(
+            sample.prompt, None, annotators[0].labelled(found) if annotators else found
+        )
+        for sample, found in stated.items()
     }
-    pending = [i for i, finding in findings.items() if finding.misunderstandings]
-    for style in loop.styles:
-        ranked = [i for i in pending if samples[i].candidates]
-        style.writer.ask_ahead(findings[i].misunderstandings for i in ranked)
-        tried = {
-            i: style.writer.write(samples[i].prompt, findings[i].misunderstandings) for i in ranked
-        }
-        again = _judged_again(loop, style, samples, tried)
-        for i, after in again.items():
-            note = tried[i].annotation
+    pending = [sample for sample, found in stated.items() if found and sample.candidates]
+    for annotator, (_, bias) in zip(annotators, templates):
+        tried = _tried(annotator, pending, stated)
+        judged = _judge_again(context, detector, bias, tried)
+        for sample, after in judged.items():
+            note = tried[sample].annotation
             assert note is not None
-            kept = _helped(findings[i], after)
-            done = Round(note, findings[i].failure, after.failure, kept)
-            rounds = (*written[i].rounds, done)
-            written[i] = (tried[i] if kept else written[i])._replace(rounds=rounds)
-        pending = [i for i in pending if written[i].annotation is None]
+            before = findings[sample]
+            kept = _is_improvement(before, after)
+            done = Round(note, before.failure, after.failure, kept)
+            rounds = (*written[sample].rounds, done)
+            written[sample] = (tried[sample] if kept else written[sample])._replace(rounds=rounds)
+        pending = [sample for sample in pending if written[sample].annotation is None]
     return written
 
 
-def _helped(before: Finding, after: Finding) -> bool:
-    readings = {misread.reading for misread in before.misunderstandings}
+def _tried(
+    annotator: PromptAnnotator, samples: Sequence[Sample], stated: Mapping[Sample, list]
+) -> dict[Sample, ArmPrompt]:
+    """Returns the annotated prompts of those samples for which the template has a note."""
+    annotator.generate_notes(stated[sample] for sample in samples)
+    written = {s: annotator.write(s.prompt, stated[s]) for s in samples}
+    return {sample: prompt for sample, prompt in written.items() if prompt.annotation}
+
+
+def _is_improvement(before: Finding, after: Finding) -> bool:
+    readings = {misunderstanding.reading for misunderstanding in before.misunderstandings}
     others = [m for m in after.misunderstandings if m.reading not in readings]
     return after.failure < before.failure and not others
 
 
-def _judged_again(
-    loop: Loop, style: Style, samples: Sequence[Sample], tried: Mapping[int, ArmPrompt]
-) -> dict[int, Finding]:
-    """Asks and reads the annotated prompts, and has the detector judge them."""
-    asked = {i: arm.prompt for i, arm in tried.items() if arm.annotation}
-    if not asked:
+def _judge_again(
+    context: ExperimentContext,
+    detector: Detector,
+    bias: Calibration,
+    tried: Mapping[Sample, ArmPrompt],
+) -> dict[Sample, Finding]:
+    """Asks and reads annotated prompts, and returns what the detector finds in them."""
+    if not tried:
         return {}
-    context = loop.context
-    asker = context.asker
-    asker.ask([as_ask(samples[i], prompt) for i, prompt in asked.items()], "read again: ask")
-    read = extract_features(context.model, [context.sae], list(asked.values()))
-    found = {}
-    for number, (i, prompt) in enumerate(asked.items()):
-        scored = scored_item(asker, samples[i], prompt)
-        scores = reading_scores(scored, style.calibration, context.task.readings)
-        reading = DetectorInput(
-            read.features[0][number], prompt.content, prompt.spans, scores, read.raw[number]
+    prompts = [written.prompt for written in tried.values()]
+    requests = [rank_request(sample, prompt) for sample, prompt in zip(tried, prompts)]
+    responses = context.client.rank(requests, "closed loop: ask")
+    extracted = extract_features(context.model, [context.sae], prompts)
+    findings = {}
+    for i, (sample, prompt) in enumerate(zip(tried, prompts)):
+        scores = reading_scores(scored_item(sample, responses[i]), bias, context.task.readings)
+        given = DetectorInput(
+            extracted.features[0][i], prompt.content, prompt.spans, scores, extracted.raw[i]
         )
-        found[i] = loop.fitted.detector.detect(reading)
-    return found
+        findings[sample] = detector.detect(given)
+    return findings

@@ -1,4 +1,4 @@
-"""Every detector of a fold, fitted on the same items: saetask's, its controls and the baselines."""
+"""Every detector of a fold, fitted on the same samples: saetask's own, its controls, baselines."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -7,117 +7,133 @@ from typing import NamedTuple
 import numpy as np
 
 from saetask.data.samples import Sample
-from saetask.detection.base import BaseDetector, DetectorInput, Finding
-from saetask.detection.baselines import baselines
-from saetask.experiments.context import ExperimentContext, Material, make_reading
-from saetask.experiments.pipeline import Fitted
+from saetask.detection.base import BaseDetector, Detector, DetectorInput, Finding
+from saetask.experiments.context import ExperimentContext
+from saetask.experiments.observation import Observation
+from saetask.experiments.pipeline import FittedPipeline
 
+OWN = "saetask"
 RANDOM_FEATURE, RANDOM_SAE, DENSE_PROBE = "random-feature", "random-sae", "dense-probe"
+MATCHED_BLOCK = 20
+"""Number of features, neighbours in firing density, that change places among each other."""
+
+Findings = dict[Sample, Finding]
 
 
-class Lineup(NamedTuple):
-    """What each detector finds in a fold's items."""
+class FoldDetectors(NamedTuple):
+    """What each detector finds in a fold's samples."""
 
-    finder: BaseDetector
-    """saetask's own."""
-    readings: dict[int, DetectorInput]
-    """What it saw, by item."""
-    findings: dict[str, dict[int, Finding]]
-    """By detector and item; fit items are judged with their group held out."""
-    idle: list[str]
-    """Controls that can only find what saetask's own detector finds, as it looks at no feature."""
+    findings: dict[str, Findings]
+    """By detector; samples that were trained on are judged with their group held out."""
+    redundant: list[str]
+    """Controls that repeat saetask's own findings, because its detector uses no feature."""
 
 
-def line_up(
+def fit_detectors(
     context: ExperimentContext,
-    samples: Sequence[Sample],
-    fitted: Fitted,
-    parts: Sequence[Sequence[int]],
-    material: Material,
+    pipeline: FittedPipeline,
+    calibration: Sequence[Observation],
+    test: Sequence[Observation],
     generator: np.random.Generator,
-) -> Lineup:
-    """Fits every detector on the fit split and has it judge the items that are wanted.
+) -> FoldDetectors:
+    """Fits every control on what saetask's detector was fitted on, and applies all of them.
 
     Args:
-        apparatus: Task, model, SAE and plugins.
-        questions: All of them.
-        fitted: saetask's own detector; the others are fitted on the items that it was fitted on.
-        parts: Items to judge: those of the fit split, those of the test split.
-        material: What was read of all questions.
+        context: Plugins and baselines.
+        pipeline: The fold's pipeline, with saetask's own detector.
+        calibration: Observations of the fit split that arms are calibrated on.
+        test: Observations of the test split.
         generator: Source of randomness for the control features.
     """
-    known, wanted = fitted.learnt_from, [i for part in parts for i in part]
-    golds = [samples[i].gold_reading or "" for i in known]
-    groups = [samples[i].item.group for i in known]
-    readings = {
-        i: make_reading(context, samples, i, material, fitted.original) for i in {*wanted, *known}
-    }
-
-    def judge(finder: BaseDetector, seen: Mapping[int, DetectorInput]) -> dict[int, Finding]:
-        """Fits one and returns its findings."""
-        held_out = dict(zip(known, finder.fit([seen[i] for i in known], golds, groups)))
-        return {i: held_out.get(i) or finder.detect(seen[i]) for i in wanted}
-
-    detector = fitted.detector
-    controls = {RANDOM_FEATURE: detector}
-    own = {i: fitted.findings.get(i) or detector.detect(readings[i]) for i in wanted}
-    findings = {"saetask": own}
-    mapping = frequency_matched(material.features.density(known), generator)
-    moved = detector.on_features(mapping, [readings[i] for i in known], golds)
-    findings[RANDOM_FEATURE] = {}
-    for part in parts:
-        n_annotated = sum(bool(own[i].misunderstandings) for i in part)
-        findings[RANDOM_FEATURE] |= match_annotation_rate(
-            moved, {i: readings[i] for i in part}, n_annotated
+    wanted = [*calibration, *test]
+    own = {o.sample: pipeline.predict(o) for o in wanted}
+    findings = {OWN: own, RANDOM_FEATURE: {}}
+    moved = _on_other_features(pipeline, generator)
+    for part in (calibration, test):
+        n_annotated = sum(bool(own[o.sample].misunderstandings) for o in part)
+        inputs = {o.sample: pipeline.input(o) for o in part}
+        findings[RANDOM_FEATURE] |= match_annotation_rate(moved, inputs, n_annotated)
+    with_features: dict[str, Detector] = {RANDOM_FEATURE: pipeline.detector}
+    if all(o.control_features is not None for o in wanted):
+        with_features[RANDOM_SAE] = context.make_detector()
+        through_control = [_through_control(o) for o in pipeline.trained_on]
+        findings[RANDOM_SAE] = _fit_and_apply(
+            with_features[RANDOM_SAE],
+            pipeline,
+            through_control,
+            [_through_control(o) for o in wanted],
         )
-    if material.random is not None:
-        through = {
-            i: replace(reading, activations=material.random[i], _pools={})
-            for i, reading in readings.items()
-        }
-        controls[RANDOM_SAE] = context.make_detector()
-        findings[RANDOM_SAE] = judge(controls[RANDOM_SAE], through)
-    for baseline in baselines():
-        findings[baseline.name] = judge(baseline, readings)
-    blind = [name for name, control in controls.items() if not len(control.feature_ids())]
-    idle = blind if RANDOM_FEATURE in blind else []
-    return Lineup(detector, readings, findings, idle)
+    for baseline in context.settings.make_baselines():
+        findings[baseline.name] = _fit_and_apply(baseline, pipeline, pipeline.trained_on, wanted)
+    blind = [name for name, d in with_features.items() if not len(d.feature_ids())]
+    return FoldDetectors(findings, blind if RANDOM_FEATURE in blind else [])
+
+
+def _fit_and_apply(
+    detector: BaseDetector,
+    pipeline: FittedPipeline,
+    train: Sequence[Observation],
+    wanted: Sequence[Observation],
+) -> Findings:
+    """Fits a detector and returns its findings, held-out ones where it was trained."""
+    held_out = detector.fit(
+        [pipeline.input(observation) for observation in train],
+        [observation.sample.gold_reading or "" for observation in train],
+        [observation.sample.group for observation in train],
+    )
+    trained = dict(zip((observation.sample for observation in train), held_out))
+    return {o.sample: trained.get(o.sample) or detector.detect(pipeline.input(o)) for o in wanted}
+
+
+def _through_control(observation: Observation) -> Observation:
+    """Returns the observation as it is read through the random dictionary."""
+    assert observation.control_features is not None
+    return replace(observation, features=observation.control_features, _pooled={})
+
+
+def _on_other_features(pipeline: FittedPipeline, generator: np.random.Generator) -> Detector:
+    """Returns saetask's detector with its weights moved to other features of like density."""
+    trained_on = pipeline.trained_on
+    density = np.zeros(trained_on[0].features.d_sae, dtype=np.int64)
+    for observation in trained_on:
+        density += np.bincount(observation.features.features, minlength=len(density))
+    return pipeline.detector.on_features(
+        frequency_matched(density, generator),
+        [pipeline.input(observation) for observation in trained_on],
+        [observation.sample.gold_reading or "" for observation in trained_on],
+    )
 
 
 def match_annotation_rate(
-    finder: BaseDetector, readings: Mapping[int, DetectorInput], n: int
-) -> dict[int, Finding]:
-    """Returns findings with a misunderstanding in the `n` items most probably answered wrongly.
+    detector: BaseDetector, inputs: Mapping[Sample, DetectorInput], n: int
+) -> Findings:
+    """Returns findings with a misunderstanding in the `n` samples most probably answered wrongly.
 
     A detector that knows nothing would find next to nothing, and be a control for nothing: this one
-    annotates as many items as saetask does, with the most probable reading but the answer's.
+    annotates as many samples as saetask does, with the most probable reading but the answer's.
     """
-    findings = {i: finder.detect(reading) for i, reading in readings.items()}
-    chosen = sorted(findings, key=lambda i: -findings[i].failure)[:n]
-    for i, finding in findings.items():
+    findings = {sample: detector.detect(given) for sample, given in inputs.items()}
+    chosen = set(sorted(findings, key=lambda sample: -findings[sample].failure)[:n])
+    for sample, finding in findings.items():
         others = {
             name: probability
             for name, probability in finding.probabilities.items()
-            if name != readings[i].answer
+            if name != inputs[sample].answer
         }
-        found = []
-        if i in chosen and others:
+        stated = []
+        if sample in chosen and others:
             best = max(others, key=others.__getitem__)
-            explained = finder.explain(readings[i], best)
-            found = [explained._replace(probability=finding.failure)]
-        findings[i] = finding._replace(misunderstandings=found)
+            explained = detector.explain(inputs[sample], best)
+            stated = [explained._replace(probability=finding.failure)]
+        findings[sample] = finding._replace(misunderstandings=stated)
     return findings
-
-
-MATCHED_BLOCK = 20
-"""Features change places with others among so many neighbours in firing density."""
 
 
 def frequency_matched(density: np.ndarray, generator: np.random.Generator) -> dict[int, int]:
     """Maps every live feature to another one that fires about as often, one to one.
 
     Args:
-        density: How often each feature of the SAE fires, `[d_sae]`.
+        density: On how many tokens each feature of the SAE fires, `[d_sae]`.
         generator: Source of randomness.
     """
     live = np.flatnonzero(density)

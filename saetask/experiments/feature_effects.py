@@ -48,20 +48,20 @@ def mechanism(
         outcomes: Of all arms.
         seed: Seed of the random directions and of the sign flips.
     """
-    originals = {o.sample.item.id: o for o in outcomes if o.arm == "original"}
+    originals = {o.sample.id: o for o in outcomes if o.arm == "original"}
     annotated = [o for o in outcomes if o.arm == "saetask" and o.written.annotation]
     named = Counter(
         evidence.id for o in annotated for evidence in o.written.misunderstandings[0].features
     )
     chosen = [feature for feature, _ in named.most_common(FEATURES)]
-    labels = context.meanings.shown(chosen)
+    labels = context.feature_labels.for_display(chosen)
     effects = []
     for feature in chosen:
         cases = [
             case
             for o in annotated
             if any(e.id == feature for e in o.written.misunderstandings[0].features)
-            and (case := _case(originals[o.sample.item.id], o))
+            and (case := _case(originals[o.sample.id], o))
         ][:ITEMS]
         if cases:
             effects.append(_effect(context, feature, labels.get(feature, ""), cases, seed))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from saetask.experiments.closed_loop import CLOSED_LOOP
 from saetask.experiments.detection_metrics import (
     correct_answers,
     groups_of,
@@ -13,7 +14,6 @@ from saetask.experiments.detection_metrics import (
     summarise_probe_alone,
     summarise_readings,
 )
-from saetask.experiments.fold import CLOSED_LOOP
 from saetask.experiments.runner import ExperimentResult
 from saetask.experiments.scoring import SampleResult
 from saetask.report.arms import ArmSpec

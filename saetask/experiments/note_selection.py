@@ -1,93 +1,142 @@
-"""Fitting on the fit split: the model's bias, the detector, and the wording of annotations."""
+"""Choosing a note template: training samples are asked with the right reading in every wording."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from saetask.annotation.base import Annotator
-from saetask.annotation.generated_notes import Noted, ask_ahead
-from saetask.annotation.prompt_writer import Writer
-from saetask.data.prompts import renders
-from saetask.data.samples import Sample
+from saetask.annotation.generated_notes import NoteSubject, generate_notes
+from saetask.annotation.prompt_writer import NoteTemplate, PromptAnnotator
+from saetask.data.prompts import Prompt, renders
+from saetask.data.samples import Sample, draw
+from saetask.detection.base import Misunderstanding
 from saetask.detection.calibration import ScoredItem, fit_calibration
-from saetask.experiments.arms import gold_finding
-from saetask.experiments.context import ExperimentContext, as_ask, scored_item
+from saetask.experiments.context import ExperimentContext
+from saetask.experiments.observation import rank_request, scored_item
 from saetask.models.loading import model_tokenizer
 
-if TYPE_CHECKING:
-    from saetask.data.prompts import Prompt
-
-STYLE_ITEMS = 40
-"""Fit items on which the wordings are tried."""
+LOSS_DIGITS = 6
 
 
-class Trials(NamedTuple):
-    """Fit items asked with the right reading in every wording."""
+class NoteScores(NamedTuple):
+    """The model's scores of training samples whose prompt states the right reading."""
 
-    styles: list[tuple[Annotator, int]]
-    scored: dict[tuple[int, int], ScoredItem]
-    """By style and item."""
+    templates: list[NoteTemplate]
+    scored: dict[tuple[int, Sample], ScoredItem]
+    """By index of the template, and sample."""
 
-    def of(self, style: int, items: Collection[int]) -> list[ScoredItem]:
-        """Returns those of some items in one style."""
-        return [row for (s, i), row in self.scored.items() if s == style and i in items]
+    def of(self, template: int, samples: Collection[Sample]) -> list[ScoredItem]:
+        """Returns the scores of some samples under one template."""
+        chosen = set(samples)
+        return [
+            scored
+            for (n, sample), scored in self.scored.items()
+            if n == template and sample in chosen
+        ]
+
+    def samples(self) -> set[Sample]:
+        """Returns the samples that were asked."""
+        return {sample for _, sample in self.scored}
 
 
-def try_wordings(
-    context: ExperimentContext, samples: Sequence[Sample], pool: Sequence[int], seed: int
-) -> Trials:
-    """Asks a sample of fit items with every wording of the right reading.
+def score_notes(context: ExperimentContext, samples: Sequence[Sample], seed: int) -> NoteScores:
+    """Asks a draw of samples with every note template, each stating the right reading.
 
     Placements that the model's chat template refuses (a system message, often) are left out. Where
-    a language model wrote no note, the prompt is asked as it is, so that all wordings are compared
-    on the same items.
+    a language model wrote no note, the prompt is asked unchanged, so that all templates are
+    compared on the same samples.
+
+    Args:
+        context: Model, client and annotators.
+        samples: Training samples to draw from; those without candidates or right reading are not.
+        seed: Seed of the draw.
     """
-    pool = [i for i in pool if samples[i].gold_reading is not None]
-    chosen = sorted(np.random.default_rng(seed).permutation(pool)[:STYLE_ITEMS].tolist())
-    tokenizer = model_tokenizer(context.model)
-    findings = {i: gold_finding(samples[i].prompt, samples[i].gold_reading) for i in chosen}
-    for annotator in context.annotators:
-        ask_ahead(annotator, (Noted(finding[0], {}) for finding in findings.values()))
-    written: dict[tuple[str, int, int], Prompt] = {}
-    for i, finding in findings.items():
-        for annotator in context.annotators:
-            for number in range(len(annotator.candidates(finding[0], {}))):
-                arm = Writer(annotator, number, {}).write(samples[i].prompt, finding)
-                if arm.annotation and renders(tokenizer, arm.prompt):
-                    written[annotator.name, number, i] = arm.prompt
-    names = sorted({(name, number) for name, number, _ in written})
+    known = [s for s in samples if s.candidates and s.gold_reading is not None]
+    drawn = draw(known, context.settings.note_samples, np.random.default_rng(seed))
+    prompts = _annotated_prompts(context, drawn)
     by_name = {annotator.name: annotator for annotator in context.annotators}
-    asks = [as_ask(samples[i], prompt) for (_, _, i), prompt in written.items()]
-    context.asker.ask(asks, "wordings")
-    scored: dict[tuple[int, int], ScoredItem] = {}
-    for style, (name, number) in enumerate(names):
-        for i in chosen:
-            prompt = written.get((name, number, i)) or samples[i].prompt
-            scored[style, i] = scored_item(context.asker, samples[i], prompt)
-    # Without candidates to rank, nothing says which wording is best: the first one is taken.
-    styles = [(by_name[name], number) for name, number in names] or [(context.annotators[0], 0)]
-    return Trials(styles, scored)
+    names = sorted({(name, number) for name, number, _ in prompts})
+    # Without any prompt nothing tells the templates apart: the first one is taken.
+    templates = [NoteTemplate(by_name[name], number) for name, number in names] or [
+        NoteTemplate(context.annotators[0], 0)
+    ]
+    asked = [
+        (n, sample, prompts.get((*name, sample)) or sample.prompt)
+        for n, name in enumerate(names)
+        for sample in drawn
+    ]
+    responses = context.client.rank(
+        [rank_request(sample, prompt) for _, sample, prompt in asked], "note templates"
+    )
+    scored = {
+        (n, sample): scored_item(sample, response)
+        for (n, sample, _), response in zip(asked, responses)
+    }
+    return NoteScores(templates, scored)
 
 
-def choose_wording(trials: Trials, fit: set[int]) -> tuple[int, list[dict[str, Any]]]:
-    """Returns the wording under which the fit items' right answers are most likely.
+def _annotated_prompts(
+    context: ExperimentContext, samples: Sequence[Sample]
+) -> dict[tuple[str, int, Sample], Prompt]:
+    """Returns the prompts with the right reading, by annotator, template number and sample."""
+    tokenizer = model_tokenizer(context.model)
+    findings = {sample: gold_finding(sample) for sample in samples}
+    prompts = {}
+    for annotator in context.annotators:
+        generate_notes(annotator, (NoteSubject(found[0], {}) for found in findings.values()))
+    for sample, found in findings.items():
+        for annotator in context.annotators:
+            for number in range(len(annotator.candidates(found[0], {}))):
+                writer = PromptAnnotator(NoteTemplate(annotator, number), {}, {})
+                written = writer.write(sample.prompt, found)
+                if written.annotation and renders(tokenizer, written.prompt):
+                    prompts[annotator.name, number, sample] = written.prompt
+    return prompts
 
-    A wording that none of them was asked in has no loss, and is taken only if no other has any.
+
+def gold_finding(sample: Sample) -> list[Misunderstanding]:
+    """Returns the finding of a detector that knows the right reading; none where there is none."""
+    if sample.gold_reading is None:
+        return []
+    prompt = sample.prompt
+    span = prompt.spans.get("target", prompt.spans["text"])
+    text = prompt.content[span.start : span.end]
+    return [Misunderstanding("oracle", span, text, sample.gold_reading, 1.0, [])]
+
+
+class TemplateChoice(NamedTuple):
+    """The template with the lowest loss on the training samples, and all losses."""
+
+    index: int
+    losses: list[dict[str, Any]]
+    """By template: `annotator`, `wording`, and `fit_loss` in nats (None without a sample)."""
+
+
+def choose_template(scores: NoteScores, samples: Collection[Sample]) -> TemplateChoice:
+    """Chooses the template under which the right answers of some samples are most likely.
+
+    A template that none of them was asked in has no loss, and is taken only if none has one.
     """
     losses = []
-    for style, (annotator, number) in enumerate(trials.styles):
-        rows = trials.of(style, fit)
+    for index, (annotator, number) in enumerate(scores.templates):
+        rows = scores.of(index, samples)
         calibration = fit_calibration(rows)
         right = [
             np.exp(calibration.apply(row.scores, row.readings))[row.correct].sum() for row in rows
         ]
         loss = float(-np.log(np.maximum(right, 1e-9)).mean()) if rows else None
         losses.append({"annotator": annotator.name, "wording": number, "fit_loss": loss})
-    return best_wordings(losses)[0], losses
+    return TemplateChoice(order_by_loss(losses)[0], losses)
 
 
-def best_wordings(losses: Sequence[Mapping[str, Any]]) -> list[int]:
-    """Returns the numbers of the wordings, the lowest loss first; those without one come last."""
-    found = [entry["fit_loss"] for entry in losses]
-    return sorted(range(len(found)), key=lambda i: np.inf if found[i] is None else found[i])
+def order_by_loss(losses: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Returns the indices of templates, lowest loss first; those without a loss come last.
+
+    Losses that agree to `LOSS_DIGITS` are ties, which the first template wins: what is left of the
+    difference is the optimiser's tolerance and rounding, which other processors do otherwise.
+    """
+    values = [entry["fit_loss"] for entry in losses]
+    return sorted(
+        range(len(values)),
+        key=lambda i: np.inf if values[i] is None else round(values[i], LOSS_DIGITS),
+    )

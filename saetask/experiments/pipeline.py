@@ -1,87 +1,161 @@
-"""Fitting on the fit split: the model's bias, the detector, and the wording of annotations."""
+"""The fitted pipeline: the model's bias, a detector and a note template, learnt on one split."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from saetask.annotation.base import Annotator
+from saetask.annotation.prompt_writer import NoteTemplate
 from saetask.data.samples import Sample
-from saetask.detection.base import Detector, Finding
+from saetask.detection.base import Detector, DetectorInput, Finding
 from saetask.detection.calibration import Calibration, calibration_or, fit_calibration
 from saetask.errors import UserError
-from saetask.experiments.context import ExperimentContext, Material, make_reading, scored_item
-from saetask.experiments.note_selection import Trials, choose_wording
+from saetask.experiments.context import ExperimentContext
+from saetask.experiments.note_selection import NoteScores, choose_template
+from saetask.experiments.observation import Observation, scored_item
+from saetask.utils.files import atomic_path, write_json
 
-if TYPE_CHECKING:
-    pass
+FIT, DETECTOR = "fit.json", "detector.safetensors"
 
 
-class Fitted(NamedTuple):
-    """What was learnt on a fit split."""
+@dataclass(frozen=True)
+class FittedPipeline:
+    """Everything that is learnt on a fit split; shared by experiments and sessions."""
 
-    original: Calibration
-    """Of the unannotated prompts' answers."""
-    annotated: Calibration
-    """Of the answers to prompts with the right reading in the chosen wording."""
+    readings: Sequence[str]
+    """The readings that the task distinguishes."""
+    bias: Calibration
+    """Of the answers to unannotated prompts."""
+    note_bias: Calibration
+    """Of the answers to prompts that state the right reading with the chosen template."""
     detector: Detector
-    findings: dict[int, Finding]
-    """In the fit split's prompts, each judged with its group held out."""
-    learnt_from: list[int]
-    """The fit split's prompts whose right reading is known, then the borrowed ones."""
-    annotator: Annotator
-    wording: int
-    selection: dict[str, Any]
-    """What was chosen, and how the alternatives scored."""
+    template: NoteTemplate
+    findings: Mapping[Sample, Finding] = field(default_factory=dict)
+    """In the fit split's own prompts, each judged with its group held out; not saved."""
+    trained_on: Sequence[Observation] = ()
+    """What the detector was trained on: the fit split's prompts whose right reading is known, then
+    the auxiliary ones; not saved."""
+    selection: Mapping[str, Any] = field(default_factory=dict)
+    """What was chosen and how the alternatives scored, as in `summary.json`; not saved."""
+
+    def input(self, observation: Observation) -> DetectorInput:
+        """Returns what the detector sees of an observation."""
+        return observation.detector_input(self.bias, self.readings)
+
+    def predict(self, observation: Observation) -> Finding:
+        """Returns the finding in a prompt; for one that was trained on, the held-out one."""
+        return self.findings.get(observation.sample) or self.detector.detect(
+            self.input(observation)
+        )
+
+    def fit_loss(self) -> float:
+        """Returns the mean negative log-probability of the right readings, held out, in nats."""
+        probabilities = [
+            finding.probabilities.get(sample.gold_reading or "", 0.0)
+            for sample, finding in self.findings.items()
+        ]
+        return float(-np.log(np.maximum(probabilities, 1e-9)).mean())
 
 
-def fit(
+def fit_pipeline(
     context: ExperimentContext,
-    samples: Sequence[Sample],
-    chosen: Sequence[int],
-    material: Material,
-    trials: Trials,
-    auxiliary: Sequence[int] = (),
-) -> Fitted:
-    """Fits on the chosen questions, which were asked and read before.
+    train: Sequence[Observation],
+    auxiliary: Sequence[Observation],
+    note_scores: NoteScores,
+) -> FittedPipeline:
+    """Fits bias, detector and note template.
 
-    A detector that borrows learns from the borrowed ones, too, which were only read.
+    Args:
+        context: Task and plugins.
+        train: Observations of the fit split.
+        auxiliary: More for the detector to train on, if it takes any.
+        note_scores: Of note templates, on any samples; those of the fit split count.
 
     Raises:
         UserError: The detector can not be fitted on them, or its findings lack probabilities.
     """
-    asker = context.asker
-    original = fit_calibration([scored_item(asker, samples[i], samples[i].prompt) for i in chosen])
-    known = [i for i in chosen if samples[i].gold_reading is not None]
+    readings = context.task.readings
+    bias = fit_calibration([scored_item(o.sample, o.response) for o in train])
+    known = [o for o in train if o.sample.gold_reading is not None]
     detector = context.make_detector()
-    learnt_from = [*known, *(auxiliary if getattr(detector, "uses_auxiliary", False) else ())]
-    readings = [make_reading(context, samples, i, material, original) for i in learnt_from]
-    golds = [samples[i].gold_reading or "" for i in learnt_from]
-    findings = detector.fit(readings, golds, [samples[i].item.group for i in learnt_from])
+    takes_auxiliary = getattr(detector, "uses_auxiliary", False)
+    trained_on = [*known, *(auxiliary if takes_auxiliary else ())]
+    findings = detector.fit(
+        [observation.detector_input(bias, readings) for observation in trained_on],
+        [observation.sample.gold_reading or "" for observation in trained_on],
+        [observation.sample.group for observation in trained_on],
+    )
+    _check_probabilities(detector, findings)
+    samples = [observation.sample for observation in train]
+    choice = choose_template(note_scores, samples)
+    template = note_scores.templates[choice.index]
+    selection = {
+        "n_fit": len(known),
+        "n_borrowed": len(trained_on) - len(known),
+        "annotator": template.annotator.name,
+        "wording": template.number,
+        "wordings": choice.losses,
+        "detector": detector.summary(),
+    }
+    return FittedPipeline(
+        readings,
+        bias,
+        calibration_or(note_scores.of(choice.index, samples), bias),
+        detector,
+        template,
+        dict(zip((observation.sample for observation in known), findings)),
+        trained_on,
+        selection,
+    )
+
+
+def _check_probabilities(detector: Detector, findings: Sequence[Finding]) -> None:
     if not all(finding.probabilities for finding in findings):
         raise UserError(
             f"Detector '{detector.name}' returns findings without probabilities of the readings, "
             "which several arms are made from; fill in `probabilities` of each saetask.Finding."
         )
-    style, losses = choose_wording(trials, set(chosen))
-    annotator, wording = trials.styles[style]
-    annotated = calibration_or(trials.of(style, set(chosen)), original)
-    selection = {
-        "n_fit": len(known),
-        "n_borrowed": len(learnt_from) - len(known),
-        "annotator": annotator.name,
-        "wording": wording,
-        "wordings": losses,
-        "detector": detector.summary(),
+
+
+def save_pipeline(folder: Path, pipeline: FittedPipeline) -> None:
+    """Writes what a session needs of a pipeline: `fit.json` and the detector's arrays."""
+    from safetensors.numpy import save_file
+
+    state = pipeline.detector.state_dict()
+    arrays = {k: np.ascontiguousarray(v) for k, v in state.items() if isinstance(v, np.ndarray)}
+    document = {
+        "original": pipeline.bias._asdict(),
+        "annotated": pipeline.note_bias._asdict(),
+        "detector": {name: value for name, value in state.items() if name not in arrays},
+        "annotator": pipeline.template.annotator.name,
+        "wording": pipeline.template.number,
     }
-    own = dict(zip(known, findings))
-    return Fitted(original, annotated, detector, own, learnt_from, annotator, wording, selection)
+    with atomic_path(folder) as temporary:
+        temporary.mkdir()
+        save_file(arrays, temporary / DETECTOR)
+        write_json(temporary / FIT, document)
 
 
-def fit_loss(fitted: Fitted, samples: Sequence[Sample]) -> float:
-    """Returns the mean negative log-probability of the right reading, groups held out, in nats."""
-    chances = [
-        finding.probabilities.get(samples[i].gold_reading or "", 0.0)
-        for i, finding in fitted.findings.items()
-    ]
-    return float(-np.log(np.maximum(chances, 1e-9)).mean())
+def load_pipeline(folder: Path, context: ExperimentContext) -> FittedPipeline | None:
+    """Reads a saved pipeline; returns None where there is none or it is damaged."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    by_name = {annotator.name: annotator for annotator in context.annotators}
+    try:
+        document = json.loads((folder / FIT).read_text())
+        arrays = load_file(folder / DETECTOR)
+        detector = context.make_detector()
+        detector.load_state_dict({**document["detector"], **arrays})
+        return FittedPipeline(
+            context.task.readings,
+            Calibration(**document["original"]),
+            Calibration(**document["annotated"]),
+            detector,
+            NoteTemplate(by_name[document["annotator"]], document["wording"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+        return None

@@ -16,36 +16,36 @@ from saetask.data.prompts import as_prompt
 from saetask.data.samples import Sample
 from saetask.detection.calibration import Calibration
 from saetask.errors import UserError
-from saetask.experiments.arms import GENERIC
-from saetask.experiments.context import ExperimentContext, as_ask, scored_item
-from saetask.inference.client import Ask
+from saetask.experiments.context import ExperimentContext
+from saetask.experiments.observation import rank_request
+from saetask.inference.client import GenerateRequest
 from saetask.models.loading import context_size, model_tokenizer
 
 COMPONENT = "note"
-VALIDATION_ITEMS = 40
+VALIDATION_SAMPLES = 40
 MINIBATCH = 4
-LONGEST = 300
-"""Characters of a note, at most."""
+MAX_CHARACTERS = 300
+"""Maximum length of a note."""
 
 
 def optimised_note(
     context: ExperimentContext,
     samples: Sequence[Sample],
-    fit_items: Sequence[int],
-    original: Calibration,
+    bias: Calibration,
+    seed_note: Annotation,
     budget: int,
     seed: int,
 ) -> Annotation:
-    """Returns the note that scores best on a sample of the fit split.
+    """Returns the note that scores best on a draw of training samples.
 
     Args:
-        apparatus: Task and model.
-        questions: All of them.
-        fit_items: Items to optimise on.
-        original: The model's bias without a note; a note's score is the probability of the right
-            candidates under it.
-        budget: Items asked with some note, in all.
-        seed: Seed of the sample and of the search.
+        context: Model and client.
+        samples: Training samples to optimise on.
+        bias: The model's bias without a note; a note's score is the probability of the right
+            candidates after that bias is removed.
+        seed_note: The note that the search begins with.
+        budget: Number of requests with some note, in all.
+        seed: Seed of the draw and of the search.
 
     Raises:
         UserError: The package `gepa` is not installed.
@@ -57,13 +57,13 @@ def optimised_note(
             'The arm optimised-prompt needs GEPA: pip install "saetask[gepa]".'
         ) from error
 
-    ranked = [i for i in fit_items if samples[i].candidates]
-    order = np.random.default_rng(seed).permutation(ranked).tolist()
+    ranked = [sample for sample in samples if sample.candidates]
+    order = [ranked[i] for i in np.random.default_rng(seed).permutation(len(ranked))]
     result = optimize(
-        seed_candidate={COMPONENT: GENERIC.text},
-        trainset=order[VALIDATION_ITEMS:] or order,
-        valset=order[:VALIDATION_ITEMS],
-        adapter=_Adapter(context, samples, original),
+        seed_candidate={COMPONENT: seed_note.text},
+        trainset=order[VALIDATION_SAMPLES:] or order,
+        valset=order[:VALIDATION_SAMPLES],
+        adapter=_Adapter(context, bias, seed_note),
         reflection_lm=lambda prompt: _rewrite(context, prompt),
         reflection_minibatch_size=MINIBATCH,
         max_metric_calls=budget,
@@ -71,22 +71,24 @@ def optimised_note(
         seed=seed,
     )
     best = result.best_candidate
-    return _note(best if isinstance(best, str) else best[COMPONENT])
+    return _note(best if isinstance(best, str) else best[COMPONENT], seed_note)
 
 
-def _note(text: str) -> Annotation:
-    return Annotation(" ".join(text.split())[:LONGEST] or GENERIC.text, "end", "optimised-prompt")
+def _note(text: str, otherwise: Annotation) -> Annotation:
+    """Returns a text as a one-line note; an empty one gives the text of another note."""
+    words = " ".join(text.split())[:MAX_CHARACTERS]
+    return Annotation(words or otherwise.text, "end", "optimised-prompt")
 
 
 def _rewrite(context: ExperimentContext, request: Any) -> str:
-    """Has the model under test write a new instruction; what exceeds its context is cut away."""
+    """Has the model under test write a new instruction; what exceeds its context is cut off."""
     tokenizer = model_tokenizer(context.model)
     text = request if isinstance(request, str) else request[-1]["content"]
     room = (context_size(context.model) or 2048) // 2
     tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
-    ask = Ask(as_prompt(str(tokenizer.decode(tokens[-room:]))))
-    context.asker.ask([ask], "rewrite the instruction")
-    return context.asker.output(ask)
+    prompt = as_prompt(str(tokenizer.decode(tokens[-room:])))
+    (reply,) = context.client.generate([GenerateRequest(prompt)], "rewrite the instruction")
+    return reply
 
 
 class _Silence:
@@ -95,40 +97,37 @@ class _Silence:
 
 
 class _Adapter:
-    """What GEPA needs to know of asking items with a note."""
+    """GEPA's adapter: asks samples with a note and scores the answers."""
 
     propose_new_texts: Any = None
 
     def __init__(
-        self, context: ExperimentContext, samples: Sequence[Sample], original: Calibration
+        self, context: ExperimentContext, bias: Calibration, seed_note: Annotation
     ) -> None:
-        self._apparatus, self._questions, self._original = context, samples, original
+        self._client, self._bias, self._seed_note = context.client, bias, seed_note
 
     def evaluate(
-        self, batch: list[int], candidate: dict[str, str], capture_traces: bool = False
+        self, batch: list[Sample], candidate: dict[str, str], capture_traces: bool = False
     ) -> Any:
-        """Scores a note on some items."""
+        """Scores a note on some samples: the probability of the right candidates."""
         from gepa.core.adapter import EvaluationBatch
 
-        note, asker = _note(candidate[COMPONENT]), self._apparatus.asker
-        prompts = {i: fixed_note(self._questions[i].prompt, note).prompt for i in batch}
-        asker.ask([as_ask(self._questions[i], prompts[i]) for i in prompts], "optimise")
+        note = _note(candidate[COMPONENT], self._seed_note)
+        requests = [rank_request(s, fixed_note(s.prompt, note).prompt) for s in batch]
         outputs, scores = [], []
-        for i in batch:
-            scored = scored_item(asker, self._questions[i], prompts[i])
-            chances = np.exp(self._original.apply(scored.scores, scored.readings))
-            outputs.append(self._questions[i].texts[int(chances.argmax())])
-            scores.append(float(chances[scored.correct].sum()))
+        for sample, response in zip(batch, self._client.rank(requests, "optimise")):
+            calibrated = self._bias.apply(response.log_likelihoods, sample.readings)
+            outputs.append(sample.texts[int(calibrated.argmax())])
+            scores.append(float(np.exp(calibrated)[sample.correct].sum()))
         traces = list(zip(batch, outputs)) if capture_traces else None
         return EvaluationBatch(outputs=outputs, scores=scores, trajectories=traces)
 
     def make_reflective_dataset(
         self, candidate: dict[str, str], eval_batch: Any, components_to_update: list[str]
     ) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-        """Shows items of the fit split with the model's answers and the right ones."""
+        """Returns training samples with the model's answers and the right ones."""
         rows = []
-        for i, output in eval_batch.trajectories:
-            sample = self._questions[i]
+        for sample, output in eval_batch.trajectories:
             right = [text for text, good in zip(sample.texts, sample.correct) if good]
             feedback = (
                 f"The right answer is:{' or'.join(right)}" if right else "No answer is right."

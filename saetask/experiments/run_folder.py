@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from saetask.annotation.prompt_writer import Round
-from saetask.experiments.arms import ARMS
 from saetask.experiments.metrics import summarise
 from saetask.experiments.runner import ExperimentResult
 from saetask.experiments.scoring import SampleResult
@@ -96,7 +95,7 @@ def write_run_folder(folder: Path, result: ExperimentResult, description: RunDes
 
 def make_summary(result: ExperimentResult, description: RunDescription) -> Summary:
     """Returns the summary of a run; figures that were not measured are left out."""
-    figures = summarise(result, ARMS, description.seed)
+    figures = summarise(result, result.arms, description.seed)
     entries = {**description._asdict(), **figures._asdict()}
     left_out = [name for name in ("seeds", "mechanism", "credit") if entries[name] is None]
     return Summary(
@@ -111,9 +110,9 @@ def item_record(result: SampleResult, seed: int) -> ItemRecord:
     """Returns the row of `items.jsonl` for a sample in an arm."""
     written, score = result.written, result.score
     record = ItemRecord(
-        id=result.sample.item.id,
+        id=result.sample.id,
         arm=result.arm,
-        group=result.sample.item.group,
+        group=result.sample.group,
         fold=result.fold,
         prompt=written.prompt.text,
         output=result.output.strip(),

@@ -1,34 +1,32 @@
-"""An experiment: the same items in every arm, fitted and tried on different groups of items."""
+"""An experiment: the same samples in every arm, fitted and tested on different groups."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from saetask.annotation.prompt_writer import fixed_note
-from saetask.data.corpus import TokenRow
-from saetask.data.prompts import render
-from saetask.data.samples import Sample, Study
+from saetask.data.samples import Fold, all_samples, training_samples
 from saetask.detection.base import Finding
-from saetask.experiments.arms import GENERIC, PLACEBO
-from saetask.experiments.context import ExperimentContext, Material, as_ask
-from saetask.experiments.fold import Plan, make_plan
-from saetask.experiments.note_selection import try_wordings
-from saetask.experiments.scoring import SampleResult, ask_second, judge_all
-from saetask.inference.client import MAX_NEW_TOKENS, Ask
-from saetask.models.loading import model_tokenizer
-from saetask.saes.extraction import extract_features
-from saetask.saes.random_sae import CALIBRATION_ROWS, random_sae
+from saetask.experiments.arms import Arm
+from saetask.experiments.context import ExperimentContext
+from saetask.experiments.fold import FoldState, fit_fold
+from saetask.experiments.note_selection import score_notes
+from saetask.experiments.observation import observe
+from saetask.experiments.scoring import FoldPrompts, SampleResult, score_folds
+from saetask.experiments.second_question import score_second_question
+from saetask.report.arms import ArmSpec
 
 
 class ExperimentResult(NamedTuple):
-    """All outcomes, and what was found and chosen."""
+    """All results, and what was found and chosen."""
 
+    arms: list[ArmSpec]
+    """The arms that were run."""
     outcomes: list[SampleResult]
     second: list[SampleResult]
-    """Of another question about the same items, which the note does not answer; often none."""
+    """Of a second question about the same items, which the note does not answer; often none."""
     findings: dict[str, dict[str, Finding]]
     """Of each detector in each tested item, by item id."""
-    selection: list[dict[str, Any]]
+    selection: list[Mapping[str, Any]]
     """What was chosen on each fold's fit split."""
     left_out: dict[str, str]
     """Controls that were not run, and why."""
@@ -36,95 +34,88 @@ class ExperimentResult(NamedTuple):
 
 def run_experiment(
     contexts: Sequence[ExperimentContext],
-    study: Study,
-    arms: Sequence[str],
+    folds: Sequence[Fold],
+    arms: Sequence[Arm],
     generate: bool,
     seed: int,
 ) -> ExperimentResult:
-    """Runs every item through every arm.
+    """Runs every sample through every arm.
 
-    Per fold and on its fit split alone: the detectors are fitted, the wording chosen, and each
-    arm's calibration fitted (on findings made with the item's own group held out).
+    Per fold and on its training samples alone: the detectors are fitted, the note template is
+    chosen, and each arm's calibration is fitted (on findings made with the sample's own group held
+    out).
 
     Args:
-        apparatuses: Task, model, SAE and plugins; of several SAEs each fold takes one.
-        study: Items and folds.
-        arms: Names out of `ARM_NAMES`.
+        contexts: Task, model, SAE and plugins; of several SAEs each fold takes one.
+        folds: Training and test samples.
+        arms: The arms to run, in the order in which they are reported.
         generate: Judge generated answers instead of ranked ones.
-        seed: Seed of the control features and of sampling.
+        seed: Seed of the control features and of draws.
 
     Raises:
-        UserError: An arm is unknown, or the detector can not be fitted.
+        UserError: A prompt is too long, or the detector can not be fitted.
     """
     context = contexts[0]
-    samples, asker = study.samples, context.asker
-    # Reading comes first: it refuses a prompt that is too long before anything has been asked.
-    materials = [_read(context, samples, seed) for context in contexts]
-    asker.ask(_first_asks(study, arms), "original and fixed notes")
-    pool = sorted({i for fold in study.folds for i in fold.fit if samples[i].candidates})
-    trials = try_wordings(context, samples, pool, seed)
-    plans = [
-        make_plan(contexts, study, number, materials, trials, arms, seed)
-        for number in range(len(study.folds))
+    samples = all_samples(folds)
+    observations = [dict(zip(samples, observe(context, samples, seed))) for context in contexts]
+    note_scores = score_notes(context, training_samples(folds), seed)
+    states = [
+        fit_fold(contexts, number, fold, observations, note_scores, seed)
+        for number, fold in enumerate(folds)
     ]
-    left_out = _idle(context, plans)
-    plans = [plan.without(left_out) for plan in plans]
-    outcomes = judge_all(
-        asker, context.task.score, samples, plans, MAX_NEW_TOKENS if generate else None
-    )
+    left_out = _redundant_controls(context, states)
+    kept = [arm for arm in arms if arm.spec.name not in left_out]
+    specs = [arm.spec for arm in kept]
+    prompts = [_fold_prompts(state, kept) for state in states]
+    max_new_tokens = context.settings.answer_tokens if generate else None
+    outcomes = score_folds(context.client, context.task.score, prompts, max_new_tokens)
+    with_train = [(fold, state.fold.train) for fold, state in zip(prompts, states)]
     return ExperimentResult(
+        specs,
         outcomes,
-        ask_second(context, samples, plans, seed),
-        _merged(plans, samples),
-        [plan.selection for plan in plans],
+        score_second_question(context, with_train, specs, seed),
+        _findings_by_id(states, left_out),
+        [state.selection for state in states],
         left_out,
     )
 
 
-def _idle(context: ExperimentContext, plans: Sequence[Plan]) -> dict[str, str]:
-    """Returns the controls that are saetask's own arm again in every fold, and why, also on stderr.
+def _fold_prompts(state: FoldState, arms: Sequence[Arm]) -> FoldPrompts:
+    return FoldPrompts(
+        state.number,
+        state.calibration,
+        state.fold.test,
+        state.pipeline.bias,
+        state.pipeline.note_bias,
+        {arm.spec.name: arm.write(state) for arm in arms},
+    )
 
-    Where they are so in some folds only, features are used, and what they add is measured.
+
+def _redundant_controls(context: ExperimentContext, states: Sequence[FoldState]) -> dict[str, str]:
+    """Returns the controls that repeat saetask's own arm in every fold, and why; warns of them.
+
+    Where they do so in some folds only, features are used, and what they add is measured.
     """
-    idle = [arm for arm in plans[0].idle if all(arm in plan.idle for plan in plans)]
-    name = context.make_detector().name
-    reason = f"The detector {name} uses no feature, so this arm would be saetask's own again."
-    for arm in idle:
-        print(f"saetask: warning: {arm} is left out. {reason}", file=sys.stderr)
-    return dict.fromkeys(idle, reason)
-
-
-def _read(context: ExperimentContext, samples: Sequence[Sample], seed: int) -> Material:
-    """Reads every prompt through the SAE and through a frozen random dictionary."""
-    tokenizer = model_tokenizer(context.model)
-    rows = [
-        TokenRow("items", sample.item.id, render(tokenizer, sample.prompt).token_ids)
-        for sample in samples[:CALIBRATION_ROWS]
+    names = [
+        name
+        for name in states[0].detectors.redundant
+        if all(name in state.detectors.redundant for state in states)
     ]
-    control = random_sae(context.model, context.sae, rows, seed)
-    prompts = [sample.prompt for sample in samples]
-    saes = [context.sae, control]
-    read = extract_features(context.model, saes, prompts, context.engine)
-    return Material.of(read)
+    detector = context.make_detector().name
+    reason = f"The detector {detector} uses no feature, so this arm would be saetask's own again."
+    for name in names:
+        print(f"saetask: warning: {name} is left out. {reason}", file=sys.stderr)
+    return dict.fromkeys(names, reason)
 
 
-def _merged(plans: Sequence[Plan], samples: Sequence[Sample]) -> dict[str, dict[str, Finding]]:
-    """Returns each detector's findings in the test items of all folds."""
+def _findings_by_id(
+    states: Sequence[FoldState], left_out: Mapping[str, str]
+) -> dict[str, dict[str, Finding]]:
+    """Returns each detector's findings in the test samples of all folds."""
     merged: dict[str, dict[str, Finding]] = {}
-    for plan in plans:
-        for name, findings in plan.findings.items():
-            by_id = {samples[i].item.id: finding for i, finding in findings.items()}
-            merged.setdefault(name, {}).update(by_id)
+    for state in states:
+        for name, findings in state.test_findings().items():
+            if name not in left_out:
+                by_id = {sample.id: finding for sample, finding in findings.items()}
+                merged.setdefault(name, {}).update(by_id)
     return merged
-
-
-def _first_asks(study: Study, arms: Sequence[str]) -> list[Ask]:
-    """Returns what needs no fitting, the prompts of one item side by side."""
-    tested = {i for fold in study.folds for i in fold.test}
-    notes = [note for note in (GENERIC, PLACEBO) if note.annotator in arms]
-    asks = []
-    for i, sample in enumerate(study.samples):
-        if sample.candidates and not sample.auxiliary:
-            fixed = [fixed_note(sample.prompt, note).prompt for note in notes if i in tested]
-            asks += [as_ask(sample, prompt) for prompt in (sample.prompt, *fixed)]
-    return asks

@@ -1,25 +1,19 @@
-"""A fold's test items, asked and scored in every arm."""
+"""Scoring: the prompts of every arm are asked, calibrated and judged."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
-from saetask.annotation.base import annotate
-from saetask.annotation.generated_notes import WrittenNotes
 from saetask.annotation.prompt_writer import ArmPrompt
-from saetask.data.prompts import Prompt
-from saetask.data.samples import Fold, Sample
-from saetask.data.tasks import AsksTwice, Item, Score, SecondQuestion
-from saetask.detection.calibration import calibration_or, fit_calibration
-from saetask.experiments.arms import ARM_NAMES, ARMS
-from saetask.experiments.context import ExperimentContext, as_ask, scored_item
-from saetask.experiments.fold import Plan
-from saetask.inference.client import Ask, Asker
+from saetask.data.samples import Sample
+from saetask.data.tasks import Item, Score
+from saetask.detection.calibration import Calibration, calibration_or
+from saetask.experiments.observation import rank_request, scored_item
+from saetask.inference.client import GenerateRequest, ModelClient, RankResponse
 
 
 class SampleResult(NamedTuple):
-    """One item in one arm."""
+    """One sample in one arm."""
 
     sample: Sample
     fold: int
@@ -31,170 +25,120 @@ class SampleResult(NamedTuple):
     """Calibrated log-probability of each candidate answer."""
 
 
-def _ranked_asks(plans: Sequence[Plan], samples: Sequence[Sample]) -> list[Ask]:
-    """Returns what every plan ranks, the prompts of one item side by side."""
-    found: dict[int, list[Ask]] = {}
-    for plan in plans:
-        for prompts in plan.prompts.values():
-            for i, written in prompts.items():
-                if samples[i].candidates:
-                    found.setdefault(i, []).append(as_ask(samples[i], written.prompt))
-    return [ask for i in sorted(found) for ask in found[i]]
+@dataclass(frozen=True)
+class FoldPrompts:
+    """The prompts of a fold in every arm, and what their answers are calibrated with."""
+
+    number: int
+    calibration: Sequence[Sample]
+    """Training samples on which each arm's calibration is fitted."""
+    test: Sequence[Sample]
+    bias: Calibration
+    """Of unannotated prompts."""
+    note_bias: Calibration
+    """Of prompts that state the right reading, for arms that annotate few training samples."""
+    prompts: Mapping[str, Mapping[Sample, ArmPrompt]]
+    """By arm, of calibration and test samples."""
 
 
-def _generated_asks(plans: Sequence[Plan], length: int) -> Iterable[Ask]:
-    """Returns what every plan has generated: its test items, in every arm."""
-    for plan in plans:
-        for prompts in plan.prompts.values():
-            yield from (Ask(prompts[i].prompt, max_new_tokens=length) for i in plan.fold.test)
+Responses = Mapping[str, Mapping[Sample, RankResponse]]
+"""By arm, of samples with candidates."""
 
 
-def _judge(
-    asker: Asker,
+def score_folds(
+    client: ModelClient,
     score: Callable[[Item, str], Score],
-    samples: Sequence[Sample],
-    number: int,
-    plan: Plan,
-    length: int | None,
+    folds: Sequence[FoldPrompts],
+    max_new_tokens: int | None = None,
 ) -> list[SampleResult]:
-    """Scores a fold's test items in every arm.
-
-    Annotated prompts are calibrated on the arm's annotated fit items; a prompt that an arm leaves
-    as it is keeps the answer of the original.
-    """
-    outcomes = []
-    for arm, prompts in plan.prompts.items():
-        rows = [
-            scored_item(asker, samples[i], prompts[i].prompt)
-            for i in plan.calibrated_on
-            if prompts[i].annotation
-        ]
-        # Where these are too few, a note that states a finding counts as one that states the right
-        # reading in the same wording does (which was tried on fit items), any other as no note.
-        stating = any(written.misunderstandings for written in prompts.values())
-        annotated = calibration_or(rows, plan.annotated if stating else plan.original)
-        for i in plan.fold.test:
-            sample, written = samples[i], prompts[i]
-            calibration = annotated if written.annotation else plan.original
-            scored = scored_item(asker, sample, written.prompt)
-            values = calibration.apply(scored.scores, scored.readings)
-            scores = dict(zip(sample.texts, values.tolist()))
-            if length:
-                output = asker.output(Ask(written.prompt, max_new_tokens=length))
-            else:
-                output = max(scores, key=scores.__getitem__, default="")
-            judged = score(sample.item, output)
-            outcomes.append(SampleResult(sample, number, arm, written, output, judged, scores))
-    return outcomes
-
-
-def judge_all(
-    asker: Asker,
-    score: Callable[[Item, str], Score],
-    samples: Sequence[Sample],
-    plans: Sequence[Plan],
-    length: int | None,
-) -> list[SampleResult]:
-    """Asks every plan's prompts and scores the answers.
+    """Asks the prompts of all folds and judges the answers.
 
     Args:
-        asker: Who is asked.
+        client: The model under test.
         score: Judges an output.
-        questions: All of them.
-        plans: Folds, with the prompts of every arm.
-        length: Judge generated answers of so many tokens, at most; None ranks the candidates.
+        folds: Prompts, by fold; all have the same arms.
+        max_new_tokens: Judge generated answers of this maximum length; None ranks the candidates.
 
     Returns:
-        Outcomes by arm, in the order of the tables, and by item.
+        Results by arm, in the folds' order of arms, and by the item's id.
     """
-    asker.ask(_ranked_asks(plans, samples), "arms")
-    if length:
-        asker.ask(_generated_asks(plans, length), "generate")
-    outcomes = [
-        outcome
-        for number, plan in enumerate(plans)
-        for outcome in _judge(asker, score, samples, number, plan, length)
+    responses = _rank(client, folds)
+    outputs = _generate(client, folds, max_new_tokens) if max_new_tokens else {}
+    results = [
+        result
+        for number, fold in enumerate(folds)
+        for arm, prompts in fold.prompts.items()
+        for result in _arm_results(score, fold, arm, prompts, responses[number][arm], outputs)
     ]
-    place = {arm: number for number, arm in enumerate(ARM_NAMES)}
-    return sorted(outcomes, key=lambda o: (place[o.arm], o.sample.item.id))
+    place = {arm: number for number, arm in enumerate(folds[0].prompts)}
+    return sorted(results, key=lambda result: (place[result.arm], result.sample.id))
 
 
-ARMS_ASKED = tuple(spec.name for spec in ARMS if spec.asks_second_question)
-GENERATED_TOKENS = 12
-GENERATED_ITEMS = 200
-"""Test items, at most, that are asked where the answer must be generated, which is slow."""
+def _rank(client: ModelClient, folds: Sequence[FoldPrompts]) -> list[Responses]:
+    """Returns the model's scores of every prompt's candidates."""
+    asked = [
+        (number, arm, sample, written.prompt)
+        for number, fold in enumerate(folds)
+        for arm, prompts in fold.prompts.items()
+        for sample, written in prompts.items()
+        if sample.candidates
+    ]
+    requests = [rank_request(sample, prompt) for *_, sample, prompt in asked]
+    responses: list[dict[str, dict[Sample, RankResponse]]] = [
+        {arm: {} for arm in fold.prompts} for fold in folds
+    ]
+    for (number, arm, sample, _), response in zip(asked, client.rank(requests, "arms")):
+        responses[number][arm][sample] = response
+    return list(responses)
 
 
-def ask_second(
-    context: ExperimentContext, samples: Sequence[Sample], plans: Sequence[Plan], seed: int
+def _generate(
+    client: ModelClient, folds: Sequence[FoldPrompts], max_new_tokens: int
+) -> dict[tuple[str, Sample], str]:
+    """Returns the generated answers of test samples, by arm and sample."""
+    asked = [
+        (arm, sample, prompts[sample].prompt)
+        for fold in folds
+        for arm, prompts in fold.prompts.items()
+        for sample in fold.test
+    ]
+    requests = [GenerateRequest(prompt, max_new_tokens) for *_, prompt in asked]
+    texts = client.generate(requests, "generate")
+    return {(arm, sample): text for (arm, sample, _), text in zip(asked, texts)}
+
+
+def _arm_results(
+    score: Callable[[Item, str], Score],
+    fold: FoldPrompts,
+    arm: str,
+    prompts: Mapping[Sample, ArmPrompt],
+    responses: Mapping[Sample, RankResponse],
+    outputs: Mapping[tuple[str, Sample], str],
 ) -> list[SampleResult]:
-    """Asks the task's second question, if it has one, with the notes written for the first.
+    """Judges a fold's test samples in one arm.
 
-    It is not asked where a language model writes notes, which may well hold the answer to it.
-
-    Args:
-        apparatus: Task, model and plugins.
-        questions: The first questions.
-        plans: Folds, with the prompts of every arm.
-        seed: Seed of the sample.
-
-    Returns:
-        The outcomes of the items that have a second question.
+    Annotated prompts are calibrated on the arm's annotated training samples; a prompt that an arm
+    leaves unchanged keeps the answer of the original.
     """
-    task, asker = context.task, context.asker
-    freely_written = any(isinstance(a, WrittenNotes) for a in context.annotators)
-    if freely_written or not isinstance(task, AsksTwice):
-        return []
-    found = {i: task.second_question(sample.item) for i, sample in enumerate(samples)}
-    asked = {i: _laid_out(task, samples[i], second) for i, second in found.items() if second}
-    generated = any(not sample.candidates for sample in asked.values())
-    if generated:
-        tested = sorted({i for plan in plans for i in plan.fold.test} & asked.keys())
-        sample = np.random.default_rng(seed).permutation(tested)[:GENERATED_ITEMS]
-        asked = {i: asked[i] for i in sorted(sample.tolist())}
-    if not asked:
-        return []
-    asker.ask((as_ask(q, q.prompt) for q in asked.values() if q.candidates), "second question")
-    again = [asked.get(i, sample) for i, sample in enumerate(samples)]
-    moved = [_moved(context, plan, asked) for plan in plans]
-    length = GENERATED_TOKENS if generated else None
-    return judge_all(asker, task.score_second, again, moved, length)
-
-
-def _laid_out(task: AsksTwice, sample: Sample, second: SecondQuestion) -> Sample:
-    candidates = second.candidates or []
-    correct = [task.score_second(sample.item, c.text).correct for c in candidates]
-    return Sample(
-        sample.item,
-        second.prompt,
-        candidates,
-        np.array(correct, dtype=bool),
-        sample.gold_reading,
-    )
-
-
-def _moved(context: ExperimentContext, plan: Plan, asked: Mapping[int, Sample]) -> Plan:
-    """Returns a fold's plan for the second questions: the same notes in other prompts."""
-    fold = Fold(*([i for i in part if i in asked] for part in plan.fold))
-    ranked = [asked[i] for i in fold.fit if asked[i].candidates]
-    original = fit_calibration([scored_item(context.asker, q, q.prompt) for q in ranked])
-    prompts = {
-        arm: {
-            i: _rewritten(written, asked[i].prompt)
-            for i, written in plan.prompts[arm].items()
-            if i in asked
-        }
-        for arm in ARMS_ASKED
-        if arm in plan.prompts
-    }
-    calibrated_on = [i for i in plan.calibrated_on if i in asked]
-    # No wording was tried on the second question: few notes are calibrated as none.
-    calibrations = {"original": original, "annotated": original}
-    return plan._replace(fold=fold, calibrated_on=calibrated_on, prompts=prompts, **calibrations)
-
-
-def _rewritten(written: ArmPrompt, prompt: Prompt) -> ArmPrompt:
-    if written.annotation is None:
-        return written._replace(prompt=prompt)
-    span = prompt.spans.get("target", prompt.spans["text"])
-    return written._replace(prompt=annotate(prompt, written.annotation, span))
+    rows = [
+        scored_item(sample, responses[sample])
+        for sample in fold.calibration
+        if prompts[sample].annotation and sample in responses
+    ]
+    # Where these are too few, a note that states a finding is calibrated like one that states the
+    # right reading with the same template (which was asked of training samples), any other like
+    # the unannotated prompt.
+    states_finding = any(written.misunderstandings for written in prompts.values())
+    annotated_bias = calibration_or(rows, fold.note_bias if states_finding else fold.bias)
+    results = []
+    for sample in fold.test:
+        written, scores = prompts[sample], {}
+        if sample in responses:
+            bias = annotated_bias if written.annotation else fold.bias
+            values = bias.apply(responses[sample].log_likelihoods, sample.readings)
+            scores = dict(zip(sample.texts, values.tolist()))
+        likeliest = max(scores, key=scores.__getitem__, default="")
+        output = outputs.get((arm, sample), likeliest)
+        judged = score(sample.item, output)
+        results.append(SampleResult(sample, fold.number, arm, written, output, judged, scores))
+    return results

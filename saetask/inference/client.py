@@ -1,4 +1,4 @@
-"""Asking the model: candidates ranked by likelihood, or answers generated; nothing asked twice."""
+"""Requests to the model under test: candidates ranked or texts generated, each answered once."""
 
 import json
 import os
@@ -21,102 +21,93 @@ from saetask.utils.files import content_hash, user_error_on_failed_write
 if TYPE_CHECKING:
     from saetask.models.loading import Model
 
-PROMPTS_PER_CHUNK = 32
+REQUESTS_PER_SHARD = 32
 MAX_NEW_TOKENS = 64
 
 
-class Ask(NamedTuple):
-    """A prompt with the answers to rank, or none for a generated answer."""
+class RankRequest(NamedTuple):
+    """A prompt, and candidate answers whose log-likelihoods are wanted."""
 
     prompt: Prompt
-    candidates: tuple[str, ...] = ()
+    candidates: tuple[str, ...]
+
+
+class RankResponse(NamedTuple):
+    """The model's scores of a request's candidates."""
+
+    log_likelihoods: np.ndarray
+    """In nats, `[n_candidates]`, float64."""
+
+
+class GenerateRequest(NamedTuple):
+    """A prompt that is to be continued greedily."""
+
+    prompt: Prompt
     max_new_tokens: int = MAX_NEW_TOKENS
-    """Length of a generated answer, at most."""
 
 
-def answer(model: "Model", questions: Sequence[Ask]) -> list[list[float] | str]:
-    """Asks a model: log-likelihoods of the candidates, or the generated text where there are none.
-
-    Raises:
-        UserError: A prompt is too long or a candidate has no tokens.
-    """
-    tokenizer, limit = model_tokenizer(model), context_size(model)
-    prompts = [render(tokenizer, q.prompt, limit).token_ids for q in questions]
-    ranked = [i for i, q in enumerate(questions) if q.candidates]
-    free = [i for i, q in enumerate(questions) if not q.candidates]
-    answers: list[list[float] | str] = [""] * len(questions)
-    continuations = []
-    for i in ranked:
-        for candidate in questions[i].candidates:
-            answer_ids = tokenizer(candidate, add_special_tokens=False)["input_ids"]
-            if not answer_ids:
-                content = questions[i].prompt.content[:60]
-                raise UserError(
-                    f"The candidate answer {candidate!r} has no tokens; give the item "
-                    f"{content!r} another."
-                )
-            continuations.append(Continuation(prompts[i], answer_ids))
-    found = iter(log_likelihoods(model, continuations))
-    for i in ranked:
-        answers[i] = [next(found) for _ in questions[i].candidates]
-    for length in {questions[i].max_new_tokens for i in free}:
-        same = [i for i in free if questions[i].max_new_tokens == length]
-        texts = generate_texts(model, [prompts[i] for i in same], length)
-        for i, text in zip(same, texts):
-            answers[i] = text
-    return answers
+Request = RankRequest | GenerateRequest
+Answer = list[float] | str
 
 
-class Asker:
-    """Asks a model, keeping each answer in memory and, if there is a journal, on disk.
+class ModelClient:
+    """Sends requests to a model and keeps the answers, in memory and in a journal.
 
-    The journal is a JSONL file that grows as answers come in, so a killed run goes on from there.
-    Its lines are whole chunks: prompts are scored in the same company again, to the same bit.
+    Equal requests are computed once, also by later processes that use the same journal.
     """
 
     def __init__(
-        self, model: "Model", journal: Path | None = None, engine: Executor | None = None
+        self,
+        model: "Model",
+        journal: Path | None = None,
+        executor: Executor | None = None,
     ) -> None:
-        """Takes the model, the journal's file, and who asks the model (None: this process)."""
-        self._engine = engine or LocalExecutor(model)
+        """Opens the client.
+
+        Args:
+            model: The model under test.
+            journal: A file that answers are appended to and read from; None keeps none.
+            executor: Where the model is run; None runs it in this process.
+        """
+        self._executor = executor or LocalExecutor(model)
         self._journal = journal
-        self._known: dict[str, list[float] | str] = {}
+        self._known: dict[str, Answer] = {}
         self._lock = threading.Lock()
         if journal is not None and journal.is_file():
             self._known = _read_journal(journal)
 
-    def ask(self, questions: Iterable[Ask], title: str) -> None:
-        """Asks whatever is not yet known; questions on one item should stand side by side.
+    def rank(self, requests: Iterable[RankRequest], title: str = "rank") -> list[RankResponse]:
+        """Returns the response to each request, in the order of the requests.
+
+        Args:
+            requests: In any order: prompts that begin alike are computed together.
+            title: What the progress bar is called.
 
         Raises:
-            UserError: A prompt is too long or a candidate has no tokens.
+            UserError: A prompt is too long, or a candidate has no tokens.
         """
-        from tqdm import tqdm
+        requests = list(requests)
+        self._compute(sorted(requests, key=_prefix_order), title)
+        known = [self._known[_key(request)] for request in requests]
+        return [RankResponse(np.array(answer, dtype=float)) for answer in known]
 
-        new = {_key(q): q for q in questions if _key(q) not in self._known}
-        keys, pending = list(new), list(new.values())
-        starts = range(0, len(pending), PROMPTS_PER_CHUNK)
-        chunks = [pending[start : start + PROMPTS_PER_CHUNK] for start in starts]
-        with tqdm(total=len(pending), unit="prompt", desc=title, disable=len(pending) < 2) as bar:
-            for start, answers in zip(starts, self._engine.map(answer, chunks)):
-                self.keep(dict(zip(keys[start:], answers)))
-                bar.update(len(answers))
+    def generate(self, requests: Iterable[GenerateRequest], title: str = "generate") -> list[str]:
+        """Returns the text that the model writes after each prompt, in their order.
 
-    def scores(self, question: Ask) -> np.ndarray:
-        """Returns the log-likelihoods of a question's candidates, `[n_candidates]`."""
-        return np.array(self._known[_key(question)], dtype=float)
+        Raises:
+            UserError: A prompt is too long.
+        """
+        requests = list(requests)
+        self._compute(requests, title)
+        return [str(self._known[_key(request)]) for request in requests]
 
-    def output(self, question: Ask) -> str:
-        """Returns the generated answer to a question without candidates."""
-        return str(self._known[_key(question)])
+    def stored_reply(self, key: str) -> str | None:
+        """Returns a reply of another language model that was stored; None if there is none."""
+        reply = self._known.get(key)
+        return reply if isinstance(reply, str) else None
 
-    def reply(self, key: str) -> str | None:
-        """Returns a reply that was kept under a key of its own; None if there is none."""
-        found = self._known.get(key)
-        return found if isinstance(found, str) else None
-
-    def keep(self, answers: Mapping[str, list[float] | str]) -> None:
-        """Keeps answers by key, those of other language models too; may be called from threads.
+    def store(self, answers: Mapping[str, Answer]) -> None:
+        """Stores answers by key, in the journal too; may be called from several threads.
 
         Raises:
             UserError: The journal can not be written, or its disk is full.
@@ -130,10 +121,10 @@ class Asker:
                         file.write("\n" + json.dumps(answers))
 
     @contextmanager
-    def in_passing(self) -> Iterator[None]:
-        """Forgets at the end what was asked within, unless a journal keeps it.
+    def temporary_cache(self) -> Iterator[None]:
+        """Drops, at the end, the answers of requests made within, unless there is a journal.
 
-        A stream of prompts takes no more memory than one of them. Not for several threads.
+        A stream of prompts then takes no more memory than one of them. Not for several threads.
         """
         n_before = len(self._known)
         try:
@@ -142,10 +133,72 @@ class Asker:
             while self._journal is None and len(self._known) > n_before:
                 self._known.popitem()  # the newest
 
+    def _compute(self, requests: Sequence[Request], title: str) -> None:
+        """Has the unknown requests answered, in shards of a fixed size, and stores the answers."""
+        from tqdm import tqdm
 
-def _read_journal(path: Path) -> dict[str, list[float] | str]:
+        new = {_key(request): request for request in requests}
+        new = {key: request for key, request in new.items() if key not in self._known}
+        keys, pending = list(new), list(new.values())
+        starts = range(0, len(pending), REQUESTS_PER_SHARD)
+        shards = [pending[start : start + REQUESTS_PER_SHARD] for start in starts]
+        with tqdm(total=len(pending), unit="prompt", desc=title, disable=len(pending) < 2) as bar:
+            for start, answers in zip(starts, self._executor.map(answer_requests, shards)):
+                self.store(dict(zip(keys[start:], answers)))
+                bar.update(len(answers))
+
+
+def answer_requests(model: "Model", requests: Sequence[Request]) -> list[Answer]:
+    """Runs a model: returns log-likelihoods of candidates, or the generated text, by request.
+
+    Raises:
+        UserError: A prompt is too long or a candidate has no tokens.
+    """
+    limit = context_size(model)
+    prompts = [render(model_tokenizer(model), r.prompt, limit).token_ids for r in requests]
+    answers: list[Answer] = [""] * len(requests)
+    ranked = {i: request for i, request in enumerate(requests) if isinstance(request, RankRequest)}
+    continuations = [
+        continuation
+        for i, request in ranked.items()
+        for continuation in _continuations(model, request, prompts[i])
+    ]
+    scores = iter(log_likelihoods(model, continuations))
+    for i, request in ranked.items():
+        answers[i] = [next(scores) for _ in request.candidates]
+    by_length: dict[int, list[int]] = {}
+    for i, request in enumerate(requests):
+        if isinstance(request, GenerateRequest):
+            by_length.setdefault(request.max_new_tokens, []).append(i)
+    for length, numbers in by_length.items():
+        texts = generate_texts(model, [prompts[i] for i in numbers], length)
+        for i, text in zip(numbers, texts):
+            answers[i] = text
+    return answers
+
+
+def _continuations(
+    model: "Model", request: RankRequest, prompt_ids: list[int]
+) -> Iterator[Continuation]:
+    for candidate in request.candidates:
+        answer_ids = model_tokenizer(model)(candidate, add_special_tokens=False)["input_ids"]
+        if not answer_ids:
+            content = request.prompt.content[:60]
+            raise UserError(
+                f"The candidate answer {candidate!r} has no tokens; give the item "
+                f"{content!r} another."
+            )
+        yield Continuation(prompt_ids, answer_ids)
+
+
+def _prefix_order(request: RankRequest) -> tuple[list[str], str]:
+    """Sort key that puts prompts with a common beginning side by side."""
+    return [message["content"] for message in request.prompt.messages], request.prompt.answer_prefix
+
+
+def _read_journal(path: Path) -> dict[str, Answer]:
     """Returns the answers of a journal, and takes off a last line that was cut short."""
-    known: dict[str, list[float] | str] = {}
+    known: dict[str, Answer] = {}
     content = path.read_bytes()
     before, _, last = content.rpartition(b"\n")
     for line in before.splitlines():
@@ -157,17 +210,19 @@ def _read_journal(path: Path) -> dict[str, list[float] | str]:
     return known | (newest or {})
 
 
-def _answers_of(line: bytes) -> dict[str, list[float] | str] | None:
+def _answers_of(line: bytes) -> dict[str, Answer] | None:
     """Returns what stands on a line; None where it is damaged."""
     try:
-        found = json.loads(line)
+        answers = json.loads(line)
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
+    return answers if isinstance(answers, dict) else None
 
 
-def _key(question: Ask) -> str:
-    prompt = question.prompt
+def _key(request: Request) -> str:
+    prompt = request.prompt
     messages = [dict(message) for message in prompt.messages]
-    limits = [] if question.max_new_tokens == MAX_NEW_TOKENS else [question.max_new_tokens]
-    return content_hash([messages, prompt.answer_prefix, question.candidates, *limits])
+    if isinstance(request, RankRequest):
+        return content_hash([messages, prompt.answer_prefix, request.candidates])
+    limits = [] if request.max_new_tokens == MAX_NEW_TOKENS else [request.max_new_tokens]
+    return content_hash([messages, prompt.answer_prefix, [], *limits])

@@ -159,7 +159,7 @@ WORKERS = 8
 class Answer(NamedTuple):
     """What a language model said to one question."""
 
-    found: list[Any] | None
+    content: list[Any] | None
     """What was asked for; None where the answer could not be used, or there was none."""
     prompt_tokens: int = 0
     completion_tokens: int = 0

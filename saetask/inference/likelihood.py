@@ -21,7 +21,7 @@ TOKENS_PER_ROW = 512
 TREE_TOLERANCE = 0.1
 """Root mean square of the logits' differences over their spread: below 0.01 for the rounding of
 bfloat16, about 1 for a mask or positions that the model did not follow."""
-_TREES_HOLD: "WeakKeyDictionary[Model, bool]" = WeakKeyDictionary()
+_SUPPORTS_TOKEN_TREES: "WeakKeyDictionary[Model, bool]" = WeakKeyDictionary()
 
 
 class Continuation(NamedTuple):
@@ -81,15 +81,15 @@ def log_likelihoods(
         raise ValueError("Every continuation needs at least one prompt and one answer token.")
     if not continuations:
         return []
-    if not trees_hold(model):
-        return [score_alone(model, continuation) for continuation in continuations]
+    if not supports_token_trees(model):
+        return [score_separately(model, continuation) for continuation in continuations]
     results: list[float] = []
     for group in _groups(continuations, tokens_per_row):
         results += _score_group(model, group)
     return results
 
 
-def score_alone(model: "Model", continuation: Continuation) -> float:
+def score_separately(model: "Model", continuation: Continuation) -> float:
     """Returns the log-likelihood, in nats, of one answer by a forward pass of its own."""
     import torch
 
@@ -99,7 +99,7 @@ def score_alone(model: "Model", continuation: Continuation) -> float:
     return log_probabilities.gather(1, torch.tensor(answer_ids)[:, None]).sum().item()
 
 
-def trees_hold(model: "Model") -> bool:
+def supports_token_trees(model: "Model") -> bool:
     """Tells whether this model, given a tree of tokens, computes what it does for each branch.
 
     Not every architecture honours a mask and positions of our own (ALiBi, for one, does not), and
@@ -107,7 +107,7 @@ def trees_hold(model: "Model") -> bool:
     """
     import torch
 
-    if model not in _TREES_HOLD:
+    if model not in _SUPPORTS_TOKEN_TREES:
         trie, row = TokenTrie(), [1, 2, 3, 7, 5, 8]
         trie.insert([1, 2, 3, 4, 5, 6])
         path = trie.insert(row)
@@ -118,8 +118,8 @@ def trees_hold(model: "Model") -> bool:
         except (AttributeError, TypeError, ValueError, RuntimeError):
             found = torch.full_like(expected, float("nan"))
         difference = (found - expected).pow(2).mean(-1).sqrt() / expected.std(-1)
-        _TREES_HOLD[model] = bool((difference <= TREE_TOLERANCE).all())
-    return _TREES_HOLD[model]
+        _SUPPORTS_TOKEN_TREES[model] = bool((difference <= TREE_TOLERANCE).all())
+    return _SUPPORTS_TOKEN_TREES[model]
 
 
 def _groups(

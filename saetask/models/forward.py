@@ -1,7 +1,4 @@
-"""Language models: loading them as TransformerLens bridges, and the few calls made on them.
-
-What is particular to TransformerLens lives in this file, in `hooks.py` and in `unwrapped.py`.
-"""
+"""Forward passes of a model: logits of rows and trees of tokens, generation, unembedding."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -27,7 +24,7 @@ def tree_logits(
 
     Args:
         model: The model to run.
-        token_ids: A token a node; a parent stands before its children.
+        token_ids: Token of each node; a parent precedes its children.
         positions: Depth of each node.
         visible: Which nodes each node attends to: its ancestors and itself.
         needed: Nodes whose next-token logits are wanted, ascending.
@@ -52,7 +49,7 @@ def tree_logits(
 def logits_of(
     model: "Model", tokens: "Int[torch.Tensor, 'batch pos']"
 ) -> "Float[torch.Tensor, 'batch pos vocab']":
-    """Runs rows of tokens, without hooks of ours or with them; keeps no keys and values."""
+    """Runs rows of tokens and returns their logits; the key-value cache is off."""
     hf_model: Any = getattr(model, "original_model", None)
     caches = getattr(getattr(hf_model, "config", None), "use_cache", None) is not None
     options: dict[str, Any] = {"use_cache": False} if caches else {}
@@ -88,7 +85,7 @@ def token_embeddings(model: "Model") -> "Float[torch.Tensor, 'vocab d_model']":
 def generate_texts(
     model: "Model", prompts: Sequence[Sequence[int]], max_new_tokens: int
 ) -> list[str]:
-    """Generates greedily after each prompt, as one left-padded batch; returns the new text."""
+    """Generates greedily after each prompt, as one left-padded batch; returns the new texts."""
     import torch
 
     if not prompts:
@@ -111,26 +108,26 @@ def generate_texts(
     return [str(tokenizer.decode(row[width:], skip_special_tokens=True)) for row in output.cpu()]
 
 
-LONGEST = 1.15
-"""A row is at most so many times as long as the shortest one of its batch."""
+MAX_LENGTH_RATIO = 1.15
+"""Longest over shortest row of a batch, at most: bounds the padding."""
 
 
 def batches_by_length(
-    lengths: Sequence[int], most_rows: int | None = None, most_tokens: int | None = None
+    lengths: Sequence[int], max_rows: int | None = None, max_tokens: int | None = None
 ) -> Iterator[list[int]]:
-    """Yields the indices of rows of similar length, short ones first.
+    """Yields batches of rows of similar length, as indices, short rows first.
 
     Args:
         lengths: Tokens of each row.
-        most_rows: Rows in a batch, at most.
-        most_tokens: Tokens in a batch, padding included, at most (a longer row is alone).
+        max_rows: Maximum number of rows in a batch.
+        max_tokens: Maximum number of tokens in a batch, with padding; a longer row is alone.
     """
     batch: list[int] = []
     for i in sorted(range(len(lengths)), key=lengths.__getitem__):
         full = batch and (
-            len(batch) == most_rows
-            or (most_tokens is not None and (len(batch) + 1) * lengths[i] > most_tokens)
-            or lengths[i] > LONGEST * lengths[batch[0]]
+            len(batch) == max_rows
+            or (max_tokens is not None and (len(batch) + 1) * lengths[i] > max_tokens)
+            or lengths[i] > MAX_LENGTH_RATIO * lengths[batch[0]]
         )
         if full:
             yield batch
@@ -140,11 +137,9 @@ def batches_by_length(
         yield batch
 
 
-def right_padded(
-    rows: Sequence[Sequence[int]], pad_id: int = 0
-) -> "Int[torch.Tensor, 'batch pos']":
-    """Stacks token rows of unequal length, padded on the right."""
+def right_padded(rows: Sequence[Sequence[int]]) -> "Int[torch.Tensor, 'batch pos']":
+    """Stacks token rows of unequal length, padded with 0 on the right."""
     import torch
 
     width = max(len(row) for row in rows)
-    return torch.tensor([[*row, *[pad_id] * (width - len(row))] for row in rows])
+    return torch.tensor([[*row, *[0] * (width - len(row))] for row in rows])

@@ -1,9 +1,12 @@
-"""Feature activations of prompts: every firing, with the characters it stands on."""
+"""Sparse feature activations, of prompts and of token rows.
+
+A firing is one feature active on one token.
+"""
 
 import html
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -17,11 +20,15 @@ class Firing(NamedTuple):
     """One feature active on one token."""
 
     item: int
+    """Index of the prompt."""
     token: int
+    """Index of the token in its prompt."""
     span: Span
+    """The token's characters in the rendered text."""
     text: str
     feature: int
     value: float
+    """The activation."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +37,9 @@ class FeatureActivations:
 
     prompts: Sequence[RenderedPrompt]
     d_sae: int
+    """Number of features of the SAE."""
     indptr: np.ndarray
-    """Where each token's firings begin, `[n_tokens + 1]`, prompts one after another."""
+    """Index of each token's first firing, `[n_tokens + 1]`, prompts one after another, int64."""
     features: np.ndarray
     """Feature of each firing, `[n_firings]`, int32."""
     values: np.ndarray
@@ -58,7 +66,7 @@ class FeatureActivations:
         return np.cumsum([0, *(len(p.token_ids) for p in self.prompts)])
 
     def firings(self) -> Iterator[Firing]:
-        """Yields every firing, in the order of items and tokens."""
+        """Yields every firing, ordered by item and token."""
         position = 0
         for item, prompt in enumerate(self.prompts):
             for token, span in enumerate(prompt.token_spans):
@@ -69,10 +77,10 @@ class FeatureActivations:
                 position += 1
 
     def top(self, k: int = 10, region: str | None = None) -> list[Firing]:
-        """Returns the k strongest firings, each feature of an item once (where it is strongest).
+        """Returns the k strongest firings, of each feature in each item the strongest only.
 
         Args:
-            k: How many.
+            k: Maximum number of firings.
             region: A named region of the prompts, such as `text`; None takes all tokens.
         """
         best: dict[tuple[int, int], Firing] = {}
@@ -89,12 +97,11 @@ class FeatureActivations:
         """Returns an item's firings on the tokens that overlap a range of its rendered text."""
         return [f._replace(item=item) for f in self[item].firings() if f.span.overlaps(span)]
 
-    def pooled(self, region: str | None = None, how: Literal["max", "sum"] = "max") -> "csr_matrix":
-        """Pools each item's activations over tokens.
+    def pooled(self, region: str | None = None) -> "csr_matrix":
+        """Returns each item's activation of largest magnitude over tokens, by feature.
 
         Args:
             region: A named region of the prompts; None pools over all tokens.
-            how: Keep a feature's strongest activation, or their sum.
 
         Returns:
             `[n_items, d_sae]`, float32.
@@ -114,23 +121,21 @@ class FeatureActivations:
         unique, starts = np.unique(keys[order], return_index=True)
         values = self.values[kept][order]
         pooled = values
-        if len(starts) and how == "sum":
-            pooled = np.add.reduceat(values, starts)
-        elif len(starts):
+        if len(starts):
             most, least = (f.reduceat(values, starts) for f in (np.maximum, np.minimum))
             pooled = np.where(most >= -least, most, least)
         positions = (unique // self.d_sae, unique % self.d_sae)
         return csr_matrix((pooled, positions), shape=(len(self), self.d_sae))
 
     def density(self, items: Sequence[int]) -> np.ndarray:
-        """Returns on how many tokens of the given items each feature fires, `[d_sae]`."""
+        """Returns the number of tokens of some items on which each feature fires, `[d_sae]`."""
         counts = np.zeros(self.d_sae, dtype=np.int64)
         for item in items:
             counts += np.bincount(self[item].features, minlength=self.d_sae)
         return counts
 
     def _repr_html_(self) -> str:
-        """Shows each prompt with its tokens shaded by their strongest activation."""
+        """Returns the prompts as HTML, each token shaded by its strongest activation."""
         peak = float(np.abs(self.values).max(initial=1e-9))
         rows = []
         for item, prompt in enumerate(self.prompts):
@@ -165,19 +170,20 @@ class TokenActivations:
     token_ids: np.ndarray
     """Rows one after another, `[n_tokens]`, int32."""
     row_starts: np.ndarray
-    """Where each row begins, `[n_rows + 1]`, int64."""
+    """Index of each row's first token, `[n_rows + 1]`, int64."""
     documents: np.ndarray
     """Hash of each row's document, `[n_rows]`, uint64."""
     indptr: np.ndarray
-    """Where each token's firings begin, `[n_tokens + 1]`, int64."""
+    """Index of each token's first firing, `[n_tokens + 1]`, int64."""
     features: np.ndarray
     """Feature of each firing, `[n_firings]`, int32."""
     values: np.ndarray
     """Activation of each firing, `[n_firings]`, float32, positive."""
     d_sae: int
+    """Number of features of the SAE."""
 
     def rows(self, first: int, last: int) -> "TokenActivations":
-        """Returns the firings on some of the rows."""
+        """Returns the firings on the rows from `first` to before `last`."""
         low, high = self.row_starts[[first, last]]
         start, end = self.indptr[[low, high]]
         return TokenActivations(
@@ -191,12 +197,12 @@ class TokenActivations:
         )
 
     def matrix(self) -> "csr_matrix":
-        """Returns the activations, `[n_tokens, d_sae]`."""
+        """Returns the activations as a sparse matrix, `[n_tokens, d_sae]`, float32."""
         from scipy.sparse import csr_matrix
 
         shape = (len(self.token_ids), self.d_sae)
         return csr_matrix((self.values, self.features, self.indptr), shape=shape)
 
     def token_rows(self) -> np.ndarray:
-        """Returns the row of each token, `[n_tokens]`."""
+        """Returns the index of each token's row, `[n_tokens]`, int64."""
         return np.repeat(np.arange(len(self.documents)), np.diff(self.row_starts))

@@ -1,6 +1,8 @@
-"""Does an SAE belong to this model, layer and processing? Found out by using it on a probe text."""
+"""Checks by reconstruction of a probe text that an SAE belongs to a model, layer and processing."""
 
+import math
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from saetask.data.prompts import render
@@ -14,9 +16,9 @@ from saetask.saes.metrics import (
     Reconstruction,
     ReconstructionInputs,
     losses_with_edit,
-    measure_pairs,
-    pair_of,
+    measure_reconstruction,
     read_reconstruction_inputs,
+    reconstruction_inputs,
 )
 
 if TYPE_CHECKING:
@@ -25,22 +27,26 @@ if TYPE_CHECKING:
 
     from saetask.models.loading import Model
 
-WORST_FVU = 0.6
-"""A fraction of variance unexplained above this means that the SAE was made for something else."""
-WORST_RECOVERED = 0.5
-"""So does a smaller share of the loss recovered..."""
-LEAST_DAMAGE = 0.5
-"""...where leaving the activation out costs so many nats at least (else the share is noise)."""
+MAX_FVU = 0.6
+"""Maximum fraction of variance unexplained of an SAE that fits."""
+MIN_RECOVERED = 0.5
+"""Minimum share of the loss recovered by an SAE that fits."""
+MIN_DAMAGE = 0.5
+"""Minimum loss of zero-ablation, in nats, for the share of the loss recovered to be judged; below
+it the share is noise."""
 CLEARLY_BETTER = 0.8
-"""Something else fits clearly better if it leaves less than this share of the FVU. The default
-SAE leaves 1.7 times its own FVU one layer away; its own layer leaves 0.6 of that FVU."""
-LEAST_GAIN = 0.02
-"""...and if that is so much less; what two almost exact reconstructions differ by says nothing."""
+"""An alternative fits clearly better only if its FVU is below this share of the SAE's own. One
+layer away the default SAE has 1.7 times its own FVU; its own layer has 0.6 of that."""
+MIN_GAIN = 0.02
+"""An alternative fits clearly better only if its FVU is lower by more than this; the difference
+between two almost exact reconstructions has no meaning."""
 COMPARED_TOKENS = 40
+"""Approximate number of tokens on which alternatives are compared."""
 OUTLIER_NORMS = 10
-"""Activations of more than so many times the median norm (attention sinks) are not measured: one
+"""Activations longer than this many times the median norm (attention sinks) are not measured: one
 of them holds most of a text's variance."""
 SCALES = (1 / 16, 1 / 4, 1 / 2, 2 / 3, 3 / 2, 2, 4, 16)
+"""Factors by which the SAE's input is multiplied in search of a better fit."""
 PROBE_TEXT = (
     "The harbour was quiet when the ferry came in. Anna counted twelve crates on the quay, wrote "
     "the number down, and asked the captain how long the crossing had taken. He shrugged: with "
@@ -50,14 +56,14 @@ PROBE_TEXT = (
 
 
 class SAEFigures(NamedTuple):
-    """How an SAE does on the probe text."""
+    """Figures of an SAE on the probe text."""
 
     fvu: float
     """Fraction of variance unexplained."""
     l0: float
-    """Features active on a token, on average."""
+    """Mean number of features active on a token."""
     cross_entropy_recovered: float
-    """Share of the model's loss that reconstruction keeps against zero-ablation."""
+    """Share of the model's loss recovered by the reconstruction, against zero-ablation."""
 
     def __str__(self) -> str:
         return (
@@ -67,23 +73,27 @@ class SAEFigures(NamedTuple):
 
 
 class AlternativeFit(NamedTuple):
-    """Another way of using the SAE, and how well it reconstructs then."""
+    """Reconstruction by the SAE when it is used in another way than its metadata says."""
 
-    says: str
+    description: str
+    """The other way, as it ends a sentence."""
     fvu: float
+    """Fraction of variance unexplained."""
     l0: float
+    """Mean number of features active on a token."""
 
 
 def check_sae(model: "Model", sae: "SAE[Any]", allow_mismatch: bool = False) -> SAEFigures:
-    """Checks that an SAE belongs to this model, layer and processing, by using it.
+    """Checks that an SAE belongs to this model, layer and processing.
 
-    A probe text is reconstructed as the SAE's metadata says, and for comparison at the other
+    A probe text is reconstructed as the SAE's metadata says and, for comparison, at the other
     layers, with the input rescaled or centred, and with BOS handled the other way.
 
     Args:
-        model: The model to read.
-        sae: The SAE to read it with.
-        insist: Go on with an SAE that is refused for its figures; one line on stderr says so.
+        model: The model to run.
+        sae: The SAE to check.
+        allow_mismatch: Accept an SAE whose figures say that it does not fit, with a warning on
+            stderr.
 
     Returns:
         The figures measured.
@@ -96,22 +106,23 @@ def check_sae(model: "Model", sae: "SAE[Any]", allow_mismatch: bool = False) -> 
     row = _probe_row(model, sae, reads_bos(sae))
     layers = {} if len(row) < 2 else hook_names_by_layer(model, hooks)
     names = dict.fromkeys([*hooks, *(name for pair in layers.values() for name in pair)])
-    caught, logits = run_with_hook_outputs(model, right_padded([row]), list(names), to_the_end=True)
-    pair = pair_of(model, sae, row, caught, hooks)
-    _check_widths(sae, pair)
-    pair = _without_outliers(pair)
-    found = measure_pairs(sae, iter([pair]))
-    losses = losses_with_edit(model, sae, row, pair, _clean_loss(logits, row))
-    figures = SAEFigures(found.fvu, found.l0, losses.recovered)
+    outputs = run_with_hook_outputs(model, right_padded([row]), list(names), to_the_end=True)
+    inputs = reconstruction_inputs(model, sae, row, outputs.activations, hooks)
+    _check_widths(sae, inputs)
+    inputs = _without_outliers(inputs)
+    quality = measure_reconstruction(sae, iter([inputs]))
+    losses = losses_with_edit(model, sae, row, inputs, _clean_loss(outputs.logits, row))
+    figures = SAEFigures(quality.fvu, quality.l0, losses.recovered)
 
-    compared = _thinned(pair)
-    own = measure_pairs(sae, iter([compared]))
-    rivals = [*_rescaled(sae, compared, own.l0), *_bos_swapped(model, sae, compared)]
+    compared = _thinned(inputs)
+    own = measure_reconstruction(sae, iter([compared]))
+    alternatives = [*_rescaled(sae, compared, own.l0), *_bos_swapped(model, sae, compared)]
     for layer, layer_hooks in layers.items():
-        if layer_hooks != hooks and all(name in caught for name in layer_hooks):
-            other = pair_of(model, sae, row, caught, layer_hooks)
-            rivals += _at_layer(sae, compared, other, layer, layer_hooks[0])
-    better = min((r for r in rivals if _clearly_better(r, own)), key=lambda r: r.fvu, default=None)
+        if layer_hooks != hooks and all(name in outputs.activations for name in layer_hooks):
+            other = reconstruction_inputs(model, sae, row, outputs.activations, layer_hooks)
+            alternatives += _at_layer(sae, compared, other, layer, layer_hooks[0])
+    clearly_better = [fit for fit in alternatives if _clearly_better(fit, own)]
+    better = min(clearly_better, key=lambda fit: fit.fvu, default=None)
     if better or _implausible(sae, figures, losses):
         _refuse(model, sae, figures, better, allow_mismatch)
     return figures
@@ -137,10 +148,10 @@ def _probe_row(model: "Model", sae: "SAE[Any]", bos: bool) -> list[int]:
     return render(model_tokenizer(model), PROBE_TEXT, bos=bos).token_ids[: context_size(model)]
 
 
-def _check_widths(sae: "SAE[Any]", pair: ReconstructionInputs) -> None:
+def _check_widths(sae: "SAE[Any]", inputs: ReconstructionInputs) -> None:
     sides = (
-        ("d_in", sae.cfg.d_in, pair.inputs, input_hook(sae)),
-        ("d_out", sae.W_dec.shape[1], pair.targets, output_hook(sae)),
+        ("d_in", sae.cfg.d_in, inputs.inputs, input_hook(sae)),
+        ("d_out", sae.W_dec.shape[1], inputs.targets, output_hook(sae)),
     )
     for name, width, activations, hook_name in sides:
         if activations.shape[1] != width:
@@ -150,23 +161,23 @@ def _check_widths(sae: "SAE[Any]", pair: ReconstructionInputs) -> None:
             )
 
 
-def _without_outliers(pair: ReconstructionInputs) -> ReconstructionInputs:
-    kept = pair.kept.clone()
-    for activations in (pair.inputs, pair.targets):
+def _without_outliers(inputs: ReconstructionInputs) -> ReconstructionInputs:
+    kept = inputs.kept.clone()
+    for activations in (inputs.inputs, inputs.targets):
         norms = activations.norm(dim=-1).cpu()
-        if pair.kept.any():
-            kept &= norms <= OUTLIER_NORMS * norms[pair.kept].median()
-    return pair._replace(kept=kept)
+        if inputs.kept.any():
+            kept &= norms <= OUTLIER_NORMS * norms[inputs.kept].median()
+    return inputs._replace(kept=kept)
 
 
-def _thinned(pair: ReconstructionInputs) -> ReconstructionInputs:
+def _thinned(inputs: ReconstructionInputs) -> ReconstructionInputs:
     """Keeps every n-th of the kept positions: comparing needs fewer tokens than measuring."""
     import torch
 
-    positions = pair.kept.nonzero()[:, 0]
-    kept = torch.zeros_like(pair.kept)
+    positions = inputs.kept.nonzero()[:, 0]
+    kept = torch.zeros_like(inputs.kept)
     kept[positions[:: max(1, len(positions) // COMPARED_TOKENS)]] = True
-    return pair._replace(kept=kept)
+    return inputs._replace(kept=kept)
 
 
 def _clean_loss(logits: "torch.Tensor | None", row: list[int]) -> float:
@@ -177,12 +188,14 @@ def _clean_loss(logits: "torch.Tensor | None", row: list[int]) -> float:
     return torch.nn.functional.cross_entropy(logits[0, :-1].float(), following).item()
 
 
-def _rival(sae: "SAE[Any]", pair: ReconstructionInputs, says: str) -> list[AlternativeFit]:
-    """Measures a rival; nothing where no position is left."""
-    if pair.kept.sum() < 2:
+def _alternative(
+    sae: "SAE[Any]", inputs: ReconstructionInputs, description: str
+) -> list[AlternativeFit]:
+    """Measures an alternative; returns an empty list if fewer than two positions are kept."""
+    if inputs.kept.sum() < 2:
         return []
-    found = measure_pairs(sae, iter([pair]))
-    return [AlternativeFit(says, found.fvu, found.l0)]
+    quality = measure_reconstruction(sae, iter([inputs]))
+    return [AlternativeFit(description, quality.fvu, quality.l0)]
 
 
 def _at_layer(
@@ -194,43 +207,50 @@ def _at_layer(
 ) -> list[AlternativeFit]:
     if other.inputs.shape != compared.inputs.shape or other.targets.shape != compared.targets.shape:
         return []
-    says = f"at layer {layer} ({hook_name})"
-    return _rival(sae, _without_outliers(other._replace(kept=compared.kept)), says)
+    description = f"at layer {layer} ({hook_name})"
+    return _alternative(sae, _without_outliers(other._replace(kept=compared.kept)), description)
 
 
 def _rescaled(
     sae: "SAE[Any]", compared: ReconstructionInputs, own_l0: float
 ) -> list[AlternativeFit]:
-    """Tries the usual normalisations of the input, which the SAE's weights may stand for."""
+    """Measures the SAE under the usual normalisations of its input."""
     inputs, targets, kept = compared
     norms = inputs.norm(dim=-1, keepdim=True)
     root = sae.cfg.d_in**0.5
     usual = root / norms[kept.to(norms.device)].mean().item()
-    rivals: list[AlternativeFit] = []
+    fits: list[AlternativeFit] = []
+
+    def add(transform: "Callable[[torch.Tensor], torch.Tensor]", description: str) -> None:
+        changed = ReconstructionInputs(transform(inputs), transform(targets), kept)
+        fits.extend(_alternative(sae, changed, description))
+
     for scale in (usual, 1 / usual, *SCALES):
-        pair = ReconstructionInputs(inputs * scale, targets * scale, kept)
-        rivals += _rival(sae, pair, f"normalisation: with its input multiplied by {scale:.3g}")
-    each = ReconstructionInputs(inputs * root / norms, targets * root / norms, kept)
-    rivals += _rival(sae, each, "normalisation: with each input scaled to norm sqrt(d_in)")
-    normed, aims = ((a - a.mean(-1, keepdim=True)) / a.std(-1, keepdim=True) for a in compared[:2])
-    rivals += _rival(
-        sae, ReconstructionInputs(normed, aims, kept), "normalisation: with layer-normalised input"
+        add(
+            lambda a, factor=scale: a * factor,
+            f"normalisation: with its input multiplied by {scale:.3g}",
+        )
+    add(lambda a: a * root / norms, "normalisation: with each input scaled to norm sqrt(d_in)")
+    add(
+        lambda a: (a - a.mean(-1, keepdim=True)) / a.std(-1, keepdim=True),
+        "normalisation: with layer-normalised input",
     )
     if sae.cfg.normalize_activations != "none":
-        says = f"normalisation: without the {sae.cfg.normalize_activations} that its cfg.json names"
+        own = sae.cfg.normalize_activations
         with unnormalised(sae):
-            rivals += _rival(sae, compared, says)
-    centred, aims = (a - a.mean(-1, keepdim=True) for a in (inputs, targets))
-    says = "processing: with its input centred (as a model with centred writing weights has it)"
-    rivals += _rival(sae, ReconstructionInputs(centred, aims, kept), says)
-    # Fed too much, a ReLU fires more features and may reconstruct better: no sign of its scale.
-    return [rival for rival in rivals if rival.l0 <= 1.1 * max(own_l0, 1) or own_l0 < 1]
+            add(lambda a: a, f"normalisation: without the {own} that its cfg.json names")
+    add(
+        lambda a: a - a.mean(-1, keepdim=True),
+        "processing: with its input centred (as a model with centred writing weights has it)",
+    )
+    # With an input too large, a ReLU activates more features and may reconstruct better.
+    return [fit for fit in fits if fit.l0 <= 1.1 * max(own_l0, 1) or own_l0 < 1]
 
 
 def _bos_swapped(
     model: "Model", sae: "SAE[Any]", compared: ReconstructionInputs
 ) -> list[AlternativeFit]:
-    """Reads the probe text with BOS if the SAE is read without, and the other way round."""
+    """Measures the SAE with BOS if it is used without, and without if it is used with."""
     bos = not reads_bos(sae)
     row = _probe_row(model, sae, bos)
     shift = len(row) - len(compared.kept)
@@ -240,22 +260,24 @@ def _bos_swapped(
 
     other = read_reconstruction_inputs(model, sae, row)
     same = torch.nn.functional.pad(compared.kept, (shift, 0))[-len(row) :]
-    says = f"{'with' if bos else 'without'} BOS (metadata.prepend_bos: {str(bos).lower()})"
-    return _rival(sae, _without_outliers(other._replace(kept=same & other.kept)), says)
+    description = f"{'with' if bos else 'without'} BOS (metadata.prepend_bos: {str(bos).lower()})"
+    kept = same & other.kept
+    return _alternative(sae, _without_outliers(other._replace(kept=kept)), description)
 
 
-def _clearly_better(rival: AlternativeFit, own: Reconstruction) -> bool:
-    unexplained = own.fvu if own.fvu == own.fvu else float("inf")
-    return rival.fvu < CLEARLY_BETTER * unexplained and unexplained - rival.fvu > LEAST_GAIN
+def _clearly_better(alternative: AlternativeFit, own: Reconstruction) -> bool:
+    unexplained = float("inf") if math.isnan(own.fvu) else own.fvu
+    gain = unexplained - alternative.fvu
+    return alternative.fvu < CLEARLY_BETTER * unexplained and gain > MIN_GAIN
 
 
 def _implausible(sae: "SAE[Any]", figures: SAEFigures, losses: Losses) -> bool:
-    """Tells whether the figures by themselves say that the SAE is used for something else."""
-    damaging = losses.zero - losses.clean >= LEAST_DAMAGE
+    """Tells whether the figures by themselves say that the SAE does not fit."""
+    damaging = losses.zero - losses.clean >= MIN_DAMAGE
     return (
-        not figures.fvu < WORST_FVU
+        not figures.fvu < MAX_FVU
         or not 0 < figures.l0 <= sae.cfg.d_sae / 2
-        or (damaging and not figures.cross_entropy_recovered > WORST_RECOVERED)
+        or (damaging and not figures.cross_entropy_recovered > MIN_RECOVERED)
     )
 
 
@@ -266,17 +288,17 @@ def _refuse(
     better: AlternativeFit | None,
     allow_mismatch: bool,
 ) -> None:
-    says = (
+    message = (
         f"The SAE (made for {_made_for(sae)} at {input_hook(sae)}) does not fit "
         f"{model_name(model)}: {figures}"
     )
-    if better and better.fvu < WORST_FVU:
-        says += f"; it leaves {better.fvu:.2f} {better.says}"
+    if better and better.fvu < MAX_FVU:
+        message += f"; it leaves {better.fvu:.2f} {better.description}"
     else:
-        says += "; it belongs to another model, layer or processing"
+        message += "; it belongs to another model, layer or processing"
     if allow_mismatch:
-        print(f"saetask: warning: {says}. Going on, as told.", file=sys.stderr)
+        print(f"saetask: warning: {message}. Going on, as told.", file=sys.stderr)
         return
     raise UserError(
-        f"{says}. Choose a matching --sae, mend its cfg.json, or insist (--insist-on-sae)."
+        f"{message}. Choose a matching --sae, mend its cfg.json, or give --allow-sae-mismatch."
     )

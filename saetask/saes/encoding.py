@@ -1,7 +1,8 @@
-"""Encoding one prompt's activations with any SAE of SAE-Lens: which positions, and in what shape.
+"""Encodes and decodes activations with any SAE of SAE-Lens.
 
-SAE-Lens leaves to its callers what an SAE was trained on (BOS or not, which positions, which
-attention head) and how its reconstruction is had (a transcoder's skip, a temporal SAE's context).
+SAE-Lens leaves some things to its callers: what an SAE was trained on (BOS or not, which
+positions, which attention head) and how to get its reconstruction (a transcoder's skip connection,
+a temporal SAE's context). They are handled here.
 """
 
 import itertools
@@ -13,11 +14,11 @@ import numpy as np
 
 if TYPE_CHECKING:
     import torch
-    from jaxtyping import Bool, Float
+    from jaxtyping import Bool, Float, Int
     from sae_lens import SAE
 
 ENTRIES_AT_ONCE = 2**25
-"""Feature activations of one product, at most: 128 MiB in float32."""
+"""Maximum number of feature activations computed in one product: 128 MiB in float32."""
 
 
 def input_hook(sae: "SAE[Any]") -> str:
@@ -26,7 +27,7 @@ def input_hook(sae: "SAE[Any]") -> str:
 
 
 def output_hook(sae: "SAE[Any]") -> str:
-    """Returns the name of the hook point that an SAE reconstructs: a transcoder has another."""
+    """Returns the name of the hook point that an SAE reconstructs; a transcoder's differs."""
     return sae.cfg.metadata.hook_name_out or input_hook(sae)
 
 
@@ -38,23 +39,28 @@ def writes_residual(sae: "SAE[Any]", d_model: int) -> bool:
 
 
 def reads_bos(sae: "SAE[Any]") -> bool:
-    """Tells whether running text begins with the BOS token in front of this SAE.
+    """Tells whether running text for this SAE begins with the BOS token.
 
     SAE-Lens trains on contexts that begin with BOS unless `prepend_bos` is false. Without it, the
-    first token of a text takes over as attention sink and has an activation many times the usual.
+    first token of a text becomes the attention sink, with an activation many times the usual norm.
     """
     return sae.cfg.metadata.prepend_bos is not False
 
 
 def ordinary_tokens(
-    token_ids: "torch.Tensor", activations: "torch.Tensor", sae: "SAE[Any]", special: set[int]
-) -> "torch.Tensor":
-    """Returns which positions an SAE is meant for: no special tokens, no norm outliers.
+    token_ids: "Int[torch.Tensor, 'pos']",
+    activations: "Float[torch.Tensor, 'pos d_in']",
+    sae: "SAE[Any]",
+    special: set[int],
+) -> "Bool[torch.Tensor, 'pos']":
+    """Returns a mask of the positions that an SAE was trained for.
+
+    Special tokens, norm outliers and positions outside the SAE's `seqpos_slice` are left out.
 
     Args:
-        token_ids: `[pos]`.
-        activations: `[pos, d_in]`.
-        sae: Its metadata may hold the `norm_limit` and the `seqpos_slice` it was trained under.
+        token_ids: Token ids of one row.
+        activations: Their activations.
+        sae: The SAE; its metadata may have a `norm_limit` and a `seqpos_slice`.
         special: Ids of special tokens.
     """
     import torch
@@ -67,8 +73,8 @@ def ordinary_tokens(
     return kept
 
 
-def _trained_positions(sae: "SAE[Any]", length: int) -> "torch.Tensor":
-    """Returns which positions of a row the SAE's `seqpos_slice` takes, `[pos]`.
+def _trained_positions(sae: "SAE[Any]", length: int) -> "Bool[torch.Tensor, 'pos']":
+    """Returns a mask of the positions in the SAE's `seqpos_slice`.
 
     Negative bounds count from the end of the context that the SAE was trained on.
     """
@@ -85,27 +91,31 @@ def _trained_positions(sae: "SAE[Any]", length: int) -> "torch.Tensor":
     return kept
 
 
-def sae_view(sae: "SAE[Any]", activations: "torch.Tensor", d_in: int) -> "torch.Tensor":
-    """Returns the part of an activation that an SAE is about: all of it, or one attention head.
+def sae_view(
+    sae: "SAE[Any]", activations: "Float[torch.Tensor, 'pos width']", d_in: int
+) -> "Float[torch.Tensor, 'pos d_in']":
+    """Returns the part of an activation that an SAE reads: all of it, or one attention head.
 
     Args:
-        sae: Its metadata may hold a `hook_head_index`.
-        activations: `[pos, width]`, heads flattened.
-        d_in: The part's width.
+        sae: The SAE; its metadata may have a `hook_head_index`.
+        activations: Activations, heads flattened.
+        d_in: Width of the part.
 
     Returns:
-        A view, `[pos, d_in]` (or of whatever width the activation has, if that does not fit).
+        A view of `activations`; all of it if its width is no multiple of `d_in`.
     """
+    from einops import rearrange
+
     head = sae.cfg.metadata.hook_head_index
     if head is None or activations.shape[-1] % d_in or activations.shape[-1] == d_in:
         return activations
-    return activations.unflatten(-1, (-1, d_in))[..., head, :]
+    return rearrange(activations, "pos (head d_in) -> head pos d_in", d_in=d_in)[head]
 
 
 def encode(
     sae: "SAE[Any]", inputs: "Float[torch.Tensor, 'pos d_in']", kept: "Bool[torch.Tensor, 'pos']"
 ) -> "Float[torch.Tensor, 'kept d_sae']":
-    """Encodes one prompt's activations; returns the features of the positions that are kept."""
+    """Encodes one prompt's activations and returns the features at the kept positions."""
     given, chosen = _given(sae, inputs, kept)
     with _flat_heads(sae):
         features = sae.encode(given)
@@ -113,14 +123,14 @@ def encode(
 
 
 class SparseFeatures(NamedTuple):
-    """The features that are not zero, position after position."""
+    """The nonzero feature activations of one prompt, ordered by position."""
 
     positions: np.ndarray
-    """`[n]`, int64, ascending."""
+    """Position of each entry, `[n]`, int64, ascending."""
     features: np.ndarray
-    """`[n]`, int32."""
+    """Feature of each entry, `[n]`, int32."""
     values: np.ndarray
-    """`[n]`, float32."""
+    """Activation of each entry, `[n]`, float32."""
 
 
 def encode_rows(
@@ -128,21 +138,24 @@ def encode_rows(
     inputs: "Sequence[Float[torch.Tensor, 'pos d_in']]",
     kept: "Sequence[Bool[torch.Tensor, 'pos']]",
 ) -> list[SparseFeatures]:
-    """Encodes the activations of several prompts; only what is not zero leaves the SAE's device.
+    """Encodes the activations of several prompts; only nonzero entries leave the SAE's device.
 
     Args:
         sae: The SAE.
         inputs: The activations of each prompt.
-        kept: Which positions of each are encoded.
+        kept: Mask of the positions to encode, of each prompt.
+
+    Returns:
+        The features of each prompt.
     """
-    lengths, found = [len(row) for row in kept], []
-    for part in _encoded_at_once(sae, lengths):
-        found += _encode_together(sae, inputs[part], kept[part])
-    return found
+    encoded: list[SparseFeatures] = []
+    for group in _groups(sae, [len(row) for row in kept]):
+        encoded += _encode_group(sae, inputs[group], kept[group])
+    return encoded
 
 
-def _encoded_at_once(sae: "SAE[Any]", lengths: Sequence[int]) -> Iterator[slice]:
-    """Yields runs of prompts that are encoded in one product."""
+def _groups(sae: "SAE[Any]", lengths: Sequence[int]) -> Iterator[slice]:
+    """Yields slices of prompts that are encoded in one product of bounded size."""
     first, size = 0, 0
     for i, length in enumerate(lengths):
         size += length * sae.cfg.d_sae
@@ -153,7 +166,7 @@ def _encoded_at_once(sae: "SAE[Any]", lengths: Sequence[int]) -> Iterator[slice]
         yield slice(first, len(lengths))
 
 
-def _encode_together(
+def _encode_group(
     sae: "SAE[Any]", inputs: "Sequence[torch.Tensor]", kept: "Sequence[torch.Tensor]"
 ) -> Iterator[SparseFeatures]:
     import torch
@@ -177,7 +190,7 @@ def encode_and_decode(
     """Encodes one prompt's activations and reconstructs them (or a transcoder's output).
 
     Returns:
-        The features and the reconstruction at the positions that are kept.
+        The features and the reconstruction at the kept positions.
     """
     from sae_lens import SAE
 
@@ -191,7 +204,7 @@ def encode_and_decode(
     return features[0, chosen], output[0, chosen]
 
 
-def contribution(
+def feature_contribution(
     sae: "SAE[Any]",
     inputs: "Float[torch.Tensor, 'pos d_in']",
     kept: "Bool[torch.Tensor, 'pos']",
@@ -199,8 +212,8 @@ def contribution(
 ) -> "Float[torch.Tensor, 'pos d_out']":
     """Returns what one feature adds to the reconstruction: its activation times its direction.
 
-    It is had by decoding with and without the feature, so that a normalisation undone by the
-    decoder is in it. Positions that are not kept have zeros.
+    It is the difference between decoding with and without the feature, so it includes a
+    normalisation that the decoder undoes. Positions that are not kept have zeros.
     """
     import torch
 
@@ -219,14 +232,14 @@ def contribution(
 
 
 def _attends(sae: "SAE[Any]") -> bool:
-    """Tells whether an SAE (a temporal one) attends to the earlier positions of its prompt."""
+    """Tells whether an SAE (a temporal one) attends to earlier positions of its prompt."""
     return hasattr(sae, "attn_layers")
 
 
 def _given(
     sae: "SAE[Any]", inputs: "torch.Tensor", kept: "torch.Tensor"
 ) -> "tuple[torch.Tensor, torch.Tensor | slice]":
-    """Returns what to encode, as a batch of one, and which of its positions were asked for."""
+    """Returns the input to encode, `[1, pos, d_in]`, and the index of its kept positions."""
     if _attends(sae):
         return inputs.to(sae.W_dec)[None], kept.to(sae.W_dec.device)
     return inputs[kept.to(inputs.device)].to(sae.W_dec)[None], slice(None)
@@ -234,7 +247,7 @@ def _given(
 
 @contextmanager
 def _flat_heads(sae: "SAE[Any]") -> Iterator[None]:
-    """Lets an SAE for attention heads (`hook_z`) take them flattened, as `read_hook` gives them."""
+    """Makes an SAE for attention heads (`hook_z`) take flattened heads, as `read_hook` does."""
     if not sae.hook_z_reshaping_mode:
         yield
         return
@@ -249,7 +262,7 @@ def _flat_heads(sae: "SAE[Any]") -> Iterator[None]:
 
 @contextmanager
 def unnormalised(sae: "SAE[Any]") -> Iterator[None]:
-    """Lets an SAE that normalises its input when encoding take it as it is."""
+    """Turns off the normalisation that an SAE applies to its input when encoding."""
     before = sae.run_time_activation_norm_fn_in, sae.run_time_activation_norm_fn_out
     sae.run_time_activation_norm_fn_in = sae.run_time_activation_norm_fn_out = lambda x: x
     try:

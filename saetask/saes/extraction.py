@@ -1,19 +1,17 @@
-"""Reading prompts through an SAE."""
+"""Feature activations of prompts."""
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from saetask.compute.executor import Executor, LocalExecutor
-from saetask.data.corpus import TokenRow
 from saetask.data.prompts import Prompt, RenderedPrompt, render
 from saetask.models.forward import batches_by_length, right_padded
 from saetask.models.hooks import capture, read_hook
 from saetask.models.loading import context_size, model_tokenizer
-from saetask.saes.activations import FeatureActivations, TokenActivations
+from saetask.saes.activations import FeatureActivations
 from saetask.saes.encoding import (
     SparseFeatures,
     encode_rows,
@@ -25,6 +23,7 @@ from saetask.saes.encoding import (
 
 if TYPE_CHECKING:
     import torch
+    from jaxtyping import Bool, Float
     from sae_lens import SAE
 
     from saetask.models.loading import Model
@@ -33,7 +32,7 @@ TOKENS_PER_BATCH = 2048
 
 
 class ExtractedFeatures(NamedTuple):
-    """What prompts gave to several SAEs at one hook point."""
+    """Activations of prompts, by several SAEs at one hook point."""
 
     features: list[FeatureActivations]
     """Of each SAE."""
@@ -42,38 +41,43 @@ class ExtractedFeatures(NamedTuple):
 
 
 def read_features(
-    model: "Model", sae: "SAE[Any]", prompts: Sequence[Prompt | str]
+    model: "Model", sae: "SAE[Any]", prompts: Prompt | str | Sequence[Prompt | str]
 ) -> FeatureActivations:
-    """Reads prompts through an SAE.
+    """Extracts an SAE's feature activations on prompts.
 
-    Special tokens have no firings, nor tokens whose norm or position (`seqpos_slice`) is beyond
-    what the SAE was trained on. Running text begins with BOS if the SAE's did. A transcoder needs
-    its input hook point only. Neither batching nor the tokenizer's padding side changes a reading.
+    Special tokens have no activations, nor tokens whose norm or position (`seqpos_slice`) is
+    beyond what the SAE was trained on. Running text begins with BOS if the SAE's did. A transcoder
+    needs its input hook point only. Neither batching nor the tokenizer's padding side changes the
+    result.
 
     Args:
-        model: The model to read.
+        model: The model to run.
         sae: An SAE that fits it (see `check_sae`).
-        prompts: Chats, or strings, which are read as running text.
+        prompts: One prompt or several: chats, or strings, which are taken as running text.
+
+    Returns:
+        The activations; item 0 is the prompt if one was given.
 
     Raises:
         UserError: A prompt is empty or longer than the model's context.
     """
-    return extract_features(model, [sae], prompts).features[0]
+    several = [prompts] if isinstance(prompts, str | Prompt) else prompts
+    return extract_features(model, [sae], several).features[0]
 
 
 def extract_features(
     model: "Model",
     saes: "Sequence[SAE[Any]]",
     prompts: Sequence[Prompt | str],
-    engine: Executor | None = None,
+    executor: Executor | None = None,
 ) -> ExtractedFeatures:
-    """Reads prompts through SAEs that share a hook point, with one forward pass for all.
+    """Extracts the activations of SAEs that share a hook point, one forward pass for all.
 
     Args:
-        model: The model to read.
+        model: The model to run.
         saes: One or more, all for the same inputs (a trained SAE and its controls).
-        prompts: As `read_features` takes them.
-        engine: Where batches of prompts are read; None reads them here.
+        prompts: Chats, or strings, which are taken as running text.
+        executor: Runs the batches of prompts; None runs them in this process.
 
     Raises:
         UserError: A prompt is empty or longer than the model's context.
@@ -82,25 +86,25 @@ def extract_features(
 
     rendered = _rendered(model, saes, prompts)
     lengths = [len(prompt.token_ids) for prompt in rendered]
-    batches = list(batches_by_length(lengths, most_tokens=TOKENS_PER_BATCH))
+    batches = list(batches_by_length(lengths, max_tokens=TOKENS_PER_BATCH))
     shards = [[rendered[i] for i in batch] for batch in batches]
-    read = (engine or LocalExecutor(model)).map(partial(_read_batch, list(saes)), shards)
+    results = (executor or LocalExecutor(model)).map(partial(_read_batch, list(saes)), shards)
+    by_prompt: dict[int, _PromptFeatures] = {}
     with tqdm(total=len(rendered), unit="prompt", desc="read", disable=len(batches) < 2) as bar:
-        found: dict[int, _Read] = {}
-        for batch, results in zip(batches, read):
-            found |= zip(batch, results)
+        for batch, batch_features in zip(batches, results):
+            by_prompt |= zip(batch, batch_features)
             bar.update(len(batch))
-    return _together(saes, rendered, [found[i] for i in range(len(rendered))])
+    return _by_sae(saes, rendered, [by_prompt[i] for i in range(len(rendered))])
 
 
 def extract_features_from_passes(
     ask: Callable[[], None], model: "Model", saes: "Sequence[SAE[Any]]", prompt: Prompt
 ) -> ExtractedFeatures:
-    """Reads a prompt in the forward pass that asks about it, if there is one.
+    """Extracts a prompt's activations from the forward passes that `ask` makes.
 
     Args:
-        ask: Asks the model about this prompt and no other; where the answer is known already, and
-            no pass is made, the prompt is read by one of its own.
+        ask: Asks the model about this prompt and no other. Where it makes no pass, because the
+            answer is known already, the prompt gets a pass of its own.
         model: The model that is asked.
         saes: As `extract_features` takes them.
         prompt: The prompt.
@@ -112,11 +116,11 @@ def extract_features_from_passes(
     length = len(rendered.token_ids)
     with capture(model, input_hook(saes[0])) as passes:
         ask()
-    # Each pass begins with the prompt's tokens, but for those of a generated answer's further ones.
+    # Passes begin with the prompt's tokens, except those for further tokens of a generated answer.
     whole = [activations[0] for activations in passes if activations.shape[1] >= length]
     if not whole:
         return extract_features(model, saes, [prompt])
-    return _together(saes, [rendered], _read_rows(saes, model, [rendered], whole[-1:]))
+    return _by_sae(saes, [rendered], _encode_prompts(saes, model, [rendered], whole[-1:]))
 
 
 def _rendered(
@@ -126,31 +130,31 @@ def _rendered(
     return [render(model_tokenizer(model), prompt, limit, bos) for prompt in prompts]
 
 
-class _Read(NamedTuple):
-    """What one prompt gave."""
+class _PromptFeatures(NamedTuple):
+    """Activations of one prompt."""
 
-    means: dict[str, np.ndarray]
-    """Mean raw activation of each region."""
+    region_means: dict[str, np.ndarray]
+    """Mean raw activation of each region, `[d_in]`, float32."""
     features: list[SparseFeatures]
     """Of each SAE."""
 
 
 def _read_batch(
     saes: "Sequence[SAE[Any]]", model: "Model", prompts: Sequence[RenderedPrompt]
-) -> list[_Read]:
-    """Reads prompts in one forward pass."""
+) -> list[_PromptFeatures]:
+    """Runs prompts in one forward pass and encodes them."""
     tokens = right_padded([prompt.token_ids for prompt in prompts])
     activations = read_hook(model, tokens, input_hook(saes[0]))
-    return _read_rows(saes, model, prompts, activations)
+    return _encode_prompts(saes, model, prompts, activations)
 
 
-def _read_rows(
+def _encode_prompts(
     saes: "Sequence[SAE[Any]]",
     model: "Model",
     prompts: Sequence[RenderedPrompt],
-    activations: "Iterable[torch.Tensor]",
-) -> list[_Read]:
-    """Encodes what rows that begin with the prompts' tokens gave, each `[pos, width]`."""
+    activations: "Iterable[Float[torch.Tensor, 'pos width']]",
+) -> list[_PromptFeatures]:
+    """Encodes the activations of rows that begin with the prompts' tokens."""
     import torch
 
     first, special = saes[0], set(model_tokenizer(model).all_special_ids)
@@ -163,131 +167,44 @@ def _read_rows(
         for prompt, row in zip(prompts, inputs)
     ]
     encoded = [encode_rows(sae, inputs, kept) for sae in saes]
-    means = map(_means, prompts, inputs, kept)
-    return [_Read(mean, list(features)) for mean, *features in zip(means, *encoded)]
+    means = map(_region_means, prompts, inputs, kept)
+    return [_PromptFeatures(mean, list(features)) for mean, *features in zip(means, *encoded)]
 
 
-def _together(
-    saes: "Sequence[SAE[Any]]", prompts: list[RenderedPrompt], found: Sequence[_Read]
-) -> ExtractedFeatures:
-    features = [
-        _gathered(prompts, sae.cfg.d_sae, [read.features[number] for read in found])
-        for number, sae in enumerate(saes)
-    ]
-    return ExtractedFeatures(features, [read.means for read in found])
-
-
-def _gathered(
-    prompts: list[RenderedPrompt], d_sae: int, found: list[SparseFeatures]
-) -> FeatureActivations:
-    counts = [
-        np.bincount(one.positions, minlength=len(prompt.token_ids))
-        for prompt, one in zip(prompts, found)
-    ]
-    starts = np.concatenate([[0], *counts]).cumsum()
-    features = np.concatenate([np.empty(0, np.int32), *(one.features for one in found)])
-    values = np.concatenate([np.empty(0, np.float32), *(one.values for one in found)])
-    return FeatureActivations(prompts, d_sae, starts, features, values)
-
-
-def _means(prompt: RenderedPrompt, inputs: Any, kept: Any) -> dict[str, np.ndarray]:
+def _region_means(
+    prompt: RenderedPrompt,
+    inputs: "Float[torch.Tensor, 'pos d_in']",
+    kept: "Bool[torch.Tensor, 'pos']",
+) -> dict[str, np.ndarray]:
     """Returns the mean input over the kept tokens of each region; zeros where there are none."""
     values = inputs.float().cpu().numpy()
-    found = {}
+    means = {}
     for name, region in prompt.regions.items():
         tokens = [token for token in prompt.tokens_in(region) if kept[token]]
-        found[name] = values[tokens].mean(0) if tokens else np.zeros_like(values[0])
-    return found
+        means[name] = values[tokens].mean(0) if tokens else np.zeros_like(values[0])
+    return means
 
 
-ROWS_PER_BLOCK, ROWS_PER_BATCH = 64, 16
-"""Rows are batched by length within blocks; fixed, since a row read in other company differs in the
-last bits of its activations."""
-
-
-def document_hash(document: str) -> int:
-    """Returns 64 bits of a document id's SHA-256."""
-    return int.from_bytes(hashlib.sha256(document.encode()).digest()[:8])
-
-
-def extract_token_activations(
-    model: "Model", saes: "Sequence[SAE[Any]]", rows: Sequence[TokenRow]
-) -> list[TokenActivations]:
-    """Reads rows through SAEs that share a hook point, with one forward pass for all.
-
-    Special tokens and norm outliers have no firings.
-
-    Args:
-        model: The model to read.
-        saes: Any number of SAEs at the same hook point.
-        rows: Token rows of one or more documents.
-
-    Returns:
-        The firings of each SAE.
-    """
-    special = set(model_tokenizer(model).all_special_ids)
-    found: list[list[Any]] = [[None] * len(rows) for _ in saes]
-    for batch in read_inputs(model, saes[0], rows):
-        for sae, sparse in zip(saes, found):
-            for inputs, firings in zip(batch, _encode(sae, batch, special)):
-                sparse[inputs.row] = firings
-    token_ids = np.concatenate([np.array(row.token_ids, np.int32) for row in rows])
-    starts = np.cumsum([0, *(len(row.token_ids) for row in rows)])
-    documents = np.array([document_hash(row.document) for row in rows], np.uint64)
-    return [
-        TokenActivations(
-            token_ids,
-            starts,
-            documents,
-            np.cumsum(np.concatenate([[0], *(counts for counts, _, _ in sparse)])),
-            np.concatenate([features for _, features, _ in sparse]),
-            np.concatenate([values for _, _, values in sparse]),
-            sae.cfg.d_sae,
-        )
-        for sae, sparse in zip(saes, found)
+def _by_sae(
+    saes: "Sequence[SAE[Any]]", prompts: list[RenderedPrompt], results: Sequence[_PromptFeatures]
+) -> ExtractedFeatures:
+    """Regroups the activations of each prompt by SAE."""
+    features = [
+        _concatenated(prompts, [result.features[number] for result in results], sae.cfg.d_sae)
+        for number, sae in enumerate(saes)
     ]
+    return ExtractedFeatures(features, [result.region_means for result in results])
 
 
-class RowInputs(NamedTuple):
-    """What an SAE is given for one row."""
-
-    row: int
-    token_ids: "torch.Tensor"
-    """`[pos]`."""
-    activations: "torch.Tensor"
-    """`[pos, d_in]`, at the SAE's hook point."""
-
-
-def read_inputs(
-    model: "Model", sae: "SAE[Any]", rows: Sequence[TokenRow]
-) -> Iterator[list[RowInputs]]:
-    """Yields the inputs of an SAE for each row, in batches of rows of similar length."""
-    lengths = [len(row.token_ids) for row in rows]
-    for batch in batches(lengths):
-        tokens = right_padded([rows[i].token_ids for i in batch])
-        activations = read_hook(model, tokens, input_hook(sae))
-        yield [
-            RowInputs(i, own[: lengths[i]], sae_view(sae, given[: lengths[i]], sae.cfg.d_in))
-            for i, own, given in zip(batch, tokens, activations)
-        ]
-
-
-def batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Yields batches of rows of similar length, by index."""
-    for first in range(0, len(lengths), ROWS_PER_BLOCK):
-        block = range(first, min(first + ROWS_PER_BLOCK, len(lengths)))
-        order = sorted(block, key=lengths.__getitem__)
-        for start in range(0, len(order), ROWS_PER_BATCH):
-            yield order[start : start + ROWS_PER_BATCH]
-
-
-def _encode(
-    sae: "SAE[Any]", batch: Sequence[RowInputs], special: set[int]
-) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yields, for each row, how many features fire on each token, which, and how strongly."""
-    kept = [ordinary_tokens(row.token_ids, row.activations, sae, special) for row in batch]
-    encoded = encode_rows(sae, [row.activations for row in batch], kept)
-    for row, (positions, features, values) in zip(batch, encoded):
-        fires = values > 0
-        counts = np.bincount(positions[fires], minlength=len(row.token_ids))
-        yield counts, features[fires], values[fires]
+def _concatenated(
+    prompts: list[RenderedPrompt], sparse: list[SparseFeatures], d_sae: int
+) -> FeatureActivations:
+    """Joins one SAE's activations on all prompts into one CSR structure over their tokens."""
+    counts = [
+        np.bincount(row.positions, minlength=len(prompt.token_ids))
+        for prompt, row in zip(prompts, sparse)
+    ]
+    indptr = np.concatenate([[0], *counts]).cumsum()
+    features = np.concatenate([np.empty(0, np.int32), *(row.features for row in sparse)])
+    values = np.concatenate([np.empty(0, np.float32), *(row.values for row in sparse)])
+    return FeatureActivations(prompts, d_sae, indptr, features, values)

@@ -12,14 +12,16 @@ from saetask.models.loading import default_device
 if TYPE_CHECKING:
     from sae_lens import SAE
 
+DTYPE = "float32"
 DEFAULT_SAE = "smollm2-135m-instruct-res15"
 NEVER_APPLIED = ("expected_average_only_in", "covariance_whitening")
-"""Normalisations that SAE-Lens means to be folded into the weights, and skips when encoding."""
+"""Normalisations that SAE-Lens expects to be folded into the weights, and skips when encoding."""
 SCALE_KEY = "norm_scaling_factor"
+"""Key of the factor that scales an SAE's input, in its config."""
 
 
 def assets_folder() -> Path:
-    """Returns the folder of what saetask ships besides code."""
+    """Returns the folder of the data files that saetask ships."""
     return Path(str(files("saetask"))) / "assets"
 
 
@@ -37,17 +39,16 @@ def shipped_saes() -> list[str]:
 def load_sae(
     spec: "str | Path | SAE[Any]" = DEFAULT_SAE,
     *,
-    dtype: str = "float32",
     device: str | None = None,
 ) -> "SAE[Any]":
-    """Loads a sparse autoencoder or transcoder of any architecture that SAE-Lens knows.
+    """Loads a sparse autoencoder or transcoder of any SAE-Lens architecture, in float32.
+
+    Encoding in float32 costs little and keeps near-ties among top-k features stable.
 
     Args:
         spec: A shipped alias, a local SAE-Lens folder (`cfg.json` + `sae_weights.safetensors`, of
             any version), SAE-Lens's `release/sae_id`, `owner/repository/sae_id` on the hub, or a
             live `SAE`, which is returned as it is.
-        dtype: Floating-point type of the weights; reading in float32 costs little and keeps
-            near-ties among top-k features stable.
         device: A torch device; None takes `default_device()`.
 
     Returns:
@@ -55,21 +56,21 @@ def load_sae(
         into the weights, other normalisations are applied when encoding.
 
     Raises:
-        UserError: Nothing of that name, the folder is incomplete or damaged, or its weights expect
-            a scale of the input that it does not tell.
+        UserError: The name is unknown, the folder is incomplete or damaged, or its weights expect
+            a scale of the input that its config does not state.
     """
     if not isinstance(spec, str | Path):
         return spec
     device = device or default_device()
     folder = sae_folder(str(spec)) if str(spec) in shipped_saes() else Path(spec).expanduser()
     if folder.is_dir():
-        return _load_folder(folder, dtype, device)
+        return _load_folder(folder, device)
     if str(spec).startswith(("/", ".", "~")):
         raise UserError(f"SAE folder {spec} does not exist.")
-    return _load_release(str(spec), dtype, device)
+    return _load_release(str(spec), device)
 
 
-def _load_folder(folder: Path, dtype: str, device: str) -> "SAE[Any]":
+def _load_folder(folder: Path, device: str) -> "SAE[Any]":
     from sae_lens import SAE
     from sae_lens.registry import SAE_CLASS_REGISTRY, SAE_TRAINING_CLASS_REGISTRY
 
@@ -84,9 +85,9 @@ def _load_folder(folder: Path, dtype: str, device: str) -> "SAE[Any]":
                 f"{folder} is a training checkpoint ({architecture}), which encodes a batch at a "
                 "time; save it for inference (save_inference_model) and give that folder."
             )
-        sae = SAE.load_from_disk(folder, device=device, dtype=dtype).eval()
+        sae = SAE.load_from_disk(folder, device=device, dtype=DTYPE).eval()
         if sae.cfg.normalize_activations in NEVER_APPLIED:
-            _fold(sae, config, folder)
+            _fold_input_scale(sae, config, folder)
     except UserError:
         raise
     except Exception as error:  # a damaged file may raise anything
@@ -94,11 +95,11 @@ def _load_folder(folder: Path, dtype: str, device: str) -> "SAE[Any]":
     return sae
 
 
-def _fold(sae: "SAE[Any]", config: dict[str, Any], folder: Path) -> None:
-    """Folds the scale of the input that the weights expect, which SAE-Lens leaves to its callers.
+def _fold_input_scale(sae: "SAE[Any]", config: dict[str, Any], folder: Path) -> None:
+    """Folds the input scale that the weights expect into them.
 
-    It is looked for in the folder's config, then in SAE-Lens's list of releases, if the folder is
-    a copy of one (its path ends in `release/sae_id`).
+    The scale is taken from the folder's config, else from SAE-Lens's list of releases if the
+    folder is a copy of one (its path ends in `release/sae_id`).
     """
     from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
 
@@ -117,7 +118,7 @@ def _fold(sae: "SAE[Any]", config: dict[str, Any], folder: Path) -> None:
     sae.fold_activation_norm_scaling_factor(float(scale))
 
 
-def _load_release(spec: str, dtype: str, device: str) -> "SAE[Any]":
+def _load_release(spec: str, device: str) -> "SAE[Any]":
     from sae_lens import SAE
     from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
 
@@ -137,7 +138,7 @@ def _load_release(spec: str, dtype: str, device: str) -> "SAE[Any]":
         hint = did_you_mean(sae_id, releases[release].saes_map)
         raise UserError(f"SAE-Lens release '{release}' has no SAE '{sae_id}'.{hint}")
     try:
-        sae = SAE.from_pretrained(release, sae_id, dtype=dtype, device=device).eval()
+        sae = SAE.from_pretrained(release, sae_id, dtype=DTYPE, device=device).eval()
     except OSError as error:
         raise UserError(f"Could not download the SAE '{spec}': {_reason(error)}") from error
     except Exception as error:

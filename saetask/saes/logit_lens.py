@@ -1,4 +1,4 @@
-"""What features' decoder directions promote and suppress, and labels made from that."""
+"""Tokens that features' decoder directions promote and suppress, and labels made of them."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,16 +13,19 @@ if TYPE_CHECKING:
     from saetask.models.loading import Model
 
 FEATURES_PER_BLOCK = 512
+LABEL_WORDS = 3
+"""Maximum number of words in a label."""
 
 
 class Promotion(NamedTuple):
-    """Tokens whose logits a feature moves most."""
+    """Tokens whose logits a feature changes most, strongest first."""
 
     promoted: list[str]
     suppressed: list[str]
     promoted_logits: list[float]
-    """What one unit of the feature adds to the logits of the promoted tokens."""
+    """Change of the promoted tokens' logits by one unit of the feature."""
     suppressed_logits: list[float]
+    """Change of the suppressed tokens' logits by one unit of the feature."""
 
 
 def promotions(
@@ -31,15 +34,15 @@ def promotions(
     """Returns the tokens that features promote and suppress most.
 
     The decoder direction passes through the final norm's weights and the unembedding (logit lens,
-    nostalgebraist 2020). Where an SAE's directions are none of the residual stream (attention
-    heads, MLP neurons), features promote nothing that could be told.
+    nostalgebraist 2020). The lists are empty where an SAE's directions are not directions of the
+    residual stream (attention heads, MLP neurons).
     """
     import torch
 
     if not writes_residual(sae, model.cfg.d_model):
         return {int(feature): Promotion([], [], [], []) for feature in features}
     decode = model_tokenizer(model).decode
-    found = {}
+    by_feature = {}
     for start in range(0, len(features), FEATURES_PER_BLOCK):
         block = [int(feature) for feature in features[start : start + FEATURES_PER_BLOCK]]
         with torch.inference_mode():
@@ -48,21 +51,19 @@ def promotions(
         for row, feature in enumerate(block):
             most, least = ([str(decode([i])) for i in end.indices[row].tolist()] for end in ends)
             high, low = (end.values[row].tolist() for end in ends)
-            found[feature] = Promotion(most, least, high, low)
-    return found
+            by_feature[feature] = Promotion(most, least, high, low)
+    return by_feature
 
 
-def logit_lens_labels(
-    model: "Model", sae: "SAE[Any]", features: Sequence[int], n_words: int = 3
-) -> dict[int, str]:
-    """Labels features by the words that they promote most, and says so: `promotes 'sea'`."""
-    found = promotions(model, sae, features, 4 * n_words)
-    return {feature: promotion_label(tokens.promoted, n_words) for feature, tokens in found.items()}
+def logit_lens_labels(model: "Model", sae: "SAE[Any]", features: Sequence[int]) -> dict[int, str]:
+    """Labels features by the words that they promote most, such as `promotes 'sea'`."""
+    by_feature = promotions(model, sae, features, 4 * LABEL_WORDS)
+    return {feature: promotion_label(tokens.promoted) for feature, tokens in by_feature.items()}
 
 
-def promotion_label(promoted: Sequence[str], n_words: int = 3) -> str:
+def promotion_label(promoted: Sequence[str]) -> str:
     """Returns a label that names the first few different words among promoted tokens."""
     tokens = [token.strip() for token in promoted]
     words = list(dict.fromkeys(token.lower() for token in tokens if token.isalpha()))
-    shown = words[:n_words] or tokens[:1]
+    shown = words[:LABEL_WORDS] or tokens[:1]
     return "promotes " + ", ".join(f"'{word}'" for word in shown) if shown else ""

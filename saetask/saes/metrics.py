@@ -1,4 +1,4 @@
-"""How well an SAE reconstructs a model's activations on given texts."""
+"""Reconstruction quality of an SAE: error, sparsity, and the loss of the model run with it."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,70 +19,84 @@ from saetask.saes.encoding import (
 
 if TYPE_CHECKING:
     import torch
-    from jaxtyping import Float
+    from jaxtyping import Bool, Float
     from sae_lens import SAE
 
     from saetask.models.loading import Model
 
 
 class Reconstruction(NamedTuple):
-    """Figures over all ordinary tokens (special tokens and norm outliers left out)."""
+    """Reconstruction quality over all ordinary tokens (no special tokens, no norm outliers)."""
 
     normalised_mse: float
     """Squared error over squared norm, both summed over tokens."""
     fvu: float
     """Squared error over variance: the fraction of variance unexplained."""
     l0: float
-    """Features active on a token, on average."""
+    """Mean number of features active on a token."""
     alive_share: float
     """Share of features that fired at least once on these tokens."""
     n_tokens: int
 
 
 class ReconstructionInputs(NamedTuple):
-    """What an SAE reads and what it should give, `[pos, d_in]` and `[pos, d_out]`."""
+    """Input of an SAE for one row, and the activation that it should reconstruct."""
 
-    inputs: "torch.Tensor"
-    targets: "torch.Tensor"
-    kept: "torch.Tensor"
-    """The positions to measure, `[pos]`."""
+    inputs: "Float[torch.Tensor, 'pos d_in']"
+    targets: "Float[torch.Tensor, 'pos d_out']"
+    """Equal to `inputs`, except for a transcoder."""
+    kept: "Bool[torch.Tensor, 'pos']"
+    """Mask of the positions to measure."""
 
 
 def reconstruction(model: "Model", sae: "SAE[Any]", texts: Sequence[str]) -> Reconstruction:
-    """Measures an SAE on running texts."""
+    """Measures an SAE's reconstruction on running texts."""
     tokenizer = model_tokenizer(model)
     rows = [render(tokenizer, text, bos=reads_bos(sae)).token_ids for text in texts]
-    return measure_pairs(sae, (read_reconstruction_inputs(model, sae, row) for row in rows))
+    return measure_reconstruction(
+        sae, (read_reconstruction_inputs(model, sae, row) for row in rows)
+    )
 
 
 def read_reconstruction_inputs(
     model: "Model", sae: "SAE[Any]", token_ids: list[int]
 ) -> ReconstructionInputs:
-    """Reads what an SAE is about in one row of tokens.
+    """Runs the model on one row of tokens and returns an SAE's input and target.
 
     Raises:
         UserError: The model has no such hook point, or never reaches it.
     """
     hooks = (input_hook(sae), output_hook(sae))
-    caught = run_with_hook_outputs(model, right_padded([token_ids]), hooks).activations
-    return pair_of(model, sae, token_ids, caught, hooks)
+    activations = run_with_hook_outputs(model, right_padded([token_ids]), hooks).activations
+    return reconstruction_inputs(model, sae, token_ids, activations, hooks)
 
 
-def pair_of(
+def reconstruction_inputs(
     model: "Model",
     sae: "SAE[Any]",
     token_ids: list[int],
-    caught: "dict[str, torch.Tensor]",
+    activations: "dict[str, Float[torch.Tensor, 'batch pos width']]",
     hooks: tuple[str, ...],
 ) -> ReconstructionInputs:
-    """Finds an SAE's input and output in what was caught at two hook points."""
+    """Selects an SAE's input and target from the activations at its two hook points.
+
+    Args:
+        model: The model that was run.
+        sae: The SAE.
+        token_ids: The row of tokens.
+        activations: By hook point; row 0 of each is used.
+        hooks: Hook points of the input and the target.
+
+    Raises:
+        UserError: One of the hook points was never reached.
+    """
     import torch
 
-    missing = [name for name in hooks if name not in caught]
+    missing = [name for name in hooks if name not in activations]
     if missing:
         raise UserError(f"Running {model_name(model)} never reached hook point '{missing[0]}'.")
-    inputs = sae_view(sae, caught[hooks[0]][0], sae.cfg.d_in).float()
-    targets = sae_view(sae, caught[hooks[1]][0], sae.W_dec.shape[1]).float()
+    inputs = sae_view(sae, activations[hooks[0]][0], sae.cfg.d_in).float()
+    targets = sae_view(sae, activations[hooks[1]][0], sae.W_dec.shape[1]).float()
     special = set(model_tokenizer(model).all_special_ids)
     return ReconstructionInputs(
         inputs, targets, ordinary_tokens(torch.tensor(token_ids), inputs, sae, special)
@@ -90,16 +104,20 @@ def pair_of(
 
 
 def measure(sae: "SAE[Any]", batches: "Iterator[Float[torch.Tensor, 'n d_in']]") -> Reconstruction:
-    """Measures an SAE on batches of activations, each to be reconstructed from itself."""
+    """Measures an SAE that reconstructs its own input on batches of activations."""
     import torch
 
-    return measure_pairs(
+    return measure_reconstruction(
         sae, (ReconstructionInputs(b, b, torch.ones(len(b), dtype=torch.bool)) for b in batches)
     )
 
 
-def measure_pairs(sae: "SAE[Any]", pairs: Iterator[ReconstructionInputs]) -> Reconstruction:
-    """Measures an SAE on what it reads and what it should give."""
+def measure_reconstruction(sae: "SAE[Any]", rows: Iterator[ReconstructionInputs]) -> Reconstruction:
+    """Measures an SAE's reconstruction over rows.
+
+    Raises:
+        UserError: No position is kept.
+    """
     import torch
 
     error = power = l0 = 0.0
@@ -107,9 +125,9 @@ def measure_pairs(sae: "SAE[Any]", pairs: Iterator[ReconstructionInputs]) -> Rec
     total = torch.zeros(sae.W_dec.shape[1], dtype=torch.float64)
     fired = torch.zeros(sae.cfg.d_sae, dtype=torch.bool)
     with torch.inference_mode():
-        for pair in pairs:
-            features, output = encode_and_decode(sae, pair.inputs, pair.kept)
-            targets = pair.targets[pair.kept.to(pair.targets.device)].to(output)
+        for row in rows:
+            features, output = encode_and_decode(sae, row.inputs, row.kept)
+            targets = row.targets[row.kept.to(row.targets.device)].to(output)
             error += (output - targets).double().pow(2).sum().item()
             power += targets.double().pow(2).sum().item()
             total += targets.double().sum(0).cpu()
@@ -129,13 +147,13 @@ class Losses(NamedTuple):
 
     clean: float
     reconstructed: float
-    """With the SAE's output in place of what it reconstructs."""
+    """With the SAE's output in place of the activation that it reconstructs."""
     zero: float
-    """With zeros there."""
+    """With zeros in its place."""
 
     @property
     def recovered(self) -> float:
-        """The share of the loss that reconstruction keeps against zero-ablation."""
+        """Share of the loss recovered by the reconstruction, against zero-ablation."""
         return (self.zero - self.reconstructed) / (self.zero - self.clean)
 
 
@@ -143,27 +161,29 @@ def losses_with_edit(
     model: "Model",
     sae: "SAE[Any]",
     token_ids: list[int],
-    pair: ReconstructionInputs,
+    row: ReconstructionInputs,
     clean: float | None = None,
 ) -> Losses:
-    """Measures what replacing the activations of the kept positions does to the model's loss.
+    """Returns the model's loss with the activations of the kept positions replaced.
 
     Args:
         model: The model.
         sae: The SAE; its output replaces the activation at the hook point it reconstructs.
         token_ids: One row.
-        pair: As `read_reconstruction_inputs` gives it for this row.
-        clean: The loss without any replacement, if it is known.
+        row: What `read_reconstruction_inputs` returns for it.
+        clean: The loss without replacement; None measures it.
     """
     import torch
+    from einops import rearrange
 
     with torch.inference_mode():
-        output = encode_and_decode(sae, pair.inputs, pair.kept)[1]
+        output = encode_and_decode(sae, row.inputs, row.kept)[1]
 
     def replaced(activation: "torch.Tensor", new: "torch.Tensor") -> "torch.Tensor":
         edited = activation.clone(memory_format=torch.contiguous_format)
-        view = sae_view(sae, edited[0].flatten(1), sae.W_dec.shape[1])
-        view[pair.kept.to(view.device)] = new.to(view)
+        width = sae.W_dec.shape[1]
+        view = sae_view(sae, rearrange(edited[0], "pos ... -> pos (...)"), width)
+        view[row.kept.to(view.device)] = new.to(view)
         return edited
 
     def loss(new: "torch.Tensor | None") -> float:
@@ -175,13 +195,13 @@ def losses_with_edit(
 
 
 def cross_entropy_recovered(model: "Model", sae: "SAE[Any]", rows: list[list[int]]) -> float:
-    """Returns the share of the model's loss that reconstruction keeps against zero-ablation.
+    """Returns the share of the model's loss recovered by the reconstruction.
 
-    `(loss with zeros - loss with reconstruction) / (loss with zeros - loss)`, mean over rows; the
-    positions an SAE is not meant for keep their own activation in both.
+    `(loss with zeros - loss with reconstruction) / (loss with zeros - loss)`, of the mean losses
+    over rows. Positions that an SAE was not trained for keep their own activation in both.
     """
-    found = [
+    losses = [
         losses_with_edit(model, sae, row, read_reconstruction_inputs(model, sae, row))
         for row in rows
     ]
-    return Losses(*(sum(column) for column in zip(*found))).recovered
+    return Losses(*(sum(column) for column in zip(*losses))).recovered

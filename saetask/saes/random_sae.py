@@ -1,4 +1,4 @@
-"""Controls for a dictionary: what the same pipeline makes of an SAE that learnt nothing."""
+"""Control for a dictionary: a random SAE whose features are active as often as a trained SAE's."""
 
 import copy
 import itertools
@@ -7,34 +7,35 @@ from typing import TYPE_CHECKING, Any
 
 from saetask.data.corpus import TokenRow
 from saetask.models.loading import model_tokenizer
+from saetask.saes.corpus_extraction import read_inputs
 from saetask.saes.encoding import encode, ordinary_tokens
-from saetask.saes.extraction import read_inputs
 
 if TYPE_CHECKING:
     import torch
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from sae_lens import SAE, TopKSAE
 
     from saetask.models.loading import Model
 
 CALIBRATION_ROWS = 64
 BLOCK = 512
-"""Features whose thresholds are found at a time, to bound memory."""
+"""Number of features whose thresholds are computed at a time, to bound memory."""
 
 
 def random_sae(
     model: "Model", sae: "SAE[Any]", rows: Sequence[TokenRow], seed: int = 0
 ) -> "SAE[Any]":
-    """Returns a frozen random dictionary whose features fire as often as those of an SAE.
+    """Returns a frozen random SAE whose features are active as often as those of an SAE.
 
-    Feature directions are drawn evenly from the sphere. Where the SAE keeps the k strongest
-    features of a token, so does the control, about the same centre. Of any other SAE, each feature
-    of the control has the threshold that as many tokens cross as the SAE's own feature fires on.
+    Feature directions are drawn uniformly from the sphere. Of a top-k SAE, the control keeps the k
+    strongest features of a token too, with the same centre. Of any other SAE, each feature of the
+    control has the threshold that is exceeded on as many tokens as the SAE's own feature is active
+    on.
 
     Args:
         model: The model that the SAE belongs to.
         sae: An SAE of any architecture.
-        rows: Build documents on which thresholds are set (`CALIBRATION_ROWS` will do).
+        rows: Rows on which thresholds are set; `CALIBRATION_ROWS` are enough.
         seed: Seed of the directions.
     """
     from sae_lens import TopKSAE
@@ -44,8 +45,8 @@ def random_sae(
     return _random_thresholds(model, sae, rows, seed)
 
 
-def random_directions(sae: "SAE[Any]", seed: int = 0) -> "Float[torch.Tensor, 'd_sae d_in']":
-    """Returns the unit directions of the features of an SAE's random control."""
+def control_directions(sae: "SAE[Any]", seed: int = 0) -> "Float[torch.Tensor, 'd_sae d_in']":
+    """Returns the unit feature directions of an SAE's random control, float32."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
@@ -57,7 +58,7 @@ def _random_topk(sae: "TopKSAE", seed: int) -> "SAE[Any]":
     import torch
 
     control = copy.deepcopy(sae)
-    directions = random_directions(sae, seed).to(sae.W_dec)
+    directions = control_directions(sae, seed).to(sae.W_dec)
     with torch.no_grad():
         control.W_dec.copy_(directions * sae.W_dec.norm(dim=1, keepdim=True))
         control.W_enc.copy_((directions * sae.W_enc.norm(dim=0)[:, None]).T)
@@ -85,13 +86,13 @@ def _random_thresholds(
         metadata=copy.deepcopy(sae.cfg.metadata),
     )
     control = StandardSAE(config).eval()
-    directions = random_directions(sae, seed).to(control.W_enc)
+    directions = control_directions(sae, seed).to(control.W_enc)
     with torch.no_grad():
-        fired, given = _calibration(model, sae, rows)
-        given = control.process_sae_in(given.to(control.W_enc))
+        n_firings, inputs = _calibration(model, sae, rows)
+        inputs = control.process_sae_in(inputs.to(control.W_enc))
         thresholds = [
-            _exceeded_by(given @ some.T, counts)
-            for some, counts in zip(directions.split(BLOCK), fired.split(BLOCK))
+            _exceeded_by(inputs @ block.T, counts)
+            for block, counts in zip(directions.split(BLOCK), n_firings.split(BLOCK))
         ]
         control.W_enc.copy_(directions.T)
         control.W_dec.copy_(directions)
@@ -102,21 +103,23 @@ def _random_thresholds(
 
 def _calibration(
     model: "Model", sae: "SAE[Any]", rows: Sequence[TokenRow]
-) -> "tuple[torch.Tensor, torch.Tensor]":
-    """Returns on how many tokens each feature fires, `[d_sae]`, and those tokens' inputs."""
+) -> "tuple[Int[torch.Tensor, 'd_sae'], Float[torch.Tensor, 'pos d_in']]":
+    """Returns the number of tokens on which each feature is active, and the tokens' inputs."""
     import torch
 
     special = set(model_tokenizer(model).all_special_ids)
-    fired, given = torch.zeros(sae.cfg.d_sae, dtype=torch.long), []
+    n_firings, inputs = torch.zeros(sae.cfg.d_sae, dtype=torch.long), []
     for row in itertools.chain.from_iterable(read_inputs(model, sae, rows)):
         kept = ordinary_tokens(row.token_ids, row.activations, sae, special)
-        fired += (encode(sae, row.activations, kept) > 0).sum(0).cpu()
-        given.append(row.activations[kept.to(row.activations.device)])
-    return fired, torch.cat(given)
+        n_firings += (encode(sae, row.activations, kept) > 0).sum(0).cpu()
+        inputs.append(row.activations[kept.to(row.activations.device)])
+    return n_firings, torch.cat(inputs)
 
 
-def _exceeded_by(projections: "torch.Tensor", counts: "torch.Tensor") -> "torch.Tensor":
-    """Returns the value that as many of each column's `[tokens, features]` exceed as `counts`."""
+def _exceeded_by(
+    projections: "Float[torch.Tensor, 'pos feature']", counts: "Int[torch.Tensor, 'feature']"
+) -> "Float[torch.Tensor, 'feature']":
+    """Returns the value of each column that `counts` of its entries exceed."""
     ordered = projections.sort(dim=0, descending=True).values
-    places = counts.clamp(max=len(ordered) - 1).to(ordered.device)
-    return ordered.gather(0, places[None])[0]
+    ranks = counts.clamp(max=len(ordered) - 1).to(ordered.device)
+    return ordered.gather(0, ranks[None])[0]

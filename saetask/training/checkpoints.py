@@ -1,4 +1,4 @@
-"""Checkpoints of a training run, each one safetensors file: there is always a whole one."""
+"""Checkpoints of a training run: one safetensors file, replaced atomically."""
 
 import itertools
 import json
@@ -14,7 +14,7 @@ CHECKPOINT = "checkpoint.safetensors"
 
 
 def save_checkpoint(trainer: "SAETrainer[Any, Any]", path: Path) -> None:
-    """Saves weights, Adam's moments, the dead-feature counters and how far the run is."""
+    """Saves weights, Adam's moments, the dead-feature counters and the number of steps."""
     import torch
     from safetensors.torch import save_file
 
@@ -32,7 +32,7 @@ def save_checkpoint(trainer: "SAETrainer[Any, Any]", path: Path) -> None:
 
 
 def load_checkpoint(trainer: "SAETrainer[Any, Any]", path: Path) -> None:
-    """Continues from a checkpoint, if there is one; schedules are replayed step by step."""
+    """Loads a checkpoint into a trainer, if there is one; schedules are replayed step by step."""
     from safetensors.torch import load_file
 
     if not path.is_file():
@@ -60,10 +60,10 @@ def load_checkpoint(trainer: "SAETrainer[Any, Any]", path: Path) -> None:
             scheduler.step()
 
 
-def cut_log(log: Path, steps: int) -> None:
-    """Takes off what a killed run logged after its last checkpoint: those steps come again."""
+def truncate_log(log: Path, steps: int) -> None:
+    """Removes the log lines after a number of steps: a resumed run repeats those steps."""
     lines = log.read_text(encoding="utf-8").splitlines(keepends=True) if log.is_file() else []
-    # Whatever was logged before a checkpoint is whole; the very last line may be cut short.
-    known = itertools.takewhile(lambda line: line.endswith("\n"), lines)
-    kept = itertools.takewhile(lambda line: json.loads(line)["step"] <= steps, known)
+    # Lines before a checkpoint are whole; the very last line may be torn.
+    whole = itertools.takewhile(lambda line: line.endswith("\n"), lines)
+    kept = itertools.takewhile(lambda line: json.loads(line)["step"] <= steps, whole)
     write_text(log, "".join(kept))

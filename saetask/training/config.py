@@ -1,25 +1,39 @@
-"""Training an SAE: a recipe in, an SAE-Lens folder with measured figures out.
-
-Activations are harvested once; `training_process.py` trains on them, in this process or in several;
-the saved folder is measured here.
-"""
+"""Configuration of an SAE training run."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from saetask.models.loading import (
-    DEFAULT_MODEL,
-)
-from saetask.training.activation_store import HarvestConfig
+from saetask.data.corpus import CorpusConfig, Split
+from saetask.models.loading import DEFAULT_MODEL
 
 ARCHITECTURES = ("topk", "batchtopk", "jumprelu", "standard", "gated", "matryoshka_batchtopk")
-ACROSS_THE_BATCH = ("batchtopk", "matryoshka_batchtopk")
-"""Those that choose the strongest features of a whole batch, not of each activation."""
+BATCH_SELECTING_ARCHITECTURES = ("batchtopk", "matryoshka_batchtopk")
+"""Architectures that select the strongest features of a whole batch, not of each activation."""
+
+
+@dataclass(frozen=True)
+class HarvestConfig:
+    """Which activations are computed, and how they are stored."""
+
+    hook_name: str
+    """Hook point to read."""
+    tokens: int
+    """Stop once this many activations are stored."""
+    corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    """The texts."""
+    split: Split = "train"
+    """Which documents."""
+    rows_per_batch: int = 16
+    """Maximum number of rows in one forward pass; they are of similar length."""
+    rows_per_shard: int = 512
+    """Rows in one shard; a shard is the unit of resuming."""
+    norm_limit: float = 4.0
+    """Activations longer than this many times the first shard's median norm are dropped."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A recipe."""
+    """Recipe of an SAE."""
 
     harvest: HarvestConfig
     """Which activations."""
@@ -42,7 +56,7 @@ class TrainConfig:
     decay_share: float = 0.25
     """Last share of the run, in which the rate falls to a twentieth."""
     dead_after_samples: int = 250_000
-    """A feature silent for so many activations counts as dead and gets the auxiliary loss."""
+    """A feature inactive for this many activations counts as dead and gets the auxiliary loss."""
     initial_decoder: str = "data"
     """`data`: decoder rows start as centred activations; `random`: as SAE-Lens draws them."""
     test_tokens: int = 60_000
@@ -51,3 +65,8 @@ class TrainConfig:
     """Steps between two checkpoints."""
     seed: int = 0
     """Seed of initialisation and shuffling."""
+
+    @property
+    def n_steps(self) -> int:
+        """Number of training steps."""
+        return self.samples // self.batch_size

@@ -1,27 +1,30 @@
-"""One training step over several processes, the same as that of one.
+"""Data-parallel training steps that equal the step of one process, up to rounding.
 
-Every process takes its part of the batch. What a step computes from the whole batch is put
-together: the gradients (before SAE-Lens's trainer clips them), the count of firings, and how long
-each feature has been silent, which decides what the auxiliary loss revives.
+Every process takes its part of the batch. What a step computes from the whole batch is reduced over
+the processes: the gradients (before SAE-Lens's trainer clips them), the firing counts, and the
+number of steps since each feature was active, which decides what the auxiliary loss revives.
 """
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import torch
+    from jaxtyping import Float
     from sae_lens import TrainingSAE
     from sae_lens.saes.sae import TrainStepOutput
     from sae_lens.training.sae_trainer import SAETrainer
 
 
 class ProcessGroup(NamedTuple):
-    """The processes that train together, seen from one of them."""
+    """One process's view of the processes that train together."""
 
     rank: int = 0
+    """Number of this process, from 0."""
     size: int = 1
+    """Number of processes."""
 
     def part(self, batch_size: int) -> slice:
-        """Returns which rows of a batch this process takes."""
+        """Returns the slice of a batch's rows that this process takes."""
         own = batch_size // self.size
         return slice(self.rank * own, (self.rank + 1) * own)
 
@@ -34,20 +37,26 @@ class ProcessGroup(NamedTuple):
         return tensor
 
     def agrees(self, number: int, device: "torch.device") -> bool:
-        """Tells whether all processes have the same number; where not, one of them hears so."""
+        """Tells whether all processes have the same number; all of them get the same answer."""
+        if self.size == 1:
+            return True
         import torch
+        import torch.distributed as dist
 
-        return int(self.sum(torch.tensor(number, device=device))) == number * self.size
+        smallest = torch.tensor([number, -number], device=device)  # the minimum and -maximum
+        dist.all_reduce(smallest, op=dist.ReduceOp.MIN)
+        minimum, negated_maximum = smallest.tolist()
+        return minimum == -negated_maximum
 
 
-ALONE = ProcessGroup()
+SINGLE_PROCESS = ProcessGroup()
 
 
 def share_gradients(sae: "TrainingSAE[Any]", group: ProcessGroup) -> None:
-    """Gives all processes the first one's weights, and from now on the mean of their gradients.
+    """Copies the first process's weights to all, and averages all later gradients over them.
 
-    The losses are means over the rows of a batch, and the parts are equally long: so the mean of
-    the gradients is the gradient of the whole batch's loss.
+    Losses are means over the rows of a batch and the parts have equal length, so the mean of the
+    gradients is the gradient of the whole batch's loss.
     """
     if group.size == 1:
         return
@@ -63,9 +72,11 @@ def share_gradients(sae: "TrainingSAE[Any]", group: ProcessGroup) -> None:
 
 
 def step(
-    trainer: "SAETrainer[Any, Any]", batch: "torch.Tensor", group: ProcessGroup
+    trainer: "SAETrainer[Any, Any]",
+    batch: "Float[torch.Tensor, 'part d_in']",
+    group: ProcessGroup,
 ) -> "TrainStepOutput":
-    """Steps SAE-Lens's trainer on this process's part of a batch, `[batch / size, d_in]`."""
+    """Steps SAE-Lens's trainer on this process's part of a batch."""
     if group.size == 1:
         return trainer.step(batch)
     import torch.distributed as dist
@@ -74,8 +85,8 @@ def step(
     trainer.act_freq_scores = before.new_zeros(before.shape)
     output = trainer.step(batch)
     trainer.act_freq_scores = before + group.sum(trainer.act_freq_scores)
-    # Steps since a feature fired are 0 where it fired here: the least of all processes is 0 where
-    # it fired anywhere.
+    # The number of steps since a feature was active is 0 if it was active in this process's part;
+    # the minimum over processes is 0 if it was active in any part.
     dist.all_reduce(trainer.n_forward_passes_since_fired, op=dist.ReduceOp.MIN)
     trainer.n_training_samples += len(batch) * (group.size - 1)
     return output

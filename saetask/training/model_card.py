@@ -1,4 +1,4 @@
-"""The model card beside a trained SAE: what it is, what it was trained on, what was measured."""
+"""Model card of a trained SAE: architecture, corpus, recipe and measured figures."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def model_card(config: "TrainConfig", metrics: dict[str, Any]) -> str:
-    """Returns the card, in Markdown; every figure is of the saved folder, on held-out documents."""
+    """Returns the card as Markdown; metrics are of the saved SAE on held-out documents."""
     import yaml
 
     harvest = config.harvest

@@ -1,17 +1,14 @@
-"""Training an SAE: a recipe in, an SAE-Lens folder with measured figures out.
+"""Trains an SAE from a recipe: harvest, training, measurement of the saved SAE-Lens folder."""
 
-Activations are harvested once; `training_process.py` trains on them, in this process or in several;
-the saved folder is measured here.
-"""
-
+import itertools
 import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from saetask.compute.config import LOCAL, ComputeConfig, open_executor
 from saetask.data.corpus import token_rows
@@ -24,21 +21,32 @@ from saetask.models.loading import (
     model_name,
     model_tokenizer,
 )
-from saetask.training.activation_store import ActivationShards, HarvestConfig, harvest
-from saetask.training.config import ACROSS_THE_BATCH, ARCHITECTURES, TrainConfig
-from saetask.training.trainer import LOG, SHARDS, WORK, Job, fit_and_save, train_in_group
+from saetask.training.activation_store import ActivationShards
+from saetask.training.config import (
+    ARCHITECTURES,
+    BATCH_SELECTING_ARCHITECTURES,
+    HarvestConfig,
+    TrainConfig,
+)
+from saetask.training.harvest import harvest
+from saetask.training.trainer import LOG, SHARDS, WORK, TrainingJob, fit_and_save, train_in_group
 from saetask.utils.files import content_hash, remove_partial_writes, write_json, write_text
+
+if TYPE_CHECKING:
+    from saetask.models.loading import Model
 
 EVALUATION_BATCH = 1024
 LOSS_ROWS = 40
+"""Number of test rows that the recovered cross-entropy is measured on."""
 SECONDS_BETWEEN_LOOKS = 1.0
+"""Interval at which the progress bar reads the log, in seconds."""
 
 
 def train(
     config: TrainConfig,
     out: Path,
     base: Path = Path(),
-    engine: ComputeConfig = LOCAL,
+    compute: ComputeConfig = LOCAL,
     workers: int = 1,
 ) -> dict[str, Any]:
     """Trains an SAE, or resumes training it, and measures the saved folder.
@@ -48,34 +56,31 @@ def train(
         out: Gets `cfg.json`, `sae_weights.safetensors`, `metrics.json`, `training.jsonl` and a
             model card; `work/` below it holds shards and checkpoints and may be deleted after.
         base: Folder that relative corpus paths are taken from.
-        engine: Where activations are harvested.
-        workers: Processes that train together, of a Ray cluster; 1 is this process. Another number
-            gives the same SAE, but for rounding, and may be given when a run is resumed.
+        compute: Where activations are harvested.
+        workers: Number of processes of a Ray cluster that train together; 1 is this process. The
+            SAE is the same for any number, up to rounding, and a resumed run may use another one.
 
     Returns:
         The figures of `metrics.json`.
 
     Raises:
-        UserError: The recipe contradicts itself or can not be trained by so many, the corpus is
-            too short, `out` belongs to another recipe, or the engine can not be opened.
+        UserError: The recipe contradicts itself or can not be trained by this number of processes,
+            the corpus is too short, `out` belongs to another recipe, or the cluster can not be
+            reached.
     """
-    engine.check()
+    compute.check()
     if config.architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise UserError(f"Unknown architecture '{config.architecture}'; known: {known}.")
-    check_workers(config, engine, workers)
-    work = out / WORK
+    check_workers(config, compute, workers)
     model = load_model(config.model)
     resolve_hook_name(model, config.harvest.hook_name)
-    identity = content_hash({**asdict(config), "model": model_fingerprint(model)})
-    _claim(out, identity)
-    test_config = HarvestConfig(
-        **{**vars(config.harvest), "split": "test", "tokens": config.test_tokens}
-    )
-    with open_executor(engine, config.model, model) as opened:
-        shards = harvest(model, config.harvest, out / SHARDS, base, opened)
-        test_shards = harvest(model, test_config, work / "test", base, opened)
-    job = Job(
+    _claim(out, content_hash({**asdict(config), "model": model_fingerprint(model)}))
+    test_config = replace(config.harvest, split="test", tokens=config.test_tokens)
+    with open_executor(compute, config.model, model) as executor:
+        shards = harvest(model, config.harvest, out / SHARDS, base, executor)
+        test_shards = harvest(model, test_config, out / WORK / "test", base, executor)
+    job = TrainingJob(
         config,
         out.resolve(),
         model_name(model),
@@ -86,18 +91,23 @@ def train(
     if workers == 1:
         fit_and_save(job, shards)
     else:
-        _train_together(job, engine, workers)
-    rows = [
-        list(row.token_ids)
-        for row, _ in zip(
-            token_rows(config.harvest.corpus, model_tokenizer(model), "test", base),
-            range(LOSS_ROWS),
-        )
-    ]
-    return _measure(model, config, out, test_shards, rows, len(shards))
+        _train_distributed(job, compute, workers)
+    rows = _test_rows(model, config.harvest, base)
+    return _measure(model, job, test_shards, rows, len(shards))
+
+
+def _test_rows(model: "Model", config: HarvestConfig, base: Path) -> list[list[int]]:
+    """Returns the first `LOSS_ROWS` token rows of the test split."""
+    stream = token_rows(config.corpus, model_tokenizer(model), "test", base)
+    return [list(row.token_ids) for row in itertools.islice(stream, LOSS_ROWS)]
 
 
 def _claim(out: Path, identity: str) -> None:
+    """Marks an output folder as this run's.
+
+    Raises:
+        UserError: It holds another run or an SAE.
+    """
     path = out / WORK / "identity.json"
     if path.is_file() and json.loads(path.read_text())["identity"] != identity:
         raise UserError(f"{out} holds a run of another recipe; give an empty output folder.")
@@ -107,20 +117,20 @@ def _claim(out: Path, identity: str) -> None:
     write_json(path, {"identity": identity})
 
 
-def check_workers(config: TrainConfig, engine: ComputeConfig, workers: int) -> None:
-    """Refuses what several processes can not train together.
+def check_workers(config: TrainConfig, compute: ComputeConfig, workers: int) -> None:
+    """Checks that a number of processes can train a recipe together.
 
     Raises:
-        UserError: They need Ray; the batch can not be divided among them, or the architecture
-            looks across all of it.
+        UserError: They need Ray, the batch can not be divided among them, or the architecture
+            selects features across all of it.
     """
     if workers < 1:
         raise UserError(f"--workers is {workers}; it must be 1 or more.")
     if workers == 1:
         return
-    if engine.engine != "ray":
+    if compute.engine != "ray":
         raise UserError(f"--workers is {workers}; more than one needs --engine ray.")
-    if config.architecture in ACROSS_THE_BATCH:
+    if config.architecture in BATCH_SELECTING_ARCHITECTURES:
         raise UserError(
             f"Architecture '{config.architecture}' chooses features across the whole batch, so "
             f"--workers {workers} would train another SAE; leave --workers out, or take topk."
@@ -132,21 +142,21 @@ def check_workers(config: TrainConfig, engine: ComputeConfig, workers: int) -> N
         )
 
 
-def _train_together(job: Job, engine: ComputeConfig, workers: int) -> None:
-    """Trains in the workers of a Ray cluster, with a bar here that follows their log."""
-    from saetask.compute.ray_training import work_together
+def _train_distributed(job: TrainingJob, compute: ComputeConfig, workers: int) -> None:
+    """Trains in the workers of a Ray cluster, with a progress bar that follows their log."""
+    from saetask.compute.ray_training import run_distributed
 
     with _progress(job):
-        work_together(engine, workers, job.device, partial(train_in_group, job))
+        run_distributed(compute, workers, job.device, partial(train_in_group, job))
 
 
 @contextmanager
-def _progress(job: Job) -> Iterator[None]:
-    """Shows the last step in the log of a training that runs elsewhere."""
+def _progress(job: TrainingJob) -> Iterator[None]:
+    """Shows a progress bar that follows the log of a training in other processes."""
     from tqdm import tqdm
 
     done = threading.Event()
-    log, n_steps = job.out / LOG, job.config.samples // job.config.batch_size
+    log, n_steps = job.out / LOG, job.config.n_steps
 
     def follow() -> None:
         with tqdm(total=n_steps, unit="step", desc="train") as bar:
@@ -166,34 +176,33 @@ def _progress(job: Job) -> Iterator[None]:
 
 
 def _measure(
-    model: Any,
-    config: TrainConfig,
-    out: Path,
+    model: "Model",
+    job: TrainingJob,
     test_shards: ActivationShards,
     rows: list[list[int]],
     n_activations: int,
 ) -> dict[str, Any]:
-    """Measures the saved folder on held-out documents; writes the figures and the model card."""
+    """Measures the saved SAE on held-out documents; writes the figures and the model card."""
     import torch
 
     from saetask.saes.loading import load_sae
     from saetask.saes.metrics import cross_entropy_recovered, measure
     from saetask.training.model_card import model_card
 
-    sae = load_sae(out)
+    config, sae = job.config, load_sae(job.out)
     indices = torch.arange(len(test_shards)).split(EVALUATION_BATCH)
-    found = measure(sae, (test_shards.rows(i) for i in indices))
+    quality = measure(sae, (test_shards.rows(i) for i in indices))
     metrics = {
-        "normalised_mse": found.normalised_mse,
-        "fvu": found.fvu,
-        "l0": found.l0,
-        "sparsity": found.l0 / config.d_sae,
-        "dead_share": 1 - found.alive_share,
+        "normalised_mse": quality.normalised_mse,
+        "fvu": quality.fvu,
+        "l0": quality.l0,
+        "sparsity": quality.l0 / config.d_sae,
+        "dead_share": 1 - quality.alive_share,
         "cross_entropy_recovered": cross_entropy_recovered(model, sae, rows),
-        "test_tokens": found.n_tokens,
+        "test_tokens": quality.n_tokens,
         "activations_harvested": n_activations,
-        "samples_trained": config.samples // config.batch_size * config.batch_size,
+        "samples_trained": config.n_steps * config.batch_size,
     }
-    write_json(out / "metrics.json", metrics)
-    write_text(out / "README.md", model_card(config, metrics))
+    write_json(job.out / "metrics.json", metrics)
+    write_text(job.out / "README.md", model_card(config, metrics))
     return metrics

@@ -1,6 +1,6 @@
-"""A TopK training SAE whose forward and backward passes touch the k chosen features only.
+"""TopK training SAE whose forward and backward passes compute only the k selected features.
 
-sae-lens multiplies all `d_sae` features in six dense products a step; the same loss and gradients
+SAE-Lens multiplies all `d_sae` features in six dense products a step; the same loss and gradients
 need one dense product (the encoder's) and sums over k rows of the weights.
 """
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class _SparseReconstruction(torch.autograd.Function):
-    """`relu(x @ W_enc + b_enc) @ W_dec`, over the k features that are largest times their norm."""
+    """`relu(x @ W_enc + b_enc) @ W_dec`, over the k features of largest activation times norm."""
 
     @staticmethod
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -28,7 +28,7 @@ class _SparseReconstruction(torch.autograd.Function):
         norms: "Float[torch.Tensor, 'd_sae']",
         k: int,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Returns the reconstruction, and values and indices `[batch, k]` of the features."""
+        """Returns the reconstruction `[batch, d_in]`, and values and indices `[batch, k]`."""
         hidden_pre = torch.addmm(b_enc, x, W_enc)
         chosen = (hidden_pre * norms).topk(k, dim=-1, sorted=False).indices
         values = hidden_pre.gather(1, chosen).relu_()
@@ -40,6 +40,7 @@ class _SparseReconstruction(torch.autograd.Function):
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, grad: "Float[torch.Tensor, 'batch d_in']", *_: object
     ) -> tuple[torch.Tensor | None, ...]:
+        """Returns the gradients of x, W_enc, b_enc and W_dec."""
         x, W_enc, W_dec, chosen, values = ctx.saved_tensors
         batch, k = chosen.shape
         d_sae = len(W_dec)
@@ -80,10 +81,10 @@ def _weighted_rows(
 
 
 class SparseTopKTrainingSAE(TopKTrainingSAE):
-    """sae-lens's `TopKTrainingSAE`, same loss and gradients, on the CPU in float32."""
+    """SAE-Lens's `TopKTrainingSAE` with the same loss and gradients, for float32 on the CPU."""
 
     def training_forward_pass(self, step_input: TrainStepInput) -> TrainStepOutput:
-        """Runs one training step's forward pass; see the parent class."""
+        """Returns the loss and the activations of one training step; see the parent class."""
         x = self.process_sae_in(step_input.sae_in)
         norms = self.W_dec.norm(dim=-1).detach()
         if not self.cfg.rescale_acts_by_decoder_norm:
@@ -113,7 +114,10 @@ class SparseTopKTrainingSAE(TopKTrainingSAE):
     def _auxiliary_loss(
         self, step_input: TrainStepInput, x: torch.Tensor, sae_out: torch.Tensor
     ) -> torch.Tensor:
-        """Dead features reconstruct the residual (Gao et al. 2024, appendix A.2)."""
+        """Returns the loss of reconstructing the residual by dead features.
+
+        Gao et al. 2024, appendix A.2.
+        """
         mask = step_input.dead_neuron_mask
         if mask is None or not mask.any():
             return sae_out.new_tensor(0.0)

@@ -1,14 +1,14 @@
-"""What a process that trains does: it makes the SAE, steps it to the end, and saves it.
+"""Trains an SAE on stored activations and saves it as an SAE-Lens folder.
 
-One process does so alone, or several do it together, each on its part of every batch; then the
-first of them writes the log, the checkpoints and the saved folder.
+Either one process does so alone, or several do it together, each on its part of every batch; then
+the first of them writes the log, the checkpoints and the saved folder.
 """
 
 import json
 import os
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,20 +17,21 @@ from saetask.models.loading import DEFAULT_MODEL
 from saetask.training.activation_store import (
     MANIFEST,
     ActivationShards,
+    TrainingData,
     batches,
     shard_name,
-    statistics,
 )
-from saetask.training.checkpoints import CHECKPOINT, cut_log, load_checkpoint, save_checkpoint
-from saetask.training.distributed import ALONE, ProcessGroup, share_gradients, step
-from saetask.utils.files import atomic_path, user_error_on_failed_write
+from saetask.training.checkpoints import CHECKPOINT
+from saetask.training.distributed import SINGLE_PROCESS, ProcessGroup, share_gradients, step
+from saetask.training.record import TrainingRecord
+from saetask.utils.files import atomic_path
 from saetask.utils.parallel import prefetch
 
 if TYPE_CHECKING:
     import torch
+    from jaxtyping import Float
     from sae_lens import TrainingSAE
     from sae_lens.config import SAETrainerConfig
-    from sae_lens.training.sae_trainer import SAETrainer
 
     from saetask.training.config import TrainConfig
 
@@ -40,69 +41,67 @@ LOG = "training.jsonl"
 
 
 @dataclass(frozen=True)
-class Job:
-    """What is to be trained, from what, to where."""
+class TrainingJob:
+    """What to train an SAE on, and where to save it."""
 
     config: "TrainConfig"
     out: Path
-    """The SAE folder, its harvest finished."""
+    """The SAE folder; its harvest is finished."""
     model_name: str
+    """Name of the model, for the SAE's metadata."""
     identity: str
-    """Of the harvest."""
+    """Identity of the harvest."""
     n_shards: int
-    """How many of its shards are trained on."""
+    """Number of its shards to train on."""
     device: str
-    """Where it is trained: `cpu` or `cuda`."""
+    """`cpu` or `cuda`."""
 
 
-def train_in_group(job: Job, rank: int, size: int) -> None:
+def train_in_group(job: TrainingJob, rank: int, size: int) -> None:
     """Trains as one of several processes, on shards in a folder that all of them share.
 
     Raises:
-        UserError: This machine does not see the folder, or another harvest in it.
+        UserError: This machine does not see the folder, or sees another harvest in it.
     """
     fit_and_save(job, _open_shards(job), ProcessGroup(rank, size))
 
 
-def _open_shards(job: Job) -> ActivationShards:
+def _open_shards(job: TrainingJob) -> ActivationShards:
     folder = job.out / SHARDS
-    manifest, wrong = folder / MANIFEST, None
-    seen = sum((folder / shard_name(number)).is_file() for number in range(job.n_shards))
+    manifest, problem = folder / MANIFEST, None
+    n_seen = sum((folder / shard_name(number)).is_file() for number in range(job.n_shards))
     if not manifest.is_file():
-        wrong = f"does not see {folder}"
+        problem = f"does not see {folder}"
     elif (identity := json.loads(manifest.read_text())["identity"]) != job.identity:
-        wrong = f"sees another harvest in {folder} ({identity}, not {job.identity})"
-    elif seen < job.n_shards:
-        wrong = f"sees {seen} of the {job.n_shards} shards in {folder}"
-    if wrong:
+        problem = f"sees another harvest in {folder} ({identity}, not {job.identity})"
+    elif n_seen < job.n_shards:
+        problem = f"sees {n_seen} of the {job.n_shards} shards in {folder}"
+    if problem:
         raise UserError(
-            f"The Ray worker on {socket.gethostname()}, process {os.getpid()}, {wrong}; give an "
+            f"The Ray worker on {socket.gethostname()}, process {os.getpid()}, {problem}; give an "
             "--out in a folder that all machines share under the same path."
         )
     return ActivationShards(folder, job.n_shards)
 
 
-def fit_and_save(job: Job, shards: ActivationShards, group: ProcessGroup = ALONE) -> None:
-    """Trains an SAE, or goes on from its last checkpoint; writes the SAE-Lens folder."""
+def fit_and_save(
+    job: TrainingJob, shards: ActivationShards, group: ProcessGroup = SINGLE_PROCESS
+) -> None:
+    """Trains an SAE, from its last checkpoint if there is one, and writes the SAE-Lens folder."""
     import torch
 
     config, out = job.config, job.out
     torch.manual_seed(config.seed)
-    mean, scale = statistics(shards)
-    sae = make_sae(config, shards, mean, scale, job.device)
-    fit(config, sae, shards, mean, scale, out / WORK / CHECKPOINT, out / LOG, group)
+    data = TrainingData.from_shards(shards)
+    sae = make_sae(config, data, job.device)
+    record = TrainingRecord(out / WORK / CHECKPOINT, out / LOG, config.checkpoint_steps, group)
+    fit(config, sae, data, record)
     if group.rank == 0:
-        _save(job, sae.to("cpu"), mean, scale, shards.manifest["norm_limit"])
+        _save(job, sae.to("cpu"), data)
 
 
-def make_sae(
-    config: "TrainConfig",
-    shards: ActivationShards,
-    mean: "torch.Tensor",
-    scale: float,
-    device: str = "cpu",
-) -> "TrainingSAE[Any]":
-    """Returns the SAE that a recipe begins with.
+def make_sae(config: "TrainConfig", data: TrainingData, device: str = "cpu") -> "TrainingSAE[Any]":
+    """Returns the initial SAE of a recipe.
 
     Raises:
         UserError: The architecture has no such options.
@@ -112,6 +111,7 @@ def make_sae(
 
     from saetask.training.sparse_topk import SparseTopKTrainingSAE
 
+    shards = data.shards
     config_class = TrainingSAE.get_sae_config_class_for_architecture(config.architecture)
     try:
         sae_config = config_class(
@@ -124,8 +124,8 @@ def make_sae(
         sae_class = SparseTopKTrainingSAE
     sae: TrainingSAE[Any] = sae_class(sae_config)
     if config.initial_decoder == "data":
-        chosen = torch.randint(len(shards), (config.d_sae,))
-        rows = (shards.rows(chosen) - mean) * scale
+        indices = torch.randint(len(shards), (config.d_sae,))
+        rows = data.normalised(shards.rows(indices))
         rows *= sae.W_dec.norm(dim=-1, keepdim=True) / rows.norm(dim=-1, keepdim=True)
         sae.W_dec.data.copy_(rows)
         sae.W_enc.data.copy_(rows.T)
@@ -133,10 +133,10 @@ def make_sae(
 
 
 def trainer_config(config: "TrainConfig", device: str = "cpu") -> "SAETrainerConfig":
-    """Returns the settings of SAE-Lens's trainer that a recipe stands for."""
+    """Returns the settings of SAE-Lens's trainer for a recipe."""
     from sae_lens.config import SAETrainerConfig
 
-    n_steps = config.samples // config.batch_size
+    n_steps = config.n_steps
     return SAETrainerConfig(
         total_training_samples=n_steps * config.batch_size,
         train_batch_size_samples=config.batch_size,
@@ -150,105 +150,71 @@ def trainer_config(config: "TrainConfig", device: str = "cpu") -> "SAETrainerCon
 
 
 def fit(
-    config: "TrainConfig",
-    sae: "TrainingSAE[Any]",
-    shards: ActivationShards,
-    mean: "torch.Tensor",
-    scale: float,
-    checkpoint: Path,
-    log: Path,
-    group: ProcessGroup = ALONE,
+    config: "TrainConfig", sae: "TrainingSAE[Any]", data: TrainingData, record: TrainingRecord
 ) -> None:
-    """Steps SAE-Lens's trainer to the end, with checkpoints and a JSONL log."""
+    """Steps SAE-Lens's trainer from the last checkpoint to the end.
+
+    Args:
+        config: The recipe.
+        sae: The initial SAE, which is trained in place.
+        data: The activations.
+        record: Log and checkpoint, and the processes that train together.
+
+    Raises:
+        UserError: The processes have different checkpoints, or the disk is full.
+    """
     from sae_lens.training.sae_trainer import SAETrainer
     from tqdm import tqdm
 
-    n_steps = config.samples // config.batch_size
+    group = record.group
     trainer = SAETrainer(trainer_config(config, str(sae.device)), sae, iter(()))
     for param_group in trainer.optimizer.param_groups:
         param_group["fused"] = True
-    load_checkpoint(trainer, checkpoint)
-    first, start = group.rank == 0, trainer.n_training_steps
-    if not group.agrees(start, sae.device):
-        raise UserError(
-            f"The processes see different checkpoints in {checkpoint.parent}; give an --out in a "
-            "folder that all machines share."
-        )
+    start = record.resume(trainer)
     share_gradients(sae, group)
-    if first:
-        cut_log(log, start)
-    data = _placed(
-        batches(shards, config.batch_size, config.seed, start, group.part(config.batch_size)),
-        sae.device,
+    data = replace(data, mean=data.mean.to(sae.device))
+    part = group.part(config.batch_size)
+    raw_batches = _on_device(
+        batches(data.shards, config.batch_size, config.seed, start, part), sae.device
     )
-    mean = mean.to(sae.device)
     with tqdm(
-        total=n_steps, initial=start, unit="step", desc="train", disable=group.size > 1
+        total=config.n_steps, initial=start, unit="step", desc="train", disable=group.size > 1
     ) as bar:
-        while trainer.n_training_steps < n_steps:
-            batch = (next(data) - mean) * scale
-            output = step(trainer, batch, group)
+        while trainer.n_training_steps < config.n_steps:
+            output = step(trainer, data.normalised(next(raw_batches)), group)
             trainer.n_training_steps += 1
             bar.update()
-            if trainer.n_training_steps % 20 == 0 or trainer.n_training_steps == n_steps:
-                line = _log_line(trainer, output, group)
+            is_last = trainer.n_training_steps == config.n_steps
+            if line := record.after_step(trainer, output, is_last):
                 bar.set_postfix(fvu=f"{line['fvu']:.3f}", dead=line["dead"])
-                if first:
-                    with user_error_on_failed_write(log), log.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps(line) + "\n")
-            if first and trainer.n_training_steps % config.checkpoint_steps == 0:
-                save_checkpoint(trainer, checkpoint)
     trainer.set_final_sae_metadata()
 
 
-def _placed(rows: "Iterator[torch.Tensor]", device: "torch.device") -> "Iterator[torch.Tensor]":
-    """Yields batches where they are needed; elsewhere than here, the next is gathered meanwhile."""
+def _on_device(
+    host_batches: "Iterator[Float[torch.Tensor, 'batch d_in']]", device: "torch.device"
+) -> "Iterator[Float[torch.Tensor, 'batch d_in']]":
+    """Yields batches on a device; for another device than the CPU, the next is prefetched."""
     if device.type == "cpu":
-        yield from rows
+        yield from host_batches
         return
-    pinned = device.type == "cuda"  # only from pinned memory is a copy not waited for
-    for batch in prefetch(batch.pin_memory() if pinned else batch for batch in rows):
+    pinned = device.type == "cuda"  # only copies from pinned memory are asynchronous
+    for batch in prefetch(batch.pin_memory() if pinned else batch for batch in host_batches):
         yield batch.to(device, non_blocking=True)
 
 
-def _log_line(trainer: "SAETrainer[Any, Any]", output: Any, group: ProcessGroup) -> dict[str, Any]:
-    """Returns the figures of a step, over the parts of all processes."""
-    import torch
-
-    with torch.no_grad():
-        size = len(output.sae_in) * group.size
-        mean = group.sum(output.sae_in.sum(0)) / size
-        error = (output.sae_out - output.sae_in).pow(2).sum()
-        variance = (output.sae_in - mean).pow(2).sum()
-        firing = output.feature_acts.bool().sum()
-        parts = torch.stack([error, variance, firing.to(error), output.loss / group.size])
-        error, variance, firing, loss = group.sum(parts).tolist()
-    return {
-        "step": trainer.n_training_steps,
-        "samples": trainer.n_training_samples,
-        "loss": loss,
-        "fvu": error / variance,
-        "l0": firing / size,
-        "dead": int(trainer.dead_neurons.sum()),
-        "lr": trainer.optimizer.param_groups[0]["lr"],
-    }
-
-
-def _save(
-    job: Job, sae: "TrainingSAE[Any]", mean: "torch.Tensor", scale: float, norm_limit: float
-) -> None:
-    """Folds centring and scale into the weights and writes the SAE-Lens folder in bfloat16."""
+def _save(job: TrainingJob, sae: "TrainingSAE[Any]", data: TrainingData) -> None:
+    """Folds mean and scale into the weights and writes the SAE-Lens folder in bfloat16."""
     from sae_lens import SAE
 
     config, out = job.config, job.out
-    sae.fold_activation_norm_scaling_factor(scale)
-    sae.b_dec.data += mean  # the encoder's input is x - b_dec, so this centres it as well
+    sae.fold_activation_norm_scaling_factor(data.scale)
+    sae.b_dec.data += data.mean  # the encoder's input is x - b_dec, so this centres it as well
     metadata = sae.cfg.metadata
     metadata.model_name = config.model if config.model == DEFAULT_MODEL else job.model_name
     metadata.hook_name = config.harvest.hook_name
     metadata.context_size = config.harvest.corpus.context_size
     metadata.prepend_bos = True
-    metadata.norm_limit = norm_limit
+    metadata.norm_limit = data.shards.manifest["norm_limit"]
     with atomic_path(out / WORK / "inference") as temporary:
         sae.save_inference_model(temporary)
         inference: SAE[Any] = SAE.load_from_disk(temporary, dtype="bfloat16")

@@ -14,9 +14,9 @@ import torch
 from saetask import Dictionary, RunConfig, check_sae, read_features, run
 from saetask.models.loading import model_fingerprint
 from saetask.plugins import PluginRegistry
-from saetask.training.activation_store import harvest
 from saetask.training.config import TrainConfig
-from saetask.training.trainer import LOG, Job, fit_and_save
+from saetask.training.harvest import harvest
+from saetask.training.trainer import LOG, TrainingJob, fit_and_save
 from tests.helpers.pretend_device import PRETEND, pretended
 from tests.helpers.words import NOUNS, build_dictionary, make_word_sae, write_corpus
 
@@ -92,9 +92,7 @@ def test_a_harvest_has_the_same_activations_and_waits_once_a_shard(
 ):
     here = harvest(tiny_model, harvest_config, tmp_path / "here", tmp_path)
     fingerprint = model_fingerprint(there)
-    monkeypatch.setattr(
-        "saetask.training.activation_store.model_fingerprint", lambda _: fingerprint
-    )
+    monkeypatch.setattr("saetask.training.harvest.model_fingerprint", lambda _: fingerprint)
     device.waits.clear()
     shards = harvest(there, harvest_config, tmp_path / "there", tmp_path)
     everything = torch.arange(len(here))
@@ -114,7 +112,7 @@ def test_an_sae_is_trained(there, harvest_config, tmp_path, monkeypatch):
         harvest_config, architecture="jumprelu", d_sae=64, samples=64 * 40, batch_size=64
     )
     shards = harvest(there, harvest_config, tmp_path / "shards", tmp_path)
-    job = Job(config, tmp_path / "sae", "tiny", "abc", len(shards.shards), str(PRETEND))
+    job = TrainingJob(config, tmp_path / "sae", "tiny", "abc", len(shards.shards), str(PRETEND))
     fit_and_save(job, shards)
     fvu = [json.loads(line)["fvu"] for line in (tmp_path / "sae" / LOG).read_text().splitlines()]
     assert fvu[-1] < fvu[0]

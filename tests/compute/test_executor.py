@@ -10,11 +10,11 @@ from saetask.compute import config as opening
 from saetask.compute.config import ComputeConfig, check_address, open_executor
 from saetask.compute.executor import LocalExecutor
 from saetask.compute.ray_executor import check_worker
-from saetask.compute.ray_worker import Source, installed
+from saetask.compute.ray_worker import ModelSource, installed_versions
 from tests.helpers.refusals import refusal
 
 VERSIONS = {"saetask": "0.1.0 (aaaa)", "torch": "2.13.0"}
-SOURCE = Source("models/tiny", "float32", "cpu", 1, VERSIONS)
+SOURCE = ModelSource("models/tiny", "float32", "cpu", 1, VERSIONS)
 FOUND = {"name": "node-7, process 4", "versions": VERSIONS, "fingerprint": "abc"}
 
 
@@ -114,19 +114,19 @@ def test_installed_tells_versions_and_changes_with_the_source(tmp_path, monkeypa
 
     import saetask
 
-    found = installed()
+    found = installed_versions()
     assert found["torch"] == torch.__version__
     assert found["saetask"].startswith(saetask.__version__)
-    assert found == installed()
+    assert found == installed_versions()
     (tmp_path / "saetask").mkdir()
     (tmp_path / "saetask" / "__init__.py").write_text("__version__ = '0'\n")
     monkeypatch.setattr(
         "importlib.util.find_spec",
         lambda name: type("Spec", (), {"origin": str(tmp_path / "saetask" / "__init__.py")}),
     )
-    assert installed()["saetask"] != found["saetask"]
+    assert installed_versions()["saetask"] != found["saetask"]
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert installed()["saetask"] == "not installed"
+    assert installed_versions()["saetask"] == "not installed"
 
 
 def test_an_error_of_the_work_is_raised_as_it_is():

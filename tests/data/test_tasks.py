@@ -12,19 +12,20 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import field_validator
 from saetask_plugins.tasks.metaphor import Metaphor
 from saetask_plugins.tasks.word_problems import WordProblems
 
-from saetask import FieldError, Item, Task, UserError, read_items
-from saetask.data.items import (
+from saetask import UserError
+from saetask.data import (
+    Item,
+    ItemRow,
+    Task,
     first_number,
-    index_field,
     last_number,
-    number_field,
+    read_items,
     read_rows,
     stated_number,
-    text_field,
-    texts_field,
 )
 from saetask.plugins import PluginRegistry
 from tests.helpers.item_rows import PROBLEM, SENTENCE
@@ -94,7 +95,7 @@ def test_a_label_outside_the_two_is_refused(items_file, label):
     path = items_file({**SENTENCE, "label": label})
     message = refusal(Metaphor().items, path)
     assert message.startswith(f"{path}:1: field 'label': ")
-    assert "literal, metaphorical" in message
+    assert "'literal' or 'metaphorical'" in message
 
 
 @pytest.mark.parametrize("start", [0, 8, 10, 500])
@@ -178,40 +179,52 @@ def test_read_rows_numbers_lines_from_one(items_file):
     assert list(read_rows(path)) == [(1, {"a": 1}), (2, {"a": 2})]
 
 
-def test_read_items_turns_a_field_error_of_a_third_party_into_file_line_and_field(items_file):
-    def make_item(row):
-        if row["n"] > 1:
-            raise FieldError("n", "too large.")
-        return Item(str(row["n"]), "g", row)
+class CountedRow(ItemRow):
+    n: int
+    choices: list[str] = []  # noqa: RUF012
 
-    path = items_file({"n": 1}, {"n": 2})
-    with pytest.raises(UserError) as raised:
-        read_items(path, make_item)
-    assert str(raised.value) == f"{path}:2: field 'n': too large."
-
-
-def test_fields_come_back_as_they_stand():
-    assert text_field({"a": " b "}, "a") == " b "
-    assert text_field({"id": 7}, "id") == "7"
-    assert number_field({"a": 3}, "a") == 3.0
-    with pytest.raises(FieldError, match="expected a number, found True"):
-        number_field({"a": True}, "a")
+    @field_validator("n")
+    @classmethod
+    def _is_small(cls, n):
+        if n > 1:
+            raise ValueError("too large")
+        return n
 
 
-@pytest.mark.parametrize("value", [-1, 3, True, 1.0, "1", None])
-def test_an_index_outside_its_sequence_or_of_another_kind_is_refused(value):
-    assert index_field({"label": 2}, "label", 3) == 2
-    with pytest.raises(FieldError, match="from 0 to 2") as raised:
-        index_field({"label": value}, "label", 3)
-    assert raised.value.field == "label"
+def counted(items_file, *rows):
+    make_item = lambda row: Item(row.id, row.group_or("g"), {"n": row.n})  # noqa: E731
+    return read_items(items_file(*({"id": 1, "n": 1} | row for row in rows)), CountedRow, make_item)
 
 
-@pytest.mark.parametrize("value", ["ab", None, {"a": "b"}, ["a", ""], ["a", "  "], ["a", 1]])
-def test_a_list_of_texts_that_is_none_or_holds_something_else_is_refused(value):
-    assert texts_field({"choices": ["a", " b "]}, "choices") == ["a", " b "]
-    with pytest.raises(FieldError) as raised:
-        texts_field({"choices": value}, "choices")
-    assert raised.value.field == "choices"
+def test_what_a_row_of_a_third_party_refuses_is_told_with_file_line_and_field(items_file):
+    message = refusal(counted, items_file, {}, {"id": 2, "n": 2})
+    assert message.endswith("items.jsonl:2: field 'n': too large.")
+    assert message.count("\n") == 0
+
+
+@pytest.mark.parametrize("n", [True, "1", 1.0, None])
+def test_types_are_strict_and_the_value_is_shown(items_file, n):
+    assert f"found {n!r}." in refusal(counted, items_file, {"n": n})
+
+
+def test_a_problem_inside_a_list_is_told_by_its_place(items_file):
+    message = refusal(counted, items_file, {"choices": ["a", 2]})
+    assert "field 'choices': '1': " in message
+
+
+@pytest.mark.parametrize(("group", "kept"), [(0, "0"), (1.5, "1.5"), ("a", "a"), (None, "g")])
+def test_a_group_counts_wherever_it_is_given(items_file, group, kept):
+    (item,) = counted(items_file, {"group": group})
+    assert item.group == kept
+
+
+@pytest.mark.parametrize("group", [True, "", " ", ["a"]])
+def test_a_group_that_is_no_name_is_refused(items_file, group):
+    assert "field 'group': " in refusal(counted, items_file, {"group": group})
+
+
+def test_a_long_value_is_cut_in_the_message(items_file):
+    assert len(refusal(counted, items_file, {"n": "x" * 9000})) < 300
 
 
 # number extraction

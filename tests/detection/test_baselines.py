@@ -7,9 +7,8 @@ import pytest
 from scipy.special import log_softmax
 from sklearn.metrics import roc_auc_score
 
+from saetask.detection import ProbeConfig, stacked_probe
 from saetask.detection import baselines as baselines_module
-from saetask.detection import calibration as stacking
-from saetask.detection import probe_features as probe_inputs
 from saetask.detection.baselines import Baseline, baselines
 from tests.helpers.made_up_readings import D_SAE, make_reading
 from tests.helpers.refusals import refusal
@@ -29,16 +28,11 @@ WORDS = {"a": "boiling", "b": "icy"}
 DIRECTION = np.random.default_rng(5).choice([-1.0, 1.0], WIDTH)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def few_settings():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(baselines_module, "STRENGTHS", (0.003, 0.03))
-        patch.setattr(probe_inputs, "REGION_SETS", (("text",), ("text", "target")))
-        yield
+FEW = ProbeConfig((("text",), ("text", "target")), dense_strengths=(0.003, 0.03))
 
 
 def made(name: str) -> Baseline:
-    return next(baseline for baseline in baselines() if baseline.name == name)
+    return next(baseline for baseline in baselines(FEW) if baseline.name == name)
 
 
 class Sample:
@@ -128,8 +122,8 @@ def test_findings_in_fit_items_come_from_a_probe_that_did_not_see_their_group(sa
 def test_the_same_probe_would_know_the_groups_that_it_had_seen(samples, name, monkeypatch):
     # So the test above can fail: with groups on both sides, the readings are told.
     everything = np.arange(len(samples["group"].golds))
-    seen = [stacking.InnerFold(everything, everything)]
-    monkeypatch.setattr(stacking, "inner_folds", lambda *arguments: seen)
+    seen = [stacked_probe.InnerFold(everything, everything)]
+    monkeypatch.setattr(stacked_probe, "inner_folds", lambda *arguments: seen)
     _, leaked = samples["group"].fit(name)
     assert samples["group"].auroc(leaked) > 0.9
 

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from saetask import DetectorInput
-from saetask.detection.probe_features import log_activations, raw_activations, region_sets
+from saetask.detection.probe_features import (
+    DEFAULT_PROBE,
+    log_activations,
+    raw_activations,
+    usable_region_sets,
+)
 from tests.helpers.planted_readings import REGIONS, activations
 from tests.helpers.two_spans import two_span_reading
 
@@ -28,7 +33,9 @@ def test_activations_are_logarithms_that_keep_their_sign():
     ],
 )
 def test_regions_are_taken_together_only_where_a_prompt_has_all_of_them(known, sets):
-    assert [" ".join(regions) for regions in region_sets(known)] == sets
+    assert [
+        " ".join(regions) for regions in usable_region_sets(DEFAULT_PROBE.region_sets, known)
+    ] == sets
 
 
 def test_two_places_are_compared_feature_by_feature():

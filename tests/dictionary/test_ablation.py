@@ -11,7 +11,7 @@ from saetask.dictionary.falsify.ablation import (
     edit_effects,
 )
 from saetask.models.hooks import log_probabilities_with_edit, read_hook
-from saetask.saes.encoding import contribution
+from saetask.saes.encoding import feature_contribution
 from saetask.saes.interventions import N_DIRECTIONS, random_directions
 
 ROW = [1, 504, 817, 282, 260, 1491, 904, 77, 1300, 12, 640, 808, 1900, 4, 55, 350]
@@ -66,14 +66,14 @@ def test_a_features_part_is_its_activation_times_its_direction(
     assert activations[5, 0] > 0
     for feature in (0, 1):
         expected = activations[:, [feature]] * directions[feature]
-        found = contribution(sae, inputs, kept, feature)
+        found = feature_contribution(sae, inputs, kept, feature)
         torch.testing.assert_close(found, expected.detach(), atol=1e-5, rtol=1e-5)
 
 
 def test_a_normalisation_is_undone_in_a_features_part(tiny_model, make_sae, directions) -> None:
     inputs = read_hook(tiny_model, torch.tensor([ROW]), LAST)[0].float()
     sae = make_sae(inputs[5], directions, LAST, normalize_activations="layer_norm")
-    found = contribution(sae, inputs, torch.ones(len(ROW), dtype=torch.bool), 1)
+    found = feature_contribution(sae, inputs, torch.ones(len(ROW), dtype=torch.bool), 1)
     spread = inputs.std(-1, keepdim=True)
     torch.testing.assert_close(found, 5.0 * spread * directions[1], atol=1e-3, rtol=1e-3)
 

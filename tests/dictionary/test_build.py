@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from saetask_plugins.labelers.keywords import Keywords
 
 import saetask.dictionary.collect.corpus_pass as reading
 from saetask import Dictionary, UserError, read_features
@@ -16,6 +15,7 @@ from saetask.dictionary.label.build import build
 from saetask.dictionary.store import CONTEXTS, FEATURES, MANIFEST
 from saetask.models.loading import model_tokenizer
 from saetask.saes.random_sae import random_sae
+from saetask_plugins.labelers.keywords import Keywords
 
 NOUNS = ["sea", "ship", "dog", "road", "house", "bread", "king", "tree", "night", "song"]
 
@@ -80,7 +80,7 @@ def test_splits_share_no_document(config, tiny_model, corpus_folder) -> None:
 def test_contexts_show_the_activation_that_reading_their_row_gives(
     dictionary, config, tiny_model, tiny_sae, corpus_folder
 ) -> None:
-    from saetask.saes.extraction import extract_token_activations
+    from saetask.saes.corpus_extraction import extract_token_activations
 
     tokenizer = model_tokenizer(tiny_model)
     rows = list(token_rows(config.corpus, tokenizer, "train", corpus_folder))

@@ -16,7 +16,7 @@ from saetask.dictionary.falsify.injection import InjectionResult, StrategyResult
 from saetask.dictionary.falsify.runner import FALSIFICATION, Attempt, described, falsify
 from saetask.dictionary.falsify.text_pool import OWN, context_rows, file_rows, read_pool
 from saetask.dictionary.store import FEATURES
-from saetask.saes.extraction import extract_token_activations
+from saetask.saes.corpus_extraction import extract_token_activations
 from tests.helpers.refusals import refusal
 from tests.helpers.sending import SendingEngine
 from tests.helpers.words import ALWAYS, DEAD, SEA

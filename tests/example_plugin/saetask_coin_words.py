@@ -2,23 +2,17 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Literal, get_args
 
-from saetask import (
-    Annotation,
-    Candidate,
-    FieldError,
-    Item,
-    Misunderstanding,
-    Prompt,
-    Score,
-    Span,
-    UserError,
-    hookimpl,
-    read_items,
-)
+from pydantic import ValidationInfo, field_validator
 
-READINGS = ("money", "other")
+from saetask import UserError, hookimpl
+from saetask.annotation import Annotation
+from saetask.data import Candidate, Item, ItemRow, Prompt, Score, Span, Text, read_items
+from saetask.detection import Misunderstanding
+
+Sense = Literal["money", "other"]
+READINGS: tuple[Sense, ...] = get_args(Sense)
 OTHER_SENSES = {
     "bill": ("The duck had an orange {}.", "Its {} was flat and wide."),
     "bread": ("She baked {} in the morning.", "The {} was still warm."),
@@ -34,6 +28,21 @@ OTHER_SENSES = {
 MONEY_SENSES = ("He paid the driver with a {} from his purse.", "The bank gave her a {} for it.")
 
 
+class CoinRow(ItemRow):
+    """A row of an item file."""
+
+    sentence: Text
+    word: Text
+    reading: Sense
+
+    @field_validator("word")
+    @classmethod
+    def _occurs(cls, word: str, info: ValidationInfo) -> str:
+        if word not in info.data.get("sentence", word):
+            raise ValueError(f"{word!r} does not occur in the sentence")
+        return word
+
+
 class CoinWords:
     """A word for money in a sentence: is money meant?"""
 
@@ -44,11 +53,11 @@ class CoinWords:
     def items(self, data: Path | None = None) -> list[Item]:
         """Returns the 40 built-in sentences, or a file's: `id`, `sentence`, `word`, `reading`."""
         if data is not None:
-            return read_items(data, _item)
+            return read_items(data, CoinRow, _item)
         return [
-            _item({"id": f"{word}-{i}", "sentence": s.format(word), "word": word, "reading": r})
+            Item(f"{word}-{i}", word, {"sentence": s.format(word), "word": word}, reading)
             for word, others in OTHER_SENSES.items()
-            for i, (s, r) in enumerate(
+            for i, (s, reading) in enumerate(
                 [*((s, "money") for s in MONEY_SENSES), *((s, "other") for s in others)]
             )
         ]
@@ -101,16 +110,9 @@ class CoinNote:
         ]
 
 
-def _item(row: dict[str, Any]) -> Item:
-    for name in ("id", "sentence", "word", "reading"):
-        if not isinstance(row.get(name), str):
-            raise FieldError(name, f"expected a string, found {row.get(name)!r}.")
-    if row["word"] not in row["sentence"]:
-        raise FieldError("word", f"{row['word']!r} does not occur in the sentence.")
-    if row["reading"] not in READINGS:
-        raise FieldError("reading", f"expected one of {', '.join(READINGS)}.")
-    question = {"sentence": row["sentence"], "word": row["word"]}
-    return Item(row["id"], row["word"], question, row["reading"])
+def _item(row: CoinRow) -> Item:
+    question = {"sentence": row.sentence, "word": row.word}
+    return Item(row.id, row.group_or(row.word), question, row.reading)
 
 
 @hookimpl

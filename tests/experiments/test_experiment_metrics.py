@@ -13,7 +13,7 @@ from saetask.annotation.prompt_writer import ArmPrompt
 from saetask.data.prompts import as_prompt
 from saetask.data.samples import Sample
 from saetask.detection.base import Finding
-from saetask.experiments.arms import ARMS, DEFAULT_ARMS
+from saetask.experiments.arms import ARMS, default_arm_names
 from saetask.experiments.metrics import summarise_seeds
 from saetask.experiments.run_folder import RunDescription, make_summary
 from saetask.experiments.runner import ExperimentResult
@@ -24,7 +24,8 @@ from saetask.utils.statistics import smallest_detectable_difference
 N = 90
 DETECTORS = ("saetask", "random-feature", "dense-probe")
 READINGS = "abc"
-CREDITED = [spec.name for spec in ARMS if spec.in_sae_credit]
+DEFAULT_ARMS = default_arm_names()
+CREDITED = [arm.spec.name for arm in ARMS if arm.spec.in_sae_credit]
 SHARES = dict(zip(DEFAULT_ARMS, np.linspace(0.35, 0.8, len(DEFAULT_ARMS))))
 NOTE = Annotation("(a note)", "end", "notes")
 
@@ -72,7 +73,8 @@ def made_up(arms=DEFAULT_ARMS, seed=0, right=None, golds=None, second=False, fle
         for sample in samples[:40]
         if second
     ]
-    return ExperimentResult(outcomes, asked, findings, [], {})
+    specs = [entry.spec for entry in ARMS if entry.spec.name in arms]
+    return ExperimentResult(specs, outcomes, asked, findings, [], {})
 
 
 def _found(random):

@@ -177,8 +177,7 @@ def make_jobs(model_folder: str, sae_folder: str, texts: Path) -> dict[str, Job]
 
     import saetask
     from saetask.data.corpus import CorpusConfig, Source
-    from saetask.detection import baselines
-    from saetask.detection import probe_features as probe_inputs
+    from saetask.detection import ProbeConfig, baselines
     from saetask.dictionary.collect import corpus_pass as build
     from saetask.dictionary.label import build as making
     from saetask.experiments import control_detectors as lineup
@@ -187,9 +186,10 @@ def make_jobs(model_folder: str, sae_folder: str, texts: Path) -> dict[str, Job]
     from saetask.experiments import run as runs
     from saetask.plugins import PluginRegistry
     from saetask.training import runner as training
-    from saetask.training.activation_store import HarvestConfig, harvest
-    from saetask_plugins.detectors import failure_probe
+    from saetask.training.config import HarvestConfig
+    from saetask.training.harvest import harvest
     from saetask_plugins.labelers.keywords import Keywords
+    from tests.helpers.probe_choices import use_probe_config
 
     class SlowKeywords(Keywords):
         """Its labels are kept as they come, as a language model's are."""
@@ -204,10 +204,10 @@ def make_jobs(model_folder: str, sae_folder: str, texts: Path) -> dict[str, Job]
     runs.time = SimpleNamespace(monotonic=float)  # runs take no time: `seconds` may not differ
     build.ROWS_PER_SHARD = 64
     # As in the fixture `few_choices`, and fewer still.
-    probe_inputs.REGION_SETS = (("text",),)
-    failure_probe.PENALTIES = (("l2", 0.03),)
+    probe_config = ProbeConfig((("text",),), (("l2", 0.03),))
+    use_probe_config(setattr, probe_config)
     plans.SELF_TOKENS = note_selection.STYLE_ITEMS = 4
-    lineup.baselines = lambda: [baselines.dense_probe()]
+    lineup.baselines = lambda: [baselines.dense_probe(probe_config)]
 
     corpus = CorpusConfig(
         [Source("texts.jsonl")], context_size=32, test_share=0.2, selection_share=0.2

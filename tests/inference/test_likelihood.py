@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 
 import saetask.inference.likelihood
 from saetask.data.prompts import as_prompt, render
-from saetask.inference.likelihood import Continuation, TokenTrie, log_likelihoods, trees_hold
+from saetask.inference.likelihood import (
+    Continuation,
+    TokenTrie,
+    log_likelihoods,
+    supports_token_trees,
+)
 
 few = settings(max_examples=50, deadline=None)
 sequences = st.lists(st.lists(st.integers(0, 3), max_size=6), max_size=8)
@@ -127,7 +132,7 @@ def one_by_one(any_model, asked):
 
 @pytest.mark.parametrize("tokens_per_row", [1, 50, saetask.inference.likelihood.TOKENS_PER_ROW])
 def test_log_likelihoods_equal_a_forward_pass_each(any_model, asked, one_by_one, tokens_per_row):
-    assert trees_hold(any_model), "else no tree is tested here"
+    assert supports_token_trees(any_model), "else no tree is tested here"
     found = log_likelihoods(any_model, asked, tokens_per_row)
     assert found == pytest.approx(one_by_one, abs=1e-3)
     assert len({round(value, 3) for value in found}) == len(found) - 1, "only 'No' comes twice"
@@ -180,14 +185,16 @@ def deaf_to_both(tokens, positions, visible):
 @pytest.fixture
 def set_hearing(monkeypatch):
     """Makes models run trees as if they followed only some of what they are told."""
-    run_tree = saetask.likelihood.tree_logits
+    run_tree = saetask.inference.likelihood.tree_logits
 
     def set_to(hearing):
         def run(model, tokens, positions, visible, needed):
             return run_tree(model, *hearing(tokens, positions, visible), needed)
 
         monkeypatch.setattr(saetask.inference.likelihood, "tree_logits", run)
-        monkeypatch.setattr(saetask.inference.likelihood, "_TREES_HOLD", WeakKeyDictionary())
+        monkeypatch.setattr(
+            saetask.inference.likelihood, "_SUPPORTS_TOKEN_TREES", WeakKeyDictionary()
+        )
 
     return set_to
 
@@ -210,9 +217,9 @@ def hooked_transformer(tiny_tokenizer):
 @pytest.mark.parametrize("hearing", [deaf_to_the_mask, deaf_to_positions, deaf_to_both])
 def test_a_model_that_does_not_follow_a_tree_is_found_out(any_model, set_hearing, hearing):
     set_hearing(as_told)
-    assert trees_hold(any_model)
+    assert supports_token_trees(any_model)
     set_hearing(hearing)
-    assert not trees_hold(any_model)
+    assert not supports_token_trees(any_model)
 
 
 def test_such_a_model_is_run_without_trees(tiny_model, continuations, set_hearing):
@@ -223,7 +230,7 @@ def test_such_a_model_is_run_without_trees(tiny_model, continuations, set_hearin
 
 
 def test_a_hooked_transformer_which_takes_no_tree_is_run_without(hooked_transformer, continuations):
-    assert not trees_hold(hooked_transformer)
+    assert not supports_token_trees(hooked_transformer)
     found = log_likelihoods(hooked_transformer, continuations)
     expected = obvious_log_likelihoods(hooked_transformer, continuations)
     assert found == pytest.approx(expected, abs=1e-3)

@@ -9,7 +9,7 @@ from saetask import TrainConfig, check_sae, load_model, load_sae, read_features,
 from saetask.inference.likelihood import Continuation, log_likelihoods
 from saetask.models.forward import generate_texts
 from saetask.training import runner as training
-from saetask.training.activation_store import harvest
+from saetask.training.harvest import harvest
 
 pytestmark = [
     pytest.mark.gpu,

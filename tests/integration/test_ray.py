@@ -22,7 +22,7 @@ from saetask.dictionary.falsify.text_pool import file_rows, read_pool
 from saetask.experiments import run as runs
 from saetask.inference.client import Ask, Asker
 from saetask.saes.extraction import extract_features
-from saetask.training.activation_store import harvest
+from saetask.training.harvest import harvest
 from tests.helpers.refusals import refusal
 
 pytestmark = pytest.mark.skipif(
@@ -137,7 +137,8 @@ def test_more_threads_than_a_node_has_cpus_are_refused(config, loaded, monkeypat
 
 
 def test_a_worker_with_another_saetask_is_refused(config, loaded, tiny_model_folder):
-    from saetask.compute.ray_executor import RayExecutor, connected, make_ray_executor
+    from saetask.compute.ray_cluster import connected
+    from saetask.compute.ray_executor import RayExecutor, make_ray_executor
 
     with connected(config.address) as ray:
         with make_ray_executor(ray, str(tiny_model_folder), loaded) as engine:

@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from saetask import TrainConfig, UserError, train
 from saetask.compute import ray_training as together
 from saetask.compute.config import ComputeConfig
-from saetask.compute.ray_training import work_together
-from saetask.compute.ray_worker import WorkPayload, differing_versions, do_part
-from saetask.compute.worker_resources import WorkerResources, worker_capacity
+from saetask.compute.ray_cluster import WorkerResources, worker_capacity
+from saetask.compute.ray_training import run_distributed
+from saetask.compute.ray_worker import WorkPayload, differing_versions, run_rank
 from saetask.training import runner as training
 from saetask.training import trainer as training_process
 from saetask.training.checkpoints import CHECKPOINT
@@ -107,15 +107,15 @@ def test_two_workers_of_which_one_was_lost_train_the_sae_of_one_process(
 
 
 def test_more_workers_than_the_cluster_has_room_for_are_refused(config):
-    line = refusal(work_together, config, 3, "cpu", print)
+    line = refusal(run_distributed, config, 3, "cpu", print)
     assert "--workers is 3; the Ray cluster has room for 2 of 1 CPUs each" in line
-    assert "room for 0 of a GPU each" in refusal(work_together, config, 2, "cuda", print)
+    assert "room for 0 of a GPU each" in refusal(run_distributed, config, 2, "cuda", print)
 
 
 def test_a_worker_with_another_saetask_unpickles_nothing():
-    parcel = WorkPayload(b"no pickle", 1, {"saetask": "0.0.9 (0000)"})
+    payload = WorkPayload(b"no pickle", 1, {"saetask": "0.0.9 (0000)"})
     with pytest.raises(ImportError, match=r"has saetask .*, this process 0\.0\.9 \(0000\)"):
-        do_part({"parcel": parcel})
+        run_rank({"payload": payload})
 
 
 def test_a_package_that_a_worker_does_not_know_is_missing_there():
@@ -138,15 +138,15 @@ def test_what_was_lost_is_told_in_a_line():
 @pytest.mark.parametrize("losses", [0, 2])
 def test_workers_start_again_after_a_loss(config, losses, monkeypatch, capsys):
     outcomes = ["worker 1 was lost (X)"] * losses + [None]
-    monkeypatch.setattr(together, "_try", lambda *given: outcomes.pop(0))
-    work_together(config, 2, "cpu", print)
+    monkeypatch.setattr(together, "_run_once", lambda *given: outcomes.pop(0))
+    run_distributed(config, 2, "cpu", print)
     assert not outcomes
     assert capsys.readouterr().err.count("all workers start again") == losses
 
 
 def test_workers_that_are_lost_again_and_again_end_the_command(config, monkeypatch):
-    monkeypatch.setattr(together, "_try", lambda *given: "worker 1 was lost (X)")
-    line = refusal(work_together, config, 2, "cpu", print)
+    monkeypatch.setattr(together, "_run_once", lambda *given: "worker 1 was lost (X)")
+    line = refusal(run_distributed, config, 2, "cpu", print)
     assert line.startswith("Workers were lost 3 times (worker 1 was lost (X))")
 
 

@@ -8,12 +8,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from saetask_plugins.annotators import llm
 
 import saetask
 import saetask.experiments.note_selection
 from saetask import Endpoint
 from saetask.cli.main import main
+from saetask_plugins.annotators import llm
 from tests.helpers.chat_server import Said, chat_server
 
 EXAMPLE = Path(__file__).parents[1] / "example_plugin" / "saetask_coin_words.py"

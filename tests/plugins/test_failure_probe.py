@@ -5,12 +5,11 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from saetask_plugins.detectors import failure_probe
 from saetask_plugins.detectors.failure_probe import NAMED_FEATURES, FailureProbe
 from saetask_plugins.detectors.stability import STABLE
 from safetensors.numpy import load_file
 
-from saetask import DetectorInput
+from saetask.detection import NO_SIGNAL, DetectorInput, ProbeConfig, reason_for_silence
 from saetask.detection.probe_features import COMPARED
 from saetask.saes.loading import assets_folder
 from tests.helpers.planted_readings import (
@@ -136,24 +135,24 @@ def fresh():
 
 
 def without_stability(probe):
-    """The same probe as it was saved before there was stability selection."""
-    old = FailureProbe()
-    old.load_state_dict({k: v for k, v in probe.state_dict().items() if k != "stability"})
-    return old
+    """The same probe, of whose columns none is stable."""
+    other = FailureProbe()
+    other.load_state_dict(
+        {**probe.state_dict(), "stability": np.zeros_like(probe.state_dict()["stability"])}
+    )
+    return other
 
 
 @pytest.fixture(scope="module")
 def on_halves():
     """Dense probes fitted on the even and on the odd groups."""
     planted, probes = PlantedSample(), []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(failure_probe, "PENALTIES", (("l2", 0.03),))
-        for parity in (0, 1):
-            rows = [i for i in range(len(planted.golds)) if i // 6 % 2 == parity]
-            parts = (planted.readings, planted.golds, planted.groups)
-            probe = FailureProbe()
-            probe.fit(*([part[i] for i in rows] for part in parts))
-            probes.append(probe)
+    for parity in (0, 1):
+        rows = [i for i in range(len(planted.golds)) if i // 6 % 2 == parity]
+        parts = (planted.readings, planted.golds, planted.groups)
+        probe = FailureProbe(ProbeConfig(penalties=(("l2", 0.03),)))
+        probe.fit(*([part[i] for i in rows] for part in parts))
+        probes.append(probe)
     return probes
 
 
@@ -189,25 +188,19 @@ def test_stability_changes_no_probability(on_halves, fresh):
 
 
 def test_without_a_stable_feature_the_heaviest_are_named(on_halves, fresh):
-    probe = FailureProbe()
-    probe.load_state_dict(on_halves[0].state_dict())
-    probe.stability = np.zeros_like(probe.weights)
-    old = without_stability(probe)
-    assert old.summary()["n_stable_features"] == 0
+    probe = without_stability(on_halves[0])
+    assert probe.summary()["n_stable_features"] == 0
     assert any(probe.explain(r, "a").features for r in fresh.readings)
-    assert [probe.explain(r, "a") for r in fresh.readings] == [
-        old.explain(r, "a") for r in fresh.readings
-    ]
 
 
-def test_the_shipped_fits_load_whether_or_not_they_know_what_is_stable():
+def test_the_shipped_fits_load():
     folders = sorted((assets_folder() / "fits").iterdir())
     assert folders
     for folder in folders:
         values = json.loads((folder / "fit.json").read_text())["detector"]
         probe = FailureProbe()
         probe.load_state_dict({**values, **load_file(folder / "detector.safetensors")})
-        assert probe.stability.shape in {(0, 0), probe.weights.shape}
+        assert probe.stability.shape == probe.weights.shape
         assert probe.summary()["n_features"] > 0
 
 
@@ -250,7 +243,7 @@ def test_a_reading_holds_no_gold_answer():
         "spans",
         "answer_scores",
         "raw",
-        "borrowed",
+        "auxiliary",
         "_pools",
     }
     assert not [name for name in dir(DetectorInput) if "gold" in name or "item" in name]
@@ -261,7 +254,18 @@ def test_the_model_alone_without_any_firing_makes_no_finding():
     probe, findings = sample.fit(FailureProbe())
     assert probe.feature_ids().tolist() == []
     assert not any(f.misunderstandings for f in findings)
-    assert not probe.detect(sample.readings[0]).misunderstandings
+    finding = probe.detect(sample.readings[0])
+    assert not finding.misunderstandings
+    assert reason_for_silence(probe, finding) == NO_SIGNAL
+
+
+def test_silence_where_the_features_predict_something_means_that_the_answer_agrees(fitted):
+    stated, silent = (
+        next(f for f in fitted.found if bool(f.misunderstandings) == wanted)
+        for wanted in (True, False)
+    )
+    assert reason_for_silence(fitted.detector, stated) == ""
+    assert "answer" in reason_for_silence(fitted.detector, silent)
 
 
 def test_a_prompt_whose_answer_says_nothing_still_gets_a_probability(fitted):

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -240,19 +241,29 @@ def imported_modules(path: Path) -> set[str]:
     return found
 
 
+SUBPACKAGES = ("annotation", "data", "detection", "dictionary", "inference", "saes")
+"""Those with public names of their own."""
+
+
 def private_uses(path: Path) -> list[str]:
-    """Returns what a plugin file takes from saetask beyond its public names."""
+    """Returns what a plugin file takes from saetask beyond the public names of a package."""
+    public = {"saetask": saetask.__all__}
+    public |= {f"saetask.{n}": import_module(f"saetask.{n}").__all__ for n in SUBPACKAGES}
     found = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names if alias.name.startswith("saetask.")]
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            module = node.module or ""
-            if module == "saetask":
-                found += [a.name for a in node.names if a.name not in saetask.__all__]
-            elif module.startswith("saetask."):
-                found += [f"{module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("saetask"):
+            names = public.get(str(node.module), ())
+            found += [f"{node.module}.{a.name}" for a in node.names if a.name not in names]
     return found
+
+
+@pytest.mark.parametrize("name", SUBPACKAGES)
+def test_every_public_name_of_a_subpackage_resolves(name):
+    package = import_module(f"saetask.{name}")
+    for public in package.__all__:
+        assert not isinstance(getattr(package, public), ModuleType)
 
 
 @pytest.mark.parametrize(
@@ -275,9 +286,12 @@ def test_a_plugin_uses_public_names_of_saetask_only(path):
 def test_the_scan_for_private_uses_finds_them(tmp_path):
     path = tmp_path / "plugin.py"
     path.write_text(
-        "from saetask import Item, utils\nfrom saetask.data.items import text_field\n"
+        "from saetask import hookimpl, utils\n"
+        "from saetask.data import Item, corpus\n"
+        "from saetask.data.items import read_rows\n"
     )
-    assert private_uses(path) == ["utils", "saetask.data.items.text_field"]
+    uses = ["saetask.utils", "saetask.data.corpus", "saetask.data.items.read_rows"]
+    assert private_uses(path) == uses
 
 
 def test_there_is_a_hook_for_every_kind():

@@ -106,7 +106,6 @@ def test_a_files_own_paraphrases_override_and_unknown_verbs_have_no_second_quest
 @pytest.mark.parametrize(
     "senses",
     [
-        None,
         [],
         "to go by boat",
         {},

@@ -57,7 +57,9 @@ def test_a_word_that_does_not_stand_where_the_row_says_is_refused(items_file, fi
 @pytest.mark.parametrize("label", ["Same", 1, False, ["same"]])
 def test_a_label_outside_the_two_is_refused(items_file, label):
     path = items_file({**ROW, "label": label})
-    assert refusal(TASK.items, path).startswith(f"{path}:1: field 'label': expected one of same")
+    assert refusal(TASK.items, path).startswith(
+        f"{path}:1: field 'label': expected 'same' or 'different'"
+    )
 
 
 def test_inflections_form_one_group(items_file):

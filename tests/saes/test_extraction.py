@@ -213,7 +213,7 @@ def test_the_pass_that_asks_gives_the_same_reading(
 ):
     prompt = Prompt([{"role": "user", "content": "Is the bank green?"}], "She says")
     expected = extract_features(tiny_model, [tiny_sae], [prompt])
-    monkeypatch.setattr("saetask.inference.likelihood.trees_hold", lambda model: trees)
+    monkeypatch.setattr("saetask.inference.likelihood.supports_token_trees", lambda model: trees)
     ask = asking(tiny_model, prompt, candidates)
     with monkeypatch.context() as patch:
         patch.setattr("saetask.saes.extraction.read_hook", None)  # no pass of its own

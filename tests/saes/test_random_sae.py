@@ -6,8 +6,8 @@ import torch
 from sae_lens import TopKSAE
 
 from saetask.data.corpus import TokenRow
-from saetask.saes.extraction import extract_token_activations
-from saetask.saes.random_sae import random_directions, random_sae
+from saetask.saes.corpus_extraction import extract_token_activations
+from saetask.saes.random_sae import control_directions, random_sae
 
 SENTENCE = "the old ship left a bank of some river and men sang songs about kings and bread"
 
@@ -42,7 +42,7 @@ def test_each_feature_fires_as_often_as_the_saes_own(any_architecture, tiny_mode
 
 def test_directions_are_random_and_the_seeds(any_architecture, tiny_model, rows):
     first, again, other = (random_sae(tiny_model, any_architecture, rows, s) for s in (1, 1, 2))
-    directions = random_directions(any_architecture, 1)
+    directions = control_directions(any_architecture, 1)
     torch.testing.assert_close(directions.norm(dim=1), torch.ones(64))
     encoder = torch.nn.functional.normalize(first.W_enc.detach().T, dim=1)
     torch.testing.assert_close(encoder, directions)

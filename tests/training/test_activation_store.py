@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from saetask import UserError
-from saetask.training import activation_store as harvest_module
-from saetask.training.activation_store import batches, harvest, statistics
+from saetask.training import harvest as harvest_module
+from saetask.training.activation_store import TrainingData, batches
+from saetask.training.harvest import harvest
 
 
 def test_a_killed_harvest_keeps_its_shards_and_ends_the_same(
@@ -60,8 +61,7 @@ def test_batches_shuffle_across_shards_and_cover_an_epoch_once(
 
 def test_statistics_centre_and_scale(harvest_config, tmp_path, tiny_model) -> None:
     shards = harvest(tiny_model, harvest_config, tmp_path / "shards", tmp_path)
-    mean, scale = statistics(shards)
-    scaled = (shards.rows(torch.arange(len(shards))) - mean) * scale
+    scaled = TrainingData.from_shards(shards).normalised(shards.rows(torch.arange(len(shards))))
     assert scaled.mean(0).abs().max() < 1e-3
     assert scaled.norm(dim=-1).mean().item() == pytest.approx(shards.d_in**0.5, rel=1e-3)
 

@@ -15,16 +15,18 @@ from safetensors.torch import load_file, save_file
 
 from benchmarks.estimate import bytes_a_step
 from saetask import TrainConfig, UserError
+from saetask.training import record as training_record
 from saetask.training import trainer as training_process
 from saetask.training.activation_store import (
     MANIFEST,
     ActivationShards,
-    HarvestConfig,
+    TrainingData,
     shard_name,
-    statistics,
 )
 from saetask.training.checkpoints import CHECKPOINT
+from saetask.training.config import HarvestConfig
 from saetask.training.distributed import ProcessGroup
+from saetask.training.record import TrainingRecord
 from saetask.training.trainer import fit, make_sae
 from saetask.utils.files import write_json
 
@@ -70,10 +72,14 @@ def train(recipe, shards, folder, rank=0, size=1):
     """Trains into a folder."""
     folder.mkdir(exist_ok=True)
     torch.manual_seed(recipe.seed + rank)  # whatever the second process begins with is replaced
-    mean, scale = statistics(shards)
-    sae = make_sae(recipe, shards, mean, scale)
-    paths = folder / CHECKPOINT, folder / "log.jsonl"
-    fit(recipe, sae, shards, mean, scale, *paths, ProcessGroup(rank, size))
+    data = TrainingData.from_shards(shards)
+    record = TrainingRecord(
+        folder / CHECKPOINT,
+        folder / "log.jsonl",
+        recipe.checkpoint_steps,
+        ProcessGroup(rank, size),
+    )
+    fit(recipe, make_sae(recipe, data), data, record)
 
 
 def train_apart(recipe, shards, folder, rank, size):
@@ -83,7 +89,7 @@ def train_apart(recipe, shards, folder, rank, size):
 
 def train_and_die(recipe, shards, folder, rank, size):
     """As `train`, but the first process ends once it has written its second checkpoint."""
-    save, saved = training_process.save_checkpoint, []
+    save, saved = training_record.save_checkpoint, []
 
     def killed(trainer, checkpoint):
         save(trainer, checkpoint)
@@ -91,7 +97,7 @@ def train_and_die(recipe, shards, folder, rank, size):
         if len(saved) == 2:
             os._exit(9)
 
-    training_process.save_checkpoint = killed
+    training_record.save_checkpoint = killed
     train(recipe, shards, folder, rank, size)
 
 
@@ -182,6 +188,18 @@ def test_processes_that_see_different_checkpoints_are_refused(tmp_path, shards):
             train_apart(RECIPE, shards, tmp_path, rank, size)
 
     assert together(tmp_path, refused) == [0, 0]
+
+
+def test_every_process_is_told_that_not_all_agree(tmp_path):
+    """With 8, 16 and 24 the sum is three times the middle one's number."""
+
+    def asked(rank, size):
+        group, device = ProcessGroup(rank, size), torch.device("cpu")
+        assert not group.agrees([8, 16, 24][rank], device)
+        assert not group.agrees([8, 8, 16][rank], device)
+        assert group.agrees(16, device)
+
+    assert together(tmp_path, asked, size=3) == [0, 0, 0]
 
 
 def test_a_step_sends_what_the_page_on_scaling_says(tmp_path, shards):

@@ -7,14 +7,14 @@ import pytest
 
 from saetask import TrainConfig
 from saetask.training.activation_store import MANIFEST
-from saetask.training.trainer import SHARDS, Job, train_in_group
+from saetask.training.trainer import SHARDS, TrainingJob, train_in_group
 from saetask.utils.files import write_json
 from tests.helpers.refusals import refusal
 
 
 @pytest.fixture
 def job(tmp_path, harvest_config):
-    return Job(TrainConfig(harvest_config), tmp_path / "sae", "tiny", "abc", 1, "cpu")
+    return TrainingJob(TrainConfig(harvest_config), tmp_path / "sae", "tiny", "abc", 1, "cpu")
 
 
 def test_a_machine_without_the_folder_is_refused_by_name(job):

@@ -12,9 +12,9 @@ from saetask import TrainConfig, UserError, load_sae, train
 from saetask.cli.main import main
 from saetask.compute.config import ComputeConfig
 from saetask.saes.metrics import measure
+from saetask.training import record as training_record
 from saetask.training import runner as training
-from saetask.training import trainer as training_process
-from saetask.training.activation_store import harvest
+from saetask.training.harvest import harvest
 
 D_SAE = 64
 
@@ -64,7 +64,7 @@ def test_folding_makes_the_saved_weights_take_raw_activations(recipe, tmp_path, 
 def test_a_killed_run_goes_on_to_the_same_weights(recipe, tmp_path, monkeypatch) -> None:
     torch.set_num_threads(1)
     train(recipe, tmp_path / "whole", tmp_path)
-    real, calls = training_process.save_checkpoint, []
+    real, calls = training_record.save_checkpoint, []
 
     def killed(trainer, folder) -> None:
         real(trainer, folder)
@@ -72,10 +72,10 @@ def test_a_killed_run_goes_on_to_the_same_weights(recipe, tmp_path, monkeypatch)
         if len(calls) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training_process, "save_checkpoint", killed)
+    monkeypatch.setattr(training_record, "save_checkpoint", killed)
     with pytest.raises(KeyboardInterrupt):
         train(recipe, tmp_path / "killed", tmp_path)
-    monkeypatch.setattr(training_process, "save_checkpoint", real)
+    monkeypatch.setattr(training_record, "save_checkpoint", real)
     train(recipe, tmp_path / "killed", tmp_path)
     expected, found = weights(tmp_path / "whole"), weights(tmp_path / "killed")
     for name, value in expected.items():

@@ -23,7 +23,7 @@ from saetask.dictionary.collect.statistics import (
 from saetask.errors import UserError
 from saetask.models.loading import model_fingerprint, model_tokenizer
 from saetask.saes.activations import TokenActivations
-from saetask.saes.extraction import extract_token_activations
+from saetask.saes.corpus_extraction import extract_token_activations
 from saetask.saes.loading import sae_fingerprint
 from saetask.saes.random_sae import CALIBRATION_ROWS, random_sae
 from saetask.utils.files import atomic_path, content_hash, remove_partial_writes, write_json

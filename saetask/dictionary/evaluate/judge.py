@@ -82,9 +82,8 @@ def judge_labels(
             neighbour = int(neighbours[feature])
             yield from questions(feature, label.text, test, neighbour, vocabulary, seed)
 
-    with Journal(work / JUDGE_JOURNAL) as journal:
-        ask = partial(_ask, judge.endpoint, journal)
-        answered = list(map_ordered(ask, put(), judge.workers))
+    ask = partial(_ask, judge.endpoint, Journal(work / JUDGE_JOURNAL))
+    answered = list(map_ordered(ask, put(), judge.workers))
     by_feature = groupby(answered, key=lambda pair: pair[0].feature)
     return {feature: _judgement(list(pairs)) for feature, pairs in by_feature}
 
@@ -99,8 +98,8 @@ def _judgement(answered: Sequence[tuple[Question, Answer]]) -> Judgement:
     claims: dict[str, list[np.ndarray]] = {"detection": [], "fuzzing": []}
     for question, answer in answered:
         truths[question.kind].append(question.truth)
-        usable = answer.found is not None
-        claims[question.kind].append(np.array(answer.found) if usable else ~question.truth)
+        usable = answer.content is not None
+        claims[question.kind].append(np.array(answer.content) if usable else ~question.truth)
     truth, claimed = (
         {kind: np.concatenate([np.zeros(0, bool), *parts]) for kind, parts in both.items()}
         for both in (truths, claims)
@@ -112,7 +111,7 @@ def _judgement(answered: Sequence[tuple[Question, Answer]]) -> Judgement:
         accuracy["detection"],
         accuracy["fuzzing"],
         len(answered),
-        sum(answer.found is None for _, answer in answered),
+        sum(answer.content is None for _, answer in answered),
         sum(answer.prompt_tokens for _, answer in answered),
         sum(answer.completion_tokens for _, answer in answered),
     )

@@ -33,7 +33,7 @@ from saetask.dictionary.store import (
     write_parquet,
 )
 from saetask.errors import UserError
-from saetask.saes.random_sae import random_directions
+from saetask.saes.random_sae import control_directions
 
 if TYPE_CHECKING:
     import pyarrow
@@ -86,7 +86,7 @@ def validate(
     trials, validation = _tried(labels, subject, alive, judge, words, vocabulary, seed, folder)
     if judge or not words:
         control = load_split_activations(
-            folder, CONTROL, by_direction(random_directions(sae, seed))
+            folder, CONTROL, by_direction(control_directions(sae, seed))
         )
         labels = _control_labels(control, labeler, judge, vocabulary, seed, folder)
         alive = np.bincount(control.learning.firings.features, minlength=len(labels)) > 0

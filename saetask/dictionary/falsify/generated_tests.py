@@ -29,7 +29,7 @@ from saetask.dictionary.falsify.text_requests import Question, Writer, ask_write
 from saetask.dictionary.label.tables import median_activation
 from saetask.inference.endpoint import Answer
 from saetask.models.loading import context_size, model_tokenizer
-from saetask.saes.extraction import extract_token_activations
+from saetask.saes.corpus_extraction import extract_token_activations
 
 if TYPE_CHECKING:
     from sae_lens import SAE
@@ -217,7 +217,7 @@ def _try_paraphrases(
 
 def _rewritten(texts: Sequence[str], answers: Mapping[str, Answer]) -> dict[str, str]:
     """Returns the paraphrase of each text that has one."""
-    found = {text: answers[paraphrase_question(text).prompt].found for text in texts}
+    found = {text: answers[paraphrase_question(text).prompt].content for text in texts}
     return {text: written[0] for text, written in found.items() if written}
 
 
@@ -230,7 +230,7 @@ def _try_pairs(
 ) -> CounterexampleResult | SkippedTest:
     if isinstance(questions, SkippedTest):
         return questions
-    texts = [text for question in questions for text in answers[question.prompt].found or []]
+    texts = [text for question in questions for text in answers[question.prompt].content or []]
     pairs = different_pairs(texts)
     if len(pairs) < FEWEST_TEXTS:
         return SkippedTest(f"{len(pairs)} pairs that could be used, {FEWEST_TEXTS} needed")

@@ -46,7 +46,7 @@ from saetask.dictionary.falsify.text_requests import Writer
 from saetask.dictionary.label.tables import median_activation
 from saetask.errors import UserError
 from saetask.models.loading import context_size, model_tokenizer
-from saetask.saes.extraction import extract_token_activations
+from saetask.saes.corpus_extraction import extract_token_activations
 from saetask.saes.interventions import N_DIRECTIONS, random_directions
 from saetask.utils.files import write_json
 

@@ -14,7 +14,7 @@ from saetask.data.corpus import CorpusConfig, Source, TokenRow, token_rows
 from saetask.dictionary.label.rules import PARTIAL
 from saetask.models.loading import model_tokenizer
 from saetask.saes.activations import TokenActivations
-from saetask.saes.extraction import extract_token_activations
+from saetask.saes.corpus_extraction import extract_token_activations
 
 if TYPE_CHECKING:
     from sae_lens import SAE

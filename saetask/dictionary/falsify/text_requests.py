@@ -51,9 +51,8 @@ def ask_writer(writer: Writer, questions: Iterable[Question], work: Path) -> dic
     from tqdm import tqdm
 
     wanted = {question.prompt: question for question in questions}
-    with Journal(work / WRITER_JOURNAL) as journal:
-        ask = partial(_ask, writer.endpoint, journal)
-        answers = list(map_ordered(ask, tqdm(wanted.values(), desc="writer"), writer.workers))
+    ask = partial(_ask, writer.endpoint, Journal(work / WRITER_JOURNAL))
+    answers = list(map_ordered(ask, tqdm(wanted.values(), desc="writer"), writer.workers))
     return dict(zip(wanted, answers))
 
 
@@ -79,7 +78,7 @@ def writer_figures(writer: Writer, answers: Mapping[str, Answer]) -> dict[str, A
     return {
         "model": writer.endpoint.model,
         "questions": len(answers),
-        "failed": sum(answer.found is None for answer in answers.values()),
+        "failed": sum(answer.content is None for answer in answers.values()),
         "prompt_tokens": sum(answer.prompt_tokens for answer in answers.values()),
         "completion_tokens": sum(answer.completion_tokens for answer in answers.values()),
     }

@@ -73,9 +73,9 @@ def _labels(
     elif work is None:
         yield from map_ordered(labeler.label, evidence, workers)
     else:
-        with Journal(work / LABELS_JOURNAL) as journal:
-            label = partial(_kept_label, labeler.label, journal, _identity(labeler))
-            yield from map_ordered(label, evidence, workers)
+        journal = Journal(work / LABELS_JOURNAL)
+        label = partial(_kept_label, labeler.label, journal, _identity(labeler))
+        yield from map_ordered(label, evidence, workers)
 
 
 def _kept_label(

@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import log_softmax, softmax
 
 from saetask.detection.base import DetectorInput, make_misunderstanding
-from saetask.detection.calibration import (
+from saetask.detection.stacked_probe import (
     INNER_FOLDS,
     answer_scores,
     fit_stack,

@@ -1,0 +1,11 @@
+from .dictionary import Dictionary as Dictionary
+from .feature_labels import FeatureLabels as FeatureLabels
+from .label.base import FeatureEvidence as FeatureEvidence
+from .label.base import Label as Label
+from .label.base import Labeler as Labeler
+from .label.rules import VIEWS as VIEWS
+from .label.rules import Rule as Rule
+from .label.rules import Vocabulary as Vocabulary
+from .label.rules import added_scores as added_scores
+from .label.rules import context_text as context_text
+from .label.rules import context_vectors as context_vectors

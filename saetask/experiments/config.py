@@ -1,0 +1,76 @@
+"""The config of a run."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from saetask.data.samples import SplitConfig
+from saetask.errors import UserError
+from saetask.experiments.arms import arms_named, default_arm_names
+from saetask.models.loading import DEFAULT_MODEL
+from saetask.saes.loading import DEFAULT_SAE
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """An experiment; every field is a YAML key and a flag of `saetask run`."""
+
+    task: str
+    """Name of a task plugin."""
+    data: Path | None = None
+    """Items to try, in the task's item format; none takes the built-in items."""
+    fit_data: Path | None = None
+    """Items to fit on; none fits on the other folds of the items that are tried."""
+    model: str = DEFAULT_MODEL
+    """Alias, folder, .gguf file or hub id."""
+    sae: str = DEFAULT_SAE
+    """Alias, SAE-Lens folder or SAE-Lens release/sae_id."""
+    other_saes: list[str] = field(default_factory=list)
+    """More SAEs, at other hook points for instance; each fold takes the best on its fit split."""
+    allow_sae_mismatch: bool = False
+    """Go on with an SAE whose figures say that it does not fit the model."""
+    dictionary: Path | None = None
+    """A dictionary folder of this SAE; none takes the shipped one, if there is."""
+    unvalidated_labels: bool = False
+    """Let annotations use labels that were not validated, too."""
+    detector: str = "failure-probe"
+    """Name of a detector plugin."""
+    annotators: list[str] = field(default_factory=list)
+    """Names of annotator plugins whose wordings compete on the fit split; none: the task's own."""
+    annotator_options: dict[str, str] = field(default_factory=dict)
+    """Options of annotator plugins, by name; `--annotator-option NAME=VALUE` sets one."""
+    arms: list[str] = field(default_factory=default_arm_names)
+    """Arms to run."""
+    scoring: Literal["rank", "generate"] = "rank"
+    """Rank the candidate answers by likelihood, or generate answers and parse them."""
+    limit: int | None = None
+    """Try so many items at most (whole groups, drawn by the seed)."""
+    folds: int = 5
+    """Folds of items, grouped, when there is no fit_data."""
+    max_fit_items: int = 800
+    """Fit on so many items of fit_data at most."""
+    builtin_items: bool = True
+    """With `data`, let the detector learn from the task's built-in items, too; nothing is
+    calibrated, chosen or tried on them."""
+    seed: int = 0
+    """Seed of folds, samples and control features."""
+    seeds: int = 1
+    """Repeat with so many seeds, from `seed` up, and report the spread; items are of the first."""
+
+    def check(self) -> None:
+        """Refuses values that can not be run, before anything is loaded.
+
+        Raises:
+            UserError: An arm is unknown or missing, or a number is too small.
+        """
+        arms_named(self.arms)
+        least = {"limit": 1, "seed": 0, "seeds": 1, "folds": 2, "max_fit_items": 1}
+        for name, minimum in least.items():
+            value = getattr(self, name)
+            if value is not None and value < minimum:
+                flag = name.replace("_", "-")
+                raise UserError(f"--{flag} is {value}; it must be {minimum} or more.")
+
+    def split(self, seed: int) -> SplitConfig:
+        """Returns how items are drawn and split in the repetition of a seed."""
+        return SplitConfig(self.limit, self.folds, self.max_fit_items, seed)

@@ -1,0 +1,116 @@
+"""A second question about the same item, which the note on the first does not answer.
+
+A note that states the detected reading may be believed without being understood. Where the same
+note also helps with a question whose answer it does not state, more than belief is at work.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from saetask.annotation.base import annotate
+from saetask.annotation.generated_notes import GeneratedNotes
+from saetask.annotation.prompt_writer import ArmPrompt
+from saetask.data.prompts import Prompt
+from saetask.data.samples import Sample, draw
+from saetask.data.tasks import AsksTwice, SecondQuestion
+from saetask.detection.calibration import fit_calibration
+from saetask.experiments.context import ExperimentContext
+from saetask.experiments.observation import rank_request, scored_item
+from saetask.experiments.scoring import FoldPrompts, SampleResult, score_folds
+from saetask.report.arms import ArmSpec
+
+
+def score_second_question(
+    context: ExperimentContext,
+    folds: Sequence[tuple[FoldPrompts, Sequence[Sample]]],
+    arms: Sequence[ArmSpec],
+    seed: int,
+) -> list[SampleResult]:
+    """Asks the task's second question, if it has one, with the notes written for the first.
+
+    It is not asked where a language model writes notes, which may well hold the answer to it.
+
+    Args:
+        context: Task, client and plugins.
+        folds: The first question's prompts, and all training samples of the fold.
+        arms: The arms that were run; those that ask a second question are asked.
+        seed: Seed of the draw, where answers must be generated.
+
+    Returns:
+        The results of the samples that have a second question.
+    """
+    task, settings = context.task, context.settings
+    freely_written = any(isinstance(a, GeneratedNotes) for a in context.annotators)
+    if freely_written or not isinstance(task, AsksTwice):
+        return []
+    everything = {s: None for fold, train in folds for s in (*train, *fold.test)}
+    asked = {
+        sample: _second_sample(task, sample, second)
+        for sample in sorted(everything, key=lambda s: s.position)
+        if (second := task.second_question(sample.item))
+    }
+    generated = any(not second.candidates for second in asked.values())
+    if generated:
+        tested = {sample for fold, _ in folds for sample in fold.test}
+        generator = np.random.default_rng(seed)
+        candidates = [sample for sample in asked if sample in tested]
+        drawn = draw(candidates, settings.second_question_samples, generator)
+        asked = {sample: asked[sample] for sample in drawn}
+    if not asked:
+        return []
+    names = [arm.name for arm in arms if arm.asks_second_question]
+    moved = [_second_fold(context, fold, train, asked, names) for fold, train in folds]
+    max_new_tokens = settings.second_question_tokens if generated else None
+    return score_folds(context.client, task.score_second, moved, max_new_tokens)
+
+
+def _second_sample(task: AsksTwice, sample: Sample, second: SecondQuestion) -> Sample:
+    candidates = second.candidates or []
+    correct = [task.score_second(sample.item, c.text).correct for c in candidates]
+    return Sample(
+        sample.item,
+        second.prompt,
+        candidates,
+        np.array(correct, dtype=bool),
+        sample.gold_reading,
+        sample.position,
+    )
+
+
+def _second_fold(
+    context: ExperimentContext,
+    fold: FoldPrompts,
+    train: Sequence[Sample],
+    asked: Mapping[Sample, Sample],
+    arms: Sequence[str],
+) -> FoldPrompts:
+    """Returns a fold's prompts for the second question: the same notes in other prompts."""
+    ranked = [asked[s] for s in train if s in asked and asked[s].candidates]
+    responses = context.client.rank([rank_request(s) for s in ranked], "second question")
+    bias = fit_calibration([scored_item(s, r) for s, r in zip(ranked, responses)])
+    prompts = {
+        arm: {
+            asked[sample]: _moved(written, asked[sample].prompt)
+            for sample, written in fold.prompts[arm].items()
+            if sample in asked
+        }
+        for arm in arms
+    }
+    # No template was tried on the second question, so few notes are calibrated like no note.
+    return FoldPrompts(
+        fold.number,
+        [asked[sample] for sample in fold.calibration if sample in asked],
+        [asked[sample] for sample in fold.test if sample in asked],
+        bias,
+        bias,
+        prompts,
+    )
+
+
+def _moved(written: ArmPrompt, prompt: Prompt) -> ArmPrompt:
+    """Returns the same note in another prompt."""
+    if written.annotation is None:
+        return written._replace(prompt=prompt)
+    span = prompt.spans.get("target", prompt.spans["text"])
+    return written._replace(prompt=annotate(prompt, written.annotation, span))

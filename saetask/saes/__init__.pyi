@@ -1,0 +1,6 @@
+from .activations import FeatureActivations as FeatureActivations
+from .activations import Firing as Firing
+from .compatibility import check_sae as check_sae
+from .extraction import read_features as read_features
+from .loading import load_sae as load_sae
+from .logit_lens import promotion_label as promotion_label

@@ -1,0 +1,102 @@
+"""The command line gives what it gave when the golden run was recorded."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from tests.golden.compare import EXPECTED, compare_folders, first_difference, value_difference
+from tests.golden.record import PARTS, record
+
+SLOW = ("tiny", "dictionary", "default")
+"""Parts that take more than twenty seconds."""
+
+
+@pytest.mark.parametrize(
+    "part",
+    [pytest.param(part, marks=[pytest.mark.slow] if part in SLOW else []) for part in PARTS],
+)
+def test_the_command_line_gives_what_was_recorded(part, tmp_path):
+    record(part, tmp_path)
+    differences = compare_folders(EXPECTED / part, tmp_path / part, exact=False)
+    assert not differences, "\n".join(differences)
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Writes rows to files of the same name in two folders, and returns the files."""
+
+    def write(*versions):
+        paths = []
+        for folder, rows in zip(("expected", "found"), versions):
+            path = tmp_path / folder / "items.jsonl"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+            paths.append(path)
+        return paths
+
+    return write
+
+
+def test_a_difference_is_named_by_file_row_and_path(written):
+    row = {"id": "a", "scores": {"literal": 0.1}}
+    paths = written([row, row], [row, {"id": "a", "scores": {"literal": 0.2}}])
+    said = "items.jsonl row 2 .scores.literal: 0.1 != 0.2"
+    assert first_difference(*paths, exact=False) == said
+    assert first_difference(*paths, exact=True) == said
+
+
+def test_rounding_is_a_difference_only_where_every_byte_counts(written):
+    paths = written([{"score": 0.123456}], [{"score": 0.123457}])
+    assert first_difference(*paths, exact=False) is None
+    assert first_difference(*paths, exact=True) == "items.jsonl row 1 .score: 0.123456 != 0.123457"
+
+
+def test_a_value_may_be_counted_in_the_bin_beside_its_own(written):
+    paths = written([{"histogram": [3, 9]}], [{"histogram": [4, 8]}])
+    assert first_difference(*paths, exact=False) is None
+    assert "histogram[0]: 3 != 4" in first_difference(*paths, exact=True)
+
+
+@pytest.mark.parametrize(("moved", "says"), [(0.001, None), (0.2, "w.safetensors weight[1]: ")])
+def test_weights_may_be_as_far_apart_as_rounding_takes_them(moved, says, tmp_path):
+    paths = tmp_path / "expected" / "w.safetensors", tmp_path / "found" / "w.safetensors"
+    for path, last in zip(paths, (1.0, 1.0 + moved)):
+        path.parent.mkdir()
+        save_file({"weight": torch.tensor([1.0, last])}, path)
+    assert (first_difference(*paths, exact=False) or "").startswith(says or "")
+    assert bool(first_difference(*paths, exact=False)) == bool(says)
+    assert first_difference(*paths, exact=True).startswith("w.safetensors weight[1]: 1.0 != ")
+
+
+def test_another_order_of_keys_is_a_difference_only_where_every_byte_counts(written):
+    paths = written([{"a": 1, "b": 2}], [{"b": 2, "a": 1}])
+    assert first_difference(*paths, exact=False) is None
+    assert "another order" in first_difference(*paths, exact=True)
+
+
+def test_a_missing_row_and_a_missing_file_are_differences(written, tmp_path):
+    paths = written([{"a": 1}, {"a": 2}], [{"a": 1}])
+    assert first_difference(*paths, exact=False) == "items.jsonl: 2 rows != 1 rows"
+    paths[1].unlink()
+    folders = tmp_path / "expected", tmp_path / "found"
+    assert compare_folders(*folders, exact=False) == ["expected/items.jsonl: not recorded"]
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "says"),
+    [
+        ({"a": 1}, {"a": 2}, "x.a: 1 != 2"),
+        ({"a": True}, {"a": 1}, "x.a: true != 1"),
+        ({"a": "yes"}, {"a": "no"}, 'x.a: "yes" != "no"'),
+        ({"a": None}, {"a": 0.0}, "x.a: null != 0.0"),
+        ({"a": 1}, {}, "x.a: missing"),
+        ({}, {"a": 1}, "x.a: new"),
+        ([1, 2], [1], "x[1]: missing"),
+        ([0.5, {"b": 1.0}], [0.5, {"b": 1.1}], "x[1].b: 1.0 != 1.1"),
+        ([float("nan"), 0.0], [float("nan"), 0], None),
+    ],
+)
+def test_only_floats_may_be_apart(expected, found, says):
+    assert value_difference(expected, found, "x", exact=False) == says
