@@ -118,7 +118,7 @@ def peak(millions: float) -> dict[str, Any]:
 def verdicts(folder: str) -> dict[str, Any]:
     """Returns what labels missed, and shares validated by density."""
     from saetask import Dictionary
-    from saetask.dictionary.evaluate.verdicts import FEWEST, VALIDATED
+    from saetask.dictionary.evaluate.verdicts import MIN_CONTEXTS, VALIDATED
 
     table = Dictionary.load(folder).to_datasets().with_format("numpy")
     names = ("verdict", "n_claimed", "precision", "precision_lower", "recall", "density")
@@ -126,7 +126,7 @@ def verdicts(folder: str) -> dict[str, Any]:
     tested = np.isin(verdict, ["validated", "inconsistent"])
     missed, left = {}, verdict == "inconsistent"
     for reason, meets in (
-        ("claims", claimed >= FEWEST),
+        ("claims", claimed >= MIN_CONTEXTS),
         ("precision", precision >= VALIDATED.precision),
         ("interval", lower >= VALIDATED.lower),
         ("recall", recall >= VALIDATED.recall),

@@ -112,13 +112,13 @@ def validate(arguments: "Namespace") -> None:
 
     folder, judge = Path(arguments.folder), _judge(arguments)
     manifest = read_manifest(folder)
-    labeler = registry_of(arguments).get("labeler", manifest["labeler"])
+    labeler = registry_of(arguments).get("labeler", manifest.labeler)
     if judge or not is_in_words(labeler):  # else it has nothing to label
-        options = {**manifest["labels"]["options"], **options_of(arguments, "labeler")}
+        options = {**manifest.labels.options, **options_of(arguments, "labeler")}
         labeler = configured(labeler, options)
     model, sae = load_model(arguments.model), load_sae(arguments.sae)
     shuffled = arguments.shuffled_model and Path(arguments.shuffled_model)
-    found = validate_dictionary(model, sae, labeler, folder, judge, shuffled)
+    found = validate_dictionary(model, sae, labeler, folder, judge, shuffled).to_dict()
     if arguments.json:
         print_json(found)
     else:
@@ -217,7 +217,8 @@ def falsify(arguments: "Namespace") -> None:
     from saetask.cli.tables import falsification_table, print_table, writing_table
     from saetask.compute.config import open_executor
     from saetask.dictionary.falsify.base import FalsifyConfig
-    from saetask.dictionary.falsify.runner import FALSIFICATION, check_config
+    from saetask.dictionary.falsify.document import FALSIFICATION
+    from saetask.dictionary.falsify.runner import check_config
     from saetask.dictionary.falsify.runner import falsify as falsify_features
     from saetask.dictionary.falsify.text_requests import Writer
     from saetask.models.loading import load_model
@@ -236,7 +237,7 @@ def falsify(arguments: "Namespace") -> None:
     dictionary.check(model, sae)
     check_sae(model, sae, allow_mismatch=arguments.allow_sae_mismatch)
     with open_executor(engine, arguments.model, model) as opened:
-        found = falsify_features(model, sae, dictionary, config, writer, opened)
+        found = falsify_features(model, sae, dictionary, config, writer, opened).to_dict()
     if arguments.json:
         print_json(found)
         return

@@ -4,9 +4,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from saetask_plugins.annotators.self_explain import SelfExplain
-from saetask_plugins.detectors.failure_probe import FailureProbe
-from saetask_plugins.tasks.metaphor import Metaphor
 
 import saetask
 import saetask.experiments.context
@@ -25,6 +22,9 @@ from saetask.experiments.runner import run_experiment
 from saetask.experiments.scoring import ask_second
 from saetask.inference.client import Asker
 from saetask.plugins import PluginRegistry
+from saetask_plugins.annotators.self_explain import SelfExplain
+from saetask_plugins.detectors.failure_probe import FailureProbe
+from saetask_plugins.tasks.metaphor import Metaphor
 from tests.helpers.chat_server import Said, chat_server
 
 pytestmark = pytest.mark.usefixtures("few_choices")

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from saetask_plugins.tasks.metaphor import Metaphor
 
 import saetask
 import saetask.experiments.control_detectors
@@ -18,6 +17,7 @@ import saetask.experiments.note_selection
 import saetask.session
 from saetask.cli.main import COMMANDS, Command, main
 from saetask.detection.baselines import dense_probe
+from saetask_plugins.tasks.metaphor import Metaphor
 
 pytestmark = pytest.mark.usefixtures("few_choices")
 

@@ -18,6 +18,7 @@ from saetask.saes.random_sae import random_sae
 from saetask_plugins.labelers.keywords import Keywords
 
 NOUNS = ["sea", "ship", "dog", "road", "house", "bread", "king", "tree", "night", "song"]
+OTHER_MODEL = {"name": "shuffled", "fingerprint": "other"}
 
 
 @pytest.fixture(scope="module")
@@ -58,14 +59,14 @@ def dictionary(folder):
 
 def test_the_folder_says_what_was_read_and_how_labels_fared(dictionary, tiny_sae) -> None:
     manifest = dictionary.manifest
-    assert manifest["n_features"] == len(dictionary) == tiny_sae.cfg.d_sae
-    assert manifest["corpus"]["tokens"] >= 9_000
-    assert manifest["corpus"]["samples"]["test"]["rows"] == 150
-    validation = manifest["validation"]
-    assert sum(validation["verdicts"].values()) == len(dictionary)
-    assert set(validation["controls"]) == {"random-sae"}
+    assert manifest.n_features == len(dictionary) == tiny_sae.cfg.d_sae
+    assert manifest.corpus.tokens >= 9_000
+    assert manifest.corpus.samples["test"].rows == 150
+    validation = manifest.validation
+    assert sum(validation.verdicts.values()) == len(dictionary)
+    assert set(validation.controls) == {"random-sae"}
     verdicts = [dictionary.feature(i).verdict for i in range(len(dictionary))]
-    assert verdicts.count("validated") == validation["verdicts"]["validated"]
+    assert verdicts.count("validated") == validation.verdicts["validated"]
 
 
 def test_splits_share_no_document(config, tiny_model, corpus_folder) -> None:
@@ -135,7 +136,7 @@ def test_fewer_tokens_than_were_read_before_take_all_that_were(
     for tokens in (9_000, 3_000):
         short = BuildConfig(config.corpus, tokens=tokens, sample_rows=100)
         build(tiny_model, tiny_sae, short, Keywords(), tmp_path, corpus_folder)
-        assert Dictionary.load(tmp_path).manifest["corpus"]["tokens"] >= 9_000
+        assert Dictionary.load(tmp_path).manifest.corpus.tokens >= 9_000
 
 
 def test_a_corpus_that_is_too_short_says_how_short(
@@ -234,26 +235,25 @@ def test_the_commands_build_and_validate(
 
 
 def _manifest_of(tmp_path, manifest, **changes):
-    (tmp_path / MANIFEST).write_text(json.dumps({**manifest, **changes}))
+    (tmp_path / MANIFEST).write_text(json.dumps({**manifest.to_dict(), **changes}))
     return tmp_path
 
 
 def test_the_shuffled_model_stands_beside_with_its_own_figures(dictionary, tmp_path) -> None:
     manifest = dictionary.manifest
-    other = {"name": "shuffled", "fingerprint": "other"}
-    found = shuffled_model_figures(manifest, _manifest_of(tmp_path, manifest, model=other))
-    assert found["validated_share"] == manifest["validation"]["validated_share"]
-    assert "controls" not in found
+    found = shuffled_model_figures(manifest, _manifest_of(tmp_path, manifest, model=OTHER_MODEL))
+    assert found.validated_share == manifest.validation.validated_share
+    assert "controls" not in found.to_dict()
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({}, "same model"),
-        ({"model": {"fingerprint": "other"}, "validation": None}, "not validated"),
-        ({"model": {"fingerprint": "other"}, "seed": 9}, "its seed"),
-        ({"model": {"fingerprint": "other"}, "n_features": 9}, "its features"),
-        ({"model": {"fingerprint": "other"}, "labeler": "else"}, "its labeler"),
+        ({"model": OTHER_MODEL, "validation": None}, "not validated"),
+        ({"model": OTHER_MODEL, "seed": 9}, "its seed"),
+        ({"model": OTHER_MODEL, "n_features": 9}, "its features"),
+        ({"model": OTHER_MODEL, "labeler": "else"}, "its labeler"),
     ],
 )
 def test_a_shuffled_model_read_in_another_way_is_refused(

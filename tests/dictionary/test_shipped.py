@@ -22,7 +22,7 @@ def dictionary():
 
 
 def test_it_is_of_the_shipped_sae(dictionary) -> None:
-    assert dictionary.manifest["sae"]["fingerprint"] == sae_fingerprint(load_sae())
+    assert dictionary.manifest.sae.fingerprint == sae_fingerprint(load_sae())
     assert len(dictionary) == load_sae().cfg.d_sae
 
 
@@ -53,5 +53,5 @@ def test_the_readme_gives_its_figures(dictionary) -> None:
 
 
 def test_verdicts_in_the_table_are_those_counted_in_the_manifest(dictionary) -> None:
-    counted = dictionary.manifest["validation"]["verdicts"]
+    counted = dictionary.manifest.validation.verdicts
     assert {verdict: dictionary.verdicts.count(verdict) for verdict in counted} == counted

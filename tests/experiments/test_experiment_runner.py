@@ -7,8 +7,6 @@ from itertools import groupby
 
 import numpy as np
 import pytest
-from saetask_plugins.detectors.failure_probe import FailureProbe
-from saetask_plugins.detectors.uncertainty import Uncertainty
 
 import saetask.experiments.control_detectors
 import saetask.experiments.runner
@@ -22,6 +20,8 @@ from saetask.experiments.run_folder import item_row
 from saetask.experiments.runner import run_experiment
 from saetask.inference.client import Ask, Asker
 from saetask.models.forward import generate_texts
+from saetask_plugins.detectors.failure_probe import FailureProbe
+from saetask_plugins.detectors.uncertainty import Uncertainty
 from tests.helpers.touch_task import (
     SENTINEL,
     StubAsker,

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from saetask_plugins.detectors.failure_probe import FailureProbe
 
 import saetask.experiments.control_detectors
 from saetask import Item, Misunderstanding, Span
@@ -16,6 +15,7 @@ from saetask.detection.baselines import dense_probe
 from saetask.detection.calibration import fit_calibration
 from saetask.experiments.arms import DEFAULT_ARMS
 from saetask.experiments.fold import CLOSED_LOOP, _exchanged, make_plan, self_ask
+from saetask_plugins.detectors.failure_probe import FailureProbe
 from tests.helpers.refusals import refusal
 from tests.helpers.touch_task import TouchNote, make_lab
 

@@ -4,7 +4,6 @@ import copy
 
 import numpy as np
 import pytest
-from saetask_plugins.detectors.uncertainty import Uncertainty
 
 from saetask import Annotation, Finding
 from saetask.annotation.base import PLACEMENTS
@@ -12,6 +11,7 @@ from saetask.data.samples import make_samples
 from saetask.detection.calibration import FEWEST_ITEMS, ScoredItem, fit_calibration
 from saetask.experiments.note_selection import Trials, best_wordings, choose_wording, try_wordings
 from saetask.experiments.pipeline import fit
+from saetask_plugins.detectors.uncertainty import Uncertainty
 from tests.helpers.refusals import refusal
 from tests.helpers.touch_task import StubAsker, Touch, make_apparatus, make_lab
 

@@ -3,11 +3,11 @@
 import sys
 
 import pytest
-from saetask_plugins.detectors.failure_probe import FailureProbe
 
 from saetask.detection.calibration import Calibration
 from saetask.experiments.arms import GENERIC
 from saetask.experiments.prompt_optimisation import LONGEST, optimised_note
+from saetask_plugins.detectors.failure_probe import FailureProbe
 from tests.helpers.refusals import refusal
 from tests.helpers.touch_task import make_lab
 

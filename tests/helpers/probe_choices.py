@@ -12,10 +12,9 @@ def use_probe_config(set_attribute, config: ProbeConfig) -> None:
         set_attribute: `setattr`, or `monkeypatch.setattr` where it is to be undone.
         config: The settings to choose among.
     """
-    from saetask_plugins.detectors import failure_probe
-
     from saetask.detection.baselines import baselines
     from saetask.experiments import control_detectors
+    from saetask_plugins.detectors import failure_probe
 
     class FewChoices(failure_probe.FailureProbe):
         __doc__ = failure_probe.FailureProbe.__doc__
