@@ -19,6 +19,8 @@ from saetask_plugins.tasks.word_problems import WordProblemRow
 from saetask_plugins.tasks.word_sense import WordSenseRow
 
 from benchmarks.pages import ROOT, execute, page_parser
+from saetask.dictionary.falsify.document import Falsification
+from saetask.dictionary.manifest import Manifest
 from saetask.experiments.config import RunConfig
 from saetask.report.documents import Environment
 from saetask.report.items import ItemRecord
@@ -32,6 +34,8 @@ DOCUMENTS = {
     "summary": Summary,
     "items": ItemRecord,
     "environment": Environment,
+    "dictionary-manifest": Manifest,
+    "dictionary-falsification": Falsification,
     "run-config": RunConfig,
     "train-config": TrainConfig,
     "task-figurative-qa": FigurativeRow,
