@@ -150,7 +150,7 @@ class Summary(Document):
     not_measured: dict[Text, Text] = Field(default_factory=dict)
     """Why figures that runs usually have are missing, by the name of the arm or figure."""
     selection: Selection
-    """What was chosen on fit splits."""
+    """What was chosen on the fit split of each fold."""
 
     @property
     def controls(self) -> dict[str, ArmResult]:

@@ -18,6 +18,7 @@ from saetask.experiments.metrics import summarise_seeds
 from saetask.experiments.run_folder import RunDescription, make_summary
 from saetask.experiments.runner import ExperimentResult
 from saetask.experiments.scoring import SampleResult
+from saetask.report.arms import ArmSpec
 from saetask.report.summary import ModelDescription, SAEDescription
 from saetask.utils.statistics import smallest_detectable_difference
 
@@ -73,7 +74,8 @@ def made_up(arms=DEFAULT_ARMS, seed=0, right=None, golds=None, second=False, fle
         for sample in samples[:40]
         if second
     ]
-    return ExperimentResult(outcomes, asked, findings, [], {})
+    specs = [entry.spec for entry in ARMS if entry.spec.name in arms]
+    return ExperimentResult(specs, outcomes, asked, findings, [], {})
 
 
 def _found(random):
@@ -386,3 +388,15 @@ def test_a_summary_is_json_and_the_seed_decides_its_intervals(result, summary):
     other = written(result, 1)
     assert other["detection"]["saetask"]["ci95"] != summary["detection"]["saetask"]["ci95"]
     assert other["detection"]["saetask"]["auroc"] == summary["detection"]["saetask"]["auroc"]
+
+
+def test_an_arm_that_is_specified_elsewhere_is_compared_and_described():
+    result = made_up(("original", "placebo", "saetask"))
+    spec = ArmSpec("another", "Something else would do.", "control")
+    outcomes = [o._replace(arm="another") if o.arm == "placebo" else o for o in result.outcomes]
+    specs = [spec if entry.name == "placebo" else entry for entry in result.arms]
+    summary = written(result._replace(outcomes=outcomes, arms=specs), 0)
+    assert list(summary["arms"]) == ["original", "another", "saetask"]
+    described = {"purpose": spec.purpose, "kind": "control", "in_sae_credit": False}
+    assert summary["arms"]["another"] | described == summary["arms"]["another"]
+    assert set(summary["against"]) == {"another"} and "credit" not in summary
