@@ -1,6 +1,7 @@
 """A dictionary folder on the tiny model: whole, resumable, true to the corpus, and guarded."""
 
 import json
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -96,7 +97,9 @@ def test_shards_of_another_size_make_the_same_bytes(
     folder, config, tiny_model, tiny_sae, corpus_folder, tmp_path, monkeypatch, rows_per_shard
 ) -> None:
     monkeypatch.setattr(reading, "ROWS_PER_SHARD", rows_per_shard)
-    exact = BuildConfig(config.corpus, tokens=192 * 40, sample_rows=100)
+    rows = token_rows(config.corpus, model_tokenizer(tiny_model), "train", corpus_folder)
+    tokens = sum(len(row.token_ids) for row in islice(rows, 192))
+    exact = BuildConfig(config.corpus, tokens=tokens, sample_rows=100)
     made = []
     for name, size in (("a", rows_per_shard), ("b", 192)):
         monkeypatch.setattr(reading, "ROWS_PER_SHARD", size)
