@@ -165,7 +165,8 @@ def test_an_export_read_back_gives_the_same_labels(
     assert main(["dictionary", "build", *corpus, *pair, *given, "--out", str(out)]) == 0
     dictionary = Dictionary.load(out)
     assert dictionary.labels == Dictionary.load(folder).labels
-    types = {json.loads(row["provenance"]).get("typeName") for row in rows(out) if row["label"]}
+    labelled = [row for row, label in zip(rows(out), dictionary.labels, strict=True) if label]
+    types = {json.loads(row["provenance"])["typeName"] for row in labelled}
     assert types == {"saetask_openai"}
 
 
