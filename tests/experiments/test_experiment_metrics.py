@@ -73,7 +73,8 @@ def made_up(arms=DEFAULT_ARMS, seed=0, right=None, golds=None, second=False, fle
         for sample in samples[:40]
         if second
     ]
-    return ExperimentResult(outcomes, asked, findings, [], {})
+    specs = [arm.spec for arm in arms_named(arms)]
+    return ExperimentResult(specs, outcomes, asked, findings, [], {})
 
 
 def _found(random):

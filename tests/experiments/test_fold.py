@@ -14,16 +14,14 @@ from saetask.data.samples import Sample
 from saetask.detection.calibration import fit_calibration
 from saetask.experiments.arms import arms_named, default_arm_names, exchange_findings, self_request
 from saetask.experiments.closed_loop import CLOSED_LOOP
-from saetask_plugins.detectors.failure_probe import FailureProbe
+from tests.helpers.probe_choices import QuickProbe
 from tests.helpers.refusals import refusal
 from tests.helpers.touch_task import NO_BASELINE, TouchNote, make_lab
 
-pytestmark = pytest.mark.usefixtures("few_choices")
-
 
 @pytest.fixture(scope="module")
-def lab(tiny_model, tiny_sae, few_choices):
-    return make_lab(tiny_model, tiny_sae, FailureProbe, annotator=TouchNote())
+def lab(tiny_model, tiny_sae):
+    return make_lab(tiny_model, tiny_sae, QuickProbe, annotator=TouchNote())
 
 
 @pytest.fixture(scope="module")

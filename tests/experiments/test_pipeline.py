@@ -18,8 +18,8 @@ from saetask.experiments.note_selection import (
     score_notes,
 )
 from saetask.experiments.pipeline import load_pipeline, save_pipeline
-from saetask_plugins.detectors.failure_probe import FailureProbe
 from saetask_plugins.detectors.uncertainty import Uncertainty
+from tests.helpers.probe_choices import QuickProbe
 from tests.helpers.refusals import refusal
 from tests.helpers.touch_task import StubClient, Touch, make_context, make_lab
 
@@ -154,9 +154,9 @@ def test_annotated_prompts_are_calibrated_on_train_samples_in_the_chosen_templat
 
 
 def test_a_prompt_of_the_fit_split_is_judged_with_its_group_held_out_others_by_the_detector(
-    tiny_model, tiny_sae, few_choices
+    tiny_model, tiny_sae
 ):
-    lab = make_lab(tiny_model, tiny_sae, FailureProbe)
+    lab = make_lab(tiny_model, tiny_sae, QuickProbe)
     fitted = lab.fit_pipeline()
     assert list(fitted.findings) == lab.fold.train
     for observation in lab.observed(lab.fold.train):
@@ -166,10 +166,8 @@ def test_a_prompt_of_the_fit_split_is_judged_with_its_group_held_out_others_by_t
         assert fitted.predict(observation) == expected
 
 
-def test_a_saved_pipeline_judges_the_same_and_a_damaged_one_is_none(
-    tiny_model, tiny_sae, tmp_path, few_choices
-):
-    lab = make_lab(tiny_model, tiny_sae, FailureProbe)
+def test_a_saved_pipeline_judges_the_same_and_a_damaged_one_is_none(tiny_model, tiny_sae, tmp_path):
+    lab = make_lab(tiny_model, tiny_sae, QuickProbe)
     fitted = lab.fit_pipeline()
     save_pipeline(tmp_path / "fit", fitted)
     loaded = load_pipeline(tmp_path / "fit", lab.context)

@@ -7,7 +7,7 @@ import pytest
 from saetask.detection.calibration import Calibration
 from saetask.experiments.arms import GENERIC
 from saetask.experiments.prompt_optimisation import MAX_CHARACTERS, optimised_note
-from saetask_plugins.detectors.failure_probe import FailureProbe
+from tests.helpers.probe_choices import QuickProbe
 from tests.helpers.refusals import refusal
 from tests.helpers.touch_task import make_lab
 
@@ -15,8 +15,8 @@ BUDGET = 60
 
 
 @pytest.fixture(scope="module")
-def lab(tiny_model, tiny_sae, few_choices):
-    return make_lab(tiny_model, tiny_sae, FailureProbe)
+def lab(tiny_model, tiny_sae):
+    return make_lab(tiny_model, tiny_sae, QuickProbe)
 
 
 def arguments(lab):

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from saetask_plugins.tasks.metaphor import Metaphor
 
 import saetask
 import saetask.experiments.control_detectors
@@ -21,6 +20,7 @@ from saetask import RunConfig, UserError, run
 from saetask.detection.baselines import baselines, dense_probe
 from saetask.experiments.arms import DEFAULT_ARMS
 from saetask.plugins import PluginRegistry
+from saetask_plugins.tasks.metaphor import Metaphor
 from tests.helpers.refusals import refusal
 
 pytestmark = pytest.mark.usefixtures("few_choices")
