@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from saetask_plugins.tasks.metaphor import Metaphor
 
 import saetask
 import saetask.experiments.control_detectors
@@ -18,11 +17,12 @@ import saetask.experiments.note_selection
 import saetask.session
 from saetask.cli.main import COMMANDS, Command, main
 from saetask.detection.baselines import dense_probe
+from saetask_plugins.tasks.metaphor import Metaphor
 
 pytestmark = pytest.mark.usefixtures("few_choices")
 
 SENTENCE = "The ship sailed at noon."
-LOADING = ("saetask.models", saetask.RunConfig.__module__, "saetask.session")
+LOADING = ("saetask.models", "saetask.experiments.run", "saetask.session")
 """Modules that commands load a model through."""
 DETECTION = {"prompt", "answer", "failure", "misunderstandings"}
 FINDING = {"detector", "span", "text", "reading", "probability", "features"}
@@ -52,8 +52,8 @@ def cache(tmp_path_factory):
 @pytest.fixture
 def small_fit(monkeypatch, cache):
     """Detectors are fitted on fewer items, and kept apart from the user's own cache."""
-    monkeypatch.setattr(saetask.session, "FIT_ITEMS", 36)
-    monkeypatch.setattr(saetask.experiments.note_selection, "STYLE_ITEMS", 8)
+    use_fit_items(monkeypatch, 36)
+    use_settings(monkeypatch, note_samples=8)
     monkeypatch.setenv("SAETASK_CACHE", str(cache))
 
 

@@ -287,8 +287,9 @@ def test_gold_answers_of_tested_items_change_no_prompt_and_no_output_but_the_ora
                 assert told.written.prompt != outcome.written.prompt
             else:
                 assert told.written == outcome.written
-                assert told.output == outcome.output
                 assert told.scores == pytest.approx(outcome.scores, abs=1e-4)
+                if abs(np.diff(list(told.scores.values()))) > 1e-4:  # or else rounding decides
+                    assert told.output == outcome.output
     for asked_first, asked_again in zip(one.second, other_gold.second, strict=True):
         if asked_first.arm != "oracle":
             assert asked_again.written == asked_first.written
@@ -346,9 +347,7 @@ def test_a_killed_run_goes_on_where_it_was_with_the_same_result(
     assert asked.total() == n_first - 2 * n_kept
     assert set(asked.values()) == {1}
 
-    assert (
-        2 * n_ranked(ModelClient(tiny_model, journal)) == n_first
-    )  # the next run would ask nothing
+    assert 2 * n_ranked(ModelClient(tiny_model, journal)) == n_first  # next, nothing is asked
 
 
 # items without candidates, generated answers

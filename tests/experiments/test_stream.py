@@ -9,10 +9,10 @@ import tracemalloc
 
 import pytest
 
-import saetask.experiments.note_selection
 import saetask.session
 from saetask.cli.main import main
 from saetask.session import Detection
+from tests.helpers.probe_choices import use_fit_items, use_settings
 
 pytestmark = pytest.mark.usefixtures("few_choices")
 
@@ -84,8 +84,8 @@ def test_a_session_keeps_nothing_of_the_prompts_of_a_stream(
         gc.collect()
         return len(gc.get_objects())
 
-    monkeypatch.setattr(saetask.session, "FIT_ITEMS", 36)
-    monkeypatch.setattr(saetask.experiments.note_selection, "STYLE_ITEMS", 8)
+    use_fit_items(monkeypatch, 36)
+    use_settings(monkeypatch, note_samples=8)
     monkeypatch.setenv("SAETASK_CACHE", str(tmp_path / "cache"))
     output = Output(50, alive)
     monkeypatch.setattr(sys, "stdout", output)
