@@ -19,7 +19,8 @@ from typing import Any
 
 from benchmarks.pages import ROOT, environment, execute, page_parser
 from saetask.errors import UserError
-from saetask.experiments.arms import ARM_NAMES, ARMS
+from saetask.experiments.arms import ARMS
+from saetask.experiments.arms import arm_names as all_arm_names
 from saetask.report import numbers, sentences
 from saetask.report.figures import ArmSpread, Auroc
 from saetask.report.render import SCORE_DESCRIPTIONS
@@ -29,7 +30,7 @@ from saetask.utils.files import write_json, write_text
 COMMAND = "python -m benchmarks.results"
 RUNS, PAGE, README = Path("docs/runs"), Path("docs/results.md"), Path("README.md")
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
-CREDITED = [spec.name for spec in ARMS if spec.in_sae_credit]
+CREDITED = [arm.spec.name for arm in ARMS if arm.spec.in_sae_credit]
 """Controls that SAE credit is taken to."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
@@ -127,7 +128,7 @@ def documents(root: Path) -> dict[Path, str]:
 def arm_names(collections: Iterable[Iterable[str]]) -> list[str]:
     """Returns the arms that any of the collections has, in the order of the table of arms."""
     names = {name: None for collection in collections for name in collection}
-    places = {name: place for place, name in enumerate(ARM_NAMES)}
+    places = {name: place for place, name in enumerate(all_arm_names())}
     return sorted(names, key=lambda name: places.get(name, len(places)))
 
 

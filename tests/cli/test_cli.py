@@ -12,12 +12,11 @@ from pathlib import Path
 import pytest
 
 import saetask
-import saetask.experiments.control_detectors
-import saetask.experiments.note_selection
 import saetask.session
 from saetask.cli.main import COMMANDS, Command, main
 from saetask.detection.baselines import dense_probe
 from saetask_plugins.tasks.metaphor import Metaphor
+from tests.helpers.probe_choices import FEW_CHOICES, use_fit_items, use_settings
 
 pytestmark = pytest.mark.usefixtures("few_choices")
 
@@ -460,8 +459,7 @@ def test_a_run_without_wrong_answers_says_that_there_is_nothing_to_detect(
     done, tiny, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(Metaphor, "score", lambda self, item, output: saetask.Score(None, True))
-    monkeypatch.setattr(saetask.experiments.control_detectors, "baselines", lambda: [dense_probe()])
-    monkeypatch.setattr(saetask.experiments.note_selection, "STYLE_ITEMS", 4)
+    use_settings(monkeypatch, note_samples=4, make_baselines=lambda: [dense_probe(FEW_CHOICES)])
     flags = ["--arms", "[original, saetask]", "--limit", "48", "--folds", "2", *tiny]
     out = done("run", "metaphor", *flags, "--out", tmp_path / "out")
     line = "Every answer to the original prompts is right: there is nothing to detect."
