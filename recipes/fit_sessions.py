@@ -10,8 +10,10 @@ from pathlib import Path
 
 from saetask import Session
 from saetask.saes.loading import assets_folder
+from saetask.session import SessionConfig
 
 if __name__ == "__main__":
     task, *journal = sys.argv[1:]
-    session = Session(task=task, journal=Path(journal[0]) if journal else None)
+    config = SessionConfig(journal=Path(journal[0]) if journal else None)
+    session = Session(task=task, config=config)
     print(session.fit(assets_folder() / "fits"))

@@ -297,13 +297,9 @@ def few_choices():
 
     The detectors' own tests try all of them.
     """
-    from saetask.detection import ProbeConfig
-    from saetask.experiments.context import DEFAULT_SETTINGS
-    from tests.helpers.probe_choices import use_probe_config
+    from tests.helpers.probe_choices import FEW_CHOICES, use_probe_config, use_settings
 
-    config = ProbeConfig((("text", "target"), ("text",)), (("l2", 0.03),), (0.003,))
     with pytest.MonkeyPatch.context() as patch:
-        use_probe_config(patch.setattr, config)
-        # The settings of runs that are started from the command line, which has no flags for them.
-        patch.setitem(vars(DEFAULT_SETTINGS), "self_note_tokens", 4)
+        use_probe_config(patch, FEW_CHOICES)
+        use_settings(patch, self_note_tokens=4)
         yield

@@ -24,10 +24,11 @@ def measure(setting: Setting) -> dict[str, Any]:
     import torch
 
     from saetask import Session, render
+    from saetask.session import SessionConfig
 
     subject, n = setting.subject, setting.amounts.detect_prompts
     model: Any = subject.model
-    session = Session(model, subject.sae, task="metaphor", allow_sae_mismatch=True)
+    session = Session(model, subject.sae, config=SessionConfig(allow_sae_mismatch=True))
     task, stream = Metaphor(), iter(shuffled(Metaphor().items()))
     items = [list(islice(stream, n)) for _ in range(setting.rounds + 1)]
     rows = [

@@ -1,7 +1,7 @@
-"""Generating answers: `Asker`, beside `generate` of transformers and of the bridge.
+"""Generating answers: `ModelClient.generate`, beside `generate` of transformers and of the bridge.
 
 limit: transformers' own `generate` on the left-padded batch. today: the bridge's `generate`, prompt
-after prompt. saetask: `Asker.ask` on the prompts, texts in and texts out. All are greedy and keep
+after prompt. saetask: `ModelClient.generate` on the prompts, texts in and texts out. All are greedy and keep
 keys and values.
 """
 
@@ -18,14 +18,14 @@ def measure(setting: Setting) -> dict[str, Any]:
     """Times generating and returns this benchmark's part of the document."""
     import torch
 
-    from saetask.inference.client import Ask, Asker
+    from saetask.inference.client import GenerateRequest, ModelClient
 
     subject, length = setting.subject, setting.amounts.new_tokens
     model: Any = subject.model
-    questions = [
-        Ask(prompt, max_new_tokens=length) for prompt in prompts(setting.amounts.generate_prompts)
+    requests = [
+        GenerateRequest(prompt, length) for prompt in prompts(setting.amounts.generate_prompts)
     ]
-    rows = [render(model.tokenizer, question.prompt).token_ids for question in questions]
+    rows = [render(model.tokenizer, question.prompt).token_ids for question in requests]
     width = max(map(len, rows))
     pad_id = model.tokenizer.pad_token_id or 0
     tokens = torch.tensor([[pad_id] * (width - len(row)) + row for row in rows])
@@ -43,7 +43,7 @@ def measure(setting: Setting) -> dict[str, Any]:
         return len(rows)
 
     def saetask(_: int) -> int:
-        Asker(model).ask(questions, "generate")
+        ModelClient(model).generate(requests)
         return len(rows)
 
     ways = {"limit": limit, "today": today, "saetask": saetask}

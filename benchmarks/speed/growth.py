@@ -96,9 +96,10 @@ def _harvesting(setting: Setting) -> Work:
 
 def _detecting(setting: Setting) -> Work:
     from saetask import Session
+    from saetask.session import SessionConfig
 
     subject = setting.subject
-    session = Session(subject.model, subject.sae, task="metaphor", allow_sae_mismatch=True)
+    session = Session(subject.model, subject.sae, config=SessionConfig(allow_sae_mismatch=True))
     by_length = sorted((i.question for i in Metaphor().items()), key=lambda q: len(q["sentence"]))
     most = TIMES * setting.amounts.growth_items
     start = (len(by_length) - most) // 2

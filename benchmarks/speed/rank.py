@@ -1,15 +1,15 @@
-"""Ranking four candidate answers: `Asker`, beside a forward pass for each of them.
+"""Ranking four candidate answers: `ModelClient.rank`, beside a forward pass for each of them.
 
 limit: one forward pass over a prompt and the tokens of its candidates, with logits where they are
 needed; each prompt stands alone. today: prompt and candidate through the bridge, one pair after
-another. saetask: `Asker.ask` on all prompts, which may pass the limit, since it computes only once
+another. saetask: `ModelClient.rank` on all prompts, which may pass the limit, since it computes only once
 what several prompts begin with.
 """
 
 from typing import TYPE_CHECKING, Any
 
 from saetask import render
-from saetask.inference.client import Ask
+from saetask.inference.client import RankRequest
 from saetask.inference.likelihood import Continuation
 from saetask_plugins.tasks.word_problems import WordProblems
 
@@ -27,12 +27,12 @@ def measure(setting: Setting) -> dict[str, Any]:
     """Times ranking and returns this benchmark's part of the document."""
     import torch
 
-    from saetask.inference.client import Asker
+    from saetask.inference.client import ModelClient
 
     subject = setting.subject
     model: Any = subject.model
-    questions = _questions(setting.amounts.rank_prompts)
-    continuations = [_continuations(model.tokenizer, question) for question in questions]
+    requests = _requests(setting.amounts.rank_prompts)
+    continuations = [_continuations(model.tokenizer, request) for request in requests]
 
     def limit(_: int) -> int:
         for several in continuations:
@@ -41,40 +41,42 @@ def measure(setting: Setting) -> dict[str, Any]:
             needed = torch.arange(len(prompt_ids) - 1, len(row))
             with torch.inference_mode():
                 subject.hf_model(torch.tensor([row]), use_cache=False, logits_to_keep=needed)
-        return len(questions)
+        return len(requests)
 
     def today(_: int) -> int:
         for several in continuations:
             for continuation in several:
                 _log_likelihood(model, continuation)
-        return len(questions)
+        return len(requests)
 
     def saetask(_: int) -> int:
-        Asker(model).ask(questions, "rank")
-        return len(questions)
+        ModelClient(model).rank(requests)
+        return len(requests)
 
     ways = {"limit": limit, "today": today, "saetask": saetask}
     timings = interleaved(ways, setting.rounds, "prompt")
     asked = [
         Asked("speed over the plain loop's", timings.times_as_fast("saetask", "today"), lowest=2.5)
     ]
-    work = {"prompts": len(questions), "candidates": N_CANDIDATES}
+    work = {"prompts": len(requests), "candidates": N_CANDIDATES}
     return entry(timings, asked, work=work)
 
 
-def _questions(n: int) -> list[Ask]:
+def _requests(n: int) -> list[RankRequest]:
     """Returns n word problems with four candidates."""
     task, found = WordProblems(), []
     for item in shuffled(task.items()):
         candidates = tuple(candidate.text for candidate in task.candidates(item) or [])
         if len(candidates) == N_CANDIDATES:
-            found.append(Ask(task.prompt(item), candidates))
+            found.append(RankRequest(task.prompt(item), candidates))
     return found[:n]
 
 
-def _continuations(tokenizer: "PreTrainedTokenizerBase", question: Ask) -> list[Continuation]:
-    prompt_ids = render(tokenizer, question.prompt).token_ids
-    encoded = tokenizer(list(question.candidates), add_special_tokens=False)
+def _continuations(
+    tokenizer: "PreTrainedTokenizerBase", request: RankRequest
+) -> list[Continuation]:
+    prompt_ids = render(tokenizer, request.prompt).token_ids
+    encoded = tokenizer(list(request.candidates), add_special_tokens=False)
     return [Continuation(prompt_ids, answer_ids) for answer_ids in encoded["input_ids"]]
 
 

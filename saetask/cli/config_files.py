@@ -49,7 +49,7 @@ def read_config(path: Path, config: type[Config], what: str) -> Config:
 
 def _reason(error: "ValidationError", config: Any) -> str:
     """Returns where a config is wrong and why, in a line."""
-    from saetask.data.items import first_problem
+    from saetask.utils.validation import first_problem
 
     for details in error.errors():
         if details["type"] == UNKNOWN_KEY:  # told before the key that is missing for it

@@ -5,29 +5,31 @@ from pathlib import Path
 
 import pytest
 
-import saetask
-import saetask.experiments.context
-import saetask.experiments.note_selection
 import saetask.inference.client
-import saetask.session
-from saetask import Annotation, Endpoint, Misunderstanding, Session, Span, UserError
-from saetask.annotation.generated_notes import Noted, WrittenNotes, ask_ahead, count_failed, noting
-from saetask.annotation.prompt_writer import Writer
+from saetask import Annotation, Endpoint, Finding, Misunderstanding, Session, Span, UserError
+from saetask.annotation.generated_notes import (
+    GeneratedNotes,
+    NoteSubject,
+    count_failed,
+    generate_notes,
+    with_generated_notes,
+)
+from saetask.annotation.prompt_writer import NoteTemplate, PromptAnnotator
 from saetask.data.prompts import as_prompt
-from saetask.data.samples import Fold, Study, make_samples
-from saetask.dictionary.feature_labels import FeatureLabels
-from saetask.experiments.context import ExperimentContext, as_ask
-from saetask.experiments.note_selection import try_wordings
+from saetask.data.samples import Fold, make_samples
+from saetask.experiments.arms import arms_named
+from saetask.experiments.note_selection import score_notes
+from saetask.experiments.observation import rank_request
 from saetask.experiments.runner import run_experiment
-from saetask.experiments.scoring import ask_second
-from saetask.inference.client import Asker
+from saetask.experiments.second_question import score_second_question
+from saetask.inference.client import ModelClient
 from saetask.plugins import PluginRegistry
+from saetask.session import SessionConfig
 from saetask_plugins.annotators.self_explain import SelfExplain
-from saetask_plugins.detectors.failure_probe import FailureProbe
 from saetask_plugins.tasks.metaphor import Metaphor
 from tests.helpers.chat_server import Said, chat_server
-
-pytestmark = pytest.mark.usefixtures("few_choices")
+from tests.helpers.probe_choices import QuickProbe
+from tests.helpers.touch_task import ONE_BASELINE, make_context
 
 EXAMPLE = Path(__file__).parents[1] / "example_plugin" / "saetask_coin_words.py"
 SENTINEL = "Xyzzy-7731"
@@ -71,7 +73,7 @@ def finding(text="ship", reading="literal"):
 
 
 def findings(n):
-    return [Noted(finding(f"word{i}"), {}) for i in range(n)]
+    return [NoteSubject(finding(f"word{i}"), {}) for i in range(n)]
 
 
 def texts(notes, asked):
@@ -79,8 +81,8 @@ def texts(notes, asked):
     return [[note.text for note in notes.candidates(*found)] for found in asked]
 
 
-def at_endpoint(url, asker):
-    return WrittenNotes(Dictated(Endpoint("tiny", url, retries=0)), asker)
+def at_endpoint(url, client):
+    return GeneratedNotes(Dictated(Endpoint("tiny", url, retries=0)), client)
 
 
 @pytest.fixture(autouse=True)
@@ -107,8 +109,8 @@ def generated(monkeypatch):
 
 def test_annotators_that_need_no_language_model_are_left_alone(tiny_model) -> None:
     plain = PluginRegistry().get("annotator", "sense-note")
-    assert noting(plain, Asker(tiny_model)) is plain
-    ask_ahead(plain, iter([pytest.fail]))  # would fail if anything were made of it
+    assert with_generated_notes(plain, ModelClient(tiny_model)) is plain
+    generate_notes(plain, iter([pytest.fail]))  # would fail if anything were made of it
     assert count_failed([plain]) == 0
 
 
@@ -116,29 +118,31 @@ def test_the_model_writes_all_notes_in_one_batch_and_none_twice(
     tiny_model, tmp_path, generated
 ) -> None:
     asked = findings(5)
-    notes = noting(Dictated(), Asker(tiny_model, tmp_path / "answers.jsonl"))
-    ask_ahead(notes, [*asked, *asked])
+    notes = with_generated_notes(Dictated(), ModelClient(tiny_model, tmp_path / "answers.jsonl"))
+    generate_notes(notes, [*asked, *asked])
     first = texts(notes, asked)
     assert generated == [5]
     assert len({text for found in first for text in found}) == 5
-    again = noting(Dictated(), Asker(tiny_model, tmp_path / "answers.jsonl"))
-    ask_ahead(again, asked)
+    again = with_generated_notes(Dictated(), ModelClient(tiny_model, tmp_path / "answers.jsonl"))
+    generate_notes(again, asked)
     assert texts(again, asked) == first
     assert generated == [5]
 
 
-def test_a_note_that_nobody_asked_for_ahead_is_asked_for_when_it_is_needed(
+def test_a_note_that_was_not_generated_before_is_generated_when_it_is_needed(
     tiny_model, generated
 ) -> None:
-    notes = noting(Dictated(), Asker(tiny_model))
-    written = Writer(notes, 1, {}).write(as_prompt("The ship sailed."), [finding()])
+    notes = with_generated_notes(Dictated(), ModelClient(tiny_model))
+    written = PromptAnnotator(NoteTemplate(notes, 1), {}, {}).write(
+        as_prompt("The ship sailed."), [finding()]
+    )
     assert written.prompt.content == "So it is 1.\nThe ship sailed."
     assert generated == [1]
 
 
 def test_labels_are_part_of_the_request(tiny_model, generated) -> None:
-    notes = noting(Dictated(), Asker(tiny_model))
-    found = [Noted(finding(), {1: "sea"}), Noted(finding(), {1: "land"})]
+    notes = with_generated_notes(Dictated(), ModelClient(tiny_model))
+    found = [NoteSubject(finding(), {1: "sea"}), NoteSubject(finding(), {1: "land"})]
     assert len({str(text) for text in texts(notes, found)}) == 2
 
 
@@ -146,9 +150,9 @@ def test_an_empty_reply_gives_no_note_and_is_no_failure(tiny_model, monkeypatch)
     monkeypatch.setattr(
         saetask.inference.client, "generate_texts", lambda m, prompts, n: [""] * len(prompts)
     )
-    notes = noting(Dictated(), Asker(tiny_model))
+    notes = with_generated_notes(Dictated(), ModelClient(tiny_model))
     prompt = as_prompt("The ship sailed.")
-    written = Writer(notes, 0, {}).write(prompt, [finding()])
+    written = PromptAnnotator(NoteTemplate(notes, 0), {}, {}).write(prompt, [finding()])
     assert (written.prompt, written.annotation) == (prompt, None)
     assert count_failed([notes]) == 0
 
@@ -162,16 +166,16 @@ def test_a_request_that_fails_is_counted_and_put_again_by_the_next_run_only(
     asked = findings(6)
     bad = {"word1 literal []": Said("no", 500), "word4 literal []": ""}
     with chat_server(lambda r: bad.get(r["messages"][-1]["content"], "It is so.")) as server:
-        notes = at_endpoint(server.url, Asker(tiny_model, tmp_path / "answers.jsonl"))
-        ask_ahead(notes, asked)
+        notes = at_endpoint(server.url, ModelClient(tiny_model, tmp_path / "answers.jsonl"))
+        generate_notes(notes, asked)
         found = texts(notes, asked)
         assert [i for i, notes_ in enumerate(found) if not notes_] == [1, 4]
         assert sorted(server.prompts()) == [f"word{i} literal []" for i in range(6)]
         assert count_failed([notes]) == 2
         bad.clear()
         server.requests.clear()
-        again = at_endpoint(server.url, Asker(tiny_model, tmp_path / "answers.jsonl"))
-        ask_ahead(again, asked)
+        again = at_endpoint(server.url, ModelClient(tiny_model, tmp_path / "answers.jsonl"))
+        generate_notes(again, asked)
         assert all(texts(again, asked))
         assert sorted(server.prompts()) == ["word1 literal []", "word4 literal []"]
         assert count_failed([again]) == 0
@@ -180,17 +184,17 @@ def test_a_request_that_fails_is_counted_and_put_again_by_the_next_run_only(
 def test_a_reply_of_blanks_is_kept_and_leaves_the_prompt_as_it_is(tiny_model, tmp_path) -> None:
     with chat_server(lambda r: " \n") as server:
         for _ in range(2):
-            notes = at_endpoint(server.url, Asker(tiny_model, tmp_path / "answers.jsonl"))
+            notes = at_endpoint(server.url, ModelClient(tiny_model, tmp_path / "answers.jsonl"))
             assert notes.candidates(*findings(1)[0]) == []
             assert count_failed([notes]) == 0
     assert len(server.requests) == 1
 
 
 def test_another_model_at_the_same_address_is_asked_anew(tiny_model) -> None:
-    asker = Asker(tiny_model)
+    client = ModelClient(tiny_model)
     with chat_server(lambda r: f"{r['model']} says so.") as server:
         for model in ("small", "large"):
-            notes = WrittenNotes(Dictated(Endpoint(model, server.url)), asker)
+            notes = GeneratedNotes(Dictated(Endpoint(model, server.url)), client)
             assert texts(notes, findings(1)) == [[f"{model} says so."] * 2]
 
 
@@ -205,15 +209,15 @@ def test_an_endpoint_that_goes_away_costs_no_reply_that_came_before(tiny_model, 
         return "It is so."
 
     with chat_server(answer) as server:
-        notes = at_endpoint(server.url, Asker(tiny_model, tmp_path / "answers.jsonl"))
+        notes = at_endpoint(server.url, ModelClient(tiny_model, tmp_path / "answers.jsonl"))
         with pytest.raises(UserError, match="could not be asked 5 times in a row"):
-            ask_ahead(notes, asked)
+            generate_notes(notes, asked)
         kept = list(answered)
         answered.clear()
         server.requests.clear()
-        again = at_endpoint(server.url, Asker(tiny_model, tmp_path / "answers.jsonl"))
+        again = at_endpoint(server.url, ModelClient(tiny_model, tmp_path / "answers.jsonl"))
         with pytest.raises(UserError):
-            ask_ahead(again, asked)
+            generate_notes(again, asked)
         assert len(kept) >= 20
         assert not set(server.prompts()) & set(kept)
 
@@ -221,29 +225,21 @@ def test_an_endpoint_that_goes_away_costs_no_reply_that_came_before(tiny_model, 
 # in an experiment
 
 
-@pytest.fixture
-def context(tiny_model, tiny_sae):
-    """Returns a function that makes one for the guarded example task."""
-
-    def make(writer, asker=None):
-        asker = asker or Asker(tiny_model)
-        meanings = FeatureLabels(tiny_model, tiny_sae)
-        annotators = [noting(writer, asker)]
-        return ExperimentContext(
-            Guarded(), tiny_model, tiny_sae, FailureProbe, annotators, asker, meanings
-        )
-
-    return make
+def with_notes(model, sae, writer, task=None, n_samples=40):
+    """Returns a context in which a language model writes the notes."""
+    client = ModelClient(model)
+    notes = with_generated_notes(writer, client)
+    settings = replace(ONE_BASELINE, note_samples=n_samples)
+    return make_context(model, sae, QuickProbe, task or Guarded(), notes, client, settings)
 
 
-def test_notes_arrive_in_the_prompts_and_no_gold_answer_in_a_request(context, monkeypatch) -> None:
-    monkeypatch.setattr(saetask.experiments.note_selection, "STYLE_ITEMS", 8)
+def test_notes_arrive_in_the_prompts_and_no_gold_answer_in_a_request(tiny_model, tiny_sae) -> None:
     with chat_server(lambda r: f"Mark: {r['messages'][-1]['content'].split(' [')[0]}") as server:
-        made = context(Dictated(Endpoint("tiny", server.url)))
-        samples = make_samples(made.task, made.task.items())
-        folds = [Fold([*range(20)], [*range(20, 40)])]
-        arms = ("original", "always", "closed-loop", "saetask", "oracle")
-        result = run_experiment([made], Study(samples, folds), arms, False, 0)
+        context = with_notes(tiny_model, tiny_sae, Dictated(Endpoint("tiny", server.url)), None, 8)
+        samples = make_samples(context.task, context.task.items())
+        folds = [Fold(samples[:20], samples[20:40])]
+        arms = arms_named(["original", "always", "closed-loop", "saetask", "oracle"])
+        result = run_experiment([context], folds, arms, False, 0)
     for outcome in result.outcomes:
         note, found = outcome.written.annotation, outcome.written.misunderstandings
         if outcome.arm in ("always", "oracle"):
@@ -259,35 +255,32 @@ def test_notes_arrive_in_the_prompts_and_no_gold_answer_in_a_request(context, mo
     assert SENTINEL not in "".join(server.prompts())
 
 
-def test_a_wording_without_a_note_is_compared_by_the_prompt_as_it_is(context, monkeypatch) -> None:
-    monkeypatch.setattr(saetask.experiments.note_selection, "STYLE_ITEMS", 12)
+def test_a_template_without_a_note_is_compared_by_the_prompt_as_it_is(tiny_model, tiny_sae) -> None:
     with chat_server(lambda r: " " if "money" in str(r) else "It is so.") as server:
-        made = context(Dictated(Endpoint("tiny", server.url)))
-        samples = make_samples(made.task, made.task.items())
-        made.asker.ask([as_ask(q, q.prompt) for q in samples], "")
-        trials = try_wordings(made, samples, range(40), 0)
-    assert [number for _, number in trials.styles] == [0, 1]
-    items = {i for _, i in trials.scored}
-    assert len(items) == 12 and set(trials.scored) == {(s, i) for s in (0, 1) for i in items}
-    for (_, i), row in trials.scored.items():
-        plain = made.asker.scores(as_ask(samples[i], samples[i].prompt))
-        assert (row.scores == plain).all() == (samples[i].gold_reading == "money")
+        context = with_notes(tiny_model, tiny_sae, Dictated(Endpoint("tiny", server.url)), None, 12)
+        samples = make_samples(context.task, context.task.items())
+        plain = context.client.rank([rank_request(sample) for sample in samples])
+        scores = score_notes(context, samples, 0)
+    assert [template.number for template in scores.templates] == [0, 1]
+    drawn = scores.samples()
+    assert len(drawn) == 12 and set(scores.scored) == {(n, s) for n in (0, 1) for s in drawn}
+    for (_, sample), row in scores.scored.items():
+        same = (row.scores == plain[sample.position].log_likelihoods).all()
+        assert same == (sample.gold_reading == "money")
 
 
 def test_a_session_writes_the_models_own_note_into_the_prompt(
     tiny_model, tiny_sae, tmp_path, monkeypatch, generated
 ) -> None:
+    class Disagreeing(QuickProbe):
+        def detect(self, detector_input):
+            return Finding(0.9, [finding("boiled", "metaphorical")])
+
     monkeypatch.setenv("SAETASK_CACHE", str(tmp_path))
-    monkeypatch.setattr(saetask.session, "FIT_ITEMS", 60)
     monkeypatch.setattr(Metaphor, "annotators", ("self-explain",))
-    session = Session(tiny_model, tiny_sae, task="metaphor")
+    config = SessionConfig(fit_items=60, settings=ONE_BASELINE)
+    session = Session(tiny_model, tiny_sae, Metaphor(), Disagreeing, config=config)
     sentence = "The committee boiled the report down to a page."
-    detector = session._fitted().detector
-
-    def disagree(reading):
-        return saetask.session.Finding(0.9, [finding("boiled", "metaphorical")])
-
-    monkeypatch.setattr(detector, "detect", disagree)
     (note,) = session.reformulate(sentence, target="boiled").annotations
     assert note.startswith("(Note: So it is ")
 
@@ -295,11 +288,9 @@ def test_a_session_writes_the_models_own_note_into_the_prompt(
 def test_a_second_question_is_not_asked_where_a_note_may_hold_its_answer(
     tiny_model, tiny_sae
 ) -> None:
-    asker = Asker(tiny_model)
-    annotators = [noting(SelfExplain(), asker)]
-    meanings = FeatureLabels(tiny_model, tiny_sae)
     task = Metaphor()
-    made = ExperimentContext(task, tiny_model, tiny_sae, FailureProbe, annotators, asker, meanings)
+    context = with_notes(tiny_model, tiny_sae, SelfExplain(), task)
     samples = make_samples(task, task.items()[:4])
     assert task.second_question(samples[0].item) is not None
-    assert ask_second(made, samples, [], 0) == []
+    specs = [arm.spec for arm in arms_named(["original", "saetask"])]
+    assert score_second_question(context, [], specs, 0) == []

@@ -8,8 +8,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-import saetask.experiments.note_selection
-import saetask.session
 from benchmarks import __main__ as command
 from benchmarks import performance
 from benchmarks.speed import growth, importing, memory
@@ -21,6 +19,7 @@ from benchmarks.speed.today import read_with_sae_lens
 from saetask.models.forward import MAX_LENGTH_RATIO
 from saetask.models.hooks import read_hook
 from saetask.saes.encoding import input_hook
+from tests.helpers.probe_choices import use_fit_items, use_settings
 
 RATIOS = {
     "read": ("limit", "today"),
@@ -43,8 +42,8 @@ def document(subject, few_choices, tmp_path_factory) -> dict:
     """What all benchmarks print, of a tiny model and of little work."""
     out = tmp_path_factory.mktemp("speed") / "speed.json"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(saetask.session, "FIT_ITEMS", 36)
-        patch.setattr(saetask.experiments.note_selection, "STYLE_ITEMS", 4)
+        use_fit_items(patch, 36)
+        use_settings(patch, note_samples=4)
         patch.setenv("SAETASK_CACHE", str(tmp_path_factory.mktemp("cache")))
         # New processes would spend half a minute on importing torch.
         patch.setitem(importing.COMMANDS, "torch", ["-c", "pass"])

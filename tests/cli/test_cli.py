@@ -17,12 +17,11 @@ from saetask.cli.dictionary import GROUP
 from saetask.cli.main import ROOT, main
 from saetask.detection.baselines import dense_probe
 from saetask.experiments.arms import arm_names, default_arm_names
-from saetask.experiments.context import DEFAULT_SETTINGS, ExperimentSettings
 from saetask_plugins.tasks.metaphor import Metaphor
+from tests.helpers.probe_choices import FEW_CHOICES, use_fit_items, use_settings
 
 pytestmark = pytest.mark.usefixtures("few_choices")
 
-FEW_NOTES = ExperimentSettings(note_samples=8, self_note_tokens=4)
 SENTENCE = "The ship sailed at noon."
 LOADING = ("saetask.models.loading", "saetask.experiments.run", "saetask.session")
 """Modules that commands load a model through."""
@@ -53,9 +52,9 @@ def cache(tmp_path_factory):
 
 @pytest.fixture
 def small_fit(monkeypatch, cache):
-    """Pipelines are fitted on fewer items, and kept apart from the user's own cache."""
-    config = functools.partial(saetask.session.SessionConfig, fit_items=36, settings=FEW_NOTES)
-    monkeypatch.setattr(saetask.session, "SessionConfig", config)
+    """Detectors are fitted on fewer items, and kept apart from the user's own cache."""
+    use_fit_items(monkeypatch, 36)
+    use_settings(monkeypatch, note_samples=8)
     monkeypatch.setenv("SAETASK_CACHE", str(cache))
 
 
@@ -533,8 +532,7 @@ def test_a_run_without_wrong_answers_says_that_there_is_nothing_to_detect(
     done, tiny, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(Metaphor, "score", lambda self, item, output: saetask.Score(None, True))
-    monkeypatch.setitem(vars(DEFAULT_SETTINGS), "make_baselines", lambda: [dense_probe()])
-    monkeypatch.setitem(vars(DEFAULT_SETTINGS), "note_samples", 4)
+    use_settings(monkeypatch, note_samples=4, make_baselines=lambda: [dense_probe(FEW_CHOICES)])
     flags = ["--arms", "original,saetask", "--limit", "48", "--folds", "2", *tiny]
     out = done("run", "metaphor", *flags, "--out", tmp_path / "out")
     line = "Every answer to the original prompts is right: there is nothing to detect."

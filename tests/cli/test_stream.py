@@ -1,7 +1,6 @@
 """`detect --file`: a line in, a line out at once, and nothing of it kept."""
 
 import errno
-import functools
 import gc
 import json
 import os
@@ -12,8 +11,8 @@ import pytest
 
 import saetask.session
 from saetask.cli.main import main
-from saetask.experiments.context import ExperimentSettings
 from saetask.session import Detection
+from tests.helpers.probe_choices import use_fit_items, use_settings
 
 pytestmark = pytest.mark.usefixtures("few_choices")
 
@@ -88,9 +87,8 @@ def test_a_session_keeps_nothing_of_the_prompts_of_a_stream(
         gc.collect()
         return len(gc.get_objects())
 
-    settings = ExperimentSettings(note_samples=8, self_note_tokens=4)
-    config = functools.partial(saetask.session.SessionConfig, fit_items=36, settings=settings)
-    monkeypatch.setattr(saetask.session, "SessionConfig", config)
+    use_fit_items(monkeypatch, 36)
+    use_settings(monkeypatch, note_samples=8)
     monkeypatch.setenv("SAETASK_CACHE", str(tmp_path / "cache"))
     output = Output(50, alive)
     monkeypatch.setattr(sys, "stdout", output)

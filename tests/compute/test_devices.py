@@ -13,7 +13,6 @@ import torch
 
 from saetask import Dictionary, RunConfig, check_sae, read_features, run
 from saetask.models.loading import model_fingerprint
-from saetask.plugins import PluginRegistry
 from saetask.training.config import TrainConfig
 from saetask.training.harvest import harvest
 from saetask.training.trainer import LOG, TrainingJob, fit_and_save
@@ -21,7 +20,7 @@ from tests.helpers.pretend_device import PRETEND, pretended
 from tests.helpers.words import NOUNS, build_dictionary, make_word_sae, write_corpus
 
 TEXTS = ["The harbour was quiet when the ferry came in.", "Anna counted twelve crates."]
-RUN = sys.modules[RunConfig.__module__]
+RUN = sys.modules["saetask.experiments.run"]
 
 
 @pytest.fixture
@@ -82,7 +81,7 @@ def test_a_run_has_the_same_answers(there, tiny_model, tiny_sae, tmp_path, monke
     for name, model, sae in (("here", tiny_model, tiny_sae), ("there", there, moved)):
         monkeypatch.setattr(RUN, "load_model", lambda *_, model=model, **__: model)
         monkeypatch.setattr(RUN, "load_sae", lambda *_, sae=sae, **__: sae)
-        run(config, PluginRegistry(), tmp_path / name)
+        run(config, out=tmp_path / name)
     found, expected = (answers(tmp_path / name) for name in ("there", "here"))
     assert found == expected
 

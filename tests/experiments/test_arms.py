@@ -29,7 +29,7 @@ from saetask.experiments.control_detectors import MATCHED_BLOCK, frequency_match
 from saetask.experiments.note_selection import gold_finding
 from saetask.inference.client import GenerateRequest
 from saetask.report.arms import ArmSpec
-from saetask_plugins.detectors.failure_probe import FailureProbe
+from tests.helpers.probe_choices import QuickProbe
 from tests.helpers.refusals import refusal
 from tests.helpers.touch_task import TouchTwice, make_lab
 
@@ -58,6 +58,10 @@ class Notes:
     def candidates(self, misunderstanding, labels):
         literal = [note("end", f"{misunderstanding.reading} {labels.get(1, '')}".strip())]
         return [*literal, note("inline")] if misunderstanding.reading == "literal" else literal
+
+
+def prompt_annotator(number, labels=None):
+    return PromptAnnotator(NoteTemplate(Notes(), number), labels or {}, {})
 
 
 # placements
@@ -155,14 +159,14 @@ def test_a_system_note_joins_the_system_message_or_makes_one():
 
 def test_without_a_finding_the_prompt_stays_as_it_is():
     prompt = ask(target=SHIP)
-    written = PromptAnnotator(NoteTemplate(Notes(), 0), {}, {}).write(prompt, [])
+    written = prompt_annotator(0).write(prompt, [])
     assert written.prompt is prompt
     assert (written.annotation, written.misunderstandings) == (None, [])
 
 
 def test_the_first_finding_is_written_in_the_chosen_wording_at_its_span():
     findings = [finding("literal"), finding("metaphorical", 0.3)]
-    written = PromptAnnotator(NoteTemplate(Notes(), 1), {}, {}).write(ask(target=SHIP), findings)
+    written = prompt_annotator(1).write(ask(target=SHIP), findings)
     assert written.prompt.content == "Does the ship (a note) sail today?"
     assert written.annotation == note("inline")
     assert written.misunderstandings == findings
@@ -170,17 +174,13 @@ def test_the_first_finding_is_written_in_the_chosen_wording_at_its_span():
 
 def test_a_wording_that_an_annotator_lacks_for_this_finding_leaves_the_prompt_as_it_is():
     prompt = ask(target=SHIP)
-    written = PromptAnnotator(NoteTemplate(Notes(), 1), {}, {}).write(
-        prompt, [finding("metaphorical")]
-    )
+    written = prompt_annotator(1).write(prompt, [finding("metaphorical")])
     assert written.prompt is prompt
     assert written.annotation is None
 
 
 def test_an_annotator_is_given_the_labels():
-    written = PromptAnnotator(NoteTemplate(Notes(), 0), {1: "sea"}, {}).write(
-        ask(), [finding("literal")]
-    )
+    written = prompt_annotator(0, {1: "sea"}).write(ask(), [finding("literal")])
     assert written.annotation == note("end", "literal sea")
 
 
@@ -252,9 +252,9 @@ def test_the_model_is_asked_for_its_note_with_the_prompt_alone(state):
 
 
 @pytest.fixture(scope="module")
-def state(tiny_model, tiny_sae, few_choices):
+def state(tiny_model, tiny_sae):
     """A fitted fold of a task."""
-    return make_lab(tiny_model, tiny_sae, FailureProbe, TouchTwice()).fit_fold()
+    return make_lab(tiny_model, tiny_sae, QuickProbe, TouchTwice()).fit_fold()
 
 
 @pytest.mark.parametrize("arm", ARMS, ids=lambda arm: arm.spec.name)

@@ -74,7 +74,7 @@ def made_up(arms=DEFAULT_ARMS, seed=0, right=None, golds=None, second=False, fle
         for sample in samples[:40]
         if second
     ]
-    specs = [entry.spec for entry in ARMS if entry.spec.name in arms]
+    specs = [arm.spec for arm in arms_named(arms)]
     return ExperimentResult(specs, outcomes, asked, findings, [], {})
 
 

@@ -8,80 +8,79 @@ from itertools import groupby
 import numpy as np
 import pytest
 
-import saetask.experiments.control_detectors
-import saetask.experiments.runner
 import saetask.inference.client
 from saetask import Prompt, UserError
 from saetask.data.prompts import render
-from saetask.data.samples import Fold, Study, add_auxiliary_samples, make_samples
-from saetask.detection.baselines import baselines, dense_probe
-from saetask.experiments.arms import DEFAULT_ARMS, GENERIC, PLACEBO
-from saetask.experiments.run_folder import item_row
+from saetask.data.samples import Fold, add_auxiliary_samples, make_samples
+from saetask.detection.baselines import baselines
+from saetask.experiments.arms import GENERIC, PLACEBO, arms_named, default_arm_names
+from saetask.experiments.run_folder import item_record
 from saetask.experiments.runner import run_experiment
-from saetask.inference.client import Ask, Asker
+from saetask.inference.client import ModelClient, RankRequest
 from saetask.models.forward import generate_texts
-from saetask_plugins.detectors.failure_probe import FailureProbe
 from saetask_plugins.detectors.uncertainty import Uncertainty
+from tests.helpers.probe_choices import QuickProbe
 from tests.helpers.touch_task import (
+    ONE_BASELINE,
     SENTINEL,
-    StubAsker,
+    SETTINGS,
+    StubClient,
     Touch,
     TouchNote,
     TouchTwice,
-    folds_of,
-    make_apparatus,
+    make_context,
+    make_folds_in_turn,
 )
 
-pytestmark = pytest.mark.usefixtures("few_choices")
+DEFAULT_ARMS = default_arm_names()
 
 
-class SpiedProbe(FailureProbe):
+class SpiedProbe(QuickProbe):
     """Remembers what it was shown."""
 
     shown = ()
 
-    def fit(self, readings, outcomes, groups):
-        type(self).shown += (*readings,)
-        return super().fit(readings, outcomes, groups)
+    def fit(self, inputs, gold_readings, groups):
+        type(self).shown += (*inputs,)
+        return super().fit(inputs, gold_readings, groups)
 
-    def detect(self, reading):
-        type(self).shown += (reading,)
-        return super().detect(reading)
+    def detect(self, detector_input):
+        type(self).shown += (detector_input,)
+        return super().detect(detector_input)
+
+
+def run_arms(context, folds, arms=DEFAULT_ARMS, generate=False, seed=0):
+    return run_experiment([context], folds, arms_named(arms), generate, seed)
 
 
 @pytest.fixture
-def experiment(tiny_model, tiny_sae):
-    """Returns a function that runs an experiment on the tiny model."""
+def small(tiny_model, tiny_sae):
+    """Returns a function that runs an experiment of 32 items, two folds and one baseline."""
 
     def run(
         items=None,
         task=None,
-        folds=None,
-        arms=DEFAULT_ARMS,
         journal=None,
-        generate=False,
-        seed=0,
-        detector=FailureProbe,
-        note=None,
+        detector=QuickProbe,
+        annotator=None,
+        settings=ONE_BASELINE,
+        make_folds=lambda samples: make_folds_in_turn(samples, 2),
+        **options,
     ):
         task = task or Touch()
-        items = items if items is not None else task.items()
-        study = Study(make_samples(task, items), folds or folds_of(items))
-        asker = Asker(tiny_model, journal)
-        context = make_apparatus(tiny_model, tiny_sae, detector, task, note, asker)
-        return run_experiment([context], study, arms, generate, seed)
+        samples = make_samples(task, items if items is not None else task.items()[:32])
+        client = ModelClient(tiny_model, journal)
+        context = make_context(tiny_model, tiny_sae, detector, task, annotator, client, settings)
+        return run_arms(context, make_folds(samples), **options)
 
     return run
 
 
 @pytest.fixture(scope="module")
 def whole(tiny_model, tiny_sae):
-    """One experiment with every arm."""
-    task = Touch()
-    items = task.items()
-    study = Study(make_samples(task, items), folds_of(items))
-    context = make_apparatus(tiny_model, tiny_sae, FailureProbe, task)
-    return run_experiment([context], study, DEFAULT_ARMS, False, 0)
+    """One experiment with every arm and every baseline."""
+    context = make_context(tiny_model, tiny_sae, QuickProbe, settings=SETTINGS)
+    return run_arms(context, make_folds_in_turn(make_samples(context.task, context.task.items())))
 
 
 @pytest.fixture
@@ -98,19 +97,19 @@ def asked(monkeypatch):
     return counts
 
 
-def n_ranked(asker):
+def n_ranked(client):
     """Returns how many prompts' candidates it knows the likelihoods of."""
-    return sum(isinstance(answer, list) for answer in asker._known.values())
+    return sum(isinstance(answer, list) for answer in client._known.values())
 
 
 def rows(result):
     """Returns what the run folder would hold of a result, as text."""
-    return [json.dumps(item_row(outcome, 0)) for outcome in result.outcomes]
+    return [json.dumps(item_record(outcome, 0).to_json()) for outcome in result.outcomes]
 
 
 def by_arm(result):
     return {
-        arm: {outcome.sample.item.id: outcome for outcome in outcomes}
+        arm: {outcome.sample.id: outcome for outcome in outcomes}
         for arm, outcomes in groupby(result.outcomes, key=lambda outcome: outcome.arm)
     }
 
@@ -121,14 +120,14 @@ def by_arm(result):
 def test_every_item_stands_in_every_arm_once_in_the_reported_order(whole):
     ids = sorted(item.id for item in Touch().items())
     assert len(ids) == 60
-    found = [(outcome.arm, outcome.sample.item.id) for outcome in whole.outcomes]
+    found = [(outcome.arm, outcome.sample.id) for outcome in whole.outcomes]
     assert found == [(arm, item) for arm in DEFAULT_ARMS for item in ids]
 
 
 def test_every_item_is_judged_in_the_fold_that_tests_it(whole):
-    items = Touch().items()
-    fold_of = {items[i].id: n for n, fold in enumerate(folds_of(items)) for i in fold.test}
-    assert all(outcome.fold == fold_of[outcome.sample.item.id] for outcome in whole.outcomes)
+    folds = make_folds_in_turn(make_samples(Touch(), Touch().items()))
+    fold_of = {sample.id: number for number, fold in enumerate(folds) for sample in fold.test}
+    assert all(outcome.fold == fold_of[outcome.sample.id] for outcome in whole.outcomes)
     assert len(whole.selection) == 3
     assert all(fold["n_fit"] == 40 for fold in whole.selection)
 
@@ -203,7 +202,7 @@ def test_a_prompt_left_as_it_is_keeps_the_output_of_the_original(whole, arm):
     untouched = [o for o in arms[arm].values() if o.written.annotation is None]
     assert untouched
     for outcome in untouched:
-        original = arms["original"][outcome.sample.item.id]
+        original = arms["original"][outcome.sample.id]
         assert outcome.written.prompt == original.written.prompt
         assert (outcome.output, outcome.score, outcome.scores) == (
             original.output,
@@ -216,30 +215,32 @@ def test_a_prompt_left_as_it_is_keeps_the_output_of_the_original(whole, arm):
 
 
 @pytest.fixture
-def put(monkeypatch):
-    """Remembers every question that is put to the model, whatever its kind."""
-    samples, original = [], Asker.ask
+def sent(monkeypatch):
+    """Remembers every request that is sent to the model, whatever its kind."""
+    requests = []
+    for name in ("rank", "generate"):
+        original = getattr(ModelClient, name)
 
-    def remembered(self, asks, title):
-        asks = list(asks)
-        samples.extend(asks)
-        return original(self, asks, title)
+        def remembered(self, given, title="", original=original):
+            given = list(given)
+            requests.extend(given)
+            return original(self, given, title)
 
-    monkeypatch.setattr(Asker, "ask", remembered)
-    return samples
+        monkeypatch.setattr(ModelClient, name, remembered)
+    return requests
 
 
-def test_no_gold_answer_reaches_a_prompt_a_detector_or_an_annotator(small, put):
+def test_no_gold_answer_reaches_a_prompt_a_detector_or_an_annotator(small, sent):
     SpiedProbe.shown = ()
     note = TouchNote()
-    result = small(detector=SpiedProbe, note=note, task=TouchTwice())
+    result = small(detector=SpiedProbe, annotator=note, task=TouchTwice())
     assert SENTINEL in str(result.outcomes[0].sample.item.gold)
-    assert SENTINEL not in repr(put)
+    assert SENTINEL not in repr(sent)
     for words in ("say how this text is to be understood", "Would you touch it?"):
-        assert any(words in ask.prompt.content for ask in put)  # notes of its own, second questions
+        assert any(words in request.prompt.content for request in sent)  # of every kind
     assert len(SpiedProbe.shown) > 60 and len(note.seen) > 60
-    for reading in SpiedProbe.shown:
-        told = (reading.content, reading.spans, reading.answer_scores, reading.activations.prompts)
+    for seen in SpiedProbe.shown:
+        told = (seen.content, seen.spans, seen.answer_scores, seen.activations.prompts)
         assert SENTINEL not in repr(told)
     assert SENTINEL not in repr(note.seen)
     assert SENTINEL not in "".join(rows(result))
@@ -263,16 +264,21 @@ def test_a_reading_that_only_gold_answers_know_stands_in_the_oracles_prompts_alo
         assert told == (secret if arm == "oracle" else set()), arm
 
 
-def test_gold_answers_of_tested_items_change_no_prompt_and_no_output_but_the_oracles(experiment):
+def test_gold_answers_of_tested_items_change_no_prompt_and_no_output_but_the_oracles(small):
     items = Touch().items()
-    fold = Fold([i for i in range(60) if i % 8 < 4], [i for i in range(60) if i % 8 >= 4])
+    tested = [i % 8 >= 4 for i in range(len(items))]
+
+    def make_folds(samples):
+        chosen = list(zip(samples, tested, strict=True))
+        return [Fold([s for s, test in chosen if not test], [s for s, test in chosen if test])]
+
     other = {"warm": "cold", "cold": "warm"}
     swapped = [
-        replace(item, gold=(SENTINEL, other[item.gold[1]])) if i in fold.test else item
+        replace(item, gold=(SENTINEL, other[item.gold[1]])) if tested[i] else item
         for i, item in enumerate(items)
     ]
-    task = TouchTwice()
-    one, other_gold = (experiment(given, task, [fold]) for given in (items, swapped))
+    options = {"task": TouchTwice(), "settings": SETTINGS, "make_folds": make_folds}
+    one, other_gold = (small(given, **options) for given in (items, swapped))
     first, second = by_arm(one), by_arm(other_gold)
     for arm in DEFAULT_ARMS:
         for item, outcome in first[arm].items():
@@ -281,8 +287,9 @@ def test_gold_answers_of_tested_items_change_no_prompt_and_no_output_but_the_ora
                 assert told.written.prompt != outcome.written.prompt
             else:
                 assert told.written == outcome.written
-                assert told.output == outcome.output
                 assert told.scores == pytest.approx(outcome.scores, abs=1e-4)
+                if abs(np.diff(list(told.scores.values()))) > 1e-4:  # or else rounding decides
+                    assert told.output == outcome.output
     for asked_first, asked_again in zip(one.second, other_gold.second, strict=True):
         if asked_first.arm != "oracle":
             assert asked_again.written == asked_first.written
@@ -299,14 +306,6 @@ def test_gold_answers_of_tested_items_change_no_prompt_and_no_output_but_the_ora
 
 
 # the same again
-
-
-@pytest.fixture
-def small(experiment, monkeypatch):
-    """Returns a function that runs an experiment of 32 items, two folds and one baseline."""
-    monkeypatch.setattr(saetask.experiments.control_detectors, "baselines", lambda: [dense_probe()])
-    items = Touch().items()[:32]
-    return lambda **options: experiment(items, folds=folds_of(items, 2), **options)
 
 
 def test_a_seed_gives_the_same_result_every_time_and_only_the_arms_asked_for_are_run(small):
@@ -340,7 +339,7 @@ def test_a_killed_run_goes_on_where_it_was_with_the_same_result(
     lines = journal.read_bytes().splitlines(keepends=True)
     half = b"".join(lines[: len(lines) // 2 + 1])
     journal.write_bytes(half[:cut] if cut else half)
-    n_kept = n_ranked(Asker(tiny_model, journal))
+    n_kept = n_ranked(ModelClient(tiny_model, journal))
     assert 0 < 2 * n_kept < n_first  # two candidates each
 
     asked.clear()
@@ -348,7 +347,7 @@ def test_a_killed_run_goes_on_where_it_was_with_the_same_result(
     assert asked.total() == n_first - 2 * n_kept
     assert set(asked.values()) == {1}
 
-    assert 2 * n_ranked(Asker(tiny_model, journal)) == n_first  # the next run would ask nothing
+    assert 2 * n_ranked(ModelClient(tiny_model, journal)) == n_first  # next, nothing is asked
 
 
 # items without candidates, generated answers
@@ -368,10 +367,10 @@ def test_items_without_candidates_count_as_wrong_and_are_not_skipped(small):
 
 
 def test_generated_answers_are_what_the_model_writes_after_each_prompt(
-    small, tiny_model, tiny_tokenizer, monkeypatch
+    small, tiny_model, tiny_tokenizer
 ):
-    monkeypatch.setattr(saetask.experiments.runner, "MAX_NEW_TOKENS", 4)
-    result = small(arms=("original", "generic", "saetask"), generate=True)
+    settings = replace(ONE_BASELINE, answer_tokens=4)
+    result = small(arms=("original", "generic", "saetask"), generate=True, settings=settings)
     assert len(result.outcomes) == 3 * 32
     for outcome in result.outcomes[::11]:
         prompt = render(tiny_tokenizer, outcome.written.prompt).token_ids
@@ -384,11 +383,12 @@ def test_generated_answers_are_what_the_model_writes_after_each_prompt(
 
 def test_an_answer_of_no_tokens_is_a_user_error(tiny_model):
     with pytest.raises(UserError, match="no tokens"):
-        Asker(tiny_model).ask([Ask(Touch().prompt(Touch().items()[0]), ("", " a"))], "")
+        request = RankRequest(Touch().prompt(Touch().items()[0]), ("", " a"))
+        ModelClient(tiny_model).rank([request])
 
 
 class Elsewhere(Touch):
-    """Lends items about other places."""
+    """Has built-in items about other places."""
 
     def prompt(self, item):
         prompt = super().prompt(item)
@@ -399,23 +399,21 @@ class Elsewhere(Touch):
         )
 
 
-def test_borrowed_items_are_read_and_learnt_from_and_never_asked(tiny_model, tiny_sae):
-    task = Touch()
-    study = add_auxiliary_samples(
-        Elsewhere(), Study(make_samples(task, task.items()), folds_of(task.items())), 40, 0
-    )
-    asker = StubAsker()
+def test_auxiliary_items_are_read_and_learnt_from_and_never_asked(tiny_model, tiny_sae):
+    task, client = Touch(), StubClient()
+    own = make_folds_in_turn(make_samples(task, task.items()))
+    folds = add_auxiliary_samples(Elsewhere(), own, 40, 0)
     SpiedProbe.shown = ()
-    context = make_apparatus(tiny_model, tiny_sae, SpiedProbe, task, None, asker)
-    result = run_experiment([context], study, DEFAULT_ARMS, False, 0)
-    assert {"woods" in reading.content for reading in SpiedProbe.shown} == {True, False}
-    for reading in SpiedProbe.shown:
-        assert reading.auxiliary == ("woods" in reading.content)
-        assert reading.auxiliary == (reading.answer == "")
-    assert not [ask for ask in asker.asked if "woods" in ask.prompt.content]
-    tried = Counter(o.sample.item.id for o in result.outcomes if o.arm == "saetask")
-    assert tried == Counter(item.id for item in task.items())
+    context = make_context(tiny_model, tiny_sae, SpiedProbe, task, client=client)
+    result = run_arms(context, folds)
+    assert {"woods" in seen.content for seen in SpiedProbe.shown} == {True, False}
+    for seen in SpiedProbe.shown:
+        assert seen.auxiliary == ("woods" in seen.content)
+        assert seen.auxiliary == (seen.answer == "")
+    assert not [request for request in client.requests if "woods" in request.prompt.content]
+    tested = Counter(o.sample.id for o in result.outcomes if o.arm == "saetask")
+    assert tested == Counter(item.id for item in task.items())
     assert [fold["n_borrowed"] for fold in result.selection] == [
-        len(fold.auxiliary) for fold in study.folds
+        len(fold.auxiliary) for fold in folds
     ]
-    assert all(0 < len(fold.auxiliary) < 40 for fold in study.folds)
+    assert all(0 < len(fold.auxiliary) < 40 for fold in folds)

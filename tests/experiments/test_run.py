@@ -2,8 +2,8 @@
 
 import functools
 import json
+import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,23 +11,36 @@ import pytest
 import yaml
 
 import saetask
-import saetask.experiments.control_detectors
-import saetask.experiments.note_selection
-import saetask.experiments.runner
-import saetask.experiments.scoring
 import saetask.inference.client
-from saetask import RunConfig, UserError, run
+from saetask import Item, RunConfig, UserError, run
+from saetask.annotation.base import Annotation
+from saetask.annotation.prompt_writer import fixed_note
+from saetask.cli.main import main
 from saetask.detection.baselines import baselines, dense_probe
-from saetask.experiments.arms import DEFAULT_ARMS
+from saetask.experiments import arms as arms_module
+from saetask.experiments.arms import ARMS, Arm, default_arm_names
+from saetask.experiments.context import ExperimentSettings
+from saetask.experiments.run import RunResult
 from saetask.plugins import PluginRegistry
-from saetask_plugins.tasks.metaphor import Metaphor
+from saetask.report.arms import ArmSpec
+from tests.helpers.probe_choices import FEW_CHOICES
 from tests.helpers.refusals import refusal
+from tests.helpers.touch_task import Touch
 
 pytestmark = pytest.mark.usefixtures("few_choices")
 
 ARTEFACTS = ("config.yaml", "items.jsonl", "summary.json", "report.html", "environment.json")
 EXAMPLE = Path(__file__).parents[1] / "example_plugin" / "saetask_coin_words.py"
-RUN = sys.modules[RunConfig.__module__]
+RUN = sys.modules[RunResult.__module__]
+DEFAULT_ARMS = default_arm_names()
+QUICK = ExperimentSettings(
+    note_samples=8,
+    self_note_tokens=4,
+    answer_tokens=3,
+    second_question_tokens=3,
+    make_baselines=lambda: [dense_probe(FEW_CHOICES)],
+)
+"""Fewer detectors are fitted, fewer samples asked in every template, and answers are short."""
 TWO_ARMS = ["original", "saetask"]
 
 
@@ -53,7 +66,7 @@ def config(tiny):
 @pytest.fixture(scope="module")
 def folder(config, tmp_path_factory):
     """A finished run."""
-    return run(config, PluginRegistry(), tmp_path_factory.mktemp("runs") / "whole")
+    return run(config, out=tmp_path_factory.mktemp("runs") / "whole").folder
 
 
 @pytest.fixture
@@ -192,19 +205,12 @@ def test_the_report_shows_every_arm(folder):
     assert all(arm in page for arm in DEFAULT_ARMS)
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """Fewer detectors are fitted, and fewer items asked in every wording."""
-    monkeypatch.setattr(saetask.experiments.control_detectors, "baselines", lambda: [dense_probe()])
-    monkeypatch.setattr(saetask.experiments.note_selection, "STYLE_ITEMS", 8)
-
-
 # the same run again, and another
 
 
 def test_the_same_config_again_asks_nothing_and_leaves_the_same_items(folder, config, never_asked):
     before = contents(folder)
-    assert run(config, PluginRegistry(), folder) == folder
+    assert run(config, out=folder).folder == folder
     after = contents(folder)
     for name in ("config.yaml", "items.jsonl", "environment.json", "answers.jsonl"):
         assert after[name] == before[name]
@@ -220,7 +226,7 @@ def test_another_config_in_the_same_folder_is_a_user_error_and_changes_nothing(
 ):
     before = contents(folder)
     with pytest.raises(UserError, match=r"another config or data; choose another --out") as raised:
-        run(RunConfig(**(vars(config) | change)), PluginRegistry(), folder)
+        run(config, out=folder, **change)
     assert "\n" not in str(raised.value)
     assert contents(folder) == before
 
@@ -237,24 +243,21 @@ def test_other_items_under_the_same_name_are_a_user_error(tiny, tmp_path, monkey
     config = RunConfig("metaphor", data=data, arms=TWO_ARMS, **tiny)
     monkeypatch.setattr(RUN, "load_model", interrupted)
     with pytest.raises(KeyboardInterrupt):  # killed while the model is loaded
-        run(config, PluginRegistry(), tmp_path / "out")
+        run(config, out=tmp_path / "out")
     with pytest.raises(KeyboardInterrupt):
-        run(config, PluginRegistry(), tmp_path / "out")  # the same data: goes on
+        run(config, out=tmp_path / "out")  # the same data: goes on
     (tmp_path / "out" / RUN.JOURNAL).touch()
     data.write_text(data.read_text().replace(" now", " then"))
     with pytest.raises(UserError, match="another config or data"):
-        run(config, PluginRegistry(), tmp_path / "out")
+        run(config, out=tmp_path / "out")
 
 
 def test_a_run_refused_for_its_sae_does_not_occupy_the_folder(config, tmp_path, make_tiny_sae):
     make_tiny_sae(d_in=48).save_model(tmp_path / "wide")
     for _ in range(2):
         with pytest.raises(UserError, match="48"):
-            run(replace(config, sae=str(tmp_path / "wide")), PluginRegistry(), tmp_path / "out")
-    summary = json.loads(
-        (run(config, PluginRegistry(), tmp_path / "out") / "summary.json").read_text()
-    )
-    assert summary["n_items"] == 40
+            run(config, sae=str(tmp_path / "wide"), out=tmp_path / "out")
+    assert run(config, out=tmp_path / "out", settings=QUICK).summary["n_items"] == 40
 
 
 def interrupted(*arguments):
@@ -266,14 +269,14 @@ def test_a_damaged_config_in_the_folder_is_a_user_error(config, tmp_path, text):
     (tmp_path / "config.yaml").write_text(text)
     (tmp_path / RUN.JOURNAL).touch()
     with pytest.raises(UserError, match=r"choose another --out"):
-        run(config, PluginRegistry(), tmp_path)
+        run(config, out=tmp_path)
 
 
 def test_a_folder_below_a_file_is_a_user_error(config, tmp_path):
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(UserError, match="Cannot write") as raised:
-            run(config, PluginRegistry(), out)
+            run(config, out=out)
         assert "\n" not in str(raised.value)
 
 
@@ -304,7 +307,7 @@ def test_a_config_that_can_not_be_run_is_refused_before_anything_is_written(
         row = {"id": 1, "sentence": "xs", "target": "xs", "target_start": 0, "label": "literal"}
         change["fit_data"].write_text(json.dumps(row))
     with pytest.raises(UserError, match=message) as raised:
-        run(RunConfig(**(vars(config) | change)), PluginRegistry(), tmp_path / "out")
+        run(RunConfig(**(vars(config) | change)), out=tmp_path / "out")
     assert "\n" not in str(raised.value)
     assert not (tmp_path / "out").exists()
 
@@ -314,9 +317,8 @@ def test_a_config_that_can_not_be_run_is_refused_before_anything_is_written(
 
 def test_a_third_partys_task_runs_into_a_folder_named_after_it(tiny, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(saetask.experiments.note_selection, "STYLE_ITEMS", 8)
-    config = RunConfig("coin-words", arms=TWO_ARMS, folds=2, **tiny)
-    folder = run(config, PluginRegistry([EXAMPLE]))
+    options = {"arms": TWO_ARMS, "folds": 2, "plugins": PluginRegistry([EXAMPLE]), **tiny}
+    folder = run("coin-words", settings=QUICK, **options).folder
     assert folder.parent == Path("runs")
     assert folder.name.startswith("coin-words-")
     assert read_json(folder / "summary.json")["n_items"] == 40
@@ -324,10 +326,7 @@ def test_a_third_partys_task_runs_into_a_folder_named_after_it(tiny, tmp_path, m
     assert notes <= {"coin-note"}
 
 
-@pytest.mark.usefixtures("quick")
-def test_generated_answers_are_judged_by_both_ways_to_find_a_number(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(saetask.experiments.runner, "MAX_NEW_TOKENS", 3)
-    monkeypatch.setattr(saetask.experiments.scoring, "GENERATED_TOKENS", 3)
+def test_generated_answers_are_judged_by_both_ways_to_find_a_number(tiny, tmp_path):
     data = tmp_path / "items.jsonl"
     answers = {"has {} figs and eats {}": int.__sub__, "has {} figs and buys {}": int.__add__}
     rows = [
@@ -337,8 +336,7 @@ def test_generated_answers_are_judged_by_both_ways_to_find_a_number(tiny, tmp_pa
     ]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     options = {"data": data, "arms": TWO_ARMS, "folds": 2, "scoring": "generate"}
-    config = RunConfig("word-problems", **options, **tiny)
-    folder = run(config, PluginRegistry(), tmp_path / "out")
+    folder = run("word-problems", out=tmp_path / "out", settings=QUICK, **options, **tiny).folder
     summary = read_json(folder / "summary.json")
     assert summary["scoring"] == "generate"
     rows = read_items(folder)
@@ -365,11 +363,9 @@ def problems(items_file):
     return items_file(*rows)
 
 
-@pytest.mark.usefixtures("quick")
-def test_a_task_without_candidates_runs_through_every_arm(tiny, tmp_path, problems, monkeypatch):
-    monkeypatch.setattr(saetask.experiments.runner, "MAX_NEW_TOKENS", 3)
+def test_a_task_without_candidates_runs_through_every_arm(tiny, tmp_path, problems):
     config = RunConfig("gsm8k", data=problems, folds=2, scoring="generate", **tiny)
-    folder = run(config, PluginRegistry(), tmp_path / "out")
+    folder = run(config, out=tmp_path / "out", settings=QUICK).folder
     summary = read_json(folder / "summary.json")
     assert list(summary["arms"]) == list(DEFAULT_ARMS)
     assert summary["arms"]["original"]["flexible_accuracy"] >= 0
@@ -389,9 +385,7 @@ def test_a_task_without_candidates_runs_through_every_arm(tiny, tmp_path, proble
 
 def refused(tiny, tmp_path, data, **changes):
     options = {"arms": TWO_ARMS, "folds": 2, "data": data, **changes}
-    return refusal(
-        run, RunConfig("metaphor", **options, **tiny), PluginRegistry(), tmp_path / "out"
-    )
+    return refusal(run, "metaphor", out=tmp_path / "out", **options, **tiny)
 
 
 def sentences(labels, n):
@@ -422,3 +416,117 @@ def test_a_candidate_without_tokens_is_refused_in_one_line(tiny, tmp_path, monke
     empty = [saetask.Candidate("", "literal"), saetask.Candidate(" b", "metaphorical")]
     monkeypatch.setattr(Metaphor, "candidates", lambda self, item: empty)
     assert "candidate answer '' has no tokens" in refused(tiny, tmp_path, None, limit=60)
+
+
+# tasks, items, models and SAEs at hand
+
+
+@pytest.fixture(scope="module")
+def at_hand(tiny_model, tiny_sae):
+    """What a run of a task, items, a model and an SAE at hand is called with."""
+    return {
+        "items": Touch().items()[:32],
+        "model": tiny_model,
+        "sae": tiny_sae,
+        "arms": TWO_ARMS,
+        "folds": 3,
+        "settings": QUICK,
+    }
+
+
+@pytest.fixture(scope="module")
+def touched(at_hand, tmp_path_factory):
+    """A finished run of objects."""
+    return run(Touch(), out=tmp_path_factory.mktemp("objects") / "run", **at_hand)
+
+
+@pytest.fixture
+def copied(touched, tmp_path):
+    """A copy of its folder."""
+    return shutil.copytree(touched.folder, tmp_path / "copy")
+
+
+def test_a_run_of_objects_gives_its_summary_its_rows_and_its_report(touched):
+    assert touched.summary == read_json(touched.folder / "summary.json")
+    assert (touched.summary["experiment"], touched.summary["n_items"]) == ("touch", 32)
+    assert list(touched.summary["arms"]) == TWO_ARMS
+    table = touched.to_pandas()
+    rows = read_items(touched.folder)
+    assert len(table) == len(rows) == 2 * 32
+    assert list(table["id"]) == [row["id"] for row in rows]
+    assert touched.report() == touched.folder / "report.html"
+    assert (touched.folder / "report.html").stat().st_size > 0
+
+
+def test_the_same_objects_go_on_and_ask_nothing(copied, at_hand, never_asked):
+    before = (copied / "items.jsonl").read_bytes()
+    run(Touch(), out=copied, **at_hand)
+    assert (copied / "items.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize("change", ["items", "gold", "model", "sae", "fit_items"])
+def test_other_objects_in_the_same_folder_are_a_user_error(
+    copied, at_hand, change, make_tiny_bridge, make_tiny_hf_model, make_tiny_sae
+):
+    first, *others = at_hand["items"]
+    turned = Item(first.id, first.group, first.question, (first.gold[0], "cold"))
+    changed = {
+        "items": lambda: {"items": others},
+        "gold": lambda: {"items": [turned, *others]},
+        "model": lambda: {"model": make_tiny_bridge(make_tiny_hf_model(seed=1))},
+        "sae": lambda: {"sae": make_tiny_sae(hook_name="blocks.1.hook_resid_post")},
+        "fit_items": lambda: {"fit_items": Touch().items()[32:]},
+    }[change]()
+    before = contents(copied)
+    message = refusal(run, Touch(), out=copied, **at_hand | changed)
+    assert "another config or data; choose another --out" in message
+    assert contents(copied) == before
+
+
+def test_an_unknown_option_is_refused_with_the_nearest(at_hand):
+    message = refusal(run, Touch(), fold=2, **at_hand | {"folds": 3})
+    assert message == "A run has no option 'fold'. Did you mean 'folds'?"
+
+
+def test_a_task_by_name_takes_options_as_a_config_does(tiny, tmp_path):
+    options = {"limit": 36, "folds": 3, "arms": TWO_ARMS, **tiny}
+    by_name = run("metaphor", out=tmp_path / "name", settings=QUICK, **options)
+    assert by_name.summary["n_items"] == 36
+    config = RunConfig("metaphor", **options)
+    saved = (by_name.folder / "config.yaml").read_bytes()
+    run(config, out=by_name.folder, settings=QUICK)  # the same run
+    assert (by_name.folder / "config.yaml").read_bytes() == saved
+
+
+# another arm
+
+
+@pytest.fixture
+def upside_down(monkeypatch):
+    """Adds an arm whose note stands before the prompt, in the table of arms and nowhere else."""
+    note = Annotation("(upside down)", "start", "upside-down")
+
+    def write(state):
+        return {sample: fixed_note(sample.prompt, note) for sample in state.wanted}
+
+    arm = Arm(ArmSpec("upside-down", "A note is read better before the prompt.", "control"), write)
+    monkeypatch.setattr(arms_module, "ARMS", (*ARMS, arm))
+    return arm
+
+
+def test_an_arm_is_one_entry_of_one_table(upside_down, tiny, at_hand, tmp_path, capsys):
+    result = run(Touch(), out=tmp_path / "run", **at_hand | {"arms": [*TWO_ARMS, "upside-down"]})
+    entry = result.summary["arms"]["upside-down"]
+    assert (entry["purpose"], entry["kind"]) == (upside_down.spec.purpose, "control")
+    assert entry["annotated"] == entry["n"] == 32
+    rows = [row for row in read_items(result.folder) if row["arm"] == "upside-down"]
+    assert len(rows) == 32
+    assert all(row["prompt"].startswith("(upside down)\nThe ") for row in rows)
+    page = (result.folder / "report.html").read_text()
+    assert "upside-down" in page and upside_down.spec.purpose in page
+    assert "upside-down" in result.summary["against"]
+    flags = [f"--{name}={value}" for name, value in tiny.items()]
+    flags += ["--limit=36", "--folds=3", f"--out={tmp_path / 'command'}"]
+    assert main(["run", "metaphor", "--arms=[original, saetask, upside-down]", *flags]) == 0
+    assert "upside-down" in capsys.readouterr().out
+    assert "upside-down" in read_json(tmp_path / "command" / "summary.json")["arms"]

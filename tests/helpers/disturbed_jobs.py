@@ -171,6 +171,7 @@ def make_jobs(model_folder: str, sae_folder: str, texts: Path) -> dict[str, Job]
     """Loads a model and an SAE, and returns what can be done with them, by name."""
     import datasets  # noqa: F401 -- once, before the forks
     import pyarrow.parquet  # noqa: F401
+    import pytest
     import sklearn.linear_model  # noqa: F401
     import torch
     from tqdm import tqdm
@@ -178,14 +179,11 @@ def make_jobs(model_folder: str, sae_folder: str, texts: Path) -> dict[str, Job]
     import saetask
     from saetask.data.corpus import CorpusConfig, Source
     from saetask.detection import ProbeConfig
-    from saetask.detection.baselines import dense_probe
     from saetask.dictionary.collect import corpus_pass as build
     from saetask.dictionary.label import build as making
-    from saetask.experiments import control_detectors as lineup
-    from saetask.experiments import fold as plans
-    from saetask.experiments import note_selection
+    from saetask.experiments import config as run_config
     from saetask.experiments import run as runs
-    from saetask.plugins import PluginRegistry
+    from saetask.experiments.context import ExperimentSettings
     from saetask.training import runner as training
     from saetask.training.config import HarvestConfig
     from saetask.training.harvest import harvest
@@ -205,9 +203,13 @@ def make_jobs(model_folder: str, sae_folder: str, texts: Path) -> dict[str, Job]
     runs.time = SimpleNamespace(monotonic=float)  # runs take no time: `seconds` may not differ
     build.ROWS_PER_SHARD = 64
     # As in the fixture `few_choices`, and fewer still.
-    use_probe_config(setattr, ProbeConfig((("text",),), (("l2", 0.03),)))
-    plans.SELF_TOKENS = note_selection.STYLE_ITEMS = 4
-    lineup.baselines = lambda: [dense_probe()]
+    probe_config = ProbeConfig((("text",),), (("l2", 0.03),))
+    use_probe_config(pytest.MonkeyPatch(), probe_config)
+    settings = ExperimentSettings(
+        note_samples=4,
+        self_note_tokens=4,
+        make_baselines=lambda: [baselines.dense_probe(probe_config)],
+    )
 
     corpus = CorpusConfig(
         [Source("texts.jsonl")], context_size=32, test_share=0.2, selection_share=0.2
@@ -225,14 +227,14 @@ def make_jobs(model_folder: str, sae_folder: str, texts: Path) -> dict[str, Job]
         dead_after_samples=64 * 4,
     )
     dictionary = build.BuildConfig(corpus, tokens=6_000, sample_rows=100)
-    experiment = runs.RunConfig(
+    experiment = run_config.RunConfig(
         "metaphor", model=model_folder, sae=sae_folder, arms=ARMS, limit=48, folds=2
     )
     return {
         "harvest": lambda out: harvest(model, activations, out, texts),
         "train": lambda out: training.train(recipe, out, texts),
         "dictionary": lambda out: making.build(model, sae, dictionary, SlowKeywords(), out, texts),
-        "run": lambda out: runs.run(experiment, PluginRegistry(), out),
+        "run": lambda out: runs.run(experiment, out=out, settings=settings),
     }
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from saetask import Annotation, Candidate, Item, Prompt, Score, SecondQuestion, Span
 from saetask.data.samples import Fold, Sample, all_samples, make_samples
-from saetask.detection.baselines import dense_probe
+from saetask.detection.baselines import baselines, dense_probe
 from saetask.dictionary.feature_labels import FeatureLabels
 from saetask.experiments.context import ExperimentContext, ExperimentSettings
 from saetask.experiments.fold import FoldState, fit_fold
@@ -16,13 +16,14 @@ from saetask.experiments.note_selection import NoteScores, score_notes
 from saetask.experiments.observation import Observation, observe
 from saetask.experiments.pipeline import FittedPipeline, fit_pipeline
 from saetask.inference.client import GenerateRequest, ModelClient, RankResponse
+from tests.helpers.probe_choices import FEW_CHOICES
 
 SENTINEL = "Xyzzy-7731"
 WORDS = {"warm": ["hot", "boiling"], "cold": ["icy", "frozen"]}
 THINGS = ["soup", "tea", "lake", "road", "bath", "wind", "milk", "rain", "hall", "bread", "pond"]
 THINGS += ["stone", "air", "room", "sand"]
-SETTINGS = ExperimentSettings(self_note_tokens=4)
-ONE_BASELINE = replace(SETTINGS, make_baselines=lambda: [dense_probe()])
+SETTINGS = ExperimentSettings(self_note_tokens=4, make_baselines=lambda: baselines(FEW_CHOICES))
+ONE_BASELINE = replace(SETTINGS, make_baselines=lambda: [dense_probe(FEW_CHOICES)])
 """Settings of experiments in which the other baselines are of no interest."""
 NO_BASELINE = replace(SETTINGS, make_baselines=list)
 

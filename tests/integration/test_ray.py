@@ -20,9 +20,10 @@ from saetask.compute.config import ComputeConfig, open_executor
 from saetask.dictionary.collect.corpus_pass import BuildConfig, read_corpus
 from saetask.dictionary.falsify.text_pool import file_rows, read_text_pool
 from saetask.experiments import run as runs
-from saetask.inference.client import Ask, Asker
+from saetask.inference.client import GenerateRequest, ModelClient, RankRequest
 from saetask.saes.extraction import extract_features
 from saetask.training.harvest import harvest
+from tests.helpers.probe_choices import use_settings
 from tests.helpers.refusals import refusal
 
 pytestmark = pytest.mark.skipif(
@@ -203,12 +204,14 @@ def test_a_harvest_has_the_same_bytes(engine, loaded, harvest_config, tmp_path):
 
 
 def test_answers_have_the_same_bytes(engine, loaded, tmp_path, monkeypatch):
-    monkeypatch.setattr("saetask.inference.client.PROMPTS_PER_CHUNK", 4)
+    monkeypatch.setattr("saetask.inference.client.REQUESTS_PER_SHARD", 4)
     prompts = [as_prompt(f"The {n} boats sail at dawn{' and return' * n}.") for n in range(12)]
-    asks = [Ask(prompt, (" yes", " no, never")) for prompt in prompts]
-    asks += [Ask(prompt, max_new_tokens=4) for prompt in prompts[:3]]
+    ranked = [RankRequest(prompt, (" yes", " no, never")) for prompt in prompts]
+    generated = [GenerateRequest(prompt, 4) for prompt in prompts[:3]]
     for name, where in (("local", None), ("ray", engine)):
-        Asker(loaded, tmp_path / name / "answers.jsonl", where).ask(asks, name)
+        client = ModelClient(loaded, tmp_path / name / "answers.jsonl", where)
+        client.rank(ranked)
+        client.generate(generated)
     assert contents(tmp_path / "ray") == contents(tmp_path / "local")
 
 
@@ -264,7 +267,7 @@ def test_a_run_has_the_same_items_and_answers(
 
     flags = ["--model", str(tiny_model_folder), "--sae", str(tiny_sae_folder), "--json"]
     flags += ["--limit", "40", "--folds", "3", "--arms", "original,saetask"]
-    monkeypatch.setattr("saetask.experiments.note_selection.STYLE_ITEMS", 8)
+    use_settings(monkeypatch, note_samples=8)
     monkeypatch.setattr(runs, "load_model", lambda spec: loaded)
     assert main(["run", "metaphor", *flags, "--out", str(tmp_path / "local")]) == 0
     monkeypatch.setattr(runs, "open_executor", opened)

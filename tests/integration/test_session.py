@@ -4,15 +4,55 @@ import json
 
 import pytest
 
-import saetask.session as session_module
-from saetask import Session, UserError
+from saetask import Finding, Item, Misunderstanding, Session, UserError
+from saetask.plugins import PluginRegistry
+from saetask.session import SessionConfig
+from tests.helpers.probe_choices import QuickProbe
+from tests.helpers.touch_task import ONE_BASELINE, Touch, TouchNote
+
+CONFIG = SessionConfig(fit_items=60, settings=ONE_BASELINE)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def use_cache(cache, monkeypatch):
+    monkeypatch.setenv("SAETASK_CACHE", str(cache))
 
 
 @pytest.fixture
-def session(tiny_model, tiny_sae, tmp_path, monkeypatch) -> Session:
-    monkeypatch.setenv("SAETASK_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(session_module, "FIT_ITEMS", 60)
-    return Session(tiny_model, tiny_sae, task="metaphor")
+def own_cache(monkeypatch, tmp_path):
+    """An empty cache folder."""
+    monkeypatch.setenv("SAETASK_CACHE", str(tmp_path / "own"))
+    return tmp_path / "own"
+
+
+@pytest.fixture
+def never_fitted(monkeypatch):
+    """Fails the test if a pipeline is fitted."""
+
+    def refuse(*arguments):
+        raise AssertionError("A pipeline was fitted although one was kept.")
+
+    monkeypatch.setattr("saetask.session.fit_pipeline", refuse)
+
+
+@pytest.fixture
+def make_session(tiny_model, tiny_sae):
+    """Makes sessions of the tiny model."""
+
+    def make(task="metaphor", detector=QuickProbe, **options):
+        return Session(tiny_model, tiny_sae, task, detector, config=CONFIG, **options)
+
+    return make
+
+
+@pytest.fixture
+def session(make_session) -> Session:
+    return make_session()
 
 
 SENTENCE = "The committee boiled the report down to a page."
@@ -27,66 +67,127 @@ def test_spans_count_in_the_text_that_was_given(session) -> None:
         assert SENTENCE[found.span.start : found.span.end] == found.text == "boiled"
 
 
-def test_a_prompt_without_a_finding_is_left_as_it_is(session, monkeypatch) -> None:
-    session.detect(SENTENCE, target="boiled")
-    detector = session._fitted().detector
-    monkeypatch.setattr(detector, "detect", lambda reading: session_module.Finding(0.1, []))
-    done = session.reformulate(SENTENCE, target="boiled")
+class Silent(QuickProbe):
+    """Finds nothing."""
+
+    name = "silent"
+
+    def detect(self, detector_input):
+        return Finding(0.1, [])
+
+
+class Disagreeing(QuickProbe):
+    """Finds the other reading than the answer's in every prompt."""
+
+    name = "disagreeing"
+
+    def detect(self, detector_input):
+        other = {"literal": "metaphorical", "metaphorical": "literal"}[detector_input.answer]
+        span = detector_input.spans["target"]
+        return Finding(0.9, [Misunderstanding("test", span, "boiled", other, 0.9, [])])
+
+
+def test_a_prompt_without_a_finding_is_left_as_it_is(make_session) -> None:
+    done = make_session(detector=Silent).reformulate(SENTENCE, target="boiled")
     assert not done.annotations
     assert done.before == done.after
     assert done.reformulated.endswith(f'"{SENTENCE}"')
 
 
-def test_a_finding_is_written_into_the_prompt(session, monkeypatch) -> None:
-    reading = {"literal": "metaphorical", "metaphorical": "literal"}
-    detector = session._fitted().detector
-
-    def disagree(seen):
-        span = seen.spans["target"]
-        finding = session_module.Misunderstanding(
-            "test", span, "boiled", reading[seen.answer], 0.9, []
-        )
-        return session_module.Finding(0.9, [finding])
-
-    monkeypatch.setattr(detector, "detect", disagree)
-    done = session.reformulate(SENTENCE, target="boiled")
+def test_a_finding_is_written_into_the_prompt(make_session) -> None:
+    done = make_session(detector=Disagreeing).reformulate(SENTENCE, target="boiled")
     assert len(done.annotations) == 1
     assert done.annotations[0] in done.reformulated
     assert SENTENCE in done.reformulated.replace(f" {done.annotations[0]}", "")
 
 
-def test_a_fit_is_kept_and_gives_the_same_detection(session, tiny_model, tiny_sae) -> None:
-    first = session.detect(SENTENCE, target="boiled")
-    again = Session(tiny_model, tiny_sae, task="metaphor")
-    again._make_fit = lambda: pytest.fail("fitted twice")
-    assert again.detect(SENTENCE, target="boiled") == first
-
-
-@pytest.mark.parametrize("detector", ["missing-concept", "sense-conflict", "uncertainty"])
-def test_any_detectors_fit_is_kept_under_its_own_name(
-    session, tiny_model, tiny_sae, detector
+@pytest.mark.parametrize(
+    "detector", [QuickProbe, "missing-concept", "sense-conflict", "uncertainty"]
+)
+def test_any_detectors_pipeline_is_kept_and_gives_the_same_detection(
+    make_session, detector, request
 ) -> None:
-    session.detect(SENTENCE, target="boiled")
-    first = Session(tiny_model, tiny_sae, task="metaphor", detector=detector)
-    found = first.detect(SENTENCE, target="boiled")
-    again = Session(tiny_model, tiny_sae, task="metaphor", detector=detector)
-    again._make_fit = lambda: pytest.fail("fitted twice")
-    assert again.detect(SENTENCE, target="boiled") == found
-    assert again._fitted().detector.name == detector
+    found = make_session(detector=detector).detect(SENTENCE, target="boiled")
+    request.getfixturevalue("never_fitted")
+    assert make_session(detector=detector).detect(SENTENCE, target="boiled") == found
 
 
-def test_a_damaged_fit_is_made_anew(session, tiny_model, tiny_sae, tmp_path) -> None:
-    first = session.detect(SENTENCE, target="boiled")
-    (kept,) = (tmp_path / "cache" / "fits").glob("*/fit.json")
+def test_a_damaged_pipeline_is_fitted_anew(make_session, own_cache) -> None:
+    first = make_session().detect(SENTENCE, target="boiled")
+    (kept,) = (own_cache / "fits").glob("*/fit.json")
     kept.write_text(kept.read_text()[:20])
-    again = Session(tiny_model, tiny_sae, task="metaphor")
-    assert again.detect(SENTENCE, target="boiled") == first
+    assert make_session().detect(SENTENCE, target="boiled") == first
     assert json.loads(kept.read_text())["annotator"] == "sense-note"
 
 
-def test_reading_needs_no_fit(session, tmp_path) -> None:
+def test_reading_needs_no_pipeline(session, own_cache) -> None:
     assert session.read("The sea was calm.", "It rained.").top(3)
-    assert not (tmp_path / "cache" / "fits").exists()
+    assert not (own_cache / "fits").exists()
+
+
+# a task, items and a data file at hand
+
+
+class AskedTouch(Touch):
+    """The task, asked about any sentence."""
+
+    def question_from_text(self, text, target):
+        return Item("text", "text", {"sentence": text, "word": target})
+
+
+@pytest.fixture
+def plugins():
+    """Plugins with the task's annotator."""
+    registry = PluginRegistry()
+    found = registry.get
+
+    def get(kind, name):
+        return TouchNote() if (kind, name) == ("annotator", "touch-note") else found(kind, name)
+
+    registry.get = get
+    return registry
+
+
+def test_a_task_at_hand_is_asked_about_a_text(make_session, plugins) -> None:
+    session = make_session(AskedTouch(), plugins=plugins)
+    text = "The soup in the house was icy today."
+    detection = session.detect(text, target="icy")
+    assert detection.answer in ("warm", "cold")
+    done = session.reformulate(text, target="icy")
+    assert bool(done.annotations) == bool(detection.misunderstandings)
+
+
+def test_items_at_hand_are_what_is_fitted_on_and_have_a_pipeline_of_their_own(
+    make_session, plugins, own_cache
+) -> None:
+    task = AskedTouch()
+    items = task.items()
+    text = "The soup in the house was icy today."
+
+    def names():
+        return {path.parent.name for path in (own_cache / "fits").glob("*/fit.json")}
+
+    make_session(task, plugins=plugins, data=items[:40]).detect(text, target="icy")
+    first = names()
+    assert len(first) == 1
+    make_session(task, plugins=plugins, data=items[:40]).detect(text, target="icy")
+    assert names() == first
+    make_session(task, plugins=plugins, data=items[:44]).detect(text, target="icy")
+    assert len(names()) == 2
+    make_session(task, plugins=plugins).detect(text, target="icy")
+    assert len(names()) == 3
+
+
+def test_a_data_file_is_read_in_the_tasks_format(make_session, items_file, own_cache) -> None:
+    rows = [
+        {"id": i, "sentence": f"verb{i // 2} now {i}", "target": f"verb{i // 2}"}
+        | {"target_start": 0, "label": ("literal", "metaphorical")[i % 2]}
+        for i in range(40)
+    ]
+    session = make_session(data=items_file(*rows))
+    session.detect(SENTENCE, target="boiled")
+    with pytest.raises(UserError, match=r"missing\.jsonl does not exist"):
+        make_session(data="missing.jsonl")
 
 
 def test_a_task_that_does_not_exist_is_suggested(tiny_model, tiny_sae) -> None:
@@ -101,12 +202,12 @@ def test_a_task_that_does_not_exist_is_suggested(tiny_model, tiny_sae) -> None:
         ("word-problems", "Ada had 12 figs and ate 5. How many figs are left?", None),
     ],
 )
-def test_the_shipped_fits_spare_the_defaults_fitting(
+def test_the_shipped_pipelines_spare_the_defaults_fitting(
     model, default_sae, task, text, target, monkeypatch
 ) -> None:
-    def refuse(session):
-        raise AssertionError("The shipped fit was not found.")
+    def refuse(*arguments):
+        raise AssertionError("The shipped pipeline was not found.")
 
-    monkeypatch.setattr(Session, "_make_fit", refuse)
+    monkeypatch.setattr("saetask.session.fit_pipeline", refuse)
     found = Session(model, default_sae, task).detect(text, target)
     assert 0 < found.failure < 1

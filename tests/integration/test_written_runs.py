@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 import saetask
-import saetask.experiments.note_selection
 from saetask import Endpoint
 from saetask.cli.main import main
 from saetask_plugins.annotators import llm
 from tests.helpers.chat_server import Said, chat_server
+from tests.helpers.probe_choices import use_settings
 
 EXAMPLE = Path(__file__).parents[1] / "example_plugin" / "saetask_coin_words.py"
 
@@ -30,9 +30,9 @@ def loaded_once():
     """Runs share the model that they load."""
     with pytest.MonkeyPatch.context() as patch:
         load = functools.cache(saetask.load_model)
-        patch.setattr(f"{saetask.RunConfig.__module__}.load_model", load)
+        patch.setattr("saetask.experiments.run.load_model", load)
         patch.setattr(llm, "Endpoint", functools.partial(Endpoint, retries=0))
-        patch.setattr(saetask.experiments.note_selection, "STYLE_ITEMS", 8)
+        use_settings(patch, note_samples=8)
         yield
 
 

@@ -10,7 +10,7 @@ import torch
 import saetask.saes.extraction
 from saetask.data.prompts import Prompt, Span, as_prompt, render
 from saetask.errors import UserError
-from saetask.inference.client import Ask, Asker
+from saetask.inference.client import GenerateRequest, ModelClient, RankRequest
 from saetask.models.loading import context_size
 from saetask.saes.activations import FeatureActivations
 from saetask.saes.extraction import extract_features, extract_features_from_passes, read_features
@@ -209,8 +209,10 @@ def test_raw_means_leave_out_tokens_beyond_the_saes_norm_limit(tiny_model, make_
 
 def asking(model, prompt, candidates):
     """Returns a function that asks about a prompt, once: the answer is kept."""
-    asker = Asker(model)
-    return partial(asker.ask, [Ask(prompt, candidates, max_new_tokens=3)], "ask")
+    client = ModelClient(model)
+    if candidates:
+        return partial(client.rank, [RankRequest(prompt, candidates)])
+    return partial(client.generate, [GenerateRequest(prompt, 3)])
 
 
 @pytest.mark.parametrize("candidates", [(" yes", " no, never", " no"), ()])

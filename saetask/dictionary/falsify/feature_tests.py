@@ -39,7 +39,7 @@ from saetask.dictionary.falsify.injection import (
 from saetask.dictionary.falsify.text_pool import TextPool, draw, row_maxima
 from saetask.dictionary.label.tables import median_activation
 from saetask.models.loading import model_tokenizer
-from saetask.saes.extraction import extract_token_activations
+from saetask.saes.corpus_extraction import extract_token_activations
 from saetask.saes.interventions import random_directions
 
 if TYPE_CHECKING:
