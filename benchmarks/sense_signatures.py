@@ -29,8 +29,10 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from saetask import DetectorInput, Prompt, Span, UserError, load_model, load_sae, read_features
+from saetask import UserError, load_model, load_sae, read_features
+from saetask.data import Prompt, Span
 from saetask.data.items import read_rows
+from saetask.detection import DetectorInput
 from saetask.models.hooks import read_hook
 from saetask.plugins import PluginRegistry
 from saetask.saes.encoding import input_hook

@@ -23,7 +23,8 @@ def measure(setting: Setting) -> dict[str, Any]:
     """Times detecting and returns this benchmark's part of the document."""
     import torch
 
-    from saetask import Session, render
+    from saetask import Session
+    from saetask.data import render
     from saetask.session import SessionConfig
 
     subject, n = setting.subject, setting.amounts.detect_prompts

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from saetask import Prompt
+from saetask.data import Prompt
 from saetask.saes import extraction
 
 from .subject import Subject

@@ -18,7 +18,8 @@ from .today import layers_to_hook, read_with_sae_lens
 
 def measure(setting: Setting) -> dict[str, Any]:
     """Times feature extraction and returns this benchmark's part of the document."""
-    from saetask import read_features, render
+    from saetask import read_features
+    from saetask.data import render
 
     subject = setting.subject
     model: Any = subject.model

@@ -116,7 +116,8 @@ def _check_probabilities(detector: Detector, findings: Sequence[Finding]) -> Non
     if not all(finding.probabilities for finding in findings):
         raise UserError(
             f"Detector '{detector.name}' returns findings without probabilities of the readings, "
-            "which several arms are made from; fill in `probabilities` of each saetask.Finding."
+            "which several arms are made from; fill in `probabilities` of each "
+            "saetask.detection.Finding."
         )
 
 

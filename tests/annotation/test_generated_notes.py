@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 import saetask.inference.client
-from saetask import Annotation, Endpoint, Finding, Misunderstanding, Session, Span, UserError
+from saetask import Session, UserError
+from saetask.annotation import Annotation
 from saetask.annotation.generated_notes import (
     GeneratedNotes,
     NoteSubject,
@@ -15,13 +16,16 @@ from saetask.annotation.generated_notes import (
     with_generated_notes,
 )
 from saetask.annotation.prompt_writer import NoteTemplate, PromptAnnotator
+from saetask.data import Span
 from saetask.data.prompts import as_prompt
 from saetask.data.samples import Fold, make_samples
+from saetask.detection import Finding, Misunderstanding
 from saetask.experiments.arms import arms_named
 from saetask.experiments.note_selection import score_notes
 from saetask.experiments.observation import rank_request
 from saetask.experiments.runner import run_experiment
 from saetask.experiments.second_question import score_second_question
+from saetask.inference import Endpoint
 from saetask.inference.client import ModelClient
 from saetask.plugins import PluginRegistry
 from saetask.session import SessionConfig

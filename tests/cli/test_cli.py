@@ -15,6 +15,7 @@ import saetask.session
 from saetask.cli.commands import Command
 from saetask.cli.dictionary import GROUP
 from saetask.cli.main import ROOT, main
+from saetask.data import Score
 from saetask.detection.baselines import dense_probe
 from saetask.experiments.arms import arm_names, default_arm_names
 from saetask_plugins.tasks.metaphor import Metaphor
@@ -531,7 +532,7 @@ def test_lists_are_separated_by_commas_and_all_means_every_arm(config_of):
 def test_a_run_without_wrong_answers_says_that_there_is_nothing_to_detect(
     done, tiny, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(Metaphor, "score", lambda self, item, output: saetask.Score(None, True))
+    monkeypatch.setattr(Metaphor, "score", lambda self, item, output: Score(None, True))
     use_settings(monkeypatch, note_samples=4, make_baselines=lambda: [dense_probe(FEW_CHOICES)])
     flags = ["--arms", "original,saetask", "--limit", "48", "--folds", "2", *tiny]
     out = done("run", "metaphor", *flags, "--out", tmp_path / "out")

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saetask import Candidate, Item, Prompt, Score, Span, UserError, read_items
+from saetask import UserError
+from saetask.data import Candidate, Item, Prompt, Score, Span, read_items
 from saetask.data.samples import (
     FEWEST_FIT_ITEMS,
     ItemSet,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saetask import Misunderstanding, make_finding, make_misunderstanding
+from saetask.detection import Misunderstanding, make_finding, make_misunderstanding
 from saetask.detection.base import Finding
 from tests.helpers.made_up_readings import CONTENT, TARGET, make_reading
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from saetask import DetectorInput
+from saetask.detection import DetectorInput
 from saetask.detection.probe_features import (
     DEFAULT_PROBE,
     log_activations,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from saetask import Vocabulary
+from saetask.dictionary import Vocabulary
 from saetask.dictionary.label.rules import token_texts
 from tests.helpers.words import build_dictionary, make_word_sae, write_corpus
 

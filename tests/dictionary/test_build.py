@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import saetask.dictionary.collect.corpus_pass as reading
-from saetask import Dictionary, Label, UserError, read_features
+from saetask import Dictionary, UserError, read_features
 from saetask.cli.main import main
 from saetask.data.corpus import CorpusConfig, Source, token_rows
+from saetask.dictionary import Label
 from saetask.dictionary.collect.corpus_pass import BuildConfig
 from saetask.dictionary.evaluate.validation import shuffled_model_figures
 from saetask.dictionary.label.build import build

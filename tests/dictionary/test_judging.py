@@ -6,8 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from saetask import Endpoint, EndpointError, Label
 from saetask.cli.tables import judge_text
+from saetask.dictionary import Label
 from saetask.dictionary.collect.contexts import WINDOW, FiringCounts
 from saetask.dictionary.context import DictionaryContext
 from saetask.dictionary.evaluate.judge import (
@@ -25,6 +25,7 @@ from saetask.dictionary.evaluate.judge_questions import (
 from saetask.dictionary.evaluate.validation import evaluate_rules
 from saetask.dictionary.evaluate.verdicts import summarise_trials
 from saetask.dictionary.label.runner import label_features
+from saetask.inference import Endpoint, EndpointError
 from saetask_plugins.labelers.keywords import Keywords
 from tests.helpers.chat_server import ChatServer, Said, chat_server
 from tests.helpers.planted import (

@@ -98,7 +98,7 @@ def test_an_interrupted_build_goes_on_to_the_same_bytes(
 
 
 def interrupted(at: int):
-    from saetask import Endpoint
+    from saetask.inference import Endpoint
 
     real, calls = Endpoint.ask, []
 

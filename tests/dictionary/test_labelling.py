@@ -6,7 +6,8 @@ import re
 import numpy as np
 import pytest
 
-from saetask import Label, Rule, UserError, context_text
+from saetask import UserError
+from saetask.dictionary import Label, Rule, context_text
 from saetask.dictionary.context import DictionaryContext
 from saetask.dictionary.label.base import chosen_options, configured, label_figures
 from saetask.dictionary.label.runner import LABELS_JOURNAL, label_features

@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saetask import Annotation, Item, Misunderstanding, Prompt, Span, annotate
+from saetask.annotation import Annotation, annotate
 from saetask.annotation.base import PLACEMENTS
 from saetask.annotation.prompt_writer import ArmPrompt, NoteTemplate, PromptAnnotator, fixed_note
+from saetask.data import Item, Prompt, Span
 from saetask.data.samples import Sample
+from saetask.detection import Misunderstanding
 from saetask.experiments import arms as arms_module
 from saetask.experiments.arms import (
     ARMS,

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from saetask import Annotation, Misunderstanding
+from saetask.annotation import Annotation
 from saetask.annotation.prompt_writer import NoteTemplate
 from saetask.data.samples import Fold
+from saetask.detection import Misunderstanding
 from saetask.detection.base import Finding
 from saetask.detection.calibration import Calibration
 from saetask.experiments.closed_loop import (

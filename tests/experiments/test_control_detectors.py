@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saetask import Evidence, Item, make_finding, make_misunderstanding
+from saetask.data import Item
 from saetask.data.samples import Sample
+from saetask.detection import Evidence, make_finding, make_misunderstanding
 from saetask.detection.base import Finding
 from saetask.experiments.control_detectors import (
     RANDOM_FEATURE,

@@ -8,8 +8,9 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
-from saetask import Annotation, Item, Score
+from saetask.annotation import Annotation
 from saetask.annotation.prompt_writer import ArmPrompt
+from saetask.data import Item, Score
 from saetask.data.prompts import as_prompt
 from saetask.data.samples import Sample
 from saetask.detection.base import Finding

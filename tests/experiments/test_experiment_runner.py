@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import saetask.inference.client
-from saetask import Prompt, UserError
+from saetask import UserError
+from saetask.data import Prompt
 from saetask.data.prompts import render
 from saetask.data.samples import Fold, add_auxiliary_samples, make_samples
 from saetask.detection.baselines import baselines

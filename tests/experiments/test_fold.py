@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saetask import Item, Misunderstanding, Span
+from saetask.data import Item, Span
 from saetask.data.prompts import as_prompt
 from saetask.data.samples import Sample
+from saetask.detection import Misunderstanding
 from saetask.detection.calibration import fit_calibration
 from saetask.experiments.arms import arms_named, default_arm_names, exchange_findings, self_request
 from saetask.experiments.closed_loop import CLOSED_LOOP

@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from saetask import Annotation, Finding
+from saetask.annotation import Annotation
 from saetask.annotation.base import PLACEMENTS
 from saetask.annotation.prompt_writer import NoteTemplate
 from saetask.data.samples import Sample, make_samples
+from saetask.detection import Finding
 from saetask.detection.calibration import FEWEST_ITEMS, ScoredItem, fit_calibration
 from saetask.experiments.note_selection import (
     NoteScores,
@@ -193,4 +194,4 @@ class NoProbabilities:
 def test_a_detector_whose_findings_lack_probabilities_is_refused_by_name(tiny_model, tiny_sae):
     lab = make_lab(tiny_model, tiny_sae, NoProbabilities, n_items=8)
     message = refusal(lab.fit_pipeline)
-    assert "'no-probabilities'" in message and "saetask.Finding" in message
+    assert "'no-probabilities'" in message and "saetask.detection.Finding" in message

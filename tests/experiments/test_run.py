@@ -12,10 +12,11 @@ import yaml
 
 import saetask
 import saetask.inference.client
-from saetask import Item, RunConfig, UserError, run
+from saetask import RunConfig, UserError, run
 from saetask.annotation.base import Annotation
 from saetask.annotation.prompt_writer import fixed_note
 from saetask.cli.main import main
+from saetask.data import Candidate, Item
 from saetask.detection.baselines import baselines, dense_probe
 from saetask.experiments import arms as arms_module
 from saetask.experiments.arms import ARMS, Arm, default_arm_names
@@ -413,7 +414,7 @@ def test_items_of_one_reading_are_refused_before_a_model_is_loaded_or_anything_w
 
 
 def test_a_candidate_without_tokens_is_refused_in_one_line(tiny, tmp_path, monkeypatch):
-    empty = [saetask.Candidate("", "literal"), saetask.Candidate(" b", "metaphorical")]
+    empty = [Candidate("", "literal"), Candidate(" b", "metaphorical")]
     monkeypatch.setattr(Metaphor, "candidates", lambda self, item: empty)
     assert "candidate answer '' has no tokens" in refused(tiny, tmp_path, None, limit=60)
 

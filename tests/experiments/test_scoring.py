@@ -5,9 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from saetask import Annotation, Misunderstanding, Span
+from saetask.annotation import Annotation
 from saetask.annotation.prompt_writer import ArmPrompt, fixed_note
+from saetask.data import Span
 from saetask.data.samples import make_samples
+from saetask.detection import Misunderstanding
 from saetask.detection.calibration import FEWEST_ITEMS, Calibration, fit_calibration
 from saetask.experiments.observation import rank_request, scored_item
 from saetask.experiments.scoring import FoldPrompts, score_folds

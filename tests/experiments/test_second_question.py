@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from saetask import Annotation, Misunderstanding
+from saetask.annotation import Annotation
 from saetask.annotation.base import PLACEMENTS, annotate
 from saetask.annotation.prompt_writer import ArmPrompt, fixed_note
 from saetask.data.samples import make_samples
+from saetask.detection import Misunderstanding
 from saetask.detection.calibration import FEWEST_ITEMS, Calibration, fit_calibration
 from saetask.experiments.arms import arms_named
 from saetask.experiments.observation import rank_request, scored_item

@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from saetask import DetectorInput, FeatureActivations, RenderedPrompt, Span
+from saetask import FeatureActivations
+from saetask.data import RenderedPrompt, Span
+from saetask.detection import DetectorInput
 
 CONTENT = "the cold soup"
 TARGET = Span(4, 8)

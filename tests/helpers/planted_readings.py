@@ -4,7 +4,9 @@ import numpy as np
 from scipy.special import log_softmax
 from sklearn.metrics import roc_auc_score
 
-from saetask import DetectorInput, FeatureActivations, RenderedPrompt, Span
+from saetask import FeatureActivations
+from saetask.data import RenderedPrompt, Span
+from saetask.detection import DetectorInput
 from saetask.experiments.control_detectors import frequency_matched
 
 D_SAE = 150

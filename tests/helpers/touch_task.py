@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from saetask import Annotation, Candidate, Item, Prompt, Score, SecondQuestion, Span
+from saetask.annotation import Annotation
+from saetask.data import Candidate, Item, Prompt, Score, SecondQuestion, Span
 from saetask.data.samples import Fold, Sample, all_samples, make_samples
 from saetask.detection.baselines import baselines, dense_probe
 from saetask.dictionary.feature_labels import FeatureLabels

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from saetask import DetectorInput, Span
+from saetask.data import Span
+from saetask.detection import DetectorInput
 from tests.helpers.planted_readings import CONTENT, D_SAE, PlantedSample, activations, answer_scores
 
 TWO_SPANS = {"text": Span(0, 18), "target": Span(6, 8), "other": Span(12, 14)}

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import pytest
 
-from saetask import Endpoint, EndpointError, Reply, json_object
+from saetask.inference import Endpoint, EndpointError, Reply, json_object
 from saetask.inference.endpoint import FAILURES_IN_A_ROW
 from tests.helpers.chat_server import ChatServer, Said, chat_server
 from tests.helpers.refusals import refusal

@@ -14,9 +14,10 @@ from itertools import count, islice
 import pytest
 
 import saetask
-from saetask import UserError, as_prompt
+from saetask import UserError
 from saetask.cli.main import main
 from saetask.compute.config import ComputeConfig, open_executor
+from saetask.data import as_prompt
 from saetask.dictionary.collect.corpus_pass import BuildConfig, read_corpus
 from saetask.dictionary.falsify.text_pool import file_rows, read_text_pool
 from saetask.experiments import run as runs

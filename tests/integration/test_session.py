@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from saetask import Finding, Item, Misunderstanding, Session, UserError
+from saetask import Session, UserError
+from saetask.data import Item
+from saetask.detection import Finding, Misunderstanding
 from saetask.plugins import PluginRegistry
 from saetask.session import SessionConfig
 from tests.helpers.probe_choices import QuickProbe

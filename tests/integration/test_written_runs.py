@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import saetask
-from saetask import Endpoint
 from saetask.cli.main import main
+from saetask.inference import Endpoint
 from saetask_plugins.annotators import llm
 from tests.helpers.chat_server import Said, chat_server
 from tests.helpers.probe_choices import use_settings

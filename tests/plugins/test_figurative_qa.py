@@ -2,7 +2,7 @@
 
 import pytest
 
-from saetask import Item
+from saetask.data import Item
 from saetask_plugins.tasks.figurative_qa import FigurativeQA
 from tests.helpers.refusals import refusal
 

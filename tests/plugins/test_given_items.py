@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from saetask import Task
+from saetask.data import Task
 from saetask.data.prompts import render
 from saetask.plugins import PluginRegistry
 from saetask_plugins.tasks.figurative_qa import FigurativeQA

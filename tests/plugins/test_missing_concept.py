@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from saetask import DetectorInput
+from saetask.detection import DetectorInput
 from saetask_plugins.detectors.missing_concept import (
     NAMED_FEATURES,
     SILENT_FEATURES,

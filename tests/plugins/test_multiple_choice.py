@@ -2,7 +2,7 @@
 
 import pytest
 
-from saetask import Item
+from saetask.data import Item
 from saetask_plugins.tasks.multiple_choice import LETTERS, MultipleChoice
 from tests.helpers.refusals import refusal
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from saetask import Label
+from saetask.dictionary import Label
 from saetask.dictionary.label.base import configured
 from saetask_plugins.labelers.neuronpedia import Neuronpedia
 from tests.helpers.refusals import refusal

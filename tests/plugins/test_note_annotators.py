@@ -2,7 +2,9 @@
 
 import pytest
 
-from saetask import Misunderstanding, Prompt, Span, annotate
+from saetask.annotation import annotate
+from saetask.data import Prompt, Span
+from saetask.detection import Misunderstanding
 from saetask.plugins import PluginRegistry
 
 TASKS = ("metaphor", "word-problems", "figurative-qa", "word-sense", "multiple-choice", "gsm8k")

@@ -6,7 +6,7 @@ from statistics import mean
 
 import pytest
 
-from saetask import AsksTwice, Item
+from saetask.data import AsksTwice, Item
 from saetask.experiments.arms import gold_finding
 from saetask_plugins.annotators.operation_note import OperationNote
 from saetask_plugins.annotators.sense_note import SenseNote

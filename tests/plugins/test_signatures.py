@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saetask import DetectorInput
+from saetask.detection import DetectorInput
 from saetask_plugins.detectors import signatures
 from saetask_plugins.detectors.signatures import (
     Signatures,

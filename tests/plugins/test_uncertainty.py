@@ -5,7 +5,7 @@ import pytest
 from scipy.special import log_softmax, logit
 from sklearn.metrics import roc_auc_score
 
-from saetask import DetectorInput
+from saetask.detection import DetectorInput
 from saetask_plugins.detectors.uncertainty import Uncertainty
 from tests.helpers.planted_readings import CONTENT, REGIONS, SPANS, activations
 

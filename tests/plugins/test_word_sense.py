@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saetask import Item, Span
+from saetask.data import Item, Span
 from saetask_plugins.tasks.word_sense import WordSense
 from tests.helpers.refusals import refusal
 

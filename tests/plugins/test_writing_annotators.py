@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saetask import PLACEMENTS, Evidence, Misunderstanding, Span, WritingAnnotator
+from saetask.annotation import PLACEMENTS, WritingAnnotator
 from saetask.annotation.base import configured
+from saetask.data import Span
+from saetask.detection import Evidence, Misunderstanding
 from saetask.plugins import PluginRegistry
 from saetask_plugins.annotators.llm import LLM
 from saetask_plugins.annotators.note_request import LONGEST, first_sentence
