@@ -14,7 +14,7 @@ from saetask.annotation.prompt_writer import make_prompt_annotator
 from saetask.data.prompts import Prompt, Span, as_prompt
 from saetask.data.samples import Sample, make_samples, make_unlabelled_sample
 from saetask.data.tasks import Item, Task
-from saetask.detection.base import Detector, Finding, Misunderstanding
+from saetask.detection.base import Detector, Finding, Misunderstanding, reason_for_silence
 from saetask.detection.calibration import Calibration
 from saetask.dictionary.feature_labels import find_feature_labels
 from saetask.errors import UserError
@@ -237,8 +237,8 @@ class Session:
         start = observation.sample.prompt.spans["text"].start
         shown = [m._replace(span=m.span.shifted(-start)) for m in labels.labelled(stated)]
         answer = _answer(observation.sample, observation.response, pipeline.bias)
-        reason = getattr(pipeline.detector, "silence", None) or ""
-        return Detection(text, answer, finding.failure, shown, "" if shown else reason)
+        reason = reason_for_silence(pipeline.detector, finding)
+        return Detection(text, answer, finding.failure, shown, reason)
 
     def _pipeline_for_use(self) -> FittedPipeline:
         """Returns the pipeline: from memory, as shipped, from the cache, or fitted now."""

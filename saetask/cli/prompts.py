@@ -231,6 +231,7 @@ def _detection_document(detection: "Detection") -> dict[str, Any]:
         "answer": detection.answer,
         "failure": detection.failure,
         "misunderstandings": misunderstandings,
+        "reason": detection.reason,
     }
 
 

@@ -57,6 +57,14 @@ def firings_table(firings: "Sequence[Firing]", labels: Mapping[int, str]) -> "Ta
     return table
 
 
+def silence_lines(summary: Mapping[str, Any]) -> list[str]:
+    """Returns why a run has no finding at all, a line a fold; none where it has findings."""
+    if summary["arms"]["saetask"]["annotated"]:
+        return []
+    folds = enumerate(summary["selection"]["folds"], 1)
+    return [f"fold {number}: {fold['silence']}" for number, fold in folds if fold["silence"]]
+
+
 def plugins_table(plugins: "Sequence[Plugin]") -> "Table":
     """Returns the plugins, one a row."""
     table = _table("kind", "name", "from", "what it is")
@@ -69,7 +77,7 @@ def detection_text(detection: "Detection") -> str:
     """Returns a detection in a few lines."""
     head = f"answer: {detection.answer} (probability that it is wrong: {detection.failure:.0%})"
     if not detection.misunderstandings:
-        return f"{head}\nno misunderstanding found"
+        return f"{head}\nno misunderstanding found: {detection.reason}"
     lines = [head]
     for found in detection.misunderstandings:
         lines.append(

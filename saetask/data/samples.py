@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from saetask.data.prompts import Prompt
-from saetask.data.tasks import Candidate, Item, Task
+from saetask.data.tasks import Candidate, Item, Task, check_prompt
 from saetask.errors import UserError
 
 FEWEST_FIT_ITEMS = 20
@@ -79,22 +79,26 @@ def draw(samples: Sequence[Sample], maximum: int, generator: np.random.Generator
 def make_samples(
     task: Task, items: Iterable[Item], first_position: int = 0, auxiliary: bool = False
 ) -> list[Sample]:
-    """Returns the sample of each item, in their order."""
+    """Returns the sample of each item, in their order.
+
+    Raises:
+        UserError: A prompt of the task lacks the span `text`, or has one outside its content.
+    """
     samples = []
     for position, item in enumerate(items, first_position):
+        prompt = check_prompt(task.name, item, task.prompt(item))
         candidates = task.candidates(item) or []
         correct = np.array([task.score(item, c.text).correct for c in candidates], dtype=bool)
         gold_reading = task.gold_reading(item)
-        samples.append(
-            Sample(item, task.prompt(item), candidates, correct, gold_reading, position, auxiliary)
-        )
+        samples.append(Sample(item, prompt, candidates, correct, gold_reading, position, auxiliary))
     return samples
 
 
 def make_unlabelled_sample(task: Task, item: Item) -> Sample:
     """Returns the sample of an item whose right answer is not known."""
     candidates = task.candidates(item) or []
-    return Sample(item, task.prompt(item), candidates, np.zeros(len(candidates), bool), None)
+    prompt = check_prompt(task.name, item, task.prompt(item))
+    return Sample(item, prompt, candidates, np.zeros(len(candidates), bool), None)
 
 
 class ItemSet(NamedTuple):

@@ -63,10 +63,10 @@ class ExperimentContext:
 def task_annotators(
     task: "Task", plugins: PluginRegistry, names: Sequence[str] = ()
 ) -> "list[Annotator | WritingAnnotator]":
-    """Returns annotator plugins: those of these names, or else the task's own.
+    """Returns annotators: the plugins of these names, or else those that the task names or holds.
 
     Raises:
         UserError: There is no annotator of that name.
     """
-    chosen = names or [name for name in task.annotators if name not in ON_REQUEST]
-    return [plugins.get("annotator", name) for name in chosen]
+    chosen = names or [each for each in task.annotators if each not in ON_REQUEST]
+    return [plugins.get("annotator", a) if isinstance(a, str) else a for a in chosen]

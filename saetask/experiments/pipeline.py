@@ -99,6 +99,7 @@ def fit_pipeline(
         "wording": template.number,
         "wordings": choice.losses,
         "detector": detector.summary(),
+        "silence": getattr(detector, "silence", None),
     }
     return FittedPipeline(
         readings,

@@ -1,8 +1,5 @@
 """Requests to the model under test: candidates ranked or texts generated, each answered once."""
 
-import json
-import os
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +13,8 @@ from saetask.errors import UserError
 from saetask.inference.likelihood import Continuation, log_likelihoods
 from saetask.models.forward import generate_texts
 from saetask.models.loading import context_size, model_tokenizer
-from saetask.utils.files import content_hash, user_error_on_failed_write
+from saetask.utils.files import content_hash
+from saetask.utils.journal import Journal
 
 if TYPE_CHECKING:
     from saetask.models.loading import Model
@@ -68,13 +66,12 @@ class ModelClient:
             model: The model under test.
             journal: A file that answers are appended to and read from; None keeps none.
             executor: Where the model is run; None runs it in this process.
+
+        Raises:
+            UserError: The journal is damaged, or the file is something else.
         """
         self._executor = executor or LocalExecutor(model)
-        self._journal = journal
-        self._known: dict[str, Answer] = {}
-        self._lock = threading.Lock()
-        if journal is not None and journal.is_file():
-            self._known = _read_journal(journal)
+        self._answers = Journal(journal)
 
     def rank(self, requests: Iterable[RankRequest], title: str = "rank") -> list[RankResponse]:
         """Returns the response to each request, in the order of the requests.
@@ -88,7 +85,7 @@ class ModelClient:
         """
         requests = list(requests)
         self._compute(sorted(requests, key=_prefix_order), title)
-        known = [self._known[_key(request)] for request in requests]
+        known = [self._answers[_key(request)] for request in requests]
         return [RankResponse(np.array(answer, dtype=float)) for answer in known]
 
     def generate(self, requests: Iterable[GenerateRequest], title: str = "generate") -> list[str]:
@@ -99,11 +96,11 @@ class ModelClient:
         """
         requests = list(requests)
         self._compute(requests, title)
-        return [str(self._known[_key(request)]) for request in requests]
+        return [str(self._answers[_key(request)]) for request in requests]
 
     def stored_reply(self, key: str) -> str | None:
         """Returns a reply of another language model that was stored; None if there is none."""
-        reply = self._known.get(key)
+        reply = self._answers.get(key)
         return reply if isinstance(reply, str) else None
 
     def store(self, answers: Mapping[str, Answer]) -> None:
@@ -112,13 +109,7 @@ class ModelClient:
         Raises:
             UserError: The journal can not be written, or its disk is full.
         """
-        with self._lock:
-            self._known.update(answers)
-            if self._journal is not None:
-                with user_error_on_failed_write(self._journal):
-                    self._journal.parent.mkdir(parents=True, exist_ok=True)
-                    with self._journal.open("a", encoding="utf-8") as file:
-                        file.write("\n" + json.dumps(answers))
+        self._answers.add_together(answers)
 
     @contextmanager
     def temporary_cache(self) -> Iterator[None]:
@@ -126,19 +117,15 @@ class ModelClient:
 
         A stream of prompts then takes no more memory than one of them. Not for several threads.
         """
-        n_before = len(self._known)
-        try:
+        with self._answers.temporary():
             yield
-        finally:
-            while self._journal is None and len(self._known) > n_before:
-                self._known.popitem()  # the newest
 
     def _compute(self, requests: Sequence[Request], title: str) -> None:
         """Has the unknown requests answered, in shards of a fixed size, and stores the answers."""
         from tqdm import tqdm
 
         new = {_key(request): request for request in requests}
-        new = {key: request for key, request in new.items() if key not in self._known}
+        new = {key: request for key, request in new.items() if key not in self._answers}
         keys, pending = list(new), list(new.values())
         starts = range(0, len(pending), REQUESTS_PER_SHARD)
         shards = [pending[start : start + REQUESTS_PER_SHARD] for start in starts]
@@ -194,29 +181,6 @@ def _continuations(
 def _prefix_order(request: RankRequest) -> tuple[list[str], str]:
     """Sort key that puts prompts with a common beginning side by side."""
     return [message["content"] for message in request.prompt.messages], request.prompt.answer_prefix
-
-
-def _read_journal(path: Path) -> dict[str, Answer]:
-    """Returns the answers of a journal, and takes off a last line that was cut short."""
-    known: dict[str, Answer] = {}
-    content = path.read_bytes()
-    before, _, last = content.rpartition(b"\n")
-    for line in before.splitlines():
-        known |= _answers_of(line) or {}
-    newest = _answers_of(last)
-    if newest is None and last[:1] in (b"", b"{"):  # of nothing else than a journal
-        with user_error_on_failed_write(path):
-            os.truncate(path, len(before))
-    return known | (newest or {})
-
-
-def _answers_of(line: bytes) -> dict[str, Answer] | None:
-    """Returns what stands on a line; None where it is damaged."""
-    try:
-        answers = json.loads(line)
-    except ValueError:
-        return None
-    return answers if isinstance(answers, dict) else None
 
 
 def _key(request: Request) -> str:

@@ -91,6 +91,8 @@ class FoldSelection(Document):
     """Losses of all wordings."""
     detector: dict[Text, Any]
     """What the detector chose, in its own terms."""
+    silence: Text | None = None
+    """Why the detector finds nothing, where its fit says so."""
     sae: Count
     """Number of the chosen SAE."""
     saes: list[SAELoss]

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("few_choices")
 SENTENCE = "The ship sailed at noon."
 LOADING = ("saetask.models.loading", "saetask.experiments.run", "saetask.session")
 """Modules that commands load a model through."""
-DETECTION = {"prompt", "answer", "failure", "misunderstandings"}
+DETECTION = {"prompt", "answer", "failure", "misunderstandings", "reason"}
 FINDING = {"detector", "span", "text", "reading", "probability", "features"}
 
 
