@@ -1,8 +1,8 @@
 """Generating answers: `ModelClient.generate`, beside `generate` of transformers and of the bridge.
 
 limit: transformers' own `generate` on the left-padded batch. today: the bridge's `generate`, prompt
-after prompt. saetask: `ModelClient.generate` on the prompts, texts in and texts out. All are greedy and keep
-keys and values.
+after prompt. saetask: `ModelClient.generate` on the prompts, texts in and texts out. All are greedy
+and keep keys and values.
 """
 
 from typing import Any

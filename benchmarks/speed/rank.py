@@ -2,16 +2,17 @@
 
 limit: one forward pass over a prompt and the tokens of its candidates, with logits where they are
 needed; each prompt stands alone. today: prompt and candidate through the bridge, one pair after
-another. saetask: `ModelClient.rank` on all prompts, which may pass the limit, since it computes only once
-what several prompts begin with.
+another. saetask: `ModelClient.rank` on all prompts, which may pass the limit, since it computes
+only once what several prompts begin with.
 """
 
 from typing import TYPE_CHECKING, Any
 
+from saetask_plugins.tasks.word_problems import WordProblems
+
 from saetask import render
 from saetask.inference.client import RankRequest
 from saetask.inference.likelihood import Continuation
-from saetask_plugins.tasks.word_problems import WordProblems
 
 from .subject import Setting
 from .texts import shuffled

@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from saetask_plugins.tasks.metaphor import Metaphor
 
 import saetask
 import saetask.session
 from saetask.cli.main import COMMANDS, Command, main
 from saetask.detection.baselines import dense_probe
-from saetask_plugins.tasks.metaphor import Metaphor
 from tests.helpers.probe_choices import FEW_CHOICES, use_fit_items, use_settings
 
 pytestmark = pytest.mark.usefixtures("few_choices")

@@ -357,9 +357,9 @@ def test_more_folds_are_advised_where_they_leave_enough_to_fit_on_and_then_work(
 
 def test_a_limit_is_named_only_where_one_was_given():
     groups = [f"g{i // 2}" for i in range(20)]
-    for given in ({}, {"folds": 2}, {"folds": 20}):
+    for options in ({}, {"folds": 2}, {"folds": 20}):
         with pytest.raises(UserError, match=r"Give more items, or .* --fit-data\.") as raised:
-            split(groups, **given)
+            split(groups, **options)
         assert "--limit" not in str(raised.value) and "--folds" not in str(raised.value)
     with pytest.raises(UserError, match=r"Raise --limit or leave it out\."):
         split([f"g{i // 2}" for i in range(200)], limit=20)

@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import field_validator
+from saetask_plugins.tasks.metaphor import Metaphor
+from saetask_plugins.tasks.word_problems import WordProblems
 
 from saetask import UserError
 from saetask.data import (
@@ -26,8 +28,6 @@ from saetask.data import (
     stated_number,
 )
 from saetask.plugins import PluginRegistry
-from saetask_plugins.tasks.metaphor import Metaphor
-from saetask_plugins.tasks.word_problems import WordProblems
 from tests.helpers.item_rows import PROBLEM, SENTENCE
 from tests.helpers.refusals import refusal
 

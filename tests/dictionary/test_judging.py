@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from saetask_plugins.labelers.keywords import Keywords
 
 from saetask import Endpoint, EndpointError, Label
 from saetask.cli.tables import judge_text
@@ -15,7 +16,6 @@ from saetask.dictionary.evaluate.judge_questions import TEXTS, draw_marked, ques
 from saetask.dictionary.evaluate.validation import try_rules
 from saetask.dictionary.evaluate.verdicts import summarise
 from saetask.dictionary.label.runner import label_features
-from saetask_plugins.labelers.keywords import Keywords
 from tests.helpers.chat_server import ChatServer, Said, chat_server
 from tests.helpers.planted import (
     ALWAYS,

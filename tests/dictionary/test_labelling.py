@@ -5,13 +5,13 @@ import re
 
 import numpy as np
 import pytest
+from saetask_plugins.labelers.keywords import Keywords
+from saetask_plugins.labelers.openai import OpenAI
 
 from saetask import Label, Rule, UserError, context_text
 from saetask.dictionary.collect.split_activations import SplitActivations
 from saetask.dictionary.label.base import chosen_options, configured, label_figures
 from saetask.dictionary.label.runner import LABELS_JOURNAL, label_features
-from saetask_plugins.labelers.keywords import Keywords
-from saetask_plugins.labelers.openai import OpenAI
 from tests.helpers.chat_server import ChatServer, Said, chat_server
 from tests.helpers.planted import D_SAE, NEAREST, PROMOTED, RARE, SEA, SHIP, SILENT, planted_firings
 from tests.helpers.refusals import refusal

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from saetask_plugins.labelers.keywords import Keywords
 
 from saetask.dictionary.collect.contexts import (
     PADDING,
@@ -21,7 +22,6 @@ from saetask.dictionary.label.rules import DECAYS, SCALES, VIEWS, Rule, context_
 from saetask.dictionary.label.runner import label_features
 from saetask.dictionary.store import load_rules, save_rules
 from saetask.saes.activations import TokenActivations
-from saetask_plugins.labelers.keywords import Keywords
 
 D_SAE = 5
 WORD, CONTEXT, NOISE, SILENT, ALWAYS = range(D_SAE)

@@ -174,6 +174,7 @@ def make_jobs(model_folder: str, sae_folder: str, texts: Path) -> dict[str, Job]
     import pytest
     import sklearn.linear_model  # noqa: F401
     import torch
+    from saetask_plugins.labelers.keywords import Keywords
     from tqdm import tqdm
 
     import saetask
@@ -187,7 +188,6 @@ def make_jobs(model_folder: str, sae_folder: str, texts: Path) -> dict[str, Job]
     from saetask.training import runner as training
     from saetask.training.config import HarvestConfig
     from saetask.training.harvest import harvest
-    from saetask_plugins.labelers.keywords import Keywords
     from tests.helpers.probe_choices import use_probe_config
 
     class SlowKeywords(Keywords):

@@ -3,8 +3,9 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
-from saetask.detection import ProbeConfig
 from saetask_plugins.detectors.failure_probe import FailureProbe
+
+from saetask.detection import ProbeConfig
 
 if TYPE_CHECKING:
     import pytest
@@ -21,8 +22,9 @@ class QuickProbe(FailureProbe):
 
 def use_probe_config(patch: "pytest.MonkeyPatch", config: ProbeConfig) -> None:
     """Makes runs by name fit the failure probe and the baselines with another configuration."""
-    from saetask.detection.baselines import baselines
     from saetask_plugins.detectors import failure_probe
+
+    from saetask.detection.baselines import baselines
 
     class FewChoices(FailureProbe):
         __doc__ = FailureProbe.__doc__

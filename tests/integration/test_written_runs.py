@@ -8,11 +8,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from saetask_plugins.annotators import llm
 
 import saetask
 from saetask import Endpoint
 from saetask.cli.main import main
-from saetask_plugins.annotators import llm
 from tests.helpers.chat_server import Said, chat_server
 from tests.helpers.probe_choices import use_settings
 

@@ -6,10 +6,10 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from saetask import Evidence, Misunderstanding, Span
 from saetask_plugins.annotators.feature_label import FeatureLabel
 from saetask_plugins.annotators.gloss import Gloss
+
+from saetask import Evidence, Misunderstanding, Span
 from tests.helpers.refusals import refusal
 
 SENSES = {

@@ -1,9 +1,9 @@
 """Lettered choices: how they are shown, found in an output, and refused."""
 
 import pytest
+from saetask_plugins.tasks.multiple_choice import LETTERS, MultipleChoice
 
 from saetask import Item
-from saetask_plugins.tasks.multiple_choice import LETTERS, MultipleChoice
 from tests.helpers.refusals import refusal
 
 TASK = MultipleChoice()

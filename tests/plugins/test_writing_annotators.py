@@ -5,13 +5,13 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from saetask_plugins.annotators.llm import LLM
+from saetask_plugins.annotators.note_request import LONGEST, first_sentence
+from saetask_plugins.annotators.self_explain import SelfExplain
 
 from saetask import PLACEMENTS, Evidence, Misunderstanding, Span, WritingAnnotator
 from saetask.annotation.base import configured
 from saetask.plugins import PluginRegistry
-from saetask_plugins.annotators.llm import LLM
-from saetask_plugins.annotators.note_request import LONGEST, first_sentence
-from saetask_plugins.annotators.self_explain import SelfExplain
 from tests.helpers.refusals import refusal
 
 WRITERS = (SelfExplain(), LLM())
