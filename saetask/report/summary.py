@@ -63,7 +63,8 @@ class WordingLoss(Document):
     """Name of the annotator."""
     wording: Count
     """Number of the wording among the annotator's."""
-    fit_loss: Number
+    fit_loss: Number | None
+    """In nats; None if no item of the fit split was asked in it."""
     """Mean negative log-probability of the right reading, in nats."""
 
 
