@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from saetask_plugins.tasks.metaphor import Metaphor
 
 import saetask
 import saetask.inference.client
@@ -25,7 +26,7 @@ from saetask.plugins import PluginRegistry
 from saetask.report.arms import ArmSpec
 from tests.helpers.probe_choices import FEW_CHOICES
 from tests.helpers.refusals import refusal
-from tests.helpers.touch_task import Touch
+from tests.helpers.touch_task import Touch, touch_plugins
 
 pytestmark = pytest.mark.usefixtures("few_choices")
 
@@ -290,7 +291,8 @@ def test_a_folder_below_a_file_is_a_user_error(config, tmp_path):
         ({"limit": 5}, "more items"),
         ({"folds": 1}, "--folds is 1; it must be 2 or more"),
         ({"seed": -1}, "seed"),
-        ({"max_fit_items": 0, "fit_data": "items"}, "has 0 items"),
+        ({"max_fit_items": 0}, "--max-fit-items is 0; it must be 1 or more"),
+        ({"fit_data": "items"}, "has 1 items"),
         ({"task": "metafor"}, "Unknown task 'metafor'. Did you mean 'metaphor'"),
         ({"detector": "probe"}, "Unknown detector"),
         ({"annotators": ["sense-notes"]}, "Unknown annotator"),
@@ -431,6 +433,7 @@ def at_hand(tiny_model, tiny_sae):
         "arms": TWO_ARMS,
         "folds": 3,
         "settings": QUICK,
+        "plugins": touch_plugins(),
     }
 
 
