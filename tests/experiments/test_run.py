@@ -474,7 +474,7 @@ def test_other_objects_in_the_same_folder_are_a_user_error(
     first, *others = at_hand["items"]
     turned = Item(first.id, first.group, first.question, (first.gold[0], "cold"))
     changed = {
-        "items": lambda: {"items": others},
+        "items": lambda: {"items": Touch().items()[4:36]},
         "gold": lambda: {"items": [turned, *others]},
         "model": lambda: {"model": make_tiny_bridge(make_tiny_hf_model(seed=1))},
         "sae": lambda: {"sae": make_tiny_sae(hook_name="blocks.1.hook_resid_post")},
