@@ -30,7 +30,8 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from saetask import UserError
-from saetask.data.items import Name, Text, first_problem, last_number, read_rows
+from saetask.data.items import Name, Text, last_number, read_rows
+from saetask.utils.validation import first_problem
 
 LABELS = ("literal", "metaphorical")
 NUMBER = r"\d[\d,]*(?:\.\d+)?"

@@ -42,7 +42,7 @@ COMMON_WORDS = "the of and a to in is was he for it with as his on be at by had 
 def rate(corpus: Path) -> dict[str, Any]:
     """Returns tokens a second of building and of bare reading, and their ratio."""
     from saetask import load_model, load_sae
-    from saetask.cli.options import read_config
+    from saetask.cli.config_files import read_config
     from saetask.dictionary.collect.corpus_pass import ROWS_PER_SHARD
     from saetask.models.loading import model_tokenizer
 
@@ -90,7 +90,7 @@ def _seconds(work: Any) -> float:
 
 
 def memory(millions: list[float]) -> dict[str, Any]:
-    """Returns the peak memory in MiB after so many million tokens."""
+    """Returns the peak memory in MiB for each number of million tokens."""
     found = {}
     for size in millions:
         command = [sys.executable, __file__, "peak", str(size)]
@@ -118,7 +118,7 @@ def peak(millions: float) -> dict[str, Any]:
 def verdicts(folder: str) -> dict[str, Any]:
     """Returns what labels missed, and shares validated by density."""
     from saetask import Dictionary
-    from saetask.dictionary.evaluate.verdicts import FEWEST, VALIDATED
+    from saetask.dictionary.evaluate.verdicts import MIN_CONTEXTS, VALIDATED
 
     table = Dictionary.load(folder).to_datasets().with_format("numpy")
     names = ("verdict", "n_claimed", "precision", "precision_lower", "recall", "density")
@@ -126,7 +126,7 @@ def verdicts(folder: str) -> dict[str, Any]:
     tested = np.isin(verdict, ["validated", "inconsistent"])
     missed, left = {}, verdict == "inconsistent"
     for reason, meets in (
-        ("claims", claimed >= FEWEST),
+        ("claims", claimed >= MIN_CONTEXTS),
         ("precision", precision >= VALIDATED.precision),
         ("interval", lower >= VALIDATED.lower),
         ("recall", recall >= VALIDATED.recall),

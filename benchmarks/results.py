@@ -19,8 +19,7 @@ from typing import Any
 
 from benchmarks.pages import ROOT, environment, execute, page_parser
 from saetask.errors import UserError
-from saetask.experiments.arms import ARMS
-from saetask.experiments.arms import arm_names as all_arm_names
+from saetask.experiments.arms import ARMS, arm_names
 from saetask.report import numbers, sentences
 from saetask.report.figures import ArmSpread, Auroc
 from saetask.report.render import SCORE_DESCRIPTIONS
@@ -117,7 +116,7 @@ def documents(root: Path) -> dict[Path, str]:
     runs.sort(key=lambda run: (run.summary.experiment, run.name))
     made = environment()
     made.globals |= {"numbers": numbers, "sentences": sentences}
-    made.globals |= {"arm_names": arm_names, "control_names": control_names}
+    made.globals |= {"in_order": in_order, "control_names": control_names}
     made.globals |= {"score_names": score_names, "credited": CREDITED}
     page = made.get_template("results.md.jinja").make_module({"runs": runs})
     table = str(page.readme(runs))
@@ -125,16 +124,16 @@ def documents(root: Path) -> dict[Path, str]:
     return {PAGE: str(page).strip() + "\n", README: with_table(readme, table)}
 
 
-def arm_names(collections: Iterable[Iterable[str]]) -> list[str]:
+def in_order(collections: Iterable[Iterable[str]]) -> list[str]:
     """Returns the arms that any of the collections has, in the order of the table of arms."""
     names = {name: None for collection in collections for name in collection}
-    places = {name: place for place, name in enumerate(all_arm_names())}
+    places = {name: place for place, name in enumerate(arm_names())}
     return sorted(names, key=lambda name: places.get(name, len(places)))
 
 
 def control_names(runs: Iterable[Run]) -> list[str]:
     """Returns the controls and the variants of saetask that any run has, in order."""
-    return arm_names(
+    return in_order(
         [name for name, arm in run.summary.arms.items() if arm.kind in ("control", "variant")]
         for run in runs
     )

@@ -6,6 +6,8 @@ A plugin is any object with the hooks below: a module behind an entry point of t
 
 import importlib.metadata
 import importlib.util
+import inspect
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pluggy
 
 from saetask.errors import UserError, did_you_mean
+from saetask.utils.plugin_options import check_options
 
 if TYPE_CHECKING:
     from saetask.annotation.base import Annotator, WritingAnnotator
@@ -74,20 +77,30 @@ class PluginRegistry:
             hook = getattr(manager.hook, f"saetask_{kind}s")
             for implementation in hook.get_hookimpls():
                 source = implementation.plugin_name
-                made = _loaded(f"Plugin '{source}'", lambda i=implementation: [*i.function()])
-                for value in made:
+                returned = _loaded(f"Plugin '{source}'", implementation.function)
+                if not isinstance(returned, list | tuple):
+                    raise UserError(
+                        f"Plugin '{source}': its hook saetask_{kind}s returned {returned!r}, "
+                        "but must return a list."
+                    )
+                for value in returned:
                     self._add(kind, source, value)
 
     def _add(self, kind: str, source: str, value: Any) -> None:
         known = self._plugins[kind]
         name = getattr(value, "name", None)
         if not isinstance(name, str):
-            raise UserError(f"A {kind} of plugin '{source}' has no name: {value!r}.")
+            raise UserError(
+                f"A {kind} of plugin '{source}' has no name: {value!r}; give its class an "
+                "attribute `name`."
+            )
         if name in known:
             raise UserError(
                 f"Duplicate name: {kind} '{name}' comes from '{known[name].source}' and from "
                 f"'{source}'; rename one of them or uninstall it."
             )
+        if problem := contract_problem(kind, value):
+            raise UserError(f"Plugin '{source}', {kind} '{name}': {problem}.")
         owner = value if isinstance(value, type) else type(value)
         summary = (owner.__doc__ or "").strip().split("\n")[0]
         known[name] = Plugin(kind, name, source, summary, value)
@@ -109,11 +122,14 @@ class PluginRegistry:
 
 
 def _module_from_file(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path) if path.is_file() else None
+    # Its name holds the path: files of one name differ, and none hides an installed module.
+    name = f"saetask_plugin_file:{path.absolute()}"
+    spec = importlib.util.spec_from_file_location(name, path) if path.is_file() else None
     if spec is None or spec.loader is None:
         raise UserError(f"Plugin file {path} does not exist or is no .py file.")
     module = importlib.util.module_from_spec(spec)
     loader = spec.loader
+    sys.modules[name] = module  # where `inspect` finds the docstrings of options
     _loaded(f"Plugin file {path}", lambda: loader.exec_module(module))
     return module
 
@@ -121,12 +137,95 @@ def _module_from_file(path: Path) -> Any:
 def _register(manager: pluggy.PluginManager, module: Any, name: str) -> None:
     if manager.has_plugin(name):
         raise UserError(f"Plugin '{name}' is given twice.")
-    manager.register(module, name=name)
+    hooks = {hook for hook in vars(Hooks) if hook.startswith("saetask_")}
+    for function, value in vars(module).items():
+        if not inspect.isfunction(value):
+            continue
+        is_marked = hasattr(value, "saetask_impl")
+        if function not in hooks and (is_marked or function.startswith("saetask_")):
+            hint = did_you_mean(function, hooks)
+            raise UserError(f"Plugin '{name}': {function} is no hook of saetask.{hint}")
+        if function in hooks and not is_marked:
+            raise UserError(f"Plugin '{name}': its hook {function} is not marked with @hookimpl.")
+    _loaded(f"Plugin '{name}'", lambda: manager.register(module, name=name))
 
 
 def _loaded(what: str, load: Callable[[], Any]) -> Any:
-    """Returns what `load` makes; whatever a plugin raises is told in one line."""
+    """Returns what `load` makes; what a plugin raises becomes an error of one line."""
     try:
         return load()
     except Exception as error:
         raise UserError(f"{what} failed to load: {error!r}") from error
+
+
+def contract_problem(kind: str, plugin: Any) -> str:
+    """Returns how a plugin breaks the contract of its kind; "" where it keeps it.
+
+    A method must be there and take the arguments that the protocol of its kind passes.
+    """
+    if kind == "detector" and not callable(plugin):
+        return "the hook must return its class, not an instance"
+    if kind == "detector" and not isinstance(plugin, type):
+        return ""  # a function that makes detectors: there is nothing to look at yet
+    return _method_problem(kind, plugin) or _attribute_problem(kind, plugin)
+
+
+def _method_problem(kind: str, plugin: Any) -> str:
+    for name, declared in _declared_methods(kind, plugin).items():
+        own = getattr(plugin, name, None)
+        wanted = f"{name}({', '.join([*inspect.signature(declared).parameters][1:])})"
+        if not callable(own):
+            return f"it has no method {wanted}"
+        if not _takes(own, declared, unbound=isinstance(plugin, type)):
+            return f"its method {name} does not take the arguments of {wanted}"
+    return ""
+
+
+def _attribute_problem(kind: str, plugin: Any) -> str:
+    if kind == "task":
+        for name in ("readings", "annotators"):
+            names = getattr(plugin, name, None)
+            if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
+                return f"its attribute {name} must be a list or tuple of names, not {names!r}"
+    if hasattr(plugin, "request") and kind == "annotator" and not hasattr(plugin, "endpoint"):
+        return "it has no attribute endpoint (None has the model under test write)"
+    return check_options(plugin)
+
+
+def _declared_methods(kind: str, plugin: Any) -> dict[str, Callable[..., Any]]:
+    """Returns the methods that the protocol of a plugin's kind declares, by name."""
+    from saetask.annotation.base import Annotator, WritingAnnotator
+    from saetask.data.tasks import AsksTwice, Task
+    from saetask.detection.base import BaseDetector, Detector
+    from saetask.dictionary.label.base import Labeler
+
+    writes = hasattr(plugin, "request") or hasattr(plugin, "annotations")
+    asks_twice = hasattr(plugin, "second_question") or hasattr(plugin, "score_second")
+    protocols: dict[str, list[type]] = {
+        "task": [Task, AsksTwice] if asks_twice else [Task],
+        "detector": [BaseDetector, Detector],
+        "annotator": [WritingAnnotator if writes else Annotator],
+        "labeler": [Labeler],
+    }
+    return {
+        name: value
+        for protocol in protocols[kind]
+        for name, value in vars(protocol).items()
+        if inspect.isfunction(value) and not name.startswith("_")
+    }
+
+
+def _takes(own: Callable[..., Any], declared: Callable[..., Any], unbound: bool) -> bool:
+    """Tells whether a method takes the arguments of a declared one, optional ones left out too."""
+    try:
+        signature = inspect.signature(own)
+    except (TypeError, ValueError):  # some callables have none
+        return True
+    parameters = [*inspect.signature(declared).parameters.values()][not unbound :]
+    needed = [p for p in parameters if p.default is inspect.Parameter.empty]
+    try:
+        signature.bind(*parameters)
+        signature.bind(*needed)
+    except TypeError:
+        return False
+    return True

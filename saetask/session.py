@@ -48,9 +48,8 @@ from saetask.utils.download import cache_folder
 from saetask.utils.files import content_hash
 
 if TYPE_CHECKING:
-    from sae_lens import SAE
-
     from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
 
 
 class Detection(NamedTuple):

@@ -1,4 +1,4 @@
-"""How much work each benchmark does in a round."""
+"""Amount of work of each benchmark in a round."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,7 @@
-"""The limit: the computation that no reading can do without, and nothing around it.
+"""The lower limit of feature extraction: its computation, and nothing around it.
 
 The forward pass of transformers' own model through the layers below the hook point, and one product
-with the encoder's weights. Tokens are at hand, in batches of rows of similar length.
+with the encoder's weights. Tokens are ready, in batches of rows of similar length.
 """
 
 import copy
@@ -24,7 +24,7 @@ class Bare:
     """A model without the layers above a hook point, and the encoder of an SAE there."""
 
     def __init__(self, subject: Subject) -> None:
-        """Cuts the model; the weights are shared.
+        """Removes the layers; the weights are shared.
 
         Raises:
             ValueError: The SAE's hook point is in no block.
@@ -53,7 +53,7 @@ class Bare:
             return self.activations(tokens).to(self._W_enc) @ self._W_enc
 
     def answered(self, tokens: "Int[torch.Tensor, 'row pos']") -> "torch.Tensor":
-        """Returns what `encoded` does, after a pass that goes on to the last token's logits."""
+        """Returns what `encoded` does, after a pass that ends with the last token's logits."""
         import torch
 
         with torch.inference_mode():
@@ -64,6 +64,6 @@ class Bare:
 
 
 def batched(rows: Sequence[Sequence[int]]) -> "list[torch.Tensor]":
-    """Stacks rows of tokens, padded on the right, with hardly any padding in a batch."""
+    """Stacks rows of tokens in batches of similar length, padded on the right."""
     batches = batches_by_length([len(row) for row in rows], ROWS_PER_BATCH)
     return [right_padded([rows[i] for i in batch]) for batch in batches]

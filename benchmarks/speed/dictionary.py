@@ -44,7 +44,7 @@ def measure(setting: Setting) -> dict[str, Any]:
     def saetask(_: int) -> int:
         folder = Path(mkdtemp(dir=setting.folder))
         found = read_corpus(model, subject.sae, config, folder, setting.folder)
-        return found.tally.n_tokens
+        return found.statistics.n_tokens
 
     timings = interleaved({"limit": limit, "saetask": saetask}, setting.rounds, "token")
     return entry(timings, [], work={"tokens": n_tokens, "features": subject.sae.cfg.d_sae})

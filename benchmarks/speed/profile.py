@@ -1,4 +1,4 @@
-"""Where the time of reading goes: the steps of `read_features`, and what usually follows it."""
+"""Profiles `read_features`: seconds of its steps, and of what usually follows it."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 from unittest import mock
 
 from saetask import Prompt
-from saetask.saes import extraction as reading
+from saetask.saes import extraction
 
 from .subject import Subject
 from .timing import rounded
@@ -17,28 +17,28 @@ STEPS = {"tokenise": "render", "forward": "read_hook", "encode": "encode_rows"}
 """Name of a step, and of the function of `saetask.saes.extraction` that does it."""
 
 
-def profile_of_reading(
+def profile_extraction(
     subject: Subject, prompts: Sequence[Prompt], folder: Path
 ) -> dict[str, float]:
-    """Reads prompts once and returns the seconds of each step, by name.
+    """Extracts features of prompts once and returns the seconds of each step, by name.
 
-    `gather` is what `read_features` does besides: means of regions, and firings put together.
-    `pool` and `write` come after it: activations pooled over a region, and the firings as a file.
+    `gather` is the rest of `read_features`: region means, and the concatenation of activations.
+    `pool` and `write` follow it: pooling over a region, and writing the activations to a file.
     """
     from safetensors.numpy import save_file
 
     spent: dict[str, float] = dict.fromkeys([*STEPS, "gather", "pool", "write"], 0.0)
     with ExitStack() as patches:
         for step, name in STEPS.items():
-            timed_function = _timed(getattr(reading, name), spent, step)
-            patches.enter_context(mock.patch.object(reading, name, timed_function))
+            timed_function = _timed(getattr(extraction, name), spent, step)
+            patches.enter_context(mock.patch.object(extraction, name, timed_function))
         with _added(spent, "gather"):
-            found = reading.read_features(subject.model, subject.sae, prompts)
+            activations = extraction.read_features(subject.model, subject.sae, prompts)
     spent["gather"] -= sum(spent[step] for step in STEPS)
     with _added(spent, "pool"):
-        found.pooled("text")
+        activations.pooled("text")
     with _added(spent, "write"):
-        arrays = {name: getattr(found, name) for name in ("indptr", "features", "values")}
+        arrays = {name: getattr(activations, name) for name in ("indptr", "features", "values")}
         save_file(arrays, folder / "firings.safetensors")
     return {step: rounded(seconds) for step, seconds in spent.items()}
 

@@ -8,11 +8,10 @@ only once what several prompts begin with.
 
 from typing import TYPE_CHECKING, Any
 
-from saetask_plugins.tasks.word_problems import WordProblems
-
 from saetask import render
 from saetask.inference.client import RankRequest
 from saetask.inference.likelihood import Continuation
+from saetask_plugins.tasks.word_problems import WordProblems
 
 from .subject import Setting
 from .texts import shuffled

@@ -1,15 +1,15 @@
-"""Reading prompts: `read_features`, beside the bare computation and SAE-Lens's own call.
+"""Times `read_features` against the bare computation and SAE-Lens's own call.
 
 limit: the forward pass below the hook point and one product with the encoder, by batches of rows.
 today: `run_with_cache_with_saes` prompt after prompt; `today_stopped` also names the layer to stop
-at. saetask: `read_features`, prompts in and firings with their characters out. The profile says
-where its time goes.
+at. saetask: `read_features`, from prompts to activations with their characters. The profile has
+the seconds of its steps.
 """
 
 from typing import Any
 
 from .bare import Bare, batched
-from .profile import profile_of_reading
+from .profile import profile_extraction
 from .subject import Setting
 from .texts import prompts
 from .timing import Asked, entry, interleaved
@@ -17,7 +17,7 @@ from .today import layers_to_hook, read_with_sae_lens
 
 
 def measure(setting: Setting) -> dict[str, Any]:
-    """Times reading and returns this benchmark's part of the document."""
+    """Times feature extraction and returns this benchmark's part of the document."""
     from saetask import read_features, render
 
     subject = setting.subject
@@ -57,5 +57,5 @@ def measure(setting: Setting) -> dict[str, Any]:
         timings,
         asked,
         work={"prompts": len(chosen), "tokens": n_tokens},
-        profile=profile_of_reading(subject, chosen, setting.folder),
+        profile=profile_extraction(subject, chosen, setting.folder),
     )

@@ -42,12 +42,12 @@ class Point(NamedTuple):
 
 
 Watch = Callable[["TrainingSAE[Any]", Iterator["torch.Tensor"]], Iterator["torch.Tensor"]]
-"""Gets an SAE and the batches it is about to be trained on, and hands the batches on."""
+"""Maps an SAE and its training batches to the same batches, to observe the training."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """What both begin with."""
+    """Recipe and data that both training loops start with."""
 
     config: TrainConfig
     data: "TrainingData"

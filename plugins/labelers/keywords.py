@@ -60,20 +60,15 @@ def _cut(scores: np.ndarray, firing: np.ndarray) -> float:
 
     Where none is sure enough, the surest.
     """
+    from statsmodels.stats.proportion import proportion_confint
+
     order = np.argsort(-scores, kind="stable")
     claimed = np.arange(1, len(order) + 1)
     ends = np.append(np.diff(scores[order]) != 0, True)  # contexts of one score go together
-    lower = np.where(ends, _wilson_lower(np.cumsum(firing[order]), claimed), 0.0)
+    lower, _ = proportion_confint(np.cumsum(firing[order]), claimed, method="wilson")
+    lower = np.where(ends, lower, 0.0)
     sure = np.flatnonzero(lower >= WANTED_LOWER)
     return float(scores[order][sure[-1] if len(sure) else lower.argmax()])
-
-
-def _wilson_lower(right: np.ndarray, claimed: np.ndarray) -> np.ndarray:
-    """Returns the lower ends of Wilson's 95 % intervals (Wilson 1927) of `right / claimed`."""
-    z = 1.959964
-    share = right / claimed
-    spread = z * np.sqrt(share * (1 - share) / claimed + z**2 / (4 * claimed**2))
-    return (share + z**2 / (2 * claimed) - spread) / (1 + z**2 / claimed)
 
 
 def _text(rule: Rule, evidence: FeatureEvidence) -> str:

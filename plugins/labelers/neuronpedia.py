@@ -5,7 +5,9 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
+
+from pydantic import Field
 
 from saetask import UserError
 from saetask.dictionary import FeatureEvidence, Label
@@ -23,6 +25,14 @@ class Explanation(NamedTuple):
 
 
 @dataclass(frozen=True)
+class NeuronpediaOptions:
+    """Which export is read."""
+
+    path: Annotated[str, Field(min_length=1)]
+    """An export of explanations of this SAE, .jsonl or .jsonl.gz."""
+
+
+@dataclass(frozen=True)
 class Neuronpedia:
     """Explanations from a Neuronpedia export, JSONL as in its public buckets."""
 
@@ -30,11 +40,9 @@ class Neuronpedia:
     chosen: Mapping[str, str] = field(default_factory=dict)
     name: ClassVar[str] = "neuronpedia"
     in_words: ClassVar[bool] = True
-    options: ClassVar[Mapping[str, str]] = {
-        "path": "an export of explanations of this SAE, .jsonl or .jsonl.gz"
-    }
+    options_type: ClassVar[type] = NeuronpediaOptions
 
-    def configure(self, options: Mapping[str, str]) -> "Neuronpedia":
+    def configure(self, options: NeuronpediaOptions) -> "Neuronpedia":
         """Reads an export.
 
         A line needs the fields `modelId`, `layer` (Neuronpedia's name of the SAE), `index` and
@@ -43,9 +51,7 @@ class Neuronpedia:
         Raises:
             UserError: There is no file, it does not fit, or it is of several SAEs.
         """
-        if not options.get("path"):
-            raise UserError("Labeler 'neuronpedia' needs the option 'path', an export's file.")
-        return Neuronpedia(_best(Path(options["path"])), {"path": options["path"]})
+        return Neuronpedia(_best(Path(options.path)), {"path": options.path})
 
     def label(self, evidence: FeatureEvidence) -> Label:
         """Looks one feature up.

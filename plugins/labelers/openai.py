@@ -7,9 +7,10 @@ features in large language models" (delphi). The wording of the questions is our
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from saetask import UserError
 from saetask.dictionary import FeatureEvidence, Label, context_text
@@ -35,6 +36,22 @@ INSTRUCTIONS = (
 
 
 @dataclass(frozen=True)
+class OpenAIOptions:
+    """Which language model is asked, and how."""
+
+    model: Annotated[str, Field(min_length=1)]
+    """The model's name, as the endpoint knows it."""
+    base_url: str | None = None
+    """The endpoint's address; else $OPENAI_BASE_URL, else OpenAI's own."""
+    workers: Annotated[int, Field(ge=1, lt=1_000_000)] = WORKERS
+    """Questions at a time."""
+    timeout: Annotated[float, Field(ge=0.001, lt=1_000_000)] = 60.0
+    """Seconds to wait for an answer."""
+    retries: Annotated[int, Field(ge=0, lt=1_000_000)] = 4
+    """How often a question that failed is put again."""
+
+
+@dataclass(frozen=True)
 class OpenAI:
     """A language model at any OpenAI-compatible endpoint, shown the strongest contexts."""
 
@@ -43,31 +60,21 @@ class OpenAI:
     chosen: Mapping[str, str] = field(default_factory=dict)
     name: ClassVar[str] = "openai"
     in_words: ClassVar[bool] = True
-    options: ClassVar[Mapping[str, str]] = {
-        "model": "the model's name, as the endpoint knows it",
-        "base_url": "the endpoint's address; else $OPENAI_BASE_URL, else OpenAI's own",
-        "workers": f"questions at a time ({WORKERS})",
-        "timeout": "seconds to wait for an answer (60)",
-        "retries": "how often a question that failed is put again (4)",
-    }
+    options_type: ClassVar[type] = OpenAIOptions
 
-    def configure(self, options: Mapping[str, str]) -> "OpenAI":
+    def configure(self, options: OpenAIOptions) -> "OpenAI":
         """Returns the labeler for one model; its key comes from `$OPENAI_API_KEY` alone.
 
         Raises:
-            UserError: No model is named, a number is none, or the client library is missing.
+            UserError: The endpoint can not be asked, or the client library is missing.
         """
-        model = options.get("model", "")
-        if not model:
-            raise UserError("Labeler 'openai' needs the option 'model', the name of a model.")
         endpoint = Endpoint(
-            model,
-            options.get("base_url"),
-            timeout=_number(options, "timeout", 60.0, 0.001),
-            retries=int(_number(options, "retries", 4, 0)),
+            options.model, options.base_url, timeout=options.timeout, retries=options.retries
         )
-        chosen = {name: options[name] for name in ("model", "base_url") if name in options}
-        return OpenAI(endpoint, int(_number(options, "workers", WORKERS, 1)), chosen)
+        chosen = {"model": options.model}
+        if options.base_url is not None:
+            chosen["base_url"] = options.base_url
+        return OpenAI(endpoint, options.workers, chosen)
 
     def label(self, evidence: FeatureEvidence) -> Label:
         """Labels one feature; one that fires nowhere, by what it promotes."""
@@ -121,16 +128,3 @@ def _phrase(reply: Reply) -> str:
     if len(label) > LONGEST or len(label.splitlines()) > 1:
         raise EndpointError(f"no short phrase: {label[:60]!r}")
     return label
-
-
-def _number(options: Mapping[str, str], name: str, default: float, lowest: float) -> float:
-    try:
-        value = float(options.get(name, default))
-    except ValueError:
-        value = lowest - 1
-    if not lowest <= value < 1e6:
-        raise UserError(
-            f"Option '{name}' of labeler 'openai' is {options[name]!r}; it must be a number of "
-            f"{lowest:g} or more."
-        )
-    return value

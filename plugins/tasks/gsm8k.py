@@ -20,6 +20,7 @@ class GSM8KRow(ItemRow):
     operations: list[Operation] = Field(default_factory=list)
     """The operations of the solution, in order."""
     answer: float
+    """The number that solves it."""
 
 
 class Gold(NamedTuple):

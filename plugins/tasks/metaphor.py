@@ -34,7 +34,9 @@ class Senses(Row):
     """An item's own paraphrases of its verb."""
 
     literal: Text
+    """What the verb means if it is used literally."""
     metaphorical: Text
+    """What it means if it is used metaphorically."""
 
     @model_validator(mode="after")
     def _are_different(self) -> "Senses":
@@ -47,6 +49,7 @@ class MetaphorRow(ItemRow):
     """A row of an item file of the task `metaphor`."""
 
     sentence: Text
+    """A sentence with a verb that is used literally or metaphorically."""
     target: Text
     """The verb as it stands in the sentence."""
     target_start: Offset

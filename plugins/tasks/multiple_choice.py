@@ -12,6 +12,8 @@ from .given_items import given_items
 from .options import checked_index
 
 LETTERS = ("A", "B", "C", "D", "E", "F", "G", "H")
+CHOICE = re.compile(r"\s*\(?(?P<letter>[A-H])[.):]\s+(?P<text>\S.*)")
+"""A line with a choice in a user's text."""
 
 
 class MultipleChoiceRow(ItemRow):
@@ -83,17 +85,29 @@ class MultipleChoice:
         return item.gold
 
     def question_from_text(self, text: str, target: str | None) -> Item:
-        """Takes a question with its choices below it, each on a line that begins `A.`, `B.` ..."""
+        """Takes a question with its choices in the last lines, one a line, in order from A.
+
+        A choice begins with its letter, as in `A. yes`, `A) yes`, `(A) yes` or `A: yes`. The
+        prompt shows all of them as `A. yes`.
+
+        Raises:
+            UserError: There is no question, or there are fewer than two such lines below it.
+        """
         lines = text.rstrip().splitlines()
-        n = sum(line.startswith(tuple(f"{letter}. " for letter in LETTERS)) for line in lines)
-        head, tail = lines[: len(lines) - n], lines[len(lines) - n :]
-        lettered = zip(tail, LETTERS)
-        if n < 2 or not head or not all(line.startswith(f"{x}. ") for line, x in lettered):
+        first = len(lines)
+        while first and CHOICE.fullmatch(lines[first - 1]):
+            first -= 1
+        choices = [match for line in lines[first:] if (match := CHOICE.fullmatch(line))]
+        starts = [i for i, choice in enumerate(choices) if choice["letter"] == LETTERS[0]]
+        first, choices = first + (starts or [0])[-1], choices[(starts or [0])[-1] :]
+        letters = tuple(choice["letter"] for choice in choices)
+        if len(letters) < 2 or letters != LETTERS[: len(letters)] or not any(lines[:first]):
             raise UserError(
-                'The prompt needs a question, and below it two choices at least, as in "A. yes".'
+                "The prompt needs a question, and below it two choices at least, a line each, "
+                'as in "A. yes" or "A) yes".'
             )
-        question = {"prompt": "\n".join(head), "choices": [line[3:] for line in tail]}
-        return Item("prompt", "prompt", question)
+        texts = [choice["text"].rstrip() for choice in choices]
+        return Item("prompt", "prompt", {"prompt": "\n".join(lines[:first]), "choices": texts})
 
 
 def _item(row: MultipleChoiceRow) -> Item:

@@ -30,6 +30,7 @@ class WordProblemRow(ItemRow):
     question: Text
     """The problem, with its numbers in digits."""
     answer: float
+    """The number that solves it."""
 
 
 class Equation(NamedTuple):

@@ -23,7 +23,9 @@ class WordSenseRow(ItemRow):
     word: Text
     """The word in its basic form."""
     sentence1: Text
+    """The first sentence."""
     sentence2: Text
+    """The second sentence."""
     target1: Text
     """The word as it stands in the first sentence."""
     target2: Text

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, get_args, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, get_args, runtime_checkable
 
 from saetask.data.prompts import Message, Prompt, Span
 from saetask.detection.base import Misunderstanding
 from saetask.errors import UserError, did_you_mean
+from saetask.utils.plugin_options import option_names, with_options
 
 if TYPE_CHECKING:
     from saetask.inference.endpoint import Endpoint
@@ -27,8 +28,7 @@ class Annotation(NamedTuple):
 class Annotator(Protocol):
     """What an annotator plugin provides. It sees findings, never gold answers.
 
-    It may have `options: Mapping[str, str]`, what may be set (name and purpose), with
-    `configure(options: Mapping[str, str])`, which returns an annotator so set.
+    It may have options; see `Configurable`.
     """
 
     name: str
@@ -78,25 +78,26 @@ class WritingAnnotator(Protocol):
 
 
 def configured(
-    annotators: "Sequence[Annotator | WritingAnnotator]", options: Mapping[str, str]
+    annotators: "Sequence[Annotator | WritingAnnotator]", options: Mapping[str, Any]
 ) -> "list[Annotator | WritingAnnotator]":
     """Returns annotators with options set: each gets those that it has.
 
     Raises:
         UserError: None of them has such an option, or one refuses a value.
     """
-    known = [set(getattr(annotator, "options", {})) for annotator in annotators]
-    for name in options:
+    known = [set(option_names(annotator)) for annotator in annotators]
+    for name, value in options.items():
         if not any(name in names for names in known):
             which = ", ".join(annotator.name for annotator in annotators)
             hint = did_you_mean(name, set().union(*known))
-            raise UserError(f"No annotator of this run ({which}) has an option '{name}'.{hint}")
-    made = []
-    for annotator, names in zip(annotators, known):
-        configure = getattr(annotator, "configure", None)
-        own = {name: value for name, value in options.items() if name in names}
-        made.append(configure(own) if configure else annotator)
-    return made
+            raise UserError(
+                f"No annotator of this run ({which}) has an option '{name}' "
+                f"(given as {value!r}).{hint}"
+            )
+    return [
+        with_options("annotator", annotator, {n: v for n, v in options.items() if n in names})
+        for annotator, names in zip(annotators, known)
+    ]
 
 
 def annotate(prompt: Prompt, annotation: Annotation, span: Span | None = None) -> Prompt:
@@ -106,8 +107,21 @@ def annotate(prompt: Prompt, annotation: Annotation, span: Span | None = None) -
         prompt: The original prompt.
         annotation: The note.
         span: The misread span of the content, for an inline note; None puts it at the end.
+
+    Raises:
+        UserError: The annotation has a placement that is none, or the span is not in the content.
     """
     content, note = prompt.content, annotation.text
+    if annotation.placement not in PLACEMENTS:
+        raise UserError(
+            f"Annotator '{annotation.annotator}' gives its note {note[:40]!r} the placement "
+            f"{annotation.placement!r}; it must be one of {', '.join(PLACEMENTS)}."
+        )
+    if span is not None and not 0 <= span.start <= span.end <= len(content):
+        raise UserError(
+            f"Annotator '{annotation.annotator}' annotates characters {span.start} to {span.end} "
+            f"of a prompt that has {len(content)}; the detector's span is not in the prompt."
+        )
     if annotation.placement == "system":
         return replace(prompt, messages=_with_system(prompt.messages, note))
     if annotation.placement == "start":

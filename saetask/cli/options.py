@@ -1,128 +1,93 @@
-"""Flags that commands share, and how their values are read and results printed."""
+"""Flags that several commands share, and what they stand for."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from saetask.errors import UserError
+from saetask.models.loading import DEFAULT_MODEL
+from saetask.saes.loading import DEFAULT_SAE
 
 if TYPE_CHECKING:
-    from jsonargparse import ArgumentParser, Namespace
+    from argparse import Namespace
 
-    from saetask.compute.config import ComputeConfig
+    from saetask.cli.parser import CommandParser
     from saetask.inference.endpoint import Endpoint
+    from saetask.models.loading import Model
     from saetask.plugins import PluginRegistry
+    from saetask.saes.loading import SAE
 
-Config = TypeVar("Config")
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which model and SAE a command loads."""
+
+    model: str = DEFAULT_MODEL
+    """Alias, folder, .gguf file or hub id of the model."""
+    sae: str = DEFAULT_SAE
+    """Alias, SAE-Lens folder or SAE-Lens release/sae_id."""
+
+    def load(self) -> "tuple[Model, SAE[Any]]":
+        """Loads the model and the SAE."""
+        from saetask.models.loading import load_model
+        from saetask.saes.loading import load_sae
+
+        return load_model(self.model), load_sae(self.sae)
 
 
-def registry_of(arguments: "Namespace") -> "PluginRegistry":
+@dataclass(frozen=True)
+class MismatchOptions:
+    """What to do with an SAE that does not fit the model."""
+
+    allow_sae_mismatch: bool = False
+    """Go on with an SAE whose figures say that it does not fit the model."""
+
+
+def add_json(parser: "CommandParser") -> None:
+    """Adds the flag `--json`."""
+    parser.add_argument(
+        "--json", action="store_true", default=False, help="Print one JSON document."
+    )
+
+
+def print_json(document: Any) -> None:
+    """Prints a document to stdout."""
+    print(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def open_registry(arguments: "Namespace") -> "PluginRegistry":
+    """Returns the plugins of the installed packages and of the files given with `--plugin`."""
     from saetask.plugins import PluginRegistry
 
     return PluginRegistry([Path(path) for path in arguments.plugin])
 
 
-def print_json(document: Any) -> None:
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+def open_endpoint(role: str, model: str | None, url: str | None) -> "Endpoint | None":
+    """Returns the endpoint of a language model; None where no model is named.
 
-
-def declare_json(parser: "ArgumentParser") -> None:
-    parser.add_argument("--json", action="store_true", help="Print one JSON document.")
-
-
-def declare_allow_mismatch(parser: "ArgumentParser") -> None:
-    parser.add_argument(
-        "--allow_sae_mismatch",
-        action="store_true",
-        help="Go on with an SAE whose figures say that it does not fit the model.",
-    )
-
-
-def declare_model(parser: "ArgumentParser") -> None:
-    from saetask.models.loading import DEFAULT_MODEL
-    from saetask.saes.loading import DEFAULT_SAE
-
-    parser.add_argument("--model", type=str, default=DEFAULT_MODEL, help="See saetask run.")
-    parser.add_argument("--sae", type=str, default=DEFAULT_SAE, help="See saetask run.")
-
-
-def declare_compute(parser: "ArgumentParser") -> None:
-    from saetask.compute.config import ComputeConfig
-
-    parser.add_class_arguments(ComputeConfig)
-
-
-def compute_of(arguments: "Namespace") -> "ComputeConfig":
-    from saetask.compute.config import ComputeConfig
-
-    return ComputeConfig(arguments.engine, arguments.address)
-
-
-def declare_endpoint(parser: "ArgumentParser", role: str, purpose: str) -> None:
-    parser.add_argument(
-        f"--{role}", type=str | None, default=None, help=f"A language model {purpose}."
-    )
-    parser.add_argument(
-        f"--{role}_url",
-        type=str | None,
-        default=None,
-        help="Its OpenAI-compatible address; else $OPENAI_BASE_URL, else OpenAI's own.",
-    )
-
-
-def endpoint_of(arguments: "Namespace", role: str) -> "Endpoint | None":
-    """Returns the language model named for a role, None where none is.
+    Args:
+        role: What the model is for: the name of its flag.
+        model: The model's name at the endpoint.
+        url: The endpoint's address.
 
     Raises:
         UserError: An address without a model.
     """
     from saetask.inference.endpoint import Endpoint
 
-    model, url = getattr(arguments, role), getattr(arguments, f"{role}_url")
     if model is None and url is not None:
         raise UserError(f"--{role}-url is given without --{role}; name the model to ask there.")
     return None if model is None else Endpoint(model, url)
 
 
-def declare_option(parser: "ArgumentParser", kind: str) -> None:
-    parser.add_argument(
-        f"--{kind}_option",
-        action="append",
-        type=str,
-        default=[],
-        help=f"NAME=VALUE, an option of the {kind}; may be repeated.",
-    )
-
-
-def options_of(arguments: "Namespace", kind: str) -> dict[str, str]:
-    """Returns the options given for a plugin, by name.
+def require_positive(config: Any, *names: str) -> None:
+    """Checks numbers given by flags.
 
     Raises:
-        UserError: One is not of the form NAME=VALUE.
+        UserError: One is below 1.
     """
-    options = {}
-    for given in getattr(arguments, f"{kind}_option"):
-        name, equals, value = given.partition("=")
-        if not equals or not name:
-            raise UserError(f"--{kind}-option is '{given}'; it must be NAME=VALUE.")
-        options[name] = value
-    return options
-
-
-def read_config(path: Path, kind: type[Config], what: str) -> Config:
-    """Reads a YAML file as a config.
-
-    Raises:
-        UserError: The file is missing or does not fit.
-    """
-    from jsonargparse import ArgumentParser
-
-    if not path.is_file():
-        raise UserError(f"{what} {path} does not exist.")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(kind)
-    try:
-        parsed = parser.instantiate_classes(parser.parse_string(path.read_text(encoding="utf-8")))
-    except Exception as error:
-        raise UserError(f"{what} {path}: {' '.join(str(error).split())}") from error
-    return kind(**vars(parsed))
+    for name in names:
+        value = getattr(config, name)
+        if value < 1:
+            raise UserError(f"--{name.replace('_', '-')} is {value}; it must be 1 or more.")

@@ -1,61 +1,121 @@
-"""The commands on one prompt (or a file of prompts): read, detect, reformulate."""
+"""The commands on one prompt, or on a file of prompts: read, detect, reformulate."""
 
 import json
+from argparse import Namespace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from saetask.cli.commands import Command
 from saetask.cli.options import (
-    declare_allow_mismatch,
-    declare_json,
-    declare_model,
+    MismatchOptions,
+    ModelOptions,
+    add_json,
+    open_registry,
     print_json,
-    registry_of,
+    require_positive,
 )
+from saetask.cli.parser import CommandParser, take
 from saetask.errors import UserError
 from saetask.utils.files import user_error_on_failed_write
 
 if TYPE_CHECKING:
-    from jsonargparse import ArgumentParser, Namespace
-
-    from saetask.session import Session
-
-
-def declare_session(parser: "ArgumentParser") -> None:
-    parser.add_argument("prompt", type=str, nargs="?", help="The text.")
-    declare_model(parser)
-    parser.add_argument(
-        "--dictionary",
-        type=str | None,
-        default=None,
-        help="A dictionary folder of this SAE; default: the shipped one, if there is.",
-    )
-    declare_allow_mismatch(parser)
-    declare_json(parser)
+    from saetask.plugins import PluginRegistry
+    from saetask.session import Detection, Session
 
 
-def declare_read(parser: "ArgumentParser") -> None:
-    declare_session(parser)
-    parser.add_argument("--top", type=int, default=10, help="How many features to show.")
+@dataclass(frozen=True)
+class PromptOptions:
+    """The prompt of `saetask read` and `saetask reformulate`."""
+
+    prompt: str
+    """The text."""
 
 
-def read(arguments: "Namespace") -> None:
+@dataclass(frozen=True)
+class DetectOptions:
+    """The prompts of `saetask detect`."""
+
+    prompt: str = ""
+    """The text."""
+    file: Path | None = None
+    """Prompts to take instead: JSON lines with prompt and, where the task has one, target."""
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """Flags of `saetask read`."""
+
+    top: int = 10
+    """Number of features to show."""
+    dictionary: Path | None = None
+    """Dictionary folder of this SAE; without it, the shipped one if there is one."""
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """Flags of `saetask detect` and `saetask reformulate`."""
+
+    task: str | None = None
+    """Task plugin; without it, metaphor with --target, else word-problems."""
+    target: str | None = None
+    """The word in question, for a task that asks about a word."""
+    data: Path | None = None
+    """Items to fit on, for tasks without built-in items."""
+    dictionary: Path | None = None
+    """Dictionary folder of this SAE; without it, the shipped one if there is one."""
+    unvalidated_labels: bool = False
+    """Let annotations use labels that were not validated, too."""
+
+    def task_name(self, target: str | None) -> str:
+        """Returns the task to use for a prompt with this target."""
+        return self.task or ("metaphor" if target else "word-problems")
+
+
+def declare_read(parser: CommandParser) -> None:
+    """Adds the flags of `saetask read`."""
+    parser.add_fields(PromptOptions, positional=("prompt",))
+    parser.add_fields(ReadOptions)
+    _declare_model(parser)
+
+
+def declare_detect(parser: CommandParser) -> None:
+    """Adds the flags of `saetask detect`."""
+    parser.add_fields(DetectOptions, positional=("prompt",))
+    parser.add_fields(TaskOptions)
+    _declare_model(parser)
+
+
+def declare_reformulate(parser: CommandParser) -> None:
+    """Adds the flags of `saetask reformulate`."""
+    parser.add_fields(PromptOptions, positional=("prompt",))
+    parser.add_fields(TaskOptions)
+    _declare_model(parser)
+
+
+def _declare_model(parser: CommandParser) -> None:
+    parser.add_fields(ModelOptions)
+    parser.add_fields(MismatchOptions)
+    add_json(parser)
+
+
+def read(arguments: Namespace) -> None:
+    """Prints the features that a prompt activates most."""
     from saetask.cli.tables import firings_table, print_table
     from saetask.data.prompts import as_prompt
     from saetask.dictionary.feature_labels import find_feature_labels
-    from saetask.models.loading import load_model
     from saetask.saes.compatibility import check_sae
     from saetask.saes.extraction import read_features
-    from saetask.saes.loading import load_sae
 
-    prompt = as_prompt(_prompt(arguments))
-    if arguments.top < 1:
-        raise UserError(f"--top is {arguments.top}; it must be 1 or more.")
-    model, sae = load_model(arguments.model), load_sae(arguments.sae)
-    check_sae(model, sae, allow_mismatch=arguments.allow_sae_mismatch)
+    options = take(arguments, ReadOptions)
+    prompt = as_prompt(_require_text(take(arguments, PromptOptions).prompt))
+    require_positive(options, "top")
+    model, sae = take(arguments, ModelOptions).load()
+    check_sae(model, sae, allow_mismatch=take(arguments, MismatchOptions).allow_sae_mismatch)
     activations = read_features(model, sae, [prompt])
-    firings = activations.top(arguments.top, region="text")
-    meanings = find_feature_labels(model, sae, arguments.dictionary and Path(arguments.dictionary))
-    labels = meanings.for_display([firing.feature for firing in firings])
+    firings = activations.top(options.top, region="text")
+    feature_labels = find_feature_labels(model, sae, options.dictionary)
+    labels = feature_labels.for_display([firing.feature for firing in firings])
     if arguments.json:
         rows = [{**f._asdict(), "label": labels[f.feature]} for f in firings]
         print_json({"prompt": prompt.content, "features": rows})
@@ -63,92 +123,106 @@ def read(arguments: "Namespace") -> None:
         print_table(firings_table(firings, labels))
 
 
-def _prompt(arguments: "Namespace") -> str:
-    if not arguments.prompt or not arguments.prompt.strip():
-        raise UserError('The prompt is empty; give some text, as in saetask read "She sailed".')
-    return arguments.prompt
-
-
-def declare_detect(parser: "ArgumentParser") -> None:
-    declare_session(parser)
-    parser.add_argument(
-        "--task",
-        type=str | None,
-        default=None,
-        help="Default: metaphor with --target, else word-problems.",
-    )
-    parser.add_argument("--target", type=str | None, default=None, help="The word in question.")
-    parser.add_argument(
-        "--unvalidated_labels",
-        action="store_true",
-        help="Let annotations use labels that were not validated, too.",
-    )
-    parser.add_argument(
-        "--file", type=str | None, default=None, help='JSON lines: {"prompt", "target"?}.'
-    )
-
-
-def _session(arguments: "Namespace", target: str | None) -> "Session":
-    from saetask.session import Session, SessionConfig
-
-    task = _task_name(arguments, target)
-    return Session(
-        arguments.model,
-        arguments.sae,
-        task,
-        plugins=registry_of(arguments),
-        config=SessionConfig(
-            allow_sae_mismatch=arguments.allow_sae_mismatch,
-            dictionary=arguments.dictionary and Path(arguments.dictionary),
-            unvalidated_labels=arguments.unvalidated_labels,
-        ),
-    )
-
-
-def _task_name(arguments: "Namespace", target: str | None) -> str:
-    return arguments.task or ("metaphor" if target else "word-problems")
-
-
-def _question(arguments: "Namespace") -> str:
-    """Returns the prompt, refusing one that the task can not ask about before anything loads."""
-    text, target = _prompt(arguments), arguments.target
-    task = registry_of(arguments).get("task", _task_name(arguments, target))
-    task.question_from_text(text, target)
-    return text
-
-
-def detect(arguments: "Namespace") -> None:
+def detect(arguments: Namespace) -> None:
+    """Prints what is misread in a prompt, or in each prompt of a file."""
     from saetask.cli.tables import detection_text
 
-    if arguments.file:
-        _detect_file(arguments)
+    prompts, options = take(arguments, DetectOptions), take(arguments, TaskOptions)
+    registry = open_registry(arguments)
+    if prompts.file:
+        _detect_file(arguments, registry, options, prompts.file)
         return
-    text = _question(arguments)
-    detection = _session(arguments, arguments.target).detect(text, arguments.target)
+    text = _check_prompt(registry, options, prompts.prompt)
+    session = _open_session(arguments, registry, options, options.target)
+    detection = session.detect(text, options.target)
     if arguments.json:
         print_json(_detection_document(detection))
     else:
         print(detection_text(detection))
 
 
-def _detect_file(arguments: "Namespace") -> None:
-    """Prints a line for each prompt of a file, as soon as it is there; keeps none of them."""
+def reformulate(arguments: Namespace) -> None:
+    """Prints a prompt with an annotation of what is misread in it, and the answers to both."""
+    from saetask.cli.tables import detection_text
+
+    options = take(arguments, TaskOptions)
+    registry = open_registry(arguments)
+    text = _check_prompt(registry, options, take(arguments, PromptOptions).prompt)
+    session = _open_session(arguments, registry, options, options.target)
+    reformulation = session.reformulate(text, options.target)
+    if arguments.json:
+        document = _detection_document(reformulation.detection)
+        document["reformulated"] = reformulation.reformulated
+        document["annotations"] = reformulation.annotations
+        document["answers"] = {"before": reformulation.before, "after": reformulation.after}
+        print_json(document)
+    else:
+        print(detection_text(reformulation.detection))
+        print(f"\nreformulated prompt:\n{reformulation.reformulated}\n")
+        print(f"answer before: {reformulation.before}\nanswer after:  {reformulation.after}")
+
+
+def _require_text(prompt: str) -> str:
+    if not prompt.strip():
+        raise UserError('The prompt is empty; give some text, as in saetask read "She sailed".')
+    return prompt
+
+
+def _check_prompt(registry: "PluginRegistry", options: TaskOptions, prompt: str) -> str:
+    """Returns the prompt; refuses one that does not fit the task before anything is loaded."""
+    text = _require_text(prompt)
+    task = registry.get("task", options.task_name(options.target))
+    task.question_from_text(text, options.target)
+    return text
+
+
+def _open_session(
+    arguments: Namespace, registry: "PluginRegistry", options: TaskOptions, target: str | None
+) -> "Session":
+    """Returns a session for the task of a prompt.
+
+    Raises:
+        UserError: There are no items to fit on, or they do not fit the task.
+    """
+    from saetask.session import Session, SessionConfig
+
+    models = take(arguments, ModelOptions)
+    if options.data is None:  # a task without items is refused before anything is loaded
+        registry.get("task", options.task_name(target)).items()
+    return Session(
+        models.model,
+        models.sae,
+        options.task_name(target),
+        data=options.data,
+        plugins=registry,
+        config=SessionConfig(
+            dictionary=options.dictionary,
+            unvalidated_labels=options.unvalidated_labels,
+            allow_sae_mismatch=take(arguments, MismatchOptions).allow_sae_mismatch,
+        ),
+    )
+
+
+def _detect_file(
+    arguments: Namespace, registry: "PluginRegistry", options: TaskOptions, path: Path
+) -> None:
+    """Prints a line for each prompt of a file as soon as it is made; keeps none of them."""
     from saetask.data.items import PromptRow, read_validated_rows
 
     session = None
-    for number, row in read_validated_rows(Path(arguments.file), PromptRow):
-        target = row.target or arguments.target
-        session = session or _session(arguments, target)
+    for number, row in read_validated_rows(path, PromptRow):
+        target = row.target or options.target
+        session = session or _open_session(arguments, registry, options, target)
         try:
             detection = session.detect(row.prompt, target)
         except UserError as error:
-            raise UserError(f"{arguments.file}:{number}: {error}") from error
+            raise UserError(f"{path}:{number}: {error}") from error
         with user_error_on_failed_write("standard output"):
             print(json.dumps(_detection_document(detection), ensure_ascii=False), flush=True)
 
 
-def _detection_document(detection: Any) -> dict[str, Any]:
-    found = [
+def _detection_document(detection: "Detection") -> dict[str, Any]:
+    misunderstandings = [
         {**m._asdict(), "features": [f._asdict() for f in m.features]}
         for m in detection.misunderstandings
     ]
@@ -156,21 +230,14 @@ def _detection_document(detection: Any) -> dict[str, Any]:
         "prompt": detection.prompt,
         "answer": detection.answer,
         "failure": detection.failure,
-        "misunderstandings": found,
+        "misunderstandings": misunderstandings,
     }
 
 
-def reformulate(arguments: "Namespace") -> None:
-    from saetask.cli.tables import detection_text
-
-    text = _question(arguments)
-    done = _session(arguments, arguments.target).reformulate(text, arguments.target)
-    if arguments.json:
-        document = _detection_document(done.detection)
-        answers = {"before": done.before, "after": done.after}
-        document |= {"reformulated": done.reformulated, "annotations": done.annotations}
-        print_json({**document, "answers": answers})
-    else:
-        print(detection_text(done.detection))
-        print(f"\nreformulated prompt:\n{done.reformulated}\n")
-        print(f"answer before: {done.before}\nanswer after:  {done.after}")
+COMMANDS = {
+    "read": Command("show the features that a prompt activates", declare_read, read),
+    "detect": Command("find what is misread in a prompt", declare_detect, detect),
+    "reformulate": Command(
+        "find it, write it into the prompt, ask again", declare_reformulate, reformulate
+    ),
+}

@@ -178,3 +178,22 @@ def judge_text(validation: Mapping[str, Any]) -> str:
         hint = "" if judge else "; they have no rule to try: give --judge MODEL"
         lines.append(f"{missing} labels not judged{hint}")
     return "".join(f"{line}\n" for line in lines)
+
+
+def untested_lines(falsification: Mapping[str, Any]) -> list[str]:
+    """Returns a line for each test that could not be had, with the reason."""
+    return [
+        f"feature {entry['feature']}: no {test} test: {tests[test]['reason']}"
+        for entry in falsification["features"]
+        for tests in ({**entry, **entry.get("writing", {})},)
+        for test in ("injection", "ablation", "paraphrase", "counterexample")
+        if "reason" in tests.get(test, {})
+    ]
+
+
+def writer_text(figures: Mapping[str, Any]) -> str:
+    """Returns how many questions the writer failed and how many tokens it cost, in a line."""
+    return (
+        f"writer {figures['model']}: {figures['failed']} of {figures['questions']} questions "
+        f"failed; {figures['prompt_tokens']} tokens read, {figures['completion_tokens']} written"
+    )

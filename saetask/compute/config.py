@@ -18,9 +18,9 @@ class ComputeConfig:
     """Where the model runs. It changes no result, so it is not part of a run's identity."""
 
     engine: Literal["local", "ray"] = "local"
-    """`local`: this process; `ray`: the workers of a Ray cluster."""
+    """Where the model runs: in this process, or on the workers of a Ray cluster."""
     address: str | None = None
-    """Address of a running Ray cluster: `auto` or HOST:PORT; None starts one on this machine."""
+    """A running Ray cluster, auto or HOST:PORT; without it, one starts on this machine."""
 
     def check(self) -> None:
         """Checks the configuration before anything is loaded.

@@ -1,11 +1,9 @@
-from .items import FieldProblem as FieldProblem
 from .items import ItemRow as ItemRow
 from .items import Name as Name
 from .items import PromptRow as PromptRow
 from .items import Row as Row
 from .items import Text as Text
 from .items import first_number as first_number
-from .items import first_problem as first_problem
 from .items import last_number as last_number
 from .items import read_items as read_items
 from .items import read_rows as read_rows
@@ -22,3 +20,4 @@ from .tasks import Item as Item
 from .tasks import Score as Score
 from .tasks import SecondQuestion as SecondQuestion
 from .tasks import Task as Task
+from .tasks import check_prompt as check_prompt

@@ -1,8 +1,8 @@
 """Text corpora as rows of token ids, with document ids and splits that share no document.
 
-A row holds tokens of one document only, begins with the tokenizer's BOS token (chats begin with
-their template's own header), and is never padded here: a position's activation depends on what
-stands before it, so nothing foreign may stand there.
+A row has tokens of one document only, begins with the tokenizer's BOS token (chats begin with
+their template's own header), and is not padded, because the activation at a position depends on
+all tokens before it.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ Split = Literal["train", "selection", "test"]
 
 @dataclass(frozen=True)
 class Source:
-    """One data set of a corpus."""
+    """A data set of a corpus."""
 
     path: str
     """A `.jsonl`, `.jsonl.gz`, `.txt` or `.parquet` file, or the id of a hub data set."""
@@ -37,16 +37,16 @@ class Source:
 
 @dataclass(frozen=True)
 class CorpusConfig:
-    """Which texts, cut into which rows."""
+    """Texts of a corpus, and how they are cut into rows."""
 
     sources: list[Source] = field(default_factory=list)
     """The data sets to mix."""
     context_size: int = 128
-    """Longest row, in tokens."""
+    """Maximum length of a row, in tokens."""
     min_tokens: int = 12
-    """Shorter rows are left out."""
+    """Minimum length of a row, in tokens; shorter rows are left out."""
     rows_per_document: int = 4
-    """At most this many rows are taken from a document in one pass over its source."""
+    """Maximum number of rows taken from a document in one pass over its source."""
     test_share: float = 0.05
     """Share of documents, chosen by hash, that belongs to the test split."""
     selection_share: float = 0.0
@@ -56,10 +56,12 @@ class CorpusConfig:
 
 
 class TokenRow(NamedTuple):
-    """A stretch of one document."""
+    """Consecutive tokens of one document."""
 
     source: str
+    """Name of the source."""
     document: str
+    """Id of the document: its source and its number there."""
     token_ids: Sequence[int]
 
 
@@ -67,8 +69,8 @@ def read_source(source: Source, base: Path) -> "Dataset":
     """Opens a source with `datasets`; a relative file path is taken from the folder `base`.
 
     Raises:
-        UserError: No such file, or a file or hub data set that `datasets` can not read, or no
-            such column.
+        UserError: The file does not exist, `datasets` can not read the file or hub data set, or
+            it lacks the column.
     """
     import datasets
 
@@ -94,12 +96,12 @@ def read_source(source: Source, base: Path) -> "Dataset":
 
 
 def document_split(document: str, config: CorpusConfig) -> Split:
-    """Returns the split of a document id: a matter of its hash alone, not of order or seed."""
+    """Returns the split of a document, which depends on the hash of its id alone."""
     digest = hashlib.sha256(document.encode()).digest()
-    place = int.from_bytes(digest[:8]) / 2**64
-    if place < config.test_share:
+    fraction = int.from_bytes(digest[:8]) / 2**64
+    if fraction < config.test_share:
         return "test"
-    return "selection" if place < config.test_share + config.selection_share else "train"
+    return "selection" if fraction < config.test_share + config.selection_share else "train"
 
 
 def token_rows(
@@ -115,7 +117,7 @@ def token_rows(
     if not config.sources:
         raise UserError("corpus.sources is empty; name at least one file or data set.")
     streams = [_source_rows(config, source, tokenizer, split, base) for source in config.sources]
-    taken = [0.0] * len(streams)
+    taken = [0.0] * len(streams)  # tokens over share, of each source
     while True:
         index = taken.index(min(taken))
         row = next(streams[index], None)
@@ -135,7 +137,7 @@ def _source_rows(
     split: Split,
     base: Path,
 ) -> Iterator[TokenRow]:
-    """Passes over one source until its documents are used up, a few rows a document a pass."""
+    """Yields a source's rows in passes over its documents, a few rows of each in a pass."""
     import numpy as np
 
     name = Path(source.path).name.split(".")[0]
@@ -143,14 +145,14 @@ def _source_rows(
     numbers = np.random.default_rng(config.seed).permutation(len(data))
     numbers = [n for n in numbers if document_split(f"{name}/{n}", config) == split]
     for first in itertools.count(0, config.rows_per_document):
-        found = False
+        has_rows = False
         for number in numbers:
             content = data[int(number)][source.column]
             rows = _cut(tokenizer, content, config, f"{name}/{number}")
             for token_ids in rows[first : first + config.rows_per_document]:
-                found = True
+                has_rows = True
                 yield TokenRow(name, f"{name}/{number}", token_ids)
-        if not found:
+        if not has_rows:
             return
 
 

@@ -6,12 +6,13 @@ import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from saetask.data.tasks import Item
 from saetask.errors import UserError
+from saetask.utils.validation import validate
 
 
 def _not_blank(text: str) -> str:
@@ -96,11 +97,7 @@ def read_validated_rows(path: Path, row_type: type[RowType]) -> Iterator[tuple[i
         UserError: The file can not be read, or a row does not fit (file, line and field are named).
     """
     for number, row in read_rows(path):
-        try:
-            yield number, row_type.model_validate(row)
-        except ValidationError as error:
-            field, reason = first_problem(error)
-            raise UserError(f"{path}:{number}: field '{field}': {reason}") from error
+        yield number, validate(row_type, row, f"{path}:{number}")
 
 
 def read_items(
@@ -124,35 +121,6 @@ def read_items(
             raise UserError(f"{path}:{number}: field 'id': '{item.id}' occurs twice.")
         items[item.id] = item
     return list(items.values())
-
-
-class FieldProblem(NamedTuple):
-    """What is wrong with a field."""
-
-    field: str
-    reason: str
-    """A sentence; it begins with the place inside the field, if there is one."""
-
-
-def first_problem(error: ValidationError) -> FieldProblem:
-    """Returns the first field that does not fit, and why, as a sentence."""
-    problem: dict[str, Any] = {**error.errors(include_url=False)[0]}
-    if problem["type"] == "missing":
-        reason = "it is missing."
-    elif problem["type"] == "value_error":
-        reason = f"{problem['ctx']['error']}."
-    else:
-        expected = problem["msg"].replace("Input should be", "expected", 1)
-        shown = repr(problem["input"])
-        shown = shown if len(shown) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]} ..."
-        reason = f"{expected}, found {shown}."
-    field, *inside = (str(part) for part in problem["loc"]) if problem["loc"] else ("",)
-    place = f"'{'.'.join(inside)}': " if inside else ""
-    return FieldProblem(field, place + reason)
-
-
-LONGEST_SHOWN = 80
-"""Characters of a value in an error line."""
 
 
 _NUMBER = r"-?\d[\d,]*(?:\.\d+)?"

@@ -1,4 +1,4 @@
-"""Prompts: what is asked, where its interesting spans are, and how it becomes tokens."""
+"""Prompts with named spans, and their rendering to text and tokens."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,17 +24,17 @@ class Span(NamedTuple):
         return max(self.start, other.start) < min(self.end, other.end)
 
     def shifted(self, by: int) -> "Span":
-        """Returns the span moved by so many characters."""
+        """Returns the span moved by a number of characters."""
         return Span(self.start + by, self.end + by)
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A chat whose last message is the user's, and the beginning of the answer."""
+    """A chat whose last message is the user's, with an optional beginning of the answer."""
 
     messages: Sequence[Message]
     answer_prefix: str = ""
-    """The answer is made to begin with this."""
+    """Text that the answer begins with."""
     spans: Mapping[str, Span] = field(default_factory=dict)
     """Named ranges of the last message's content, such as `target` and `text`."""
 
@@ -45,7 +45,7 @@ class Prompt:
 
     @property
     def text(self) -> str:
-        """Every message's content, one after another: a note may be in a system message."""
+        """The contents of all messages, joined by newlines: a note may be in a system message."""
         return "\n".join(message["content"] for message in self.messages)
 
     def with_content(self, content: str) -> "Prompt":
@@ -56,16 +56,17 @@ class Prompt:
 
 @dataclass(frozen=True)
 class RenderedPrompt:
-    """A prompt as the model sees it."""
+    """A prompt as text and tokens."""
 
     text: str
+    """The text after the chat template."""
     token_ids: list[int]
     token_spans: list[Span]
-    """The characters of `text` behind each token. Tokens that are pieces of one multi-byte
+    """Range of characters of `text` of each token. Tokens that are parts of one multi-byte
     character share its span; an added BOS token has an empty one."""
     regions: Mapping[str, Span]
-    """The prompt's named spans, in `text`; `end`: the last token of the span that is called `text`;
-    and `answer`: the answer prefix."""
+    """The prompt's named spans in `text`; `end`: the last token of the span named `text`; `answer`:
+    the answer prefix."""
 
     def tokens_in(self, region: Span) -> list[int]:
         """Returns the indices of the tokens that overlap a range of characters."""
@@ -83,11 +84,11 @@ def render(
     max_tokens: int | None = None,
     bos: bool = True,
 ) -> RenderedPrompt:
-    """Turns a prompt into tokens, by the tokenizer's chat template where it has one.
+    """Renders a prompt to text and tokens, by the tokenizer's chat template if it has one.
 
     Args:
         tokenizer: A fast tokenizer (one that gives character offsets).
-        prompt: A prompt; a plain string is taken as running text, without a chat template.
+        prompt: A prompt; a string is taken as running text, without a chat template.
         max_tokens: The model's context size.
         bos: Begin with the tokenizer's BOS token, if it has one; a chat template writes its own.
 
@@ -100,7 +101,7 @@ def render(
         text, regions, templated = prompt, {"text": Span(0, len(prompt))}, False
     else:
         templated = tokenizer.chat_template is not None
-        text, regions = _lay_out(tokenizer, prompt, templated)
+        text, regions = _render_chat(tokenizer, prompt, templated)
     if any("\ud800" <= character <= "\udfff" for character in text):
         raise UserError("The prompt holds half of a surrogate pair, which is no character.")
     if not tokenizer.is_fast:
@@ -123,7 +124,7 @@ def render(
 
 
 def renders(tokenizer: "PreTrainedTokenizerBase", prompt: Prompt) -> bool:
-    """Tells whether the chat template takes a prompt: many refuse a system message."""
+    """Tells whether a prompt can be rendered: many chat templates refuse a system message."""
     try:
         render(tokenizer, prompt)
     except UserError:
@@ -131,10 +132,10 @@ def renders(tokenizer: "PreTrainedTokenizerBase", prompt: Prompt) -> bool:
     return True
 
 
-def _lay_out(
+def _render_chat(
     tokenizer: "PreTrainedTokenizerBase", prompt: Prompt, templated: bool
 ) -> tuple[str, dict[str, Span]]:
-    """Writes the chat as one text and finds the prompt's spans in it."""
+    """Returns the chat as one text, and the prompt's spans in it."""
     from jinja2 import TemplateError
 
     def head_with(content: str) -> str:

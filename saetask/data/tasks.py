@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from saetask.data.prompts import Prompt
+from saetask.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,33 @@ class Task(Protocol):
     def question_from_text(self, text: str, target: str | None) -> Item:
         """Returns an item without gold for a user's own text."""
         ...
+
+
+def check_prompt(task: str, item: Item, prompt: Prompt) -> Prompt:
+    """Returns a task's prompt after a look at its spans.
+
+    Args:
+        task: The task's name.
+        item: The item that the prompt asks about.
+        prompt: What the task made of it.
+
+    Raises:
+        UserError: It is no prompt, has no span `text`, or a span is empty or not in the content.
+    """
+    who = f"Task '{task}', item '{item.id}'"
+    if not isinstance(prompt, Prompt) or not prompt.messages:
+        raise UserError(f"{who}: its prompt must be a Prompt with a message, not {prompt!r:.60}.")
+    if "text" not in prompt.spans:
+        names = ", ".join(prompt.spans) or "none"
+        raise UserError(f"{who}: its prompt has no span 'text' (it has: {names}).")
+    length = len(prompt.content)
+    for name, (start, end) in prompt.spans.items():
+        if not 0 <= start < end <= length:
+            raise UserError(
+                f"{who}: its prompt's span '{name}' is {start} to {end}, which is not inside the "
+                f"content of {length} characters."
+            )
+    return prompt
 
 
 class SecondQuestion(NamedTuple):

@@ -1,4 +1,4 @@
-"""Dictionaries: what each feature of an SAE is about, and how well that holds."""
+"""Dictionaries of SAE features: built from a corpus, labelled, validated, falsified, looked up."""
 
 import lazy_loader
 

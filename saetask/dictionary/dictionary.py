@@ -1,13 +1,14 @@
-"""A dictionary, opened: look features up, search their labels, see their contexts."""
+"""A dictionary of an SAE's features: look them up, search their labels, show their contexts."""
 
 import html
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from saetask.dictionary.manifest import Manifest
 from saetask.dictionary.store import (
     CONTEXTS,
     FEATURES,
@@ -20,17 +21,17 @@ from saetask.saes.loading import DEFAULT_SAE, assets_folder, shipped_saes
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from sae_lens import SAE
 
     from saetask.models.loading import Model
     from saetask.saes.activations import FeatureActivations
+    from saetask.saes.loading import SAE
 
 SHOWN_CONTEXTS = 6
 
 
 @dataclass(frozen=True)
-class Card:
-    """All that a dictionary knows of one feature; shows itself in a notebook."""
+class FeatureCard:
+    """One feature's row and contexts; rendered as HTML in a notebook."""
 
     row: Mapping[str, Any]
     """The feature's row of the features table."""
@@ -44,37 +45,37 @@ class Card:
 
     @property
     def verdict(self) -> str:
-        """How the label did on unseen documents."""
+        """The verdict on the label on held-out documents; `not validated` where there is none."""
         return self.row.get("verdict", "not validated")
 
     @property
     def is_dead(self) -> bool:
-        """Did the feature never fire when the dictionary was built?"""
+        """Whether the feature never fired when the dictionary was built."""
         return not self.row["density"] > 0
 
     def text(self) -> str:
         """Returns the card as plain text."""
         row = self.row
-        lines = [f"feature {row['feature']}: {row['label']}", f"  {self._figures()}"]
+        lines = [f"feature {row['feature']}: {row['label']}", f"  {self._summary()}"]
         for name in ("promoted", "suppressed"):
             lines.append(f"  {name}: {', '.join(map(repr, row[name][:6]))}")
         for context in self.contexts[:SHOWN_CONTEXTS]:
-            before, token, after = _parted(context)
-            shown = f"{before}[{token}]{after}".replace("\n", "↵")
-            lines.append(f"  {context['activation']:6.1f}  {shown}")
+            parts = _split_at_token(context)
+            text = f"{parts.before}[{parts.token}]{parts.after}".replace("\n", "↵")
+            lines.append(f"  {context['activation']:6.1f}  {text}")
         return "\n".join(lines)
 
-    def _figures(self) -> str:
-        found = f"{self.verdict}; fires on {self.row['density']:.2%} of tokens"
+    def _summary(self) -> str:
+        summary = f"{self.verdict}; fires on {self.row['density']:.2%} of tokens"
         if "precision" in self.row:
-            found += f"; precision {self.row['precision']:.2f}, recall {self.row['recall']:.2f}"
-        return found
+            summary += f"; precision {self.row['precision']:.2f}, recall {self.row['recall']:.2f}"
+        return summary
 
     def _repr_html_(self) -> str:
         head = f"<b>feature {self.row['feature']}: {html.escape(self.label)}</b>"
-        parts = [f"<p>{head}<br>{html.escape(self._figures())}</p>"]
+        parts = [f"<p>{head}<br>{html.escape(self._summary())}</p>"]
         for context in self.contexts:
-            before, token, after = (html.escape(part) for part in _parted(context))
+            before, token, after = map(html.escape, _split_at_token(context))
             share = context["activation"] / max(self.row["maximum"], 1e-9)
             mark = f"<span style='background:rgba(255,140,0,{share:.2f})'>{token}</span>"
             parts.append(f"<div style='font-family:monospace'>{before}{mark}{after}</div>")
@@ -82,9 +83,16 @@ class Card:
 
 
 class Dictionary:
-    """Features with labels, verdicts and contexts, as `build` and `validate` wrote them."""
+    """Features with labels, verdicts and contexts, as `build` and `validate` wrote them.
 
-    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+    Attributes:
+        folder: The dictionary's folder.
+        manifest: What it was built from, and how its labels did.
+        labels: The label of each feature.
+        verdicts: The verdict on each label.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
         self.folder, self.manifest = folder, manifest
         self._features = read_parquet(folder / FEATURES)
         self._contexts = read_parquet(folder / CONTEXTS)
@@ -99,7 +107,7 @@ class Dictionary:
         """Opens a dictionary folder, or the shipped dictionary of a shipped SAE, by its alias.
 
         Raises:
-            UserError: It holds no dictionary, or a damaged one.
+            UserError: The folder holds no dictionary, or a damaged one.
         """
         shipped = dictionary_folder(str(folder))
         folder = shipped if shipped.is_dir() else Path(folder)
@@ -116,18 +124,18 @@ class Dictionary:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def feature(self, feature: int) -> Card:
+    def feature(self, feature: int) -> FeatureCard:
         """Returns the card of a feature.
 
         Raises:
             UserError: No such feature.
         """
-        row = self._features.slice(self._known(feature), 1).to_pylist()[0]
-        return Card(row, self.contexts(feature))
+        row = self._features.slice(self._check_number(feature), 1).to_pylist()[0]
+        return FeatureCard(row, self.contexts(feature))
 
     def contexts(self, feature: int) -> list[dict[str, Any]]:
         """Returns a feature's contexts, the strongest first, then one of each decile."""
-        low, high = np.searchsorted(self._owners, [self._known(feature), feature + 1])
+        low, high = np.searchsorted(self._owners, [self._check_number(feature), feature + 1])
         return self._contexts.slice(low, high - low).to_pylist()
 
     def top_documents(self, feature: int) -> list[str]:
@@ -135,15 +143,30 @@ class Dictionary:
         return [row["document"] for row in self.contexts(feature) if row["kind"] == "top"]
 
     def neighbours(self, feature: int, by: str = "direction") -> list[int]:
-        """Returns the nearest features by decoder `direction` or by `firing` together."""
+        """Returns the nearest features, nearest first.
+
+        Args:
+            feature: The feature.
+            by: `direction` (cosine of decoder directions) or `firing` (coactivation).
+
+        Raises:
+            UserError: No such feature, or another `by`.
+        """
         if by not in ("direction", "firing"):
             raise UserError(f"Neighbours are by 'direction' or by 'firing', not by {by!r}.")
-        return self._features[f"near_by_{by}"][self._known(feature)].as_py()
+        return self._features[f"near_by_{by}"][self._check_number(feature)].as_py()
 
     def search(self, text: str, limit: int = 10) -> list[int]:
-        """Returns the features whose labels and promoted tokens share most words with a text.
+        """Returns the features whose labels and promoted tokens are most similar to a text.
 
-        Words are weighted by how rare they are among labels (TF-IDF).
+        Similarity is the cosine of TF-IDF vectors of words.
+
+        Args:
+            text: One or more words.
+            limit: Maximum number of features.
+
+        Raises:
+            UserError: The text is empty.
         """
         if not text.strip():
             raise UserError("Nothing to search for; give a word.")
@@ -163,14 +186,17 @@ class Dictionary:
     def contrast(
         self, first: "FeatureActivations", second: "FeatureActivations", limit: int = 10
     ) -> list[tuple[int, float]]:
-        """Returns the features that fire in more prompts of the first reading than of the second.
+        """Returns the features that fire in a larger share of the first prompts than of the second.
+
+        Args:
+            first: Feature activations of some prompts.
+            second: Feature activations of others.
+            limit: Maximum number of features.
 
         Returns:
             Feature and difference of the shares of prompts, largest first.
         """
-        shares = [
-            reading.pooled("text").getnnz(axis=0) / len(reading) for reading in (first, second)
-        ]
+        shares = [each.pooled("text").getnnz(axis=0) / len(each) for each in (first, second)]
         difference = shares[0] - shares[1]
         order = np.argsort(-difference, kind="stable")[:limit]
         return [(int(f), float(difference[f])) for f in order if difference[f] > 0]
@@ -181,7 +207,7 @@ class Dictionary:
 
         return Dataset(self._features)
 
-    def _known(self, feature: int) -> int:
+    def _check_number(self, feature: int) -> int:
         if not 0 <= feature < len(self):
             raise UserError(f"There is no feature {feature}; it is 0 to {len(self) - 1}.")
         return feature
@@ -199,6 +225,15 @@ def shipped_dictionaries() -> Iterator[Dictionary]:
             yield Dictionary.load(alias)
 
 
-def _parted(context: Mapping[str, Any]) -> tuple[str, str, str]:
+class _SplitContext(NamedTuple):
+    """A context, cut at the token on which the feature fires."""
+
+    before: str
+    token: str
+    after: str
+
+
+def _split_at_token(context: Mapping[str, Any]) -> _SplitContext:
     tokens, position = context["tokens"], context["position"]
-    return "".join(tokens[:position]), tokens[position], "".join(tokens[position + 1 :])
+    before, after = tokens[:position], tokens[position + 1 :]
+    return _SplitContext("".join(before), tokens[position], "".join(after))

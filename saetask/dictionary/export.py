@@ -1,4 +1,4 @@
-"""A dictionary as Neuronpedia JSONL."""
+"""Export of a dictionary as Neuronpedia JSONL."""
 
 import json
 import re
@@ -11,11 +11,11 @@ from saetask.errors import UserError
 from saetask.utils.files import write_text
 
 MARK = "saetask"
-"""Field with what Neuronpedia has no field for; tells our own files from others."""
+"""Name of the field for what Neuronpedia has no field for; it identifies our own exports."""
 
 
 def export_neuronpedia(folder: Path, out: Path) -> Path:
-    """Writes a dictionary as JSONL, one line a feature.
+    """Writes a dictionary as JSONL, one line per feature.
 
     Neuronpedia's batches (docs.neuronpedia.org, "Exports") keep features, explanations and
     activations in three files; its API nests activations in a feature. Here they are together:
@@ -25,10 +25,10 @@ def export_neuronpedia(folder: Path, out: Path) -> Path:
     - of explanations: `description`, `typeName`, `explanationModelName`;
     - of activations, in a list `activations`, strongest first: `tokens`, `values`, `maxValue`,
       `maxValueTokenIndex`. A dictionary keeps the activation on the strongest token only: the
-      other entries of `values` are 0 whatever they were.
+      other entries of `values` are 0, whatever the activations were.
 
-    What is ours alone is in the field `saetask`: `verdict`, `failed`, `provenance`. Model and SAE
-    have the names that the dictionary knows them by, which need not be those of Neuronpedia.
+    The field `saetask` holds `verdict`, `failed` and `provenance`. Model and SAE have the names
+    that they have in the dictionary, which may differ from those of Neuronpedia.
 
     Args:
         folder: A dictionary folder.
@@ -38,7 +38,7 @@ def export_neuronpedia(folder: Path, out: Path) -> Path:
         `out`.
 
     Raises:
-        UserError: No dictionary, or `out` is a file that is no export of ours.
+        UserError: No dictionary, or `out` exists and is not an export of a dictionary.
     """
     dictionary = Dictionary.load(folder)
     if out.exists() and not _is_export(out):
@@ -50,16 +50,18 @@ def export_neuronpedia(folder: Path, out: Path) -> Path:
 
 def _lines(dictionary: Dictionary) -> Iterator[dict[str, Any]]:
     manifest = dictionary.manifest
-    hook = manifest["sae"]["hook_name"]
+    hook = manifest.sae.hook_name
     block = re.search(r"\d+", hook)
     source = {
-        "modelId": manifest["model"]["name"],
-        "layer": f"{block[0]}-{manifest['sae']['fingerprint']}" if block else hook,
+        "modelId": manifest.model.name,
+        "layer": f"{block[0]}-{manifest.sae.fingerprint}" if block else hook,
     }
     for feature in range(len(dictionary)):
         card = dictionary.feature(feature)
-        yield {**source, "index": str(feature), "hookName": hook, **_feature(card.row)} | {
-            "activations": [_activation(c) for c in card.contexts if c["kind"] == "top"],
+        yield {**source, "index": str(feature), "hookName": hook, **_feature_fields(card.row)} | {
+            "activations": [
+                _activation_fields(context) for context in card.contexts if context["kind"] == "top"
+            ],
             MARK: {
                 "verdict": card.verdict,
                 "failed": card.row["failed"],
@@ -68,7 +70,7 @@ def _lines(dictionary: Dictionary) -> Iterator[dict[str, Any]]:
         }
 
 
-def _feature(row: Mapping[str, Any]) -> dict[str, Any]:
+def _feature_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     provenance = json.loads(row["provenance"])
     model = provenance.get("explanationModelName") or provenance.get("model")
     return {
@@ -84,7 +86,7 @@ def _feature(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _activation(context: Mapping[str, Any]) -> dict[str, Any]:
+def _activation_fields(context: Mapping[str, Any]) -> dict[str, Any]:
     values = [0.0] * len(context["tokens"])
     values[context["position"]] = context["activation"]
     return {

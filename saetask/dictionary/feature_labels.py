@@ -1,4 +1,4 @@
-"""What features are called: by a dictionary where there is one, else by the logit lens."""
+"""Labels of features: from a dictionary where there is one, else from the logit lens."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +11,8 @@ from saetask.saes.loading import sae_fingerprint
 from saetask.saes.logit_lens import logit_lens_labels
 
 if TYPE_CHECKING:
-    from sae_lens import SAE
-
     from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
 
 
 @dataclass(frozen=True)
@@ -24,10 +23,10 @@ class FeatureLabels:
     sae: "SAE[Any]"
     dictionary: Dictionary | None = None
     unvalidated: bool = False
-    """May annotations use labels that were not validated?"""
+    """Whether annotations may use labels that were not validated."""
 
     def for_display(self, features: Sequence[int]) -> dict[int, str]:
-        """Returns labels to be read by people: one that is not validated says so."""
+        """Returns labels to show to people; the verdict follows a label that is not validated."""
         if self.dictionary is None:
             return logit_lens_labels(self.model, self.sae, features)
         labels, verdicts = self.dictionary.labels, self.dictionary.verdicts
@@ -37,7 +36,7 @@ class FeatureLabels:
         }
 
     def for_annotation(self, features: Sequence[int]) -> dict[int, str]:
-        """Returns labels that an annotation may use: of a dictionary, the validated ones only."""
+        """Returns labels that an annotation may use; of a dictionary, only validated ones."""
         if self.dictionary is None:
             return logit_lens_labels(self.model, self.sae, features)
         labels, verdicts = self.dictionary.labels, self.dictionary.verdicts
@@ -49,6 +48,12 @@ def find_feature_labels(
 ) -> FeatureLabels:
     """Returns the labels of a dictionary, or of the shipped one if it is of this model and SAE.
 
+    Args:
+        model: The model.
+        sae: The SAE.
+        folder: A dictionary folder; None takes the shipped dictionary that fits, if any.
+        unvalidated: Whether annotations may use labels that were not validated.
+
     Raises:
         UserError: The folder holds no dictionary, or one of another model or SAE.
     """
@@ -56,8 +61,9 @@ def find_feature_labels(
         dictionary = Dictionary.load(folder)
         dictionary.check(model, sae)
         return FeatureLabels(model, sae, dictionary, unvalidated)
-    wanted = {"model": model_fingerprint(model), "sae": sae_fingerprint(sae)}
-    for found in shipped_dictionaries():
-        if all(found.manifest[kind]["fingerprint"] == mark for kind, mark in wanted.items()):
-            return FeatureLabels(model, sae, found, unvalidated)
+    fingerprints = (model_fingerprint(model), sae_fingerprint(sae))
+    for dictionary in shipped_dictionaries():
+        manifest = dictionary.manifest
+        if (manifest.model.fingerprint, manifest.sae.fingerprint) == fingerprints:
+            return FeatureLabels(model, sae, dictionary, unvalidated)
     return FeatureLabels(model, sae, None, unvalidated)

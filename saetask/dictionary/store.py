@@ -1,121 +1,121 @@
-"""A dictionary's card: what was read, and how its labels fared, for people."""
+"""Files of a dictionary folder: manifest and README, tables, rules."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from saetask.dictionary.collect.contexts import SILENT_PER_FIRING, STRONG
-from saetask.dictionary.evaluate.verdicts import FEWEST, VALIDATED
+from saetask.dictionary.documents import read_document
+from saetask.dictionary.evaluate.verdicts import MIN_CONTEXTS, VALIDATED
 from saetask.dictionary.label.rules import Rule
+from saetask.dictionary.manifest import SCHEMA_VERSION, Manifest, Validation
 from saetask.errors import UserError
 from saetask.models.loading import model_fingerprint
 from saetask.saes.loading import sae_fingerprint
-from saetask.utils.files import atomic_path, write_json, write_text
+from saetask.utils.files import atomic_path, write_text
 
 if TYPE_CHECKING:
     import pyarrow
-    from sae_lens import SAE
 
     from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
 
 CARD = "README.md"
-
-
-def dictionary_card(manifest: Mapping[str, Any]) -> str:
-    """Returns the card as Markdown."""
-    corpus, samples = manifest["corpus"], manifest["corpus"]["samples"]
-    parts = [
-        f"# Dictionary of {manifest['n_features']:,} features",
-        f"SAE at `{manifest['sae']['hook_name']}` of {manifest['model']['name']} (fingerprints in "
-        "`manifest.json`). One row a feature in `features.parquet`, its contexts in "
-        "`contexts.parquet`.",
-        f"Read: {corpus['tokens']:,} tokens of {', '.join(corpus['sources'])}; labels by "
-        f"`{manifest['labeler']}` from {samples['train']['documents']:,} documents, chosen on "
-        f"{samples['selection']['documents']:,} others, tried on "
-        f"{samples['test']['documents']:,} more; no document is in two of these.",
-    ]
-    if manifest["validation"] is not None:
-        parts += [_figures(manifest["validation"]), _explained()]
-    return "\n\n".join(parts) + "\n"
-
-
-def _figures(validation: Mapping[str, Any]) -> str:
-    lines = [
-        "| | tested | validated | precise | chosen before | of them validated | coverage |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for name, found in {"this SAE": validation, **validation["controls"]}.items():
-        lines.append(
-            f"| {name} | {found['n_tested']:,} | {found['validated_share']:.1%} "
-            f"| {found['precise_share']:.1%} | {found['n_chosen']:,} "
-            f"| {found['chosen_validated_share']:.1%} | {found['coverage']:.1%} |"
-        )
-    return "\n".join(lines)
-
-
-def _explained() -> str:
-    return (
-        f"A label is *validated* when, on the test documents, the feature fires strongly (in the "
-        f"upper {1 - STRONG:.0%} of its activations) in {VALIDATED.precision:.0%} or more of the "
-        f"contexts that the label claims (at least {FEWEST}; Wilson's interval begins at "
-        f"{VALIDATED.lower:.0%} or more), and the label claims {VALIDATED.recall:.0%} or more of "
-        f"those in which it does. There are {SILENT_PER_FIRING} silent contexts to a firing one; "
-        "a quarter of them end with a token on which the feature fires elsewhere, or with one on "
-        "which its nearest neighbour fires. *Precise* leaves the second condition out. *Chosen "
-        "before*: labels that did better than that on the selection documents already. "
-        "*Coverage*: the share of all firings that validated labels claim. *Tested*: features "
-        f"with {FEWEST} or more strongly firing contexts."
-    )
-
-
 MANIFEST = "manifest.json"
 FEATURES = "features.parquet"
 CONTEXTS = "contexts.parquet"
 RULES = "rules.safetensors"
-SCHEMA_VERSION = 1
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> Manifest:
     """Reads a dictionary's manifest.
 
     Raises:
-        UserError: The folder holds no dictionary, or one of another version.
+        UserError: The folder holds no dictionary, one of another version, or a damaged one.
     """
+    path = folder / MANIFEST
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        version = manifest["schema_version"]
+        version = json.loads(path.read_text(encoding="utf-8"))["schema_version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{folder} holds no dictionary ({MANIFEST}: {error}).") from error
     if version != SCHEMA_VERSION:
         raise UserError(
             f"The dictionary in {folder} has version {version}; this is for {SCHEMA_VERSION}."
         )
-    return manifest
+    return read_document(path, Manifest)
 
 
-def write_manifest(folder: Path, manifest: dict[str, Any]) -> None:
-    """Writes a dictionary's manifest and the card that goes with it."""
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Writes a dictionary's manifest and the README that presents it."""
     write_text(folder / CARD, dictionary_card(manifest))
-    write_json(folder / MANIFEST, manifest)
+    manifest.write(folder / MANIFEST)
 
 
-def check_fingerprints(
-    manifest: dict[str, Any], model: "Model", sae: "SAE[Any]", folder: Path
-) -> None:
-    """Refuses a dictionary of another model or SAE.
+def check_fingerprints(manifest: Manifest, model: "Model", sae: "SAE[Any]", folder: Path) -> None:
+    """Refuses a dictionary that was built with another model or SAE.
 
     Raises:
-        UserError: It is.
+        UserError: The fingerprints differ.
     """
-    for kind, found in (("model", model_fingerprint(model)), ("sae", sae_fingerprint(sae))):
-        if manifest[kind]["fingerprint"] != found:
+    for kind, known, actual in (
+        ("model", manifest.model, model_fingerprint(model)),
+        ("sae", manifest.sae, sae_fingerprint(sae)),
+    ):
+        if known.fingerprint != actual:
             raise UserError(
                 f"The dictionary in {folder} was built for another {kind}; give the {kind} "
                 "that it was built with, or build it anew."
             )
+
+
+def dictionary_card(manifest: Manifest) -> str:
+    """Returns the README of a dictionary as Markdown."""
+    corpus, samples = manifest.corpus, manifest.corpus.samples
+    parts = [
+        f"# Dictionary of {manifest.n_features:,} features",
+        f"SAE at `{manifest.sae.hook_name}` of {manifest.model.name} (fingerprints in "
+        "`manifest.json`). One row a feature in `features.parquet`, its contexts in "
+        "`contexts.parquet`.",
+        f"Read: {corpus.tokens:,} tokens of {', '.join(corpus.sources)}; labels by "
+        f"`{manifest.labeler}` from {samples['train'].documents:,} documents, chosen on "
+        f"{samples['selection'].documents:,} others, tried on "
+        f"{samples['test'].documents:,} more; no document is in two of these.",
+    ]
+    if manifest.validation is not None:
+        parts += [_validation_table(manifest.validation), _criteria()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _validation_table(validation: Validation) -> str:
+    lines = [
+        "| | tested | validated | precise | chosen before | of them validated | coverage |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, figures in {"this SAE": validation, **validation.controls}.items():
+        lines.append(
+            f"| {name} | {figures.n_tested:,} | {figures.validated_share:.1%} "
+            f"| {figures.precise_share:.1%} | {figures.n_chosen:,} "
+            f"| {figures.chosen_validated_share:.1%} | {figures.coverage:.1%} |"
+        )
+    return "\n".join(lines)
+
+
+def _criteria() -> str:
+    return (
+        f"A label is *validated* when, on the test documents, the feature fires strongly (in the "
+        f"upper {1 - STRONG:.0%} of its activations) in {VALIDATED.precision:.0%} or more of the "
+        f"contexts that the label claims (at least {MIN_CONTEXTS}; Wilson's interval begins at "
+        f"{VALIDATED.lower:.0%} or more), and the label claims {VALIDATED.recall:.0%} or more of "
+        f"those in which it does. There are {SILENT_PER_FIRING} silent contexts to a firing one; "
+        "a quarter of them end with a token on which the feature fires elsewhere, or with one on "
+        "which its nearest neighbour fires. *Precise* leaves the second condition out. *Chosen "
+        "before*: labels that did better than that on the selection documents already. "
+        "*Coverage*: the share of all firings that validated labels claim. *Tested*: features "
+        f"with {MIN_CONTEXTS} or more strongly firing contexts."
+    )
 
 
 def write_parquet(path: Path, table: "pyarrow.Table") -> None:

@@ -18,11 +18,11 @@ class RunConfig:
     task: str
     """Name of a task plugin."""
     data: Path | None = None
-    """Items to try, in the task's item format; none takes the built-in items."""
+    """Items to try, in the task's item format; without it, the built-in items."""
     fit_data: Path | None = None
-    """Items to fit on; none fits on the other folds of the items that are tried."""
+    """Items to fit on; without it, the other folds of the items that are tried."""
     model: str = DEFAULT_MODEL
-    """Alias, folder, .gguf file or hub id."""
+    """Alias, folder, .gguf file or hub id of the model."""
     sae: str = DEFAULT_SAE
     """Alias, SAE-Lens folder or SAE-Lens release/sae_id."""
     other_saes: list[str] = field(default_factory=list)
@@ -30,32 +30,31 @@ class RunConfig:
     allow_sae_mismatch: bool = False
     """Go on with an SAE whose figures say that it does not fit the model."""
     dictionary: Path | None = None
-    """A dictionary folder of this SAE; none takes the shipped one, if there is."""
+    """Dictionary folder of this SAE; without it, the shipped one if there is one."""
     unvalidated_labels: bool = False
     """Let annotations use labels that were not validated, too."""
     detector: str = "failure-probe"
     """Name of a detector plugin."""
     annotators: list[str] = field(default_factory=list)
-    """Names of annotator plugins whose wordings compete on the fit split; none: the task's own."""
+    """Annotators whose wordings compete on the fit split; without it, the task's own."""
     annotator_options: dict[str, str] = field(default_factory=dict)
-    """Options of annotator plugins, by name; `--annotator-option NAME=VALUE` sets one."""
+    """Options of the annotators, by name; the flag sets one and may be repeated."""
     arms: list[str] = field(default_factory=default_arm_names)
-    """Arms to run."""
+    """Arms to run, original and saetask among them; `--arms all` adds the slow ones."""
     scoring: Literal["rank", "generate"] = "rank"
-    """Rank the candidate answers by likelihood, or generate answers and parse them."""
+    """Rank candidate answers by likelihood, or generate answers and parse them."""
     limit: int | None = None
-    """Try so many items at most (whole groups, drawn by the seed)."""
+    """Maximum number of items to try (whole groups, drawn by the seed)."""
     folds: int = 5
-    """Folds of items, grouped, when there is no fit_data."""
+    """Number of grouped folds, where no fit data are given."""
     max_fit_items: int = 800
-    """Fit on so many items of fit_data at most."""
+    """Maximum number of items of the fit data to fit on."""
     builtin_items: bool = True
-    """With `data`, let the detector learn from the task's built-in items, too; nothing is
-    calibrated, chosen or tried on them."""
+    """With data of your own, let the detector (nothing else) learn from built-in items, too."""
     seed: int = 0
     """Seed of folds, samples and control features."""
     seeds: int = 1
-    """Repeat with so many seeds, from `seed` up, and report the spread; items are of the first."""
+    """Number of seeds to repeat with, from the seed up; items are those of the first."""
 
     def check(self) -> None:
         """Refuses values that can not be run, before anything is loaded.

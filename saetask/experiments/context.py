@@ -13,11 +13,10 @@ from saetask.inference.client import MAX_NEW_TOKENS, ModelClient
 from saetask.plugins import PluginRegistry
 
 if TYPE_CHECKING:
-    from sae_lens import SAE
-
     from saetask.annotation.base import WritingAnnotator
     from saetask.data.tasks import Task
     from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
 
 ON_REQUEST = ("feature-label",)
 """Annotators of a task that are used only where they are asked for by name."""

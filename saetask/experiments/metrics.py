@@ -1,13 +1,19 @@
 """The figures of `summary.json`, computed from the results of an experiment."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from saetask.detection.base import Finding
 from saetask.experiments.closed_loop import CLOSED_LOOP
+from saetask.experiments.detection_metrics import (
+    correct_answers,
+    groups_of,
+    summarise_failures,
+    summarise_probe_alone,
+    summarise_readings,
+)
 from saetask.experiments.runner import ExperimentResult
 from saetask.experiments.scoring import SampleResult
 from saetask.report.arms import ArmSpec
@@ -15,7 +21,6 @@ from saetask.report.figures import (
     ArmFigures,
     ArmResult,
     ArmSpread,
-    Auroc,
     Detection,
     PairedComparison,
     ProbeAccuracy,
@@ -24,13 +29,10 @@ from saetask.report.figures import (
     SecondQuestion,
     SeedSpread,
 )
-from saetask.utils import statistics
 from saetask.utils.statistics import (
     accuracy_interval,
-    auroc,
     compare,
     holm,
-    macro_auroc,
     smallest_detectable_difference,
 )
 
@@ -63,8 +65,8 @@ def summarise(result: ExperimentResult, specs: Sequence[ArmSpec], seed: int) -> 
     """
     arms = _by_arm(result.outcomes)
     original = arms["original"]
-    groups = _groups(original)
-    correct = {arm: _correct(rows) for arm, rows in arms.items()}
+    groups = groups_of(original)
+    correct = {arm: correct_answers(rows) for arm, rows in arms.items()}
     figures = summarise_arms(arms, seed)
     ranked = any(outcome.scores for outcome in original)
     against = compare_with_controls(correct, specs, groups, seed)
@@ -81,7 +83,9 @@ def summarise(result: ExperimentResult, specs: Sequence[ArmSpec], seed: int) -> 
         },
         against=against,
         credit=_sae_credit(correct, specs, against),
-        probe_alone=_probe_alone(original, arms["saetask"], result.findings["saetask"], seed),
+        probe_alone=summarise_probe_alone(
+            original, arms["saetask"], result.findings["saetask"], seed
+        ),
         detection=summarise_failures(original, result.findings, seed),
         reading_detection=summarise_readings(original, result.findings, seed),
         rounds=_summarise_rounds(correct),
@@ -100,7 +104,7 @@ def summarise_seeds(runs: Sequence[Sequence[SampleResult]], first: int) -> SeedS
     accuracies: dict[str, list[float]] = {}
     for results in runs:
         for arm, rows in _by_arm(results).items():
-            accuracies.setdefault(arm, []).append(float(_correct(rows).mean()))
+            accuracies.setdefault(arm, []).append(float(correct_answers(rows).mean()))
     arms = {
         arm: ArmSpread(
             accuracy=values, mean=float(np.mean(values)), min=min(values), max=max(values)
@@ -118,8 +122,8 @@ def summarise_arms(arms: Mapping[str, Sequence[SampleResult]], seed: int) -> dic
         arms: Results by arm, of the same items in the same order; `original` is one of them.
         seed: Seed of the resamples.
     """
-    groups = _groups(arms["original"])
-    correct = {arm: _correct(rows) for arm, rows in arms.items()}
+    groups = groups_of(arms["original"])
+    correct = {arm: correct_answers(rows) for arm, rows in arms.items()}
     comparisons = {
         arm: compare(correct["original"], correct[arm], groups, seed)
         for arm in arms
@@ -212,103 +216,3 @@ def _by_arm(results: Sequence[SampleResult]) -> dict[str, list[SampleResult]]:
     for result in results:
         arms.setdefault(result.arm, []).append(result)
     return arms
-
-
-def _groups(rows: Sequence[SampleResult]) -> list[str]:
-    return [row.sample.item.group for row in rows]
-
-
-def _correct(rows: Sequence[SampleResult]) -> np.ndarray:
-    """Returns whether each row's answer is right, bool `[item]`."""
-    return np.array([row.score.correct for row in rows], dtype=bool)
-
-
-def _probe_alone(
-    original: Sequence[SampleResult],
-    own: Sequence[SampleResult],
-    findings: Mapping[str, Finding],
-    seed: int,
-) -> ProbeAccuracy | None:
-    """Returns how often the most probable reading is right, without asking the model again.
-
-    Items of which no reading is right say nothing about it and are left out, of saetask's accuracy
-    as well.
-    """
-    known = [i for i, row in enumerate(original) if row.sample.gold_reading is not None]
-    if not known:
-        return None
-    samples = [original[i].sample for i in known]
-    right = np.array([findings[s.item.id].leading == s.gold_reading for s in samples])
-    return ProbeAccuracy(
-        n=len(known),
-        accuracy=float(right.mean()),
-        ci95=accuracy_interval(right, [s.item.group for s in samples], seed),
-        saetask=float(_correct([own[i] for i in known]).mean()),
-    )
-
-
-def summarise_failures(
-    original: Sequence[SampleResult], findings: Mapping[str, Mapping[str, Finding]], seed: int
-) -> Detection:
-    """Returns how well each detector predicts the wrong answers of the arm `original`.
-
-    Only of items whose candidates were ranked: in the others the reading that the answer follows is
-    unknown, and every detector predicts a wrong answer.
-
-    Args:
-        original: Results of the arm `original`.
-        findings: By detector and item id.
-        seed: Seed of the resamples.
-    """
-    ranked = [row for row in original if row.scores]
-    failed = ~_correct(ranked)
-    groups = _groups(ranked)
-
-    def measure(score: Callable[[SampleResult], float]) -> Auroc | None:
-        scores = np.array([score(row) for row in ranked])
-        return _area(auroc(failed, scores, groups, seed)) if ranked else None
-
-    def measure_detector(name: str) -> Auroc | None:
-        return measure(lambda row: findings[name][row.sample.item.id].failure)
-
-    measured = {name: measure_detector(name) for name in findings}
-    own = measured.pop("saetask")
-    measured["answer-entropy"] = measure(lambda row: _entropy(row.scores))
-    measured["prompt-length"] = measure(lambda row: len(row.written.prompt.content))
-    n_wrong = int((~_correct(original)).sum())
-    return Detection(n_wrong=n_wrong, saetask=own, baselines=measured)
-
-
-def summarise_readings(
-    original: Sequence[SampleResult], findings: Mapping[str, Mapping[str, Finding]], seed: int
-) -> Detection:
-    """Returns how well each detector tells the right reading from the others.
-
-    Args:
-        original: Results of the arm `original`.
-        findings: By detector and item id.
-        seed: Seed of the resamples.
-    """
-    known = [row for row in original if row.sample.gold_reading is not None]
-    labels = [row.sample.gold_reading or "" for row in known]
-    groups = _groups(known)
-
-    def measure(name: str) -> Auroc | None:
-        probabilities = [findings[name][row.sample.item.id].probabilities for row in known]
-        scores = {
-            reading: np.array([row.get(reading, 0.0) for row in probabilities])
-            for reading in {*labels}
-        }
-        return _area(macro_auroc(labels, scores, groups, seed)) if known else None
-
-    measured = {name: measure(name) for name in findings}
-    return Detection(saetask=measured.pop("saetask"), baselines=measured)
-
-
-def _area(area: statistics.Auroc | None) -> Auroc | None:
-    return None if area is None else Auroc(auroc=area.value, ci95=area.ci95, n=area.n)
-
-
-def _entropy(scores: Mapping[str, float]) -> float:
-    """Returns the entropy of log-probabilities, in nats."""
-    return -sum(math.exp(value) * value for value in scores.values())

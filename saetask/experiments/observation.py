@@ -19,7 +19,7 @@ from saetask.saes.extraction import ExtractedFeatures, extract_features
 from saetask.saes.random_sae import CALIBRATION_ROWS, random_sae
 
 if TYPE_CHECKING:
-    from sae_lens import SAE
+    from saetask.saes.loading import SAE
 
 NO_RESPONSE = RankResponse(np.empty(0))
 """The response to a prompt that was not asked: no candidates, or an auxiliary sample."""

@@ -41,9 +41,9 @@ from saetask.utils.files import content_hash, remove_partial_writes, write_text
 
 if TYPE_CHECKING:
     import pandas
-    from sae_lens import SAE
 
     from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
 
 JOURNAL = "answers.jsonl"
 

@@ -25,9 +25,8 @@ from saetask.saes.loading import sae_fingerprint
 from saetask.utils.files import write_json, write_text
 
 if TYPE_CHECKING:
-    from sae_lens import SAE
-
     from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
 
 PACKAGES = ("torch", "transformers", "transformer-lens", "sae-lens", "numpy", "scikit-learn")
 

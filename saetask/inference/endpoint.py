@@ -1,4 +1,4 @@
-"""A language model behind an endpoint that speaks OpenAI's chat completions."""
+"""Client of a language model at an endpoint with OpenAI's chat completions API."""
 
 import json
 import os
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from openai.types.chat import ChatCompletion
 
 FAILURES_IN_A_ROW = 5
-"""Questions in a row that could not be put at all before a job gives up."""
+"""Number of consecutive requests without an answer at which a job gives up."""
 UNAVAILABLE = (401, 403, 404, 429, 502, 503, 504)
-"""Statuses that say nothing about the question: wrong key, wrong model, too busy, down."""
+"""Statuses that do not depend on the request: wrong key, wrong model, too busy, down."""
 _FENCED = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
 
 
 class Reply(NamedTuple):
-    """An answer and what it cost."""
+    """Text of an answer, with its number of tokens."""
 
     text: str
     prompt_tokens: int
@@ -30,17 +30,17 @@ class Reply(NamedTuple):
 
 
 class EndpointError(Exception):
-    """One question got no usable answer; the next may fare better."""
+    """One request got no usable answer; the next one may get one."""
 
 
 class Endpoint:
-    """A chat model at an OpenAI-compatible address; may be asked from several threads.
+    """A chat model at an OpenAI-compatible address; safe for several threads.
 
     Args:
         model: The model's name, as the endpoint knows it.
-        base_url: The address, as far as `/v1`; else `$OPENAI_BASE_URL`, else OpenAI's own.
+        base_url: The address, up to `/v1`; None takes `$OPENAI_BASE_URL`, else OpenAI's own.
         timeout: Seconds to wait for an answer.
-        retries: How often a question is put again after a failure that may pass (client's backoff).
+        retries: Maximum number of retries after a temporary failure, with the client's backoff.
 
     Raises:
         UserError: The client library is not installed, or there is neither a key nor an address.
@@ -63,7 +63,7 @@ class Endpoint:
                 f"No key to ask '{model}' with; set OPENAI_API_KEY, or give the address of an "
                 "endpoint that needs none."
             )
-        # The library wants some key, also for an endpoint of one's own that asks for none.
+        # The library requires a key, also for an endpoint that needs none.
         self._client = openai.OpenAI(
             api_key=key or "none", base_url=address, timeout=timeout, max_retries=retries
         )
@@ -80,13 +80,12 @@ class Endpoint:
 
         Raises:
             EndpointError: There was no answer, or one without text.
-            UserError: The endpoint could not be reached, or turned every question away, several
-                times in a row.
+            UserError: `FAILURES_IN_A_ROW` consecutive requests could not be answered at all.
         """
         import openai
 
         try:
-            found = self._complete(messages)
+            completion = self._complete(messages)
         except openai.APIStatusError as error:
             reason = " ".join(str(error).split())[:200]
             if error.status_code in UNAVAILABLE:
@@ -99,12 +98,12 @@ class Endpoint:
             raise EndpointError(reason) from error
         with self._lock:
             self._failures = 0
-        # An endpoint may send anything with status 200, and the library passes it on unchecked.
-        choices = getattr(found, "choices", None)
+        # The library does not check what an endpoint sends with status 200.
+        choices = getattr(completion, "choices", None)
         text = choices[0].message.content if choices else None
         if not text:
             raise EndpointError("an answer without text")
-        usage = found.usage
+        usage = completion.usage
         return Reply(
             text, usage.prompt_tokens if usage else 0, usage.completion_tokens if usage else 0
         )
@@ -117,7 +116,7 @@ class Endpoint:
         try:
             return create(model=self.model, messages=asked, **self._sampling)
         except openai.BadRequestError as error:
-            # Some models sample in one way only, and say so.
+            # Some models allow their default temperature only.
             if not self._sampling or "temperature" not in str(error):
                 raise
             self._sampling = {}
@@ -136,7 +135,7 @@ class Endpoint:
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """Reads an answer that is a JSON object and nothing else, but for a code fence about it.
+    """Parses an answer that is a JSON object, with or without a code fence around it.
 
     Raises:
         EndpointError: It is anything else.
@@ -144,23 +143,23 @@ def json_object(text: str) -> dict[str, Any]:
     bare = text.strip()
     fenced = _FENCED.fullmatch(bare)
     try:
-        found = json.loads(fenced[1] if fenced else bare)
+        document = json.loads(fenced[1] if fenced else bare)
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
+        document = None
+    if not isinstance(document, dict):
         raise EndpointError(f"no JSON object: {bare[:60]!r}")
-    return found
+    return document
 
 
 WORKERS = 8
-"""Questions at a time."""
+"""Default number of concurrent requests."""
 
 
 class Answer(NamedTuple):
-    """What a language model said to one question."""
+    """Answer of a language model to one request."""
 
     content: list[Any] | None
-    """What was asked for; None where the answer could not be used, or there was none."""
+    """What was asked for; None if there was no answer or it could not be used."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
@@ -171,13 +170,13 @@ def ask_once(
     messages: Sequence[Mapping[str, str]],
     read: Callable[[str], list[Any]],
 ) -> Answer:
-    """Puts one question, unless it was answered before; a failed one is put again.
+    """Sends one request, unless the journal has its answer; failed requests are not kept.
 
     Args:
-        endpoint: Who is asked.
-        journal: Where usable answers are kept.
-        messages: The question.
-        read: Reads what was asked for out of an answer's text; raises `EndpointError` where it is
+        endpoint: The language model.
+        journal: Gets usable answers.
+        messages: The conversation to answer.
+        read: Extracts what was asked for from an answer's text; raises `EndpointError` if it is
             not there.
 
     Raises:

@@ -1,8 +1,8 @@
-"""Log-likelihoods of candidate answers, every shared token prefix computed once.
+"""Computes log-likelihoods of candidate answers, every shared token prefix once.
 
 Token sequences that begin alike (a chat header, an item's text, a prompt under several candidates)
-are merged into a trie, and the trie is run as one row of tokens whose attention mask lets each
-token see its own ancestors only. That equals running every sequence by itself.
+are merged into a trie. The trie is run as one row of tokens whose attention mask restricts each
+token to its own ancestors, which equals running every sequence by itself.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,13 +14,15 @@ from saetask.models.forward import row_logits, tree_logits
 
 if TYPE_CHECKING:
     import torch
+    from jaxtyping import Bool
 
     from saetask.models.loading import Model
 
 TOKENS_PER_ROW = 512
+"""Approximate number of tokens in one forward pass."""
 TREE_TOLERANCE = 0.1
 """Root mean square of the logits' differences over their spread: below 0.01 for the rounding of
-bfloat16, about 1 for a mask or positions that the model did not follow."""
+bfloat16, about 1 for a mask or positions that the model ignores."""
 _SUPPORTS_TOKEN_TREES: "WeakKeyDictionary[Model, bool]" = WeakKeyDictionary()
 
 
@@ -36,9 +38,13 @@ class TokenTrie:
     """A trie of token sequences, in the order of insertion (a parent before its children)."""
 
     token_ids: list[int] = field(default_factory=list)
+    """Token of each node."""
     parents: list[int] = field(default_factory=list)
+    """Parent of each node, -1 for a root."""
     depths: list[int] = field(default_factory=list)
+    """Distance of each node from its root."""
     children: dict[tuple[int, int], int] = field(default_factory=dict)
+    """Node by parent and token."""
 
     def insert(self, token_ids: Sequence[int]) -> list[int]:
         """Inserts a sequence; returns the node of each of its tokens."""
@@ -53,8 +59,8 @@ class TokenTrie:
             path.append(node)
         return path
 
-    def visible(self) -> "torch.Tensor":
-        """Returns a boolean mask `[node, node]`: does the row's node see the column's node?"""
+    def visible(self) -> "Bool[torch.Tensor, 'node node']":
+        """Returns the attention mask: whether the row's node attends to the column's node."""
         import torch
 
         mask = torch.eye(len(self.token_ids), dtype=torch.bool)
@@ -71,8 +77,8 @@ def log_likelihoods(
 
     Args:
         model: Any causal language model.
-        continuations: Those with a common beginning should stand side by side.
-        tokens_per_row: Tokens in one forward pass, about.
+        continuations: Prompts with answers; those with a common beginning should be adjacent.
+        tokens_per_row: Approximate number of tokens in one forward pass.
 
     Raises:
         ValueError: An answer or a prompt has no tokens.
@@ -100,10 +106,10 @@ def score_separately(model: "Model", continuation: Continuation) -> float:
 
 
 def supports_token_trees(model: "Model") -> bool:
-    """Tells whether this model, given a tree of tokens, computes what it does for each branch.
+    """Tells whether a model computes the same for a tree of tokens as for each of its branches.
 
-    Not every architecture honours a mask and positions of our own (ALiBi, for one, does not), and
-    none says so; a small tree is tried once a model.
+    Some architectures silently ignore a given mask and positions (ALiBi, for one), so a small tree
+    is tried, once per model.
     """
     import torch
 
@@ -114,10 +120,10 @@ def supports_token_trees(model: "Model") -> bool:
         expected = row_logits(model, torch.tensor(row)).float()
         try:
             tree = (torch.tensor(trie.token_ids), torch.tensor(trie.depths), trie.visible())
-            found = tree_logits(model, *tree, torch.tensor(path)).float()
+            branch = tree_logits(model, *tree, torch.tensor(path)).float()
         except (AttributeError, TypeError, ValueError, RuntimeError):
-            found = torch.full_like(expected, float("nan"))
-        difference = (found - expected).pow(2).mean(-1).sqrt() / expected.std(-1)
+            branch = torch.full_like(expected, float("nan"))
+        difference = (branch - expected).pow(2).mean(-1).sqrt() / expected.std(-1)
         _SUPPORTS_TOKEN_TREES[model] = bool((difference <= TREE_TOLERANCE).all())
     return _SUPPORTS_TOKEN_TREES[model]
 

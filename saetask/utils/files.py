@@ -1,4 +1,4 @@
-"""Files: written atomically, refused in one line, told apart by hash."""
+"""Atomic writes, one-line errors for failed writes, and hashes of files and documents."""
 
 import errno
 import hashlib
@@ -13,58 +13,58 @@ from pathlib import Path
 
 from saetask.errors import UserError
 
-HALF = ".saetask-half"
-"""How the name of a folder ends in which something is written that is not whole yet."""
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""What the system says where there is no room."""
-CLOSED = frozenset(
+PARTIAL_SUFFIX = ".saetask-half"
+"""End of the name of a folder that holds a file or folder until it is whole."""
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Error numbers of a full disk or quota."""
+NOT_WRITABLE = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 )
-"""What it says where nobody may write, or something is in the way."""
+"""Error numbers of a missing permission, or of a file where a folder should be."""
 
 
 @contextmanager
 def user_error_on_failed_write(path: Path | str) -> Iterator[None]:
-    """Says in one line what to do where the system does not let `path` be written.
+    """Turns system errors of writing `path` into one line that says what to do.
 
     Raises:
-        UserError: There is no room (any more), or nobody may write there.
+        UserError: The disk is full, or the path can not be written.
     """
     try:
         yield
     except Exception as error:
         number = _error_number(error)
-        if number not in FULL | CLOSED:
+        if number not in NO_SPACE | NOT_WRITABLE:
             raise
         mend = "Choose a writable folder, or make this one writable and start again."
-        if number in FULL:
+        if number in NO_SPACE:
             mend = "Free space and start again: what is done is kept."
         raise UserError(f"Cannot write {path}: {os.strerror(number)}. {mend}") from error
 
 
 def _error_number(error: Exception) -> int:
-    """Returns the system's number of an error, which safetensors tells in its text; 0 if none."""
+    """Returns the system's number of an error, which safetensors has in its text; 0 if none."""
     from safetensors import SafetensorError
 
     if isinstance(error, OSError):
         return error.errno or 0
-    found = isinstance(error, SafetensorError) and re.search(r"\(os error (\d+)\)", str(error))
-    return int(found[1]) if found else 0
+    match = isinstance(error, SafetensorError) and re.search(r"\(os error (\d+)\)", str(error))
+    return int(match[1]) if match else 0
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary sibling of `path` that replaces it on success and is removed on failure.
 
-    The sibling may be made a file or a folder by the caller. A killed process leaves it behind,
-    hidden; see `remove_partial_writes`.
+    The caller may make the sibling a file or a folder. A killed process leaves it behind, hidden;
+    see `remove_partial_writes`.
 
     Raises:
-        UserError: The folder that should hold `path` can not be written, or is full.
+        UserError: The folder of `path` can not be written, or its disk is full.
     """
     with user_error_on_failed_write(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        holder = Path(tempfile.mkdtemp(HALF, f".{path.name}.", path.parent))
+        holder = Path(tempfile.mkdtemp(PARTIAL_SUFFIX, f".{path.name}.", path.parent))
         temporary = holder / path.name
         try:
             yield temporary
@@ -76,8 +76,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def remove_partial_writes(folder: Path) -> None:
-    """Removes what a killed process had half written in a folder that no other one writes to."""
-    for half in list(folder.rglob(f".*{HALF}")):
+    """Removes what a killed process left partly written; no other process may write the folder."""
+    for half in list(folder.rglob(f".*{PARTIAL_SUFFIX}")):
         shutil.rmtree(half, ignore_errors=True)
 
 

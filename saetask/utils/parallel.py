@@ -1,4 +1,4 @@
-"""Threads: an iterator prefetched, and an ordered map with bounded look-ahead."""
+"""Prefetching and an ordered map over threads, both with bounded look-ahead."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -8,41 +8,44 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 _END = object()
+AHEAD = 4
+"""Maximum number of items per worker that are taken but not yielded; bounds the memory."""
 
 
 def prefetch(items: Iterable[Item]) -> Iterator[Item]:
-    """Yields items, of which a thread makes the next while its caller uses the last.
+    """Yields items while a thread makes the next one.
 
-    What making an item raises is raised where that item would have been yielded.
+    An error of the iterator is raised in the turn of the item that it replaces.
     """
-    source = iter(items)
+    iterator = iter(items)
     with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, source, _END)
-        while (item := coming.result()) is not _END:
-            coming = thread.submit(next, source, _END)
+        upcoming = thread.submit(next, iterator, _END)
+        while (item := upcoming.result()) is not _END:
+            upcoming = thread.submit(next, iterator, _END)
             yield item  # pyright: ignore[reportReturnType]
-
-
-AHEAD = 4
-"""Items taken ahead of the oldest that is not done, for each worker: bounds the memory."""
 
 
 def map_ordered(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int
 ) -> Iterator[Result]:
-    """Yields what the function makes of each item, in the order of the items.
+    """Yields the result of a function for each item, in the order of the items.
 
     Items are taken as they are needed, by the calling thread. The first error is raised in its
-    turn; what has begun is finished before, what has not is dropped.
+    turn, after the calls that have begun are finished; the others are dropped.
+
+    Args:
+        function: Called in threads.
+        items: Its arguments.
+        workers: Number of threads.
     """
-    waiting: deque[Future[Result]] = deque()
+    pending: deque[Future[Result]] = deque()
     executor = ThreadPoolExecutor(workers)
     try:
         for item in items:
-            waiting.append(executor.submit(function, item))
-            if len(waiting) >= AHEAD * workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
+            pending.append(executor.submit(function, item))
+            if len(pending) >= AHEAD * workers:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
     finally:
         executor.shutdown(cancel_futures=True)

@@ -1,8 +1,8 @@
-"""How sure the figures are: intervals, paired comparisons, corrected p-values, detectable effects.
+"""Intervals, paired comparisons, corrected p-values and smallest detectable differences.
 
-Items that belong together (one source text, one template) are not independent, so every interval
-here is a percentile bootstrap that draws whole groups (Efron & Tibshirani 1993, chapter 13). Where
-each item is its own group, that is the ordinary bootstrap. The same seed gives the same interval.
+Items of one group (one source text, one template) are not independent, so every interval here is a
+percentile bootstrap over whole groups (Efron & Tibshirani 1993, chapter 13). If each item is its
+own group, that is the ordinary bootstrap. The same seed gives the same interval.
 """
 
 import math
@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.integer]
 Floats = NDArray[np.floating]
-BLOCK = 100  # resamples held in memory at a time; the results do not depend on it
+BLOCK = 100
+"""Resamples held in memory at a time; results do not depend on it."""
+ALPHA, POWER = 0.05, 0.8
+"""Two-sided level of McNemar's test, and its power, for the smallest detectable difference."""
 
 
 class Interval(NamedTuple):
@@ -26,13 +29,18 @@ class Interval(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """The same items answered before and after a change."""
+    """Accuracy on the same items before and after a change."""
 
-    fixed: int  # wrong before and right after
-    broken: int  # right before and wrong after
-    difference: float  # accuracy after minus accuracy before, as a share of items
+    fixed: int
+    """Number of items wrong before and right after."""
+    broken: int
+    """Number of items right before and wrong after."""
+    difference: float
+    """Accuracy after minus accuracy before, as a share of items."""
     ci95: Interval
-    mcnemar_p: float  # exact and two-sided; takes items as independent, whatever their groups
+    """Interval of the difference."""
+    mcnemar_p: float
+    """Exact two-sided p-value; takes items as independent, whatever their groups."""
 
 
 class Auroc(NamedTuple):
@@ -40,16 +48,22 @@ class Auroc(NamedTuple):
 
     value: float
     ci95: Interval | None
-    """None where no resample held every class, as of classes that stand in one group each."""
+    """None if no resample has every class, for example if each class is in one group only."""
     n: int
 
 
 def accuracy_interval(
     correct: Bools, groups: Sequence[str], seed: int = 0, n_resamples: int = 2000
 ) -> Interval:
-    """Returns the interval of the share of correct items, `correct` and `groups` being `[item]`.
+    """Returns the interval of the accuracy.
 
-    It has no width where nothing varies: a single group, or every item right (or wrong).
+    Its width is 0 where nothing varies: a single group, or every item right (or wrong).
+
+    Args:
+        correct: Whether each item is right, `[item]`.
+        groups: Group of each item, `[item]`.
+        seed: Seed of the resamples.
+        n_resamples: Number of resamples.
 
     Raises:
         ValueError: The lengths differ, there are no items, or `n_resamples` is below 1.
@@ -62,10 +76,17 @@ def accuracy_interval(
 def compare(
     before: Bools, after: Bools, groups: Sequence[str], seed: int = 0, n_resamples: int = 2000
 ) -> Comparison:
-    """Compares two sets of answers, correct or not, to the same items; all arrays are `[item]`.
+    """Compares the accuracy on the same items before and after a change.
 
-    The p-value is McNemar's (1947) in its exact form: a sign test on the items that changed; it
-    is 1 when none did. The interval is that of the paired difference.
+    The p-value is that of McNemar's test (1947) in its exact form, a sign test on the items that
+    changed; it is 1 if none did.
+
+    Args:
+        before: Whether each item is right before, `[item]`.
+        after: Whether each item is right after, `[item]`.
+        groups: Group of each item, `[item]`.
+        seed: Seed of the resamples.
+        n_resamples: Number of resamples.
 
     Raises:
         ValueError: The lengths differ, there are no items, or `n_resamples` is below 1.
@@ -84,29 +105,32 @@ def compare(
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     """Returns p-values adjusted by Holm's (1979) step-down procedure, under the same keys.
 
-    The i-th smallest of m p-values is multiplied by m - i + 1, capped at 1, and made no smaller
-    than the adjusted ones before it.
-
     Raises:
         ValueError: A p-value is not between 0 and 1.
     """
     if not all(0 <= p <= 1 for p in p_values.values()):
         raise ValueError(f"p-values must lie between 0 and 1, not {dict(p_values)}.")
-    adjusted: dict[str, float] = {}
-    largest = 0.0
-    for rank, name in enumerate(sorted(p_values, key=p_values.__getitem__)):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[name]))
-        adjusted[name] = largest
-    return {name: adjusted[name] for name in p_values}
+    if not p_values:
+        return {}
+    from statsmodels.stats.multitest import multipletests
+
+    adjusted = np.asarray(multipletests(list(p_values.values()), method="holm")[1])
+    return dict(zip(p_values, adjusted.tolist()))
 
 
 def auroc(
     labels: Bools, scores: Floats, groups: Sequence[str], seed: int = 0, n_resamples: int = 1000
 ) -> Auroc | None:
-    """Returns how well scores rank true items above false ones, or None with one class only.
+    """Returns the area under the ROC curve of scores, or None if all labels are equal.
 
-    `labels`, `scores` (higher means true) and `groups` are `[item]`. Resamples that hold one class
-    are left out of the interval; where all do, there is none.
+    Resamples with one class only are left out of the interval.
+
+    Args:
+        labels: Whether each item is positive, `[item]`.
+        scores: Score of each item, higher for positive ones, `[item]`.
+        groups: Group of each item, `[item]`.
+        seed: Seed of the resamples.
+        n_resamples: Number of resamples.
 
     Raises:
         ValueError: The lengths differ, there are no items, a score is not finite, or `n_resamples`
@@ -124,7 +148,7 @@ def auroc(
 
 
 def macro_auroc(
-    outcomes: Sequence[str],
+    labels: Sequence[str],
     probabilities: Mapping[str, Floats],
     groups: Sequence[str],
     seed: int = 0,
@@ -133,58 +157,53 @@ def macro_auroc(
     """Returns the mean over classes of the area under the curve, each class against the rest.
 
     Args:
-        outcomes: The class of each item, `[item]`.
-        probabilities: Of each class that occurs, `[item]`.
-        groups: `[item]`.
+        labels: Class of each item, `[item]`.
+        probabilities: Probabilities `[item]` of each class that occurs.
+        groups: Group of each item, `[item]`.
         seed: Seed of the resamples.
-        n_resamples: How many; those that lack a class are left out, and where all do there is no
-            interval.
+        n_resamples: Number of resamples; those that lack a class are left out of the interval.
 
     Returns:
-        None where there are fewer than two classes.
+        The mean area, or None if there are fewer than two classes.
     """
-    classes = sorted(set(outcomes))
+    classes = sorted(set(labels))
     if len(classes) < 2:
         return None
-    labels = {name: np.array([outcome == name for outcome in outcomes]) for name in classes}
+    is_class = {name: np.array([label == name for label in labels]) for name in classes}
     scores = {name: np.asarray(probabilities[name], dtype=float) for name in classes}
-    indices = _group_indices(groups, *labels.values(), *scores.values())
+    indices = _group_indices(groups, *is_class.values(), *scores.values())
 
     def mean_area(weights: Ints) -> Floats:
-        areas = [_weighted_aurocs(labels[name], scores[name], weights) for name in classes]
+        areas = [_weighted_aurocs(is_class[name], scores[name], weights) for name in classes]
         return np.mean(areas, axis=0)
 
-    value = float(mean_area(np.ones((1, len(outcomes)), dtype=int))[0])
+    value = float(mean_area(np.ones((1, len(labels)), dtype=int))[0])
     areas = _resampled(indices, mean_area, seed, n_resamples)
-    return Auroc(value, _interval(areas), len(outcomes))
+    return Auroc(value, _interval(areas), len(labels))
 
 
-def smallest_detectable_difference(
-    n: int, discordant_share: float, alpha: float = 0.05, power: float = 0.8
-) -> float:
-    """Returns the smallest paired difference that McNemar's test could have shown with n items.
+def smallest_detectable_difference(n: int, discordant_share: float) -> float:
+    """Returns the smallest paired difference that McNemar's test detects with power `POWER`.
 
     It solves `d sqrt(n) = z_{1-alpha/2} sqrt(p_d) + z_{power} sqrt(p_d - d^2)` for d, where p_d is
     the share of items that change (Miettinen 1968; Connor 1987, Biometrics 43:207). A difference d
-    needs p_d >= d; where too few items change for any to show, it is solved with p_d = d.
+    needs p_d >= d; if the solution is larger than p_d, the equation is solved with p_d = d.
 
     Args:
-        n: Items answered both before and after.
+        n: Number of items answered both before and after.
         discordant_share: p_d, from 0 to 1.
-        alpha: Two-sided level of the test.
-        power: Chance of finding such a difference, from 0.5 to below 1.
 
     Returns:
-        A share of items; infinity where n is too small for any to show (below 4 at alpha = 0.05).
+        A share of items; infinity if n is too small to detect any difference (below 4).
 
     Raises:
         ValueError: An argument is out of its range.
     """
     from scipy.stats import norm
 
-    if n < 1 or not 0 <= discordant_share <= 1 or not 0 < alpha < 1 or not 0.5 <= power < 1:
-        raise ValueError(f"Out of range: {n=}, {discordant_share=}, {alpha=}, {power=}.")
-    z_alpha, z_power = float(norm.isf(alpha / 2)), float(norm.ppf(power))
+    if n < 1 or not 0 <= discordant_share <= 1:
+        raise ValueError(f"Out of range: {n=}, {discordant_share=}.")
+    z_alpha, z_power = float(norm.isf(ALPHA / 2)), float(norm.ppf(POWER))
     if n <= z_alpha**2:
         return math.inf
     # Both cases are one quadratic: u sqrt(n) = z_alpha + z_power sqrt(1 - u^2), in
@@ -195,7 +214,11 @@ def smallest_detectable_difference(
 
 
 def _group_indices(groups: Sequence[str], *columns: NDArray) -> Ints:
-    """Returns each item's group as a number from 0, having checked that all columns fit."""
+    """Returns each item's group as a number from 0.
+
+    Raises:
+        ValueError: A column has another length than `groups`, or there are no items.
+    """
     shapes = [column.shape for column in columns]
     if not len(groups) or set(shapes) != {(len(groups),)}:
         raise ValueError(f"{len(groups)} groups for arrays of shape {shapes}; need as many, not 0.")
@@ -206,16 +229,19 @@ def _group_indices(groups: Sequence[str], *columns: NDArray) -> Ints:
 def _bootstrap(
     indices: Ints, statistic: Callable[[Ints], Floats], seed: int, n_resamples: int
 ) -> Interval:
-    """Returns the interval of a statistic that every resample has; see `_resampled`."""
-    found = _interval(_resampled(indices, statistic, seed, n_resamples))
-    assert found is not None
-    return found
+    """Returns the interval of a statistic that is defined for every resample; see `_resampled`."""
+    interval = _interval(_resampled(indices, statistic, seed, n_resamples))
+    assert interval is not None
+    return interval
 
 
 def _resampled(
     indices: Ints, statistic: Callable[[Ints], Floats], seed: int, n_resamples: int
 ) -> Floats:
-    """Resamples groups; `statistic` maps item weights `[resample, item]` to values `[resample]`."""
+    """Returns a statistic of resampled groups, `[n_resamples]`.
+
+    `statistic` maps item weights `[resample, item]` to values `[resample]`.
+    """
     if n_resamples < 1:
         raise ValueError(f"n_resamples must be at least 1, not {n_resamples}.")
     rng, n_groups = np.random.default_rng(seed), int(indices.max()) + 1
@@ -226,7 +252,7 @@ def _resampled(
 
 
 def _interval(values: Floats) -> Interval | None:
-    """Returns the interval of `values` `[resample]`, NaN left out; None where there is no other."""
+    """Returns the interval of `values` `[resample]` without NaN; None if all are NaN."""
     if np.isnan(values).all():
         return None
     low, high = np.nanquantile(values, [0.025, 0.975])
@@ -236,8 +262,8 @@ def _interval(values: Floats) -> Interval | None:
 def _weighted_aurocs(labels: Bools, scores: Floats, weights: Ints) -> Floats:
     """Returns the AUROC under each row of `weights` `[resample, item]`; NaN with one class only.
 
-    The area is the Mann-Whitney statistic over its maximum. One sort serves every resample, since
-    drawing items again changes their weights and not their order.
+    The area is the Mann-Whitney statistic over its maximum. Items are sorted once: resampling
+    changes their weights and not their order.
     """
     order = np.argsort(scores, kind="stable")
     _, starts = np.unique(scores[order], return_index=True)

@@ -1,22 +1,22 @@
 """Validation of JSON values by pydantic models, with errors of one line."""
 
-import re
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from saetask.errors import UserError
 
 M = TypeVar("M", bound=BaseModel)
+LONGEST_SHOWN = 80
+"""Characters of a value in an error line."""
 REASONS = {
-    "missing": "is missing",
-    "extra_forbidden": "is not a known key",
-    "model_type": "must be a JSON object",
-    "model_attributes_type": "must be a JSON object",
-    "dict_type": "must be a JSON object",
+    "missing": "it is missing.",
+    "extra_forbidden": "it is not a known key.",
+    "model_type": "expected a JSON object.",
+    "dict_type": "expected a JSON object.",
 }
-"""Wording of those pydantic errors whose own text speaks of Python classes."""
+"""Reasons that pydantic's own texts give in the words of Python classes, by type of error."""
 
 
 def validate(model: type[M], value: object, where: Path | str) -> M:
@@ -33,13 +33,32 @@ def validate(model: type[M], value: object, where: Path | str) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise UserError(f"{where}: {first_problem(error)}") from error
+        field, reason = first_problem(error)
+        place = f"field '{field}': " if field else ""
+        raise UserError(" ".join(f"{where}: {place}{reason}".split())) from error
 
 
-def first_problem(error: ValidationError) -> str:
-    """Returns the first field of a validation error, and its reason, as one line."""
-    first = error.errors(include_url=False)[0]
-    message = re.sub("^(Value error, )?(Input|Value) should", "must", first["msg"])
-    reason = REASONS.get(first["type"], message.removeprefix("Value error, "))
-    field = ".".join(map(str, first["loc"]))
-    return " ".join((f'"{field}" {reason}.' if field else f"the document {reason}.").split())
+class FieldProblem(NamedTuple):
+    """What is wrong with a field."""
+
+    field: str
+    """Name of the field; empty if the value as a whole does not fit."""
+    reason: str
+    """A sentence; it begins with the place inside the field, if there is one."""
+
+
+def first_problem(error: ValidationError) -> FieldProblem:
+    """Returns the first field that does not fit, and why, as a sentence."""
+    problem: dict[str, Any] = {**error.errors(include_url=False)[0]}
+    if problem["type"] in REASONS:
+        reason = REASONS[problem["type"]]
+    elif problem["type"] == "value_error":
+        reason = f"{problem['ctx']['error']}."
+    else:
+        expected = problem["msg"].replace("Input should be", "expected", 1)
+        shown = repr(problem["input"])
+        shown = shown if len(shown) <= LONGEST_SHOWN else f"{shown[:LONGEST_SHOWN]} ..."
+        reason = f"{expected}, found {shown}."
+    field, *inside = (str(part) for part in problem["loc"]) if problem["loc"] else ("",)
+    place = f"'{'.'.join(inside)}': " if inside else ""
+    return FieldProblem(field, place + reason)

@@ -4,8 +4,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from saetask_plugins.annotators.self_explain import SelfExplain
-from saetask_plugins.tasks.metaphor import Metaphor
 
 import saetask.inference.client
 from saetask import Annotation, Endpoint, Finding, Misunderstanding, Session, Span, UserError
@@ -27,6 +25,8 @@ from saetask.experiments.second_question import score_second_question
 from saetask.inference.client import ModelClient
 from saetask.plugins import PluginRegistry
 from saetask.session import SessionConfig
+from saetask_plugins.annotators.self_explain import SelfExplain
+from saetask_plugins.tasks.metaphor import Metaphor
 from tests.helpers.chat_server import Said, chat_server
 from tests.helpers.probe_choices import QuickProbe
 from tests.helpers.touch_task import ONE_BASELINE, make_context

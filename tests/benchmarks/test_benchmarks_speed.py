@@ -16,7 +16,7 @@ from benchmarks.speed.machine import cpu_fields
 from benchmarks.speed.subject import Subject
 from benchmarks.speed.timing import Asked, Timings, entry, interleaved, rounded, slope
 from benchmarks.speed.today import read_with_sae_lens
-from saetask.models.forward import LONGEST
+from saetask.models.forward import MAX_LENGTH_RATIO
 from saetask.models.hooks import read_hook
 from saetask.saes.encoding import input_hook
 from tests.helpers.probe_choices import use_fit_items, use_settings
@@ -139,7 +139,7 @@ def test_the_limit_has_every_row_and_hardly_any_padding(rows: list[list[int]]) -
     assert sum(len(batch) for batch in batches) == len(rows)
     assert max(len(batch) for batch in batches) <= ROWS_PER_BATCH
     tokens = sum(len(row) + 1 for row in rows)
-    assert tokens <= sum(batch.numel() for batch in batches) <= LONGEST * tokens
+    assert tokens <= sum(batch.numel() for batch in batches) <= MAX_LENGTH_RATIO * tokens
 
 
 def test_the_limit_computes_what_reading_needs(subject) -> None:

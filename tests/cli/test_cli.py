@@ -4,24 +4,26 @@ import errno
 import functools
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from saetask_plugins.tasks.metaphor import Metaphor
 
 import saetask
 import saetask.session
-from saetask.cli.main import COMMANDS, Command, main
+from saetask.cli.commands import Command
+from saetask.cli.dictionary import GROUP
+from saetask.cli.main import ROOT, main
 from saetask.detection.baselines import dense_probe
+from saetask.experiments.arms import arm_names, default_arm_names
+from saetask_plugins.tasks.metaphor import Metaphor
 from tests.helpers.probe_choices import FEW_CHOICES, use_fit_items, use_settings
 
 pytestmark = pytest.mark.usefixtures("few_choices")
 
 SENTENCE = "The ship sailed at noon."
-LOADING = ("saetask.models", "saetask.experiments.run", "saetask.session")
+LOADING = ("saetask.models.loading", "saetask.experiments.run", "saetask.session")
 """Modules that commands load a model through."""
 DETECTION = {"prompt", "answer", "failure", "misunderstandings"}
 FINDING = {"detector", "span", "text", "reading", "probability", "features"}
@@ -112,31 +114,38 @@ def written(folder, name, text):
     ("arguments", "message"),
     [
         (["rnu"], "Unknown command 'rnu'. Did you mean 'run'?"),
-        (["--bogus"], "Unknown command '--bogus'."),
-        (["run"], "name an experiment first"),
-        (["run", "--limit", "3"], "name an experiment first"),
+        (["--bogus"], "unrecognized argument '--bogus'."),
+        (["dictionary", "biuld"], "Unknown command 'dictionary biuld'. Did you mean 'build'?"),
+        (["dictionary", "--bogus"], "unrecognized argument '--bogus'."),
+        (["dictionary", "build"], "required: --corpus, --out"),
+        (["dictionary", "show", "folder", "sea"], "'sea' is no whole number"),
+        (["run"], "required: EXPERIMENT"),
+        (["run", "--limit", "3"], "required: EXPERIMENT"),
         (["run", "metafor"], "Unknown experiment 'metafor'. Did you mean 'metaphor'?"),
         (["run", "missing.yaml"], "missing.yaml does not exist"),
         (["run", "metaphor", "--limit", "0"], "--limit is 0; it must be 1 or more."),
         (["run", "metaphor", "--limit", "-3"], "--limit is -3; it must be 1 or more."),
-        (["run", "metaphor", "--limit", "many"], "limit"),
+        (["run", "metaphor", "--limit", "many"], "--limit: 'many' is no whole number"),
         (["run", "metaphor", "--folds", "1"], "--folds is 1; it must be 2 or more."),
         (["run", "metaphor", "--seed", "-1"], "seed"),
-        (["run", "metaphor", "--scoring", "dance"], "dance"),
-        (["run", "metaphor", "--arms", "[original, saetsk]"], "Unknown arm 'saetsk'."),
-        (["run", "metaphor", "--arms", "[original]"], "arms must include"),
+        (["run", "metaphor", "--scoring", "rnak"], "'rnak'. Did you mean 'rank'?"),
+        (["run", "metaphor", "--builtin-items", "no"], "'no' must be true or false"),
+        (["run", "metaphor", "--annotator-option", "x"], "'x' must be NAME=VALUE"),
+        (["run", "metaphor", "--arms", "original,saetsk"], "Unknown arm 'saetsk'."),
+        (["run", "metaphor", "--arms", "original"], "arms must include"),
         (["run", "metaphor", "--data", "missing.jsonl"], "missing.jsonl does not exist"),
         (["run", "metaphor", "--fit-data", "missing.jsonl"], "missing.jsonl does not exist"),
         (["run", "metaphor", "--detector", "probe"], "Unknown detector 'probe'"),
-        (["run", "metaphor", "--annotators", "[nobody]"], "Unknown annotator 'nobody'"),
-        (["run", "metaphor", "--limt", "3"], "--limt"),
+        (["run", "metaphor", "--annotators", "nobody"], "Unknown annotator 'nobody'"),
+        (["run", "metaphor", "--limt", "3"], "'--limt'. Did you mean '--limit'?"),
+        (["run", "metaphor", "--lim", "3"], "'--lim'. Did you mean '--limit'?"),
         (["run", "metaphor", "extra"], "extra"),
         (["run", "metaphor", "--engine", "rey"], "rey"),
         (["run", "metaphor", "--address", "auto"], "--address is auto; it needs --engine ray."),
-        (["train"], "config"),
+        (["train"], "CONFIG"),
         (["train", "missing.yaml"], "missing.yaml does not exist"),
         (["report", "missing"], "missing"),
-        (["read"], "The prompt is empty"),
+        (["read"], "required: PROMPT"),
         (["read", ""], "The prompt is empty"),
         (["read", "   "], "The prompt is empty"),
         (["read", "text", "--top", "some"], "top"),
@@ -148,6 +157,9 @@ def written(folder, name, text):
         (["detect", "text", "--task", "metafor"], "Unknown task 'metafor'. Did you mean"),
         (["detect", "text", "--bogus"], "--bogus"),
         (["detect", "--file", "missing.jsonl"], "missing.jsonl does not exist"),
+        (["detect", "Q?\nA. a\nB. b", "--task", "multiple-choice"], "--data FILE"),
+        (["detect", "Two 2 and 3.", "--data", "missing.jsonl"], "missing.jsonl does not exist"),
+        (["reformulate", "text", "--file", "prompts.jsonl"], "'--file'"),
         (["plugins", "extra"], "extra"),
         (["plugins", "--plugin", "missing.py"], "missing.py does not exist"),
     ],
@@ -279,17 +291,17 @@ def unfit(tiny_model_folder, make_tiny_sae, tmp_path_factory):
 def test_an_sae_refused_for_its_figures_is_used_if_insisted_on(refused, unfit, capsys, command):
     target = [] if command == "read" else ["--target", "sailed"]
     message = refused(command, SENTENCE, *target, *unfit)
-    assert "fraction of variance unexplained" in message and "--insist-on-sae" in message
-    assert main([command, SENTENCE, *target, *unfit, "--insist-on-sae"]) == 0
+    assert "fraction of variance unexplained" in message and "--allow-sae-mismatch" in message
+    assert main([command, SENTENCE, *target, *unfit, "--allow-sae-mismatch"]) == 0
     warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
     assert len(warnings) == 1
     assert "fraction of variance unexplained" in warnings[0]
 
 
 def test_a_run_goes_on_with_a_refused_sae_if_insisted_on(refused, done, unfit, tmp_path):
-    flags = ["--limit", "48", "--folds", "2", "--arms", "[original, saetask]", "--json", *unfit]
-    assert "--insist-on-sae" in refused("run", "metaphor", *flags, "--out", tmp_path / "out")
-    flags += ["--out", tmp_path / "out", "--insist-on-sae"]
+    flags = ["--limit", "48", "--folds", "2", "--arms", "original,saetask", "--json", *unfit]
+    assert "--allow-sae-mismatch" in refused("run", "metaphor", *flags, "--out", tmp_path / "out")
+    flags += ["--out", tmp_path / "out", "--allow-sae-mismatch"]
     assert json.loads(done("run", "metaphor", *flags))["sae"]["fvu"] > 0.6
 
 
@@ -336,19 +348,19 @@ def test_a_bad_row_of_a_prompt_file_is_named_by_file_and_line(capsys, tiny, tmp_
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
 def test_the_overview_names_every_command(done, arguments):
     page = done(*arguments)
-    assert all(f"\n  {name} " in page for name in COMMANDS)
+    assert all(f"\n  {name} " in page for name, _ in ROOT.commands())
+    assert len(page.splitlines()) < 24
+
+
+@pytest.mark.usefixtures("no_model")
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
+def test_the_overview_of_dictionary_names_its_commands(done, arguments):
+    page = done("dictionary", *arguments)
+    assert all(f"\n  {name} " in page for name, _ in GROUP.commands())
 
 
 def test_the_version_is_printed(done):
     assert done("--version").strip() == saetask.__version__
-
-
-@pytest.mark.usefixtures("no_model")
-@pytest.mark.parametrize("command", sorted(COMMANDS))
-def test_every_command_explains_its_flags_spelled_with_hyphens(done, command):
-    page = done(command, "--help")
-    assert "--plugin" in page
-    assert not re.findall(r"--\w*_\w*", page)
 
 
 def test_help_and_mistakes_in_the_command_import_no_torch():
@@ -364,11 +376,12 @@ def test_help_and_mistakes_in_the_command_import_no_torch():
 
 def test_a_plugin_file_adds_to_the_list_of_plugins(done, tmp_path):
     text = "from saetask import hookimpl\nclass T:\n    name = '{}'\n"
-    text += "@hookimpl\ndef saetask_tasks():\n    return [T()]\n"
+    text += "    def label(self, evidence): ...\n"
+    text += "@hookimpl\ndef saetask_labelers():\n    return [T()]\n"
     paths = [written(tmp_path, f"{n}.py", text.format(n)) for n in ("one", "two")]
     rows = json.loads(done("plugins", "--json", "--plugin", paths[0], "--plugin", paths[1]))
     assert set(rows[0]) == {"kind", "name", "source", "summary"}
-    assert {"one", "two", "metaphor"} <= {row["name"] for row in rows if row["kind"] == "task"}
+    assert {"one", "two", "keywords"} <= {row["name"] for row in rows if row["kind"] == "labeler"}
     assert "word-problems" in done("plugins")
 
 
@@ -434,10 +447,27 @@ def test_read_prints_the_strongest_features_of_a_prompt(done, tiny):
 
 
 @pytest.mark.parametrize(
-    "prompt", ["null", "3", "{a: 1}", "[x]", "true", "a: b", "@file", "1e3", "--so-called: a - b"]
+    "prompt",
+    [
+        "null",
+        "3",
+        "{a: 1}",
+        "[x]",
+        "true",
+        "a: b",
+        "@file",
+        "1e3",
+        "--so-called: a - b",
+        "a-b a_b --c-d",
+    ],
 )
 def test_a_prompt_is_taken_literally(done, tiny, prompt):
     assert json.loads(done("read", prompt, "--json", *tiny))["prompt"] == prompt
+
+
+def test_a_prompt_that_looks_like_a_flag_stands_after_two_hyphens(done, tiny):
+    for arguments in (["--json", *tiny, "--", "--odd_a-b"], ["--json", *tiny, "--", "--top"]):
+        assert json.loads(done("read", *arguments))["prompt"] == arguments[-1]
 
 
 def test_an_experiment_runs_from_a_file_and_prints_its_summary(done, tiny, tmp_path):
@@ -448,11 +478,54 @@ def test_an_experiment_runs_from_a_file_and_prints_its_summary(done, tiny, tmp_p
     summary = json.loads(done("run", experiment, "--folds", "2", "--out", out, "--json"))
     assert summary == json.loads((out / "summary.json").read_text())
     assert list(summary["arms"]) == ["original", "saetask"]
-    flags = ["--limit", "48", "--folds", "2", "--arms", "[original, saetask]", *tiny]
+    flags = ["--limit", "48", "--folds", "2", "--arms", "original,saetask", *tiny]
     text = done("run", "metaphor", *flags, "--out", out)  # the same by flags: resumes
     assert "48 items" in text and f"{out}/report.html" in text
     again = done("run", out / "config.yaml", "--out", out)
     assert "48 items" in again
+
+
+@pytest.fixture
+def config_of(monkeypatch, tmp_path, capsys):
+    """Returns a function that returns the config with which a command line starts a run."""
+
+    def run(*arguments):
+        configs = []
+
+        def start(config, **others):
+            configs.append(config)
+            raise saetask.UserError("enough")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("saetask.experiments.run.run", start)
+            assert main(["run", *map(str, arguments)]) == 2
+        assert "enough" in capsys.readouterr().err
+        return configs[0]
+
+    return run
+
+
+@pytest.mark.usefixtures("no_model")
+def test_flags_go_before_the_keys_of_a_file_wherever_they_stand(config_of, tmp_path):
+    text = "task: metaphor\nlimit: 48\nfolds: 3\nannotator_options: {model: a, workers: 2}\n"
+    path = written(tmp_path, "experiment.yaml", text)
+    given = {"task": "metaphor", "limit": 48, "folds": 3}
+    options = {"model": "a", "workers": "2"}
+    assert config_of(path) == saetask.RunConfig(**given, annotator_options=options)
+    given = {"task": "metaphor", "limit": 48, "folds": 5, "fit_data": Path("fit.jsonl")}
+    options = {"model": "b", "workers": "2"}
+    expected = saetask.RunConfig(**given, annotator_options=options)
+    flags = ["--folds", "5", "--fit-data", "fit.jsonl", "--annotator-option", "model=b"]
+    assert config_of(path, *flags) == config_of(*flags, path) == expected
+
+
+@pytest.mark.usefixtures("no_model")
+def test_lists_are_separated_by_commas_and_all_means_every_arm(config_of):
+    config = config_of("metaphor", "--arms", "original,saetask, oracle", "--other-saes", "a,b")
+    assert config.arms == ["original", "saetask", "oracle"]
+    assert config.other_saes == ["a", "b"]
+    assert config_of("metaphor", "--arms", "all").arms == arm_names()
+    assert config_of("metaphor").arms == default_arm_names() != arm_names()
 
 
 def test_a_run_without_wrong_answers_says_that_there_is_nothing_to_detect(
@@ -460,7 +533,7 @@ def test_a_run_without_wrong_answers_says_that_there_is_nothing_to_detect(
 ):
     monkeypatch.setattr(Metaphor, "score", lambda self, item, output: saetask.Score(None, True))
     use_settings(monkeypatch, note_samples=4, make_baselines=lambda: [dense_probe(FEW_CHOICES)])
-    flags = ["--arms", "[original, saetask]", "--limit", "48", "--folds", "2", *tiny]
+    flags = ["--arms", "original,saetask", "--limit", "48", "--folds", "2", *tiny]
     out = done("run", "metaphor", *flags, "--out", tmp_path / "out")
     line = "Every answer to the original prompts is right: there is nothing to detect."
     assert line in out
@@ -481,7 +554,8 @@ def command(monkeypatch):
         def execute(arguments):
             raise error
 
-        monkeypatch.setitem(COMMANDS, "fail", Command("fails", lambda parser: None, execute))
+        command = Command("fails", lambda parser: None, execute)
+        monkeypatch.setitem(ROOT.sections["This installation"], "fail", command)
 
     return add
 

@@ -13,14 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import field_validator
-from saetask_plugins.tasks.metaphor import Metaphor
-from saetask_plugins.tasks.word_problems import WordProblems
 
 from saetask import UserError
 from saetask.data import (
     Item,
     ItemRow,
+    Prompt,
+    Span,
     Task,
+    check_prompt,
     first_number,
     last_number,
     read_items,
@@ -28,6 +29,8 @@ from saetask.data import (
     stated_number,
 )
 from saetask.plugins import PluginRegistry
+from saetask_plugins.tasks.metaphor import Metaphor
+from saetask_plugins.tasks.word_problems import WordProblems
 from tests.helpers.item_rows import PROBLEM, SENTENCE
 from tests.helpers.refusals import refusal
 
@@ -557,3 +560,27 @@ def test_a_text_with_fewer_than_two_numbers_is_a_user_error(text):
 def test_a_text_that_says_one_number_twice_can_be_asked_about():
     item = WordProblems().question_from_text("4 boys have 4 figs each.", None)
     assert " 4 * 4 = 16" in [c.text for c in WordProblems().candidates(item)]
+
+
+# prompts of a task
+
+
+@pytest.mark.parametrize(
+    ("prompt", "named"),
+    [
+        (Prompt([{"role": "user", "content": "hello"}]), "no span 'text'"),
+        (Prompt([{"role": "user", "content": "hello"}], spans={"text": Span(0, 55)}), "0 to 55"),
+        (Prompt([{"role": "user", "content": "hello"}], spans={"text": Span(2, 2)}), "2 to 2"),
+        (Prompt([]), "a Prompt with a message"),
+        ("hello", "a Prompt with a message"),
+    ],
+)
+def test_a_prompt_that_can_not_be_read_is_refused_by_task_and_item(prompt, named):
+    message = refusal(check_prompt, "rhymes", Item("i7", "g", {}), prompt)
+    assert message.startswith("Task 'rhymes', item 'i7': ") and named in message
+
+
+@by_task
+def test_the_prompts_of_a_built_in_task_are_in_order(task, embedded):
+    for item in embedded[task.name]:
+        assert check_prompt(task.name, item, task.prompt(item)) == task.prompt(item)

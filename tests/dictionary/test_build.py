@@ -1,23 +1,29 @@
 """A dictionary folder on the tiny model: whole, resumable, true to the corpus, and guarded."""
 
+import contextlib
+import io
+import itertools
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 import saetask.dictionary.collect.corpus_pass as reading
-from saetask import Dictionary, UserError, read_features
+from saetask import Dictionary, Label, UserError, read_features
 from saetask.cli.main import main
 from saetask.data.corpus import CorpusConfig, Source, token_rows
 from saetask.dictionary.collect.corpus_pass import BuildConfig
-from saetask.dictionary.evaluate.validation import shuffled_model_figures, validate
+from saetask.dictionary.evaluate.validation import shuffled_model_figures
 from saetask.dictionary.label.build import build
-from saetask.dictionary.store import CONTEXTS, FEATURES, MANIFEST
+from saetask.dictionary.store import CONTEXTS, FEATURES, MANIFEST, read_manifest
 from saetask.models.loading import model_tokenizer
 from saetask.saes.random_sae import random_sae
-from saetask_plugins.labelers.keywords import Keywords
+from saetask.utils.files import content_hash
 
 NOUNS = ["sea", "ship", "dog", "road", "house", "bread", "king", "tree", "night", "song"]
+RECIPE = "context_size: 48\ntest_share: 0.2\nselection_share: 0.2\nsources: [{path: texts.jsonl}]\n"
+OTHER_MODEL = {"name": "shuffled", "fingerprint": "other"}
 
 
 @pytest.fixture(scope="module")
@@ -44,28 +50,41 @@ def config():
 
 
 @pytest.fixture(scope="module")
-def folder(tiny_model, tiny_sae, config, corpus_folder, tmp_path_factory):
+def folder(config, tiny_model_folder, tiny_sae_folder, corpus_folder, tmp_path_factory):
+    """A dictionary built by command."""
+    pair = ["--model", str(tiny_model_folder), "--sae", str(tiny_sae_folder)]
+    sizes = ["--tokens", str(config.tokens), "--sample-rows", str(config.sample_rows)]
+    (corpus_folder / "corpus.yaml").write_text(RECIPE)
+    corpus = ["--corpus", str(corpus_folder / "corpus.yaml")]
     out = tmp_path_factory.mktemp("dictionaries") / "whole"
-    build(tiny_model, tiny_sae, config, Keywords(), out, corpus_folder)
-    validate(tiny_model, tiny_sae, Keywords(), out)
+    assert main(["dictionary", "build", *corpus, *sizes, *pair, "--out", str(out)]) == 0
     return out
 
 
 @pytest.fixture(scope="module")
-def dictionary(folder):
+def validation(folder, tiny_model_folder, tiny_sae_folder):
+    """What the command that validated the dictionary printed."""
+    pair = ["--model", str(tiny_model_folder), "--sae", str(tiny_sae_folder)]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert main(["dictionary", "validate", str(folder), *pair, "--json"]) == 0
+    return json.loads(printed.getvalue())
+
+
+@pytest.fixture(scope="module")
+def dictionary(folder, validation):
     return Dictionary.load(folder)
 
 
 def test_the_folder_says_what_was_read_and_how_labels_fared(dictionary, tiny_sae) -> None:
     manifest = dictionary.manifest
-    assert manifest["n_features"] == len(dictionary) == tiny_sae.cfg.d_sae
-    assert manifest["corpus"]["tokens"] >= 9_000
-    assert manifest["corpus"]["samples"]["test"]["rows"] == 150
-    validation = manifest["validation"]
-    assert sum(validation["verdicts"].values()) == len(dictionary)
-    assert set(validation["controls"]) == {"random-sae"}
+    assert manifest.n_features == len(dictionary) == tiny_sae.cfg.d_sae
+    assert manifest.corpus.tokens >= 9_000
+    assert manifest.corpus.samples["test"].rows == 150
+    validation = manifest.validation
+    assert sum(validation.verdicts.values()) == len(dictionary)
+    assert set(validation.controls) == {"random-sae"}
     verdicts = [dictionary.feature(i).verdict for i in range(len(dictionary))]
-    assert verdicts.count("validated") == validation["verdicts"]["validated"]
+    assert verdicts.count("validated") == validation.verdicts["validated"]
 
 
 def test_splits_share_no_document(config, tiny_model, corpus_folder) -> None:
@@ -91,22 +110,34 @@ def test_contexts_show_the_activation_that_reading_their_row_gives(
     assert np.isclose(dense[:, feature], strongest["activation"], rtol=1e-4).any()
 
 
-@pytest.mark.parametrize("rows_per_shard", [64, 192])
+class EvidenceHash:
+    """Labels features by a hash of all it is given: other evidence gives another label."""
+
+    name = "hash"
+
+    def label(self, evidence):
+        arrays = [*evidence.learning, *evidence.selection]
+        return Label(content_hash([evidence.promoted, *(a.tolist() for a in arrays)]), None)
+
+
 def test_shards_of_another_size_make_the_same_bytes(
-    folder, config, tiny_model, tiny_sae, corpus_folder, tmp_path, monkeypatch, rows_per_shard
+    config, tiny_model, tiny_sae, corpus_folder, tmp_path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(reading, "ROWS_PER_SHARD", rows_per_shard)
-    exact = BuildConfig(config.corpus, tokens=192 * 40, sample_rows=100)
+    tokenizer = model_tokenizer(tiny_model)
+    rows = itertools.islice(token_rows(config.corpus, tokenizer, "train", corpus_folder), 192)
+    n_tokens = sum(len(row.token_ids) for row in rows)  # whole shards of either size
+    exact = BuildConfig(config.corpus, tokens=n_tokens, sample_rows=100)
     made = []
-    for name, size in (("a", rows_per_shard), ("b", 192)):
+    for size in (64, 192):
         monkeypatch.setattr(reading, "ROWS_PER_SHARD", size)
-        build(tiny_model, tiny_sae, exact, Keywords(), tmp_path / name, corpus_folder)
-        made.append([(tmp_path / name / f).read_bytes() for f in (FEATURES, CONTEXTS, MANIFEST)])
+        out = tmp_path / str(size)
+        build(tiny_model, tiny_sae, exact, EvidenceHash(), out, corpus_folder)
+        made.append([(out / f).read_bytes() for f in (FEATURES, CONTEXTS, MANIFEST)])
     assert made[0] == made[1]
 
 
 def test_a_killed_build_goes_on_to_the_same_bytes(
-    folder, config, tiny_model, tiny_sae, corpus_folder, tmp_path, monkeypatch
+    config, tiny_model, tiny_sae, corpus_folder, tmp_path, monkeypatch
 ) -> None:
     monkeypatch.setattr(reading, "ROWS_PER_SHARD", 64)
     real, calls = reading.extract_token_activations, []
@@ -118,11 +149,11 @@ def test_a_killed_build_goes_on_to_the_same_bytes(
         return real(*arguments)
 
     short = BuildConfig(config.corpus, tokens=9_000, sample_rows=100)
-    build(tiny_model, tiny_sae, short, Keywords(), tmp_path / "whole", corpus_folder)
+    build(tiny_model, tiny_sae, short, EvidenceHash(), tmp_path / "whole", corpus_folder)
     monkeypatch.setattr(reading, "extract_token_activations", killed)
     with pytest.raises(KeyboardInterrupt):
-        build(tiny_model, tiny_sae, short, Keywords(), tmp_path / "killed", corpus_folder)
-    build(tiny_model, tiny_sae, short, Keywords(), tmp_path / "killed", corpus_folder)
+        build(tiny_model, tiny_sae, short, EvidenceHash(), tmp_path / "killed", corpus_folder)
+    build(tiny_model, tiny_sae, short, EvidenceHash(), tmp_path / "killed", corpus_folder)
     for name in (FEATURES, CONTEXTS, MANIFEST):
         whole, resumed = (tmp_path / run / name for run in ("whole", "killed"))
         assert whole.read_bytes() == resumed.read_bytes(), name
@@ -134,8 +165,8 @@ def test_fewer_tokens_than_were_read_before_take_all_that_were(
     monkeypatch.setattr(reading, "ROWS_PER_SHARD", 64)
     for tokens in (9_000, 3_000):
         short = BuildConfig(config.corpus, tokens=tokens, sample_rows=100)
-        build(tiny_model, tiny_sae, short, Keywords(), tmp_path, corpus_folder)
-        assert Dictionary.load(tmp_path).manifest["corpus"]["tokens"] >= 9_000
+        build(tiny_model, tiny_sae, short, EvidenceHash(), tmp_path, corpus_folder)
+        assert Dictionary.load(tmp_path).manifest.corpus.tokens >= 9_000
 
 
 def test_a_corpus_that_is_too_short_says_how_short(
@@ -143,7 +174,7 @@ def test_a_corpus_that_is_too_short_says_how_short(
 ) -> None:
     long = BuildConfig(config.corpus, tokens=10**7, sample_rows=100)
     with pytest.raises(UserError, match="fewer than 10000000"):
-        build(tiny_model, tiny_sae, long, Keywords(), tmp_path, corpus_folder)
+        build(tiny_model, tiny_sae, long, EvidenceHash(), tmp_path, corpus_folder)
 
 
 def test_a_folder_of_another_corpus_is_refused(
@@ -151,7 +182,7 @@ def test_a_folder_of_another_corpus_is_refused(
 ) -> None:
     other = BuildConfig(config.corpus, tokens=9_000, sample_rows=100, seed=1)
     with pytest.raises(UserError, match="another model, SAE or corpus"):
-        build(tiny_model, tiny_sae, other, Keywords(), folder, corpus_folder)
+        build(tiny_model, tiny_sae, other, EvidenceHash(), folder, corpus_folder)
 
 
 def test_another_sae_is_refused(dictionary, tiny_model, tiny_sae) -> None:
@@ -168,6 +199,29 @@ def test_a_damaged_table_is_refused_by_name(folder, tmp_path) -> None:
         Dictionary.load(tmp_path)
     with pytest.raises(UserError, match="holds no dictionary"):
         Dictionary.load(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"seed": "0"}, "field 'seed': Input should be a valid integer"),
+        (
+            {"sae": {"hook_name": "blocks.0", "d_sae": 64}},
+            "field 'sae.fingerprint': Field required",
+        ),
+        ({"schema_version": 2}, "has version 2"),
+    ],
+)
+def test_a_damaged_manifest_is_refused_in_one_line(dictionary, tmp_path, changes, said) -> None:
+    with pytest.raises(UserError) as error:
+        read_manifest(_manifest_of(tmp_path, dictionary.manifest, **changes))
+    assert said in str(error.value) and str(tmp_path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_manifest_is_written_as_it_was_read(folder, dictionary, tmp_path) -> None:
+    read_manifest(folder).write(tmp_path / MANIFEST)
+    assert (tmp_path / MANIFEST).read_bytes() == (folder / MANIFEST).read_bytes()
 
 
 def test_an_unknown_feature_is_refused_with_the_range(dictionary) -> None:
@@ -214,46 +268,43 @@ def test_the_commands_show_and_search_a_dictionary(folder, capsys) -> None:
     assert main(["dictionary", "sho", str(folder)]) == 2
 
 
-def test_the_commands_build_and_validate(
-    tiny_model_folder, tiny_sae_folder, corpus_folder, tmp_path, capsys
+def test_the_commands_build_and_validate(dictionary, validation, corpus_folder, tmp_path) -> None:
+    assert validation == dictionary.manifest.validation.to_dict()
+    out = tmp_path / "made"
+    missing = ["--corpus", str(corpus_folder / "none.yaml"), "--out", str(out)]
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        assert main(["dictionary", "build", *missing]) == 2
+    assert "none.yaml does not exist" in said.getvalue()
+
+
+def test_building_in_python_makes_the_same_bytes_as_the_command(
+    folder, config, tiny_model, tiny_sae, corpus_folder, tmp_path
 ) -> None:
-    recipe = (
-        "context_size: 48\ntest_share: 0.2\nselection_share: 0.2\nsources: [{path: texts.jsonl}]\n"
-    )
-    (corpus_folder / "corpus.yaml").write_text(recipe)
-    pair = ["--model", str(tiny_model_folder), "--sae", str(tiny_sae_folder)]
-    out = str(tmp_path / "made")
-    sizes = ["--tokens", "4000", "--sample-rows", "64"]
-    corpus = ["--corpus", str(corpus_folder / "corpus.yaml")]
-    assert main(["dictionary", "build", *corpus, *sizes, *pair, "--out", out]) == 0
-    assert main(["dictionary", "validate", out, *pair, "--json"]) == 0
-    assert "controls" in json.loads(capsys.readouterr().out.split("\n", 1)[1])
-    missing = ["--corpus", str(corpus_folder / "none.yaml"), "--out", out]
-    assert main(["dictionary", "build", *missing]) == 2
-    assert "none.yaml does not exist" in capsys.readouterr().err
+    shutil.copytree(folder / "work", tmp_path / "work")  # the corpus is not read again
+    build(tiny_model, tiny_sae, config, EvidenceHash(), tmp_path, corpus_folder)
+    assert (tmp_path / CONTEXTS).read_bytes() == (folder / CONTEXTS).read_bytes()
 
 
 def _manifest_of(tmp_path, manifest, **changes):
-    (tmp_path / MANIFEST).write_text(json.dumps({**manifest, **changes}))
+    (tmp_path / MANIFEST).write_text(json.dumps({**manifest.to_dict(), **changes}))
     return tmp_path
 
 
 def test_the_shuffled_model_stands_beside_with_its_own_figures(dictionary, tmp_path) -> None:
     manifest = dictionary.manifest
-    other = {"name": "shuffled", "fingerprint": "other"}
-    found = shuffled_model_figures(manifest, _manifest_of(tmp_path, manifest, model=other))
-    assert found["validated_share"] == manifest["validation"]["validated_share"]
-    assert "controls" not in found
+    found = shuffled_model_figures(manifest, _manifest_of(tmp_path, manifest, model=OTHER_MODEL))
+    assert found.validated_share == manifest.validation.validated_share
+    assert "controls" not in found.to_dict()
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
         ({}, "same model"),
-        ({"model": {"fingerprint": "other"}, "validation": None}, "not validated"),
-        ({"model": {"fingerprint": "other"}, "seed": 9}, "its seed"),
-        ({"model": {"fingerprint": "other"}, "n_features": 9}, "its features"),
-        ({"model": {"fingerprint": "other"}, "labeler": "else"}, "its labeler"),
+        ({"model": OTHER_MODEL, "validation": None}, "not validated"),
+        ({"model": OTHER_MODEL, "seed": 9}, "its seed"),
+        ({"model": OTHER_MODEL, "n_features": 9}, "its features"),
+        ({"model": OTHER_MODEL, "labeler": "else"}, "its labeler"),
     ],
 )
 def test_a_shuffled_model_read_in_another_way_is_refused(

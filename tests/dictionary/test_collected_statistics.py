@@ -1,4 +1,4 @@
-"""A tally is the same however its corpus was cut, and keeps what it says."""
+"""Statistics are the same however their corpus was cut, and equal those counted by hand."""
 
 import itertools
 
@@ -80,7 +80,7 @@ def test_counts_sums_and_contexts_are_those_counted_by_hand() -> None:
             document = int(firings.documents[rows[token]])
             if value > 0:
                 best[document] = max(best.get(document, 0.0), value)
-        top = found.top.of(feature)
+        top = found.top.of_feature(feature)
         expected = sorted(best.values(), reverse=True)[:TOP_CONTEXTS]
         np.testing.assert_array_equal(top.value, np.array(expected, np.float32))
         assert len(set(top.document.tolist())) == len(top.document)

@@ -8,10 +8,11 @@ import pytest
 
 from saetask import Dictionary, UserError
 from saetask.dictionary import dictionary as dictionaries
+from saetask.dictionary.dictionary import dictionary_folder
 from saetask.dictionary.feature_labels import find_feature_labels
 from saetask.dictionary.store import FEATURES, MANIFEST, read_parquet, write_parquet
 from saetask.models.loading import model_fingerprint
-from saetask.saes.loading import sae_fingerprint
+from saetask.saes.loading import DEFAULT_SAE, sae_fingerprint
 from saetask.saes.logit_lens import logit_lens_labels
 
 VERDICTS = ["validated", "inconsistent", "too rare"]
@@ -26,26 +27,26 @@ def folder(tiny_model, tiny_sae, tmp_path_factory):
     verdicts = [VERDICTS[i % len(VERDICTS)] for i in range(n)]
     write_parquet(folder / FEATURES, pyarrow.table({"label": labels, "verdict": verdicts}))
     write_parquet(folder / "contexts.parquet", pyarrow.table({"feature": pyarrow.array([0])}))
-    manifest = {
-        "schema_version": 1,
-        "model": {"fingerprint": model_fingerprint(tiny_model)},
-        "sae": {"fingerprint": sae_fingerprint(tiny_sae)},
-    }
+    manifest = json.loads((dictionary_folder(DEFAULT_SAE) / MANIFEST).read_text())
+    manifest["model"]["fingerprint"] = model_fingerprint(tiny_model)
+    manifest["sae"]["fingerprint"] = sae_fingerprint(tiny_sae)
     (folder / MANIFEST).write_text(json.dumps(manifest))
     return folder
 
 
 def test_labels_that_are_not_validated_say_so(tiny_model, tiny_sae, folder) -> None:
-    found = find_feature_labels(tiny_model, tiny_sae, folder).shown([0, 1, 2])
+    found = find_feature_labels(tiny_model, tiny_sae, folder).for_display([0, 1, 2])
     assert found == {0: "on '0'", 1: "on '1' (inconsistent)", 2: "on '2' (too rare)"}
 
 
 def test_annotations_get_validated_labels_only_unless_told_otherwise(
     tiny_model, tiny_sae, folder
 ) -> None:
-    assert find_feature_labels(tiny_model, tiny_sae, folder).trusted([0, 1, 2]) == {0: "on '0'"}
+    assert find_feature_labels(tiny_model, tiny_sae, folder).for_annotation([0, 1, 2]) == {
+        0: "on '0'"
+    }
     everything = find_feature_labels(tiny_model, tiny_sae, folder, unvalidated=True)
-    assert everything.trusted([0, 1, 2]) == {i: f"on '{i}'" for i in range(3)}
+    assert everything.for_annotation([0, 1, 2]) == {i: f"on '{i}'" for i in range(3)}
 
 
 def test_a_dictionary_never_validated_has_nothing_for_annotations(
@@ -54,13 +55,15 @@ def test_a_dictionary_never_validated_has_nothing_for_annotations(
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     write_parquet(tmp_path / FEATURES, read_parquet(folder / FEATURES).drop_columns(["verdict"]))
     found = find_feature_labels(tiny_model, tiny_sae, tmp_path)
-    assert found.trusted([0]) == {} and found.shown([0]) == {0: "on '0' (not validated)"}
+    assert found.for_annotation([0]) == {} and found.for_display([0]) == {
+        0: "on '0' (not validated)"
+    }
 
 
 def test_without_a_dictionary_labels_are_what_features_promote(tiny_model, tiny_sae) -> None:
     found = find_feature_labels(tiny_model, tiny_sae)
     assert found.dictionary is None
-    assert found.shown([1, 2]) == logit_lens_labels(tiny_model, tiny_sae, [1, 2])
+    assert found.for_display([1, 2]) == logit_lens_labels(tiny_model, tiny_sae, [1, 2])
 
 
 def test_the_shipped_dictionary_of_this_pair_is_taken_by_itself(

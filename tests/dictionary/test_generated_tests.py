@@ -9,21 +9,22 @@ import pytest
 
 from saetask import Dictionary, Endpoint, EndpointError
 from saetask.cli.main import main
-from saetask.dictionary.dictionary import Card
+from saetask.dictionary.dictionary import FeatureCard
 from saetask.dictionary.falsify.base import FalsifyConfig, SkippedTest
 from saetask.dictionary.falsify.counterexamples import (
     FORMS,
     CounterexampleResult,
     compare_pairs,
     counterexample_finding,
-    pair_questions,
+    pair_requests,
     read_pairs,
 )
+from saetask.dictionary.falsify.document import FALSIFICATION
 from saetask.dictionary.falsify.generated_tests import (
-    Reader,
-    WritingAttempt,
-    described_writing,
-    try_writing,
+    FeatureReader,
+    GeneratedTextTests,
+    describe_generated_text_tests,
+    run_generated_text_tests,
 )
 from saetask.dictionary.falsify.paraphrases import (
     ParaphraseResult,
@@ -32,9 +33,8 @@ from saetask.dictionary.falsify.paraphrases import (
     paraphrase_finding,
     read_paraphrase,
 )
-from saetask.dictionary.falsify.runner import FALSIFICATION
-from saetask.dictionary.falsify.text_pool import file_rows, read_pool
-from saetask.dictionary.falsify.text_requests import LONGEST, WRITER_JOURNAL, Writer
+from saetask.dictionary.falsify.text_pool import file_rows, read_text_pool
+from saetask.dictionary.falsify.text_requests import MAX_CHARACTERS, WRITER_JOURNAL, Writer
 from saetask.dictionary.label.tables import median_activation
 from tests.helpers.chat_server import ChatServer, Said, chat_server
 from tests.helpers.refusals import refusal
@@ -83,7 +83,7 @@ def ignorant(request) -> str:
 @pytest.fixture(scope="module")
 def pool(tiny_model, word_sae, word_corpus):
     rows = file_rows(word_corpus, tiny_model.tokenizer, 48)
-    return read_pool(tiny_model, word_sae, rows, FEATURES, 2 * TEXTS)
+    return read_text_pool(tiny_model, word_sae, rows, FEATURES, 2 * TEXTS)
 
 
 @pytest.fixture
@@ -102,8 +102,11 @@ def have_written(tiny_model, word_sae, pool, own_folder):
         dictionary = Dictionary.load(own_folder)
         with chat_server(answer) as server:
             writer = Writer(Endpoint("writer", server.url, retries=0), workers)
-            found = try_writing(writer, tiny_model, word_sae, dictionary, pool, config, engine)
-        return described_writing(found.attempts), found.figures, server
+            found = run_generated_text_tests(
+                writer, tiny_model, word_sae, dictionary, pool, config, engine
+            )
+        entries = [entry.to_dict() for entry in describe_generated_text_tests(found.tests)]
+        return entries, found.figures.to_dict(), server
 
     return written
 
@@ -130,7 +133,7 @@ def test_a_writer_that_knows_bears_right_labels_out(have_written) -> None:
 def test_an_engine_of_other_processes_finds_the_same(have_written, tiny_model) -> None:
     engine = SendingEngine(tiny_model)
     assert have_written(knows, engine=engine)[0] == have_written(knows)[0]
-    assert engine.works == ["_try_delivery"]
+    assert engine.works == ["_test_on_texts"]
 
 
 def test_one_that_does_not_falsifies_them(have_written) -> None:
@@ -155,9 +158,7 @@ def test_a_feature_that_always_fires_has_too_narrow_a_label(have_written) -> Non
 def test_the_writer_of_pairs_sees_the_label_alone(have_written) -> None:
     _, _, server = have_written(knows)
     seen = {request["messages"][-1]["content"] for request in server.requests}
-    expected = {
-        q.prompt for label in ("sea", "ship", "anything") for q in pair_questions(label, 10)
-    }
+    expected = {q.prompt for label in ("sea", "ship", "anything") for q in pair_requests(label, 10)}
     assert {prompt for prompt in seen if '"pairs"' in prompt} == expected
     assert not any("was there at" in prompt for prompt in expected)
 
@@ -171,8 +172,10 @@ def test_a_text_is_rewritten_once_for_all_features(have_written) -> None:
 
 def test_to_fire_is_to_reach_the_natural_level(tiny_model, word_sae, word_folder, pool) -> None:
     card = Dictionary.load(word_folder).feature(SEA)
-    loud = Card({**card.row, "quantiles": [2 * level for level in card.row["quantiles"]]}, [])
-    fires = Reader(tiny_model, word_sae).fires
+    loud = FeatureCard(
+        {**card.row, "quantiles": [2 * level for level in card.row["quantiles"]]}, []
+    )
+    fires = FeatureReader(tiny_model, word_sae).fires
     texts = ["We went by the sea.", "We went by the cup."]
     assert fires(card, texts).tolist() == [True, False]
     assert fires(loud, texts).tolist() == [False, False]
@@ -221,7 +224,7 @@ def test_a_pair_written_again_is_no_new_evidence(have_written) -> None:
         '{"text": ""}',
         '{"text": 3}',
         '{"texts": ["Another word."]}',
-        json.dumps({"text": "x" * (LONGEST + 1)}),
+        json.dumps({"text": "x" * (MAX_CHARACTERS + 1)}),
         json.dumps({"text": "The OLD sea, was there?"}),
     ],
 )
@@ -248,7 +251,7 @@ def test_words_kept_are_counted_once_whatever_their_case() -> None:
 
 def test_as_many_pairs_are_asked_for_as_wanted() -> None:
     for n in (6, 8, 21):
-        sizes = [int(re.findall(r"Write (\d+) pairs", q.prompt)[0]) for q in pair_questions("x", n)]
+        sizes = [int(re.findall(r"Write (\d+) pairs", q.prompt)[0]) for q in pair_requests("x", n)]
         assert sum(sizes) == n and max(sizes) - min(sizes) <= 1
 
 
@@ -301,8 +304,8 @@ def test_features_keep_firing_or_not_by_the_criteria(share, q_value, finding) ->
 
 def test_p_values_are_corrected_over_the_features_that_were_tried() -> None:
     found = [CounterexampleResult(24, 1.0, 0.0, 0, p) for p in (0.01, 0.04, 0.03)]
-    attempts = [WritingAttempt(SkippedTest("x"), each) for each in (*found, SkippedTest("y"))]
-    entries = [entry["counterexample"] for entry in described_writing(attempts)]
+    attempts = [GeneratedTextTests(SkippedTest("x"), each) for each in (*found, SkippedTest("y"))]
+    entries = [entry.counterexample.to_dict() for entry in describe_generated_text_tests(attempts)]
     assert [entry.get("q_value") for entry in entries[:3]] == pytest.approx([0.03, 0.04, 0.04])
     assert entries[3] == {"finding": "no texts", "reason": "y"}
 
@@ -315,7 +318,7 @@ def test_a_second_start_asks_only_what_is_missing(
 ) -> None:
     monkeypatch.setattr("saetask.inference.endpoint.FAILURES_IN_A_ROW", 2)
     # Answers are kept by address; the port changes from server to server.
-    monkeypatch.setattr("saetask.dictionary.asking.content_hash", lambda parts: str(parts[2]))
+    monkeypatch.setattr("saetask.inference.endpoint.content_hash", lambda parts: str(parts[2]))
     journal = own_folder / "work" / WRITER_JOURNAL
     whole, figures, undisturbed = have_written(knows)
     journal.unlink()
@@ -333,7 +336,7 @@ def test_a_second_start_asks_only_what_is_missing(
 
 
 def command(folder, pair, corpus, url):
-    flags = ["--texts", "6", "--data", str(corpus), "--insist-on-sae", *pair]
+    flags = ["--texts", "6", "--data", str(corpus), "--allow-sae-mismatch", *pair]
     writer = ["--writer", "scribe", "--writer-url", url]
     return ["dictionary", "falsify", str(folder), "--features", f"{SEA},{DEAD}", *flags, *writer]
 
@@ -360,7 +363,7 @@ def test_the_command_adds_a_table_and_a_key(own_folder, word_pair, word_corpus, 
 def test_a_writer_that_is_not_there_leaves_nothing_written(
     own_folder, word_pair, word_corpus, capsys, monkeypatch
 ) -> None:
-    monkeypatch.setattr("saetask.dictionary.falsification.edit_effects", None)
+    monkeypatch.setattr("saetask.dictionary.falsify.feature_tests.edit_effects", None)
     with chat_server(lambda r: Said("who?", 404)) as server:
         assert main(command(own_folder, word_pair, word_corpus, server.url)) == 2
     last = capsys.readouterr().err.strip().splitlines()[-1]

@@ -11,17 +11,22 @@ from saetask.dictionary.falsify.injection import (
     LONGEST_INJECTION,
     STRATEGIES,
     ControlTokens,
+    InjectedFeature,
     InjectionResult,
-    Piece,
     StrategyResult,
+    TriggerTokens,
     inject,
     injection_finding,
     injection_test,
-    pieces_of,
+    trigger_tokens,
 )
 
 VOCABULARY, TRIGGER, SECOND, CUE = 200, 7, 8, 9
-PIECES = [Piece((TRIGGER,), 0.7), Piece((SECOND,), 0.3), Piece((30, TRIGGER), 0.5)]
+TRIGGERS = [
+    TriggerTokens((TRIGGER,), 0.7),
+    TriggerTokens((SECOND,), 0.3),
+    TriggerTokens((30, TRIGGER), 0.5),
+]
 ROWS = st.lists(st.integers(10, 90), min_size=20, max_size=40)
 NEW = st.lists(st.lists(st.integers(100, 190), min_size=1, max_size=2), min_size=1, max_size=3)
 
@@ -114,8 +119,9 @@ def run(fires, natural=2.0):
     def maxima(rows):
         return np.array([fires(row) for row in rows], np.float32)
 
-    own = {i for piece in PIECES for i in piece.token_ids}
-    return injection_test(maxima, texts(), PIECES, controls_for(*own), natural, 1, [0, 3])
+    own = {i for trigger in TRIGGERS for i in trigger.token_ids}
+    injected = InjectedFeature(TRIGGERS, controls_for(*own), natural)
+    return injection_test(maxima, texts(), injected, 1, [0, 3])
 
 
 def test_a_feature_of_tokens_is_found() -> None:
@@ -185,8 +191,8 @@ def test_pieces_are_tokens_that_become_themselves_again(tiny_tokenizer) -> None:
 
     bos = tiny_tokenizer.bos_token
     row = {"tokens": grams(" ship", "\ufffd", bos), "bigrams": grams(" old ship", bos + "The")}
-    found = pieces_of(row, tiny_tokenizer)
+    found = trigger_tokens(row, tiny_tokenizer)
     assert [tiny_tokenizer.decode(piece.token_ids) for piece in found] == [" ship", " old ship"]
     assert [len(piece.token_ids) for piece in found] == [1, 2]
     halves = {"tokens": [], "bigrams": grams(" sh" + "ip")}
-    assert pieces_of(halves, tiny_tokenizer) == [], "the two halves would become one token"
+    assert trigger_tokens(halves, tiny_tokenizer) == [], "the two halves would become one token"

@@ -5,33 +5,49 @@ import re
 
 import numpy as np
 import pytest
-from saetask_plugins.labelers.keywords import Keywords
 
 from saetask import Endpoint, EndpointError, Label
 from saetask.cli.tables import judge_text
-from saetask.dictionary.collect.contexts import WINDOW
-from saetask.dictionary.collect.split_activations import SplitActivations
-from saetask.dictionary.evaluate.judge import Judge, draw_judged, judge_labels, judged_trials
-from saetask.dictionary.evaluate.judge_questions import TEXTS, draw_marked, questions, read_answers
-from saetask.dictionary.evaluate.validation import try_rules
-from saetask.dictionary.evaluate.verdicts import summarise
+from saetask.dictionary.collect.contexts import WINDOW, FiringCounts
+from saetask.dictionary.context import DictionaryContext
+from saetask.dictionary.evaluate.judge import (
+    Judge,
+    draw_judged_features,
+    judge_labels,
+    judge_trials,
+)
+from saetask.dictionary.evaluate.judge_questions import (
+    TEXTS,
+    draw_marked,
+    make_judge_questions,
+    read_answers,
+)
+from saetask.dictionary.evaluate.validation import evaluate_rules
+from saetask.dictionary.evaluate.verdicts import summarise_trials
 from saetask.dictionary.label.runner import label_features
+from saetask_plugins.labelers.keywords import Keywords
 from tests.helpers.chat_server import ChatServer, Said, chat_server
 from tests.helpers.planted import (
     ALWAYS,
     D_SAE,
-    NEAREST,
     PROMOTED,
     RARE,
     SEA,
     SHIP,
     SILENT,
     planted_firings,
+    split_activations,
 )
 from tests.helpers.refusals import refusal
 
 IN_WORDS = [Label(text, None) for text in ("sea", "house", "the", "the", "the")]
 """Right for `SEA`, wrong for `SHIP`."""
+
+
+class InWords(Keywords):
+    """A labeler whose labels never have rules."""
+
+    in_words = True
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +63,8 @@ def ask_about(unseen, vocabulary, tmp_path_factory):
         work = work or tmp_path_factory.mktemp("work")
         with chat_server(answer) as server:
             judge = Judge(Endpoint("judge", server.url, retries=0), workers=workers)
-            found = judge_labels(judge, labels, unseen, NEAREST, vocabulary, seed, work)
+            context = DictionaryContext(vocabulary, InWords(), seed, work)
+            found = judge_labels(judge, labels, unseen, context)
         return found, server
 
     return judged
@@ -57,25 +74,22 @@ def ask_about(unseen, vocabulary, tmp_path_factory):
 def decide(unseen, vocabulary, tmp_path_factory):
     """Decides on labels as `validate` does."""
 
-    def decided(answer, labels, in_words=True, features=10):
+    def decided(answer, labels, labeler=None, features=10):
         alive = np.arange(D_SAE) != SILENT
-        trials = try_rules(
-            [label.rule for label in labels], unseen, alive, NEAREST, vocabulary, [0]
-        )
+        trials = evaluate_rules([label.rule for label in labels], unseen, alive, vocabulary, [0])
         work = tmp_path_factory.mktemp("work")
+        context = DictionaryContext(vocabulary, labeler or InWords(), 0, work)
         with chat_server(answer or knows) as server:
             judge = Judge(Endpoint("judge", server.url, retries=0), features) if answer else None
-            subject = SplitActivations(unseen, unseen, unseen, NEAREST)
-            common = (subject, vocabulary, 0, work)
-            found = judged_trials(judge, in_words, labels, trials, *common)
+            found = judge_trials(judge, labels, trials, unseen, context)
         return trials, found
 
     return decided
 
 
 def summary(found):
-    often = np.ones(D_SAE)
-    return {**summarise(found.trials, found.trials, often, often), "judge": found.figures}
+    counts = FiringCounts(np.ones(D_SAE), np.ones(D_SAE))
+    return summarise_trials(found.trials, found.trials, counts, found.figures).to_dict()
 
 
 def listed(request) -> tuple[str, list[str], bool]:
@@ -114,8 +128,7 @@ def agrees(request) -> str:
 def test_right_marks_are_on_firing_tokens_and_wrong_ones_beside(unseen, feature) -> None:
     found = draw_marked(unseen, feature, 40, np.random.default_rng(0))
     assert len(found.right) == 40 and found.right.sum() == 20
-    firings = unseen.firings
-    own = set(firings.token_ids[unseen.tokens_firing(feature)].tolist())
+    own = set(unseen.activations.token_ids[unseen.tokens_firing(feature)].tolist())
     assert len(own) == 1
     for window, place, right in zip(*found, strict=True):
         assert window.shape == (WINDOW,)
@@ -135,10 +148,11 @@ def test_a_feature_on_every_token_has_no_wrong_marks(unseen) -> None:
 
 
 def test_questions_are_few_texts_each_mixed_and_the_same_for_the_same_seed(
-    unseen, vocabulary
+    unseen, vocabulary, tmp_path
 ) -> None:
     def asked(seed):
-        return list(questions(SEA, "sea", unseen, SHIP, vocabulary, seed))
+        context = DictionaryContext(vocabulary, InWords(), seed, tmp_path)
+        return list(make_judge_questions(SEA, "sea", unseen, context))
 
     first, again, other = asked(0), asked(0), asked(1)
     assert [q.messages for q in first] == [q.messages for q in again]
@@ -209,7 +223,8 @@ def test_a_second_start_asks_only_what_has_no_answer(
         def start():
             server.requests.clear()
             judge = Judge(Endpoint("judge", server.url, retries=0), workers=1)
-            return judge_labels(judge, labels, unseen, NEAREST, vocabulary, 0, tmp_path)
+            context = DictionaryContext(vocabulary, InWords(), 0, tmp_path)
+            return judge_labels(judge, labels, unseen, context)
 
         assert "down" in refusal(start)
         left += ["alive"] * 1000
@@ -246,14 +261,14 @@ def test_a_judge_gives_words_their_verdict(decide) -> None:
     assert found.trials[SEA].precision == 1 and found.trials[SEA].recall == 1
     assert found.columns["detection_accuracy"][SEA] == 1
     assert found.columns["judge_failed"] == [0, 0, None, None, 0]
-    assert found.figures and found.figures["n_drawn"] == 3
+    assert found.figures and found.figures.n_drawn == 3
     assert "detection" in judge_text({**summary(found), "controls": {}})
 
 
 def test_a_silent_judge_validates_nothing(decide) -> None:
     _, found = decide(lambda request: "hm", IN_WORDS)
     assert found.trials[SEA].verdict == "inconsistent" and found.trials[SEA].precision == 0
-    assert found.figures and found.figures["failed"] == found.figures["questions"] > 0
+    assert found.figures and found.figures.failed == found.figures.questions > 0
 
 
 def test_a_label_that_failed_stays_in_the_denominator_and_is_asked_nothing(decide) -> None:
@@ -261,14 +276,14 @@ def test_a_label_that_failed_stays_in_the_denominator_and_is_asked_nothing(decid
     _, found = decide(knows, labels)
     assert found.trials[SEA].verdict == "inconsistent"
     assert found.columns["detection_accuracy"][SEA] is None
-    assert found.figures and found.figures["n_unlabelled"] == 1
+    assert found.figures and found.figures.n_unlabelled == 1
     assert summary(found)["n_tested"] == 3
 
 
 def test_features_are_drawn_by_seed_from_those_that_fire_often(unseen) -> None:
     judge = Judge(Endpoint("judge", "http://127.0.0.1:1/v1"), 2)
-    draws = [draw_judged(judge, unseen, seed) for seed in range(8)]
-    assert draws[0] == draw_judged(judge, unseen, 0)
+    draws = [draw_judged_features(judge, unseen, seed) for seed in range(8)]
+    assert draws[0] == draw_judged_features(judge, unseen, 0)
     assert all(len(drawn) == 2 and set(drawn) <= {SEA, SHIP, ALWAYS} for drawn in draws)
     assert len({tuple(drawn) for drawn in draws}) > 1
 
@@ -279,11 +294,12 @@ def test_who_was_not_drawn_is_not_judged(decide) -> None:
     assert verdicts.count("not judged") == 2
 
 
-def test_rules_keep_their_verdict_whatever_a_judge_says(decide, tiny_tokenizer, vocabulary) -> None:
-    learning, selection = planted_firings(tiny_tokenizer, 0), planted_firings(tiny_tokenizer, 1)
-    subject = SplitActivations(learning, selection, learning, NEAREST)
-    labels = label_features(subject, PROMOTED, Keywords(), vocabulary, 0)
-    trials, found = decide(contradicts, labels, in_words=False)
+def test_rules_keep_their_verdict_whatever_a_judge_says(
+    decide, tiny_tokenizer, vocabulary, tmp_path
+) -> None:
+    context = DictionaryContext(vocabulary, Keywords(), 0, tmp_path)
+    labels = label_features(split_activations(tiny_tokenizer), PROMOTED, context)
+    trials, found = decide(contradicts, labels, Keywords())
     assert found.trials == trials
     assert trials[SEA].verdict == "validated"
     assert found.columns["detection_accuracy"][SEA] is not None

@@ -69,18 +69,14 @@ def folder(pair, corpus, server, tmp_path_factory):
 
 def test_the_manifest_counts_labels_failures_and_tokens(folder) -> None:
     dictionary = Dictionary.load(folder)
-    labels = dictionary.manifest["labels"]
+    labels = dictionary.manifest.labels
     failed = [row["failed"] for row in dictionary.to_datasets()]
-    assert 0 < labels["failed"] == sum(map(bool, failed)) < len(dictionary)
-    assert (
-        labels["labelled"]
-        == len(dictionary) - labels["failed"]
-        == sum(map(bool, dictionary.labels))
-    )
-    assert labels["model"] == "tiny"
+    assert 0 < labels.failed == sum(map(bool, failed)) < len(dictionary)
+    assert labels.labelled == len(dictionary) - labels.failed == sum(map(bool, dictionary.labels))
+    assert labels.model == "tiny"
     asked = sum("prompt_tokens" in json.loads(r["provenance"]) for r in dictionary.to_datasets())
-    assert labels["prompt_tokens"] == asked * ChatServer.prompt_tokens > 0
-    assert dictionary.manifest["labeler"] == "openai"
+    assert labels.prompt_tokens == asked * ChatServer.prompt_tokens > 0
+    assert dictionary.manifest.labeler == "openai"
 
 
 def test_an_interrupted_build_goes_on_to_the_same_bytes(
@@ -95,7 +91,7 @@ def test_an_interrupted_build_goes_on_to_the_same_bytes(
     server.requests.clear()
     assert main(command) == 0
     n_asked = sum("prompt_tokens" in json.loads(r["provenance"]) for r in rows(folder))
-    n_failed = Dictionary.load(folder).manifest["labels"]["failed"]
+    n_failed = Dictionary.load(folder).manifest.labels.failed
     assert n_asked - 20 <= len(server.requests) <= n_asked - 20 + n_failed + 1
     for name in (FEATURES, CONTEXTS, MANIFEST):
         assert (tmp_path / "killed" / name).read_bytes() == (folder / name).read_bytes(), name
@@ -124,9 +120,9 @@ def test_without_a_judge_validating_says_what_is_missing(folder, pair, capsys) -
     assert (
         "labels not judged; they have no rule to try: give --judge MODEL" in capsys.readouterr().out
     )
-    validation = Dictionary.load(folder).manifest["validation"]
-    assert validation["n_tested"] == 0 and validation["verdicts"]["not judged"] > 0
-    assert validation["controls"] == {} and validation["judge"] is None
+    validation = Dictionary.load(folder).manifest.validation
+    assert validation.n_tested == 0 and validation.verdicts["not judged"] > 0
+    assert validation.controls == {} and validation.judge is None
 
 
 def test_an_address_without_a_judge_is_refused(folder, capsys, monkeypatch) -> None:
@@ -142,20 +138,20 @@ def test_a_judge_gives_verdicts_scores_and_a_control(folder, pair, server, capsy
     assert main(command) == 0
     assert "judge umpire on random-sae: detection" in capsys.readouterr().out
     dictionary = Dictionary.load(folder)
-    validation = dictionary.manifest["validation"]
-    judge = validation["judge"]
-    assert judge["n_drawn"] == validation["n_tested"] == 2
-    assert judge["questions"] * ChatServer.prompt_tokens == judge["prompt_tokens"]
-    assert validation["controls"]["random-sae"]["n_tested"] == 2
+    validation = dictionary.manifest.validation
+    judge = validation.judge
+    assert judge.n_drawn == validation.n_tested == 2
+    assert judge.questions * ChatServer.prompt_tokens == judge.prompt_tokens
+    assert validation.controls["random-sae"].n_tested == 2
     judged = [row for row in rows(folder) if row["detection_accuracy"] is not None]
-    assert len(judged) == 2 - judge["n_unlabelled"]
-    assert judge["detection_accuracy"] == pytest.approx(
+    assert len(judged) == 2 - judge.n_unlabelled
+    assert judge.detection_accuracy == pytest.approx(
         np.mean([row["detection_accuracy"] for row in judged])
     )
     server.requests.clear()
     assert main(command) == 0
     assert not [p for p in server.prompts() if "Description" in p]
-    assert dictionary.manifest["validation"] == Dictionary.load(folder).manifest["validation"]
+    assert validation == Dictionary.load(folder).manifest.validation
     assert main(["dictionary", "validate", str(folder), *pair]) == 0
     assert "detection_accuracy" not in rows(folder).column_names
 
@@ -169,8 +165,9 @@ def test_an_export_read_back_gives_the_same_labels(
     assert main(["dictionary", "build", *corpus, *pair, *given, "--out", str(out)]) == 0
     dictionary = Dictionary.load(out)
     assert dictionary.labels == Dictionary.load(folder).labels
-    provenance = json.loads(rows(out)[0]["provenance"])
-    assert provenance["typeName"] == "saetask_openai"
+    labelled = [row for row, label in zip(rows(out), dictionary.labels, strict=True) if label]
+    types = {json.loads(row["provenance"])["typeName"] for row in labelled}
+    assert types == {"saetask_openai"}
 
 
 def test_an_export_has_neuronpedias_fields(folder, tmp_path) -> None:

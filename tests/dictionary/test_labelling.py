@@ -5,35 +5,29 @@ import re
 
 import numpy as np
 import pytest
-from saetask_plugins.labelers.keywords import Keywords
-from saetask_plugins.labelers.openai import OpenAI
 
 from saetask import Label, Rule, UserError, context_text
-from saetask.dictionary.collect.split_activations import SplitActivations
+from saetask.dictionary.context import DictionaryContext
 from saetask.dictionary.label.base import chosen_options, configured, label_figures
 from saetask.dictionary.label.runner import LABELS_JOURNAL, label_features
+from saetask_plugins.labelers.keywords import Keywords
+from saetask_plugins.labelers.openai import OpenAI
 from tests.helpers.chat_server import ChatServer, Said, chat_server
-from tests.helpers.planted import D_SAE, NEAREST, PROMOTED, RARE, SEA, SHIP, SILENT, planted_firings
+from tests.helpers.planted import D_SAE, PROMOTED, RARE, SEA, SHIP, SILENT, split_activations
 from tests.helpers.refusals import refusal
 
 URL = "http://127.0.0.1:1/v1"
 
 
 @pytest.fixture(scope="module")
-def label_all(tiny_tokenizer, vocabulary):
+def label_all(tiny_tokenizer, vocabulary, tmp_path_factory):
     """Labels the planted features; the corpus is another for another seed."""
 
     def label(labeler, work=None, seed=0, features=None):
-        learning, selection = (planted_firings(tiny_tokenizer, s, 60) for s in (seed, seed + 100))
-        return label_features(
-            SplitActivations(learning, selection, learning, NEAREST),
-            PROMOTED,
-            labeler,
-            vocabulary,
-            0,
-            work,
-            features,
-        )
+        work = work or tmp_path_factory.mktemp("work")
+        activations = split_activations(tiny_tokenizer, (seed, seed + 100, seed), n_rows=60)
+        context = DictionaryContext(vocabulary, labeler, 0, work)
+        return label_features(activations, PROMOTED, context, features)
 
     return label
 
@@ -133,7 +127,7 @@ def test_figures_count_labels_failures_and_tokens(label_all) -> None:
     with chat_server(lambda r: "?" if "<<sea>>" in str(r) else name_marked(r)) as server:
         labels = label_all(labeler := labeler_at(server.url))
     asked = D_SAE - 1
-    assert label_figures(labels, chosen_options(labeler)) == {
+    assert label_figures(labels, chosen_options(labeler)).to_dict() == {
         "labelled": D_SAE - 1,
         "failed": 1,
         "model": "tiny",
@@ -255,7 +249,7 @@ def test_a_rare_feature_is_shown_with_the_few_contexts_it_has(label_all) -> None
 
 def test_an_unknown_option_names_the_known_ones() -> None:
     message = refusal(configured, OpenAI(), {"modell": "x"})
-    assert "'modell'" in message and "base_url, model" in message
+    assert "'modell'" in message and "Did you mean 'model'" in message
 
 
 def test_a_labeler_without_options_says_so() -> None:

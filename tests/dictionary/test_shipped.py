@@ -8,7 +8,7 @@ import pytest
 from saetask import Dictionary, load_sae
 from saetask.dictionary.dictionary import dictionary_folder
 from saetask.dictionary.label.tables import AFTER, BEFORE
-from saetask.dictionary.store import CARD, dictionary_card
+from saetask.dictionary.store import CARD, MANIFEST, dictionary_card
 from saetask.saes.loading import DEFAULT_SAE, assets_folder, sae_fingerprint
 
 MAY_BE_QUOTED = {"openstax", "eltec", "self_dialogue", "gsm8k_chat"}
@@ -22,8 +22,14 @@ def dictionary():
 
 
 def test_it_is_of_the_shipped_sae(dictionary) -> None:
-    assert dictionary.manifest["sae"]["fingerprint"] == sae_fingerprint(load_sae())
+    assert dictionary.manifest.sae.fingerprint == sae_fingerprint(load_sae())
     assert len(dictionary) == load_sae().cfg.d_sae
+
+
+def test_its_manifest_is_written_as_it_was_read(dictionary, tmp_path) -> None:
+    dictionary.manifest.write(tmp_path / MANIFEST)
+    shipped = dictionary_folder(DEFAULT_SAE) / MANIFEST
+    assert (tmp_path / MANIFEST).read_bytes() == shipped.read_bytes()
 
 
 def test_sae_and_dictionary_together_are_small() -> None:
@@ -53,5 +59,5 @@ def test_the_readme_gives_its_figures(dictionary) -> None:
 
 
 def test_verdicts_in_the_table_are_those_counted_in_the_manifest(dictionary) -> None:
-    counted = dictionary.manifest["validation"]["verdicts"]
+    counted = dictionary.manifest.validation.verdicts
     assert {verdict: dictionary.verdicts.count(verdict) for verdict in counted} == counted

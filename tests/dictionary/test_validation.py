@@ -5,29 +5,32 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from saetask_plugins.labelers.keywords import Keywords
 
 from saetask.dictionary.collect.contexts import (
     PADDING,
     SILENT_PER_FIRING,
     WINDOW,
     ActivationIndex,
+    FiringCounts,
+    SplitActivations,
     cut_windows,
     strong_floors,
 )
-from saetask.dictionary.collect.split_activations import SplitActivations
-from saetask.dictionary.evaluate.validation import try_rules
-from saetask.dictionary.evaluate.verdicts import FEWEST, judge_claims, summarise
+from saetask.dictionary.context import DictionaryContext
+from saetask.dictionary.evaluate.validation import evaluate_rules
+from saetask.dictionary.evaluate.verdicts import MIN_CONTEXTS, evaluate_claims, summarise_trials
 from saetask.dictionary.label.rules import DECAYS, SCALES, VIEWS, Rule, context_vectors
 from saetask.dictionary.label.runner import label_features
 from saetask.dictionary.store import load_rules, save_rules
 from saetask.saes.activations import TokenActivations
+from saetask_plugins.labelers.keywords import Keywords
 
 D_SAE = 5
 WORD, CONTEXT, NOISE, SILENT, ALWAYS = range(D_SAE)
 """Features: on the word 'sea', in texts with 'ship', at random, never, on every token."""
 WORDS = ("the", "a", "red", "old", "house", "walked", "to", "was", "and", "on", "for", "with")
 NEAREST = np.array([CONTEXT, WORD, WORD, WORD, WORD])
+PROMOTED = {feature: [] for feature in range(D_SAE)}
 
 
 @pytest.fixture(scope="module")
@@ -63,20 +66,19 @@ def planted(token, seed: int, n_rows: int = 400) -> ActivationIndex:
             D_SAE,
         ),
         np.ones(D_SAE, np.float32),
+        NEAREST,
     )
 
 
 @pytest.fixture(scope="module")
-def labels(token, vocabulary):
-    promoted = {feature: [] for feature in range(D_SAE)}
+def context(vocabulary, tmp_path_factory):
+    return DictionaryContext(vocabulary, Keywords(), 0, tmp_path_factory.mktemp("work"))
+
+
+@pytest.fixture(scope="module")
+def labels(token, context):
     learning, selection = planted(token, 0), planted(token, 1)
-    return label_features(
-        SplitActivations(learning, selection, learning, NEAREST),
-        promoted,
-        Keywords(),
-        vocabulary,
-        0,
-    )
+    return label_features(SplitActivations(learning, selection, learning), PROMOTED, context)
 
 
 def rules(labels) -> list[Rule | None]:
@@ -86,7 +88,7 @@ def rules(labels) -> list[Rule | None]:
 @pytest.fixture(scope="module")
 def trials(labels, token, vocabulary):
     alive = np.arange(D_SAE) != SILENT
-    return try_rules(rules(labels), planted(token, 2), alive, NEAREST, vocabulary, [0])
+    return evaluate_rules(rules(labels), planted(token, 2), alive, vocabulary, [0])
 
 
 def test_planted_meanings_are_validated_and_noise_and_silence_are_not(trials) -> None:
@@ -103,21 +105,22 @@ def test_labels_name_what_was_planted(labels) -> None:
 
 def test_four_silent_examples_a_firing_one_and_one_of_them_hard(token) -> None:
     index = planted(token, 3)
-    found = index.draw(CONTEXT, WORD, 50, [0])
+    found = index.draw(CONTEXT, 50, [0])
     assert found.firing.sum() == 50 and found.silent.sum() == 50 * SILENT_PER_FIRING
     assert found.hard.sum() == 50 and not (found.hard & ~found.silent).any()
-    dense = index.firings.matrix().toarray()
+    dense = index.activations.matrix().toarray()
     fires = {tuple(w) for w in index.windows(np.flatnonzero(dense[:, CONTEXT] > 0))}
     assert all((tuple(w) in fires) == f for w, f in zip(found.windows, found.firing, strict=True))
 
 
 def test_only_firings_above_the_floor_are_strong_and_the_rest_is_drawn_too(token) -> None:
     index = planted(token, 3)
-    values = np.where(np.arange(len(index.firings.values)) % 2, 2.0, 1.0).astype(np.float32)
-    firings = replace(index.firings, values=values)
-    floors = strong_floors(firings)
+    n = len(index.activations.values)
+    values = np.where(np.arange(n) % 2, 2.0, 1.0).astype(np.float32)
+    activations = replace(index.activations, values=values)
+    floors = strong_floors(activations)
     assert floors[NOISE] == 2.0 and floors[SILENT] == 0
-    found = ActivationIndex(firings, floors).draw(NOISE, WORD, 40, [0])
+    found = ActivationIndex(activations, floors, NEAREST).draw(NOISE, 40, [0])
     weak = ~found.firing & ~found.silent
     assert (found.activations[found.firing] == 2).all() and weak.sum() == 40
     assert (found.activations[weak] == 1).all()
@@ -178,7 +181,7 @@ def test_rules_survive_their_file(tmp_path: Path) -> None:
 def trial(n_right: int, n_wrong: int, n_missed: int = 0, n_silent: int = 100):
     firing = np.repeat([True, True, False, False], [n_right, n_missed, n_wrong, n_silent])
     claimed = np.repeat([True, False, True, False], [n_right, n_missed, n_wrong, n_silent])
-    return judge_claims(firing, ~firing, claimed, alive=True)
+    return evaluate_claims(firing, ~firing, claimed, alive=True)
 
 
 @pytest.mark.parametrize(
@@ -202,28 +205,28 @@ def test_the_verdict(n_right, n_wrong, n_missed, verdict) -> None:
 
 def test_a_feature_that_never_fired_is_dead_and_one_without_a_rule_claims_nothing() -> None:
     nothing = np.zeros(0, bool)
-    assert judge_claims(nothing, nothing, nothing, alive=False).verdict == "dead"
-    assert judge_claims(nothing, nothing, nothing, alive=True).verdict == "too rare"
-    firing = np.ones(FEWEST, bool)
-    found = judge_claims(firing, ~firing, ~firing, alive=True)
-    assert found == ("inconsistent", 0, 0, 0, 0, 1.0, 0, FEWEST, 0)
+    assert evaluate_claims(nothing, nothing, nothing, alive=False).verdict == "dead"
+    assert evaluate_claims(nothing, nothing, nothing, alive=True).verdict == "too rare"
+    firing = np.ones(MIN_CONTEXTS, bool)
+    found = evaluate_claims(firing, ~firing, ~firing, alive=True)
+    assert found == ("inconsistent", 0, 0, 0, 0, 1.0, 0, MIN_CONTEXTS, 0)
 
 
 def test_weak_firings_count_neither_for_a_label_nor_against_it() -> None:
     firing, weak = np.repeat([True, False, False], 100), np.repeat([False, True, False], 100)
     claimed = np.repeat([True, True, False, False], [100, 60, 40, 100])
-    found = judge_claims(firing, ~firing & ~weak, claimed, alive=True)
+    found = evaluate_claims(firing, ~firing & ~weak, claimed, alive=True)
     assert found.verdict == "validated" and found.precision == 1.0
     assert found.recall_weak == 0.6 and (found.n_claimed, found.n_silent) == (100, 100)
 
 
 def test_the_summary_counts_verdicts_chosen_labels_and_explained_firings() -> None:
     nothing = np.zeros(0, bool)
-    dead = judge_claims(nothing, nothing, nothing, alive=False)
+    dead = evaluate_claims(nothing, nothing, nothing, alive=False)
     trials = [trial(90, 0, 10), trial(50, 50), trial(5, 0), trial(60, 0, 300), dead]
     selection = [trial(90, 0, 10), trial(90, 0, 10), trial(90, 0, 10), trial(80, 20), dead]
-    weak = np.array([300, 0, 0, 0, 0])
-    found = summarise(trials, selection, np.array([300, 600, 100, 200, 0]), weak)
+    counts = FiringCounts(np.array([300, 600, 100, 200, 0]), np.array([300, 0, 0, 0, 0]))
+    found = summarise_trials(trials, selection, counts).to_dict()
     assert found["n_tested"] == 3 and found["validated_share"] == pytest.approx(1 / 3)
     assert found["precise_share"] == pytest.approx(2 / 3)
     assert found["n_chosen"] == 2 and found["chosen_validated_share"] == 0.5
@@ -237,28 +240,28 @@ def test_the_summary_counts_verdicts_chosen_labels_and_explained_firings() -> No
     }
 
 
-def test_a_feature_unseen_in_selection_documents_claims_nothing(token, vocabulary) -> None:
+def test_a_feature_unseen_in_selection_documents_claims_nothing(token, context) -> None:
     learning, selection = planted(token, 0), planted(token, 1)
-    silent = np.isin(selection.firings.features, [WORD], invert=True)
-    counts = np.diff(selection.firings.indptr)
+    known = selection.activations
+    silent = np.isin(known.features, [WORD], invert=True)
+    counts = np.diff(known.indptr)
     owners = np.repeat(np.arange(len(counts)), counts)[silent]
     rest = replace(
-        selection.firings,
+        known,
         indptr=np.cumsum([0, *np.bincount(owners, minlength=len(counts))]),
-        features=selection.firings.features[silent],
-        values=selection.firings.values[silent],
+        features=known.features[silent],
+        values=known.values[silent],
     )
-    promoted = {feature: [] for feature in range(D_SAE)}
-    unseen = ActivationIndex(rest, np.ones(D_SAE))
-    found = SplitActivations(learning, unseen, learning, NEAREST)
-    labels = label_features(found, promoted, Keywords(), vocabulary, 0)
+    unseen = ActivationIndex(rest, np.ones(D_SAE, np.float32), NEAREST)
+    activations = SplitActivations(learning, unseen, learning)
+    labels = label_features(activations, PROMOTED, context)
     alive = np.ones(D_SAE, bool)
-    trials = try_rules(rules(labels), planted(token, 2), alive, NEAREST, vocabulary, [0])
+    trials = evaluate_rules(rules(labels), planted(token, 2), alive, context.vocabulary, [0])
     assert trials[WORD].n_claimed == 0 and trials[WORD].verdict == "inconsistent"
     assert trials[CONTEXT].verdict == "validated"
 
 
 def test_a_label_without_a_rule_is_never_validated(token, vocabulary) -> None:
     alive = np.ones(D_SAE, bool)
-    found = try_rules([None] * D_SAE, planted(token, 4), alive, NEAREST, vocabulary, [0])
+    found = evaluate_rules([None] * D_SAE, planted(token, 4), alive, vocabulary, [0])
     assert not [t for t in found if t.verdict == "validated"]

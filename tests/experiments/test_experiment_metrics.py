@@ -13,11 +13,12 @@ from saetask.annotation.prompt_writer import ArmPrompt
 from saetask.data.prompts import as_prompt
 from saetask.data.samples import Sample
 from saetask.detection.base import Finding
-from saetask.experiments.arms import ARMS, arms_named, default_arm_names
+from saetask.experiments.arms import ARMS, default_arm_names
 from saetask.experiments.metrics import summarise_seeds
 from saetask.experiments.run_folder import RunDescription, make_summary
 from saetask.experiments.runner import ExperimentResult
 from saetask.experiments.scoring import SampleResult
+from saetask.report.arms import ArmSpec
 from saetask.report.summary import ModelDescription, SAEDescription
 from saetask.utils.statistics import smallest_detectable_difference
 
@@ -387,3 +388,15 @@ def test_a_summary_is_json_and_the_seed_decides_its_intervals(result, summary):
     other = written(result, 1)
     assert other["detection"]["saetask"]["ci95"] != summary["detection"]["saetask"]["ci95"]
     assert other["detection"]["saetask"]["auroc"] == summary["detection"]["saetask"]["auroc"]
+
+
+def test_an_arm_that_is_specified_elsewhere_is_compared_and_described():
+    result = made_up(("original", "placebo", "saetask"))
+    spec = ArmSpec("another", "Something else would do.", "control")
+    outcomes = [o._replace(arm="another") if o.arm == "placebo" else o for o in result.outcomes]
+    specs = [spec if entry.name == "placebo" else entry for entry in result.arms]
+    summary = written(result._replace(outcomes=outcomes, arms=specs), 0)
+    assert list(summary["arms"]) == ["original", "another", "saetask"]
+    described = {"purpose": spec.purpose, "kind": "control", "in_sae_credit": False}
+    assert summary["arms"]["another"] | described == summary["arms"]["another"]
+    assert set(summary["against"]) == {"another"} and "credit" not in summary

@@ -7,7 +7,6 @@ from itertools import groupby
 
 import numpy as np
 import pytest
-from saetask_plugins.detectors.uncertainty import Uncertainty
 
 import saetask.inference.client
 from saetask import Prompt, UserError
@@ -19,6 +18,7 @@ from saetask.experiments.run_folder import item_record
 from saetask.experiments.runner import run_experiment
 from saetask.inference.client import ModelClient, RankRequest
 from saetask.models.forward import generate_texts
+from saetask_plugins.detectors.uncertainty import Uncertainty
 from tests.helpers.probe_choices import QuickProbe
 from tests.helpers.touch_task import (
     ONE_BASELINE,

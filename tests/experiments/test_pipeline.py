@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from saetask_plugins.detectors.uncertainty import Uncertainty
 
 from saetask import Annotation, Finding
 from saetask.annotation.base import PLACEMENTS
@@ -19,6 +18,7 @@ from saetask.experiments.note_selection import (
     score_notes,
 )
 from saetask.experiments.pipeline import load_pipeline, save_pipeline
+from saetask_plugins.detectors.uncertainty import Uncertainty
 from tests.helpers.probe_choices import QuickProbe
 from tests.helpers.refusals import refusal
 from tests.helpers.touch_task import StubClient, Touch, make_context, make_lab

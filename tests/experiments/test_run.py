@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from saetask_plugins.tasks.metaphor import Metaphor
 
 import saetask
 import saetask.inference.client
@@ -24,6 +23,7 @@ from saetask.experiments.context import ExperimentSettings
 from saetask.experiments.run import RunResult
 from saetask.plugins import PluginRegistry
 from saetask.report.arms import ArmSpec
+from saetask_plugins.tasks.metaphor import Metaphor
 from tests.helpers.probe_choices import FEW_CHOICES
 from tests.helpers.refusals import refusal
 from tests.helpers.touch_task import Touch, touch_plugins

@@ -63,6 +63,73 @@ def make_material(folder: Path) -> None:
     _make_sae(folder / "sae")
 
 
+def make_items_of_other_tasks(folder: Path) -> None:
+    """Writes the same sentences and problems in the item formats of the other tasks."""
+    metaphors = read_rows(METAPHORS)
+    literal = {row["group"]: row for row in metaphors if row["label"] == "literal"}
+    rows = {
+        "word-sense": [_word_sense(literal[row["group"]], row) for row in metaphors],
+        "figurative-qa": [_figurative_qa(row) for row in metaphors],
+        "multiple-choice": [_multiple_choice(row) for row in metaphors],
+        "gsm8k": [_gsm8k(row) for row in read_rows(PROBLEMS)],
+    }
+    for task, items in rows.items():
+        lines = [json.dumps(item) + "\n" for item in items]
+        (folder / f"{task}.jsonl").write_text("".join(lines), encoding="utf-8")
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Reads JSON lines."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _word_sense(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """Returns an item that compares a verb in two sentences, the first of them literal."""
+    sides = {}
+    for number, row in ((1, first), (2, second)):
+        sides |= {
+            f"sentence{number}": row["sentence"],
+            f"target{number}": row["target"],
+            f"start{number}": row["target_start"],
+        }
+    label = "same" if first["label"] == second["label"] else "different"
+    return {"id": second["id"], "word": second["target"], "label": label, **sides}
+
+
+def _figurative_qa(row: dict[str, Any]) -> dict[str, Any]:
+    """Returns an item whose right ending denies the sentence where its verb is a metaphor."""
+    endings = ["It was done by hand.", "It was not done by hand."]
+    label = int(row["label"] == "metaphorical")
+    return {
+        "id": row["id"],
+        "phrase": row["sentence"],
+        "endings": endings,
+        "label": label,
+        "group": row["group"],
+    }
+
+
+def _multiple_choice(row: dict[str, Any]) -> dict[str, Any]:
+    """Returns an item that asks how the verb is meant."""
+    label = int(row["label"] == "metaphorical")
+    choices = ["literal", "metaphorical", "neither"]
+    prompt = f"{row['sentence']} What is the verb?"
+    return {
+        "id": row["id"],
+        "prompt": prompt,
+        "choices": choices,
+        "label": label,
+        "group": row["group"],
+    }
+
+
+def _gsm8k(row: dict[str, Any]) -> dict[str, Any]:
+    """Returns a problem with the operation that solves it."""
+    words = {"in": "multiplication", "between": "division", "left?": "subtraction"}
+    found = [name for word, name in words.items() if f" {word}" in row["question"]]
+    return {**row, "operations": found or ["addition"]}
+
+
 def _make_model(folder: Path) -> None:
     """Saves a random Llama of 4 layers, in float32, with its tokenizer.
 

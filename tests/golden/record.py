@@ -1,10 +1,11 @@
 """Records what the command line does today: `python -m tests.golden.record --out FOLDER`.
 
-Every part runs commands in processes of their own, in a temporary folder, and keeps what they
-wrote and printed, less times. `--write` replaces what is expected, for changes that are meant.
+Every part runs commands in a process of its own, in a temporary folder, and keeps what they wrote
+and printed, less times. `--write` replaces what is expected, for changes that are meant.
 """
 
 import argparse
+import contextlib
 import gzip
 import json
 import os
@@ -19,7 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.golden.compare import EXPECTED
-from tests.golden.material import HERE, HOOK, ROOT, make_material
+from tests.golden.material import (
+    HERE,
+    HOOK,
+    ROOT,
+    make_items_of_other_tasks,
+    make_material,
+)
 
 ARMS = [
     "original",
@@ -36,6 +43,7 @@ ARMS = [
     "oracle",
 ]
 VERSIONS = ("sae_lens_version", "sae_lens_training_version")
+PAIR = {"model": "model", "sae": "sae"}
 DATA = {"metaphor": "metaphors.jsonl", "word-problems": "problems.jsonl"}
 FIXED = {
     "OMP_NUM_THREADS": "1",
@@ -60,23 +68,45 @@ class Recorder:
     def __init__(self, folder: Path, out: Path) -> None:
         self.folder = folder
         self.out = out
+        self.log = (folder / "log.txt").open("w+", encoding="utf-8")
+        rounding = SAME_ROUNDING if platform.machine() in ("x86_64", "AMD64") else {}
+        settings = {**FIXED, "HF_HOME": str(folder / "hub"), "PYTHONPATH": str(ROOT)}
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", str(HERE / "launch.py")],
+            cwd=folder,
+            env={**rounding, **os.environ, **settings},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+        )
 
     def command(self, *arguments: str) -> str:
         """Runs `saetask` with arguments; returns what it printed."""
-        rounding = SAME_ROUNDING if platform.machine() in ("x86_64", "AMD64") else {}
-        caches = {"HF_HOME": str(self.folder / "hub")}
-        result = subprocess.run(
-            [sys.executable, "-P", str(HERE / "launch.py"), *arguments],
-            cwd=self.folder,
-            env={**rounding, **os.environ, **FIXED, **caches, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if result.returncode:
-            said = f"saetask {' '.join(arguments)} ended with {result.returncode}:\n"
-            raise RuntimeError(said + result.stderr[-3000:])
-        return result.stdout
+        assert self.process.stdin and self.process.stdout
+        started = time.monotonic()
+        try:
+            print(json.dumps(arguments), file=self.process.stdin, flush=True)
+        except BrokenPipeError:
+            self.process.wait()
+        answer = self.process.stdout.readline()
+        code, printed = json.loads(answer) if answer else (self.process.wait(), "")
+        if code or not answer:
+            self.log.seek(0)
+            said = f"saetask {' '.join(arguments)} ended with {code}:\n"
+            raise RuntimeError(said + self.log.read()[-3000:])
+        seconds = time.monotonic() - started
+        print(f"  {' '.join(arguments)}: {seconds:.0f} s", file=sys.stderr)
+        return printed
+
+    def close(self) -> None:
+        """Ends the process that runs the commands."""
+        assert self.process.stdin and self.process.stdout
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+        self.log.close()
 
     def settings(self, name: str, document: dict[str, Any]) -> str:
         """Writes a YAML file (JSON is YAML) for a command; returns its name."""
@@ -140,9 +170,28 @@ def _without(value: Any, keys: tuple[str, ...]) -> Any:
 def tiny(recorder: Recorder) -> None:
     """Two experiments with every arm that needs nothing more, on the tiny model."""
     make_material(recorder.folder)
-    shared = {"model": "model", "sae": "sae", "arms": ARMS, "builtin_items": False, "folds": 3}
+    shared = {"arms": ARMS, "builtin_items": False, "folds": 3, **PAIR}
     for task, data in DATA.items():
         recorder.run(task, task=task, data=data, **shared)
+
+
+def variants(recorder: Recorder) -> None:
+    """Short experiments with the other detectors, annotators, tasks and ways of scoring."""
+    make_material(recorder.folder)
+    make_items_of_other_tasks(recorder.folder)
+    metaphor = {"task": "metaphor", "data": DATA["metaphor"]}
+    problems = {"task": "word-problems", "data": DATA["word-problems"]}
+    shared = {"arms": ["original", "saetask"], "builtin_items": False, "folds": 3, **PAIR}
+    for detector in ("missing-concept", "sense-conflict", "uncertainty"):
+        recorder.run(detector, **metaphor, detector=detector, **shared)
+    notes = {"annotators": ["feature-label", "self-explain"], "unvalidated_labels": True}
+    recorder.run("other-annotators", **metaphor, **notes, **shared)
+    recorder.run("generated", **problems, scoring="generate", seeds=2, **shared)
+    fitted = {"fit_data": DATA["metaphor"], "max_fit_items": 40}
+    recorder.run("fitted-elsewhere", task="metaphor", limit=18, **fitted, **PAIR)
+    for task in ("word-sense", "figurative-qa", "multiple-choice"):
+        recorder.run(task, task=task, data=f"{task}.jsonl", **shared)
+    recorder.run("gsm8k", task="gsm8k", data="gsm8k.jsonl", scoring="generate", **shared)
 
 
 CORPUS_SETTINGS = {
@@ -216,6 +265,7 @@ def default(recorder: Recorder) -> None:
 
 PARTS: dict[str, Callable[[Recorder], None]] = {
     "tiny": tiny,
+    "variants": variants,
     "dictionary": dictionary,
     "train": train,
     "default": default,
@@ -235,8 +285,11 @@ def record(part: str, out: Path) -> None:
     """Records a part into the folder `out/part`, which is made anew."""
     started = time.monotonic()
     shutil.rmtree(out / part, ignore_errors=True)
-    with tempfile.TemporaryDirectory() as folder:
-        PARTS[part](Recorder(Path(folder), out / part))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.closing(Recorder(Path(folder), out / part)) as recorder,
+    ):
+        PARTS[part](recorder)
     print(f"{part}: recorded in {time.monotonic() - started:.0f} s", file=sys.stderr)
 
 

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from tests.golden.compare import EXPECTED, compare_folders, first_difference, value_difference
 from tests.golden.record import PARTS, record
 
-SLOW = ("tiny", "dictionary", "default")
+SLOW = ("tiny", "variants", "dictionary", "default")
 """Parts that take more than twenty seconds."""
 
 

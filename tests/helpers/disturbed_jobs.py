@@ -174,12 +174,11 @@ def make_jobs(model_folder: str, sae_folder: str, texts: Path) -> dict[str, Job]
     import pytest
     import sklearn.linear_model  # noqa: F401
     import torch
-    from saetask_plugins.labelers.keywords import Keywords
     from tqdm import tqdm
 
     import saetask
     from saetask.data.corpus import CorpusConfig, Source
-    from saetask.detection import ProbeConfig, baselines
+    from saetask.detection import ProbeConfig
     from saetask.dictionary.collect import corpus_pass as build
     from saetask.dictionary.label import build as making
     from saetask.experiments import config as run_config
@@ -188,6 +187,7 @@ def make_jobs(model_folder: str, sae_folder: str, texts: Path) -> dict[str, Job]
     from saetask.training import runner as training
     from saetask.training.config import HarvestConfig
     from saetask.training.harvest import harvest
+    from saetask_plugins.labelers.keywords import Keywords
     from tests.helpers.probe_choices import use_probe_config
 
     class SlowKeywords(Keywords):

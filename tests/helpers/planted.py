@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from saetask.dictionary.collect.contexts import ActivationIndex
-from saetask.dictionary.collect.split_activations import SplitActivations
+from saetask.dictionary.collect.contexts import ActivationIndex, SplitActivations
 from saetask.saes.activations import TokenActivations
 
 D_SAE = 5
@@ -44,10 +43,10 @@ def planted_firings(tokenizer, seed: int, n_rows: int = 150) -> ActivationIndex:
             D_SAE,
         ),
         np.ones(D_SAE, np.float32),
+        NEAREST,
     )
 
 
-def subject(tokenizer) -> SplitActivations:
+def split_activations(tokenizer, seeds=(0, 1, 2), n_rows: int = 150) -> SplitActivations:
     """Returns planted firings for each split."""
-    learning, selection, test = (planted_firings(tokenizer, seed) for seed in range(3))
-    return SplitActivations(learning, selection, test, NEAREST)
+    return SplitActivations(*(planted_firings(tokenizer, seed, n_rows) for seed in seeds))

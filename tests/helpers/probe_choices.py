@@ -3,9 +3,8 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
-from saetask_plugins.detectors.failure_probe import FailureProbe
-
 from saetask.detection import ProbeConfig
+from saetask_plugins.detectors.failure_probe import FailureProbe
 
 if TYPE_CHECKING:
     import pytest
@@ -22,9 +21,8 @@ class QuickProbe(FailureProbe):
 
 def use_probe_config(patch: "pytest.MonkeyPatch", config: ProbeConfig) -> None:
     """Makes runs by name fit the failure probe and the baselines with another configuration."""
-    from saetask_plugins.detectors import failure_probe
-
     from saetask.detection.baselines import baselines
+    from saetask_plugins.detectors import failure_probe
 
     class FewChoices(FailureProbe):
         __doc__ = FailureProbe.__doc__

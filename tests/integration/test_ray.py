@@ -18,7 +18,7 @@ from saetask import UserError, as_prompt
 from saetask.cli.main import main
 from saetask.compute.config import ComputeConfig, open_executor
 from saetask.dictionary.collect.corpus_pass import BuildConfig, read_corpus
-from saetask.dictionary.falsify.text_pool import file_rows, read_pool
+from saetask.dictionary.falsify.text_pool import file_rows, read_text_pool
 from saetask.experiments import run as runs
 from saetask.inference.client import GenerateRequest, ModelClient, RankRequest
 from saetask.saes.extraction import extract_features
@@ -250,9 +250,9 @@ def test_a_pool_of_texts_to_try_features_on_is_the_same(
 ):
     monkeypatch.setattr("saetask.dictionary.falsify.text_pool.ROWS_PER_READ", 4)
     rows = list(islice(file_rows(tmp_path / "texts.jsonl", loaded.tokenizer, 32), 20))
-    local, ray = (read_pool(loaded, tiny_sae, rows, [3, 40], 6, e) for e in (None, engine))
+    local, ray = (read_text_pool(loaded, tiny_sae, rows, [3, 40], 6, e) for e in (None, engine))
     assert ray.rows == local.rows and len(local.rows) >= 12
-    for name in ("maxima", "counts", "often"):
+    for name in ("maxima", "counts", "frequent"):
         assert getattr(ray, name).tobytes() == getattr(local, name).tobytes()
 
 
@@ -266,7 +266,7 @@ def test_a_run_has_the_same_items_and_answers(
         yield engine
 
     flags = ["--model", str(tiny_model_folder), "--sae", str(tiny_sae_folder), "--json"]
-    flags += ["--limit", "40", "--folds", "3", "--arms", "[original, saetask]"]
+    flags += ["--limit", "40", "--folds", "3", "--arms", "original,saetask"]
     use_settings(monkeypatch, note_samples=8)
     monkeypatch.setattr(runs, "load_model", lambda spec: loaded)
     assert main(["run", "metaphor", *flags, "--out", str(tmp_path / "local")]) == 0

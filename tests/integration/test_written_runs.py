@@ -8,11 +8,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from saetask_plugins.annotators import llm
 
 import saetask
 from saetask import Endpoint
 from saetask.cli.main import main
+from saetask_plugins.annotators import llm
 from tests.helpers.chat_server import Said, chat_server
 from tests.helpers.probe_choices import use_settings
 
@@ -57,8 +57,8 @@ def command(loaded_once, server, tiny_model_folder, tiny_sae_folder):
     """Returns the arguments of a run into a folder."""
     pair = ["--model", str(tiny_model_folder), "--sae", str(tiny_sae_folder)]
     options = [f"--annotator-option={o}" for o in ("model=tiny", f"base_url={server.url}")]
-    flags = ["--plugin", str(EXAMPLE), "--annotators", "[llm]", *options, "--folds", "2"]
-    arms = ["--arms", "[original, saetask, oracle]"]
+    flags = ["--plugin", str(EXAMPLE), "--annotators", "llm", *options, "--folds", "2"]
+    arms = ["--arms", "original,saetask,oracle"]
     return lambda out: ["run", "coin-words", *flags, *arms, *pair, "--out", str(out)]
 
 
@@ -133,9 +133,9 @@ def test_an_endpoint_that_can_not_be_reached_is_one_line_and_exit_code_2(
     ("change", "named"),
     [
         (["--annotator-option=modle=tiny"], "has an option 'modle'. Did you mean 'model'?"),
-        (["--annotator-option=model"], "--annotator-option is 'model'; it must be NAME=VALUE."),
+        (["--annotator-option=model"], "--annotator-option: 'model' must be NAME=VALUE"),
         (["--annotator-option=model="], "--annotator-option model=NAME"),
-        (["--annotators", "[sense-note]"], "(sense-note) has an option 'model'."),
+        (["--annotators", "sense-note"], "(sense-note) has an option 'model'."),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else "",
 )

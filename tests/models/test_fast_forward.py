@@ -210,7 +210,7 @@ def test_a_hooked_transformer_is_left_as_it_is(hooked_transformer):
 def test_the_slow_way_gives_the_same_log_probabilities(model, monkeypatch):
     rows, edit = [[1, 504, 817, 282]], lambda activation: activation * 1.1
     fast = log_probabilities_with_edit(model, rows, "blocks.1.hook_resid_post", edit)
-    monkeypatch.setattr("saetask.models.fast_forward._is_quiet", lambda part: False)
+    monkeypatch.setattr("saetask.models.fast_forward._has_no_hooks", lambda part: False)
     slow = log_probabilities_with_edit(model, rows, "blocks.1.hook_resid_post", edit)
     torch.testing.assert_close(fast, slow)
     assert (

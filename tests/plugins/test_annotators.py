@@ -6,10 +6,10 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from saetask_plugins.annotators.feature_label import FeatureLabel
-from saetask_plugins.annotators.gloss import Gloss
 
-from saetask import Evidence, Misunderstanding, Span
+from saetask.annotation import Annotation, annotate
+from saetask.data import Prompt, Span
+from saetask.detection import Evidence, Misunderstanding
 from tests.helpers.refusals import refusal
 
 SENSES = {
@@ -131,3 +131,18 @@ def test_labels_of_silent_features_and_of_those_that_speak_against_are_not_quote
     (note,) = FeatureLabel().candidates(read_as("bank.n.01", features), labels)
     assert note.text == '(Note: "bank" here: rivers; boats.)'
     assert FeatureLabel().candidates(read_as("bank.n.01", features[1:3]), labels) == []
+
+
+# what annotators must not give
+
+
+def test_a_placement_that_is_none_is_refused_with_the_annotators_name():
+    prompt = Prompt([{"role": "user", "content": "a cold soup"}], spans={"text": Span(0, 11)})
+    message = refusal(annotate, prompt, Annotation("(warm)", "middle", "mine"))
+    assert "'mine'" in message and "'middle'" in message and "inline" in message
+
+
+def test_a_span_past_the_text_is_refused():
+    prompt = Prompt([{"role": "user", "content": "a cold soup"}], spans={"text": Span(0, 11)})
+    note = Annotation("(warm)", "inline", "mine")
+    assert "2 to 61" in refusal(annotate, prompt, note, Span(2, 61))

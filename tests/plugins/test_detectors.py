@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from saetask_plugins.detectors.failure_probe import FailureProbe
 
 from saetask.detection.baselines import dense_probe
 from saetask.plugins import PluginRegistry
+from saetask_plugins.detectors.failure_probe import FailureProbe
 from tests.helpers.planted_readings import D_SAE, PlantedSample
 from tests.helpers.refusals import refusal
 from tests.helpers.saved_state import saved_and_loaded

@@ -5,13 +5,13 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-from saetask_plugins.detectors.failure_probe import NAMED_FEATURES, FailureProbe
-from saetask_plugins.detectors.stability import STABLE
 from safetensors.numpy import load_file
 
 from saetask.detection import NO_SIGNAL, DetectorInput, ProbeConfig, reason_for_silence
 from saetask.detection.probe_features import COMPARED
 from saetask.saes.loading import assets_folder
+from saetask_plugins.detectors.failure_probe import NAMED_FEATURES, FailureProbe
+from saetask_plugins.detectors.stability import STABLE
 from tests.helpers.planted_readings import (
     CONTENT,
     D_SAE,

@@ -1,9 +1,9 @@
 """Which ending affirms and which denies, and what follows where that is not told."""
 
 import pytest
-from saetask_plugins.tasks.figurative_qa import FigurativeQA
 
 from saetask import Item
+from saetask_plugins.tasks.figurative_qa import FigurativeQA
 from tests.helpers.refusals import refusal
 
 TASK = FigurativeQA()

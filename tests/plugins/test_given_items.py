@@ -3,14 +3,14 @@
 from dataclasses import replace
 
 import pytest
-from saetask_plugins.tasks.figurative_qa import FigurativeQA
-from saetask_plugins.tasks.gsm8k import GSM8K
-from saetask_plugins.tasks.multiple_choice import MultipleChoice
-from saetask_plugins.tasks.word_sense import WordSense
 
 from saetask import Task
 from saetask.data.prompts import render
 from saetask.plugins import PluginRegistry
+from saetask_plugins.tasks.figurative_qa import FigurativeQA
+from saetask_plugins.tasks.gsm8k import GSM8K
+from saetask_plugins.tasks.multiple_choice import MultipleChoice
+from saetask_plugins.tasks.word_sense import WordSense
 from tests.helpers.refusals import refusal
 
 ROWS = {

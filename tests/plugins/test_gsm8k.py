@@ -1,9 +1,9 @@
 """Problems in several steps: their last operation, and the two ways to find an answer."""
 
 import pytest
-from saetask_plugins.tasks.gsm8k import GSM8K
 
 from saetask.data.samples import make_folds
+from saetask_plugins.tasks.gsm8k import GSM8K
 from tests.helpers.refusals import refusal
 
 TASK = GSM8K()

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+
+from saetask import DetectorInput
 from saetask_plugins.detectors.missing_concept import (
     NAMED_FEATURES,
     SILENT_FEATURES,
     MissingConcept,
 )
-
-from saetask import DetectorInput
 from tests.helpers.planted_readings import (
     CONTENT,
     PLANTED,

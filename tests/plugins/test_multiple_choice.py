@@ -1,9 +1,9 @@
 """Lettered choices: how they are shown, found in an output, and refused."""
 
 import pytest
-from saetask_plugins.tasks.multiple_choice import LETTERS, MultipleChoice
 
 from saetask import Item
+from saetask_plugins.tasks.multiple_choice import LETTERS, MultipleChoice
 from tests.helpers.refusals import refusal
 
 TASK = MultipleChoice()
@@ -60,6 +60,18 @@ def test_a_users_text_is_taken_apart_and_shown_again_as_it_was():
     item = TASK.question_from_text(text, None)
     assert item.question["choices"] == ["a stone", "a cork", "an anvil"]
     assert TASK.prompt(item).content == text
+
+
+@pytest.mark.parametrize("form", ["{}. {}", "{}) {}", "({}) {}", "  {}: {}"])
+def test_choices_may_be_lettered_in_several_ways(form):
+    lines = [form.format(letter, word) for letter, word in zip("AB", ("yes", "no"), strict=True)]
+    item = TASK.question_from_text("\n".join(["A. Lincoln was", "tall?", *lines]), None)
+    assert item.question == {"prompt": "A. Lincoln was\ntall?", "choices": ["yes", "no"]}
+
+
+def test_a_line_of_the_question_that_looks_like_a_choice_belongs_to_the_question():
+    item = TASK.question_from_text("A. Lincoln was tall?\nA. yes\nB. no", None)
+    assert item.question == {"prompt": "A. Lincoln was tall?", "choices": ["yes", "no"]}
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ import gzip
 import json
 
 import pytest
-from saetask_plugins.labelers.neuronpedia import Neuronpedia
 
 from saetask import Label
 from saetask.dictionary.label.base import configured
+from saetask_plugins.labelers.neuronpedia import Neuronpedia
 from tests.helpers.refusals import refusal
 
 ROW = {

@@ -17,6 +17,7 @@ import pytest
 import saetask
 from saetask import UserError
 from saetask.plugins import KINDS, PluginRegistry
+from tests.helpers.refusals import refusal
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = Path(__file__).parents[1] / "example_plugin"
@@ -30,6 +31,15 @@ class Rhymes:
     """Do the words rhyme?"""
 
     name = "{name}"
+    readings = ("yes", "no")
+    annotators = ()
+
+    def items(self, data=None): ...
+    def prompt(self, item): ...
+    def candidates(self, item): ...
+    def score(self, item, output): ...
+    def gold_reading(self, item): ...
+    def question_from_text(self, text, target): ...
 
 
 @hookimpl
@@ -152,6 +162,53 @@ def test_a_plugin_object_without_a_name_is_a_user_error_that_names_its_file(tmp_
     with pytest.raises(UserError, match="has no name") as raised:
         PluginRegistry([path])
     assert str(path) in str(raised.value)
+
+
+# contracts
+
+
+def hook(kind: str, body: str) -> str:
+    """Returns the text of a plugin file whose hook returns what `body` defines as `Mine`."""
+    return (
+        "from saetask import hookimpl\n\n" + body + f"\n\n@hookimpl\ndef saetask_{kind}s():\n"
+        f"    return [{'Mine' if kind == 'detector' else 'Mine()'}]\n"
+    )
+
+
+ANNOTATOR = (
+    "class Mine:\n    name = 'mine'\n    def candidates(self, misunderstanding, labels): ..."
+)
+FAULTS = [
+    ("task", TASK_FILE.replace("    def prompt(self, item): ...\n", ""), "no method prompt(item)"),
+    ("task", TASK_FILE.replace("def score(self, item, output)", "def score(self, item)"), "score"),
+    ("task", TASK_FILE.replace("data=None", "data"), "items(data)"),
+    ("task", TASK_FILE.replace('("yes", "no")', '"yes"'), "attribute readings"),
+    ("task", TASK_FILE.replace("saetask_tasks", "saetask_task"), "Did you mean 'saetask_tasks'"),
+    ("task", TASK_FILE.replace("def saetask_tasks", "def tasks"), "tasks is no hook"),
+    ("task", TASK_FILE.replace("@hookimpl\n", ""), "not marked with @hookimpl"),
+    ("task", TASK_FILE.replace("[Rhymes()]", "Rhymes()"), "must return a list"),
+    ("task", TASK_FILE.replace("saetask_tasks()", "saetask_tasks(registry)"), "registry"),
+    ("annotator", ANNOTATOR.replace(", labels", ""), "candidates(misunderstanding, labels)"),
+    ("annotator", ANNOTATOR.replace("candidates", "request"), "no method annotations(text)"),
+    ("annotator", ANNOTATOR + "\n    options_type = dict", "no dataclass"),
+    ("labeler", "class Mine:\n    name = 'mine'", "no method label(evidence)"),
+    ("detector", "class Mine:\n    name = 'mine'\n    def fit(self): ...", "fit(inputs, "),
+]
+
+
+@pytest.mark.parametrize(("kind", "text", "named"), FAULTS, ids=[named for *_, named in FAULTS])
+def test_a_plugin_that_breaks_its_contract_is_refused_in_one_line(tmp_path, kind, text, named):
+    path = tmp_path / "faulty.py"
+    path.write_text(text.format(name="faulty") if kind == "task" else hook(kind, text))
+    message = refusal(PluginRegistry, [path])
+    assert named in message and str(path) in message
+
+
+def test_a_plugin_may_name_its_parameters_as_it_likes_and_take_more(tmp_path):
+    body = ANNOTATOR.replace("misunderstanding, labels", "found, *rest, limit=3")
+    path = tmp_path / "free.py"
+    path.write_text(hook("annotator", body))
+    assert PluginRegistry([path]).get("annotator", "mine").name == "mine"
 
 
 # files

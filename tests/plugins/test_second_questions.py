@@ -5,14 +5,14 @@ from dataclasses import replace
 from statistics import mean
 
 import pytest
+
+from saetask import AsksTwice, Item
+from saetask.experiments.arms import gold_finding
 from saetask_plugins.annotators.operation_note import OperationNote
 from saetask_plugins.annotators.sense_note import SenseNote
 from saetask_plugins.tasks.figurative_qa import FigurativeQA
 from saetask_plugins.tasks.metaphor import LABELS, Metaphor
 from saetask_plugins.tasks.word_problems import WordProblems
-
-from saetask import AsksTwice, Item
-from saetask.experiments.arms import gold_finding
 from tests.helpers.item_rows import SENTENCE
 from tests.helpers.refusals import refusal
 

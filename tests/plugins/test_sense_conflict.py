@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from saetask_plugins.detectors.sense_conflict import NAMED_FEATURES, SenseConflict
 from sklearn.metrics import roc_auc_score
 
 from saetask import DetectorInput
+from saetask_plugins.detectors.sense_conflict import NAMED_FEATURES, SenseConflict
 from tests.helpers.planted_readings import (
     D_SAE,
     N_TOKENS,

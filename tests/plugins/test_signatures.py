@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from saetask import DetectorInput
 from saetask_plugins.detectors import signatures
 from saetask_plugins.detectors.signatures import (
     Signatures,
@@ -11,8 +13,6 @@ from saetask_plugins.detectors.signatures import (
     fit_signatures,
     strongest_evidence,
 )
-
-from saetask import DetectorInput
 from tests.helpers.planted_readings import D_SAE, PLANTED, REGIONS, PlantedSample, activations
 
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from saetask_plugins.detectors.span_overlap import SpanOverlap, similarities
 from scipy.sparse import csr_matrix
 
+from saetask_plugins.detectors.span_overlap import SpanOverlap, similarities
 from tests.helpers.two_spans import two_span_reading
 
 VALUES = st.floats(-5, 5, allow_subnormal=False).map(lambda v: v if abs(v) > 1 else 0.0)

@@ -1,6 +1,7 @@
 """Stability selection, on probes whose picks we decide."""
 
 import numpy as np
+
 from saetask_plugins.detectors.stability import CANDIDATES, RESAMPLES, stability
 
 LABELS = np.tile([0, 1], 30)

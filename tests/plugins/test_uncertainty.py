@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from saetask_plugins.detectors.uncertainty import Uncertainty
 from scipy.special import log_softmax, logit
 from sklearn.metrics import roc_auc_score
 
 from saetask import DetectorInput
+from saetask_plugins.detectors.uncertainty import Uncertainty
 from tests.helpers.planted_readings import CONTENT, REGIONS, SPANS, activations
 
 NAMES = ("a", "b", "c")

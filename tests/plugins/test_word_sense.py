@@ -3,9 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from saetask_plugins.tasks.word_sense import WordSense
 
 from saetask import Item, Span
+from saetask_plugins.tasks.word_sense import WordSense
 from tests.helpers.refusals import refusal
 
 TASK = WordSense()

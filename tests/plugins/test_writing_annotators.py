@@ -5,13 +5,13 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from saetask_plugins.annotators.llm import LLM
-from saetask_plugins.annotators.note_request import LONGEST, first_sentence
-from saetask_plugins.annotators.self_explain import SelfExplain
 
 from saetask import PLACEMENTS, Evidence, Misunderstanding, Span, WritingAnnotator
 from saetask.annotation.base import configured
 from saetask.plugins import PluginRegistry
+from saetask_plugins.annotators.llm import LLM
+from saetask_plugins.annotators.note_request import LONGEST, first_sentence
+from saetask_plugins.annotators.self_explain import SelfExplain
 from tests.helpers.refusals import refusal
 
 WRITERS = (SelfExplain(), LLM())
@@ -99,8 +99,8 @@ def test_options_reach_the_annotator_that_has_them_and_leave_others_alone() -> N
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({}, "--annotator-option model=NAME"),
-        ({"model": "", "base_url": URL}, "--annotator-option model=NAME"),
+        ({}, "--annotator-option model=VALUE"),
+        ({"model": "", "base_url": URL}, "option 'model'"),
         ({"modle": "tiny"}, "Did you mean 'model'"),
         ({"model": "tiny"}, "OPENAI_API_KEY"),
     ],

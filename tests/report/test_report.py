@@ -178,13 +178,13 @@ def test_missing_file(tmp_path: Path, name: str) -> None:
     [
         ('{"id": "b", "arm": "orig', "not valid JSON"),
         ("[]", "expected a JSON object"),
-        ({"arm": ""}, '"arm" must be a text that is not empty'),
-        ({"arm": 1}, '"arm" must be a text that'),
-        ({"id": "b", "correct": 1}, '"correct" must be a valid boolean'),
+        ({"arm": ""}, "field 'arm': expected a text that is not empty"),
+        ({"arm": 1}, "field 'arm': expected a text that"),
+        ({"id": "b", "correct": 1}, "field 'correct': expected a valid boolean, found 1."),
         ({}, "second row"),
-        ({"id": "b", "annotations": [1]}, '"annotations.0" must be a JSON object'),
-        ({"id": "b", "fold": None}, '"fold" must be'),
-        ({"id": "b", "folds": 1}, '"folds" is not a known key'),
+        ({"id": "b", "annotations": [1]}, "field 'annotations': '0': expected a JSON object."),
+        ({"id": "b", "fold": None}, "field 'fold': expected"),
+        ({"id": "b", "folds": 1}, "field 'folds': it is not a known key."),
     ],
 )
 def test_damaged_line(tmp_path: Path, line: str | dict, expected: str) -> None:
@@ -203,7 +203,7 @@ def test_damaged_line(tmp_path: Path, line: str | dict, expected: str) -> None:
         ({"schema_version": 2}, "schema_version"),
         ({"n_items": None}, "n_items"),
         ({"arms": []}, "arms"),
-        ({"arms": {"original": {"n": "3"}}}, r"arms\.original\.n"),
+        ({"arms": {"original": {"n": "3"}}}, "'arms': 'original.n': expected"),
         ({"detection": {"saetask": {"auroc": 0.5, "ci95": 1}}}, "ci95"),
         ({"another": 1}, "not a known key"),
     ],

@@ -243,7 +243,8 @@ def test_each_figure_may_be_missing_alone(tmp_path: Path, key: str) -> None:
 def test_a_comparison_without_its_p_value_is_refused(tmp_path: Path) -> None:
     document = summary()
     del document["arms"]["saetask"]["holm_p"]
-    with pytest.raises(UserError, match=r'"arms.saetask" must have "holm_p" beside'):
+    expected = "field 'arms': 'saetask': expected \"holm_p\" beside"
+    with pytest.raises(UserError, match=expected):
         read(tmp_path, document)
 
 

@@ -24,7 +24,7 @@ def refused_for_its_figures(model, sae):
     message = refusal(check_sae, model, sae)
     for figure in ("fraction of variance unexplained", "L0", "cross-entropy recovered"):
         assert figure in message
-    assert "--insist-on-sae" in message
+    assert "--allow-sae-mismatch" in message
     return message
 
 

@@ -138,6 +138,13 @@ def test_no_prompts_give_an_empty_reading(tiny_model, tiny_sae):
     assert empty.pooled().shape == (0, tiny_sae.cfg.d_sae)
 
 
+def test_one_prompt_is_read_as_a_list_of_one(tiny_model, tiny_sae):
+    for prompt in ("The bank of the river.", as_prompt("The bank of the river.")):
+        one, listed = (read_features(tiny_model, tiny_sae, p) for p in (prompt, [prompt]))
+        assert len(one) == 1
+        assert list(one.firings()) == list(listed.firings())
+
+
 def test_a_prompt_beyond_the_models_context_is_refused(tiny_model, tiny_sae):
     fitting = "a" + " b" * (context_size(tiny_model) - 2)
     assert len(read_features(tiny_model, tiny_sae, [fitting]).prompts[0].token_ids) == 256

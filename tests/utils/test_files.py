@@ -7,7 +7,7 @@ import resource
 import pytest
 
 from saetask.utils.files import (
-    HALF,
+    PARTIAL_SUFFIX,
     atomic_path,
     content_hash,
     remove_partial_writes,
@@ -112,7 +112,7 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     for path in kept:
         write_text(path, "whole")
     for path in kept:
-        half = path.with_name(f".{path.name}.xyz{HALF}") / path.name
+        half = path.with_name(f".{path.name}.xyz{PARTIAL_SUFFIX}") / path.name
         half.parent.mkdir()
         half.write_text("half of the ne")
     remove_partial_writes(tmp_path)

@@ -48,7 +48,7 @@ def textbook_holm(p_values):
 
 @given(p_value_maps)
 def test_holm_equals_the_textbook_and_keeps_keys_in_order(p_values):
-    assert holm(p_values) == textbook_holm(p_values)
+    assert holm(p_values) == pytest.approx(textbook_holm(p_values), abs=1e-12)
     assert list(holm(p_values)) == list(p_values)
 
 
@@ -327,12 +327,12 @@ def test_auroc_of_450_items_takes_under_two_seconds():
 # The smallest detectable difference
 
 
-@given(st.integers(4, 20_000), st.floats(0, 1), st.floats(0.5, 0.99))
-def test_the_detectable_difference_solves_its_equation(n, share, power):
-    d = smallest_detectable_difference(n, share, power=power)
+@given(st.integers(4, 20_000), st.floats(0, 1))
+def test_the_detectable_difference_solves_its_equation(n, share):
+    d = smallest_detectable_difference(n, share)
     possible_share = max(share, d)
     right = norm.ppf(0.975) * np.sqrt(possible_share)
-    right += norm.ppf(power) * np.sqrt(max(possible_share - d**2, 0))
+    right += norm.ppf(0.8) * np.sqrt(max(possible_share - d**2, 0))
     assert 0 < d <= 1
     assert d * np.sqrt(n) == pytest.approx(right)
 
@@ -380,8 +380,6 @@ def test_too_few_items_can_show_no_difference():
         lambda: auroc(np.array([True, False]), np.array([1.0, 0.0]), ["a", "b"], n_resamples=0),
         lambda: smallest_detectable_difference(0, 0.5),
         lambda: smallest_detectable_difference(10, 1.5),
-        lambda: smallest_detectable_difference(10, 0.5, alpha=0.0),
-        lambda: smallest_detectable_difference(10, 0.5, power=1.0),
     ],
 )
 def test_unequal_lengths_emptiness_and_impossible_settings_are_refused(call):

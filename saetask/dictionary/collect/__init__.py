@@ -1,1 +1,1 @@
-"""Reads a corpus: activation statistics, contexts and neighbours of features."""
+"""Reads a corpus through an SAE: feature statistics, contexts and neighbours."""

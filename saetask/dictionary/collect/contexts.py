@@ -1,69 +1,93 @@
-"""Firing and silent contexts of a feature: to learn what it is about, or to test that."""
+"""Contexts in which a feature fires or is silent: examples to make a label from, or to test it."""
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from saetask.dictionary.collect.neighbours import Neighbours
+from saetask.dictionary.collect.work_folder import load_activations
 from saetask.saes.activations import TokenActivations
 
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float32, Int, Int32, Int64
+
 WINDOW = 24
-"""Tokens of a context: the token in question and those before it."""
+"""Length of a context in tokens: the token in question and those before it."""
 PADDING = -1
 STRONG = 0.8
-"""Quantile of a feature's activations from which on it is said to fire strongly."""
+"""Quantile of a feature's activations from which on a firing counts as strong."""
 SILENT_PER_FIRING = 4
 
 
 class Examples(NamedTuple):
     """Contexts of one feature, each ending with the token in question."""
 
-    windows: np.ndarray
-    """Token ids, `[n, WINDOW]`, int32; `PADDING` before a row's beginning."""
-    activations: np.ndarray
-    """The feature's activation on the last token, `[n]`, float32; zero where it is silent."""
-    firing: np.ndarray
-    """Does it fire strongly? `[n]`, bool."""
-    hard: np.ndarray
-    """Silent, but chosen to look alike, `[n]`, bool."""
+    windows: "Int32[np.ndarray, 'n WINDOW']"
+    """Token ids; `PADDING` before the beginning of a row."""
+    activations: "Float32[np.ndarray, ' n']"
+    """The feature's activation on the last token; zero where it is silent."""
+    firing: "Bool[np.ndarray, ' n']"
+    """True where the feature fires strongly."""
+    hard: "Bool[np.ndarray, ' n']"
+    """True where the feature is silent and the context was chosen to resemble firing ones."""
 
     @property
-    def silent(self) -> np.ndarray:
-        """Does it not fire at all? `[n]`, bool; contexts that fire weakly are neither."""
+    def silent(self) -> "Bool[np.ndarray, ' n']":
+        """True where the feature does not fire; contexts that fire weakly are neither."""
         return self.activations == 0
 
 
-def strong_floors(firings: TokenActivations) -> np.ndarray:
-    """Returns the activation from which on each feature fires strongly, `[d_sae]`, float32.
+class FiringCounts(NamedTuple):
+    """Number of tokens on which each feature fires."""
+
+    strong: "Int64[np.ndarray, ' d_sae']"
+    weak: "Int64[np.ndarray, ' d_sae']"
+
+
+def strong_floors(activations: TokenActivations) -> "Float32[np.ndarray, ' d_sae']":
+    """Returns the lowest activation of each feature that counts as strong.
 
     Args:
-        firings: The firings that the quantiles are taken from; none of a test document.
+        activations: What the quantiles are taken from; must hold no test document.
     """
-    by_feature = firings.matrix().tocsc()
+    by_feature = activations.matrix().tocsc()
     values = np.split(by_feature.data, by_feature.indptr[1:-1])
     return np.array([np.quantile(v, STRONG) if len(v) else 0 for v in values], np.float32)
 
 
 class ActivationIndex:
-    """TokenActivations, indexed by feature and by token.
+    """Token activations indexed by feature and by token, to draw contexts from.
 
     Attributes:
-        firings: The firings.
-        floors: From which activation on each feature fires strongly, `[d_sae]`.
+        activations: The activations.
+        floors: Lowest activation of each feature that counts as strong, `[d_sae]`.
+        neighbours: The nearest other feature of each, `[d_sae]`; hard silent contexts are drawn
+            from its tokens.
     """
 
-    def __init__(self, firings: TokenActivations, floors: np.ndarray) -> None:
-        self.firings = firings
-        self.floors = floors
-        self._by_feature = firings.matrix().tocsc()
-        self._usable = np.diff(firings.indptr) > 0
-        order = np.argsort(firings.token_ids, kind="stable")
+    def __init__(
+        self,
+        activations: TokenActivations,
+        floors: "Float32[np.ndarray, ' d_sae']",
+        neighbours: "Int[np.ndarray, ' d_sae']",
+    ) -> None:
+        self.activations, self.floors, self.neighbours = activations, floors, neighbours
+        self._by_feature = activations.matrix().tocsc()
+        self._usable = np.diff(activations.indptr) > 0
+        order = np.argsort(activations.token_ids, kind="stable")
         self._by_token = order[self._usable[order]]
+
+    @property
+    def d_sae(self) -> int:
+        """Number of features."""
+        return self.activations.d_sae
 
     @cached_property
     def _sorted_tokens(self) -> np.ndarray:
-        return self.firings.token_ids[self._by_token]
+        return self.activations.token_ids[self._by_token]
 
     @cached_property
     def _usable_tokens(self) -> np.ndarray:
@@ -71,54 +95,63 @@ class ActivationIndex:
 
     @cached_property
     def _rows(self) -> np.ndarray:
-        return self.firings.token_rows()
+        return self.activations.token_rows()
 
-    def tokens_firing(self, feature: int) -> np.ndarray:
+    def tokens_firing(self, feature: int) -> "Int[np.ndarray, ' n']":
         """Returns the tokens on which a feature fires, ascending."""
         low, high = self._by_feature.indptr[[feature, feature + 1]]
         return np.sort(self._by_feature.indices[low:high])
 
-    def tokens_firing_strongly(self, feature: int) -> np.ndarray:
+    def tokens_firing_strongly(self, feature: int) -> "Int[np.ndarray, ' n']":
         """Returns the tokens on which a feature fires strongly, ascending."""
         tokens = self.tokens_firing(feature)
-        return tokens[self.activations(feature, tokens) >= self.floors[feature]]
+        return tokens[self.values_at(feature, tokens) >= self.floors[feature]]
 
-    def counts(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns how often each feature fires strongly, and how often weakly, `[d_sae]` each."""
-        strong = self.firings.values >= self.floors[self.firings.features]
-        found = (self.firings.features[chosen] for chosen in (strong, ~strong))
-        often, rest = (np.bincount(f, minlength=self.firings.d_sae) for f in found)
-        return often, rest
+    def firing_counts(self) -> FiringCounts:
+        """Returns the number of tokens on which each feature fires strongly and weakly."""
+        features = self.activations.features
+        strong = self.activations.values >= self.floors[features]
+        return FiringCounts(
+            np.bincount(features[strong], minlength=self.d_sae),
+            np.bincount(features[~strong], minlength=self.d_sae),
+        )
 
-    def activations(self, feature: int, tokens: np.ndarray) -> np.ndarray:
-        """Returns a feature's activation on some tokens, zero where it is silent, `[n]`."""
+    def values_at(
+        self, feature: int, tokens: "Int[np.ndarray, ' n']"
+    ) -> "Float32[np.ndarray, ' n']":
+        """Returns a feature's activation on some tokens, zero where it is silent."""
         low, high = self._by_feature.indptr[[feature, feature + 1]]
-        found = np.zeros(len(self.firings.token_ids), np.float32)
-        found[self._by_feature.indices[low:high]] = self._by_feature.data[low:high]
-        return found[tokens]
+        values = np.zeros(len(self.activations.token_ids), np.float32)
+        values[self._by_feature.indices[low:high]] = self._by_feature.data[low:high]
+        return values[tokens]
 
-    def draw(self, feature: int, neighbour: int, n_firing: int, seed: Sequence[int]) -> Examples:
-        """Draws strongly and weakly firing contexts, one a row, and silent ones.
+    def draw(self, feature: int, n_firing: int, seed: Sequence[int]) -> Examples:
+        """Draws strongly and weakly firing contexts, one per row, and silent ones.
 
-        For each strongly firing one there are `SILENT_PER_FIRING` silent ones. One of them is hard:
-        half of those on a token on which the feature fires elsewhere, half where its neighbour
-        fires; the others are random.
-        The same are drawn for the same seed, whatever else was drawn.
+        There are `SILENT_PER_FIRING` silent contexts for each strongly firing one. One of them is
+        hard: half of those end with a token on which the feature fires elsewhere, half with one
+        on which its nearest neighbour fires. The others are random. The result depends on the
+        seed and the feature only, not on earlier draws.
+
+        Args:
+            feature: The feature.
+            n_firing: Maximum number of strongly and of weakly firing contexts.
+            seed: Seed of the draw.
         """
         generator = np.random.default_rng([*seed, feature])
         anywhere = self.tokens_firing(feature)
         strong = self.tokens_firing_strongly(feature)
         firing, weak = (
-            self._one_a_row(generator.permutation(tokens))[:n_firing]
+            self._one_per_row(generator.permutation(tokens))[:n_firing]
             for tokens in (strong, np.setdiff1d(anywhere, strong))
         )
         n = len(firing)
-        alike = self._same_token(np.unique(self.firings.token_ids[firing]))
-        near = self.tokens_firing(neighbour)
+        same_token = self._usable_occurrences(np.unique(self.activations.token_ids[firing]))
+        near = self.tokens_firing(int(self.neighbours[feature]))
         hard = np.concatenate(
             [
                 generator.permutation(np.setdiff1d(pool, anywhere))[:size]
-                for pool, size in ((alike, n // 2), (near, n - n // 2))
+                for pool, size in ((same_token, n // 2), (near, n - n // 2))
             ]
         )
         n_silent = SILENT_PER_FIRING * n
@@ -127,24 +160,24 @@ class ActivationIndex:
         kinds = np.repeat(np.arange(4), [n, len(weak), len(hard), len(random)])
         tokens = np.concatenate([firing, weak, hard, random]).astype(np.int64)
         return Examples(
-            self.windows(tokens), self.activations(feature, tokens), kinds == 0, kinds == 2
+            self.windows(tokens), self.values_at(feature, tokens), kinds == 0, kinds == 2
         )
 
-    def windows(self, tokens: np.ndarray) -> np.ndarray:
-        """Returns the contexts that end with the given tokens, `[n, WINDOW]`."""
-        return cut_windows(
-            self.firings.token_ids, self.firings.row_starts[self._rows[tokens]], tokens
-        )
+    def windows(self, tokens: "Int[np.ndarray, ' n']") -> "Int32[np.ndarray, 'n WINDOW']":
+        """Returns the contexts that end with the given tokens."""
+        row_starts = self.activations.row_starts[self._rows[tokens]]
+        return cut_windows(self.activations.token_ids, row_starts, tokens)
 
-    def n_rows(self, tokens: np.ndarray) -> int:
-        """Returns in how many rows the given tokens are."""
+    def n_rows(self, tokens: "Int[np.ndarray, ' n']") -> int:
+        """Returns the number of different rows that hold the given tokens."""
         return len(np.unique(self._rows[tokens]))
 
-    def _one_a_row(self, tokens: np.ndarray) -> np.ndarray:
+    def _one_per_row(self, tokens: np.ndarray) -> np.ndarray:
         _, first = np.unique(self._rows[tokens], return_index=True)
         return tokens[np.sort(first)]
 
-    def _same_token(self, token_ids: np.ndarray) -> np.ndarray:
+    def _usable_occurrences(self, token_ids: np.ndarray) -> np.ndarray:
+        """Returns the positions, on which any feature fires, of the given vocabulary entries."""
         lows = np.searchsorted(self._sorted_tokens, token_ids)
         highs = np.searchsorted(self._sorted_tokens, token_ids, side="right")
         return np.concatenate(
@@ -152,14 +185,50 @@ class ActivationIndex:
         )
 
 
-def cut_windows(token_ids: np.ndarray, row_starts: np.ndarray, tokens: np.ndarray) -> np.ndarray:
-    """Cuts the context that ends with each token.
+def cut_windows(
+    token_ids: "Int[np.ndarray, ' n_tokens']",
+    row_starts: "Int[np.ndarray, ' n']",
+    tokens: "Int[np.ndarray, ' n']",
+) -> "Int32[np.ndarray, 'n WINDOW']":
+    """Returns the context that ends with each token, padded at the beginning of its row.
 
     Args:
-        token_ids: Rows one after another, `[n_tokens]`.
-        row_starts: Where the row of each wanted token begins, `[n]`.
-        tokens: The wanted tokens, `[n]`.
+        token_ids: Rows one after another.
+        row_starts: Where the row of each wanted token begins.
+        tokens: Positions of the wanted tokens in `token_ids`.
     """
     places = tokens[:, None] + np.arange(1 - WINDOW, 1)
     inside = places >= row_starts[:, None]
     return np.where(inside, token_ids[np.maximum(places, 0)], PADDING).astype(np.int32)
+
+
+class SplitActivations(NamedTuple):
+    """Activations of one SAE (the described one or its control) on each split of documents."""
+
+    learning: ActivationIndex
+    """Build documents: labels are made from them."""
+    selection: ActivationIndex
+    """Held-out documents on which labels are chosen."""
+    test: ActivationIndex
+    """Held-out documents on which labels are validated."""
+
+
+def load_split_activations(folder: Path, name: str, directions: Neighbours) -> SplitActivations:
+    """Reads the activations that a build has kept.
+
+    Args:
+        folder: The dictionary's folder.
+        name: The SAE (`DESCRIBED`) or its `CONTROL`.
+        directions: Nearest features by direction.
+
+    Raises:
+        UserError: The folder's `work/` is gone.
+    """
+    activations = load_activations(folder, name, len(directions.features))
+    floors = strong_floors(activations["train"])
+    nearest = directions.features[:, 0]
+    learning, selection, test = (
+        ActivationIndex(activations[split], floors, nearest)
+        for split in ("train", "selection", "test")
+    )
+    return SplitActivations(learning, selection, test)

@@ -1,24 +1,30 @@
-"""Reading a corpus for a dictionary: one pass, resumable, its memory bounded."""
+"""One pass of a corpus through an SAE: statistics of every feature; resumable, bounded memory."""
 
 import itertools
-import json
 from array import array
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
 
 from saetask.compute.executor import Executor, LocalExecutor
 from saetask.data.corpus import CorpusConfig, Split, TokenRow, token_rows
 from saetask.dictionary.collect.statistics import (
     FeatureStatistics,
-    SampledActivations,
     count_activations,
-    empty_statistics,
     merge_statistics,
+)
+from saetask.dictionary.collect.work_folder import (
+    CONTROL,
+    DESCRIBED,
+    WORK,
+    PassState,
+    activations_path,
+    load_statistics,
+    open_state,
+    save_activations,
+    save_progress,
 )
 from saetask.errors import UserError
 from saetask.models.loading import model_fingerprint, model_tokenizer
@@ -26,42 +32,37 @@ from saetask.saes.activations import TokenActivations
 from saetask.saes.corpus_extraction import extract_token_activations
 from saetask.saes.loading import sae_fingerprint
 from saetask.saes.random_sae import CALIBRATION_ROWS, random_sae
-from saetask.utils.files import atomic_path, content_hash, remove_partial_writes, write_json
+from saetask.utils.files import content_hash
 
 if TYPE_CHECKING:
-    from sae_lens import SAE
-    from transformers import PreTrainedTokenizerBase
-
     from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
 
-WORK = "work"
-STATE = "state.json"
 ROWS_PER_SHARD = 256
-"""Rows after which the pass can be taken up again: whole blocks."""
-OWN, CONTROL = "sae", "random-sae"
+"""Number of rows after which an interrupted pass can resume."""
 
 
 @dataclass(frozen=True)
 class BuildConfig:
-    """What a dictionary is built from."""
+    """Corpus and sizes from which a dictionary is built."""
 
     corpus: CorpusConfig = field(
         default_factory=lambda: CorpusConfig(test_share=0.1, selection_share=0.1)
     )
-    """The texts; labels are chosen on its selection documents and tried on its test documents."""
+    """The texts; labels are chosen on its selection documents and validated on its test ones."""
     tokens: int = 500_000
-    """Tokens of build documents to read, at least."""
+    """Minimum number of tokens of build documents to read."""
     sample_rows: int = 1024
-    """Rows of each split in which every firing is kept: what labels are made and tried on."""
+    """Rows of each split in which every firing is kept, to make and test labels on."""
     seed: int = 0
-    """Seed of the examples and of the control."""
+    """Seed of the examples and of the random control."""
 
 
 @dataclass(frozen=True)
-class Pass:
-    """A finished pass over the corpus."""
+class CorpusPass:
+    """A finished pass over the build documents."""
 
-    tally: FeatureStatistics
+    statistics: FeatureStatistics
     rows: list[TokenRow]
     """The build rows, in the order of the stream."""
 
@@ -72,55 +73,30 @@ def read_corpus(
     config: BuildConfig,
     folder: Path,
     base: Path = Path(),
-    engine: Executor | None = None,
-) -> Pass:
-    """Reads the corpus through the SAE, or goes on doing so.
+    executor: Executor | None = None,
+) -> CorpusPass:
+    """Reads the corpus through the SAE, or resumes an interrupted pass.
 
-    Memory is bounded by features and contexts kept, and by the sample rows, not by tokens (whose
-    ids are kept: four bytes each).
+    Memory is bounded by features, kept contexts and sample rows, not by tokens (whose ids are
+    kept: four bytes each).
 
     Args:
         model: The model to read.
         sae: An SAE that fits it.
         config: What to read.
-        folder: The dictionary's folder; the state of the pass lies in `work/` below it.
+        folder: The dictionary's folder; the state of the pass is kept in its `work/`.
         base: Folder that relative corpus paths are taken from.
-        engine: Where shards of rows are read; None reads them here.
+        executor: Runs the shards of rows; None runs them in this process.
 
     Raises:
         UserError: The folder holds another pass, it can not be written or is full, or a split of
             the corpus is too short.
     """
-    from tqdm import tqdm
-
-    engine = engine or LocalExecutor(model)
-    identity = content_hash(
-        [{**asdict(config), "tokens": None}, model_fingerprint(model), sae_fingerprint(sae)]
-    )
-    work = folder / WORK
-    done = _open_state(work / STATE, identity)["shards"]
-    _remove_leftovers(folder, done)
-    tokenizer = model_tokenizer(model)
-    first = itertools.islice(token_rows(config.corpus, tokenizer, "train", base), CALIBRATION_ROWS)
-    saes = [sae, random_sae(model, sae, list(first), config.seed)]
-    found = _load_tally(work / f"tally-{done}.safetensors", sae.cfg.d_sae)
-    stream = token_rows(config.corpus, tokenizer, "train", base)
-    rows: list[TokenRow] = []
-    shards = _build_shards(stream, config, done, rows)
-    with tqdm(total=config.tokens, unit="tok", desc="read build documents") as bar:
-        for shard in itertools.islice(shards, done):
-            bar.update(sum(len(row.token_ids) for row in shard.rows))
-        for number, read in enumerate(engine.map(partial(_tally_shard, saes), shards), done):
-            found = merge_statistics(found, read.tally)
-            for firings, name in zip(read.sampled, (OWN, CONTROL)):
-                _save_arrays(work / f"train-{name}-{number}.safetensors", vars(firings))
-            _save_tally(work / f"tally-{number + 1}.safetensors", found)
-            write_json(work / STATE, {"identity": identity, "shards": number + 1})
-            (work / f"tally-{number}.safetensors").unlink(missing_ok=True)
-            bar.update(read.tally.n_tokens)
+    reader = _CorpusReader(model, sae, config, folder / WORK, base, executor)
+    corpus_pass = reader.read_build_rows()
     for split in ("selection", "test"):
-        _read_sample(tokenizer, saes, config, split, work, base, engine)
-    return Pass(found, rows)
+        reader.read_sample_rows(split)
+    return corpus_pass
 
 
 class _Shard(NamedTuple):
@@ -129,168 +105,117 @@ class _Shard(NamedTuple):
     rows: list[TokenRow]
     first: int
     """Number of the first of them in the whole stream."""
-    sampled: int
-    """How many, from the first, keep every firing."""
+    n_sampled: int
+    """Number of rows, from the first, whose activations are all kept."""
 
 
-class _Read(NamedTuple):
-    """What a shard gave."""
+class _ShardStatistics(NamedTuple):
+    """Result of reading a shard."""
 
-    tally: FeatureStatistics
+    statistics: FeatureStatistics
     sampled: list[TokenActivations]
     """Of the SAE and of its control, on the sampled rows; empty where there are none."""
 
 
-def _build_shards(
-    stream: Iterator[TokenRow], config: BuildConfig, done: int, rows: list[TokenRow]
-) -> Iterator[_Shard]:
-    """Yields shards until there are tokens enough, and notes their rows, in compact form."""
-    n_tokens = 0
-    for number in itertools.count():
-        if n_tokens >= config.tokens and number >= done:
-            return
-        new = list(itertools.islice(stream, ROWS_PER_SHARD))
-        if not new:
-            raise _too_short("train", n_tokens, config.tokens)
-        first = len(rows)
-        n_tokens += sum(len(row.token_ids) for row in new)
-        rows += [row._replace(token_ids=array("i", row.token_ids)) for row in new]
-        yield _Shard(new, first, max(0, min(len(new), config.sample_rows - first)))
+class _CorpusReader:
+    """Reads the rows of a corpus through an SAE and its random control."""
+
+    def __init__(
+        self,
+        model: "Model",
+        sae: "SAE[Any]",
+        config: BuildConfig,
+        work: Path,
+        base: Path,
+        executor: Executor | None,
+    ) -> None:
+        self.config, self.work, self.base = config, work, base
+        self.executor = executor or LocalExecutor(model)
+        self.tokenizer = model_tokenizer(model)
+        identity = content_hash(
+            [{**asdict(config), "tokens": None}, model_fingerprint(model), sae_fingerprint(sae)]
+        )
+        self.state = open_state(work, identity)
+        calibration = list(itertools.islice(self.rows("train"), CALIBRATION_ROWS))
+        self.saes = [sae, random_sae(model, sae, calibration, config.seed)]
+
+    def rows(self, split: Split) -> Iterator[TokenRow]:
+        """Yields the rows of a split."""
+        return token_rows(self.config.corpus, self.tokenizer, split, self.base)
+
+    def read_build_rows(self) -> CorpusPass:
+        """Reads the build rows shard by shard, and saves the progress after each."""
+        from tqdm import tqdm
+
+        state, work = self.state, self.work
+        statistics = load_statistics(work, state, self.saes[0].cfg.d_sae)
+        rows: list[TokenRow] = []
+        shards = self._build_shards(rows)
+        with tqdm(total=self.config.tokens, unit="tok", desc="read build documents") as bar:
+            for shard in itertools.islice(shards, state.shards):
+                bar.update(sum(len(row.token_ids) for row in shard.rows))
+            results = self.executor.map(partial(_read_build_shard, self.saes), shards)
+            for number, result in enumerate(results, state.shards):
+                statistics = merge_statistics(statistics, result.statistics)
+                for name, activations in zip((DESCRIBED, CONTROL), result.sampled):
+                    save_activations(activations_path(work, "train", name, number), activations)
+                done = PassState(identity=state.identity, shards=number + 1)
+                save_progress(work, done, statistics)
+                bar.update(result.statistics.n_tokens)
+        return CorpusPass(statistics, rows)
+
+    def _build_shards(self, rows: list[TokenRow]) -> Iterator[_Shard]:
+        """Yields shards until there are enough tokens, and appends their rows in compact form."""
+        stream, n_tokens = self.rows("train"), 0
+        for number in itertools.count():
+            if n_tokens >= self.config.tokens and number >= self.state.shards:
+                return
+            new = list(itertools.islice(stream, ROWS_PER_SHARD))
+            if not new:
+                raise _too_short("train", n_tokens, self.config.tokens)
+            first = len(rows)
+            n_tokens += sum(len(row.token_ids) for row in new)
+            rows += [row._replace(token_ids=array("i", row.token_ids)) for row in new]
+            yield _Shard(new, first, max(0, min(len(new), self.config.sample_rows - first)))
+
+    def read_sample_rows(self, split: Split) -> None:
+        """Reads the sample rows of a split whose files are missing, keeping every activation."""
+        from tqdm import tqdm
+
+        n_rows = self.config.sample_rows
+        rows = list(itertools.islice(self.rows(split), n_rows))
+        if len(rows) < n_rows:
+            raise _too_short(split, len(rows), n_rows, "rows")
+        paths = {
+            start: [activations_path(self.work, split, name, i) for name in (DESCRIBED, CONTROL)]
+            for i, start in enumerate(range(0, len(rows), ROWS_PER_SHARD))
+        }
+        missing = [start for start in paths if not all(path.is_file() for path in paths[start])]
+        shards = [rows[start : start + ROWS_PER_SHARD] for start in missing]
+        results = self.executor.map(partial(_read_sample_shard, self.saes), shards)
+        results = tqdm(results, total=len(shards), desc=f"read {split} documents")
+        for start, activations_by_sae in zip(missing, results):
+            for activations, path in zip(activations_by_sae, paths[start]):
+                save_activations(path, activations)
 
 
-def _tally_shard(saes: "Sequence[SAE[Any]]", model: "Model", shard: _Shard) -> _Read:
-    """Reads a shard; the control is read where its firings are kept."""
-    read = extract_token_activations(model, saes if shard.sampled else saes[:1], shard.rows)
-    sampled = [firings.rows(0, shard.sampled) for firings in read] if shard.sampled else []
-    return _Read(count_activations(read[0], shard.first), sampled)
+def _read_build_shard(saes: "list[SAE[Any]]", model: "Model", shard: _Shard) -> _ShardStatistics:
+    """Reads a shard; the control is read only where its activations are kept."""
+    activations = extract_token_activations(
+        model, saes if shard.n_sampled else saes[:1], shard.rows
+    )
+    sampled = [a.rows(0, shard.n_sampled) for a in activations] if shard.n_sampled else []
+    return _ShardStatistics(count_activations(activations[0], shard.first), sampled)
 
 
-def load_samples(folder: Path, name: str, d_sae: int) -> dict[Split, TokenActivations]:
-    """Loads the firings on the sample rows of each split, of the SAE (`OWN`) or of the `CONTROL`.
-
-    Raises:
-        UserError: The folder's `work/` has none.
-    """
-    splits: tuple[Split, ...] = ("train", "selection", "test")
-    return {split: _load_sample(folder / WORK, split, name, d_sae) for split in splits}
-
-
-def _load_sample(work: Path, split: Split, name: str, d_sae: int) -> TokenActivations:
-    paths = list(work.glob(f"{split}-{name}-*.safetensors"))
-    if not paths:
-        raise UserError(f"{work} has no {split} firings of the {name}; build the dictionary anew.")
-    paths.sort(key=lambda path: int(path.stem.rpartition("-")[2]))
-    return _joined([TokenActivations(**_load_arrays(path), d_sae=d_sae) for path in paths])
-
-
-def _read_sample(
-    tokenizer: "PreTrainedTokenizerBase",
-    saes: "Sequence[SAE[Any]]",
-    config: BuildConfig,
-    split: Split,
-    work: Path,
-    base: Path,
-    engine: Executor,
-) -> None:
-    """Reads the sample rows of a split, shard by shard, keeping every firing."""
-    from tqdm import tqdm
-
-    stream: Iterator[TokenRow] = token_rows(config.corpus, tokenizer, split, base)
-    rows = list(itertools.islice(stream, config.sample_rows))
-    if len(rows) < config.sample_rows:
-        raise _too_short(split, len(rows), config.sample_rows, "rows")
-    paths = {
-        start: [work / f"{split}-{name}-{number}.safetensors" for name in (OWN, CONTROL)]
-        for number, start in enumerate(range(0, len(rows), ROWS_PER_SHARD))
-    }
-    missing = [start for start in paths if not all(path.is_file() for path in paths[start])]
-    shards = [rows[start : start + ROWS_PER_SHARD] for start in missing]
-    read = engine.map(partial(_read_shard, saes), shards)
-    shown = tqdm(read, total=len(shards), desc=f"read {split} documents")
-    for start, found in zip(missing, shown):
-        for firings, path in zip(found, paths[start]):
-            _save_arrays(path, vars(firings))
-
-
-def _read_shard(
-    saes: "Sequence[SAE[Any]]", model: "Model", rows: Sequence[TokenRow]
+def _read_sample_shard(
+    saes: "list[SAE[Any]]", model: "Model", rows: list[TokenRow]
 ) -> list[TokenActivations]:
     return extract_token_activations(model, saes, rows)
 
 
-def _too_short(split: Split, found: int, wanted: int, unit: str = "tokens") -> UserError:
+def _too_short(split: Split, n_found: int, n_wanted: int, unit: str = "tokens") -> UserError:
     return UserError(
-        f"The corpus has {found} {unit} of {split} documents, fewer than {wanted}; "
+        f"The corpus has {n_found} {unit} of {split} documents, fewer than {n_wanted}; "
         "add sources or lower the number."
     )
-
-
-def _open_state(path: Path, identity: str) -> dict[str, Any]:
-    if not path.is_file():
-        return {"identity": identity, "shards": 0}
-    state = json.loads(path.read_text())
-    if state["identity"] != identity:
-        raise UserError(
-            f"{path.parent.parent} holds a dictionary of another model, SAE or corpus; "
-            "choose another --out."
-        )
-    return state
-
-
-def _remove_leftovers(folder: Path, done: int) -> None:
-    """Removes what a killed pass left: files half written, and tallies of other states."""
-    remove_partial_writes(folder)
-    for path in (folder / WORK).glob("tally-*.safetensors"):
-        if path != folder / WORK / f"tally-{done}.safetensors":
-            path.unlink()
-
-
-def _joined(parts: Sequence[TokenActivations]) -> TokenActivations:
-    def offsets(arrays: list[np.ndarray]) -> np.ndarray:
-        return np.cumsum(np.concatenate([[0], *(np.diff(array) for array in arrays)]))
-
-    return TokenActivations(
-        np.concatenate([p.token_ids for p in parts]),
-        offsets([p.row_starts for p in parts]),
-        np.concatenate([p.documents for p in parts]),
-        offsets([p.indptr for p in parts]),
-        np.concatenate([p.features for p in parts]),
-        np.concatenate([p.values for p in parts]),
-        parts[0].d_sae,
-    )
-
-
-def _save_arrays(path: Path, columns: dict[str, Any]) -> None:
-    from safetensors.numpy import save_file
-
-    arrays = {k: np.ascontiguousarray(v) for k, v in columns.items() if isinstance(v, np.ndarray)}
-    with atomic_path(path) as temporary:
-        save_file(arrays, temporary)
-
-
-def _load_arrays(path: Path) -> dict[str, np.ndarray]:
-    from safetensors.numpy import load_file
-
-    return load_file(path)
-
-
-def _save_tally(path: Path, found: FeatureStatistics) -> None:
-    arrays = {k: v for k, v in vars(found).items() if isinstance(v, np.ndarray)}
-    arrays["n_tokens"] = np.array([found.n_tokens])
-    for name in ("top", "sample"):
-        records: SampledActivations = getattr(found, name)
-        arrays |= {f"{name}.{column}": value for column, value in records._asdict().items()}
-    _save_arrays(path, arrays)
-
-
-def _load_tally(path: Path, d_sae: int) -> FeatureStatistics:
-    if not path.is_file():
-        return empty_statistics(d_sae)
-    arrays = _load_arrays(path)
-    parts: dict[str, Any] = {f.name: arrays.get(f.name) for f in fields(FeatureStatistics)}
-    parts["n_tokens"] = int(arrays["n_tokens"][0])
-    for name in ("top", "sample"):
-        parts[name] = SampledActivations(
-            *(arrays[f"{name}.{column}"] for column in SampledActivations._fields)
-        )
-    return FeatureStatistics(**parts)

@@ -1,6 +1,7 @@
-"""Which features are near each other: by decoder direction, and by firing together."""
+"""Nearest neighbours of each feature: by decoder direction and by coactivation."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -8,24 +9,23 @@ from saetask.saes.activations import TokenActivations
 
 if TYPE_CHECKING:
     import torch
-    from jaxtyping import Float
+    from jaxtyping import Float, Float32, Int32
 
 NEIGHBOURS = 5
 FEATURES_PER_BLOCK = 512
-CO_FIRING_TOKENS = 20_000
+COACTIVATION_TOKENS = 20_000
+"""Maximum number of tokens that coactivation is counted on."""
 
 
 class Neighbours(NamedTuple):
     """The nearest features of each feature, nearest first."""
 
-    features: np.ndarray
-    """`[d_sae, NEIGHBOURS]`, int32."""
-    similarities: np.ndarray
-    """`[d_sae, NEIGHBOURS]`, float32."""
+    features: "Int32[np.ndarray, 'd_sae NEIGHBOURS']"
+    similarities: "Float32[np.ndarray, 'd_sae NEIGHBOURS']"
 
 
-def by_direction(directions: "Float[torch.Tensor, 'd_sae width']") -> Neighbours:
-    """Returns neighbours by cosine of (decoder) directions."""
+def neighbours_by_direction(directions: "Float[torch.Tensor, 'd_sae width']") -> Neighbours:
+    """Returns the nearest features by cosine similarity of (decoder) directions."""
     import torch
 
     directions = torch.nn.functional.normalize(directions.detach().float().cpu(), dim=1)
@@ -33,22 +33,23 @@ def by_direction(directions: "Float[torch.Tensor, 'd_sae width']") -> Neighbours
     return _nearest((block.numpy() for block in blocks), len(directions))
 
 
-def by_firing(firings: TokenActivations) -> Neighbours:
-    """Returns neighbours by the share of either's firings that are both's (Jaccard index)."""
-    fires = firings.matrix()[:CO_FIRING_TOKENS].astype(bool).astype(np.float32).tocsc()
-    counts = np.asarray(fires.sum(0)).ravel()
+def neighbours_by_coactivation(activations: TokenActivations) -> Neighbours:
+    """Returns the nearest features by Jaccard index: tokens of both over tokens of either."""
+    active = activations.matrix()[:COACTIVATION_TOKENS].astype(bool).astype(np.float32).tocsc()
+    counts = np.asarray(active.sum(0)).ravel()
 
-    def blocks():
-        for start in range(0, firings.d_sae, FEATURES_PER_BLOCK):
-            part = fires[:, start : start + FEATURES_PER_BLOCK]
-            both = (part.T @ fires).toarray()
+    def blocks() -> "Iterable[Float32[np.ndarray, 'block d_sae']]":
+        for start in range(0, activations.d_sae, FEATURES_PER_BLOCK):
+            block = active[:, start : start + FEATURES_PER_BLOCK]
+            both = (block.T @ active).toarray()
             either = counts[start : start + FEATURES_PER_BLOCK, None] + counts - both
             yield both / np.maximum(either, 1)
 
-    return _nearest(blocks(), firings.d_sae)
+    return _nearest(blocks(), activations.d_sae)
 
 
-def _nearest(blocks: Any, d_sae: int) -> Neighbours:
+def _nearest(blocks: "Iterable[Float32[np.ndarray, 'block d_sae']]", d_sae: int) -> Neighbours:
+    """Returns the most similar other features, given similarities some rows at a time."""
     features, similarities, start = [], [], 0
     n = min(NEIGHBOURS, d_sae - 1)
     for block in blocks:

@@ -1,11 +1,15 @@
-"""What is kept of each feature while a corpus streams by: bounded, and the same in any order."""
+"""Statistics of each feature over a stream of tokens: bounded memory, independent of order."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from einops import rearrange
 
 from saetask.saes.activations import TokenActivations
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float32, Float64, Int32, Int64, UInt64
 
 TOP_CONTEXTS = 10
 SAMPLED_CONTEXTS = 64
@@ -17,90 +21,94 @@ UNITS = 1024
 
 
 class SampledActivations(NamedTuple):
-    """TokenActivations worth keeping, one an entry, sorted by feature and rank."""
+    """Activations selected for display, one an entry, sorted by feature and rank."""
 
-    feature: np.ndarray
-    """`[n]`, int32."""
-    rank: np.ndarray
-    """The lowest of each feature are kept, `[n]`, uint64."""
-    document: np.ndarray
-    """`[n]`, uint64."""
-    row: np.ndarray
-    """Number of the row in the whole stream, `[n]`, int32."""
-    position: np.ndarray
-    """Token within the row, `[n]`, int32."""
-    value: np.ndarray
-    """`[n]`, float32."""
+    feature: "Int32[np.ndarray, ' n']"
+    rank: "UInt64[np.ndarray, ' n']"
+    """Sort key: the entries of lowest rank of each feature are kept."""
+    document: "UInt64[np.ndarray, ' n']"
+    """Hash of the document's id."""
+    row: "Int32[np.ndarray, ' n']"
+    """Number of the row in the whole stream."""
+    position: "Int32[np.ndarray, ' n']"
+    """Token within the row."""
+    value: "Float32[np.ndarray, ' n']"
 
-    def taken(self, chosen: np.ndarray) -> "SampledActivations":
-        """Returns the chosen entries."""
-        return SampledActivations(*(column[chosen] for column in self))
+    def select(
+        self, entries: "Int64[np.ndarray, ' m'] | Bool[np.ndarray, ' n']"
+    ) -> "SampledActivations":
+        """Returns the entries at the given indices, or where a mask is true."""
+        return SampledActivations(*(column[entries] for column in self))
 
-    def of(self, feature: int) -> "SampledActivations":
-        """Returns one feature's entries."""
+    def of_feature(self, feature: int) -> "SampledActivations":
+        """Returns the entries of one feature."""
         low, high = np.searchsorted(self.feature, [feature, feature + 1])
-        return self.taken(np.arange(low, high))
+        return self.select(np.arange(low, high))
 
 
-def no_records() -> SampledActivations:
-    """Returns an empty set of records."""
+def no_samples() -> SampledActivations:
+    """Returns an empty set of sampled activations."""
     types = (np.int32, np.uint64, np.uint64, np.int32, np.int32, np.float32)
     return SampledActivations(*(np.empty(0, dtype) for dtype in types))
 
 
-def keep_lowest(records: SampledActivations, per_feature: int) -> SampledActivations:
-    """Keeps each feature's entries of lowest rank, one a document.
+def keep_lowest(samples: SampledActivations, per_feature: int) -> SampledActivations:
+    """Returns the entries of lowest rank of each feature, at most one per document.
 
-    Keeping the lowest of a union is keeping the lowest of each part first, so parts of a corpus
-    may be merged in any order.
+    The lowest of a union are among the lowest of its parts, so parts of a corpus may be merged in
+    any order.
+
+    Args:
+        samples: Entries in any order.
+        per_feature: Maximum number of entries of a feature.
     """
-    order = np.lexsort((records.rank, records.document, records.feature))
-    records = records.taken(order)
+    order = np.lexsort((samples.rank, samples.document, samples.feature))
+    samples = samples.select(order)
     first = np.ones(len(order), bool)
-    first[1:] = (np.diff(records.feature) != 0) | (np.diff(records.document) != 0)
-    records = records.taken(first)
-    records = records.taken(np.lexsort((records.document, records.rank, records.feature)))
-    starts = np.searchsorted(records.feature, records.feature)
-    return records.taken(np.arange(len(starts)) - starts < per_feature)
+    first[1:] = (np.diff(samples.feature) != 0) | (np.diff(samples.document) != 0)
+    samples = samples.select(first)
+    samples = samples.select(np.lexsort((samples.document, samples.rank, samples.feature)))
+    starts = np.searchsorted(samples.feature, samples.feature)
+    return samples.select(np.arange(len(starts)) - starts < per_feature)
 
 
 @dataclass
 class FeatureStatistics:
-    """Statistics and contexts of every feature over the tokens seen so far."""
+    """Statistics and sampled activations of every feature over the tokens read so far."""
 
     n_tokens: int
-    count: np.ndarray
-    """Tokens on which each feature fired, `[d_sae]`, int64."""
-    total: np.ndarray
-    """Sum of its activations in 1024ths, `[d_sae]`, int64."""
-    maximum: np.ndarray
-    """`[d_sae]`, float32."""
-    histogram: np.ndarray
-    """TokenActivations by activation, half an octave a bin, `[d_sae, N_BINS]`, int64."""
+    count: "Int64[np.ndarray, ' d_sae']"
+    """Number of tokens on which each feature fires."""
+    total: "Int64[np.ndarray, ' d_sae']"
+    """Sum of its activations, in 1024ths."""
+    maximum: "Float32[np.ndarray, ' d_sae']"
+    """Its strongest activation."""
+    histogram: "Int64[np.ndarray, 'd_sae N_BINS']"
+    """Number of activations by strength, half an octave a bin; see `bin_edges`."""
     top: SampledActivations
-    """The strongest firings, one a document."""
+    """The strongest activations, one per document."""
     sample: SampledActivations
-    """TokenActivations drawn evenly at random, one a document."""
+    """Activations drawn uniformly at random, one per document."""
 
 
 def empty_statistics(d_sae: int) -> FeatureStatistics:
-    """Returns the tally of no tokens."""
-    integers = np.zeros(d_sae, np.int64)
+    """Returns the statistics of no tokens."""
+    zeros = np.zeros(d_sae, np.int64)
     return FeatureStatistics(
         0,
-        integers,
-        integers.copy(),
+        zeros,
+        zeros.copy(),
         np.zeros(d_sae, np.float32),
         np.zeros((d_sae, N_BINS), np.int64),
-        no_records(),
-        no_records(),
+        no_samples(),
+        no_samples(),
     )
 
 
 def merge_statistics(first: FeatureStatistics, second: FeatureStatistics) -> FeatureStatistics:
-    """Returns the tally of two sets of tokens together."""
+    """Returns the statistics of two disjoint sets of tokens together."""
 
-    def joined(
+    def merge_samples(
         one: SampledActivations, two: SampledActivations, per_feature: int
     ) -> SampledActivations:
         both = SampledActivations(*(np.concatenate(pair) for pair in zip(one, two)))
@@ -112,69 +120,74 @@ def merge_statistics(first: FeatureStatistics, second: FeatureStatistics) -> Fea
         first.total + second.total,
         np.maximum(first.maximum, second.maximum),
         first.histogram + second.histogram,
-        joined(first.top, second.top, TOP_CONTEXTS),
-        joined(first.sample, second.sample, SAMPLED_CONTEXTS),
+        merge_samples(first.top, second.top, TOP_CONTEXTS),
+        merge_samples(first.sample, second.sample, SAMPLED_CONTEXTS),
     )
 
 
-def count_activations(firings: TokenActivations, first_row: int) -> FeatureStatistics:
-    """Tallies the firings on some rows.
+def count_activations(activations: TokenActivations, first_row: int) -> FeatureStatistics:
+    """Returns the statistics of some rows.
 
     Args:
-        firings: The rows' firings.
+        activations: The feature activations of the rows.
         first_row: Number of the first of these rows in the whole stream.
     """
-    counts = np.diff(firings.indptr)
-    token_rows = firings.token_rows()
-    positions = np.arange(len(token_rows)) - firings.row_starts[token_rows]
-    rows = np.repeat(token_rows, counts)
-    features, values = firings.features, firings.values
-    documents = firings.documents[rows]
-    where = np.repeat(positions, counts)
-    rank = _mixed(documents, rows + first_row, where, features)
-    records = SampledActivations(
-        features,
-        rank,
-        documents,
-        (rows + first_row).astype(np.int32),
-        where.astype(np.int32),
-        values,
-    )
-    strength = np.uint64(0xFFFFFFFF) - values.view(np.uint32).astype(np.uint64)
-    by_strength = records._replace(rank=(strength << np.uint64(32)) | (rank >> np.uint64(32)))
-    d_sae = firings.d_sae
+    token_rows = activations.token_rows()
+    d_sae, features, values = activations.d_sae, activations.features, activations.values
     maximum = np.zeros(d_sae, np.float32)
     np.maximum.at(maximum, features, values)
     cells = features.astype(np.int64) * N_BINS + bin_of(values)
+    histogram = np.bincount(cells, minlength=d_sae * N_BINS).astype(np.int64)
     units = np.round(values.astype(np.float64) * UNITS)
+    samples = _all_samples(activations, token_rows, first_row)
+    strength = np.uint64(0xFFFFFFFF) - values.view(np.uint32).astype(np.uint64)
+    by_strength = (strength << np.uint64(32)) | (samples.rank >> np.uint64(32))
     return FeatureStatistics(
         len(token_rows),
         np.bincount(features, minlength=d_sae).astype(np.int64),
         np.bincount(features, units, minlength=d_sae).astype(np.int64),
         maximum,
-        np.bincount(cells, minlength=d_sae * N_BINS).reshape(d_sae, N_BINS).astype(np.int64),
-        keep_lowest(by_strength, TOP_CONTEXTS),
-        keep_lowest(records, SAMPLED_CONTEXTS),
+        rearrange(histogram, "(feature bin) -> feature bin", bin=N_BINS),
+        keep_lowest(samples._replace(rank=by_strength), TOP_CONTEXTS),
+        keep_lowest(samples, SAMPLED_CONTEXTS),
     )
 
 
-def bin_of(values: np.ndarray) -> np.ndarray:
+def _all_samples(
+    activations: TokenActivations, token_rows: "Int64[np.ndarray, ' n_tokens']", first_row: int
+) -> SampledActivations:
+    """Returns an entry for every activation, with a pseudo-random rank."""
+    counts = np.diff(activations.indptr)
+    positions = np.arange(len(token_rows)) - activations.row_starts[token_rows]
+    rows, positions = np.repeat(token_rows, counts), np.repeat(positions, counts)
+    documents = activations.documents[rows]
+    return SampledActivations(
+        activations.features,
+        _hash_integers(documents, rows + first_row, positions, activations.features),
+        documents,
+        (rows + first_row).astype(np.int32),
+        positions.astype(np.int32),
+        activations.values,
+    )
+
+
+def bin_of(values: "Float32[np.ndarray, ' n']") -> "Int64[np.ndarray, ' n']":
     """Returns the histogram bin of each activation."""
     octaves = np.log2(np.maximum(values, 2.0**LOWEST_OCTAVE)) - LOWEST_OCTAVE
     return np.minimum((octaves * BINS_PER_OCTAVE).astype(np.int64), N_BINS - 1)
 
 
-def bin_edges() -> np.ndarray:
-    """Returns the activations between which the bins lie, `[N_BINS + 1]`."""
+def bin_edges() -> "Float64[np.ndarray, ' N_BINS+1']":
+    """Returns the activations that bound the histogram's bins."""
     return 2.0 ** (LOWEST_OCTAVE + np.arange(N_BINS + 1) / BINS_PER_OCTAVE)
 
 
-def _mixed(*columns: np.ndarray) -> np.ndarray:
-    """Hashes integers to 64 bits each, evenly (the finaliser of SplitMix64, Steele et al. 2014)."""
-    mixed = np.zeros(len(columns[0]), np.uint64)
+def _hash_integers(*columns: np.ndarray) -> "UInt64[np.ndarray, ' n']":
+    """Hashes tuples of integers to 64 bits (the finaliser of SplitMix64, Steele et al. 2014)."""
+    hashed = np.zeros(len(columns[0]), np.uint64)
     for column in columns:
-        mixed = mixed * np.uint64(31) + column.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed ^= mixed >> np.uint64(31)
-    return mixed
+        hashed = hashed * np.uint64(31) + column.astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        hashed = (hashed ^ (hashed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        hashed = (hashed ^ (hashed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        hashed ^= hashed >> np.uint64(31)
+    return hashed

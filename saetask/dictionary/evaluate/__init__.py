@@ -1,1 +1,1 @@
-"""Tests labels on unseen documents, by rule and by a language model."""
+"""Validates labels on held-out documents: verdicts by rules or by a language model as judge."""

@@ -1,27 +1,32 @@
-"""Labels on trial: does what they claim hold in documents that they were not made from?"""
+"""Validation of a dictionary: tests every label on documents that it was not made from."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from saetask.dictionary.collect.contexts import ActivationIndex
-from saetask.dictionary.collect.corpus_pass import CONTROL, OWN, WORK
-from saetask.dictionary.collect.neighbours import by_direction
-from saetask.dictionary.collect.split_activations import SplitActivations, load_split_activations
+from saetask.dictionary.collect.contexts import (
+    ActivationIndex,
+    SplitActivations,
+    load_split_activations,
+)
+from saetask.dictionary.collect.neighbours import neighbours_by_direction
+from saetask.dictionary.collect.work_folder import CONTROL, DESCRIBED, WORK
+from saetask.dictionary.context import DictionaryContext
 from saetask.dictionary.evaluate.judge import (
     COLUMNS,
     Judge,
     JudgedTrials,
-    draw_judged,
-    judged_trials,
+    draw_judged_features,
+    judge_trials,
 )
-from saetask.dictionary.evaluate.verdicts import Trial, judge_claims, summarise
-from saetask.dictionary.label.base import Label, Labeler, is_in_words
+from saetask.dictionary.evaluate.verdicts import Trial, evaluate_claims, summarise_trials
+from saetask.dictionary.label.base import Label, Labeler
 from saetask.dictionary.label.rules import Rule, Vocabulary, read_vocabulary
 from saetask.dictionary.label.runner import label_features
+from saetask.dictionary.manifest import Manifest, Validation, ValidationFigures
 from saetask.dictionary.store import (
     FEATURES,
     RULES,
@@ -37,13 +42,14 @@ from saetask.saes.random_sae import control_directions
 
 if TYPE_CHECKING:
     import pyarrow
-    from sae_lens import SAE
+    from jaxtyping import Bool
 
     from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
 
 SHUFFLED = "shuffled-model"
-TEST_FIRING = 400
-"""Firing contexts that a label is tried on, at most."""
+TEST_CONTEXTS = 400
+"""Maximum number of firing contexts that a label is tested on."""
 
 
 def validate(
@@ -53,19 +59,19 @@ def validate(
     folder: Path,
     judge: Judge | None = None,
     shuffled: Path | None = None,
-) -> dict[str, Any]:
-    """Tries every label on test documents, and writes the verdicts into the folder.
+) -> Validation:
+    """Tests every label on test documents, and writes the verdicts into the folder.
 
-    The control goes the same way from its firings to its labels and their verdicts.
+    The random control is labelled and tested in the same way.
 
     Args:
         model: The model that the dictionary was built with.
         sae: The SAE that it describes.
-        labeler: What labels the control's features: the labeler of the dictionary.
+        labeler: Labels the control's features: the labeler of the dictionary.
         folder: A dictionary folder whose `work/` is still there.
-        judge: A language model that judges labels too; without one, labels without rules by
-            nature (of a labeler `in_words`) stay without a verdict, and have no control.
-        shuffled: The validated dictionary of a model with shuffled weights, to stand beside.
+        judge: A language model that judges labels too; without one, labels of a labeler
+            `in_words` get no verdict, and have no control.
+        shuffled: The validated dictionary of a model with shuffled weights, as another control.
 
     Returns:
         The manifest's `validation`.
@@ -79,61 +85,60 @@ def validate(
     controls = {SHUFFLED: shuffled_model_figures(manifest, shuffled)} if shuffled else {}
     table = read_parquet(folder / FEATURES)
     labels = stored_labels(table, load_rules(folder / RULES))
-    vocabulary, seed = read_vocabulary(model), manifest["seed"]
-    subject = load_split_activations(folder, OWN, by_direction(sae.W_dec))
-    words = is_in_words(labeler)
+    context = DictionaryContext(read_vocabulary(model), labeler, manifest.seed, folder / WORK)
+    activations = load_split_activations(folder, DESCRIBED, neighbours_by_direction(sae.W_dec))
     alive = np.asarray(table["density"]) > 0
-    trials, validation = _tried(labels, subject, alive, judge, words, vocabulary, seed, folder)
-    if judge or not words:
-        control = load_split_activations(
-            folder, CONTROL, by_direction(control_directions(sae, seed))
-        )
-        labels = _control_labels(control, labeler, judge, vocabulary, seed, folder)
-        alive = np.bincount(control.learning.firings.features, minlength=len(labels)) > 0
-        found = _tried(labels, control, alive, judge, words, vocabulary, seed, folder)[1]
-        controls = {CONTROL: found, **controls}
-    validation["controls"] = controls
-    write_parquet(folder / FEATURES, _with_trials(table, trials))
-    write_manifest(folder, {**manifest, "validation": validation})
+    evaluation = _evaluate_labels(labels, activations, alive, judge, context)
+    if judge or not context.in_words:
+        directions = neighbours_by_direction(control_directions(sae, manifest.seed))
+        control = load_split_activations(folder, CONTROL, directions)
+        labels = _control_labels(control, judge, context)
+        alive = np.bincount(control.learning.activations.features, minlength=len(labels)) > 0
+        figures = _evaluate_labels(labels, control, alive, judge, context).figures
+        controls = {CONTROL: figures, **controls}
+    validation = Validation(**dict(evaluation.figures), controls=controls)
+    write_parquet(folder / FEATURES, _with_trials(table, evaluation.trials))
+    write_manifest(folder, manifest.model_copy(update={"validation": validation}))
     return validation
 
 
-def _tried(
+class _Evaluation(NamedTuple):
+    """Trials of all labels, and their summary."""
+
+    trials: JudgedTrials
+    figures: ValidationFigures
+
+
+def _evaluate_labels(
     labels: Sequence[Label],
-    subject: SplitActivations,
-    alive: np.ndarray,
+    activations: SplitActivations,
+    alive: "Bool[np.ndarray, ' d_sae']",
     judge: Judge | None,
-    in_words: bool,
-    vocabulary: Vocabulary,
-    seed: int,
-    folder: Path,
-) -> tuple[JudgedTrials, dict[str, Any]]:
-    """Tries labels on test documents; returns the trials, and their summary."""
+    context: DictionaryContext,
+) -> _Evaluation:
     rules = [label.rule for label in labels]
     selection, test = (
-        try_rules(rules, index, alive, subject.neighbours, vocabulary, [seed, number])
-        for index, number in ((subject.selection, 3), (subject.test, 2))
+        evaluate_rules(rules, index, alive, context.vocabulary, [context.seed, number])
+        for index, number in ((activations.selection, 3), (activations.test, 2))
     )
-    judged = judged_trials(judge, in_words, labels, test, subject, vocabulary, seed, folder / WORK)
-    found = summarise(judged.trials, selection, *subject.test.counts())
-    return judged, {**found, "judge": judged.figures}
+    judged = judge_trials(judge, labels, test, activations.test, context)
+    counts = activations.test.firing_counts()
+    return _Evaluation(judged, summarise_trials(judged.trials, selection, counts, judged.figures))
 
 
-def try_rules(
+def evaluate_rules(
     rules: Sequence[Rule | None],
     index: ActivationIndex,
-    alive: np.ndarray,
-    neighbours: np.ndarray,
+    alive: "Bool[np.ndarray, ' d_sae']",
     vocabulary: Vocabulary,
     seed: Sequence[int],
 ) -> list[Trial]:
-    """Tries each label's rule, as it stands, on documents that it was not learnt from.
+    """Tests each label's rule on documents that it was not learnt from.
 
     Args:
-        rules: One a feature.
-        index: TokenActivations on those documents.
-        alive: Did the feature fire on any build document? `[d_sae]`, bool.
-        neighbours: The nearest other feature of each, `[d_sae]`.
+        rules: One for each feature; None claims no context.
+        index: Activations on those documents.
+        alive: Whether each feature fires on any build document.
         vocabulary: The model's tokens.
         seed: Seed of the examples drawn.
     """
@@ -141,26 +146,25 @@ def try_rules(
 
     trials = []
     for feature, rule in enumerate(tqdm(rules, desc="validate")):
-        found = index.draw(feature, int(neighbours[feature]), TEST_FIRING, seed)
-        nothing = np.zeros(len(found.windows), bool)
-        claimed = rule.fires(found.windows, vocabulary) if rule else nothing
-        trials.append(judge_claims(found.firing, found.silent, claimed, bool(alive[feature])))
+        examples = index.draw(feature, TEST_CONTEXTS, seed)
+        claimed = np.zeros(len(examples.windows), bool)
+        if rule:
+            claimed = rule.fires(examples.windows, vocabulary)
+        trials.append(
+            evaluate_claims(examples.firing, examples.silent, claimed, bool(alive[feature]))
+        )
     return trials
 
 
 def _control_labels(
-    control: SplitActivations,
-    labeler: Labeler,
-    judge: Judge | None,
-    vocabulary: Vocabulary,
-    seed: int,
-    folder: Path,
+    control: SplitActivations, judge: Judge | None, context: DictionaryContext
 ) -> list[Label]:
     """Returns labels of the random SAE's features, made in the same way."""
-    # Words cost money, and only those that are judged serve.
-    drawn = draw_judged(judge, control.test, seed) if judge and is_in_words(labeler) else None
-    promoted = {feature: [] for feature in range(len(control.neighbours))}
-    return label_features(control, promoted, labeler, vocabulary, seed, folder / WORK, drawn)
+    features = None
+    if judge and context.in_words:  # labels in words cost money, and only judged ones are used
+        features = draw_judged_features(judge, control.test, context.seed)
+    promoted: dict[int, list[str]] = {feature: [] for feature in range(control.test.d_sae)}
+    return label_features(control, promoted, context, features)
 
 
 def stored_labels(table: "pyarrow.Table", rules: Sequence[Rule | None]) -> list[Label]:
@@ -176,8 +180,8 @@ def _with_trials(table: "pyarrow.Table", judged: JudgedTrials) -> "pyarrow.Table
     """Returns the features table with a column for each figure of a trial and of the judge."""
     import pyarrow
 
-    before = {*Trial._fields, *COLUMNS} & set(table.column_names)
-    table = table.drop_columns(sorted(before))
+    earlier = {*Trial._fields, *COLUMNS} & set(table.column_names)
+    table = table.drop_columns(sorted(earlier))
     for name in Trial._fields:
         table = table.append_column(name, [[getattr(trial, name) for trial in judged.trials]])
     for name, values in judged.columns.items():
@@ -185,7 +189,7 @@ def _with_trials(table: "pyarrow.Table", judged: JudgedTrials) -> "pyarrow.Table
     return table
 
 
-def shuffled_model_figures(manifest: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def shuffled_model_figures(manifest: Manifest, folder: Path) -> ValidationFigures:
     """Returns the figures of a dictionary of a model whose weights were shuffled.
 
     Args:
@@ -196,19 +200,27 @@ def shuffled_model_figures(manifest: Mapping[str, Any], folder: Path) -> dict[st
         UserError: It was not validated, not built in the same way, or is of the same model.
     """
     other = read_manifest(folder)
-    if other["validation"] is None:
+    if other.validation is None:
         raise UserError(f"{folder} is not validated; run saetask dictionary validate {folder}.")
-    if other["model"]["fingerprint"] == manifest["model"]["fingerprint"]:
+    if other.model.fingerprint == manifest.model.fingerprint:
         raise UserError(f"{folder} is a dictionary of the same model; shuffle its weights first.")
-    for name, part in (
-        ("features", lambda m: m["n_features"]),
-        ("labeler", lambda m: (m["labeler"], m["labels"]["options"])),
-        ("seed", lambda m: m["seed"]),
-        ("corpus", lambda m: (m["corpus"]["sources"], m["corpus"]["samples"])),
-    ):
-        if part(other) != part(manifest):
+    theirs, ours = _build_settings(other), _build_settings(manifest)
+    for name, value in theirs.items():
+        if value != ours[name]:
             raise UserError(
-                f"{folder} differs in its {name} ({part(other)} for {part(manifest)}); build it "
-                "in the same way."
+                f"{folder} differs in its {name} ({value} for {ours[name]}); build it in the "
+                "same way."
             )
-    return {name: value for name, value in other["validation"].items() if name != "controls"}
+    figures = other.validation.model_dump(exclude={"controls"})
+    return ValidationFigures.model_validate(figures)
+
+
+def _build_settings(manifest: Manifest) -> dict[str, Any]:
+    """Returns what a dictionary and its control must have in common."""
+    corpus = manifest.corpus.to_dict()
+    return {
+        "features": manifest.n_features,
+        "labeler": (manifest.labeler, manifest.labels.options),
+        "seed": manifest.seed,
+        "corpus": (corpus["sources"], corpus["samples"]),
+    }

@@ -1,17 +1,23 @@
-"""Verdicts: did what a label claims hold in documents that it was not made from?"""
+"""Verdicts on labels, from the contexts that they claim in held-out documents."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 
+from saetask.dictionary.collect.contexts import FiringCounts
+from saetask.dictionary.manifest import JudgeFigures, ValidationFigures
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool
+
 Verdict = Literal["validated", "inconsistent", "too rare", "dead", "not judged"]
-FEWEST = 30
-"""Firing contexts to be had, and contexts claimed by the label, for a verdict."""
+MIN_CONTEXTS = 30
+"""Minimum number of strongly firing contexts, and of claimed contexts, for a verdict."""
 
 
 class Criterion(NamedTuple):
-    """What a label must reach at least, with `FEWEST` claims."""
+    """Minimum figures that a label must reach, with `MIN_CONTEXTS` claims or more."""
 
     precision: float
     lower: float
@@ -21,13 +27,13 @@ class Criterion(NamedTuple):
 
 PRECISE = Criterion(0.9, 0.8, 0.0)
 VALIDATED = PRECISE._replace(recall=0.3)
-"""A label that holds in a few of a feature's contexts only does not say what the feature is."""
+"""Recall is required too: a label that covers few of a feature's contexts does not describe it."""
 CHOSEN = Criterion(0.95, 0.9, 0.4)
-"""For a label to be chosen in selection documents already: with room to spare."""
+"""Stricter figures, by which labels are counted as chosen on the selection documents."""
 
 
 class Trial(NamedTuple):
-    """How a feature's label did on test documents."""
+    """Result of testing a feature's label on held-out documents."""
 
     verdict: Verdict
     precision: float
@@ -37,31 +43,36 @@ class Trial(NamedTuple):
     recall: float
     """Share of strongly firing contexts that the label claims."""
     recall_weak: float
-    """Share of weakly firing contexts that it claims; they count neither for it nor against it."""
+    """Share of weakly firing contexts that it claims; they do not affect the verdict."""
     base_rate: float
-    """Share of firing contexts among all: what a label that always says yes would reach."""
+    """Share of firing contexts among all: the precision of a label that claims every context."""
     n_claimed: int
     n_firing: int
     n_silent: int
 
     def meets(self, criterion: Criterion) -> bool:
-        """Tells whether the label reached all that a criterion asks for."""
+        """Returns whether the label reached every figure of a criterion."""
         return (
-            self.n_claimed >= FEWEST
+            self.n_claimed >= MIN_CONTEXTS
             and self.precision >= criterion.precision
             and self.precision_lower >= criterion.lower
             and self.recall >= criterion.recall
         )
 
 
-def judge_claims(firing: np.ndarray, silent: np.ndarray, claimed: np.ndarray, alive: bool) -> Trial:
-    """Returns the verdict on a label from what it claims of test contexts.
+def evaluate_claims(
+    firing: "Bool[np.ndarray, ' n']",
+    silent: "Bool[np.ndarray, ' n']",
+    claimed: "Bool[np.ndarray, ' n']",
+    alive: bool,
+) -> Trial:
+    """Returns the verdict on a label, given which of some held-out contexts it claims.
 
     Args:
-        firing: Does the feature fire strongly? `[n]`, bool.
-        silent: Does it not fire at all? `[n]`, bool.
-        claimed: Does the label say that it fires? `[n]`, bool.
-        alive: Did the feature fire anywhere before?
+        firing: Whether the feature fires strongly in each context.
+        silent: Whether it does not fire at all.
+        claimed: Whether the label says that it fires.
+        alive: Whether the feature fired on any build document.
     """
     from scipy.stats import binomtest
 
@@ -82,21 +93,24 @@ def judge_claims(firing: np.ndarray, silent: np.ndarray, claimed: np.ndarray, al
         n_firing,
         n_silent,
     )
-    if n_firing < FEWEST:
+    if n_firing < MIN_CONTEXTS:
         return trial._replace(verdict="too rare" if alive or n_firing else "dead")
     return trial._replace(verdict="validated") if trial.meets(VALIDATED) else trial
 
 
-def summarise(
-    trials: Sequence[Trial], selection: Sequence[Trial], strong: np.ndarray, weak: np.ndarray
-) -> dict[str, Any]:
-    """Returns the share of labels validated, and what share of firings they explain.
+def summarise_trials(
+    trials: Sequence[Trial],
+    selection: Sequence[Trial],
+    counts: FiringCounts,
+    judge: JudgeFigures | None = None,
+) -> ValidationFigures:
+    """Returns the share of labels that were validated, and the share of firings they explain.
 
     Args:
-        trials: One a feature, on test documents.
+        trials: One for each feature, on test documents.
         selection: The same on selection documents.
-        strong: How often each feature fired strongly on the test documents, `[d_sae]`.
-        weak: How often it fired weakly, `[d_sae]`.
+        counts: Number of tokens of the test documents on which each feature fires.
+        judge: Figures of the judge, if there was one.
     """
 
     def share(some: Sequence[Trial], criterion: Criterion) -> float:
@@ -104,23 +118,28 @@ def summarise(
 
     verdicts = [trial.verdict for trial in trials]
     tested = [t for t in trials if t.verdict in ("validated", "inconsistent")]
-    chosen = [t for t, s in zip(trials, selection) if t.n_firing >= FEWEST and s.meets(CHOSEN)]
+    chosen = [
+        trial
+        for trial, earlier in zip(trials, selection)
+        if trial.n_firing >= MIN_CONTEXTS and earlier.meets(CHOSEN)
+    ]
     explained = sum(
         n_strong * trial.recall + n_weak * trial.recall_weak
-        for n_strong, n_weak, trial in zip(strong.tolist(), weak.tolist(), trials)
+        for n_strong, n_weak, trial in zip(counts.strong.tolist(), counts.weak.tolist(), trials)
         if trial.verdict == "validated"
     )
-    return {
-        "n_features": len(trials),
-        "n_tested": len(tested),
-        "verdicts": {verdict: verdicts.count(verdict) for verdict in get_args(Verdict)},
-        "validated_share": share(tested, VALIDATED),
-        "precise_share": share(tested, PRECISE),
-        "n_chosen": len(chosen),
-        "chosen_validated_share": share(chosen, VALIDATED),
-        "mean_precision": float(np.mean([t.precision for t in tested])) if tested else 0.0,
-        "mean_recall": float(np.mean([t.recall for t in tested])) if tested else 0.0,
-        "coverage": explained / max(float((strong + weak).sum()), 1.0),
-        "precision_floor": VALIDATED.precision,
-        "recall_floor": VALIDATED.recall,
-    }
+    return ValidationFigures(
+        n_features=len(trials),
+        n_tested=len(tested),
+        verdicts={verdict: verdicts.count(verdict) for verdict in get_args(Verdict)},
+        validated_share=share(tested, VALIDATED),
+        precise_share=share(tested, PRECISE),
+        n_chosen=len(chosen),
+        chosen_validated_share=share(chosen, VALIDATED),
+        mean_precision=float(np.mean([t.precision for t in tested])) if tested else 0.0,
+        mean_recall=float(np.mean([t.recall for t in tested])) if tested else 0.0,
+        coverage=explained / max(float((counts.strong + counts.weak).sum()), 1.0),
+        precision_floor=VALIDATED.precision,
+        recall_floor=VALIDATED.recall,
+        judge=judge,
+    )

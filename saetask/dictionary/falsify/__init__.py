@@ -1,1 +1,1 @@
-"""Tries to prove labels wrong: injected tokens, ablation, generated texts."""
+"""Tests that can prove labels wrong: injected tokens, ablation, generated texts."""

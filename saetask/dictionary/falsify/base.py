@@ -1,53 +1,72 @@
-"""What tests of features share: how few texts are too few, and the correction for many."""
+"""Shared by all tests of features: configuration, skipped tests, correction of p-values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
-    pass
+    from saetask.dictionary.dictionary import FeatureCard
 
-FEWEST_TEXTS = 6
-"""With fewer no paired test can reach significance either way (2 / 2^5 > 0.05)."""
+MIN_TEXTS = 6
+"""With fewer texts no two-sided paired test can reach significance (2 / 2^5 > 0.05)."""
+ALPHA = 0.05
+HALF = 0.5
+"""Share of texts by which findings are decided."""
+NEVER_FIRED = "it never fired"
+
+
+@dataclass(frozen=True)
+class FalsifyConfig:
+    """Which features are tested, and on which texts."""
+
+    features: tuple[int, ...]
+    """Numbers of the features to test."""
+    texts: int = 24
+    """Maximum number of texts of each kind (silent, firing) to use for a feature."""
+    data: str | None = None
+    """Texts to test on (.jsonl with a column text, or .txt); without it, the stored contexts."""
+    seed: int = 0
+    """Seed of texts, tokens and directions."""
+
+
+class FeatureUnderTest(NamedTuple):
+    """A feature to test."""
+
+    column: int
+    """Its number among the features of the configuration."""
+    card: "FeatureCard"
+
+    @property
+    def feature(self) -> int:
+        """Its number in the dictionary."""
+        return self.card.row["feature"]
 
 
 @dataclass(frozen=True)
 class SkippedTest:
-    """A test that could not be had."""
+    """A test that could not be run."""
 
     reason: str
 
 
 class CompletedTest(Protocol):
-    """A test that was had."""
+    """A test that was run."""
 
     @property
     def p_value(self) -> float: ...
 
 
-def corrected(results: "Sequence[CompletedTest | SkippedTest]") -> list[float]:
-    """Returns the p-value of each result, corrected over those tested; 1 for the others.
+def correct_p_values(results: Sequence[CompletedTest | SkippedTest]) -> list[float]:
+    """Returns the p-value of each result, corrected over the tests that were run; 1 for others.
 
     The correction is Benjamini & Hochberg's (1995).
     """
     from scipy.stats import false_discovery_control
 
     p_values = {i: r.p_value for i, r in enumerate(results) if not isinstance(r, SkippedTest)}
-    found = np.ones(len(results))
+    q_values = np.ones(len(results))
     if p_values:
-        found[list(p_values)] = false_discovery_control(list(p_values.values()), method="bh")
-    return found.tolist()
-
-
-@dataclass(frozen=True)
-class FalsifyConfig:
-    """What is tried, on what."""
-
-    features: tuple[int, ...]
-    texts: int = 24
-    """Texts of each kind (the feature is silent, it fires) to use for a feature, at most."""
-    data: str | None = None
-    """A file of texts; None takes the contexts that the dictionary holds."""
-    seed: int = 0
+        q_values[list(p_values)] = false_discovery_control(list(p_values.values()), method="bh")
+    return q_values.tolist()

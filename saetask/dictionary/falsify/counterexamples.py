@@ -1,24 +1,25 @@
-"""Counterexamples: does a feature tell texts that fit its label from texts that nearly do?
+"""Counterexample test: whether a feature separates texts that fit its label from near misses.
 
-A writer that knows the label, and nothing else of the feature, writes texts in pairs: one to which
-the label applies, and one as like it as can be to which it does not. A label is put to the test
-here on texts that nobody had when it was made, and that were made to show where it is too wide or
-too narrow. What a writer makes of a label is its own reading: one that is too weak to write what
-the label says makes a right label look wrong, so read some of the texts before you believe it.
+A language model that is given the label, and nothing else about the feature, writes pairs of
+texts: one to which the label applies, and one as similar as possible to which it does not. The
+label is tested on new texts that are written to show where it is too wide or too narrow. The result
+depends on the writer's understanding of the label: a writer that is too weak to follow the label
+makes a right label look wrong, so read some of the texts before trusting a finding.
 """
 
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from saetask.dictionary.falsify.text_requests import Question, written_text
+from saetask.dictionary.falsify.base import ALPHA, HALF
+from saetask.dictionary.falsify.text_requests import TextRequest, check_text
 from saetask.inference.endpoint import EndpointError, json_object
 
+if TYPE_CHECKING:
+    from jaxtyping import Bool
+
 CounterexampleFinding = Literal["holds", "falsified", "undecided"]
-ALPHA = 0.05
-HALF = 0.5
-"""Share of texts in which a feature must fire where its label applies, and must not elsewhere."""
 FORMS = (
     "a story",
     "a news report",
@@ -29,7 +30,7 @@ FORMS = (
     "a review",
     "a diary",
 )
-"""Kinds of text: asked for the same thing twice, a model writes the same text twice."""
+"""Kinds of text; they differ between requests, since equal requests yield equal texts."""
 PROMPT = (
     "Someone has described, perhaps wrongly, at which words of a text a certain feature of a "
     "language model is active:\n\n{label}\n\nWrite {n} pairs of short texts, every text two or "
@@ -41,87 +42,93 @@ PROMPT = (
 
 
 class CounterexampleResult(NamedTuple):
-    """How often a feature fires in written texts, at its natural level or above."""
+    """Shares of generated texts in which a feature reaches its median activation."""
 
     n_pairs: int
-    """Pairs that differ from each other."""
+    """Number of different pairs."""
     fitting_share: float
     """Share of the texts that fit the label in which the feature fires."""
     resembling_share: float
-    """Share of those that only resemble them."""
+    """Share of the texts that only resemble them in which it fires."""
     failed: int
-    """Pairs asked for that did not come, could not be used, or came twice."""
+    """Number of requested pairs that are missing, repeated or could not be used."""
     p_value: float
     """One-sided (fitting more often than resembling); not corrected for the number of features."""
 
 
-class Pair(NamedTuple):
-    """Two texts."""
+class TextPair(NamedTuple):
+    """Two similar texts."""
 
     fitting: str
-    """The label applies."""
+    """The label applies to it."""
     resembling: str
-    """It does not."""
+    """The label does not apply to it."""
 
 
-def pair_questions(label: str, n: int) -> list[Question]:
-    """Returns the requests for pairs of texts, of all kinds of text as evenly as may be.
+def pair_requests(label: str, n: int) -> list[TextRequest]:
+    """Returns the requests for pairs of texts, spread evenly over the kinds of text.
 
     Args:
-        label: What the feature is said to be about.
-        n: Pairs wanted.
+        label: The feature's label.
+        n: Number of pairs.
     """
     sizes = [len(range(place, n, len(FORMS))) for place in range(len(FORMS))]
     return [
-        Question(PROMPT.format(label=label, n=size, form=form), partial(read_pairs, size))
+        TextRequest(PROMPT.format(label=label, n=size, form=form), partial(read_pairs, size))
         for form, size in zip(FORMS, sizes)
         if size
     ]
 
 
 def read_pairs(n: int, answer: str) -> list[str]:
-    """Reads pairs out of an answer; they come one after another.
+    """Returns the texts of the pairs in an answer, one pair after another.
 
     Raises:
-        EndpointError: It does not hold `n` pairs of different texts.
+        EndpointError: The answer does not hold `n` pairs of different texts.
     """
-    found = json_object(answer).get("pairs")
-    pairs = found if isinstance(found, list) else []
+    value = json_object(answer).get("pairs")
+    pairs = value if isinstance(value, list) else []
     if len(pairs) != n or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
         raise EndpointError(f"not {n} pairs: {answer[:60]!r}")
-    texts = [written_text(text) for pair in pairs for text in pair]
+    texts = [check_text(text) for pair in pairs for text in pair]
     if any(first == second for first, second in zip(texts[::2], texts[1::2])):
         raise EndpointError(f"a pair of the same text: {answer[:60]!r}")
     return texts
 
 
-def different_pairs(texts: list[str]) -> list[Pair]:
-    """Returns pairs that come one after another, each once: a repeated one is no new evidence."""
-    return list(dict.fromkeys(Pair(*pair) for pair in zip(texts[::2], texts[1::2])))
+def different_pairs(texts: list[str]) -> list[TextPair]:
+    """Returns the distinct pairs of texts that are given one pair after another."""
+    return list(dict.fromkeys(TextPair(*pair) for pair in zip(texts[::2], texts[1::2])))
 
 
-def compare_pairs(fitting: np.ndarray, resembling: np.ndarray, failed: int) -> CounterexampleResult:
+def compare_pairs(
+    fitting: "Bool[np.ndarray, ' n_pairs']",
+    resembling: "Bool[np.ndarray, ' n_pairs']",
+    failed: int,
+) -> CounterexampleResult:
     """Compares texts that fit a label with those that only resemble them.
 
-    By McNemar's test, exactly: of the pairs in which the feature fires in one text only, it does
-    so in the fitting one no more often than a fair coin would have it.
+    By McNemar's exact test: among the pairs in which the feature fires in one text only, the
+    number in which that is the fitting one is compared with that of a fair coin.
 
     Args:
-        fitting: Does the feature fire in the fitting text of each pair? `[n_pairs]`, bool.
-        resembling: Does it in the other? `[n_pairs]`, bool.
-        failed: Pairs that are missing.
+        fitting: Whether the feature fires in the fitting text of each pair.
+        resembling: Whether it fires in the other text.
+        failed: Number of pairs that are missing.
     """
     from scipy.stats import binomtest
 
     right, wrong = int((fitting & ~resembling).sum()), int((resembling & ~fitting).sum())
-    tells = right + wrong
-    p_value = binomtest(right, tells, alternative="greater").pvalue if tells else 1.0
+    discordant = right + wrong
+    p_value = 1.0
+    if discordant:
+        p_value = binomtest(right, discordant, alternative="greater").pvalue
     shares = float(fitting.mean()), float(resembling.mean())
     return CounterexampleResult(len(fitting), *shares, failed, float(p_value))
 
 
 def counterexample_finding(result: CounterexampleResult, q_value: float) -> CounterexampleFinding:
-    """Returns what written texts say of a label.
+    """Returns the finding of the counterexample test.
 
     `holds`: the feature fires in half of the fitting texts or more, in fewer than half of the
     resembling ones, and significantly more often in the former.
@@ -131,12 +138,12 @@ def counterexample_finding(result: CounterexampleResult, q_value: float) -> Coun
     significantly more often than in the others.
 
     Else `undecided`: as when it fires in one fitting text in three and in no other. "Fires" means
-    that the natural level, the median of the feature's activations, is reached, which a right
-    label does not promise for every text.
+    that the median of the feature's activations is reached, which a right label does not imply
+    for every text.
 
     Args:
-        result: The texts.
-        q_value: Their p-value, corrected for the number of features.
+        result: The comparison.
+        q_value: Its p-value, corrected for the number of features.
     """
     from scipy.stats import binomtest
 

@@ -1,4 +1,4 @@
-"""Features tried on texts that a language model writes: paraphrases and counterexamples."""
+"""Tests of features on texts that a language model writes: paraphrases and counterexamples."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,249 +9,281 @@ import numpy as np
 
 from saetask.compute.executor import Executor, LocalExecutor
 from saetask.data.corpus import TokenRow
-from saetask.dictionary.falsify.base import FEWEST_TEXTS, SkippedTest, corrected
+from saetask.dictionary.falsify.base import (
+    MIN_TEXTS,
+    NEVER_FIRED,
+    FalsifyConfig,
+    FeatureUnderTest,
+    SkippedTest,
+    correct_p_values,
+)
 from saetask.dictionary.falsify.counterexamples import (
     CounterexampleResult,
     compare_pairs,
     counterexample_finding,
     different_pairs,
-    pair_questions,
+    pair_requests,
+)
+from saetask.dictionary.falsify.document import (
+    CounterexampleEntry,
+    GeneratedTextEntry,
+    ParaphraseEntry,
+    SkippedEntry,
+    WriterFigures,
 )
 from saetask.dictionary.falsify.paraphrases import (
     ParaphraseResult,
     compare_paraphrases,
     kept_words,
     paraphrase_finding,
-    paraphrase_question,
+    paraphrase_request,
 )
-from saetask.dictionary.falsify.text_pool import TextPool, drawn, row_maxima
-from saetask.dictionary.falsify.text_requests import Question, Writer, ask_writer, writer_figures
+from saetask.dictionary.falsify.text_pool import TextPool, draw, row_maxima
+from saetask.dictionary.falsify.text_requests import (
+    TextRequest,
+    Writer,
+    generate_texts,
+    writer_figures,
+)
 from saetask.dictionary.label.tables import median_activation
 from saetask.inference.endpoint import Answer
 from saetask.models.loading import context_size, model_tokenizer
 from saetask.saes.corpus_extraction import extract_token_activations
 
 if TYPE_CHECKING:
-    from sae_lens import SAE
+    from jaxtyping import Bool
 
-    from saetask.dictionary.dictionary import Card, Dictionary
-    from saetask.dictionary.falsify.base import FalsifyConfig
+    from saetask.dictionary.dictionary import Dictionary, FeatureCard
     from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
 
 NO_TEXTS = "no texts"
-MOST_TOKENS = 256
-"""Tokens of a written text that are read."""
+MAX_TOKENS = 256
+"""Maximum number of tokens of a generated text that are read."""
 
 
 @dataclass(frozen=True)
 class SourceTexts:
-    """The texts of which paraphrases are wanted."""
+    """Texts to be paraphrased: the feature fires in some and is silent in others."""
 
     firing: list[str]
     silent: list[str]
 
 
 @dataclass(frozen=True)
-class TextRequests:
-    """What is to be written for one feature."""
+class FeatureTextRequests:
+    """What the writer is asked for to test one feature."""
 
     sources: SourceTexts | SkippedTest
-    pairs: list[Question] | SkippedTest
+    """Texts to be paraphrased."""
+    pairs: list[TextRequest] | SkippedTest
+    """Requests for pairs of texts."""
 
-    def questions(self) -> list[Question]:
-        """Returns all that the writer is asked."""
-        asked = [] if isinstance(self.pairs, SkippedTest) else list(self.pairs)
+    def requests(self) -> list[TextRequest]:
+        """Returns all requests."""
+        requests = [] if isinstance(self.pairs, SkippedTest) else list(self.pairs)
         if isinstance(self.sources, SourceTexts):
             texts = [*self.sources.firing, *self.sources.silent]
-            asked += [paraphrase_question(text) for text in texts]
-        return asked
+            requests += [paraphrase_request(text) for text in texts]
+        return requests
 
 
 class GeneratedTexts(NamedTuple):
-    """What was written for one feature."""
+    """What the writer wrote to test one feature."""
 
-    card: "Card"
-    commission: TextRequests
+    card: "FeatureCard"
+    requests: FeatureTextRequests
     answers: dict[str, Answer]
-    """To all that was asked for it, by prompt."""
+    """By prompt."""
+    n_pairs: int
+    """Number of pairs that were requested."""
 
 
-class WritingAttempt(NamedTuple):
-    """What written texts did to one feature."""
+class GeneratedTextTests(NamedTuple):
+    """Results of the tests of one feature on generated texts."""
 
     paraphrase: ParaphraseResult | SkippedTest
     counterexample: CounterexampleResult | SkippedTest
 
 
-class GeneratedTestResults(NamedTuple):
-    """What came of having texts written."""
+class GeneratedTextResults(NamedTuple):
+    """Results of the tests of all features on generated texts."""
 
-    attempts: list[WritingAttempt]
-    """One a feature."""
-    figures: dict[str, Any]
-    """Who wrote, and what it cost."""
+    tests: list[GeneratedTextTests]
+    """One for each feature."""
+    figures: WriterFigures
 
     @property
-    def tested(self) -> bool:
-        """Could any test be had?"""
-        return any(
-            not isinstance(test, SkippedTest) for attempt in self.attempts for test in attempt
-        )
+    def any_completed(self) -> bool:
+        """Whether any test could be run."""
+        return any(not isinstance(test, SkippedTest) for tests in self.tests for test in tests)
 
 
-class Reader(NamedTuple):
-    """Reads texts through the SAE."""
+class FeatureReader(NamedTuple):
+    """Reads texts through an SAE."""
 
     model: "Model"
     sae: "SAE[Any]"
 
-    def fires(self, card: "Card", texts: Sequence[str]) -> np.ndarray:
-        """Tells in which texts a feature reaches its natural level, `[n_texts]`, bool."""
+    def fires(self, card: "FeatureCard", texts: Sequence[str]) -> "Bool[np.ndarray, ' n_texts']":
+        """Returns for each text whether a feature reaches its median activation in it."""
         tokenizer = model_tokenizer(self.model)
         bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-        longest = min(MOST_TOKENS, context_size(self.model))
+        longest = min(MAX_TOKENS, context_size(self.model))
         encoded = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
         rows = [TokenRow("", "", [*bos, *token_ids][:longest]) for token_ids in encoded]
-        read = extract_token_activations(self.model, [self.sae], rows)[0]
-        return row_maxima(read, [card.row["feature"]])[:, 0] >= median_activation(card.row)
+        activations = extract_token_activations(self.model, [self.sae], rows)[0]
+        maxima = row_maxima(activations, [card.row["feature"]])[:, 0]
+        return maxima >= median_activation(card.row)
 
 
-def try_writing(
+def run_generated_text_tests(
     writer: Writer,
     model: "Model",
     sae: "SAE[Any]",
     dictionary: "Dictionary",
     pool: TextPool,
-    config: "FalsifyConfig",
-    engine: Executor | None = None,
-) -> GeneratedTestResults:
-    """Has texts written for features, and reads them.
+    config: FalsifyConfig,
+    executor: Executor | None = None,
+) -> GeneratedTextResults:
+    """Has texts written to test features, and reads them through the SAE.
 
     Args:
-        writer: Who writes; answers are kept in the dictionary's `work/`.
+        writer: The writer; its answers are recorded in the dictionary's `work/`.
         model: The model that the dictionary was built with.
         sae: The SAE that it describes.
         dictionary: The dictionary.
-        pool: Texts to have rewritten, and where the features fire in them.
-        config: The features, how many texts of each kind, and the seed of those drawn.
-        engine: Where the written texts are read; None reads them here.
+        pool: Texts to be paraphrased, and where the features fire in them.
+        config: The features, the number of texts of each kind, and the seed of those drawn.
+        executor: Reads the generated texts; None reads them in this process.
 
     Raises:
-        UserError: The writer can not be reached; what it answered is kept.
+        UserError: The writer can not be reached; earlier answers are kept.
     """
-    cards = [dictionary.feature(feature) for feature in config.features]
-    commissions = [
-        TextRequests(_sources(model, pool, column, card, config), _pairs(card, config.texts))
-        for column, card in enumerate(cards)
+    features = [
+        FeatureUnderTest(column, dictionary.feature(feature))
+        for column, feature in enumerate(config.features)
     ]
-    questions = [question for each in commissions for question in each.questions()]
-    answers = ask_writer(writer, questions, dictionary.folder / "work")
-    deliveries = (
-        GeneratedTexts(
-            card, each, {asked.prompt: answers[asked.prompt] for asked in each.questions()}
+    by_feature = [
+        FeatureTextRequests(
+            _source_texts(model, pool, feature, config), _pair_requests(feature.card, config.texts)
         )
-        for card, each in zip(cards, commissions)
+        for feature in features
+    ]
+    requests = [request for each in by_feature for request in each.requests()]
+    answers = generate_texts(writer, requests, dictionary.folder / "work")
+    generated = (
+        GeneratedTexts(
+            feature.card,
+            each,
+            {request.prompt: answers[request.prompt] for request in each.requests()},
+            config.texts,
+        )
+        for feature, each in zip(features, by_feature)
     )
-    engine = engine or LocalExecutor(model)
-    attempts = list(engine.map(partial(_try_delivery, sae, config.texts), deliveries))
-    return GeneratedTestResults(attempts, writer_figures(writer, answers))
+    executor = executor or LocalExecutor(model)
+    tests = list(executor.map(partial(_test_on_texts, sae), generated))
+    return GeneratedTextResults(tests, writer_figures(writer, answers))
 
 
-def _try_delivery(
-    sae: "SAE[Any]", n_texts: int, model: "Model", delivery: GeneratedTexts
-) -> WritingAttempt:
-    reader = Reader(model, sae)
-    card, commission, answers = delivery
-    return WritingAttempt(
-        _try_paraphrases(reader, card, commission.sources, answers),
-        _try_pairs(reader, card, commission.pairs, answers, n_texts),
+def _test_on_texts(
+    sae: "SAE[Any]", model: "Model", generated: GeneratedTexts
+) -> GeneratedTextTests:
+    reader = FeatureReader(model, sae)
+    return GeneratedTextTests(
+        _test_on_paraphrases(reader, generated, generated.requests.sources),
+        _test_on_pairs(reader, generated, generated.requests.pairs),
     )
 
 
-def _sources(
-    model: "Model", pool: TextPool, column: int, card: "Card", config: "FalsifyConfig"
+def _source_texts(
+    model: "Model", pool: TextPool, feature: FeatureUnderTest, config: FalsifyConfig
 ) -> SourceTexts | SkippedTest:
-    """Draws texts in which a feature reaches its natural level, and texts in which it is silent."""
-    if card.is_dead:
-        return SkippedTest("it never fired")
+    """Draws texts in which a feature reaches its median activation, and texts without it."""
+    if feature.card.is_dead:
+        return SkippedTest(NEVER_FIRED)
     tokenizer = model_tokenizer(model)
     kinds = {
-        "fires at its natural level": pool.firing(column, median_activation(card.row)),
-        "silent": pool.silent(column),
+        "fires at its natural level": pool.firing(
+            feature.column, median_activation(feature.card.row)
+        ),
+        "silent": pool.silent(feature.column),
     }
-    found = []
-    for does, rows in kinds.items():
+    drawn = []
+    for kind, rows in kinds.items():
         texts = (
             str(tokenizer.decode(list(row.token_ids), skip_special_tokens=True)) for row in rows
         )
         different = list(dict.fromkeys(text.strip() for text in texts))
-        if len(different) < FEWEST_TEXTS:
+        if len(different) < MIN_TEXTS:
             return SkippedTest(
-                f"{does} in {len(different)} of {len(pool.rows)} texts, {FEWEST_TEXTS} needed"
+                f"{kind} in {len(different)} of {len(pool.rows)} texts, {MIN_TEXTS} needed"
             )
-        found.append(drawn(different, config.texts, [config.seed, card.row["feature"], 2]))
-    return SourceTexts(*found)
+        drawn.append(draw(different, config.texts, [config.seed, feature.feature, 2]))
+    return SourceTexts(*drawn)
 
 
-def _pairs(card: "Card", n: int) -> list[Question] | SkippedTest:
+def _pair_requests(card: "FeatureCard", n: int) -> list[TextRequest] | SkippedTest:
     if card.is_dead:
-        return SkippedTest("it never fired")
-    return pair_questions(card.label, n) if card.label else SkippedTest("it has no label")
+        return SkippedTest(NEVER_FIRED)
+    return pair_requests(card.label, n) if card.label else SkippedTest("it has no label")
 
 
-def _try_paraphrases(
-    reader: Reader, card: "Card", sources: SourceTexts | SkippedTest, answers: Mapping[str, Answer]
+def _test_on_paraphrases(
+    reader: FeatureReader, generated: GeneratedTexts, sources: SourceTexts | SkippedTest
 ) -> ParaphraseResult | SkippedTest:
     if isinstance(sources, SkippedTest):
         return sources
-    firing = _rewritten(sources.firing, answers)
-    silent = _rewritten(sources.silent, answers)
+    firing = _paraphrases(sources.firing, generated.answers)
+    silent = _paraphrases(sources.silent, generated.answers)
     fewest = min(len(firing), len(silent))
-    if fewest < FEWEST_TEXTS:
-        return SkippedTest(f"{fewest} paraphrases that could be used, {FEWEST_TEXTS} needed")
-    fires = reader.fires(card, [*firing.values(), *silent.values()])
+    if fewest < MIN_TEXTS:
+        return SkippedTest(f"{fewest} paraphrases that could be used, {MIN_TEXTS} needed")
+    fires = reader.fires(generated.card, [*firing.values(), *silent.values()])
     kept = float(np.mean([kept_words(text, new) for text, new in firing.items()]))
     failed = len(sources.firing) + len(sources.silent) - len(fires)
     return compare_paraphrases(fires[: len(firing)], fires[len(firing) :], kept, failed)
 
 
-def _rewritten(texts: Sequence[str], answers: Mapping[str, Answer]) -> dict[str, str]:
+def _paraphrases(texts: Sequence[str], answers: Mapping[str, Answer]) -> dict[str, str]:
     """Returns the paraphrase of each text that has one."""
-    found = {text: answers[paraphrase_question(text).prompt].content for text in texts}
-    return {text: written[0] for text, written in found.items() if written}
+    written = {text: answers[paraphrase_request(text).prompt].content for text in texts}
+    return {text: paraphrase[0] for text, paraphrase in written.items() if paraphrase}
 
 
-def _try_pairs(
-    reader: Reader,
-    card: "Card",
-    questions: list[Question] | SkippedTest,
-    answers: Mapping[str, Answer],
-    n: int,
+def _test_on_pairs(
+    reader: FeatureReader, generated: GeneratedTexts, requests: list[TextRequest] | SkippedTest
 ) -> CounterexampleResult | SkippedTest:
-    if isinstance(questions, SkippedTest):
-        return questions
-    texts = [text for question in questions for text in answers[question.prompt].content or []]
+    if isinstance(requests, SkippedTest):
+        return requests
+    answers = generated.answers
+    texts = [text for request in requests for text in answers[request.prompt].content or []]
     pairs = different_pairs(texts)
-    if len(pairs) < FEWEST_TEXTS:
-        return SkippedTest(f"{len(pairs)} pairs that could be used, {FEWEST_TEXTS} needed")
-    fires = reader.fires(card, [text for pair in pairs for text in pair])
-    return compare_pairs(fires[::2], fires[1::2], n - len(pairs))
+    if len(pairs) < MIN_TEXTS:
+        return SkippedTest(f"{len(pairs)} pairs that could be used, {MIN_TEXTS} needed")
+    fires = reader.fires(generated.card, [text for pair in pairs for text in pair])
+    return compare_pairs(fires[::2], fires[1::2], generated.n_pairs - len(pairs))
 
 
-def described_writing(attempts: Sequence[WritingAttempt]) -> list[dict[str, Any]]:
-    """Returns attempts as plain data, with corrected p-values and what they say."""
-    paraphrases = _described([each.paraphrase for each in attempts], paraphrase_finding)
-    counterexamples = _described([each.counterexample for each in attempts], counterexample_finding)
-    both = zip(paraphrases, counterexamples)
-    return [{"paraphrase": first, "counterexample": second} for first, second in both]
+def describe_generated_text_tests(
+    tests: Sequence[GeneratedTextTests],
+) -> list[GeneratedTextEntry]:
+    """Returns the entries of the tests, with corrected p-values and findings."""
+    paraphrases = [each.paraphrase for each in tests]
+    counterexamples = [each.counterexample for each in tests]
+    entries = zip(
+        _describe(paraphrases, paraphrase_finding, ParaphraseEntry),
+        _describe(counterexamples, counterexample_finding, CounterexampleEntry),
+    )
+    return [GeneratedTextEntry(paraphrase=one, counterexample=two) for one, two in entries]
 
 
-def _described(
-    results: Sequence[Any], finding: Callable[[Any, float], str]
-) -> list[dict[str, Any]]:
+def _describe(
+    results: Sequence[Any], finding: Callable[[Any, float], str], entry: Callable[..., Any]
+) -> list[Any]:
     return [
-        {"finding": NO_TEXTS, "reason": result.reason}
+        SkippedEntry(finding=NO_TEXTS, reason=result.reason)
         if isinstance(result, SkippedTest)
-        else {"finding": finding(result, q_value), **result._asdict(), "q_value": q_value}
-        for result, q_value in zip(results, corrected(results))
+        else entry(finding=finding(result, q_value), **result._asdict(), q_value=q_value)
+        for result, q_value in zip(results, correct_p_values(results))
     ]

@@ -1,4 +1,4 @@
-"""Texts on which features are put to the test: where they come from, and where features fire."""
+"""Pool of texts on which features are tested: its sources, and where features fire in it."""
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,25 +17,26 @@ from saetask.saes.activations import TokenActivations
 from saetask.saes.corpus_extraction import extract_token_activations
 
 if TYPE_CHECKING:
-    from sae_lens import SAE
+    from jaxtyping import Bool, Float32, Int32, Int64
     from transformers import PreTrainedTokenizerBase
 
     from saetask.dictionary.dictionary import Dictionary
     from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
 
 Item = TypeVar("Item")
 ROW_TOKENS = 64
-FEWEST_TOKENS = 16
-"""Shorter rows are left out: injected tokens would be most of the text."""
-MOST_ROWS = 1024
-"""Rows read of a data file, at most."""
+MIN_TOKENS = 16
+"""Shorter rows are left out: most of such a text would be injected tokens."""
+MAX_ROWS = 1024
+"""Maximum number of rows read from a data file."""
 OTHERS_PER_TEXT = 8
-"""Contexts of other features read for each text wanted, where the dictionary's own are used."""
-OWN = "own context"
-"""Source of a row that was chosen because a tested feature fires in it."""
+"""Contexts of other features per wanted text, where the dictionary's contexts are used."""
+OWN_CONTEXT = "own context"
+"""Source name of rows that were chosen because a tested feature fires in them."""
 ROWS_PER_READ = 64
-OFTEN = 0.1
-"""A feature fires often on a token if it does in more than this share of its occurrences."""
+FREQUENT_SHARE = 0.1
+"""A token is frequent for a feature that fires on more than this share of its occurrences."""
 
 
 @dataclass(frozen=True)
@@ -43,25 +44,30 @@ class TextPool:
     """Rows of tokens, and where some features fire in them."""
 
     rows: list[TokenRow]
-    maxima: np.ndarray
-    """Strongest activation of each feature in each row, `[n_rows, n_features]`, float32."""
-    counts: np.ndarray
-    """How often each token occurs in rows not chosen for a feature, `[vocab]`, int64."""
-    often: np.ndarray
-    """On which tokens does each feature fire often? `[n_features, vocab]`, bool."""
+    maxima: "Float32[np.ndarray, 'n_rows n_features']"
+    """Strongest activation of each feature in each row."""
+    counts: "Int64[np.ndarray, ' vocab']"
+    """Occurrences of each token in rows that were not chosen for a feature."""
+    frequent: "Bool[np.ndarray, 'n_features vocab']"
+    """Whether each feature fires often on each token; see `FREQUENT_SHARE`."""
 
     def silent(self, column: int) -> list[TokenRow]:
         """Returns the rows in which a feature never fires."""
         return [self.rows[i] for i in np.flatnonzero(self.maxima[:, column] == 0)]
 
     def firing(self, column: int, level: float = 0.0) -> list[TokenRow]:
-        """Returns the rows in which a feature fires, at some level or above."""
+        """Returns the rows in which a feature fires, with an activation of `level` or above."""
         maxima = self.maxima[:, column]
         return [self.rows[i] for i in np.flatnonzero((maxima > 0) & (maxima >= level))]
 
 
 def file_rows(path: Path, tokenizer: "PreTrainedTokenizerBase", longest: int) -> Iterator[TokenRow]:
-    """Yields rows of a text file, one of each document before a second one of any.
+    """Yields rows of a text file; the first of every document come first.
+
+    Args:
+        path: A `.jsonl` or `.txt` file.
+        tokenizer: The model's tokenizer.
+        longest: Maximum length of a row, in tokens.
 
     Raises:
         UserError: The file can not be read, has no column `text`, or no row that is long enough.
@@ -69,11 +75,11 @@ def file_rows(path: Path, tokenizer: "PreTrainedTokenizerBase", longest: int) ->
     config = CorpusConfig(
         [Source(str(path))],
         context_size=longest,
-        min_tokens=FEWEST_TOKENS,
+        min_tokens=MIN_TOKENS,
         rows_per_document=1,
         test_share=0.0,
     )
-    return itertools.islice(token_rows(config, tokenizer, "train", Path()), MOST_ROWS)
+    return itertools.islice(token_rows(config, tokenizer, "train", Path()), MAX_ROWS)
 
 
 def context_rows(
@@ -85,16 +91,16 @@ def context_rows(
 ) -> Iterator[TokenRow]:
     """Yields a dictionary's stored contexts as rows: those of some features, then random ones.
 
-    A context is stored as texts of tokens. One whose text does not become the same tokens again
-    (half a character, or a tokenizer that swallows blanks) is left out, as is a second one of the
-    same document.
+    A context is stored as texts of tokens. It is left out where its text is not tokenized to the
+    same tokens (incomplete characters, or a tokenizer that drops blanks), or where an earlier
+    context is of the same document.
 
     Args:
         dictionary: The dictionary.
-        features: All of whose contexts are taken.
-        tokenizer: The tokenizer of the model it was built with.
-        n_others: How many contexts of other features, one a feature.
-        seed: Seed of these.
+        features: Features of which all contexts are taken.
+        tokenizer: The tokenizer of the model that the dictionary was built with.
+        n_others: Number of contexts of other features, one per feature.
+        seed: Seed of the choice of the latter.
     """
     generator = np.random.default_rng(seed)
     seen: set[str] = set()
@@ -102,7 +108,7 @@ def context_rows(
     def new(contexts: Iterable[dict[str, Any]], source: str) -> Iterator[TokenRow]:
         for context in contexts:
             token_ids = _same_tokens(context["tokens"], tokenizer)
-            if context["document"] not in seen and len(token_ids) >= FEWEST_TOKENS:
+            if context["document"] not in seen and len(token_ids) >= MIN_TOKENS:
                 seen.add(context["document"])
                 yield TokenRow(source, context["document"], token_ids)
 
@@ -110,7 +116,7 @@ def context_rows(
         return [contexts[i] for i in generator.permutation(len(contexts))]
 
     for feature in features:
-        yield from new(dictionary.contexts(feature), OWN)
+        yield from new(dictionary.contexts(feature), OWN_CONTEXT)
     others = generator.permutation(np.setdiff1d(np.arange(len(dictionary)), features)).tolist()
     one_each = (
         row
@@ -121,7 +127,7 @@ def context_rows(
 
 
 def _same_tokens(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase") -> list[int]:
-    """Returns the ids of tokens given as texts, beginning with BOS; empty if they are not those."""
+    """Returns the ids of tokens given as texts, after BOS; none if tokenizing yields others."""
     encoding = tokenizer("".join(texts), add_special_tokens=False, verbose=False)
     token_ids: list[int] = list(encoding["input_ids"])
     same = [str(tokenizer.decode([i])) for i in token_ids] == list(texts)
@@ -133,58 +139,58 @@ def _same_tokens(texts: Sequence[str], tokenizer: "PreTrainedTokenizerBase") -> 
     return [bos, *token_ids]
 
 
-def read_pool(
+def read_text_pool(
     model: "Model",
     sae: "SAE[Any]",
     rows: Iterable[TokenRow],
     features: Sequence[int],
     n_texts: int,
-    engine: Executor | None = None,
+    executor: Executor | None = None,
 ) -> TextPool:
-    """Reads rows until every feature is silent in enough of them and fires in enough.
+    """Reads rows until every feature fires in enough of them and is silent in enough.
 
-    What a dictionary says of a text is not relied on: every row is read through the SAE anew.
+    Every row is read through the SAE; activations stored in a dictionary are not used.
 
     Args:
         model: The model to read.
         sae: An SAE that fits it.
-        rows: Where rows come from; as many are read as needed.
-        features: The features to look at.
-        n_texts: Enough.
-        engine: Where they are read; None reads them here.
+        rows: The rows; as many are read as needed.
+        features: The features.
+        n_texts: Number of firing and of silent rows wanted for each feature.
+        executor: Runs the blocks of rows; None runs them in this process.
     """
-    engine, size = engine or LocalExecutor(model), len(model_tokenizer(model))
+    executor, size = executor or LocalExecutor(model), len(model_tokenizer(model))
     taken: list[TokenRow] = []
     maxima: list[np.ndarray] = []
     background, everywhere = np.zeros((2, size), np.int64)
     fired = np.zeros((len(features), size), np.int64)
-    for found in engine.map(partial(_read_rows, sae, features), _blocks(rows)):
-        taken += found.rows
-        maxima.append(found.maxima)
-        own = np.repeat([row.source == OWN for row in found.rows], found.lengths)
-        background += np.bincount(found.token_ids[~own], minlength=size)
-        everywhere += np.bincount(found.token_ids, minlength=size)
-        for column, on in enumerate(found.firing.T):
-            fired[column] += np.bincount(found.token_ids[on], minlength=size)
+    for block in executor.map(partial(_read_rows, sae, features), _blocks(rows)):
+        taken += block.rows
+        maxima.append(block.maxima)
+        own = np.repeat([row.source == OWN_CONTEXT for row in block.rows], block.lengths)
+        background += np.bincount(block.token_ids[~own], minlength=size)
+        everywhere += np.bincount(block.token_ids, minlength=size)
+        for column, on in enumerate(block.firing.T):
+            fired[column] += np.bincount(block.token_ids[on], minlength=size)
         fires = np.concatenate(maxima) > 0
         if min(fires.sum(0).min(), (~fires).sum(0).min()) >= n_texts:
             break
     strongest = np.concatenate([np.zeros((0, len(features)), np.float32), *maxima])
-    return TextPool(taken, strongest, background, fired > OFTEN * everywhere)
+    return TextPool(taken, strongest, background, fired > FREQUENT_SHARE * everywhere)
 
 
-class _Read(NamedTuple):
-    """What some features do in a block of rows."""
+class _BlockActivations(NamedTuple):
+    """Activations of some features in a block of rows."""
 
     rows: list[TokenRow]
-    lengths: np.ndarray
-    """Tokens of each row, `[n_rows]`."""
-    token_ids: np.ndarray
-    """Rows one after another, `[n_tokens]`."""
-    maxima: np.ndarray
-    """Strongest activation of each feature in each row, `[n_rows, n_features]`, float32."""
-    firing: np.ndarray
-    """Which features fire on each token? `[n_tokens, n_features]`, bool."""
+    lengths: "Int64[np.ndarray, ' n_rows']"
+    """Number of tokens of each row."""
+    token_ids: "Int32[np.ndarray, ' n_tokens']"
+    """Rows one after another."""
+    maxima: "Float32[np.ndarray, 'n_rows n_features']"
+    """Strongest activation of each feature in each row."""
+    firing: "Bool[np.ndarray, 'n_tokens n_features']"
+    """Whether each feature fires on each token."""
 
 
 def _blocks(rows: Iterable[TokenRow]) -> Iterator[list[TokenRow]]:
@@ -195,24 +201,26 @@ def _blocks(rows: Iterable[TokenRow]) -> Iterator[list[TokenRow]]:
 
 def _read_rows(
     sae: "SAE[Any]", features: Sequence[int], model: "Model", rows: list[TokenRow]
-) -> _Read:
-    found = extract_token_activations(model, [sae], rows)[0]
-    return _Read(
+) -> _BlockActivations:
+    activations = extract_token_activations(model, [sae], rows)[0]
+    return _BlockActivations(
         rows,
-        np.diff(found.row_starts),
-        found.token_ids,
-        row_maxima(found, features),
-        found.matrix()[:, list(features)].toarray() > 0,
+        np.diff(activations.row_starts),
+        activations.token_ids,
+        row_maxima(activations, features),
+        activations.matrix()[:, list(features)].toarray() > 0,
     )
 
 
-def row_maxima(firings: TokenActivations, features: Sequence[int]) -> np.ndarray:
-    """Returns the strongest activation of features in each row, `[n_rows, n_features]`, float32."""
-    columns = firings.matrix()[:, list(features)].toarray()
-    return np.maximum.reduceat(columns, firings.row_starts[:-1], axis=0)
+def row_maxima(
+    activations: TokenActivations, features: Sequence[int]
+) -> "Float32[np.ndarray, 'n_rows n_features']":
+    """Returns the strongest activation of some features in each row."""
+    columns = activations.matrix()[:, list(features)].toarray()
+    return np.maximum.reduceat(columns, activations.row_starts[:-1], axis=0)
 
 
-def drawn(items: Sequence[Item], n: int, seed: Sequence[int]) -> list[Item]:
-    """Returns so many of the items at most, in random order."""
+def draw(items: Sequence[Item], n: int, seed: Sequence[int]) -> list[Item]:
+    """Returns at most `n` of the items, in random order."""
     order = np.random.default_rng(seed).permutation(len(items))[:n]
     return [items[i] for i in order]

@@ -1,84 +1,87 @@
-"""A language model that writes texts to try features on: how it is asked, and what is kept."""
+"""Requests to a language model to write texts: sent once each, usable answers recorded."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from saetask.dictionary.falsify.document import WriterFigures
 from saetask.inference.endpoint import WORKERS, Answer, Endpoint, EndpointError, ask_once
 from saetask.utils.journal import Journal
 from saetask.utils.parallel import map_ordered
 
 WRITER_JOURNAL = "writer.jsonl"
-LONGEST = 2000
-"""Characters of a written text at most."""
+MAX_CHARACTERS = 2000
+"""Maximum length of a generated text."""
 SYSTEM = "You write short texts, as exactly as asked. Answer with a JSON object and nothing else."
 
 
 @dataclass(frozen=True)
 class Writer:
-    """Who writes."""
+    """A language model that writes texts."""
 
     endpoint: Endpoint
     workers: int = WORKERS
-    """Questions at a time."""
+    """Number of requests at a time."""
 
 
-class Question(NamedTuple):
-    """Something to write."""
+class TextRequest(NamedTuple):
+    """A request for one or more texts."""
 
     prompt: str
     read: Callable[[str], list[str]]
-    """Reads the texts out of an answer; raises `EndpointError` where it is not what was asked."""
+    """Returns the texts in an answer; raises `EndpointError` where it is not as requested."""
 
 
-def ask_writer(writer: Writer, questions: Iterable[Question], work: Path) -> dict[str, Answer]:
-    """Has texts written, each once however often it is asked for.
+def generate_texts(
+    writer: Writer, requests: Iterable[TextRequest], work: Path
+) -> dict[str, Answer]:
+    """Sends requests to the writer, equal ones once.
 
     Args:
-        writer: Who is asked.
-        questions: What to write.
-        work: Folder in which usable answers are kept as they come; what is there is not asked
-            again.
+        writer: The writer.
+        requests: The requests.
+        work: Folder in which usable answers are recorded as they arrive; recorded requests are
+            not sent again.
 
     Returns:
         The answer to each prompt.
 
     Raises:
-        UserError: The writer can not be reached; what it answered is kept.
+        UserError: The writer can not be reached; earlier answers are kept.
     """
     from tqdm import tqdm
 
-    wanted = {question.prompt: question for question in questions}
-    ask = partial(_ask, writer.endpoint, Journal(work / WRITER_JOURNAL))
-    answers = list(map_ordered(ask, tqdm(wanted.values(), desc="writer"), writer.workers))
-    return dict(zip(wanted, answers))
+    by_prompt = {request.prompt: request for request in requests}
+    send = partial(_send, writer.endpoint, Journal(work / WRITER_JOURNAL))
+    answers = list(map_ordered(send, tqdm(by_prompt.values(), desc="writer"), writer.workers))
+    return dict(zip(by_prompt, answers))
 
 
-def _ask(endpoint: Endpoint, journal: Journal, question: Question) -> Answer:
-    roles = (("system", SYSTEM), ("user", question.prompt))
+def _send(endpoint: Endpoint, journal: Journal, request: TextRequest) -> Answer:
+    roles = (("system", SYSTEM), ("user", request.prompt))
     messages = [{"role": role, "content": content} for role, content in roles]
-    return ask_once(endpoint, journal, messages, question.read)
+    return ask_once(endpoint, journal, messages, request.read)
 
 
-def written_text(found: object) -> str:
-    """Returns a text found in an answer.
+def check_text(value: object) -> str:
+    """Returns a text of an answer, without surrounding blanks.
 
     Raises:
-        EndpointError: It is no text, an empty or a very long one.
+        EndpointError: The value is not a text, or an empty or very long one.
     """
-    if not isinstance(found, str) or not 0 < len(found.strip()) <= LONGEST:
-        raise EndpointError(f"no short text: {str(found)[:60]!r}")
-    return found.strip()
+    if not isinstance(value, str) or not 0 < len(value.strip()) <= MAX_CHARACTERS:
+        raise EndpointError(f"no short text: {str(value)[:60]!r}")
+    return value.strip()
 
 
-def writer_figures(writer: Writer, answers: Mapping[str, Answer]) -> dict[str, Any]:
-    """Returns who was asked how much, and what it cost."""
-    return {
-        "model": writer.endpoint.model,
-        "questions": len(answers),
-        "failed": sum(answer.content is None for answer in answers.values()),
-        "prompt_tokens": sum(answer.prompt_tokens for answer in answers.values()),
-        "completion_tokens": sum(answer.completion_tokens for answer in answers.values()),
-    }
+def writer_figures(writer: Writer, answers: Mapping[str, Answer]) -> WriterFigures:
+    """Returns the number of requests and what they cost."""
+    return WriterFigures(
+        model=writer.endpoint.model,
+        questions=len(answers),
+        failed=sum(answer.content is None for answer in answers.values()),
+        prompt_tokens=sum(answer.prompt_tokens for answer in answers.values()),
+        completion_tokens=sum(answer.completion_tokens for answer in answers.values()),
+    )

@@ -1,1 +1,1 @@
-"""Labels features with labeler plugins and writes the dictionary folder."""
+"""Labels features with labeler plugins, and writes the dictionary folder."""

@@ -1,4 +1,4 @@
-"""What a labeler sees of a feature, and what it returns."""
+"""The labeler interface: evidence about a feature in, a label out."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -6,46 +6,45 @@ from typing import Any, NamedTuple, Protocol
 
 from saetask.dictionary.collect.contexts import Examples
 from saetask.dictionary.label.rules import Rule, Vocabulary
-from saetask.errors import UserError
+from saetask.dictionary.manifest import LabelFigures
+from saetask.utils.plugin_options import with_options
 
 
 class FeatureEvidence(NamedTuple):
-    """What is known of a feature before its label is tested; no test document is among it."""
+    """What a labeler is given about a feature; none of it is from a test document."""
 
     feature: int
     learning: Examples
     """From the build documents."""
     selection: Examples
-    """From other documents: for choosing among labels, or where to cut."""
+    """From other documents: to choose among labels, or a rule's threshold."""
     promoted: list[str]
-    """Tokens that the feature promotes most, by logit lens."""
+    """Tokens that the feature promotes most, by the logit lens."""
     vocabulary: Vocabulary
     n_features: int
-    """How many features the SAE has."""
+    """Number of features of the SAE."""
 
 
 class Label(NamedTuple):
-    """A label, and the claim that it makes."""
+    """A label in words, and the rule that says where the feature fires."""
 
     text: str
     rule: Rule | None
-    """Where the feature should fire; None when there is nothing to go by."""
+    """Predicts where the feature fires; None where the label has no rule."""
     provenance: Mapping[str, Any] = MappingProxyType({})
-    """Where the text comes from beside the labeler's name: a model, a release, what it cost."""
+    """Origin of the text beside the labeler's name: a model, a release, its cost in tokens."""
     failed: str = ""
-    """Why there is no label, where one was asked for in vain."""
+    """Why there is no label, where the labeler failed to make one."""
 
 
 class Labeler(Protocol):
     """What a labeler plugin provides.
 
-    It may have more, each for itself:
+    It may have more:
 
-    - `options: Mapping[str, str]`, what may be set (name and purpose), with
-      `configure(options: Mapping[str, str]) -> Labeler`, which returns a labeler so set; its
-      `chosen: Mapping[str, str]` are the options that its labels depend on.
-    - `workers: int`: labels come slowly, from somewhere else; so many features are labelled at a
-      time, in threads, and an interrupted build keeps the labels it had.
+    - Options; see `Configurable`. `chosen: Mapping[str, str]` are those that its labels depend on.
+    - `workers: int`: the number of features labelled at a time, in threads, for labels that come
+      slowly from elsewhere; an interrupted build keeps the labels it had.
     - `in_words = True`: its labels never have a rule, so that only a judge can try them.
     """
 
@@ -56,21 +55,13 @@ class Labeler(Protocol):
         ...
 
 
-def configured(labeler: Labeler, options: Mapping[str, str]) -> Labeler:
+def configured(labeler: Labeler, options: Mapping[str, Any]) -> Labeler:
     """Returns the labeler with options set.
 
     Raises:
-        UserError: It has no such option, none at all, or refuses a value.
+        UserError: It has no such option, needs one that is not given, or a value does not fit.
     """
-    known: Mapping[str, str] = getattr(labeler, "options", {})
-    for name in options:
-        if not known:
-            raise UserError(f"Labeler '{labeler.name}' has no options, so none called '{name}'.")
-        if name not in known:
-            names = ", ".join(sorted(known))
-            raise UserError(f"Labeler '{labeler.name}' has no option '{name}'; it has: {names}.")
-    configure = getattr(labeler, "configure", None)
-    return configure(options) if configure else labeler
+    return with_options("labeler", labeler, options)
 
 
 def chosen_options(labeler: Labeler) -> dict[str, str]:
@@ -79,19 +70,22 @@ def chosen_options(labeler: Labeler) -> dict[str, str]:
 
 
 def is_in_words(labeler: Labeler) -> bool:
-    """Tells whether a labeler's labels are words without rules."""
+    """Returns whether a labeler's labels never have a rule."""
     return getattr(labeler, "in_words", False)
 
 
-def label_figures(labels: Sequence[Label], options: Mapping[str, str]) -> dict[str, Any]:
-    """Returns how many features were labelled, by what, and the tokens of the answers kept."""
+def label_figures(labels: Sequence[Label], options: Mapping[str, Any]) -> LabelFigures:
+    """Returns the number of labels, the model that wrote them, and the tokens that they cost."""
     models = {label.provenance["model"] for label in labels if "model" in label.provenance}
-    figures: dict[str, Any] = {
-        "labelled": sum(bool(label.text) for label in labels),
-        "failed": sum(bool(label.failed) for label in labels),
-        "model": ", ".join(sorted(models)) or None,
-        "options": dict(options),
-    }
-    for name in ("prompt_tokens", "completion_tokens"):
-        figures[name] = sum(label.provenance.get(name, 0) for label in labels)
-    return figures
+    prompt_tokens, completion_tokens = (
+        sum(label.provenance.get(name, 0) for label in labels)
+        for name in ("prompt_tokens", "completion_tokens")
+    )
+    return LabelFigures(
+        labelled=sum(bool(label.text) for label in labels),
+        failed=sum(bool(label.failed) for label in labels),
+        model=", ".join(sorted(models)) or None,
+        options=dict(options),
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+    )

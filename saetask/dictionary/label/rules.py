@@ -1,9 +1,10 @@
-"""Rules: what a label claims, as a predicate over contexts that can be frozen and tested."""
+"""Rules: linear predictors, over the tokens of a context, of where a feature fires."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from einops import rearrange
 
 from saetask.dictionary.collect.contexts import PADDING, WINDOW
 
@@ -14,15 +15,16 @@ if TYPE_CHECKING:
     from saetask.models.loading import Model
 
 VIEWS = ("on", "after", "after", "about", "about", "about")
-"""The token itself, the two before it, and averages of the context that reach ever further back."""
+"""Views of a context: the last token, the two before it, and three averages of all tokens, each of
+which reaches further back than the one before."""
 DECAYS = (0.6, 0.9, 1.0)
 """Weight of a word in an average, relative to that of the word after it."""
 SCALES = (1, 0.7, 0.7, 1.5, 3, 4)
-"""Averages of more words are shorter; so each view has its weight."""
+"""Weight of each view; it makes up for averages of more words being shorter vectors."""
 LARGEST_VECTOR = 576
 """Longer embeddings are projected at random (Johnson and Lindenstrauss 1984)."""
 PARTIAL = "\ufffd"
-"""Stands in a token's text for bytes that are part of a character: many tokens share that text."""
+"""Replacement character, which tokens of incomplete characters decode to; many share a text."""
 
 
 class Vocabulary(NamedTuple):
@@ -30,13 +32,13 @@ class Vocabulary(NamedTuple):
 
     texts: list[str]
     vectors: "Float[np.ndarray, 'vocab size']"
-    """Input embeddings, centred and of unit length: words of like use lie near each other."""
+    """Input embeddings, centred and of unit length, float32."""
     special: list[int]
-    """Tokens that stand for no text."""
+    """Ids of special tokens."""
 
 
 def read_vocabulary(model: "Model") -> Vocabulary:
-    """Returns a model's tokens; no layer of the model has a part in their vectors."""
+    """Returns a model's tokens, as texts and as input embeddings."""
     from saetask.models.forward import token_embeddings
     from saetask.models.loading import model_tokenizer
 
@@ -52,7 +54,7 @@ def read_vocabulary(model: "Model") -> Vocabulary:
 
 
 def random_projection(vectors: "Float[np.ndarray, 'n width']") -> "Float[np.ndarray, 'n size']":
-    """Returns vectors of `LARGEST_VECTOR` numbers that keep the distances, nearly."""
+    """Returns vectors projected to `LARGEST_VECTOR` dimensions; distances are nearly kept."""
     from sklearn.random_projection import GaussianRandomProjection
 
     projection: Any = GaussianRandomProjection
@@ -65,7 +67,7 @@ def token_texts(tokenizer: "PreTrainedTokenizerBase") -> list[str]:
 
 
 class Rule(NamedTuple):
-    """Fires where a context's vectors add up to the threshold or more."""
+    """Predicts that a feature fires where a context's score reaches the threshold."""
 
     weights: "Float[np.ndarray, ' VIEWS*size']"
     """float32."""
@@ -74,13 +76,13 @@ class Rule(NamedTuple):
     def scores(
         self, windows: "Int[np.ndarray, 'n WINDOW']", vocabulary: Vocabulary
     ) -> "Float[np.ndarray, ' n']":
-        """Returns the weighted sum of each context's vectors."""
+        """Returns the score of each context: the weighted sum of its vectors."""
         return added_scores(self.weights, windows, vocabulary).sum((1, 2))
 
     def fires(
         self, windows: "Int[np.ndarray, 'n WINDOW']", vocabulary: Vocabulary
     ) -> "Bool[np.ndarray, ' n']":
-        """Tells for each context whether the rule says that the feature fires."""
+        """Returns for each context whether the rule predicts that the feature fires."""
         return self.scores(windows, vocabulary) >= self.threshold
 
 
@@ -89,14 +91,15 @@ def added_scores(
     windows: "Int[np.ndarray, 'n WINDOW']",
     vocabulary: Vocabulary,
 ) -> "Float[np.ndarray, 'n VIEWS WINDOW']":
-    """Returns what each token of each context adds to the score, in each view."""
+    """Returns the contribution of each token of each context to the score, by view."""
     tokens, places = np.unique(windows, return_inverse=True)
-    by_view = vocabulary.vectors[np.maximum(tokens, 0)] @ weights.reshape(len(VIEWS), -1).T
-    return view_weights(windows) * by_view[places.reshape(windows.shape)].transpose(0, 2, 1)
+    by_view = rearrange(weights, "(view size) -> size view", view=len(VIEWS))
+    products = (vocabulary.vectors[np.maximum(tokens, 0)] @ by_view)[places.reshape(windows.shape)]
+    return view_weights(windows) * rearrange(products, "n place view -> n view place")
 
 
 def view_weights(windows: "Int[np.ndarray, 'n WINDOW']") -> "Float[np.ndarray, 'n VIEWS WINDOW']":
-    """Returns what each token of a context counts in each view."""
+    """Returns the weight of each token of a context in each view, float32; padding has none."""
     distance = np.arange(WINDOW - 1, -1, -1)
     views = [*(distance == place for place in range(3)), *(decay**distance for decay in DECAYS)]
     weights = np.stack(views) * (windows != PADDING)[:, None, :]
@@ -107,9 +110,9 @@ def view_weights(windows: "Int[np.ndarray, 'n WINDOW']") -> "Float[np.ndarray, '
 def context_vectors(
     windows: "Int[np.ndarray, 'n WINDOW']", vocabulary: Vocabulary
 ) -> "Float[np.ndarray, 'n VIEWS*size']":
-    """Returns what a rule sees of each context, float32."""
+    """Returns the features of each context that a rule weighs, float32."""
     words = vocabulary.vectors[np.maximum(windows, 0)]
-    return (view_weights(windows) @ words).reshape(len(windows), -1)
+    return rearrange(view_weights(windows) @ words, "n view size -> n (view size)")
 
 
 def context_text(window: Iterable[int], vocabulary: Vocabulary, marked: int | None = None) -> str:
@@ -129,6 +132,6 @@ def context_text(window: Iterable[int], vocabulary: Vocabulary, marked: int | No
 
 
 def _marked(text: str) -> str:
-    """Leaves the spaces about a word outside the mark."""
+    """Returns a token's text in marks; leading and trailing spaces stay outside them."""
     bare = text.strip(" ")
     return text.replace(bare, f"<<{bare}>>", 1) if bare else f"<<{text}>>"

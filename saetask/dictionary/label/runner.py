@@ -1,4 +1,4 @@
-"""Labelling every feature of a dictionary."""
+"""Labels every feature of an SAE, in threads and resumably where the labeler is slow."""
 
 import hashlib
 import inspect
@@ -9,69 +9,60 @@ from typing import Any
 
 import numpy as np
 
-from saetask.dictionary.collect.split_activations import SplitActivations
+from saetask.dictionary.collect.contexts import SplitActivations
+from saetask.dictionary.context import DictionaryContext
 from saetask.dictionary.label.base import FeatureEvidence, Label, Labeler, chosen_options
-from saetask.dictionary.label.rules import Rule, Vocabulary
+from saetask.dictionary.label.rules import Rule
 from saetask.utils.files import content_hash, file_sha256
 from saetask.utils.journal import Journal
 from saetask.utils.parallel import map_ordered
 
-LEARNING_FIRING = 300
-"""Strongly firing contexts that a label is made from, at most."""
+LEARNING_CONTEXTS = 300
+"""Maximum number of strongly firing contexts that a label is made from."""
 LABELS_JOURNAL = "labels.jsonl"
-NOT_ASKED = Label("", None)
+NOT_LABELLED = Label("", None)
 
 
 def label_features(
-    subject: SplitActivations,
+    activations: SplitActivations,
     promoted: Mapping[int, list[str]],
-    labeler: Labeler,
-    vocabulary: Vocabulary,
-    seed: int,
-    work: Path | None = None,
+    context: DictionaryContext,
     features: Iterable[int] | None = None,
 ) -> list[Label]:
-    """Labels every feature.
+    """Labels every feature of an SAE.
 
     Args:
-        subject: The SAE's firings.
+        activations: The SAE's activations.
         promoted: Tokens that each feature promotes.
-        labeler: What writes labels.
-        vocabulary: The model's tokens.
-        seed: Seed of the examples drawn.
-        work: Folder in which a slow labeler's labels are kept as they come.
-        features: Label these only, the others get no text; None labels all.
+        context: The dictionary's labeler, vocabulary, seed and working folder; a slow labeler's
+            labels are kept there as they arrive.
+        features: Features to label, the others get an empty label; None labels all.
 
     Raises:
-        UserError: The labeler gives up; what it labelled before is kept.
+        UserError: The labeler gives up; the labels it made before are kept.
     """
     from tqdm import tqdm
 
-    d_sae = len(subject.neighbours)
+    d_sae, seed = activations.learning.d_sae, context.seed
 
     def evidence(feature: int) -> FeatureEvidence:
-        learnt, chosen = (
-            index.draw(feature, int(subject.neighbours[feature]), LEARNING_FIRING, [seed, number])
-            for number, index in enumerate((subject.learning, subject.selection))
-        )
-        return FeatureEvidence(feature, learnt, chosen, promoted[feature], vocabulary, d_sae)
+        learning = activations.learning.draw(feature, LEARNING_CONTEXTS, [seed, 0])
+        selection = activations.selection.draw(feature, LEARNING_CONTEXTS, [seed, 1])
+        tokens = promoted[feature]
+        return FeatureEvidence(feature, learning, selection, tokens, context.vocabulary, d_sae)
 
-    asked = range(d_sae) if features is None else sorted(features)
-    labels = _labels(labeler, map(evidence, asked), work)
-    shown = tqdm(labels, desc=f"label: {labeler.name}", total=len(asked))
-    found = dict(zip(asked, list(shown)))
-    return [found.get(feature, NOT_ASKED) for feature in range(d_sae)]
+    wanted = range(d_sae) if features is None else sorted(features)
+    labels = _labels(context.labeler, map(evidence, wanted), context.work)
+    labels = tqdm(labels, desc=f"label: {context.labeler.name}", total=len(wanted))
+    by_feature = dict(zip(wanted, labels))
+    return [by_feature.get(feature, NOT_LABELLED) for feature in range(d_sae)]
 
 
-def _labels(
-    labeler: Labeler, evidence: Iterable[FeatureEvidence], work: Path | None
-) -> Iterable[Label]:
-    """Yields a label for each piece of evidence, in their order."""
+def _labels(labeler: Labeler, evidence: Iterable[FeatureEvidence], work: Path) -> Iterable[Label]:
+    """Yields a label for each piece of evidence, in order."""
     workers: int | None = getattr(labeler, "workers", None)
     if workers is None:
         yield from map(labeler.label, evidence)
-    elif work is None:
-        yield from map_ordered(labeler.label, evidence, workers)
     else:
         journal = Journal(work / LABELS_JOURNAL)
         label = partial(_kept_label, labeler.label, journal, _identity(labeler))
@@ -84,24 +75,24 @@ def _kept_label(
     identity: str,
     evidence: FeatureEvidence,
 ) -> Label:
-    """Returns the label that the journal has for this evidence, or makes it and keeps it.
+    """Returns the journal's label for this evidence, or makes the label and records it.
 
-    One that failed is not kept: it is asked for again at the next start.
+    A failed label is not recorded: it is requested again at the next start.
     """
     key = _evidence_hash(evidence, identity)
     if record := journal.get(key):
         return _from_record(record)
-    found = label(evidence)
-    if not found.failed:
-        journal.add(key, _as_record(found))
-    return found
+    made = label(evidence)
+    if not made.failed:
+        journal.add(key, _as_record(made))
+    return made
 
 
 def _identity(labeler: Labeler) -> str:
-    """Returns a hash of all that a labeler's labels depend on beside the evidence."""
+    """Returns a hash of the labeler's name, options and source code."""
     try:
         source = file_sha256(Path(inspect.getfile(type(labeler))))
-    except (TypeError, OSError):  # written at a prompt
+    except (TypeError, OSError):  # defined interactively: there is no file
         source = ""
     return content_hash([labeler.name, chosen_options(labeler), source])
 

@@ -25,6 +25,9 @@ class Output:
         self._every, self._look = every, look
         self._n_lines = self._n_flushed = 0
 
+    def isatty(self) -> bool:
+        return False
+
     def write(self, text) -> None:
         assert self._n_flushed == self._n_lines, "a line waits for the next one"
         self._n_lines += text.count("\n")

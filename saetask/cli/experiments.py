@@ -1,0 +1,113 @@
+"""The commands on experiments: run, report."""
+
+from argparse import Namespace
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from saetask.cli.commands import Command
+from saetask.cli.config_files import read_config
+from saetask.cli.options import add_json, open_registry, print_json
+from saetask.cli.parser import CommandParser, given, take
+from saetask.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from saetask.experiments.config import RunConfig
+    from saetask.plugins import PluginRegistry
+
+ALL = "all"
+"""Stands for every arm, the optional ones too."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Flags of `saetask run` beside those of its config."""
+
+    experiment: str
+    """A task (metaphor, word-problems, ...), or a YAML file with the keys of config.yaml."""
+    out: Path | None = None
+    """Run folder; without it, one below runs/ named after the config."""
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """Flags of `saetask report`."""
+
+    run_folder: Path
+    """A folder that saetask run wrote."""
+
+
+def declare_run(parser: CommandParser) -> None:
+    """Adds the flags of `saetask run`."""
+    from saetask.compute.config import ComputeConfig
+    from saetask.experiments.config import RunConfig
+
+    parser.add_fields(RunOptions, positional=("experiment",))
+    flags = {"annotator_options": "--annotator-option"}
+    parser.add_fields(RunConfig, skip=("task",), flags=flags)
+    parser.add_fields(ComputeConfig)
+    add_json(parser)
+
+
+def run(arguments: Namespace) -> None:
+    """Runs an experiment, or resumes it, and prints its arms."""
+    from saetask.cli.tables import arms_table, print_table
+    from saetask.compute.config import ComputeConfig
+    from saetask.experiments.run import run as run_experiment
+
+    registry, out = open_registry(arguments), take(arguments, RunOptions).out
+    config = _run_config(arguments, registry)
+    compute = take(arguments, ComputeConfig)
+    result = run_experiment(config, plugins=registry, out=out, compute=compute)
+    folder, summary = result.folder, result.summary
+    if arguments.json:
+        print_json(summary)
+        return
+    print_table(arms_table(summary))
+    print(f"{summary['n_items']} items, {summary['seconds']} s. Report: {folder}/report.html")
+    if failed := summary["failed_notes"]:
+        print(f"{failed} requests for a note failed; the same command puts them again.")
+
+
+def _run_config(arguments: Namespace, registry: "PluginRegistry") -> "RunConfig":
+    """Returns the config of a task or of a file, with the flags that were given beside it.
+
+    Raises:
+        UserError: There is no such task or file, or the file does not fit.
+    """
+    from saetask.experiments.arms import arm_names
+    from saetask.experiments.config import RunConfig
+
+    experiment = take(arguments, RunOptions).experiment
+    if Path(experiment).suffix in (".yaml", ".yml"):
+        config = read_config(Path(experiment), RunConfig, "Experiment file")
+    else:
+        config = RunConfig(task=experiment)
+    flags = given(arguments, RunConfig)
+    flags["annotator_options"] = {**config.annotator_options, **flags.get("annotator_options", {})}
+    config = replace(config, **flags)
+    if config.arms == [ALL]:
+        config = replace(config, arms=arm_names())
+    tasks = [plugin.name for plugin in registry.all() if plugin.kind == "task"]
+    if config.task not in tasks:
+        hint = did_you_mean(config.task, tasks)
+        raise UserError(f"Unknown experiment '{config.task}'.{hint}")
+    return config
+
+
+def declare_report(parser: CommandParser) -> None:
+    """Adds the flags of `saetask report`."""
+    parser.add_fields(ReportOptions, positional=("run_folder",))
+
+
+def report(arguments: Namespace) -> None:
+    """Writes the report of a run folder and prints its path."""
+    from saetask.report import write_report
+
+    print(write_report(take(arguments, ReportOptions).run_folder))
+
+
+COMMANDS = {
+    "run": Command("run an experiment: all arms, paired, with a report", declare_run, run),
+    "report": Command("write report.html for a run folder", declare_report, report),
+}
