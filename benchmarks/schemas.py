@@ -11,13 +11,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from saetask_plugins.tasks.figurative_qa import FigurativeRow
-from saetask_plugins.tasks.gsm8k import GSM8KRow
-from saetask_plugins.tasks.metaphor import MetaphorRow
-from saetask_plugins.tasks.multiple_choice import MultipleChoiceRow
-from saetask_plugins.tasks.word_problems import WordProblemRow
-from saetask_plugins.tasks.word_sense import WordSenseRow
-
 from benchmarks.pages import ROOT, execute, page_parser
 from saetask.dictionary.falsify.document import Falsification
 from saetask.dictionary.manifest import Manifest
@@ -27,6 +20,12 @@ from saetask.report.items import ItemRecord
 from saetask.report.summary import Summary
 from saetask.training.config import TrainConfig
 from saetask.utils.files import write_text
+from saetask_plugins.tasks.figurative_qa import FigurativeRow
+from saetask_plugins.tasks.gsm8k import GSM8KRow
+from saetask_plugins.tasks.metaphor import MetaphorRow
+from saetask_plugins.tasks.multiple_choice import MultipleChoiceRow
+from saetask_plugins.tasks.word_problems import WordProblemRow
+from saetask_plugins.tasks.word_sense import WordSenseRow
 
 COMMAND = "python -m benchmarks.schemas"
 FOLDER = Path("docs/schemas")
