@@ -51,8 +51,8 @@ class Task(Protocol):
     name: str
     readings: Sequence[str]
     """The ways a prompt of this task can be read; a detector chooses among them."""
-    annotators: Sequence[str]
-    """Names of the annotators that can write notes for this task."""
+    annotators: Sequence[Any]
+    """The annotators that can write notes for this task: names of plugins, or objects."""
 
     def items(self, data: Path | None = None) -> list[Item]:
         """Returns the built-in items, or those of a file in the task's item format."""

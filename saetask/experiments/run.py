@@ -223,7 +223,7 @@ def _identity(config: RunConfig, at_hand: _AtHand) -> str:
     if at_hand.model is not None:
         parts.append([model_name(at_hand.model), model_fingerprint(at_hand.model)])
     if at_hand.sae is not None:
-        parts.append(sae_fingerprint(at_hand.sae))
+        parts.append([str(at_hand.sae.cfg.metadata.hook_name), sae_fingerprint(at_hand.sae)])
     return content_hash(parts)[:8]
 
 

@@ -24,9 +24,10 @@ from saetask.experiments.context import ExperimentSettings
 from saetask.experiments.run import RunResult
 from saetask.plugins import PluginRegistry
 from saetask.report.arms import ArmSpec
+from saetask_plugins.tasks.metaphor import Metaphor
 from tests.helpers.probe_choices import FEW_CHOICES
 from tests.helpers.refusals import refusal
-from tests.helpers.touch_task import Touch
+from tests.helpers.touch_task import Touch, touch_plugins
 
 pytestmark = pytest.mark.usefixtures("few_choices")
 
@@ -291,7 +292,8 @@ def test_a_folder_below_a_file_is_a_user_error(config, tmp_path):
         ({"limit": 5}, "more items"),
         ({"folds": 1}, "--folds is 1; it must be 2 or more"),
         ({"seed": -1}, "seed"),
-        ({"max_fit_items": 0, "fit_data": "items"}, "has 0 items"),
+        ({"max_fit_items": 0}, "--max-fit-items is 0; it must be 1 or more"),
+        ({"fit_data": "items"}, "has 1 items"),
         ({"task": "metafor"}, "Unknown task 'metafor'. Did you mean 'metaphor'"),
         ({"detector": "probe"}, "Unknown detector"),
         ({"annotators": ["sense-notes"]}, "Unknown annotator"),
@@ -432,6 +434,7 @@ def at_hand(tiny_model, tiny_sae):
         "arms": TWO_ARMS,
         "folds": 3,
         "settings": QUICK,
+        "plugins": touch_plugins(),
     }
 
 
@@ -472,7 +475,7 @@ def test_other_objects_in_the_same_folder_are_a_user_error(
     first, *others = at_hand["items"]
     turned = Item(first.id, first.group, first.question, (first.gold[0], "cold"))
     changed = {
-        "items": lambda: {"items": others},
+        "items": lambda: {"items": Touch().items()[4:36]},
         "gold": lambda: {"items": [turned, *others]},
         "model": lambda: {"model": make_tiny_bridge(make_tiny_hf_model(seed=1))},
         "sae": lambda: {"sae": make_tiny_sae(hook_name="blocks.1.hook_resid_post")},

@@ -3,6 +3,7 @@
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from saetask.experiments.note_selection import NoteScores, score_notes
 from saetask.experiments.observation import Observation, observe
 from saetask.experiments.pipeline import FittedPipeline, fit_pipeline
 from saetask.inference.client import GenerateRequest, ModelClient, RankResponse
+from saetask.plugins import PluginRegistry, hookimpl
 from tests.helpers.probe_choices import FEW_CHOICES
 
 SENTINEL = "Xyzzy-7731"
@@ -73,7 +75,7 @@ class Touch:
         return None if item.group in self.mute else item.gold[1]
 
     def question_from_text(self, text, target):
-        raise NotImplementedError
+        return Item("text", "text", {"sentence": text, "word": target})
 
 
 class TouchNote:
@@ -222,3 +224,13 @@ def make_lab(model, sae, detector, task=None, annotator=None, n_items=32, settin
     observations = dict(zip(samples, observe(context, samples, seed=0)))
     folds = make_folds_in_turn(samples, 2)
     return Lab(context, folds, observations, score_notes(context, samples, 0))
+
+
+@hookimpl
+def saetask_annotators():
+    return [TouchNote()]
+
+
+def touch_plugins():
+    """Returns the installed plugins and this file's annotator."""
+    return PluginRegistry([Path(__file__)])

@@ -4,13 +4,10 @@ import json
 
 import pytest
 
-from saetask import Session, UserError
-from saetask.data import Item
-from saetask.detection import Finding, Misunderstanding
-from saetask.plugins import PluginRegistry
+from saetask import Finding, Misunderstanding, Session, UserError
 from saetask.session import SessionConfig
 from tests.helpers.probe_choices import QuickProbe
-from tests.helpers.touch_task import ONE_BASELINE, Touch, TouchNote
+from tests.helpers.touch_task import ONE_BASELINE, Touch, touch_plugins
 
 CONFIG = SessionConfig(fit_items=60, settings=ONE_BASELINE)
 
@@ -130,28 +127,14 @@ def test_reading_needs_no_pipeline(session, own_cache) -> None:
 # a task, items and a data file at hand
 
 
-class AskedTouch(Touch):
-    """The task, asked about any sentence."""
-
-    def question_from_text(self, text, target):
-        return Item("text", "text", {"sentence": text, "word": target})
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def plugins():
     """Plugins with the task's annotator."""
-    registry = PluginRegistry()
-    found = registry.get
-
-    def get(kind, name):
-        return TouchNote() if (kind, name) == ("annotator", "touch-note") else found(kind, name)
-
-    registry.get = get
-    return registry
+    return touch_plugins()
 
 
 def test_a_task_at_hand_is_asked_about_a_text(make_session, plugins) -> None:
-    session = make_session(AskedTouch(), plugins=plugins)
+    session = make_session(Touch(), plugins=plugins)
     text = "The soup in the house was icy today."
     detection = session.detect(text, target="icy")
     assert detection.answer in ("warm", "cold")
@@ -162,7 +145,7 @@ def test_a_task_at_hand_is_asked_about_a_text(make_session, plugins) -> None:
 def test_items_at_hand_are_what_is_fitted_on_and_have_a_pipeline_of_their_own(
     make_session, plugins, own_cache
 ) -> None:
-    task = AskedTouch()
+    task = Touch()
     items = task.items()
     text = "The soup in the house was icy today."
 

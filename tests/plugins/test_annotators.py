@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from saetask.annotation import Annotation, annotate
 from saetask.data import Prompt, Span
 from saetask.detection import Evidence, Misunderstanding
+from saetask_plugins.annotators.feature_label import FeatureLabel
+from saetask_plugins.annotators.gloss import Gloss
 from tests.helpers.refusals import refusal
 
 SENSES = {
