@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from saetask import Finding, Misunderstanding, Session, UserError
+from saetask import Session, UserError
+from saetask.detection import Finding, Misunderstanding
 from saetask.session import SessionConfig
 from tests.helpers.probe_choices import QuickProbe
 from tests.helpers.touch_task import ONE_BASELINE, Touch, touch_plugins
