@@ -1,15 +1,54 @@
-"""Fixtures: the default model and SAE, and a tiny random model with an SAE that fits it exactly."""
+"""Tiers of tests, and fixtures: the default model, and a tiny one that an SAE fits exactly."""
 
 import copy
+import os
 from pathlib import Path
 
+import hypothesis
 import pytest
-from sae_lens.registry import SAE_CLASS_REGISTRY
+
+os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported: a process of tests for each core
 
 import saetask
 from saetask.plugins import PluginRegistry
 
 TINY_HOOK = "blocks.2.hook_resid_post"
+DEFAULT_MODEL_FIXTURES = {"model", "tokenizer", "default_sae"}
+FAST_ARCHITECTURES = {"topk", "jumprelu", "transcoder"}
+"""Architectures of SAEs that the default tier tries; the others are slow tests."""
+
+hypothesis.settings.register_profile("fast", max_examples=15, deadline=None, derandomize=True)
+hypothesis.settings.register_profile("ci", max_examples=100, deadline=None, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "fast")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Marks what needs the default model as slow."""
+    for item in items:
+        if DEFAULT_MODEL_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
+
+
+def pytest_generate_tests(metafunc):
+    """Tries every architecture that SAE-Lens has registered, whichever they are."""
+    if "any_architecture" in metafunc.fixturenames:
+        from sae_lens.registry import SAE_CLASS_REGISTRY
+
+        architectures = [
+            pytest.param(name, marks=[pytest.mark.slow] * (name not in FAST_ARCHITECTURES))
+            for name in sorted(SAE_CLASS_REGISTRY)
+        ]
+        metafunc.parametrize("any_architecture", architectures, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def no_download(request, monkeypatch, tmp_path_factory):
+    """Refuses the default model to tests that are not marked as slow."""
+    if not request.node.get_closest_marker("slow"):
+        monkeypatch.setenv("SAETASK_CACHE", str(tmp_path_factory.getbasetemp() / "empty-cache"))
+        monkeypatch.setenv("PIP_NO_INDEX", "1")
+        monkeypatch.setenv("PIP_FIND_LINKS", "")
 
 
 @pytest.fixture(scope="session")
@@ -219,10 +258,11 @@ def make_memorising_transcoder():
     return make
 
 
-@pytest.fixture(params=sorted(SAE_CLASS_REGISTRY))
+@pytest.fixture
 def any_architecture(request):
-    """A random SAE of each architecture that SAE-Lens has registered, whichever they are."""
+    """A random SAE of an architecture that SAE-Lens has registered."""
     import torch
+    from sae_lens.registry import SAE_CLASS_REGISTRY
     from sae_lens.saes.sae import SAEMetadata
 
     sae_class, config_class = SAE_CLASS_REGISTRY[request.param]

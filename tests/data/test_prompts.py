@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 from saetask.data.prompts import Prompt, Span, as_prompt, render
 from saetask.errors import UserError
 
-some = settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+some = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 pieces = st.sampled_from(
     [
         "hello",

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from saetask import UserError
@@ -22,8 +22,6 @@ from saetask.data.samples import (
     make_samples,
     training_samples,
 )
-
-few = settings(max_examples=40, deadline=None)
 
 
 class Letters:
@@ -104,7 +102,6 @@ group_lists = st.lists(st.sampled_from("abcdefghij"), min_size=20, max_size=90).
 )
 
 
-@few
 @given(group_lists, st.integers(2, 12), st.integers(0, 5))
 def test_no_group_stands_on_both_sides_of_a_fold_and_every_item_is_tested_once(
     groups, n_folds, seed
@@ -121,7 +118,6 @@ def test_no_group_stands_on_both_sides_of_a_fold_and_every_item_is_tested_once(
     assert tested == Counter(all_samples(made))
 
 
-@few
 @given(groups=group_lists, limit=st.integers(1, 150), seed=st.integers(0, 5))
 def test_a_limit_keeps_whole_groups_but_for_one_and_the_items_order(fit_file, groups, limit, seed):
     (fold,) = split(groups, fit_data=fit_file(["x"] * FEWEST_FIT_ITEMS), limit=limit, seed=seed)
@@ -147,7 +143,6 @@ def test_a_limit_beyond_the_number_of_items_keeps_all():
     assert ids_of(split(groups, limit=60)) == ids_of(split(groups))
 
 
-@few
 @given(
     groups=group_lists,
     drawn=st.lists(st.sampled_from("abcxyz"), min_size=30, max_size=90),
@@ -208,7 +203,6 @@ def test_just_enough_items_are_no_error():
     assert sorted(len(fold.train) for fold in made) == [FEWEST_FIT_ITEMS, 30]
 
 
-@few
 @given(st.lists(st.sampled_from(["a", "b", None]), min_size=9, max_size=9), st.integers(2, 6))
 def test_a_fold_fits_on_two_readings_at_least_or_is_refused(golds, n_folds):
     groups = [f"g{i // 5}" for i in range(45)]
@@ -307,7 +301,6 @@ class OtherLetters(Letters):
         return [replace(item, id=f"built-in {item.id}") for item in super().items()]
 
 
-@few
 @given(group_lists, st.lists(st.sampled_from("abcxyz"), max_size=30), st.integers(2, 5))
 def test_auxiliary_items_are_never_tested_and_share_no_group_with_what_a_fold_tests(
     groups, built_in, n_folds

@@ -10,7 +10,7 @@ from math import isclose
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import field_validator
 
@@ -238,30 +238,25 @@ numbers = st.one_of(
 )
 written = st.sampled_from(["{}", "{:,}"])
 clauses = st.text(st.sampled_from("abcdefg xyz ,.;!?'()\"\n"), max_size=30)
-few = settings(max_examples=40, deadline=None)
 
 
-@few
 @given(numbers, written, clauses, clauses)
 def test_the_last_number_is_found_wherever_it_stands(number, form, before, after):
     text = f"First there were 3 of them, {before} {form.format(number)} {after}"
     assert last_number(text) == number
 
 
-@few
 @given(clauses, numbers, written, clauses)
 def test_the_first_of_several_numbers_is_found(before, number, form, after):
     text = f"{before} {form.format(number)} {after} 12"
     assert first_number(text) == number
 
 
-@few
 @given(clauses, st.integers(0, 99))
 def test_the_last_of_several_numbers_wins(text, number):
     assert last_number(f"12 and 3.5 {text} then {number}.") == number
 
 
-@few
 @given(
     numbers,
     written,
@@ -276,7 +271,6 @@ def test_a_stated_number_is_found_at_the_end(number, form, statement, end):
     assert last_number(text) == number
 
 
-@few
 @given(st.integers(0, 10**6), clauses)
 def test_a_number_that_is_only_mentioned_is_found_by_the_flexible_way_alone(number, text):
     mention = f"There were {number} of them {text} in the end"
@@ -290,7 +284,6 @@ def test_a_statement_followed_by_other_words_is_not_strictly_stated():
     assert last_number(text) == 7
 
 
-@few
 @given(clauses)
 def test_a_text_without_digits_has_no_number(text):
     assert first_number(text) is None
@@ -489,7 +482,6 @@ def test_candidates_are_the_equations_over_the_numbers_of_the_text():
     }
 
 
-@few
 @given(st.lists(st.integers(0, 500), min_size=1, max_size=4))
 def test_every_candidate_is_a_true_equation_over_numbers_of_the_text(values):
     text = "There are " + " and ".join(map(str, values)) + " of them."

@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import log_softmax, logsumexp
 
@@ -16,8 +16,6 @@ from saetask.detection.calibration import (
     calibration_or,
     fit_calibration,
 )
-
-few = settings(max_examples=25, deadline=None)
 
 
 def scored(scores, readings, right):
@@ -91,7 +89,6 @@ def test_scores_that_mislead_get_slope_zero_not_a_negative_one():
     assert fit_calibration(items).slope == 0.0
 
 
-@few
 @given(st.lists(st.tuples(st.integers(0, 2), *[st.floats(-20, 20)] * 3), min_size=1, max_size=12))
 def test_the_slope_is_never_negative_and_the_fit_never_worse_than_none(rows):
     items = [scored(scores, "abc", [right]) for right, *scores in rows]
@@ -102,7 +99,6 @@ def test_the_slope_is_never_negative_and_the_fit_never_worse_than_none(rows):
     assert fitted <= loss(items, 1.0, dict.fromkeys("abc", 0.0)) + 1e-6
 
 
-@few
 @given(
     st.floats(0, 5),
     st.lists(st.tuples(st.floats(-50, 0), st.sampled_from("abcz")), min_size=1, max_size=9),

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.special import log_softmax, softmax
@@ -103,7 +103,6 @@ def test_answers_are_centred_and_what_no_candidate_stands_for_is_as_improbable_a
     assert answer_scores([make_reading(scores)], "abc")[0] == pytest.approx(expected)
 
 
-@settings(max_examples=30, deadline=None)
 @given(GROUPS_AND_LABELS)
 def test_inner_folds_share_no_group_and_hold_every_prompt_out_once(rows):
     groups, labels = (np.array(column) for column in zip(*rows))
@@ -117,7 +116,6 @@ def test_inner_folds_share_no_group_and_hold_every_prompt_out_once(rows):
     assert sorted(np.concatenate([fold.held_out for fold in folds])) == list(range(len(rows)))
 
 
-@settings(max_examples=30, deadline=None)
 @given(GROUPS_AND_LABELS)
 @example([*zip("stuvwxystuvwxy", [0] * 7 + [1] * 7), ("z", 2)])
 def test_log_odds_come_from_other_groups_and_are_zero_where_a_class_was_not_seen(rows):

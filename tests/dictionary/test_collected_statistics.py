@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from saetask.dictionary.collect.statistics import (
@@ -50,7 +50,6 @@ def assert_same(one, two) -> None:
             np.testing.assert_array_equal(a, b, err_msg=name)
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), st.lists(st.integers(0, 12), max_size=4), st.randoms())
 def test_cutting_and_order_of_merging_change_nothing(seed, cuts, random) -> None:
     firings = make_firings(seed)

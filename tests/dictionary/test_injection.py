@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from saetask.dictionary.falsify.injection import (
@@ -31,7 +31,6 @@ ROWS = st.lists(st.integers(10, 90), min_size=20, max_size=40)
 NEW = st.lists(st.lists(st.integers(100, 190), min_size=1, max_size=2), min_size=1, max_size=3)
 
 
-@settings(max_examples=80, deadline=None)
 @given(ROWS, NEW, st.integers(0, 1), st.sampled_from(STRATEGIES))
 def test_pieces_stand_whole_and_in_order_and_the_rest_stays(row, pieces, n_fixed, strategy) -> None:
     found = inject(row, pieces, strategy, n_fixed)
@@ -48,7 +47,6 @@ def test_pieces_stand_whole_and_in_order_and_the_rest_stays(row, pieces, n_fixed
     assert all("".join(f",{i}," for i in piece) in joined for piece in pieces), "none is torn"
 
 
-@settings(max_examples=40, deadline=None)
 @given(ROWS, NEW, st.integers(0, 1), st.sampled_from(STRATEGIES))
 def test_control_tokens_of_equal_lengths_go_to_the_same_places(
     row, pieces, n_fixed, strategy

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from saetask.annotation import Annotation, annotate
@@ -91,7 +91,6 @@ def test_a_note_goes_where_its_placement_says_and_only_into_the_last_message(
     assert prompt.content == CONTENT  # the original is left alone
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.text(min_size=1, max_size=40),
     st.text(min_size=1, max_size=20),
@@ -130,7 +129,6 @@ def placed(draw):
     return Drawn(prompt, draw(st.sampled_from(PLACEMENTS)), draw(st.none() | spans))
 
 
-@settings(max_examples=150, deadline=None)
 @given(placed())
 def test_named_spans_cover_the_same_text_or_have_the_note_inside(drawn):
     prompt, (placement, span) = drawn.prompt, drawn[1:]
@@ -298,10 +296,8 @@ def test_an_arm_is_one_entry_of_the_table(monkeypatch):
 
 densities = st.lists(st.integers(0, 50), min_size=2 * MATCHED_BLOCK, max_size=300).map(np.array)
 seeds = st.integers(0, 5)
-many = settings(max_examples=40, deadline=None)
 
 
-@many
 @given(densities, seeds)
 def test_control_features_are_a_permutation_of_the_live_ones_without_fixed_points(density, seed):
     mapping = frequency_matched(density, np.random.default_rng(seed))
@@ -311,7 +307,6 @@ def test_control_features_are_a_permutation_of_the_live_ones_without_fixed_point
         assert all(feature != moved for feature, moved in mapping.items())
 
 
-@many
 @given(densities, seeds)
 def test_control_features_fire_about_as_often_as_those_they_stand_for(density, seed):
     mapping = frequency_matched(density, np.random.default_rng(seed))

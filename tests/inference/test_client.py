@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import saetask.inference.client
@@ -61,7 +61,6 @@ def one_at_a_time(tiny_model):
     return [answer_requests(tiny_model, [request])[0] for request in varied_requests()]
 
 
-@settings(max_examples=15, deadline=None)
 @given(st.permutations(range(len(varied_requests()))))
 def test_responses_stand_in_the_order_of_the_requests_and_equal_those_computed_one_at_a_time(
     tiny_model, one_at_a_time, order

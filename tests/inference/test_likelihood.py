@@ -2,7 +2,7 @@ from weakref import WeakKeyDictionary
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import saetask.inference.likelihood
@@ -14,7 +14,6 @@ from saetask.inference.likelihood import (
     supports_token_trees,
 )
 
-few = settings(max_examples=50, deadline=None)
 sequences = st.lists(st.lists(st.integers(0, 3), max_size=6), max_size=8)
 
 
@@ -35,7 +34,6 @@ def prefix_of_node(rows, paths):
 # The trie
 
 
-@few
 @given(sequences)
 def test_the_path_of_each_sequence_spells_it(rows):
     trie, paths = trie_of(rows)
@@ -45,14 +43,12 @@ def test_the_path_of_each_sequence_spells_it(rows):
         assert [trie.parents[node] for node in path] == [-1, *path][: len(path)]
 
 
-@few
 @given(sequences)
 def test_a_parent_stands_before_its_children(rows):
     trie, _ = trie_of(rows)
     assert all(parent < node for node, parent in enumerate(trie.parents))
 
 
-@few
 @given(sequences)
 def test_every_shared_prefix_has_one_node(rows):
     trie, paths = trie_of(rows)
@@ -61,7 +57,6 @@ def test_every_shared_prefix_has_one_node(rows):
     assert set(prefix_of_node(rows, paths).values()) == prefixes
 
 
-@few
 @given(sequences)
 def test_a_node_sees_its_ancestors_and_itself_only(rows):
     trie, paths = trie_of(rows)

@@ -12,6 +12,7 @@ import pytest
 
 from tests.helpers.disturbed_jobs import Ended, Order
 
+pytestmark = pytest.mark.slow
 SCRIPT = Path(__file__).parents[1] / "helpers" / "disturbed_jobs.py"
 SIGHTS = {
     "harvest": "activations-00000.safetensors",

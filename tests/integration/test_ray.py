@@ -27,9 +27,12 @@ from saetask.training.harvest import harvest
 from tests.helpers.probe_choices import use_settings
 from tests.helpers.refusals import refusal
 
-pytestmark = pytest.mark.skipif(
-    find_spec("ray") is None, reason='Ray is not installed: pip install "saetask[ray]"'
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        find_spec("ray") is None, reason='Ray is not installed: pip install "saetask[ray]"'
+    ),
+]
 
 
 @pytest.fixture(scope="module")

@@ -23,9 +23,12 @@ from saetask.training.checkpoints import CHECKPOINT
 from saetask.training.trainer import LOG, WORK, train_in_group
 from tests.helpers.refusals import refusal
 
-pytestmark = pytest.mark.skipif(
-    find_spec("ray") is None, reason='Ray is not installed: pip install "saetask[ray]"'
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        find_spec("ray") is None, reason='Ray is not installed: pip install "saetask[ray]"'
+    ),
+]
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ def wrappers(model):
 
 
 @pytest.fixture
-def model(tiny_model):
+def bridge(tiny_model):
     n_before = wrappers(tiny_model)
     yield tiny_model
     tiny_model.reset_hooks(including_permanent=True)
@@ -92,79 +92,79 @@ def test_without_wrappers_a_model_computes_what_it_does_with_them(name, make_tin
         "unembed.hook_out",
     ],
 )
-def test_a_hook_point_gives_the_same_as_in_a_run_with_every_wrapper(model, name):
-    _, cache = model.run_with_cache(TOKENS)
-    torch.testing.assert_close(read_hook(model, TOKENS, name), cache[name].flatten(2))
+def test_a_hook_point_gives_the_same_as_in_a_run_with_every_wrapper(bridge, name):
+    _, cache = bridge.run_with_cache(TOKENS)
+    torch.testing.assert_close(read_hook(bridge, TOKENS, name), cache[name].flatten(2))
 
 
-def test_only_the_part_with_a_hook_keeps_its_wrappers(model):
-    n_all = wrappers(model)
-    with with_hooks(model, [("blocks.2.hook_out", lambda a, hook: None)]):
-        assert wrappers(model) == 1, "the block's own"
-    with with_hooks(model, [("blocks.2.attn.q.hook_out", lambda a, hook: None)]):
-        assert 1 < wrappers(model) < n_all / 4, "attention, and what is inside it"
+def test_only_the_part_with_a_hook_keeps_its_wrappers(bridge):
+    n_all = wrappers(bridge)
+    with with_hooks(bridge, [("blocks.2.hook_out", lambda a, hook: None)]):
+        assert wrappers(bridge) == 1, "the block's own"
+    with with_hooks(bridge, [("blocks.2.attn.q.hook_out", lambda a, hook: None)]):
+        assert 1 < wrappers(bridge) < n_all / 4, "attention, and what is inside it"
 
 
-def test_a_hook_point_that_another_parts_wrapper_runs_keeps_that_wrapper(model):
-    model.set_use_hook_mlp_in(True)
+def test_a_hook_point_that_another_parts_wrapper_runs_keeps_that_wrapper(bridge):
+    bridge.set_use_hook_mlp_in(True)
     try:
-        _, cache = model.run_with_cache(TOKENS)
-        found = read_hook(model, TOKENS, "blocks.1.hook_mlp_in")
+        _, cache = bridge.run_with_cache(TOKENS)
+        found = read_hook(bridge, TOKENS, "blocks.1.hook_mlp_in")
     finally:
-        model.set_use_hook_mlp_in(False)
+        bridge.set_use_hook_mlp_in(False)
     torch.testing.assert_close(found, cache["blocks.1.hook_mlp_in"])
 
 
 @pytest.mark.parametrize("name", ["blocks.1.hook_out", "blocks.1.attn.v.hook_out"])
-def test_hooks_of_the_users_own_still_run(model, name):
-    before = read_hook(model, TOKENS, "blocks.2.hook_out")
-    model.add_hook(name, lambda activation, hook: activation * 0)
-    edited = read_hook(model, TOKENS, "blocks.2.hook_out")
-    logits = row_logits(model, TOKENS[0])
-    expected = model.run_with_cache(TOKENS)
+def test_hooks_of_the_users_own_still_run(bridge, name):
+    before = read_hook(bridge, TOKENS, "blocks.2.hook_out")
+    bridge.add_hook(name, lambda activation, hook: activation * 0)
+    edited = read_hook(bridge, TOKENS, "blocks.2.hook_out")
+    logits = row_logits(bridge, TOKENS[0])
+    expected = bridge.run_with_cache(TOKENS)
     torch.testing.assert_close(edited, expected[1]["blocks.2.hook_out"])
     torch.testing.assert_close(logits, expected[0][0])
     assert not torch.allclose(edited, before, atol=1e-3)
 
 
-def test_torchs_hooks_on_a_wrapper_still_run(model):
+def test_torchs_hooks_on_a_wrapper_still_run(bridge):
     seen = []
-    handle = model.blocks[1].attn.register_forward_pre_hook(lambda *_: seen.append(1))
-    read_hook(model, TOKENS, "blocks.2.hook_out")
+    handle = bridge.blocks[1].attn.register_forward_pre_hook(lambda *_: seen.append(1))
+    read_hook(bridge, TOKENS, "blocks.2.hook_out")
     handle.remove()
     assert seen == [1]
 
 
-def test_an_sae_of_sae_lens_that_is_attached_still_runs(model, make_tiny_sae):
+def test_an_sae_of_sae_lens_that_is_attached_still_runs(bridge, make_tiny_sae):
     sae = make_tiny_sae(hook_name="blocks.1.hook_mlp_out")
-    read_hook(model, TOKENS, "blocks.2.hook_out")
+    read_hook(bridge, TOKENS, "blocks.2.hook_out")
     with torch.no_grad():
         sae.W_dec.mul_(0)
-    model.add_sae(sae)
-    found = read_hook(model, TOKENS, "blocks.2.hook_out")
-    expected = model.run_with_cache(TOKENS)[1]["blocks.2.hook_out"]
-    model.reset_saes()
+    bridge.add_sae(sae)
+    found = read_hook(bridge, TOKENS, "blocks.2.hook_out")
+    expected = bridge.run_with_cache(TOKENS)[1]["blocks.2.hook_out"]
+    bridge.reset_saes()
     torch.testing.assert_close(found, expected)
-    assert not torch.allclose(found, read_hook(model, TOKENS, "blocks.2.hook_out"), atol=1e-3)
+    assert not torch.allclose(found, read_hook(bridge, TOKENS, "blocks.2.hook_out"), atol=1e-3)
     # The hook point is another object now.
-    with capture(model, "blocks.1.hook_mlp_out") as caught:
-        row_logits(model, TOKENS[0])
+    with capture(bridge, "blocks.1.hook_mlp_out") as caught:
+        row_logits(bridge, TOKENS[0])
     assert len(caught) == 1
 
 
-def test_generating_goes_without_wrappers_and_says_the_same(model):
+def test_generating_goes_without_wrappers_and_says_the_same(bridge):
     with_hooks = [1, 504, 817]
-    expected = generate_texts(model, [with_hooks], 4)
-    model.add_hook("blocks.1.attn.hook_out", lambda activation, hook: activation)
-    assert generate_texts(model, [with_hooks], 4) == expected
+    expected = generate_texts(bridge, [with_hooks], 4)
+    bridge.add_hook("blocks.1.attn.hook_out", lambda activation, hook: activation)
+    assert generate_texts(bridge, [with_hooks], 4) == expected
 
 
-def test_wrappers_are_put_back_after_an_error(model):
-    n_before = wrappers(model)
-    with pytest.raises(ZeroDivisionError), bypass_bridge(model):
-        assert wrappers(model) == 0
+def test_wrappers_are_put_back_after_an_error(bridge):
+    n_before = wrappers(bridge)
+    with pytest.raises(ZeroDivisionError), bypass_bridge(bridge):
+        assert wrappers(bridge) == 0
         raise ZeroDivisionError
-    assert wrappers(model) == n_before
+    assert wrappers(bridge) == n_before
 
 
 def test_compatibility_mode_keeps_every_wrapper(make_tiny_bridge):
@@ -207,14 +207,14 @@ def test_a_hooked_transformer_is_left_as_it_is(hooked_transformer):
         assert torch.equal(hooked_transformer(TOKENS), expected)
 
 
-def test_the_slow_way_gives_the_same_log_probabilities(model, monkeypatch):
+def test_the_slow_way_gives_the_same_log_probabilities(bridge, monkeypatch):
     rows, edit = [[1, 504, 817, 282]], lambda activation: activation * 1.1
-    fast = log_probabilities_with_edit(model, rows, "blocks.1.hook_resid_post", edit)
+    fast = log_probabilities_with_edit(bridge, rows, "blocks.1.hook_resid_post", edit)
     monkeypatch.setattr("saetask.models.fast_forward._has_no_hooks", lambda part: False)
-    slow = log_probabilities_with_edit(model, rows, "blocks.1.hook_resid_post", edit)
+    slow = log_probabilities_with_edit(bridge, rows, "blocks.1.hook_resid_post", edit)
     torch.testing.assert_close(fast, slow)
     assert (
-        run_with_hook_outputs(model, TOKENS, ["blocks.1.hook_out"], to_the_end=True).logits
+        run_with_hook_outputs(bridge, TOKENS, ["blocks.1.hook_out"], to_the_end=True).logits
         is not None
     )
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from saetask.detection import DetectorInput
@@ -78,7 +78,6 @@ def test_prompts_without_firings_have_empty_signatures_and_say_nothing():
 FIRINGS = st.dictionaries(st.integers(0, D_SAE - 1), st.floats(-50, 50).filter(bool), max_size=8)
 
 
-@settings(max_examples=50, deadline=None)
 @given(FIRINGS)
 def test_log_odds_are_the_cosines_with_each_signature(firings):
     contrasts = np.random.default_rng(0).normal(size=(3, 40))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.sparse import csr_matrix
@@ -15,7 +15,6 @@ ROWS = arrays(float, (3, 6), elements=VALUES)
 ABS = SpanOverlap(np.arange(50), np.arange(50), np.array([[-2.0, -3.0], [2.0, 3.0]]), np.zeros(2))
 
 
-@settings(max_examples=100, deadline=None)
 @given(ROWS, ROWS)
 def test_similarities_are_the_plain_formulas(one, two):
     found = similarities(csr_matrix(one), csr_matrix(two))
@@ -27,7 +26,6 @@ def test_similarities_are_the_plain_formulas(one, two):
         assert row[1] == pytest.approx(shared / either if either else 0.0)
 
 
-@settings(max_examples=50, deadline=None)
 @given(ROWS, ROWS)
 def test_similarities_are_symmetric_bounded_and_one_for_the_same(one, two):
     found = similarities(csr_matrix(one), csr_matrix(two))

@@ -4,14 +4,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from saetask.data.prompts import RenderedPrompt, Span, as_prompt, render
 from saetask.saes.activations import FeatureActivations
 from saetask.saes.extraction import read_features
-
-few = settings(max_examples=40, deadline=None)
 
 # Looking at a reading: random sparse ones, without a model
 
@@ -36,7 +34,6 @@ def random_activations(draw):
     return FeatureActivations(prompts, d_sae, indptr, features, np.array(values, np.float32))
 
 
-@few
 @given(random_activations())
 def test_firings_are_the_csr_rows_with_their_text(activations):
     expected = []
@@ -55,7 +52,6 @@ def test_firings_are_the_csr_rows_with_their_text(activations):
     assert list(activations.firings()) == expected
 
 
-@few
 @given(random_activations(), st.sampled_from([None, "part"]))
 def test_pooling_equals_a_plain_loop(activations, region):
     expected = np.zeros((len(activations), activations.d_sae))
@@ -69,7 +65,6 @@ def test_pooling_equals_a_plain_loop(activations, region):
     np.testing.assert_allclose(pooled.toarray(), expected, rtol=1e-5)
 
 
-@few
 @given(random_activations())
 def test_density_counts_tokens_of_the_given_items(activations):
     last = len(activations) - 1
@@ -79,7 +74,6 @@ def test_density_counts_tokens_of_the_given_items(activations):
     np.testing.assert_array_equal(activations.density(sorted({0, last})), expected)
 
 
-@few
 @given(random_activations())
 def test_an_item_is_the_firings_of_its_prompt(activations):
     alone = [activations[item] for item in range(len(activations))]
@@ -89,7 +83,6 @@ def test_an_item_is_the_firings_of_its_prompt(activations):
     assert all(a.indptr[0] == 0 and a.indptr[-1] == len(a.values) for a in alone)
 
 
-@few
 @given(random_activations())
 def test_items_are_counted_from_the_end_and_end_where_they_end(activations):
     assert [list(a.firings()) for a in activations] == [
@@ -101,7 +94,6 @@ def test_items_are_counted_from_the_end_and_end_where_they_end(activations):
         activations[len(activations)]
 
 
-@few
 @given(random_activations(), st.data())
 def test_at_gives_the_firings_of_overlapping_tokens_only(activations, data):
     item = data.draw(st.integers(0, len(activations) - 1))
@@ -112,7 +104,6 @@ def test_at_gives_the_firings_of_overlapping_tokens_only(activations, data):
     assert activations.at(Span(start, end), item) == expected
 
 
-@few
 @given(random_activations(), st.integers(1, 30), st.sampled_from([None, "part"]))
 def test_top_gives_the_strongest_firings_and_each_feature_of_an_item_once(activations, k, region):
     top = activations.top(k, region)

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -28,7 +28,6 @@ def by_hand(differences):
     return [np.mean([statistics(s).max() >= own - 1e-9 for s in flips]) for own in observed]
 
 
-@settings(max_examples=60, deadline=None)
 @given(DIFFERENCES)
 def test_few_rows_are_counted_exactly(differences) -> None:
     found = flip_test(differences)
@@ -37,7 +36,6 @@ def test_few_rows_are_counted_exactly(differences) -> None:
     assert found.p_value == found.p_values.min()
 
 
-@settings(max_examples=40, deadline=None)
 @given(DIFFERENCES, st.sampled_from([1e-200, 1e-3, 7.0, 1e200]), st.randoms())
 def test_units_and_the_order_of_rows_do_not_matter(differences, unit, random) -> None:
     order = random.sample(range(len(differences)), len(differences))

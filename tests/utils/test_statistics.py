@@ -3,7 +3,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest, norm
 from sklearn.metrics import roc_auc_score
@@ -18,7 +18,6 @@ from saetask.utils.statistics import (
     smallest_detectable_difference,
 )
 
-few = settings(max_examples=40, deadline=None)
 p_value_maps = st.dictionaries(st.sampled_from("hgfedcba"), st.floats(0, 1), max_size=8)
 grouped_pairs = st.lists(
     st.tuples(st.booleans(), st.booleans(), st.sampled_from("abcdefgh")), min_size=1, max_size=60
@@ -77,7 +76,6 @@ def test_holm_refuses_what_is_no_p_value(p):
 # The paired comparison
 
 
-@few
 @given(grouped_pairs)
 def test_swapping_before_and_after_mirrors_the_comparison(rows):
     before, after, groups = columns(rows)
@@ -88,7 +86,6 @@ def test_swapping_before_and_after_mirrors_the_comparison(rows):
     assert there.ci95 == pytest.approx((-back.ci95.high, -back.ci95.low))
 
 
-@few
 @given(grouped_pairs)
 def test_every_interval_contains_its_point_estimate(rows):
     before, after, groups = columns(rows)
@@ -98,7 +95,6 @@ def test_every_interval_contains_its_point_estimate(rows):
     assert low <= before.mean() <= high
 
 
-@few
 @given(grouped_pairs)
 def test_difference_and_mcnemar_follow_from_the_changed_items(rows):
     before, after, groups = columns(rows)
@@ -186,7 +182,6 @@ def test_the_seed_alone_decides_every_interval():
 # AUROC
 
 
-@few
 @given(st.lists(st.tuples(st.booleans(), st.integers(-3, 3), st.integers(0, 4)), min_size=1))
 def test_weighted_auroc_equals_sklearn_with_ties_and_weights(rows):
     labels, scores, weights = (np.array(column) for column in zip(*rows, strict=True))
@@ -285,7 +280,6 @@ def classified(draw, most_classes=4):
     return [str(c) for c in classes], rows / rows.sum(1, keepdims=True)
 
 
-@few
 @given(classified())
 def test_the_macro_auroc_equals_sklearn_one_versus_the_rest(drawn):
     classes, rows = drawn
