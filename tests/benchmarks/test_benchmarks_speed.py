@@ -164,6 +164,15 @@ def test_todays_way_gives_feature_activations_and_leaves_the_hook_point_usable(
     torch.testing.assert_close(after, before)
 
 
+def test_one_benchmark_prints_what_all_together_write(subject, capsys) -> None:
+    assert command.main(["rank", "--quick", "--rounds", "1"], lambda: subject) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["rounds"] == 1
+    assert {"saetask", *RATIOS["rank"]} <= set(found["rank"]["timings"]["seconds"])
+    assert found["rank"]["asked"] and found["rank"]["ratio_to_limit"] > 0
+
+
+@pytest.mark.slow
 def test_every_benchmark_is_in_the_document(document) -> None:
     assert list(document)[:5] == ["schema_version", "hardware", "versions", "rounds", "dtype"]
     assert list(document)[5:] == list(performance.BENCHMARKS)
@@ -174,6 +183,7 @@ def test_every_benchmark_is_in_the_document(document) -> None:
     )
 
 
+@pytest.mark.slow
 def test_ratios_are_those_of_the_rounds(document) -> None:
     for name, others in RATIOS.items():
         found = document[name]
@@ -188,6 +198,7 @@ def test_ratios_are_those_of_the_rounds(document) -> None:
         assert rate == pytest.approx(1 / seconds["saetask"]["median"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_what_was_asked_is_told_with_whether_it_is_met(document) -> None:
     for name in ("read", "harvest", "train", "detect", "rank", "generate", "growth"):
         assert document[name]["asked"]
@@ -197,6 +208,7 @@ def test_what_was_asked_is_told_with_whether_it_is_met(document) -> None:
     assert (tokens["ratio"], tokens["met"]) == (items["ratio"], items["met"]) == (1.2, False)
 
 
+@pytest.mark.slow
 def test_both_ways_of_training_start_and_learn_alike(document) -> None:
     today, own = (document["train"]["loss_curves"][name] for name in ("today", "saetask"))
     assert [point["step"] for point in own] == [point["step"] for point in today] == [0, 2, 4]
@@ -205,12 +217,14 @@ def test_both_ways_of_training_start_and_learn_alike(document) -> None:
     assert own[-1]["loss"] < own[0]["loss"]
 
 
+@pytest.mark.slow
 def test_the_profile_of_reading_names_every_step(document) -> None:
     profile = document["read"]["profile"]
     assert list(profile) == ["tokenise", "forward", "encode", "gather", "pool", "write"]
     assert all(seconds > 0 for seconds in profile.values())
 
 
+@pytest.mark.slow
 def test_growth_is_over_what_was_really_done(document) -> None:
     found = document["growth"]
     for what, low, high in zip(found["sizes"], *zip(*found["sizes"].values())):
@@ -221,6 +235,7 @@ def test_growth_is_over_what_was_really_done(document) -> None:
     assert found["sizes"]["items"] == [1, 16]
 
 
+@pytest.mark.slow
 def test_starting_is_told_in_seconds(document) -> None:
     found = document["import"]
     assert found["seconds"] > 0 and found["help_seconds"] > 0
@@ -267,6 +282,7 @@ def test_the_first_core_is_described() -> None:
     assert cpu_fields(text) == {"model name": "A: B", "flags": "avx2 amx_tile"}
 
 
+@pytest.mark.slow
 def test_the_page_takes_what_the_benchmarks_print(document, tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / performance.MEASURED).write_text(json.dumps(document))

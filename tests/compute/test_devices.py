@@ -12,6 +12,8 @@ import pytest
 import torch
 
 from saetask import Dictionary, RunConfig, check_sae, read_features, run
+from saetask.inference.likelihood import Continuation, log_likelihoods
+from saetask.models.forward import generate_texts
 from saetask.models.loading import model_fingerprint
 from saetask.training.config import TrainConfig
 from saetask.training.harvest import harvest
@@ -73,6 +75,15 @@ def test_an_sae_is_checked_with_the_same_figures(there, placed_sae, tiny_model, 
     assert check_sae(there, placed_sae, allow_mismatch=True) == pytest.approx(expected, abs=1e-4)
 
 
+def test_answers_are_ranked_and_generated_alike(there, tiny_model, tiny_tokenizer):
+    prompts = [tiny_tokenizer(text)["input_ids"] for text in TEXTS]
+    continuations = [Continuation(prompt, [504, token]) for prompt in prompts for token in (28, 30)]
+    expected = log_likelihoods(tiny_model, continuations)
+    assert log_likelihoods(there, continuations) == nearly(expected)
+    assert generate_texts(there, prompts, 4) == generate_texts(tiny_model, prompts, 4)
+
+
+@pytest.mark.slow  # a minute, since everything on a pretended device is
 @pytest.mark.usefixtures("few_choices")
 def test_a_run_has_the_same_answers(there, tiny_model, tiny_sae, tmp_path, monkeypatch):
     arms = ["original", "saetask"]

@@ -102,7 +102,13 @@ def test_a_finding_is_written_into_the_prompt(make_session) -> None:
 
 
 @pytest.mark.parametrize(
-    "detector", [QuickProbe, "missing-concept", "sense-conflict", "uncertainty"]
+    "detector",
+    [
+        QuickProbe,
+        "uncertainty",
+        pytest.param("missing-concept", marks=pytest.mark.slow),
+        pytest.param("sense-conflict", marks=pytest.mark.slow),
+    ],
 )
 def test_any_detectors_pipeline_is_kept_and_gives_the_same_detection(
     make_session, detector, request

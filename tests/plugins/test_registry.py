@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -75,12 +76,31 @@ def names(registry: PluginRegistry, kind: str) -> set[str]:
 # installed packages
 
 
-def test_a_pip_installed_package_adds_its_task_and_annotator(tmp_path):
-    source, target = tmp_path / "source", tmp_path / "site"
+def pip_install(target: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
     shutil.copytree(EXAMPLE, source)  # setuptools writes build folders beside the sources
     isolation = ["--no-build-isolation"] if importlib.util.find_spec("setuptools") else []
     install = ["-m", "pip", "install", "--quiet", "--no-deps", *isolation]
     python(*install, "--target", str(target), str(source))
+
+
+def copy_as_pip_does(target: Path, tmp_path: Path) -> None:
+    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
+    entries = project["entry-points"]["saetask"]
+    about = target / f"{project['name']}-{project['version']}.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
+    lines = [f"{name} = {module}\n" for name, module in entries.items()]
+    (about / "entry_points.txt").write_text("".join(["[saetask]\n", *lines]))
+    shutil.copy(EXAMPLE / "saetask_coin_words.py", target)
+
+
+@pytest.mark.parametrize(
+    "install", [copy_as_pip_does, pytest.param(pip_install, marks=pytest.mark.slow)]
+)
+def test_an_installed_package_adds_its_task_and_annotator(install, tmp_path):
+    target = tmp_path / "site"
+    install(target, tmp_path)
 
     listing = "from saetask.cli.main import main; raise SystemExit(main(['plugins', '--json']))"
     plugins = json.loads(python("-c", listing, PYTHONPATH=str(target)))
