@@ -87,7 +87,8 @@ def pip_install(target: Path, tmp_path: Path) -> None:
 def copy_as_pip_does(target: Path, tmp_path: Path) -> None:
     project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
     entries = project["entry-points"]["saetask"]
-    about = target / f"{project['name']}-{project['version']}.dist-info"
+    name = project["name"].replace("-", "_")
+    about = target / f"{name}-{project['version']}.dist-info"
     about.mkdir(parents=True)
     (about / "METADATA").write_text(f"Name: {project['name']}\nVersion: {project['version']}\n")
     lines = [f"{name} = {module}\n" for name, module in entries.items()]
