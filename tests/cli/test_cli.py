@@ -60,6 +60,12 @@ def small_fit(monkeypatch, cache):
 
 
 @pytest.fixture
+def quick_run(monkeypatch):
+    """Runs fit one baseline, and try templates on few samples."""
+    use_settings(monkeypatch, note_samples=4, make_baselines=lambda: [dense_probe(FEW_CHOICES)])
+
+
+@pytest.fixture
 def no_model(monkeypatch):
     """Fails the test if a model is loaded."""
 
@@ -299,6 +305,7 @@ def test_an_sae_refused_for_its_figures_is_used_if_insisted_on(refused, unfit, c
     assert "fraction of variance unexplained" in warnings[0]
 
 
+@pytest.mark.usefixtures("quick_run")
 def test_a_run_goes_on_with_a_refused_sae_if_insisted_on(refused, done, unfit, tmp_path):
     flags = ["--limit", "48", "--folds", "2", "--arms", "original,saetask", "--json", *unfit]
     assert "--allow-sae-mismatch" in refused("run", "metaphor", *flags, "--out", tmp_path / "out")
@@ -471,6 +478,7 @@ def test_a_prompt_that_looks_like_a_flag_stands_after_two_hyphens(done, tiny):
         assert json.loads(done("read", *arguments))["prompt"] == arguments[-1]
 
 
+@pytest.mark.usefixtures("quick_run")
 def test_an_experiment_runs_from_a_file_and_prints_its_summary(done, tiny, tmp_path):
     model, sae = tiny[1], tiny[3]
     text = f"task: metaphor\nlimit: 48\narms: [original, saetask]\nmodel: {model}\nsae: {sae}\n"
@@ -529,11 +537,11 @@ def test_lists_are_separated_by_commas_and_all_means_every_arm(config_of):
     assert config_of("metaphor").arms == default_arm_names() != arm_names()
 
 
+@pytest.mark.usefixtures("quick_run")
 def test_a_run_without_wrong_answers_says_that_there_is_nothing_to_detect(
     done, tiny, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(Metaphor, "score", lambda self, item, output: Score(None, True))
-    use_settings(monkeypatch, note_samples=4, make_baselines=lambda: [dense_probe(FEW_CHOICES)])
     flags = ["--arms", "original,saetask", "--limit", "48", "--folds", "2", *tiny]
     out = done("run", "metaphor", *flags, "--out", tmp_path / "out")
     line = "Every answer to the original prompts is right: there is nothing to detect."

@@ -4,6 +4,7 @@ import functools
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -256,10 +257,11 @@ def test_other_items_under_the_same_name_are_a_user_error(tiny, tmp_path, monkey
 
 def test_a_run_refused_for_its_sae_does_not_occupy_the_folder(config, tmp_path, make_tiny_sae):
     make_tiny_sae(d_in=48).save_model(tmp_path / "wide")
+    short = replace(config, arms=TWO_ARMS)
     for _ in range(2):
         with pytest.raises(UserError, match="48"):
-            run(config, sae=str(tmp_path / "wide"), out=tmp_path / "out")
-    assert run(config, out=tmp_path / "out", settings=QUICK).summary["n_items"] == 40
+            run(short, sae=str(tmp_path / "wide"), out=tmp_path / "out")
+    assert run(short, out=tmp_path / "out", settings=QUICK).summary["n_items"] == 40
 
 
 def interrupted(*arguments):
