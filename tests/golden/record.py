@@ -175,23 +175,32 @@ def tiny(recorder: Recorder) -> None:
         recorder.run(task, task=task, data=data, **shared)
 
 
+SHORT = {"arms": ["original", "saetask"], "builtin_items": False, "folds": 3, **PAIR}
+
+
+def short_run(recorder: Recorder) -> None:
+    """The quickest of the experiments in `variants`."""
+    make_material(recorder.folder)
+    metaphor = {"task": "metaphor", "data": DATA["metaphor"]}
+    recorder.run("uncertainty", **metaphor, detector="uncertainty", **SHORT)
+
+
 def variants(recorder: Recorder) -> None:
     """Short experiments with the other detectors, annotators, tasks and ways of scoring."""
     make_material(recorder.folder)
     make_items_of_other_tasks(recorder.folder)
     metaphor = {"task": "metaphor", "data": DATA["metaphor"]}
     problems = {"task": "word-problems", "data": DATA["word-problems"]}
-    shared = {"arms": ["original", "saetask"], "builtin_items": False, "folds": 3, **PAIR}
     for detector in ("missing-concept", "sense-conflict", "uncertainty"):
-        recorder.run(detector, **metaphor, detector=detector, **shared)
+        recorder.run(detector, **metaphor, detector=detector, **SHORT)
     notes = {"annotators": ["feature-label", "self-explain"], "unvalidated_labels": True}
-    recorder.run("other-annotators", **metaphor, **notes, **shared)
-    recorder.run("generated", **problems, scoring="generate", seeds=2, **shared)
+    recorder.run("other-annotators", **metaphor, **notes, **SHORT)
+    recorder.run("generated", **problems, scoring="generate", seeds=2, **SHORT)
     fitted = {"fit_data": DATA["metaphor"], "max_fit_items": 40}
     recorder.run("fitted-elsewhere", task="metaphor", limit=18, **fitted, **PAIR)
     for task in ("word-sense", "figurative-qa", "multiple-choice"):
-        recorder.run(task, task=task, data=f"{task}.jsonl", **shared)
-    recorder.run("gsm8k", task="gsm8k", data="gsm8k.jsonl", scoring="generate", **shared)
+        recorder.run(task, task=task, data=f"{task}.jsonl", **SHORT)
+    recorder.run("gsm8k", task="gsm8k", data="gsm8k.jsonl", scoring="generate", **SHORT)
 
 
 CORPUS_SETTINGS = {
@@ -285,12 +294,17 @@ def record(part: str, out: Path) -> None:
     """Records a part into the folder `out/part`, which is made anew."""
     started = time.monotonic()
     shutil.rmtree(out / part, ignore_errors=True)
+    record_with(PARTS[part], out / part)
+    print(f"{part}: recorded in {time.monotonic() - started:.0f} s", file=sys.stderr)
+
+
+def record_with(commands: Callable[[Recorder], None], out: Path) -> None:
+    """Runs commands in a process and a temporary folder of their own; keeps documents in `out`."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        contextlib.closing(Recorder(Path(folder), out / part)) as recorder,
+        contextlib.closing(Recorder(Path(folder), out)) as recorder,
     ):
-        PARTS[part](recorder)
-    print(f"{part}: recorded in {time.monotonic() - started:.0f} s", file=sys.stderr)
+        commands(recorder)
 
 
 def main() -> None:

@@ -1,13 +1,14 @@
 """The command line gives what it gave when the golden run was recorded."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from tests.golden.compare import EXPECTED, compare_folders, first_difference, value_difference
-from tests.golden.record import PARTS, record
+from tests.golden.record import PARTS, record, record_with, short_run
 
 SLOW = ("tiny", "variants", "dictionary", "default")
 """Parts that take more than twenty seconds."""
@@ -21,6 +22,13 @@ def test_the_command_line_gives_what_was_recorded(part, tmp_path):
     record(part, tmp_path)
     differences = compare_folders(EXPECTED / part, tmp_path / part, exact=False)
     assert not differences, "\n".join(differences)
+
+
+def test_a_short_run_gives_what_was_recorded(tmp_path):
+    """The quickest of the runs in `variants`, which compares summaries as well."""
+    record_with(short_run, tmp_path)
+    items = Path("uncertainty", "items.jsonl.gz")
+    assert first_difference(EXPECTED / "variants" / items, tmp_path / items, exact=False) is None
 
 
 @pytest.fixture
