@@ -36,7 +36,7 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def cluster():
+def cluster(one_cluster):
     """A head without CPUs, and two nodes with one each."""
     import torch
 

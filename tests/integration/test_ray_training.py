@@ -32,7 +32,7 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def config():
+def config(one_cluster):
     """Ray on this machine, with two CPUs, whatever the machine has."""
     import ray
 
