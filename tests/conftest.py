@@ -14,6 +14,7 @@ from saetask.plugins import PluginRegistry
 
 TINY_HOOK = "blocks.2.hook_resid_post"
 DEFAULT_MODEL_FIXTURES = {"model", "tokenizer", "default_sae"}
+NO_CACHE = "only-slow-tests-load-the-default-model"
 FAST_ARCHITECTURES = {"topk", "jumprelu", "transcoder"}
 """Architectures of SAEs that the default tier tries; the others are slow tests."""
 
@@ -42,13 +43,13 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("any_architecture", architectures, indirect=True)
 
 
-@pytest.fixture(autouse=True)
-def no_download(request, monkeypatch, tmp_path_factory):
-    """Refuses the default model to tests that are not marked as slow."""
-    if not request.node.get_closest_marker("slow"):
-        monkeypatch.setenv("SAETASK_CACHE", str(tmp_path_factory.getbasetemp() / "empty-cache"))
-        monkeypatch.setenv("PIP_NO_INDEX", "1")
-        monkeypatch.setenv("PIP_FIND_LINKS", "")
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    """Refuses the default model to a test that is not marked as slow, and to its fixtures."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not item.get_closest_marker("slow"):
+            patch.setenv("SAETASK_CACHE", f"{os.devnull}/{NO_CACHE}")
+        return (yield)
 
 
 @pytest.fixture(scope="session")

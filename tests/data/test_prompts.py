@@ -53,7 +53,9 @@ CHAT_HEAD = (
 CHAT_TAIL = "<|im_end|>\n<|im_start|>assistant\n"
 
 
-@pytest.fixture(scope="module", params=["tiny_tokenizer", "tokenizer"])
+@pytest.fixture(
+    scope="module", params=["tiny_tokenizer", pytest.param("tokenizer", marks=pytest.mark.slow)]
+)
 def any_tokenizer(request):
     """The tiny models' tokenizer, and the default model's."""
     return request.getfixturevalue(request.param)

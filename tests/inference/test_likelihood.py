@@ -72,7 +72,9 @@ def test_a_node_sees_its_ancestors_and_itself_only(rows):
 # The likelihoods
 
 
-@pytest.fixture(scope="module", params=["tiny_model", "model"])
+@pytest.fixture(
+    scope="module", params=["tiny_model", pytest.param("model", marks=pytest.mark.slow)]
+)
 def any_model(request):
     """The tiny model, and the default one."""
     return request.getfixturevalue(request.param)
