@@ -250,6 +250,7 @@ def test_peaks_tell_what_a_piece_of_work_holds(monkeypatch, tmp_path: Path) -> N
     assert 250 < high - low < 350
 
 
+@pytest.mark.slow
 def test_what_memory_is_measured_on_harvests(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr(memory, "ROWS_PER_SHARD", 4)
     memory.harvesting(tmp_path, 64)(64)
