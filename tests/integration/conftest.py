@@ -1,3 +1,5 @@
+"""Fixtures of tests that start processes."""
+
 import os
 
 import pytest
