@@ -35,7 +35,7 @@ class BuildOptions:
     out: Path
     """Dictionary folder to write."""
     labeler: str = "keywords"
-    """Labeler plugin that says what each feature is about."""
+    """Labeler plugin that makes the labels."""
     labeler_option: dict[str, str] = field(default_factory=dict)
     """An option of the labeler; may be repeated."""
 
@@ -183,7 +183,7 @@ GROUP = CommandGroup(
     "build, test and look up a dictionary: what each feature of an SAE is about",
     {
         "Make": {
-            "build": Command("find what each feature is about", declare_build, build),
+            "build": Command("label every feature of an SAE from a corpus", declare_build, build),
             "export": Command("write a dictionary as Neuronpedia JSONL", declare_export, export),
         },
         "Test": TESTS,

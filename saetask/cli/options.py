@@ -41,7 +41,7 @@ class MismatchOptions:
     """What to do with an SAE that does not fit the model."""
 
     allow_sae_mismatch: bool = False
-    """Go on with an SAE whose figures say that it does not fit the model."""
+    """Use the SAE even if its figures show that it does not fit the model."""
 
 
 def add_json(parser: "CommandParser") -> None:
