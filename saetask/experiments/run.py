@@ -254,10 +254,10 @@ def _write(
     """Writes every artefact of the finished repetitions; items and figures are of the first."""
     first, seeds, effects = results[0], None, None
     if len(results) > 1:
-        seeds = summarise_seeds([result.outcomes for result in results], config.seed)
+        seeds = summarise_seeds([result.results for result in results], config.seed)
     if not any(fold["sae"] for fold in first.selection):
         # Features of several SAEs can not be told apart by their numbers.
-        effects = mechanism(context, first.outcomes, config.seed)
+        effects = mechanism(context, first.results, config.seed)
     description = RunDescription(
         experiment=config.task,
         model=describe_model(context.model),
