@@ -62,7 +62,7 @@ class WordingLoss(Document):
     annotator: Text
     """Name of the annotator."""
     wording: Count
-    """Number of the wording among the annotator's."""
+    """Number of the note template among the annotator's."""
     fit_loss: Number | None
     """Mean negative log-probability of the right reading, in nats; None if never asked with."""
 
@@ -86,13 +86,13 @@ class FoldSelection(Document):
     annotator: Text
     """Name of the chosen annotator."""
     wording: Count
-    """Number of its chosen wording."""
+    """Number of its chosen note template."""
     wordings: list[WordingLoss]
-    """Losses of all wordings."""
+    """Losses of all note templates."""
     detector: dict[Text, Any]
     """What the detector chose, in its own terms."""
     silence: Text | None = None
-    """Why the detector finds nothing, where its fit says so."""
+    """Why the detector finds nothing, where its fit determines that."""
     sae: Count
     """Number of the chosen SAE."""
     saes: list[SAELoss]
