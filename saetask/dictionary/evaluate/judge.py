@@ -1,4 +1,4 @@
-"""Validation by a judge: a language model tells from a label alone where a feature is active."""
+"""Validation by a judge: a language model predicts from a label where a feature is active."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ class Judgement(NamedTuple):
     firing: "Bool[np.ndarray, ' n']"
     """Whether the feature is active at the end of each unmarked context."""
     claimed: "Bool[np.ndarray, ' n']"
-    """Whether the judge says so from the label."""
+    """The judge's prediction of `firing` from the label."""
     detection: float | None
     """Balanced accuracy on unmarked contexts; None where all of them are active or all silent."""
     fuzzing: float | None

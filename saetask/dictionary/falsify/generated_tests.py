@@ -72,7 +72,7 @@ class SourceTexts:
 
 @dataclass(frozen=True)
 class FeatureTextRequests:
-    """What the writer is asked for to test one feature."""
+    """Requests to the writer for the tests of one feature."""
 
     sources: SourceTexts | SkippedTest
     """Texts to be paraphrased."""

@@ -26,7 +26,7 @@ class FeatureEvidence(NamedTuple):
 
 
 class Label(NamedTuple):
-    """A label in words, and the rule that says where the feature fires."""
+    """A label in words, and the rule that predicts where the feature fires."""
 
     text: str
     rule: Rule | None
