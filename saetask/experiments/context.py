@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from saetask.saes.loading import SAE
 
 ON_REQUEST = ("feature-label",)
-"""Annotators of a task that are used only where they are asked for by name."""
+"""Annotators of a task that are used only where they are named."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from saetask.utils.sign_flips import flip_test
 
 FEATURES = 3
 ITEMS = 12
-"""Items a feature, at most."""
+"""Maximum number of items per feature."""
 DIRECTIONS = 4
 
 

@@ -192,7 +192,7 @@ def _sae_credit(
     names = [spec.name for spec in specs if spec.in_sae_credit and spec.name in against]
     if not names:
         return None
-    # Of equally good controls the last one, which asks more of saetask, is named.
+    # Of equally good controls the last one, which is the stronger control, is named.
     best = max(reversed(names), key=lambda arm: float(correct[arm].mean()))
     return SAECredit(control=best, difference=against[best].difference, ci95=against[best].ci95)
 

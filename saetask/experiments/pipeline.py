@@ -42,7 +42,7 @@ class FittedPipeline:
     """What was chosen and how the alternatives scored, as in `summary.json`; not saved."""
 
     def input(self, observation: Observation) -> DetectorInput:
-        """Returns what the detector sees of an observation."""
+        """Returns the detector's input for an observation."""
         return observation.detector_input(self.bias, self.readings)
 
     def predict(self, observation: Observation) -> Finding:

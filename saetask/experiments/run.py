@@ -73,7 +73,7 @@ class RunResult:
 
 
 class _AtHand(NamedTuple):
-    """What a caller passed as objects rather than by name."""
+    """Objects passed by the caller instead of names."""
 
     items: Sequence[Item] | None
     fit_items: Sequence[Item] | None
@@ -105,7 +105,7 @@ def run(
         plugins: Where names are looked up; None takes the plugins of the installed packages.
         out: The run folder; None takes one below `runs`, named after the config.
         compute: Where the model is asked and prompts are read; a run may go on elsewhere.
-        settings: How much each step asks.
+        settings: Number of requests of each step.
         **options: Fields of `RunConfig`, such as `limit=60`.
 
     Returns:
@@ -256,7 +256,7 @@ def _write(
     if len(results) > 1:
         seeds = summarise_seeds([result.results for result in results], config.seed)
     if not any(fold["sae"] for fold in first.selection):
-        # Features of several SAEs can not be told apart by their numbers.
+        # Features of several SAEs can not be distinguished by their numbers.
         effects = mechanism(context, first.results, config.seed)
     description = RunDescription(
         experiment=config.task,

@@ -51,11 +51,11 @@ def score_folds(
     folds: Sequence[FoldPrompts],
     max_new_tokens: int | None = None,
 ) -> list[SampleResult]:
-    """Asks the prompts of all folds and judges the answers.
+    """Runs the model on the prompts of all folds and scores the answers.
 
     Args:
         client: The model under test.
-        score: Judges an output.
+        score: Scores an output.
         folds: Prompts, by fold; all have the same arms.
         max_new_tokens: Judge generated answers of this maximum length; None ranks the candidates.
 
