@@ -80,7 +80,7 @@ class Task(Protocol):
 
 
 def check_prompt(task: str, item: Item, prompt: Prompt) -> Prompt:
-    """Returns a task's prompt after a look at its spans.
+    """Returns a task's prompt once its spans are checked.
 
     Args:
         task: The task's name.
