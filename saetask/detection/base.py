@@ -47,7 +47,7 @@ class Finding(NamedTuple):
     misunderstandings: list[Misunderstanding]
     """What is misread, most probable first; empty when the answer agrees with the features."""
     probabilities: Mapping[str, float] = MappingProxyType({})
-    """Calibrated probability of each reading that the detector knows; a detector must give it."""
+    """Calibrated probability of each reading that was fitted; a detector must give it."""
 
     @property
     def leading(self) -> str:
@@ -57,7 +57,7 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class DetectorInput:
-    """What a detector sees of one prompt. It holds no gold answer, nor anything made from one."""
+    """Input of a detector for one prompt. It holds no gold answer, nor anything made from one."""
 
     activations: FeatureActivations
     """The prompt's feature activations (one prompt)."""
@@ -119,7 +119,7 @@ class BaseDetector(Protocol):
 
         Args:
             detector_input: The prompt.
-            reading: How it is to be read: one of the readings that the detector knows.
+            reading: One of the readings that the detector was fitted on.
         """
         ...
 
@@ -170,7 +170,7 @@ def make_finding(
     """Returns a finding: a misunderstanding where a reading is more probable than the answer's.
 
     A reading that none of the item's candidates stands for can not be right. Where no candidates
-    were ranked, nothing tells what the answer follows, and the most probable reading is reported.
+    were ranked, the answer's reading is unknown, and the most probable reading is reported.
     """
     scores = detector_input.answer_scores
     possible = {n: p for n, p in probabilities.items() if scores.get(n, -np.inf) > -np.inf}
@@ -197,7 +197,7 @@ def make_misunderstanding(
 
 
 NO_SIGNAL = "the features predict nothing on the fit split"
-"""What `Detector.silence` says where the weight of the features is zero."""
+"""Value of `Detector.silence` where the weight of the features is zero."""
 
 
 def reason_for_silence(detector: BaseDetector, finding: Finding) -> str:
