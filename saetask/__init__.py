@@ -1,4 +1,4 @@
-"""saetask: finds what a language model misreads in a prompt, annotates the prompt and asks again.
+"""saetask: detects what a language model misreads in a prompt and annotates the prompt.
 
 The public interface is the names in `__init__.pyi`, here and in the subpackages `data`,
 `detection`, `annotation`, `dictionary`, `inference`, `saes` and `training`; plugins import from

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 
 class Detection(NamedTuple):
-    """What was found in one prompt."""
+    """Result of detection in one prompt."""
 
     prompt: str
     """The text that was given; spans count in it."""
@@ -85,11 +85,11 @@ class SessionConfig:
     """Answers are stored in this file and not computed again: a run's `answers.jsonl`, for example.
     Without one, each prompt's are dropped after it."""
     dictionary: Path | None = None
-    """A dictionary folder of this SAE; None takes the shipped one, if there is."""
+    """A dictionary folder of this SAE; None takes the shipped one, if there is one."""
     unvalidated_labels: bool = False
-    """Let annotations use labels that were not validated, too."""
+    """Use labels in annotations even if they are not validated."""
     allow_sae_mismatch: bool = False
-    """Go on with an SAE that `check_sae` refuses for its figures."""
+    """Use an SAE even if `check_sae` would refuse it for its figures."""
     fit_items: int = 1000
     """Maximum number of items that a session is fitted on."""
     settings: ExperimentSettings = DEFAULT_SETTINGS
