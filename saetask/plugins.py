@@ -29,7 +29,7 @@ hookimpl = pluggy.HookimplMarker("saetask")
 
 
 class Hooks:
-    """What a plugin module may provide; each hook returns a list."""
+    """Hooks of a plugin module; each returns a list."""
 
     @hookspec
     def saetask_tasks(self) -> "list[Task]":  # pyright: ignore[reportReturnType]

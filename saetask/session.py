@@ -1,4 +1,4 @@
-"""A session: one prompt at a time, read, checked for misunderstandings, annotated, asked again."""
+"""A session: features, misunderstandings and annotation of one prompt at a time."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -67,7 +67,7 @@ class Detection(NamedTuple):
 
 
 class Reformulation(NamedTuple):
-    """A prompt with what was found in it written back as a note, and both answers."""
+    """A prompt with the finding in it written back as a note, and both answers."""
 
     detection: Detection
     reformulated: str
@@ -156,7 +156,7 @@ class Session:
         return read_features(self.model, self.sae, chats)
 
     def detect(self, text: str, target: str | None = None) -> Detection:
-        """Asks the task's question about a text and finds what is misread in it.
+        """Returns the misunderstandings in a text, when the task's question is asked about it.
 
         Args:
             text: A sentence, a word problem: what the task is about.

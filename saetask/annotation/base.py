@@ -47,7 +47,7 @@ class Annotator(Protocol):
 
 @runtime_checkable
 class WritingAnnotator(Protocol):
-    """What an annotator plugin provides instead whose notes a language model writes.
+    """An annotator plugin whose notes a language model writes.
 
     It may have options as well.
     """
@@ -80,7 +80,7 @@ class WritingAnnotator(Protocol):
 def configured(
     annotators: "Sequence[Annotator | WritingAnnotator]", options: Mapping[str, Any]
 ) -> "list[Annotator | WritingAnnotator]":
-    """Returns annotators with options set: each gets those that it has.
+    """Returns annotators with options set, each with the options that it declares.
 
     Raises:
         UserError: None of them has such an option, or one refuses a value.

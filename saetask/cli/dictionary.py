@@ -86,7 +86,7 @@ def declare_build(parser: CommandParser) -> None:
 
 
 def build(arguments: Namespace) -> None:
-    """Builds a dictionary, or goes on building it, and prints how many features have a label."""
+    """Builds a dictionary, or resumes building it, and prints the number of labelled features."""
     from saetask.compute.config import ComputeConfig, open_executor
     from saetask.dictionary.collect.corpus_pass import BuildConfig, read_corpus
     from saetask.dictionary.label.base import configured
@@ -166,7 +166,7 @@ def declare_search(parser: CommandParser) -> None:
 
 
 def search(arguments: Namespace) -> None:
-    """Prints the features whose labels hold some words."""
+    """Prints the features whose labels contain some words."""
     from saetask.dictionary.dictionary import Dictionary
 
     options = take(arguments, SearchOptions)

@@ -1,4 +1,4 @@
-"""Flags that several commands share, and what they stand for."""
+"""Flags that several commands share, and the objects made from them."""
 
 import json
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class MismatchOptions:
-    """What to do with an SAE that does not fit the model."""
+    """Treatment of an SAE that does not fit the model."""
 
     allow_sae_mismatch: bool = False
     """Use the SAE even if its figures show that it does not fit the model."""

@@ -1,4 +1,4 @@
-"""What the command line prints for people."""
+"""Tables and lines that the command line prints for people."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any

@@ -40,7 +40,7 @@ class Misunderstanding(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """A detector's judgement of one prompt."""
+    """A detector's result for one prompt."""
 
     failure: float
     """Calibrated probability that the model's answer is wrong."""
@@ -88,14 +88,14 @@ class DetectorInput:
 
 
 class BaseDetector(Protocol):
-    """What every detector can do, the baselines among them."""
+    """Protocol of every detector, the baselines included."""
 
     name: str
 
     def fit(
         self, inputs: Sequence[DetectorInput], gold_readings: Sequence[str], groups: Sequence[str]
     ) -> list[Finding]:
-        """Learns from prompts whose right reading is known.
+        """Fits the detector on prompts whose right reading is known.
 
         Args:
             inputs: The fit split.
@@ -111,7 +111,7 @@ class BaseDetector(Protocol):
         ...
 
     def detect(self, detector_input: DetectorInput) -> Finding:
-        """Judges one prompt."""
+        """Returns the finding in one prompt."""
         ...
 
     def explain(self, detector_input: DetectorInput, reading: str) -> Misunderstanding:
@@ -125,7 +125,7 @@ class BaseDetector(Protocol):
 
 
 class Detector(BaseDetector, Protocol):
-    """What a detector plugin provides. It is fitted on the fit split and nothing else.
+    """Protocol of a detector plugin. It is fitted on the fit split and nothing else.
 
     It may have more:
 
@@ -154,11 +154,11 @@ class Detector(BaseDetector, Protocol):
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns what was learnt, as JSON values and numpy arrays."""
+        """Returns the fitted state, as JSON values and numpy arrays."""
         ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes over what another instance learnt."""
+        """Sets the fitted state of another instance."""
         ...
 
 

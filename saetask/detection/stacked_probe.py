@@ -144,7 +144,7 @@ def make_findings(
     probabilities: np.ndarray,
     explain: Callable[[DetectorInput, str], Misunderstanding],
 ) -> list[Finding]:
-    """Returns what the probabilities of a detector's readings find in each prompt.
+    """Returns the finding in each prompt, from the probabilities of a detector's readings.
 
     Args:
         inputs: The prompts.

@@ -1,4 +1,4 @@
-"""The table of arms: what each one is for, and how it writes its prompts."""
+"""The table of arms: what each one controls for, and how it writes its prompts."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence

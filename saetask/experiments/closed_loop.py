@@ -29,7 +29,7 @@ ROUNDS = 3
 
 
 class RoundTemplate(NamedTuple):
-    """A note template, and the model's bias when it is asked with it."""
+    """A note template, and the model's bias on prompts with it."""
 
     template: NoteTemplate
     bias: Calibration

@@ -21,7 +21,7 @@ Findings = dict[Sample, Finding]
 
 
 class FoldDetectors(NamedTuple):
-    """What each detector finds in a fold's samples."""
+    """Findings of each detector in a fold's samples."""
 
     findings: dict[str, Findings]
     """By detector; samples that were trained on are judged with their group held out."""

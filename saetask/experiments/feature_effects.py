@@ -1,4 +1,4 @@
-"""Is a feature that findings name at work in the answers? How active it is, what ablating it does.
+"""Effects of features that findings name: their activity, and the effect of ablation on answers.
 
 Features are taken by how often findings name them, not by what the edits do. The effect is that on
 the log-odds of the model's answer against the reading that was found, in the unannotated prompt,

@@ -35,7 +35,7 @@ class NoteScores(NamedTuple):
         ]
 
     def samples(self) -> set[Sample]:
-        """Returns the samples that were asked."""
+        """Returns the samples that were scored."""
         return {sample for _, sample in self.scored}
 
 

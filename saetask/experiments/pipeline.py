@@ -123,7 +123,7 @@ def _check_probabilities(detector: Detector, findings: Sequence[Finding]) -> Non
 
 
 def save_pipeline(folder: Path, pipeline: FittedPipeline) -> None:
-    """Writes what a session needs of a pipeline: `fit.json` and the detector's arrays."""
+    """Writes a pipeline for sessions: `fit.json` and the detector's arrays."""
     from safetensors.numpy import save_file
 
     state = pipeline.detector.state_dict()

@@ -32,7 +32,7 @@ PACKAGES = ("torch", "transformers", "transformer-lens", "sae-lens", "numpy", "s
 
 
 class RunDescription(NamedTuple):
-    """What `summary.json` holds of a run beside the figures of its results; see `Summary`."""
+    """Fields of `summary.json` beside the figures of the results; see `Summary`."""
 
     experiment: str
     model: ModelDescription

@@ -17,7 +17,7 @@ from saetask.report.arms import ArmSpec
 
 
 class ExperimentResult(NamedTuple):
-    """All results, and what was found and chosen."""
+    """Results of all samples in all arms, findings, and choices of the fit splits."""
 
     arms: list[ArmSpec]
     """The arms that were run."""

@@ -1,4 +1,4 @@
-"""Scoring: the prompts of every arm are asked, calibrated and judged."""
+"""Scoring: answers to the prompts of every arm, calibrated and compared with the gold answer."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class SampleResult(NamedTuple):
 
 @dataclass(frozen=True)
 class FoldPrompts:
-    """The prompts of a fold in every arm, and what their answers are calibrated with."""
+    """The prompts of a fold in every arm, and the calibrations of their answers."""
 
     number: int
     calibration: Sequence[Sample]

@@ -156,7 +156,7 @@ class Summary(Document):
 
     @property
     def controls(self) -> dict[str, ArmResult]:
-        """The arms that speak against the SAE when they do as well as saetask, by name."""
+        """The arms that are evidence against the SAE when they do as well as saetask, by name."""
         return {name: arm for name, arm in self.arms.items() if arm.kind == "control"}
 
 

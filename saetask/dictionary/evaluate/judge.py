@@ -34,7 +34,7 @@ COLUMNS = ("detection_accuracy", "fuzzing_accuracy", "judge_failed")
 
 @dataclass(frozen=True)
 class Judge:
-    """A language model that judges labels, and the number of labels that it is asked about."""
+    """A language model that judges labels, and the number of labels that it judges."""
 
     endpoint: Endpoint
     features: int = JUDGED_FEATURES
@@ -92,7 +92,7 @@ def draw_judged_features(judge: Judge, test: ActivationIndex, seed: int) -> list
 def judge_labels(
     judge: Judge, labels: Mapping[int, Label], test: ActivationIndex, context: DictionaryContext
 ) -> dict[int, Judgement]:
-    """Asks the judge about each of the labels.
+    """Sends the questions about each label to the judge and returns the judgements.
 
     Args:
         judge: The judge; its answers are kept in the context's `work/` as they arrive.

@@ -41,7 +41,7 @@ TASKS = {
 
 
 class JudgeQuestion(NamedTuple):
-    """A few texts that a judge is asked about."""
+    """Texts of one question to a judge."""
 
     feature: int
     kind: QuestionKind

@@ -89,7 +89,7 @@ class FeatureTextRequests:
 
 
 class GeneratedTexts(NamedTuple):
-    """What the writer wrote to test one feature."""
+    """Texts from the writer for the tests of one feature."""
 
     card: "FeatureCard"
     requests: FeatureTextRequests
