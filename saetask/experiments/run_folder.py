@@ -1,12 +1,15 @@
-"""Writing the files of a run folder: items, summary, environment and report."""
+"""A run folder: claimed for one config, and filled with items, summary, environment and report."""
 
 import json
 import platform
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from saetask.annotation.prompt_writer import Round
+from saetask.errors import UserError
+from saetask.experiments.config import RunConfig
 from saetask.experiments.metrics import summarise
 from saetask.experiments.runner import ExperimentResult
 from saetask.experiments.scoring import SampleResult
@@ -22,13 +25,45 @@ from saetask.report.items import (
 from saetask.report.summary import ModelDescription, SAEDescription, Selection, Summary
 from saetask.saes.compatibility import SAEFigures
 from saetask.saes.loading import sae_fingerprint
-from saetask.utils.files import write_json, write_text
+from saetask.utils.files import remove_partial_writes, write_json, write_text
 
 if TYPE_CHECKING:
     from saetask.models.loading import Model
     from saetask.saes.loading import SAE
 
+JOURNAL = "answers.jsonl"
+"""The answers of the model under test, by which a killed run goes on."""
 PACKAGES = ("torch", "transformers", "transformer-lens", "sae-lens", "numpy", "scikit-learn")
+
+
+def claim_folder(folder: Path | None, config: RunConfig, identity: str) -> Path:
+    """Writes the resolved config into a run folder and removes partial writes of a killed run.
+
+    Args:
+        folder: The run folder; None takes one below `runs`, named after task and identity.
+        config: The run's config.
+        identity: Hash of everything that its results depend on.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        UserError: It holds answers of another run.
+    """
+    import yaml
+
+    folder = folder or Path("runs") / f"{config.task}-{identity}"
+    path, mark = folder / "config.yaml", f"# identity of config and data: {identity}\n"
+    claimed = path.is_file() and path.read_text(encoding="utf-8").startswith(mark)
+    if not claimed:
+        if path.is_file() and (folder / JOURNAL).is_file():
+            raise UserError(
+                f"{folder} holds a run of another config or data; choose another --out."
+            )
+        document = json.loads(json.dumps(asdict(config), default=str))
+        write_text(path, mark + yaml.safe_dump(document, sort_keys=False))
+    remove_partial_writes(folder)
+    return folder
 
 
 class RunDescription(NamedTuple):

@@ -20,7 +20,7 @@ from tests.helpers.pretend_device import PRETEND, pretended
 from tests.helpers.words import NOUNS, build_dictionary, make_word_sae, write_corpus
 
 TEXTS = ["The harbour was quiet when the ferry came in.", "Anna counted twelve crates."]
-RUN = sys.modules["saetask.experiments.run"]
+RUN = sys.modules["saetask.experiments.run_inputs"]
 
 
 @pytest.fixture

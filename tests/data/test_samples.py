@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saetask import UserError
-from saetask.data import Candidate, Item, Prompt, Score, Span, read_items
+from saetask.data import Candidate, Item, ItemRow, Prompt, Score, Span, read_items
 from saetask.data.samples import (
     FEWEST_FIT_ITEMS,
     ItemSet,
@@ -24,6 +24,12 @@ from saetask.data.samples import (
 )
 
 few = settings(max_examples=40, deadline=None)
+
+
+class LetterRow(ItemRow):
+    """A row of a file of letters."""
+
+    gold: str
 
 
 class Letters:
@@ -42,7 +48,7 @@ class Letters:
 
     def items(self, data=None):
         if data is not None:
-            return read_items(data, lambda row: Item(row["id"], row["group"], {}, row["gold"]))
+            return read_items(data, LetterRow, lambda row: Item(row.id, row.group, {}, row.gold))
         rows = enumerate(zip(self.groups, self.golds))
         return [Item(str(i), group, {}, gold) for i, (group, gold) in rows]
 

@@ -75,7 +75,7 @@ def made_up(arms=DEFAULT_ARMS, seed=0, right=None, golds=None, second=False, fle
         for sample in samples[:40]
         if second
     ]
-    specs = [arm.spec for arm in arms_named(arms)]
+    specs = [entry.spec for entry in ARMS if entry.spec.name in arms]
     return ExperimentResult(specs, results, asked, findings, [], {})
 
 

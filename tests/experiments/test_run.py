@@ -3,7 +3,6 @@
 import functools
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +18,10 @@ from saetask.cli.main import main
 from saetask.data import Candidate, Item
 from saetask.detection.baselines import baselines, dense_probe
 from saetask.experiments import arms as arms_module
+from saetask.experiments import run_inputs
 from saetask.experiments.arms import ARMS, Arm, default_arm_names
 from saetask.experiments.context import ExperimentSettings
-from saetask.experiments.run import RunResult
+from saetask.experiments.run_folder import JOURNAL
 from saetask.plugins import PluginRegistry
 from saetask.report.arms import ArmSpec
 from saetask_plugins.tasks.metaphor import Metaphor
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("few_choices")
 
 ARTEFACTS = ("config.yaml", "items.jsonl", "summary.json", "report.html", "environment.json")
 EXAMPLE = Path(__file__).parents[1] / "example_plugin" / "saetask_coin_words.py"
-RUN = sys.modules[RunResult.__module__]
+
 DEFAULT_ARMS = default_arm_names()
 QUICK = ExperimentSettings(
     note_samples=8,
@@ -56,7 +56,7 @@ def tiny(tiny_model_folder, tiny_sae_folder):
 def loaded_once():
     """Runs share the model that they load: loading is tried elsewhere."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(RUN, "load_model", functools.cache(saetask.load_model))
+        patch.setattr(run_inputs, "load_model", functools.cache(saetask.load_model))
         yield
 
 
@@ -243,12 +243,12 @@ def test_other_items_under_the_same_name_are_a_user_error(tiny, tmp_path, monkey
     ]
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     config = RunConfig("metaphor", data=data, arms=TWO_ARMS, **tiny)
-    monkeypatch.setattr(RUN, "load_model", interrupted)
+    monkeypatch.setattr(run_inputs, "load_model", interrupted)
     with pytest.raises(KeyboardInterrupt):  # killed while the model is loaded
         run(config, out=tmp_path / "out")
     with pytest.raises(KeyboardInterrupt):
         run(config, out=tmp_path / "out")  # the same data: goes on
-    (tmp_path / "out" / RUN.JOURNAL).touch()
+    (tmp_path / "out" / JOURNAL).touch()
     data.write_text(data.read_text().replace(" now", " then"))
     with pytest.raises(UserError, match="another config or data"):
         run(config, out=tmp_path / "out")
@@ -269,7 +269,7 @@ def interrupted(*arguments):
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "{unclosed", "\x00"])
 def test_a_damaged_config_in_the_folder_is_a_user_error(config, tmp_path, text):
     (tmp_path / "config.yaml").write_text(text)
-    (tmp_path / RUN.JOURNAL).touch()
+    (tmp_path / JOURNAL).touch()
     with pytest.raises(UserError, match=r"choose another --out"):
         run(config, out=tmp_path)
 
@@ -408,7 +408,7 @@ def test_fewer_fit_items_than_needed_are_refused_in_one_line(tiny, tmp_path, ite
 def test_items_of_one_reading_are_refused_before_a_model_is_loaded_or_anything_written(
     tiny, tmp_path, items_file, monkeypatch
 ):
-    monkeypatch.setattr(RUN, "load_model", interrupted)
+    monkeypatch.setattr(run_inputs, "load_model", interrupted)
     data = items_file(*sentences(["literal"], 48))
     message = refused(tiny, tmp_path, data)
     assert f"{data} knows only the reading 'literal'; fitting needs two readings" in message
@@ -531,6 +531,6 @@ def test_an_arm_is_one_entry_of_one_table(upside_down, tiny, at_hand, tmp_path, 
     assert "upside-down" in result.summary["against"]
     flags = [f"--{name}={value}" for name, value in tiny.items()]
     flags += ["--limit=36", "--folds=3", f"--out={tmp_path / 'command'}"]
-    assert main(["run", "metaphor", "--arms=[original, saetask, upside-down]", *flags]) == 0
+    assert main(["run", "metaphor", "--arms=original,saetask,upside-down", *flags]) == 0
     assert "upside-down" in capsys.readouterr().out
     assert "upside-down" in read_json(tmp_path / "command" / "summary.json")["arms"]

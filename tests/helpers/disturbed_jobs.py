@@ -183,6 +183,7 @@ def make_jobs(model_folder: str, sae_folder: str, texts: Path) -> dict[str, Job]
     from saetask.dictionary.label import build as making
     from saetask.experiments import config as run_config
     from saetask.experiments import run as runs
+    from saetask.experiments import run_inputs
     from saetask.experiments.context import ExperimentSettings
     from saetask.training import runner as training
     from saetask.training.config import HarvestConfig
@@ -198,8 +199,8 @@ def make_jobs(model_folder: str, sae_folder: str, texts: Path) -> dict[str, Job]
     torch.set_num_threads(1)
     tqdm.set_lock(threading.RLock())  # its own is shared by forks, and a killed one keeps it
     model, sae = saetask.load_model(model_folder), saetask.load_sae(sae_folder)
-    training.load_model = runs.load_model = lambda spec: model
-    runs.load_sae = lambda spec: sae
+    training.load_model = run_inputs.load_model = lambda spec: model
+    run_inputs.load_sae = lambda spec: sae
     runs.time = SimpleNamespace(monotonic=float)  # runs take no time: `seconds` may not differ
     build.ROWS_PER_SHARD = 64
     # As in the fixture `few_choices`, and fewer still.

@@ -30,7 +30,7 @@ def loaded_once():
     """Runs share the model that they load."""
     with pytest.MonkeyPatch.context() as patch:
         load = functools.cache(saetask.load_model)
-        patch.setattr("saetask.experiments.run.load_model", load)
+        patch.setattr("saetask.experiments.run_inputs.load_model", load)
         patch.setattr(llm, "Endpoint", functools.partial(Endpoint, retries=0))
         use_settings(patch, note_samples=8)
         yield

@@ -7,6 +7,7 @@ from statistics import mean
 import pytest
 
 from saetask.data import AsksTwice, Item
+from saetask.data.samples import make_samples
 from saetask.experiments.arms import gold_finding
 from saetask_plugins.annotators.operation_note import OperationNote
 from saetask_plugins.annotators.sense_note import SenseNote
@@ -79,8 +80,8 @@ def test_paraphrases_are_shown_in_no_prompt(sentences):
 
 def test_no_note_on_the_first_question_holds_a_paraphrase(sentences):
     for item in sentences[::7]:
-        prompt = Metaphor().prompt(item)
-        for finding in gold_finding(prompt, item.gold):
+        (sample,) = make_samples(Metaphor(), [item])
+        for finding in gold_finding(sample):
             for note in SenseNote().candidates(finding, {}):
                 assert not any(text in note.text for text in item.question["senses"].values())
 
@@ -164,7 +165,8 @@ def test_the_first_number_of_the_output_is_judged(output, parsed, correct):
 
 def test_no_note_on_the_operation_holds_a_number(problems):
     for item in problems[::50]:
-        for finding in gold_finding(WordProblems().prompt(item), WordProblems().gold_reading(item)):
+        (sample,) = make_samples(WordProblems(), [item])
+        for finding in gold_finding(sample):
             notes = OperationNote().candidates(finding, {})
             assert notes
             assert not any(re.search(r"\d", note.text) for note in notes)

@@ -1,0 +1,122 @@
+"""Inputs of a run: its config, and the task, items, model and SAE that were passed as objects."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from saetask.data.samples import Fold, ItemSet, add_auxiliary_samples, make_folds
+from saetask.data.tasks import Item, Task
+from saetask.errors import UserError, did_you_mean
+from saetask.experiments.config import RunConfig
+from saetask.models.loading import load_model, model_fingerprint, model_name
+from saetask.plugins import PluginRegistry
+from saetask.saes.loading import load_sae, sae_fingerprint
+from saetask.utils.files import content_hash
+
+if TYPE_CHECKING:
+    from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
+
+
+@dataclass(frozen=True)
+class RunInputs:
+    """A run's config and task, and what was passed as an object instead of by name."""
+
+    config: RunConfig
+    task: Task
+    items: Sequence[Item] | None = None
+    """Items to test; None takes those that the config names."""
+    fit_items: Sequence[Item] | None = None
+    """Items to fit on; None takes those that the config names, if any."""
+    model: "Model | None" = None
+    """A model at hand; None loads the one that the config names."""
+    sae: "SAE[Any] | None" = None
+    """An SAE at hand; None loads the one that the config names."""
+
+    def load_model(self) -> "Model":
+        """Returns the model, loaded if it is not at hand."""
+        return load_model(self.config.model) if self.model is None else self.model
+
+    def load_sae(self) -> "SAE[Any]":
+        """Returns the SAE, loaded if it is not at hand."""
+        return load_sae(self.config.sae) if self.sae is None else self.sae
+
+    def folds(self, seed: int) -> list[Fold]:
+        """Returns the folds of one repetition.
+
+        Raises:
+            UserError: A file does not fit, or there is too little to fit on.
+        """
+        config = self.config
+        tested = self._item_set(self.items, config.data)
+        separate = None
+        if self.fit_items is not None or config.fit_data is not None:
+            separate = self._item_set(self.fit_items, config.fit_data)
+        generate = config.scoring == "generate"
+        folds = make_folds(self.task, tested, config.split(seed), separate, generate)
+        built_in = self.items is None and config.data is None
+        if built_in or not config.builtin_items:
+            return folds
+        return add_auxiliary_samples(self.task, folds, config.max_fit_items, seed)
+
+    def identity(self) -> str:
+        """Returns a hash of the config, of its data files, and of what was passed as an object."""
+        files = (self.config.data, self.config.fit_data)
+        parts: list[Any] = [asdict(self.config)]
+        parts.append([path.read_bytes().hex() for path in files if path is not None])
+        for items in (self.items, self.fit_items):
+            if items is not None:
+                parts.append([[i.id, i.group, repr(i.question), repr(i.gold)] for i in items])
+        if self.model is not None:
+            parts.append([model_name(self.model), model_fingerprint(self.model)])
+        if self.sae is not None:
+            parts.append([str(self.sae.cfg.metadata.hook_name), sae_fingerprint(self.sae)])
+        return content_hash(parts)[:8]
+
+    def _item_set(self, items: Sequence[Item] | None, path: Path | None) -> ItemSet:
+        if items is not None:
+            return ItemSet(list(items), f"the items given to the task {self.task.name}")
+        if path is not None:
+            return ItemSet(self.task.items(path), str(path))
+        return ItemSet(self.task.items(), f"the task {self.task.name}")
+
+
+def resolve_inputs(
+    experiment: RunConfig | Task | str, options: Mapping[str, Any], plugins: PluginRegistry
+) -> RunInputs:
+    """Returns the inputs of a run.
+
+    Args:
+        experiment: A config, a task, or the name of a task plugin.
+        options: Fields of `RunConfig`, or of `RunInputs`; a `model` or `sae` may be either.
+        plugins: Where names are looked up.
+
+    Raises:
+        UserError: An option or a name is unknown.
+    """
+    at_hand = {name: options.get(name) for name in ("items", "fit_items")}
+    at_hand |= {name: options.get(name) for name in ("model", "sae") if not _is_name(options, name)}
+    named = {name: value for name, value in options.items() if name not in at_hand}
+    if (model := at_hand.get("model")) is not None:
+        named["model"] = str(model.cfg.model_name)
+    if (sae := at_hand.get("sae")) is not None:
+        named["sae"] = f"an SAE object at {sae.cfg.metadata.hook_name}"
+    known = [field.name for field in fields(RunConfig)]
+    for name in named:
+        if name not in known:
+            raise UserError(f"A run has no option '{name}'.{did_you_mean(name, known)}")
+    for name in ("data", "fit_data", "dictionary"):
+        if named.get(name) is not None:
+            named[name] = Path(named[name])
+    if isinstance(experiment, RunConfig):
+        config = replace(experiment, **named)
+        return RunInputs(config, plugins.get("task", config.task), **at_hand)
+    if isinstance(experiment, str):
+        config = RunConfig(experiment, **named)
+        return RunInputs(config, plugins.get("task", experiment), **at_hand)
+    return RunInputs(RunConfig(experiment.name, **named), experiment, **at_hand)
+
+
+def _is_name(options: Mapping[str, Any], name: str) -> bool:
+    return isinstance(options.get(name), str)
