@@ -2,6 +2,7 @@ import re
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -41,55 +42,65 @@ def assert_same_reading(a, b):
         assert both.sum() >= 0.95 * either.sum()
 
 
+class Pair(NamedTuple):
+    """A model, and an SAE that fits it."""
+
+    model: Any
+    sae: Any
+
+
+@pytest.fixture(scope="module", params=["tiny", pytest.param("default", marks=pytest.mark.slow)])
+def pair(request):
+    """The tiny model with its SAE, and the default ones."""
+    names = {"tiny": ("tiny_model", "tiny_sae"), "default": ("model", "default_sae")}
+    return Pair(*map(request.getfixturevalue, names[request.param]))
+
+
 @pytest.fixture(scope="module")
-def reading(model, default_sae):
-    return read_features(model, default_sae, PROMPTS)
+def reading(pair):
+    return read_features(*pair, PROMPTS)
 
 
 # Reading
 
 
-def test_a_batch_is_read_like_each_prompt_alone(model, default_sae, reading):
+def test_a_batch_is_read_like_each_prompt_alone(pair, reading):
     for item, prompt in enumerate(PROMPTS):
-        assert_same_reading(read_features(model, default_sae, [prompt]), reading[item])
+        assert_same_reading(read_features(*pair, [prompt]), reading[item])
 
 
-def test_small_batches_give_the_same_reading(monkeypatch, model, default_sae, reading):
+def test_small_batches_give_the_same_reading(monkeypatch, pair, reading):
     monkeypatch.setattr(saetask.saes.extraction, "TOKENS_PER_BATCH", 20)
     lengths = [len(p.token_ids) for p in reading.prompts]
     assert lengths != sorted(lengths), "the prompts must come back in their own order"
-    assert_same_reading(read_features(model, default_sae, PROMPTS), reading)
+    assert_same_reading(read_features(*pair, PROMPTS), reading)
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_the_tokenizers_padding_side_changes_nothing(
-    monkeypatch, model, default_sae, reading, side
-):
-    monkeypatch.setattr(model.tokenizer, "padding_side", side)
-    assert_same_reading(read_features(model, default_sae, PROMPTS), reading)
+def test_the_tokenizers_padding_side_changes_nothing(monkeypatch, pair, reading, side):
+    monkeypatch.setattr(pair.model.tokenizer, "padding_side", side)
+    assert_same_reading(read_features(*pair, PROMPTS), reading)
 
 
-def test_a_reading_equals_encoding_the_cached_activations_token_by_token(
-    model, default_sae, reading
-):
-    alias = default_sae.cfg.metadata.hook_name
+def test_a_reading_equals_encoding_the_cached_activations_token_by_token(pair, reading):
+    alias = pair.sae.cfg.metadata.hook_name
     block = re.fullmatch(r"blocks\.(\d+)\.hook_resid_post", alias)[1]
     canonical = f"blocks.{block}.hook_out"
-    special = model.tokenizer.all_special_ids
-    norm_limit = default_sae.cfg.metadata.norm_limit or float("inf")
+    special = pair.model.tokenizer.all_special_ids
+    norm_limit = pair.sae.cfg.metadata.norm_limit or float("inf")
     for item in (0, 1):
         rendered = reading.prompts[item]
         with torch.inference_mode():
-            _, cache = model.run_with_cache(torch.tensor([rendered.token_ids]))
-        matrix = np.zeros((len(rendered.token_ids), default_sae.cfg.d_sae), np.float32)
+            _, cache = pair.model.run_with_cache(torch.tensor([rendered.token_ids]))
+        matrix = np.zeros((len(rendered.token_ids), pair.sae.cfg.d_sae), np.float32)
         for token, activation in enumerate(cache[canonical][0]):
             if rendered.token_ids[token] not in special and activation.norm() <= norm_limit:
                 with torch.inference_mode():
-                    matrix[token] = default_sae.encode(activation[None])[0].numpy()
+                    matrix[token] = pair.sae.encode(activation[None])[0].numpy()
         features = [np.flatnonzero(row > 0) for row in matrix]
         twin = FeatureActivations(
             [rendered],
-            default_sae.cfg.d_sae,
+            pair.sae.cfg.d_sae,
             np.cumsum([0, *map(len, features)]),
             np.concatenate(features),
             matrix[matrix > 0],
@@ -97,9 +108,9 @@ def test_a_reading_equals_encoding_the_cached_activations_token_by_token(
         assert_same_reading(reading[item], twin)
 
 
-def test_special_tokens_have_no_firings_and_ordinary_ones_have(model, reading):
+def test_special_tokens_have_no_firings_and_ordinary_ones_have(pair, reading):
     ids = [token for prompt in reading.prompts for token in prompt.token_ids]
-    special = np.isin(ids, model.tokenizer.all_special_ids)
+    special = np.isin(ids, pair.model.tokenizer.all_special_ids)
     counts = np.diff(reading.indptr)
     assert special.sum() >= 2
     assert not counts[special].any()
@@ -118,8 +129,8 @@ def test_tokens_beyond_the_saes_norm_limit_have_no_firings(tiny_model, make_tiny
     np.testing.assert_allclose(dense(limited)[kept], dense(everything)[kept], rtol=1e-5)
 
 
-def test_a_reading_is_sound_csr(reading, default_sae):
-    assert reading.d_sae == default_sae.cfg.d_sae
+def test_a_reading_is_sound_csr(reading, pair):
+    assert reading.d_sae == pair.sae.cfg.d_sae
     assert len(reading.indptr) == 1 + sum(len(p.token_ids) for p in reading.prompts)
     assert reading.indptr[0] == 0
     assert reading.indptr[-1] == len(reading.features) == len(reading.values)
