@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import saetask.inference.client
+from saetask import UserError
 from saetask.data.prompts import Prompt, as_prompt
 from saetask.inference.client import GenerateRequest, ModelClient, RankRequest, answer_requests
 
@@ -112,10 +113,11 @@ def test_a_last_line_cut_short_is_taken_off_so_that_the_journal_ends_the_same(jo
         assert journal.read_bytes() == whole
 
 
-def test_a_file_that_is_no_journal_is_left_as_it_is(tmp_path, tiny_model):
+def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(tmp_path, tiny_model):
     path = tmp_path / "notes.txt"
     path.write_text("My notes\non two lines")
-    ModelClient(tiny_model, path)
+    with pytest.raises(UserError, match="no journal"):
+        ModelClient(tiny_model, path)
     assert path.read_text() == "My notes\non two lines"
 
 
