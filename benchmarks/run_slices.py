@@ -45,7 +45,7 @@ def main(folder: Path) -> None:
         others = (words[other.id] for other in items if other.group != item.group)
         return max(len(mine & other) / len(mine | other) for other in others)
 
-    def outcome(belongs: Callable) -> dict[str, float]:
+    def slice_figures(belongs: Callable) -> dict[str, float]:
         chosen = [correct[item.id] for item in items if belongs(item)]
         return {
             "n": len(chosen),
@@ -56,12 +56,12 @@ def main(folder: Path) -> None:
         }
 
     alike = {item.id: likeness(item) for item in items}
-    found = {"all": outcome(lambda item: True)}
+    found = {"all": slice_figures(lambda item: True)}
     if items[0].group in traps:
-        found["no trap"] = outcome(lambda item: traps[item.group] == "none")
-        found["trap"] = outcome(lambda item: traps[item.group] != "none")
+        found["no trap"] = slice_figures(lambda item: traps[item.group] == "none")
+        found["trap"] = slice_figures(lambda item: traps[item.group] != "none")
     for share in LIKENESS:
-        found[f"likeness < {share}"] = outcome(lambda item, s=share: alike[item.id] < s)
+        found[f"likeness < {share}"] = slice_figures(lambda item, s=share: alike[item.id] < s)
     print(json.dumps(found, indent=2))
 
 

@@ -126,8 +126,8 @@ def judge(
         dense = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=500))
         likely["dense"][test] = dense.fit(raw[fit], labels[fit]).predict_proba(raw[test])
         detector = make_detector()
-        outcomes = [str(senses[i]) for i in labels[fit]]
-        detector.fit([readings[i] for i in fit], outcomes, [documents[i] for i in fit])
+        gold_readings = [str(senses[i]) for i in labels[fit]]
+        detector.fit([readings[i] for i in fit], gold_readings, [documents[i] for i in fit])
         likely["cosines"][test] = detector.context.log_odds([readings[i] for i in test])
         for i in test:
             stated = detector.detect(readings[i]).probabilities

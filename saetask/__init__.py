@@ -1,8 +1,8 @@
-"""saetask: finds what a language model misreads in a prompt, annotates the prompt and asks again.
+"""saetask: detects what a language model misreads in a prompt and annotates the prompt.
 
 The public interface is the names in `__init__.pyi`, here and in the subpackages `data`,
-`detection`, `annotation`, `dictionary`, `inference` and `saes`, which plugins import from.
-Everything is imported when it is first used.
+`detection`, `annotation`, `dictionary`, `inference`, `saes` and `training`; plugins import from
+these. Every name is imported when it is first used.
 """
 
 import lazy_loader

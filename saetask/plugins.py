@@ -1,4 +1,4 @@
-"""Plugins: found through pluggy when first asked for, unique by name.
+"""Plugins: found through pluggy when first used, unique by name.
 
 A plugin is any object with the hooks below: a module behind an entry point of the group
 `saetask`, or a file passed with `--plugin`. A hook returns plugin objects of one kind.
@@ -29,7 +29,7 @@ hookimpl = pluggy.HookimplMarker("saetask")
 
 
 class Hooks:
-    """What a plugin module may provide; each hook returns a list."""
+    """Hooks of a plugin module; each returns a list."""
 
     @hookspec
     def saetask_tasks(self) -> "list[Task]":  # pyright: ignore[reportReturnType]
@@ -216,7 +216,7 @@ def _declared_methods(kind: str, plugin: Any) -> dict[str, Callable[..., Any]]:
 
 
 def _takes(own: Callable[..., Any], declared: Callable[..., Any], unbound: bool) -> bool:
-    """Tells whether a method takes the arguments of a declared one, optional ones left out too."""
+    """Returns whether a method takes the arguments of a declared one, with optional ones or not."""
     try:
         signature = inspect.signature(own)
     except (TypeError, ValueError):  # some callables have none

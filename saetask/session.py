@@ -1,4 +1,4 @@
-"""A session: one prompt at a time, read, checked for misunderstandings, annotated, asked again."""
+"""A session: features, misunderstandings and annotation of one prompt at a time."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 
 class Detection(NamedTuple):
-    """What was found in one prompt."""
+    """Result of detection in one prompt."""
 
     prompt: str
     """The text that was given; spans count in it."""
@@ -67,7 +67,7 @@ class Detection(NamedTuple):
 
 
 class Reformulation(NamedTuple):
-    """A prompt with what was found in it written back as a note, and both answers."""
+    """A prompt with the finding in it written back as a note, and both answers."""
 
     detection: Detection
     reformulated: str
@@ -85,11 +85,11 @@ class SessionConfig:
     """Answers are stored in this file and not computed again: a run's `answers.jsonl`, for example.
     Without one, each prompt's are dropped after it."""
     dictionary: Path | None = None
-    """A dictionary folder of this SAE; None takes the shipped one, if there is."""
+    """A dictionary folder of this SAE; None takes the shipped one, if there is one."""
     unvalidated_labels: bool = False
-    """Let annotations use labels that were not validated, too."""
+    """Use labels in annotations even if they are not validated."""
     allow_sae_mismatch: bool = False
-    """Go on with an SAE that `check_sae` refuses for its figures."""
+    """Use an SAE even if `check_sae` would refuse it for its figures."""
     fit_items: int = 1000
     """Maximum number of items that a session is fitted on."""
     settings: ExperimentSettings = DEFAULT_SETTINGS
@@ -156,7 +156,7 @@ class Session:
         return read_features(self.model, self.sae, chats)
 
     def detect(self, text: str, target: str | None = None) -> Detection:
-        """Asks the task's question about a text and finds what is misread in it.
+        """Returns the misunderstandings in a text, when the task's question is asked about it.
 
         Args:
             text: A sentence, a word problem: what the task is about.

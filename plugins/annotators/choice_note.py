@@ -7,14 +7,14 @@ from saetask.detection import Misunderstanding
 
 
 class ChoiceNote:
-    """Names a choice by its letter, in a few wordings and places."""
+    """States a choice by its letter, in a few note templates."""
 
     name = "choice-note"
 
     def candidates(
         self, misunderstanding: Misunderstanding, labels: Mapping[int, str]
     ) -> list[Annotation]:
-        """Returns each wording at its place."""
+        """Returns each template at its place."""
         letter = misunderstanding.reading
         return [
             Annotation(f"(Note: the text asks for choice {letter}.)", "end", self.name),

@@ -9,7 +9,7 @@ from saetask.detection import Misunderstanding
 
 SYNSET = re.compile(r"\S+\.[nvasr]\.(?!0+$)\d{2,}")
 SENSE_KEY = re.compile(r"[^\s%]+%[1-5]:\d\d:\d\d:[^\s:]*:(?:\d\d)?")
-WORDINGS = (
+TEMPLATES = (
     '(Note: in this sentence "{text}" means: {gloss}.)',
     'Note: "{text}" here: {gloss}.',
 )
@@ -20,14 +20,14 @@ NEEDED = (
 
 
 class Gloss:
-    """Says what the word means, where the reading is a sense of WordNet."""
+    """States what the word means, where the reading is a sense of WordNet."""
 
     name = "gloss"
 
     def candidates(
         self, misunderstanding: Misunderstanding, labels: Mapping[int, str]
     ) -> list[Annotation]:
-        """Returns each wording after the message; none where the reading is no known sense.
+        """Returns each template, after the message; none where the reading is no known sense.
 
         A reading is a sense if it is a synset's name (`bank.n.01`) or a sense key
         (`bank%1:17:01::`).
@@ -39,13 +39,13 @@ class Gloss:
         if gloss is None:
             return []
         return [
-            Annotation(wording.format(text=misunderstanding.text, gloss=gloss), "end", self.name)
-            for wording in WORDINGS
+            Annotation(template.format(text=misunderstanding.text, gloss=gloss), "end", self.name)
+            for template in TEMPLATES
         ]
 
 
 def _definition(reading: str) -> str | None:
-    """Returns a sense's definition, or None where WordNet knows no such sense."""
+    """Returns a sense's definition, or None where WordNet has no such sense."""
     by_name, by_key = SYNSET.fullmatch(reading), SENSE_KEY.fullmatch(reading)
     if not by_name and not by_key:
         return None

@@ -15,10 +15,10 @@ from .note_request import note_request, notes_of
 
 @dataclass(frozen=True)
 class LLMOptions:
-    """Which language model writes."""
+    """Options of the language model that writes the notes."""
 
     model: Annotated[str, Field(min_length=1)]
-    """The model's name, as the endpoint knows it."""
+    """The model's name at the endpoint."""
     base_url: str | None = None
     """The endpoint's address; else $OPENAI_BASE_URL, else OpenAI's own."""
 
@@ -40,7 +40,7 @@ class LLM:
         return LLM(Endpoint(options.model, options.base_url))
 
     def request(self, misunderstanding: Misunderstanding, labels: Mapping[int, str]) -> str:
-        """Returns what the language model is told to write."""
+        """Returns the request to the language model."""
         return note_request(misunderstanding, labels)
 
     def annotations(self, text: str) -> list[Annotation]:

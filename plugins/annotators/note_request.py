@@ -1,4 +1,4 @@
-"""What a language model is told to write about a finding, and what is taken of its reply."""
+"""Request to a language model for a note on a finding, and the notes made of its reply."""
 
 import re
 import textwrap
@@ -9,7 +9,7 @@ from saetask.detection import Misunderstanding
 
 MOST_LABELS = 3
 LONGEST = 200
-"""Characters of the sentence at most; a longer one is cut off between words."""
+"""Maximum length of the sentence, in characters; a longer one is cut off between words."""
 _LEAD = re.compile(r"\s*(?:[*#>-]+\s+)?(?:\(?note:)?\s*", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s|\n")
 

@@ -15,22 +15,22 @@ SIGNS = {"addition": "+", "subtraction": "-", "multiplication": "*", "division":
 
 
 class OperationNote:
-    """Says which operation solves the problem, in a few wordings and places."""
+    """States which operation solves the problem, in a few note templates."""
 
     name = "operation-note"
 
     def candidates(
         self, misunderstanding: Misunderstanding, labels: Mapping[int, str]
     ) -> list[Annotation]:
-        """Returns each wording in each place that does not cut the problem in two."""
+        """Returns each text at each place that does not cut the problem in two."""
         reading = misunderstanding.reading
         if reading not in REASONS:
             return []
         form = f"The equation has the form: a {SIGNS[reading]} b = c"
-        wordings = (REASONS[reading], form, f"{REASONS[reading]} {form}")
+        texts = (REASONS[reading], form, f"{REASONS[reading]} {form}")
         return [
-            Annotation(wording, place, self.name)
-            for wording in wordings
+            Annotation(text, place, self.name)
+            for text in texts
             for place in PLACEMENTS
             if place != "inline"
         ]

@@ -9,14 +9,14 @@ SAID = {"affirmed": ("so", "yes", "no"), "denied": ("not so", "no", "yes")}
 
 
 class PolarityNote:
-    """Says that a comparison means yes or no, in a few wordings and places."""
+    """States that a comparison means yes or no, in a few note templates."""
 
     name = "polarity-note"
 
     def candidates(
         self, misunderstanding: Misunderstanding, labels: Mapping[int, str]
     ) -> list[Annotation]:
-        """Returns each wording at its place."""
+        """Returns each template at its place."""
         if misunderstanding.reading not in SAID:
             return []
         so, answer, other = SAID[misunderstanding.reading]

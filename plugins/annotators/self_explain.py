@@ -15,7 +15,7 @@ class SelfExplain:
     endpoint = None
 
     def request(self, misunderstanding: Misunderstanding, labels: Mapping[int, str]) -> str:
-        """Returns what the model is told to write."""
+        """Returns the request to the model."""
         return note_request(misunderstanding, labels)
 
     def annotations(self, text: str) -> list[Annotation]:

@@ -12,14 +12,14 @@ SAID = {
 
 
 class SenseComparisonNote:
-    """Says that two uses of a word have one sense or two, in a few wordings and places."""
+    """States that two uses of a word have one sense or two, in a few note templates."""
 
     name = "sense-comparison-note"
 
     def candidates(
         self, misunderstanding: Misunderstanding, labels: Mapping[int, str]
     ) -> list[Annotation]:
-        """Returns each wording at its place."""
+        """Returns each template at its place."""
         if misunderstanding.reading not in SAID:
             return []
         means, have, compared = SAID[misunderstanding.reading]

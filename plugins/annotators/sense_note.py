@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from saetask.annotation import PLACEMENTS, Annotation
 from saetask.detection import Misunderstanding
 
-WORDINGS = (
+TEMPLATES = (
     '(Note: in this sentence "{text}" is {reading}, not {other}.)',
     'Note: here "{text}" is {reading}.',
 )
@@ -14,20 +14,20 @@ WORDS = ({"metaphorical": "figurative", "literal": "literal"}, {})
 
 
 class SenseNote:
-    """Says that the word is meant literally or figuratively, in a few wordings and places."""
+    """States that the word is meant literally or figuratively, in a few note templates."""
 
     name = "sense-note"
 
     def candidates(
         self, misunderstanding: Misunderstanding, labels: Mapping[int, str]
     ) -> list[Annotation]:
-        """Returns each wording in each place, with "figurative" and with the task's own word."""
+        """Returns each template at each place, with "figurative" and with the task's own word."""
         reading = misunderstanding.reading
         notes = []
         for words in WORDS:
-            for wording in WORDINGS:
+            for template in TEMPLATES:
                 other = OTHER.get(reading, "otherwise")
-                text = wording.format(
+                text = template.format(
                     text=misunderstanding.text,
                     reading=words.get(reading, reading),
                     other=words.get(other, other),

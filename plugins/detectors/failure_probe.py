@@ -36,7 +36,7 @@ from .stability import STABLE, stability
 REGIONS = ("text", "target", "answer", "question", "end", "shared", "apart")
 """A state's columns are counted in this order."""
 SPARSE = ("l1", 0.3)
-"""Penalty and C of the probes that tell which features are stable."""
+"""Penalty and C of the probes that determine which features are stable."""
 MIN_FIRINGS = 3
 NAMED_FEATURES = 5
 
@@ -139,7 +139,7 @@ class FailureProbe:
         return make_misunderstanding(self.name, detector_input, reading, list(evidence.values()))
 
     def _stable(self) -> np.ndarray:
-        """Tells which columns are stable, `[class, column]`."""
+        """Returns which columns are stable, `[class, column]`."""
         return self.stability >= STABLE
 
     def feature_ids(self) -> np.ndarray:

@@ -88,7 +88,7 @@ class MissingConcept:
         return (self._sums(inputs) - self.means) / self.deviations
 
     def _members(self) -> np.ndarray:
-        """Tells which features are in which signature: 1 or 0, `[class, m]`."""
+        """Returns which features are in which signature: 1 or 0, `[class, m]`."""
         return (self.signatures.contrasts > 0).astype(float)
 
     def detect(self, detector_input: DetectorInput) -> Finding:

@@ -34,12 +34,14 @@ class SenseConflict:
     """Finds prompts whose target has the features of another sense than the model's answer.
 
     Each sense has a signature: the features on the target that set the prompts of this sense apart.
-    The sense that the context supports is told by the cosine of a prompt with each signature; where
-    a prompt has two spans to compare (`target` and `other`), by their similarity.
+    The sense that the context supports is predicted from the cosine of a prompt with each
+    signature; where a prompt has two spans to compare (`target` and `other`), from their
+    similarity.
 
-    The sense that the model holds is its answer, or what the features at the answer's beginning
-    say, by signatures that are learnt from the model's own answers: whichever tells the right
-    reading clearly better beside the context. `fit_stack` joins the two into probabilities.
+    The sense that the model holds is its answer, or the prediction from the features at the
+    beginning of the answer, by signatures that are learnt from the model's own answers: whichever
+    predicts the right reading clearly better beside the context. `fit_stack` joins the two into
+    probabilities.
     """
 
     name = "sense-conflict"
@@ -69,7 +71,7 @@ class SenseConflict:
     def _fit_context(
         self, inputs: Sequence[DetectorInput], labels: np.ndarray, groups: Sequence[str]
     ) -> np.ndarray:
-        """Fits what tells the supported sense; returns out-of-fold log-odds, `[n, class]`."""
+        """Fits the predictor of the supported sense; returns out-of-fold log-odds, `[n, class]`."""
         regions = inputs[0].activations.prompts[0].regions
         if "target" in regions and "other" in regions:
             self.size, self.context = 0, fit_overlap(inputs, labels)
@@ -96,7 +98,7 @@ class SenseConflict:
         groups: Sequence[str],
         supported: np.ndarray,
     ) -> np.ndarray:
-        """Fits what tells the held sense; returns its centred log-probabilities, `[n, class]`."""
+        """Fits the predictor of the held sense; returns centred log-probabilities, `[n, class]`."""
         from scipy.stats import chi2
 
         self.held = None
@@ -170,7 +172,7 @@ class SenseConflict:
         return moved
 
     def summary(self) -> dict[str, Any]:
-        """Returns what tells the two senses, and how much each weighs in the calibration."""
+        """Returns the predictors of the two senses and their weights in the calibration."""
         return {
             "context": "overlap" if isinstance(self.context, SpanOverlap) else "signatures",
             "held_by": "answer" if self.held is None else "features",

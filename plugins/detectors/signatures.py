@@ -1,4 +1,4 @@
-"""Contrastive signatures: the features that tell the prompts of one reading from the others'."""
+"""Contrastive signatures: the features that distinguish the prompts of one reading."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -45,8 +45,8 @@ class Signatures(NamedTuple):
         Args:
             detector_input: The prompt.
             chosen: The class.
-            scale: What the cosine is multiplied with; a negative one asks what speaks against.
-            most: How many, at most.
+            scale: What the cosine is multiplied with; if negative, evidence against the class.
+            most: Maximum number of features.
         """
         row = log_activations([detector_input], self.region)
         values = row[:, self.features].toarray()[0]
@@ -66,7 +66,7 @@ class Signatures(NamedTuple):
 
 
 class Sized(NamedTuple):
-    """The size of signature that tells held-out prompts best."""
+    """The size of signature that predicts held-out prompts best."""
 
     size: int
     log_odds: np.ndarray
@@ -154,7 +154,7 @@ def strongest_evidence(
         features: Ids, `[m]`.
         values: Signed log(1 + |activation|) of each, `[m]`.
         weights: What a unit of that adds, `[m]`.
-        most: How many, at most.
+        most: Maximum number of features.
     """
     adds = values * weights
     order = np.argsort(-adds, kind="stable")[:most]

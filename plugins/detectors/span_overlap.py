@@ -62,7 +62,7 @@ class SpanOverlap(NamedTuple):
 
 
 def fit_overlap(inputs: Sequence[DetectorInput], labels: np.ndarray) -> SpanOverlap:
-    """Learns how similar the spans are in each class; features too rare to tell are left out."""
+    """Fits how similar the spans are in each class; features that are too rare are left out."""
     from sklearn.linear_model import LogisticRegression
 
     spans = [log_activations(inputs, region) for region in ("target", "other")]

@@ -21,7 +21,7 @@ STRENGTH = 10.0
 
 
 class Uncertainty:
-    """Finds prompts whose answer the model is unsure of; it looks at no feature.
+    """Finds prompts whose answer has a high entropy or small margin; uses no feature.
 
     Logistic regression predicts that the model is wrong from two figures of its own calibrated
     answer: the entropy over the readings, and the margin between the two most probable ones. What

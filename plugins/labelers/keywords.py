@@ -1,4 +1,4 @@
-"""Labels made of the words that tell a feature's contexts from others; no language model asked."""
+"""Labels made of the words that predict a feature's contexts, without a language model."""
 
 import warnings
 

@@ -2,7 +2,7 @@
 
 The method is automatic interpretability: Bills et al. 2023, "Language models can explain neurons
 in language models", as made cheaper by Paulo et al. 2024, "Automatically interpreting millions of
-features in large language models" (delphi). The wording of the questions is ours.
+features in large language models" (delphi). The text of the questions is ours.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ SHOWN = 20
 """Contexts shown: the strongest of those drawn."""
 PROMOTED = 10
 LONGEST = 200
-"""Characters of a label at most; more is no short phrase."""
+"""Maximum length of a label, in characters; more is no short phrase."""
 WORKERS = 8
 INSTRUCTIONS = (
     "You name features of a language model. A feature is a number that the model computes at "
@@ -37,10 +37,10 @@ INSTRUCTIONS = (
 
 @dataclass(frozen=True)
 class OpenAIOptions:
-    """Which language model is asked, and how."""
+    """Options of the language model and its endpoint."""
 
     model: Annotated[str, Field(min_length=1)]
-    """The model's name, as the endpoint knows it."""
+    """The model's name at the endpoint."""
     base_url: str | None = None
     """The endpoint's address; else $OPENAI_BASE_URL, else OpenAI's own."""
     workers: Annotated[int, Field(ge=1, lt=1_000_000)] = WORKERS

@@ -17,12 +17,12 @@ TOLERANCE = 0.00501
 
 
 def problem_spans(question: str) -> dict[str, Span]:
-    """Returns the spans `text`, `story` and `question`; each holds something."""
+    """Returns the spans `text`, `story` and `question`, none of them empty."""
     asked = _asking_sentence(question)
-    told = Span(0, asked.start) if asked.start else Span(asked.end, len(question))
+    told_part = Span(0, asked.start) if asked.start else Span(asked.end, len(question))
     return {
         "text": Span(0, len(question)),
-        "story": told if question[told.start : told.end].strip() else asked,
+        "story": told_part if question[told_part.start : told_part.end].strip() else asked,
         "question": asked,
     }
 
@@ -43,7 +43,7 @@ def template(question: str) -> str:
 
 
 def number_text(number: float) -> str:
-    """Writes a number to two decimals at most."""
+    """Formats a number with up to two decimals."""
     return f"{number:.2f}".rstrip("0").rstrip(".")
 
 

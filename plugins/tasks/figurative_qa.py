@@ -20,7 +20,7 @@ class FigurativeRow(ItemRow):
     phrase: Text
     """The figurative sentence."""
     endings: list[Text]
-    """Two different sentences, of which one says what the phrase means."""
+    """Two different sentences, of which one is what the phrase means."""
     label: int
     """Place of that one among the endings: 0 or 1."""
 
@@ -52,7 +52,7 @@ class FigurativeQA:
 
     Which ending is right differs from item to item; what can be learnt across items is whether the
     figure affirms or denies. An ending stands for `denied` if it holds a negation (`NEGATION`),
-    else for `affirmed`. Where this does not tell the two endings apart, no reading is the right
+    else for `affirmed`. Where this does not separate the two endings, no reading is the right
     one: such items are asked and scored, but nothing is fitted on them.
     """
 
@@ -65,7 +65,7 @@ class FigurativeQA:
         return given_items(self.name, data, FigurativeRow, _item)
 
     def prompt(self, item: Item) -> Prompt:
-        """Asks first and shows the sentence last; the endings are ranked, and not shown."""
+        """Returns a prompt with the question first; the endings are ranked, and not part of it."""
         lead, phrase = 'What does this mean?\n"', item.question["phrase"]
         return Prompt(
             [{"role": "user", "content": f'{lead}{phrase}"'}],

@@ -47,7 +47,7 @@ class GSM8K:
         return given_items(self.name, data, GSM8KRow, _item)
 
     def prompt(self, item: Item) -> Prompt:
-        """Asks for short calculations and a stated answer."""
+        """Returns a prompt for short calculations and a stated answer."""
         question = item.question["question"]
         lead = "Solve this problem. Write only the calculations, then #### and the answer.\n"
         spans = {name: span.shifted(len(lead)) for name, span in problem_spans(question).items()}

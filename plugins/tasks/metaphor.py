@@ -80,7 +80,7 @@ class Metaphor:
             return read_items(path, MetaphorRow, _item)
 
     def prompt(self, item: Item) -> Prompt:
-        """Asks first and shows the sentence last, so that it is read with the question in mind."""
+        """Returns a prompt with the question first, so that the sentence is read in its light."""
         target = item.question["target"]
         return _prompt(item, f'Is "{target}" used literally or metaphorically?', f'"{target}" is')
 
@@ -99,7 +99,7 @@ class Metaphor:
         return item.gold
 
     def second_question(self, item: Item) -> SecondQuestion | None:
-        """Asks which of two paraphrases the verb has here; None where none are known."""
+        """Returns the question which of two paraphrases fits; None where there are none."""
         if "senses" not in item.question:
             return None
         target, senses = item.question["target"], item.question["senses"]

@@ -7,7 +7,7 @@ from saetask.data import Score
 
 
 def checked_index(index: int, length: int) -> int:
-    """Returns the index of an option after a look at their number; for a validator.
+    """Returns the index of an option once their number is checked; for a validator.
 
     Raises:
         ValueError: There is no such option.

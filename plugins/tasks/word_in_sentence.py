@@ -10,11 +10,11 @@ Offset = Annotated[int, Field(ge=0)]
 
 
 def checked_offset(offset: int, row: Mapping[str, Any], word: str, sentence: str) -> int:
-    """Returns a word's offset after a look at the place; for a validator of a row's field.
+    """Returns a word's offset once the word is found there; for a validator of a row's field.
 
     Args:
         offset: Where the word begins in the sentence.
-        row: The fields validated so far; where one is missing, its own error is told.
+        row: The fields validated so far; where one is missing, its own error is reported.
         word: The field with the word as it stands there.
         sentence: The field with the sentence.
 

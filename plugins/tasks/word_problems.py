@@ -63,7 +63,7 @@ class WordProblems:
             return read_items(path, WordProblemRow, _item)
 
     def prompt(self, item: Item) -> Prompt:
-        """Asks for the equation."""
+        """Returns a prompt for the equation."""
         return _prompt(item, "Write the equation that solves this problem.", "Equation:")
 
     def candidates(self, item: Item) -> list[Candidate] | None:
@@ -87,7 +87,7 @@ class WordProblems:
         return found.pop() if len(found) == 1 else None
 
     def second_question(self, item: Item) -> SecondQuestion:
-        """Asks for the number alone, which a note on the operation does not say."""
+        """Returns a prompt for the number alone, which a note on the operation does not contain."""
         prompt = _prompt(item, "Solve this problem. Answer with a number.", "Answer:")
         return SecondQuestion(prompt, None)
 
@@ -118,7 +118,7 @@ def _prompt(item: Item, request: str, answer_prefix: str) -> Prompt:
 
 
 def _numbers(question: str) -> list[float]:
-    """Returns the distinct numbers of a problem in order, `LARGEST_NUMBERS` at most."""
+    """Returns the first `LARGEST_NUMBERS` distinct numbers of a problem, in order."""
     found = re.findall(r"\d[\d,]*(?:\.\d+)?", question)
     numbers = dict.fromkeys(float(number.replace(",", "")) for number in found)
     return list(numbers)[:LARGEST_NUMBERS]

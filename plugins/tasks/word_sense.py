@@ -56,7 +56,7 @@ class WordSense:
         return given_items(self.name, data, WordSenseRow, _item)
 
     def prompt(self, item: Item) -> Prompt:
-        """Asks first, then shows the two sentences, a line each.
+        """Returns a prompt with the question first, then the two sentences, a line each.
 
         The span `target` is the word in the second sentence, where its sense can be compared;
         `other` is the word in the first.

@@ -26,7 +26,7 @@ class Annotation(NamedTuple):
 
 
 class Annotator(Protocol):
-    """What an annotator plugin provides. It sees findings, never gold answers.
+    """What an annotator plugin provides. Its input is findings, never gold answers.
 
     It may have options; see `Configurable`.
     """
@@ -36,7 +36,7 @@ class Annotator(Protocol):
     def candidates(
         self, misunderstanding: Misunderstanding, labels: Mapping[int, str]
     ) -> list[Annotation]:
-        """Returns notes for a finding, in a fixed order of wordings and placements.
+        """Returns notes for a finding, in a fixed order of note templates and placements.
 
         Args:
             misunderstanding: The finding.
@@ -47,7 +47,7 @@ class Annotator(Protocol):
 
 @runtime_checkable
 class WritingAnnotator(Protocol):
-    """What an annotator plugin provides instead whose notes a language model writes.
+    """An annotator plugin whose notes a language model writes.
 
     It may have options as well.
     """
@@ -60,7 +60,7 @@ class WritingAnnotator(Protocol):
         ...
 
     def request(self, misunderstanding: Misunderstanding, labels: Mapping[int, str]) -> str:
-        """Returns what the language model is told to write; the same finding, the same request.
+        """Returns the request to the language model; the same for the same finding.
 
         Args:
             misunderstanding: The finding.
@@ -69,7 +69,7 @@ class WritingAnnotator(Protocol):
         ...
 
     def annotations(self, text: str) -> list[Annotation]:
-        """Returns notes made of the reply, in a fixed order of wordings and placements.
+        """Returns notes made of the reply, in a fixed order of note templates and placements.
 
         Args:
             text: The reply, whatever it may be; one that holds no note gives an empty list.
@@ -80,7 +80,7 @@ class WritingAnnotator(Protocol):
 def configured(
     annotators: "Sequence[Annotator | WritingAnnotator]", options: Mapping[str, Any]
 ) -> "list[Annotator | WritingAnnotator]":
-    """Returns annotators with options set: each gets those that it has.
+    """Returns annotators with options set, each with the options that it declares.
 
     Raises:
         UserError: None of them has such an option, or one refuses a value.

@@ -23,7 +23,7 @@ WORKERS = 8
 
 
 class NoteSubject(NamedTuple):
-    """What a note is written about."""
+    """Subject of a generated note."""
 
     misunderstanding: Misunderstanding
     labels: Mapping[int, str]

@@ -31,7 +31,7 @@ class ArmPrompt(NamedTuple):
 
 
 class NoteTemplate(NamedTuple):
-    """One wording and placement out of those that an annotator offers."""
+    """One text and placement out of those that an annotator offers."""
 
     annotator: Annotator
     number: int
@@ -79,7 +79,7 @@ def make_prompt_annotator(
     feature_labels: FeatureLabels | None,
     findings: Iterable[Sequence[Misunderstanding]],
 ) -> PromptAnnotator:
-    """Returns an annotator that knows the labels of the features that some findings name.
+    """Returns an annotator with the labels of the features that some findings name.
 
     Args:
         template: The note template.

@@ -52,7 +52,7 @@ def _reason(error: "ValidationError", config: Any) -> str:
     from saetask.utils.validation import first_problem
 
     for details in error.errors():
-        if details["type"] == UNKNOWN_KEY:  # told before the key that is missing for it
+        if details["type"] == UNKNOWN_KEY:  # reported before the key that is missing for it
             key = ".".join(map(str, details["loc"]))
             known = [field.name for field in dataclasses.fields(config)]
             hint = did_you_mean(key, known) if len(details["loc"]) == 1 else ""

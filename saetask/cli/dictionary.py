@@ -35,7 +35,7 @@ class BuildOptions:
     out: Path
     """Dictionary folder to write."""
     labeler: str = "keywords"
-    """Labeler plugin that says what each feature is about."""
+    """Labeler plugin that makes the labels."""
     labeler_option: dict[str, str] = field(default_factory=dict)
     """An option of the labeler; may be repeated."""
 
@@ -86,7 +86,7 @@ def declare_build(parser: CommandParser) -> None:
 
 
 def build(arguments: Namespace) -> None:
-    """Builds a dictionary, or goes on building it, and prints how many features have a label."""
+    """Builds a dictionary, or resumes building it, and prints the number of labelled features."""
     from saetask.compute.config import ComputeConfig, open_executor
     from saetask.dictionary.collect.corpus_pass import BuildConfig, read_corpus
     from saetask.dictionary.label.base import configured
@@ -166,7 +166,7 @@ def declare_search(parser: CommandParser) -> None:
 
 
 def search(arguments: Namespace) -> None:
-    """Prints the features whose labels hold some words."""
+    """Prints the features whose labels contain some words."""
     from saetask.dictionary.dictionary import Dictionary
 
     options = take(arguments, SearchOptions)
@@ -183,7 +183,7 @@ GROUP = CommandGroup(
     "build, test and look up a dictionary: what each feature of an SAE is about",
     {
         "Make": {
-            "build": Command("find what each feature is about", declare_build, build),
+            "build": Command("label every feature of an SAE from a corpus", declare_build, build),
             "export": Command("write a dictionary as Neuronpedia JSONL", declare_export, export),
         },
         "Test": TESTS,

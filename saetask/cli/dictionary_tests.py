@@ -25,7 +25,7 @@ class ValidateOptions:
     folder: Path
     """A dictionary folder whose work/ is still there."""
     judge: str | None = None
-    """A language model that judges labels, too."""
+    """A language model that also judges labels."""
     judge_url: str | None = None
     """OpenAI-compatible address of the judge; without it, $OPENAI_BASE_URL, else OpenAI's."""
     judge_features: int = 200
@@ -43,7 +43,7 @@ class FalsifyOptions:
     folder: Path
     """A dictionary folder."""
     writer: str | None = None
-    """A language model that writes texts to try the features on, too."""
+    """A language model that also writes texts to test the features on."""
     writer_url: str | None = None
     """OpenAI-compatible address of the writer; without it, $OPENAI_BASE_URL, else OpenAI's."""
 
@@ -56,7 +56,7 @@ def declare_validate(parser: CommandParser) -> None:
 
 
 def validate(arguments: Namespace) -> None:
-    """Tries the labels of a dictionary on unseen documents and prints the verdicts."""
+    """Tests the labels of a dictionary on unseen documents and prints the verdicts."""
     from saetask.cli.tables import judge_text, print_table, validation_table
     from saetask.dictionary.evaluate.judge import Judge
     from saetask.dictionary.evaluate.validation import validate as validate_dictionary
@@ -96,7 +96,7 @@ def declare_falsify(parser: CommandParser) -> None:
 
 
 def falsify(arguments: Namespace) -> None:
-    """Tries to prove labels wrong and prints what each test found."""
+    """Runs tests that can prove labels wrong and prints the result of each."""
     from saetask.compute.config import ComputeConfig, open_executor
     from saetask.dictionary.dictionary import Dictionary
     from saetask.dictionary.falsify.base import FalsifyConfig
@@ -144,6 +144,6 @@ def _print_falsification(document: dict[str, Any], folder: Path) -> None:
 
 
 COMMANDS = {
-    "validate": Command("try the labels on unseen text", declare_validate, validate),
-    "falsify": Command("try to prove labels wrong", declare_falsify, falsify),
+    "validate": Command("test the labels on unseen documents", declare_validate, validate),
+    "falsify": Command("run tests that can prove labels wrong", declare_falsify, falsify),
 }

@@ -17,7 +17,7 @@ from saetask.utils.download import cache_folder
 
 
 def examine() -> dict[str, Any]:
-    """Loads the default model and SAE and tries them.
+    """Loads the default model and SAE and measures the SAE.
 
     Returns:
         `ok`, `problem` (None if all is well), versions and hardware, `model_path`, `sae_path`,

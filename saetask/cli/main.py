@@ -15,7 +15,7 @@ from saetask.cli.parser import CommandParser
 from saetask.errors import UserError
 
 ROOT = CommandGroup(
-    "find what a language model misread in a prompt, write it back, and prove that it helps",
+    "detect what a language model misread in a prompt, write it back, and test if that helps",
     {
         "One prompt": prompts.COMMANDS,
         "Experiments": experiments.COMMANDS,

@@ -1,4 +1,4 @@
-"""Flags that several commands share, and what they stand for."""
+"""Flags that several commands share, and the objects made from them."""
 
 import json
 from dataclasses import dataclass
@@ -38,10 +38,10 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class MismatchOptions:
-    """What to do with an SAE that does not fit the model."""
+    """Treatment of an SAE that does not fit the model."""
 
     allow_sae_mismatch: bool = False
-    """Go on with an SAE whose figures say that it does not fit the model."""
+    """Use the SAE even if its figures show that it does not fit the model."""
 
 
 def add_json(parser: "CommandParser") -> None:

@@ -23,8 +23,8 @@ LONGEST_DEFAULT = 40
 class CommandParser(argparse.ArgumentParser):
     """Parser of one command.
 
-    Flags that are not given are absent from the parsed namespace, so that they can be told from
-    flags given with their default value.
+    Flags that are not given are absent from the parsed namespace, so that they can be
+    distinguished from flags given with their default value.
     """
 
     overview: str | None = None
@@ -85,7 +85,7 @@ class CommandParser(argparse.ArgumentParser):
         return super().format_help() if self.overview is None else f"{self.overview}\n"
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parses arguments; unlike the base class, refuses those that it does not know.
+        """Parses arguments; unlike the base class, refuses unknown ones.
 
         Raises:
             UserError: An argument is unknown or malformed.
@@ -156,7 +156,7 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 
 def _help(explanation: str, default: Any) -> str:
-    """Returns the explanation, with the default where it says something."""
+    """Returns the explanation, with the default where it is informative."""
     shown = _shown_default(default)
     if shown and len(shown) <= LONGEST_DEFAULT:
         explanation = f"{explanation.removesuffix('.')} (default: {shown})."

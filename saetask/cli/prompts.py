@@ -29,7 +29,7 @@ class PromptOptions:
     """The prompt of `saetask read` and `saetask reformulate`."""
 
     prompt: str
-    """The text."""
+    """Text of the prompt."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,9 @@ class DetectOptions:
     """The prompts of `saetask detect`."""
 
     prompt: str = ""
-    """The text."""
+    """Text of the prompt."""
     file: Path | None = None
-    """Prompts to take instead: JSON lines with prompt and, where the task has one, target."""
+    """File of prompts instead: JSON lines with prompt and, where the task has one, target."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class TaskOptions:
     dictionary: Path | None = None
     """Dictionary folder of this SAE; without it, the shipped one if there is one."""
     unvalidated_labels: bool = False
-    """Let annotations use labels that were not validated, too."""
+    """Use labels in annotations even if they are not validated."""
 
     def task_name(self, target: str | None) -> str:
         """Returns the task to use for a prompt with this target."""
@@ -239,6 +239,6 @@ COMMANDS = {
     "read": Command("show the features that a prompt activates", declare_read, read),
     "detect": Command("find what is misread in a prompt", declare_detect, detect),
     "reformulate": Command(
-        "find it, write it into the prompt, ask again", declare_reformulate, reformulate
+        "detect, write the finding into the prompt, ask again", declare_reformulate, reformulate
     ),
 }

@@ -1,4 +1,4 @@
-"""What the command line prints for people."""
+"""Tables and lines that the command line prints for people."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -91,7 +91,7 @@ def detection_text(detection: "Detection") -> str:
 
 
 def validation_table(validation: Mapping[str, Any]) -> "Table":
-    """Returns how a dictionary and its controls fared on unseen documents."""
+    """Returns the validation figures of a dictionary and its controls, one a row."""
     figures = ("tested", "validated", "share", "chosen", "of them", "coverage", "rare", "dead")
     table = _table("dictionary", *figures, right=figures)
     for name, found in {"this SAE": validation, **validation["controls"]}.items():
@@ -111,10 +111,10 @@ def validation_table(validation: Mapping[str, Any]) -> "Table":
 
 
 def falsification_table(found: Mapping[str, Any]) -> "Table":
-    """Returns what tokens alone and edits did to each feature.
+    """Returns the results of injected tokens and of edits, one feature a row.
 
-    Shares of texts set off are those of the strategy that tells most against the feature; effects
-    are in nats a token.
+    Shares of firing texts are those of the strategy with the strongest evidence against the label;
+    effects are in nats a token.
     """
     injected = ("own tokens", "random tokens", "q (tokens)")
     edited = ("ablated", "amplified", "random", "q (edits)")
@@ -140,7 +140,7 @@ def falsification_table(found: Mapping[str, Any]) -> "Table":
 
 
 def writing_table(found: Mapping[str, Any]) -> "Table":
-    """Returns what texts written by a language model say of each feature and its label.
+    """Returns the results on texts written by a language model, one feature a row.
 
     Shares are of texts in which the feature fires: paraphrases of texts where it does and of texts
     where it is silent; texts written to fit the label and to resemble those.
@@ -166,7 +166,7 @@ def writing_table(found: Mapping[str, Any]) -> "Table":
 
 
 def judge_text(validation: Mapping[str, Any]) -> str:
-    """Returns what a judge found, and how many labels nobody judged, a line each."""
+    """Returns the judge's figures and the number of labels without a judgement, a line each."""
     lines = []
     if judge := validation["judge"]:
         for name, found in {"this SAE": validation, **validation["controls"]}.items():
@@ -189,7 +189,7 @@ def judge_text(validation: Mapping[str, Any]) -> str:
 
 
 def untested_lines(falsification: Mapping[str, Any]) -> list[str]:
-    """Returns a line for each test that could not be had, with the reason."""
+    """Returns a line for each test that was not possible, with the reason."""
     return [
         f"feature {entry['feature']}: no {test} test: {tests[test]['reason']}"
         for entry in falsification["features"]

@@ -27,7 +27,7 @@ class Executor(Protocol):
             shards: Inputs of the work, which may be sent as well.
 
         Raises:
-            UserError: An error of the work or of the iterator, raised in its shard's turn.
+            UserError: An error of the work or of the iterator, in place of its shard's result.
         """
         ...
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from saetask.models.loading import Model
 
 SHARDS_AHEAD = 2
-"""Shards per worker that may be done before their turn; more would wait in memory."""
+"""Maximum number of finished shards per worker that wait in memory to be returned."""
 MAX_FAILED_STARTS = 3
 """Number of workers lost in a row while they start at which the work is given up."""
 START_SECONDS = 300

@@ -27,7 +27,7 @@ class ShardTask(Generic[Shard]):
 
 
 class ShardResult(NamedTuple, Generic[Result]):
-    """Result of a shard, or the error to raise in the shard's turn."""
+    """Result of a shard, or the error to raise in its place."""
 
     value: Result | None = None
     error: Exception | None = None

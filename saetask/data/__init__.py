@@ -1,4 +1,4 @@
-"""Items, prompts, samples and corpora: what is asked and what is read."""
+"""Items, prompts, samples and corpora."""
 
 import lazy_loader
 

@@ -1,3 +1,5 @@
+from .corpus import CorpusConfig as CorpusConfig
+from .corpus import Source as Source
 from .items import ItemRow as ItemRow
 from .items import Name as Name
 from .items import PromptRow as PromptRow

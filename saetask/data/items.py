@@ -41,7 +41,7 @@ class Row(BaseModel):
 
 
 class ItemRow(Row):
-    """What every row of an item file has."""
+    """Fields of every row of an item file."""
 
     id: Name
     """Unique in the file."""

@@ -20,7 +20,7 @@ class Span(NamedTuple):
     end: int
 
     def overlaps(self, other: "Span") -> bool:
-        """Tells whether the two ranges share a character."""
+        """Returns whether the two ranges share a character."""
         return max(self.start, other.start) < min(self.end, other.end)
 
     def shifted(self, by: int) -> "Span":
@@ -124,7 +124,7 @@ def render(
 
 
 def renders(tokenizer: "PreTrainedTokenizerBase", prompt: Prompt) -> bool:
-    """Tells whether a prompt can be rendered: many chat templates refuse a system message."""
+    """Returns whether a prompt can be rendered: many chat templates refuse a system message."""
     try:
         render(tokenizer, prompt)
     except UserError:

@@ -268,7 +268,7 @@ def _check_fold_sizes(folds: list[Fold], samples: list[Sample], config: SplitCon
 
 
 def _folds_suffice(samples: list[Sample], n_folds: int, seed: int) -> bool:
-    """Tells whether so many folds leave enough samples to fit on in each."""
+    """Returns whether every one of `n_folds` folds has enough samples to fit on."""
     from sklearn.model_selection import GroupKFold
 
     splitter = GroupKFold(n_folds, shuffle=True, random_state=seed)

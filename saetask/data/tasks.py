@@ -1,4 +1,4 @@
-"""Tasks: items, the prompt that asks about an item, candidate answers, and scoring.
+"""Tasks: items, the prompt about an item, candidate answers, and scoring.
 
 A task is a plugin. What it may show to detectors and annotators is the prompt; the gold answer
 stays inside the task.
@@ -46,7 +46,7 @@ class Score(NamedTuple):
 
 @runtime_checkable
 class Task(Protocol):
-    """What a task plugin provides."""
+    """Protocol of a task plugin."""
 
     name: str
     readings: Sequence[str]
@@ -67,7 +67,7 @@ class Task(Protocol):
         ...
 
     def score(self, item: Item, output: str) -> Score:
-        """Judges an output: a candidate's text, or what the model generated."""
+        """Scores an output: a candidate's text, or what the model generated."""
         ...
 
     def gold_reading(self, item: Item) -> str | None:
@@ -80,7 +80,7 @@ class Task(Protocol):
 
 
 def check_prompt(task: str, item: Item, prompt: Prompt) -> Prompt:
-    """Returns a task's prompt after a look at its spans.
+    """Returns a task's prompt once its spans are checked.
 
     Args:
         task: The task's name.
@@ -117,12 +117,12 @@ class SecondQuestion(NamedTuple):
 
 @runtime_checkable
 class AsksTwice(Protocol):
-    """What a task provides, besides `Task`, that can ask a second question about an item."""
+    """Protocol of a task that can ask a second question about an item, besides `Task`."""
 
     def second_question(self, item: Item) -> SecondQuestion | None:
         """Returns the second question, or None where the item has none."""
         ...
 
     def score_second(self, item: Item, output: str) -> Score:
-        """Judges an output to the second question: a candidate's text, or a generated one."""
+        """Scores an output to the second question: a candidate's text, or a generated one."""
         ...

@@ -40,14 +40,14 @@ class Misunderstanding(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """A detector's judgement of one prompt."""
+    """A detector's result for one prompt."""
 
     failure: float
     """Calibrated probability that the model's answer is wrong."""
     misunderstandings: list[Misunderstanding]
     """What is misread, most probable first; empty when the answer agrees with the features."""
     probabilities: Mapping[str, float] = MappingProxyType({})
-    """Calibrated probability of each reading that the detector knows; a detector must give it."""
+    """Calibrated probability of each reading that was fitted; a detector must give it."""
 
     @property
     def leading(self) -> str:
@@ -57,7 +57,7 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class DetectorInput:
-    """What a detector sees of one prompt. It holds no gold answer, nor anything made from one."""
+    """Input of a detector for one prompt. It holds no gold answer, nor anything made from one."""
 
     activations: FeatureActivations
     """The prompt's feature activations (one prompt)."""
@@ -88,14 +88,14 @@ class DetectorInput:
 
 
 class BaseDetector(Protocol):
-    """What every detector can do, the baselines among them."""
+    """Protocol of every detector, the baselines included."""
 
     name: str
 
     def fit(
         self, inputs: Sequence[DetectorInput], gold_readings: Sequence[str], groups: Sequence[str]
     ) -> list[Finding]:
-        """Learns from prompts whose right reading is known.
+        """Fits the detector on prompts whose right reading is known.
 
         Args:
             inputs: The fit split.
@@ -111,7 +111,7 @@ class BaseDetector(Protocol):
         ...
 
     def detect(self, detector_input: DetectorInput) -> Finding:
-        """Judges one prompt."""
+        """Returns the finding in one prompt."""
         ...
 
     def explain(self, detector_input: DetectorInput, reading: str) -> Misunderstanding:
@@ -119,13 +119,13 @@ class BaseDetector(Protocol):
 
         Args:
             detector_input: The prompt.
-            reading: How it is to be read: one of the readings that the detector knows.
+            reading: One of the readings that the detector was fitted on.
         """
         ...
 
 
 class Detector(BaseDetector, Protocol):
-    """What a detector plugin provides. It is fitted on the fit split and nothing else.
+    """Protocol of a detector plugin. It is fitted on the fit split and nothing else.
 
     It may have more:
 
@@ -154,11 +154,11 @@ class Detector(BaseDetector, Protocol):
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns what was learnt, as JSON values and numpy arrays."""
+        """Returns the fitted state, as JSON values and numpy arrays."""
         ...
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Takes over what another instance learnt."""
+        """Sets the fitted state of another instance."""
         ...
 
 
@@ -170,7 +170,7 @@ def make_finding(
     """Returns a finding: a misunderstanding where a reading is more probable than the answer's.
 
     A reading that none of the item's candidates stands for can not be right. Where no candidates
-    were ranked, nothing tells what the answer follows, and the most probable reading is reported.
+    were ranked, the answer's reading is unknown, and the most probable reading is reported.
     """
     scores = detector_input.answer_scores
     possible = {n: p for n, p in probabilities.items() if scores.get(n, -np.inf) > -np.inf}
@@ -197,7 +197,7 @@ def make_misunderstanding(
 
 
 NO_SIGNAL = "the features predict nothing on the fit split"
-"""What `Detector.silence` says where the weight of the features is zero."""
+"""Value of `Detector.silence` where the weight of the features is zero."""
 
 
 def reason_for_silence(detector: BaseDetector, finding: Finding) -> str:

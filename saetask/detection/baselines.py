@@ -1,4 +1,4 @@
-"""What an SAE detector stands beside: the same calibration on other inputs than SAE features.
+"""Baselines of SAE detectors: the same calibration on other inputs than SAE features.
 
 Dense linear probes usually do as well as probes on SAE features (Kantamneni et al. 2025, arXiv
 2502.16681), and a single neuron or the words alone may do. Each baseline is fitted, chosen and
@@ -53,7 +53,7 @@ class Baseline:
     def fit(
         self, inputs: Sequence[DetectorInput], gold_readings: Sequence[str], groups: Sequence[str]
     ) -> list[Finding]:
-        """Learns from prompts whose right reading is known; see `Detector`."""
+        """Fits the baseline on prompts whose right reading is known; see `Detector`."""
         self.readings = known_readings(gold_readings, groups)
         labels, own = labels_of(gold_readings, self.readings), in_domain_rows(inputs)
         settings, tried = self._settings(inputs[0]), []
@@ -70,7 +70,7 @@ class Baseline:
         return make_findings(inputs, self.readings, probabilities, self.explain)
 
     def detect(self, detector_input: DetectorInput) -> Finding:
-        """Judges one prompt."""
+        """Returns the finding in one prompt."""
         log_odds = _log_odds(self._estimator, self._extract([detector_input]))
         answers = answer_scores([detector_input], self.readings)
         probabilities = stacked_probabilities(self._stack, log_odds, answers)

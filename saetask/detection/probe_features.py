@@ -2,7 +2,7 @@
 
 Where a prompt has a word in two places (the spans `target` and `other`), two further regions
 compare them, feature by feature: `shared` is what both have, `apart` how much they differ. A linear
-probe on the two places side by side can not tell whether they are alike.
+probe on the two places side by side can not detect whether they are alike.
 """
 
 from collections.abc import Collection, Sequence

@@ -24,22 +24,22 @@ The best of several settings must pass at this level divided by their number.
 
 
 class InnerFold(NamedTuple):
-    """Which prompts are fitted on and which are judged."""
+    """Prompts that are fitted on and prompts that are predicted."""
 
     fit: np.ndarray
     held_out: np.ndarray
 
 
 def known_readings(gold_readings: Sequence[str], groups: Sequence[str]) -> list[str]:
-    """Returns the readings that the fit split knows, sorted.
+    """Returns the readings in the fit split, sorted.
 
     Raises:
-        UserError: It knows one only, has fewer groups than inner folds, or no reading has as many
+        UserError: It has one only, has fewer groups than inner folds, or no reading has as many
             items as there are inner folds.
     """
     readings = sorted(set(gold_readings))
     if len(readings) < 2:
-        raise UserError(f"The fit split knows only the reading {readings}; it needs two at least.")
+        raise UserError(f"The fit split has only the reading {readings}; it needs two at least.")
     if len(set(groups)) < INNER_FOLDS:
         raise UserError(
             f"The fit split has {len(set(groups))} groups; it needs {INNER_FOLDS} at least."
@@ -144,11 +144,11 @@ def make_findings(
     probabilities: np.ndarray,
     explain: Callable[[DetectorInput, str], Misunderstanding],
 ) -> list[Finding]:
-    """Returns what the probabilities of a detector's readings find in each prompt.
+    """Returns the finding in each prompt, from the probabilities of a detector's readings.
 
     Args:
         inputs: The prompts.
-        readings: The readings that the detector knows.
+        readings: The readings that the detector was fitted on.
         probabilities: Of each reading, `[n, class]`.
         explain: Returns the misunderstanding for a reading of a prompt; see `BaseDetector`.
     """

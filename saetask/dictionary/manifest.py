@@ -129,7 +129,7 @@ class Validation(ValidationFigures):
 
 
 class Manifest(Document):
-    """What a dictionary was built from, and how its labels did."""
+    """Sources of a dictionary, and the figures of its labels."""
 
     schema_version: int
     """Version of this format."""

@@ -1,4 +1,4 @@
-"""The table of arms: what each one is for, and how it writes its prompts."""
+"""The table of arms: what each one controls for, and how it writes its prompts."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -275,7 +275,7 @@ def arm_names() -> list[str]:
 
 
 def default_arm_names() -> list[str]:
-    """Returns the names of the arms that are run unless others are asked for."""
+    """Returns the names of the arms that are run by default."""
     return [arm.spec.name for arm in ARMS if arm.spec.in_default]
 
 

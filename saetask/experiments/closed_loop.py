@@ -29,7 +29,7 @@ ROUNDS = 3
 
 
 class RoundTemplate(NamedTuple):
-    """A note template, and the model's bias when it is asked with it."""
+    """A note template, and the model's bias on prompts with it."""
 
     template: NoteTemplate
     bias: Calibration
@@ -121,7 +121,7 @@ def _judge_again(
     bias: Calibration,
     tried: Mapping[Sample, ArmPrompt],
 ) -> dict[Sample, Finding]:
-    """Asks and reads annotated prompts, and returns what the detector finds in them."""
+    """Runs the model and the detector on annotated prompts and returns the findings."""
     if not tried:
         return {}
     prompts = [written.prompt for written in tried.values()]

@@ -18,25 +18,25 @@ class RunConfig:
     task: str
     """Name of a task plugin."""
     data: Path | None = None
-    """Items to try, in the task's item format; without it, the built-in items."""
+    """Items to test, in the task's item format; without it, the built-in items."""
     fit_data: Path | None = None
-    """Items to fit on; without it, the other folds of the items that are tried."""
+    """Items to fit on; without it, the other folds of the tested items."""
     model: str = DEFAULT_MODEL
     """Alias, folder, .gguf file or hub id of the model."""
     sae: str = DEFAULT_SAE
     """Alias, SAE-Lens folder or SAE-Lens release/sae_id."""
     other_saes: list[str] = field(default_factory=list)
-    """More SAEs, at other hook points for instance; each fold takes the best on its fit split."""
+    """More SAEs, for instance at other hook points; each fold takes the best on its fit split."""
     allow_sae_mismatch: bool = False
-    """Go on with an SAE whose figures say that it does not fit the model."""
+    """Use the SAE even if its figures show that it does not fit the model."""
     dictionary: Path | None = None
     """Dictionary folder of this SAE; without it, the shipped one if there is one."""
     unvalidated_labels: bool = False
-    """Let annotations use labels that were not validated, too."""
+    """Use labels in annotations even if they are not validated."""
     detector: str = "failure-probe"
     """Name of a detector plugin."""
     annotators: list[str] = field(default_factory=list)
-    """Annotators whose wordings compete on the fit split; without it, the task's own."""
+    """Annotators whose note templates are compared on the fit split; default: the task's own."""
     annotator_options: dict[str, str] = field(default_factory=dict)
     """Options of the annotators, by name; the flag sets one and may be repeated."""
     arms: list[str] = field(default_factory=default_arm_names)
@@ -44,20 +44,20 @@ class RunConfig:
     scoring: Literal["rank", "generate"] = "rank"
     """Rank candidate answers by likelihood, or generate answers and parse them."""
     limit: int | None = None
-    """Maximum number of items to try (whole groups, drawn by the seed)."""
+    """Maximum number of items to test (whole groups, drawn by the seed)."""
     folds: int = 5
     """Number of grouped folds, where no fit data are given."""
     max_fit_items: int = 800
     """Maximum number of items of the fit data to fit on."""
     builtin_items: bool = True
-    """With data of your own, let the detector (nothing else) learn from built-in items, too."""
+    """With data of your own, train the detector (nothing else) on built-in items, too."""
     seed: int = 0
     """Seed of folds, samples and control features."""
     seeds: int = 1
     """Number of seeds to repeat with, from the seed up; items are those of the first."""
 
     def check(self) -> None:
-        """Refuses values that can not be run, before anything is loaded.
+        """Checks the values before anything is loaded.
 
         Raises:
             UserError: An arm is unknown or missing, or a number is too small.

@@ -1,4 +1,4 @@
-"""What an experiment runs with: task, model, SAE, plugins, and how much is asked."""
+"""Objects that an experiment runs with: task, model, SAE, plugins, numbers of requests."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from saetask.saes.loading import SAE
 
 ON_REQUEST = ("feature-label",)
-"""Annotators of a task that are used only where they are asked for by name."""
+"""Annotators of a task that are used only where they are named."""
 
 
 @dataclass(frozen=True)
 class ExperimentSettings:
-    """How many samples and tokens each step takes, and which baselines detectors stand beside."""
+    """Numbers of samples and tokens of each step, and the baselines of detectors."""
 
     note_samples: int = 40
     """Maximum number of training samples on which note templates are compared."""
@@ -63,7 +63,7 @@ class ExperimentContext:
 def task_annotators(
     task: "Task", plugins: PluginRegistry, names: Sequence[str] = ()
 ) -> "list[Annotator | WritingAnnotator]":
-    """Returns annotators: the plugins of these names, or else those that the task names or holds.
+    """Returns annotators: the plugins of these names, or else those of the task.
 
     Raises:
         UserError: There is no annotator of that name.

@@ -21,7 +21,7 @@ Findings = dict[Sample, Finding]
 
 
 class FoldDetectors(NamedTuple):
-    """What each detector finds in a fold's samples."""
+    """Findings of each detector in a fold's samples."""
 
     findings: dict[str, Findings]
     """By detector; samples that were trained on are judged with their group held out."""
@@ -109,8 +109,8 @@ def match_annotation_rate(
 ) -> Findings:
     """Returns findings with a misunderstanding in the `n` samples most probably answered wrongly.
 
-    A detector that knows nothing would find next to nothing, and be a control for nothing: this one
-    annotates as many samples as saetask does, with the most probable reading but the answer's.
+    A detector without information would find next to nothing, and control for nothing: so as many
+    samples are annotated as by saetask, with the most probable reading other than the answer's.
     """
     findings = {sample: detector.detect(given) for sample, given in inputs.items()}
     chosen = set(sorted(findings, key=lambda sample: -findings[sample].failure)[:n])

@@ -1,4 +1,4 @@
-"""Figures of detectors: what they tell of the arm `original`, without asking the model again."""
+"""Figures of detectors on the arm `original`, computed without further requests to the model."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -87,7 +87,7 @@ def summarise_failures(
 def summarise_readings(
     original: Sequence[SampleResult], findings: Mapping[str, Mapping[str, Finding]], seed: int
 ) -> Detection:
-    """Returns how well each detector tells the right reading from the others.
+    """Returns how well each detector predicts the right reading.
 
     Args:
         original: Results of the arm `original`.

@@ -1,4 +1,4 @@
-"""Is a feature that findings name at work in the answers? How active it is, what ablating it does.
+"""Effects of features that findings name: their activity, and the effect of ablation on answers.
 
 Features are taken by how often findings name them, not by what the edits do. The effect is that on
 the log-odds of the model's answer against the reading that was found, in the unannotated prompt,
@@ -23,7 +23,7 @@ from saetask.utils.sign_flips import flip_test
 
 FEATURES = 3
 ITEMS = 12
-"""Items a feature, at most."""
+"""Maximum number of items per feature."""
 DIRECTIONS = 4
 
 
@@ -39,17 +39,17 @@ class EffectCase(NamedTuple):
 
 
 def mechanism(
-    context: ExperimentContext, outcomes: Sequence[SampleResult], seed: int
+    context: ExperimentContext, results: Sequence[SampleResult], seed: int
 ) -> list[FeatureEffect]:
     """Returns the effects of the features that the findings name most often.
 
     Args:
-        apparatus: Model, SAE and labels.
-        outcomes: Of all arms.
+        context: Model, SAE and labels.
+        results: Of all arms.
         seed: Seed of the random directions and of the sign flips.
     """
-    originals = {o.sample.id: o for o in outcomes if o.arm == "original"}
-    annotated = [o for o in outcomes if o.arm == "saetask" and o.written.annotation]
+    originals = {o.sample.id: o for o in results if o.arm == "original"}
+    annotated = [o for o in results if o.arm == "saetask" and o.written.annotation]
     named = Counter(
         evidence.id for o in annotated for evidence in o.written.misunderstandings[0].features
     )
@@ -68,15 +68,15 @@ def mechanism(
     return effects
 
 
-def _case(original: SampleResult, outcome: SampleResult) -> EffectCase | None:
+def _case(original: SampleResult, sample_result: SampleResult) -> EffectCase | None:
     """Returns None where no candidate stands for the reading that was found."""
-    reading = outcome.written.misunderstandings[0].reading
+    reading = sample_result.written.misunderstandings[0].reading
     sample = original.sample
     fitting = [c.text for c in sample.candidates if c.reading == reading]
     if not fitting or original.output in fitting:
         return None
     alternative = max(fitting, key=original.scores.__getitem__)
-    return EffectCase(sample.prompt, outcome.written.prompt, original.output, alternative)
+    return EffectCase(sample.prompt, sample_result.written.prompt, original.output, alternative)
 
 
 def _effect(

@@ -21,7 +21,7 @@ from saetask.saes.encoding import input_hook
 
 @dataclass(frozen=True)
 class FoldState:
-    """What the arms of a fold write their prompts from."""
+    """State of a fitted fold, from which its arms write their prompts."""
 
     number: int
     fold: Fold

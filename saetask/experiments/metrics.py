@@ -63,12 +63,12 @@ def summarise(result: ExperimentResult, specs: Sequence[ArmSpec], seed: int) -> 
         specs: Specifications of at least the arms that were run, in the order of the tables.
         seed: Seed of the resamples.
     """
-    arms = _by_arm(result.outcomes)
+    arms = _by_arm(result.results)
     original = arms["original"]
     groups = groups_of(original)
     correct = {arm: correct_answers(rows) for arm, rows in arms.items()}
     figures = summarise_arms(arms, seed)
-    ranked = any(outcome.scores for outcome in original)
+    ranked = any(sample_result.scores for sample_result in original)
     against = compare_with_controls(correct, specs, groups, seed)
     return Figures(
         arms={
@@ -89,7 +89,7 @@ def summarise(result: ExperimentResult, specs: Sequence[ArmSpec], seed: int) -> 
         detection=summarise_failures(original, result.findings, seed),
         reading_detection=summarise_readings(original, result.findings, seed),
         rounds=_summarise_rounds(correct),
-        second_question=_summarise_second(result.second, seed),
+        second_question=_summarise_second(result.second_results, seed),
         not_measured={**result.left_out, **({} if ranked else {"detection": NOT_RANKED})},
     )
 
@@ -192,7 +192,7 @@ def _sae_credit(
     names = [spec.name for spec in specs if spec.in_sae_credit and spec.name in against]
     if not names:
         return None
-    # Of equally good controls the last one, which asks more of saetask, is named.
+    # Of equally good controls the last one, which is the stronger control, is named.
     best = max(reversed(names), key=lambda arm: float(correct[arm].mean()))
     return SAECredit(control=best, difference=against[best].difference, ci95=against[best].ci95)
 

@@ -1,4 +1,4 @@
-"""Choosing a note template: training samples are asked with the right reading in every wording."""
+"""Choosing a note template: training samples are scored with the right reading in each of them."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -35,12 +35,12 @@ class NoteScores(NamedTuple):
         ]
 
     def samples(self) -> set[Sample]:
-        """Returns the samples that were asked."""
+        """Returns the samples that were scored."""
         return {sample for _, sample in self.scored}
 
 
 def score_notes(context: ExperimentContext, samples: Sequence[Sample], seed: int) -> NoteScores:
-    """Asks a draw of samples with every note template, each stating the right reading.
+    """Scores a draw of samples with every note template, each stating the right reading.
 
     Placements that the model's chat template refuses (a system message, often) are left out. Where
     a language model wrote no note, the prompt is asked unchanged, so that all templates are
@@ -56,7 +56,7 @@ def score_notes(context: ExperimentContext, samples: Sequence[Sample], seed: int
     prompts = _annotated_prompts(context, drawn)
     by_name = {annotator.name: annotator for annotator in context.annotators}
     names = sorted({(name, number) for name, number, _ in prompts})
-    # Without any prompt nothing tells the templates apart: the first one is taken.
+    # Without any prompt the templates can not be compared: the first one is taken.
     templates = [NoteTemplate(by_name[name], number) for name, number in names] or [
         NoteTemplate(context.annotators[0], 0)
     ]
@@ -95,7 +95,7 @@ def _annotated_prompts(
 
 
 def gold_finding(sample: Sample) -> list[Misunderstanding]:
-    """Returns the finding of a detector that knows the right reading; none where there is none."""
+    """Returns the right reading as a finding; an empty list where there is none."""
     if sample.gold_reading is None:
         return []
     prompt = sample.prompt

@@ -1,4 +1,4 @@
-"""Observations: what is read of a sample's prompt and how the model answers it, obtained once."""
+"""Observations: features of a sample's prompt and the model's answer to it, computed once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -90,7 +90,7 @@ def make_observations(
     extracted: ExtractedFeatures,
     responses: Mapping[Sample, RankResponse],
 ) -> list[Observation]:
-    """Joins what was read of each sample's prompt with the model's response to it."""
+    """Joins the features of each sample's prompt with the model's response to it."""
     features, *control = extracted.features
     return [
         Observation(

@@ -42,7 +42,7 @@ class FittedPipeline:
     """What was chosen and how the alternatives scored, as in `summary.json`; not saved."""
 
     def input(self, observation: Observation) -> DetectorInput:
-        """Returns what the detector sees of an observation."""
+        """Returns the detector's input for an observation."""
         return observation.detector_input(self.bias, self.readings)
 
     def predict(self, observation: Observation) -> Finding:
@@ -123,7 +123,7 @@ def _check_probabilities(detector: Detector, findings: Sequence[Finding]) -> Non
 
 
 def save_pipeline(folder: Path, pipeline: FittedPipeline) -> None:
-    """Writes what a session needs of a pipeline: `fit.json` and the detector's arrays."""
+    """Writes a pipeline for sessions: `fit.json` and the detector's arrays."""
     from safetensors.numpy import save_file
 
     state = pipeline.detector.state_dict()

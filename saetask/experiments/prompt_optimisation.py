@@ -97,7 +97,7 @@ class _Silence:
 
 
 class _Adapter:
-    """GEPA's adapter: asks samples with a note and scores the answers."""
+    """GEPA's adapter: runs the model on samples with a note and scores the answers."""
 
     propose_new_texts: Any = None
 

@@ -93,7 +93,7 @@ def run(
         plugins: Where names are looked up; None takes the plugins of the installed packages.
         out: The run folder; None takes one below `runs`, named after the config.
         compute: Where the model is asked and prompts are read; a run may go on elsewhere.
-        settings: How much each step asks.
+        settings: Number of requests of each step.
         **options: Fields of `RunConfig`, such as `limit=60`.
 
     Returns:
@@ -162,10 +162,10 @@ def _write(
     """Writes every artefact of the finished repetitions; items and figures are of the first."""
     config, first, seeds, effects = inputs.config, results[0], None, None
     if len(results) > 1:
-        seeds = summarise_seeds([result.outcomes for result in results], config.seed)
+        seeds = summarise_seeds([result.results for result in results], config.seed)
     if not any(fold["sae"] for fold in first.selection):
-        # Features of several SAEs can not be told apart by their numbers.
-        effects = mechanism(context, first.outcomes, config.seed)
+        # Features of several SAEs can not be distinguished by their numbers.
+        effects = mechanism(context, first.results, config.seed)
     description = RunDescription(
         experiment=config.task,
         model=describe_model(context.model),

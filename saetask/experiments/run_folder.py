@@ -67,7 +67,7 @@ def claim_folder(folder: Path | None, config: RunConfig, identity: str) -> Path:
 
 
 class RunDescription(NamedTuple):
-    """What `summary.json` holds of a run beside the figures of its results; see `Summary`."""
+    """Fields of `summary.json` beside the figures of the results; see `Summary`."""
 
     experiment: str
     model: ModelDescription
@@ -120,7 +120,7 @@ def write_run_folder(folder: Path, result: ExperimentResult, description: RunDes
     """
     from saetask.report import write_report
 
-    rows = [item_record(row, description.seed).to_json() for row in result.outcomes]
+    rows = [item_record(row, description.seed).to_json() for row in result.results]
     write_text(folder / "items.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     write_json(folder / "environment.json", environment().to_json())
     write_json(folder / "summary.json", make_summary(result, description).to_json())
@@ -134,7 +134,7 @@ def make_summary(result: ExperimentResult, description: RunDescription) -> Summa
     left_out = [name for name in ("seeds", "mechanism", "credit") if entries[name] is None]
     return Summary(
         schema_version=1,
-        n_items=sum(row.arm == "original" for row in result.outcomes),
+        n_items=sum(row.arm == "original" for row in result.results),
         selection=Selection.model_validate({"folds": result.selection}),
         **{name: value for name, value in entries.items() if name not in left_out},
     )

@@ -1,4 +1,4 @@
-"""What a run is made of: its config, and the task, items, model and SAE that are at hand."""
+"""Inputs of a run: its config, and the task, items, model and SAE that were passed as objects."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace

@@ -17,12 +17,12 @@ from saetask.report.arms import ArmSpec
 
 
 class ExperimentResult(NamedTuple):
-    """All results, and what was found and chosen."""
+    """Results of all samples in all arms, findings, and choices of the fit splits."""
 
     arms: list[ArmSpec]
     """The arms that were run."""
-    outcomes: list[SampleResult]
-    second: list[SampleResult]
+    results: list[SampleResult]
+    second_results: list[SampleResult]
     """Of a second question about the same items, which the note does not answer; often none."""
     findings: dict[str, dict[str, Finding]]
     """Of each detector in each tested item, by item id."""
@@ -68,11 +68,11 @@ def run_experiment(
     specs = [arm.spec for arm in kept]
     prompts = [_fold_prompts(state, kept) for state in states]
     max_new_tokens = context.settings.answer_tokens if generate else None
-    outcomes = score_folds(context.client, context.task.score, prompts, max_new_tokens)
+    results = score_folds(context.client, context.task.score, prompts, max_new_tokens)
     with_train = [(fold, state.fold.train) for fold, state in zip(prompts, states)]
     return ExperimentResult(
         specs,
-        outcomes,
+        results,
         score_second_question(context, with_train, specs, seed),
         _findings_by_id(states, left_out),
         [state.selection for state in states],

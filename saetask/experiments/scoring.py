@@ -1,4 +1,4 @@
-"""Scoring: the prompts of every arm are asked, calibrated and judged."""
+"""Scoring: answers to the prompts of every arm, calibrated and compared with the gold answer."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class SampleResult(NamedTuple):
 
 @dataclass(frozen=True)
 class FoldPrompts:
-    """The prompts of a fold in every arm, and what their answers are calibrated with."""
+    """The prompts of a fold in every arm, and the calibrations of their answers."""
 
     number: int
     calibration: Sequence[Sample]
@@ -51,11 +51,11 @@ def score_folds(
     folds: Sequence[FoldPrompts],
     max_new_tokens: int | None = None,
 ) -> list[SampleResult]:
-    """Asks the prompts of all folds and judges the answers.
+    """Runs the model on the prompts of all folds and scores the answers.
 
     Args:
         client: The model under test.
-        score: Judges an output.
+        score: Scores an output.
         folds: Prompts, by fold; all have the same arms.
         max_new_tokens: Judge generated answers of this maximum length; None ranks the candidates.
 

@@ -37,7 +37,7 @@ class Endpoint:
     """A chat model at an OpenAI-compatible address; safe for several threads.
 
     Args:
-        model: The model's name, as the endpoint knows it.
+        model: The model's name at the endpoint.
         base_url: The address, up to `/v1`; None takes `$OPENAI_BASE_URL`, else OpenAI's own.
         timeout: Seconds to wait for an answer.
         retries: Maximum number of retries after a temporary failure, with the client's backoff.
@@ -159,7 +159,7 @@ class Answer(NamedTuple):
     """Answer of a language model to one request."""
 
     content: list[Any] | None
-    """What was asked for; None if there was no answer or it could not be used."""
+    """The requested value; None if there was no answer or it could not be used."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
 

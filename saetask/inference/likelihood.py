@@ -106,10 +106,10 @@ def score_separately(model: "Model", continuation: Continuation) -> float:
 
 
 def supports_token_trees(model: "Model") -> bool:
-    """Tells whether a model computes the same for a tree of tokens as for each of its branches.
+    """Returns whether a model computes the same for a tree of tokens as for each of its branches.
 
     Some architectures silently ignore a given mask and positions (ALiBi, for one), so a small tree
-    is tried, once per model.
+    is tested, once per model.
     """
     import torch
 

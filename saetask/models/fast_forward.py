@@ -75,7 +75,7 @@ def check_bypass(model: "Model") -> None:
 
 
 def _is_processed(model: Any) -> bool:
-    """Tells whether the wrappers have weights of their own, or there are no wrappers."""
+    """Returns whether the wrappers have weights of their own, or there are no wrappers."""
     return getattr(model, "compatibility_mode", True) or model._weights_processed
 
 
@@ -131,7 +131,7 @@ def _hook_points(component: "Module | None") -> list[_ModuleSlot]:
 
 
 def _has_no_hooks(part: _Part) -> bool:
-    """Tells whether a part has no hooks but TransformerLens's own."""
+    """Returns whether a part has no hooks but TransformerLens's own."""
     from transformer_lens.hook_points import HookPoint
 
     for modules, name in part.hook_points:

@@ -109,7 +109,7 @@ def generate_texts(
 
 
 MAX_LENGTH_RATIO = 1.15
-"""Longest over shortest row of a batch, at most: bounds the padding."""
+"""Maximum ratio of a batch's longest row to its shortest; bounds the padding."""
 
 
 def batches_by_length(

@@ -23,4 +23,4 @@ class ArmSpec:
     asks_second_question: bool = False
     """Whether the task's second question is asked with this arm's notes, too."""
     in_default: bool = True
-    """Whether `saetask run` runs the arm unless told otherwise."""
+    """Whether `saetask run` runs the arm by default."""

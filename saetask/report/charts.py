@@ -17,7 +17,7 @@ from saetask.report.numbers import (
     points_interval,
 )
 
-# Colours that colour-blind readers tell apart and that stand out on both white and near-black;
+# Colours that colour-blind people can distinguish and that stand out on both white and near-black;
 # the shapes say the same once more.
 CONTROL = {"color": "#8fb4d3", "symbol": "circle", "size": 11}
 MARKERS: dict[ArmKind, dict[str, Any]] = {

@@ -133,10 +133,10 @@ class Auroc(Document):
 
 
 class Detection(Document):
-    """How well scores tell wrong answers, or the right reading, of the arm `original`."""
+    """How well scores predict wrong answers, or the right reading, in the arm `original`."""
 
     n_wrong: Count | None = None
-    """Number of wrong answers; only where these are what is told."""
+    """Number of wrong answers; only where these are what is predicted."""
     saetask: Auroc | None
     """saetask's detector; null if there is one class only."""
     baselines: dict[Text, Auroc | None]

@@ -14,7 +14,7 @@ GATE = "always"
 
 @dataclass(frozen=True)
 class Headline:
-    """What to believe of a run."""
+    """Conclusions from a run."""
 
     verdict: str
     tone: str

@@ -51,7 +51,7 @@ class AnnotationRecord(Document):
 
 
 class RoundRecord(Document):
-    """A note that was tried in the `closed-loop` arm."""
+    """A note that was tested in the `closed-loop` arm."""
 
     annotation: Text
     """Text of the note."""

@@ -31,7 +31,7 @@ def is_significant(interval: Interval | None, p: float | None) -> bool:
 
 
 def undetectable_sentence(accuracy: float) -> str:
-    """Returns why wrong answers can not be told from right ones; empty if there are both."""
+    """Returns why detection of wrong answers is undefined; empty if it is defined."""
     if 0 < accuracy < 1:
         return ""
     kind = "right" if accuracy else "wrong"

@@ -62,7 +62,7 @@ class WordingLoss(Document):
     annotator: Text
     """Name of the annotator."""
     wording: Count
-    """Number of the wording among the annotator's."""
+    """Number of the note template among the annotator's."""
     fit_loss: Number | None
     """Mean negative log-probability of the right reading, in nats; None if never asked with."""
 
@@ -86,13 +86,13 @@ class FoldSelection(Document):
     annotator: Text
     """Name of the chosen annotator."""
     wording: Count
-    """Number of its chosen wording."""
+    """Number of its chosen note template."""
     wordings: list[WordingLoss]
-    """Losses of all wordings."""
+    """Losses of all note templates."""
     detector: dict[Text, Any]
     """What the detector chose, in its own terms."""
     silence: Text | None = None
-    """Why the detector finds nothing, where its fit says so."""
+    """Why the detector finds nothing, where its fit determines that."""
     sae: Count
     """Number of the chosen SAE."""
     saes: list[SAELoss]
@@ -156,7 +156,7 @@ class Summary(Document):
 
     @property
     def controls(self) -> dict[str, ArmResult]:
-        """The arms that speak against the SAE when they do as well as saetask, by name."""
+        """The arms that are evidence against the SAE when they do as well as saetask, by name."""
         return {name: arm for name, arm in self.arms.items() if arm.kind == "control"}
 
 

@@ -73,7 +73,7 @@ class SAEFigures(NamedTuple):
 
 
 class AlternativeFit(NamedTuple):
-    """Reconstruction by the SAE when it is used in another way than its metadata says."""
+    """Reconstruction by the SAE when it is used otherwise than its metadata specifies."""
 
     description: str
     """The other way, as it ends a sentence."""
@@ -268,7 +268,7 @@ def _clearly_better(alternative: AlternativeFit, own: Reconstruction) -> bool:
 
 
 def _implausible(sae: "SAE[Any]", figures: SAEFigures, losses: Losses) -> bool:
-    """Tells whether the figures by themselves say that the SAE does not fit."""
+    """Returns whether the figures by themselves show that the SAE does not fit."""
     damaging = losses.zero - losses.clean >= MIN_DAMAGE
     return (
         not figures.fvu < MAX_FVU

@@ -32,14 +32,14 @@ def output_hook(sae: "SAE[Any]") -> str:
 
 
 def writes_residual(sae: "SAE[Any]", d_model: int) -> bool:
-    """Tells whether an SAE's decoder directions are directions of the residual stream."""
+    """Returns whether an SAE's decoder directions are directions of the residual stream."""
     kind = output_hook(sae).rpartition(".")[2]
     heads = kind in ("hook_z", "hook_q", "hook_k", "hook_v") or sae.hook_z_reshaping_mode
     return sae.W_dec.shape[1] == d_model and not heads
 
 
 def reads_bos(sae: "SAE[Any]") -> bool:
-    """Tells whether running text for this SAE begins with the BOS token.
+    """Returns whether running text for this SAE begins with the BOS token.
 
     SAE-Lens trains on contexts that begin with BOS unless `prepend_bos` is false. Without it, the
     first token of a text becomes the attention sink, with an activation many times the usual norm.
@@ -232,7 +232,7 @@ def feature_contribution(
 
 
 def _attends(sae: "SAE[Any]") -> bool:
-    """Tells whether an SAE (a temporal one) attends to earlier positions of its prompt."""
+    """Returns whether an SAE (a temporal one) attends to earlier positions of its prompt."""
     return hasattr(sae, "attn_layers")
 
 

@@ -146,7 +146,7 @@ def _load_release(spec: str, device: str) -> "SAE[Any]":
     if sae.cfg.normalize_activations in NEVER_APPLIED:
         raise UserError(
             f"The SAE '{spec}' expects its input normalised ({sae.cfg.normalize_activations}), and "
-            "SAE-Lens does not know by what; fold the factor into a copy of your own."
+            "SAE-Lens does not store by what; fold the factor into a copy of your own."
         )
     return sae
 

@@ -63,7 +63,7 @@ class TrainingData:
 
     @classmethod
     def from_shards(cls, shards: ActivationShards) -> "TrainingData":
-        """Estimates mean and scale on at most `STATISTICS_SAMPLES` random activations."""
+        """Estimates mean and scale on up to `STATISTICS_SAMPLES` random activations."""
         import torch
 
         generator = torch.Generator().manual_seed(0)

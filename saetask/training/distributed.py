@@ -37,7 +37,7 @@ class ProcessGroup(NamedTuple):
         return tensor
 
     def agrees(self, number: int, device: "torch.device") -> bool:
-        """Tells whether all processes have the same number; all of them get the same answer."""
+        """Returns, in every process, whether all processes have the same number."""
         if self.size == 1:
             return True
         import torch

@@ -1,4 +1,4 @@
-"""What a training run writes while it runs, and resumes from: its log and its checkpoint."""
+"""Log and checkpoint of a training run, from which it resumes."""
 
 import json
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""Helpers that know nothing of models or SAEs: files, threads, statistics."""
+"""Helpers independent of models and SAEs: files, journals, threads, statistics."""

@@ -29,7 +29,7 @@ def cache_folder() -> Path:
 
 
 def folder_is_intact(folder: Path) -> bool:
-    """Tells whether every file of a cached folder still has the hash in its manifest."""
+    """Returns whether every file of a cached folder still has the hash in its manifest."""
     try:
         expected: dict[str, str] = json.loads((folder / MANIFEST).read_text())
         return all(file_sha256(folder / name) == digest for name, digest in expected.items())

@@ -25,7 +25,7 @@ NOT_WRITABLE = frozenset(
 
 @contextmanager
 def user_error_on_failed_write(path: Path | str) -> Iterator[None]:
-    """Turns system errors of writing `path` into one line that says what to do.
+    """Turns system errors of writing `path` into a `UserError` of one line.
 
     Raises:
         UserError: The disk is full, or the path can not be written.

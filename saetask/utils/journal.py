@@ -70,7 +70,7 @@ class Journal:
         self.add_together({key: record})
 
     def add_together(self, records: Mapping[str, Any]) -> None:
-        """Keeps records that can be told apart by key, all of them or none.
+        """Adds records with distinct keys, all of them or none.
 
         Args:
             records: JSON-serialisable; a key that is known already gets the new record.

@@ -15,7 +15,7 @@ AHEAD = 4
 def prefetch(items: Iterable[Item]) -> Iterator[Item]:
     """Yields items while a thread makes the next one.
 
-    An error of the iterator is raised in the turn of the item that it replaces.
+    An error of the iterator is raised after the items before it.
     """
     iterator = iter(items)
     with ThreadPoolExecutor(1) as thread:
@@ -30,8 +30,8 @@ def map_ordered(
 ) -> Iterator[Result]:
     """Yields the result of a function for each item, in the order of the items.
 
-    Items are taken as they are needed, by the calling thread. The first error is raised in its
-    turn, after the calls that have begun are finished; the others are dropped.
+    Items are taken as they are needed, by the calling thread. The first error is raised in
+    place of its result, after the calls that have begun are finished; the others are dropped.
 
     Args:
         function: Called in threads.

@@ -39,7 +39,7 @@ def validate(model: type[M], value: object, where: Path | str) -> M:
 
 
 class FieldProblem(NamedTuple):
-    """What is wrong with a field."""
+    """A field of a document, and the reason why it is invalid."""
 
     field: str
     """Name of the field; empty if the value as a whole does not fit."""

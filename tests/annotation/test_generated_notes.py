@@ -244,16 +244,16 @@ def test_notes_arrive_in_the_prompts_and_no_gold_answer_in_a_request(tiny_model,
         folds = [Fold(samples[:20], samples[20:40])]
         arms = arms_named(["original", "always", "closed-loop", "saetask", "oracle"])
         result = run_experiment([context], folds, arms, False, 0)
-    for outcome in result.outcomes:
-        note, found = outcome.written.annotation, outcome.written.misunderstandings
-        if outcome.arm in ("always", "oracle"):
+    for sample_result in result.results:
+        note, found = sample_result.written.annotation, sample_result.written.misunderstandings
+        if sample_result.arm in ("always", "oracle"):
             assert note
-        if outcome.arm != "closed-loop":  # there, a note may be taken back
+        if sample_result.arm != "closed-loop":  # there, a note may be taken back
             assert bool(note) == bool(found)
         if note:
             assert note.text == f"Mark: {found[0].text} {found[0].reading}"
-            assert note.text in outcome.written.prompt.content
-    assert any(outcome.written.rounds for outcome in result.outcomes)
+            assert note.text in sample_result.written.prompt.content
+    assert any(sample_result.written.rounds for sample_result in result.results)
     assert len(server.prompts()) == len(set(server.prompts())) > 20
     assert SENTINEL in str(samples[0].item.gold)
     assert SENTINEL not in "".join(server.prompts())

@@ -163,7 +163,7 @@ def test_every_prompt_has_a_finding_of_its_own_probabilities(probabilities):
 
 
 @pytest.mark.parametrize(
-    ("outcomes", "groups", "message"),
+    ("gold_readings", "groups", "message"),
     [
         ("aaaa", "1234", "two at least"),
         ("", "", "two at least"),
@@ -171,8 +171,8 @@ def test_every_prompt_has_a_finding_of_its_own_probabilities(probabilities):
         ("aabb", "1234", "No reading of the fit split has 3 items"),
     ],
 )
-def test_a_fit_split_that_can_not_be_divided_is_refused_in_one_line(outcomes, groups, message):
-    assert message in refusal(known_readings, list(outcomes), list(groups))
+def test_a_fit_split_that_can_not_be_divided_is_refused_in_one_line(gold_readings, groups, message):
+    assert message in refusal(known_readings, list(gold_readings), list(groups))
 
 
 def test_known_readings_are_sorted():

@@ -76,8 +76,8 @@ class Recorder:
         self.fitted_on, self.replacement = [], None
         Recorder.made += (self,)
 
-    def fit(self, readings, outcomes, groups):
-        self.fitted_on = list(zip(readings, outcomes, groups, strict=True))
+    def fit(self, readings, gold_readings, groups):
+        self.fitted_on = list(zip(readings, gold_readings, groups, strict=True))
         return [self._finding(reading, 0.25) for reading in readings]
 
     def detect(self, reading):
@@ -91,7 +91,7 @@ class Recorder:
     def explain(self, reading, name):
         return make_misunderstanding(self.name, reading, name, [Evidence(1, "", 1.0, 1.0)])
 
-    def on_features(self, replacement, readings, outcomes):
+    def on_features(self, replacement, readings, gold_readings):
         other = Recorder()
         other.replacement = replacement
         return other
@@ -151,8 +151,8 @@ def test_every_detector_is_fitted_on_the_folds_train_samples_with_their_groups(d
 class Picky(Recorder):
     """Finds something in every other fit item, and in every test item but one."""
 
-    def fit(self, readings, outcomes, groups):
-        super().fit(readings, outcomes, groups)
+    def fit(self, readings, gold_readings, groups):
+        super().fit(readings, gold_readings, groups)
         return [self._finding(reading, 0.75 * (i % 2)) for i, reading in enumerate(readings)]
 
     def detect(self, reading):

@@ -1,4 +1,4 @@
-"""The figures of a run, recomputed from made-up outcomes in the plain way."""
+"""The figures of a run, recomputed from made-up results in the plain way."""
 
 import json
 import math
@@ -61,13 +61,13 @@ def made_up(arms=DEFAULT_ARMS, seed=0, right=None, golds=None, second=False, fle
         prompt = as_prompt("x" * random.integers(3, 40))
         item = Item(f"{i:03}", f"group {i // 3}", {})
         samples.append(Sample(item, prompt, [], np.empty(0, bool), golds[i % len(golds)]))
-    outcomes = []
+    results = []
     for arm in arms:
         for sample in samples:
             correct = random.random() < SHARES[arm]
             if arm == "original" and right is not None:
                 correct = right
-            outcomes.append(answered(sample, arm, correct, random, flexible))
+            results.append(answered(sample, arm, correct, random, flexible))
     findings = {name: {sample.item.id: _found(random) for sample in samples} for name in DETECTORS}
     asked = [
         answered(sample, arm, random.random() < SHARES[arm], random)
@@ -76,7 +76,7 @@ def made_up(arms=DEFAULT_ARMS, seed=0, right=None, golds=None, second=False, fle
         if second
     ]
     specs = [entry.spec for entry in ARMS if entry.spec.name in arms]
-    return ExperimentResult(specs, outcomes, asked, findings, [], {})
+    return ExperimentResult(specs, results, asked, findings, [], {})
 
 
 def _found(random):
@@ -108,7 +108,9 @@ def summary(result):
 
 
 def correct(result, arm):
-    return [outcome.score.correct for outcome in result.outcomes if outcome.arm == arm]
+    return [
+        sample_result.score.correct for sample_result in result.results if sample_result.arm == arm
+    ]
 
 
 def paired(before, after):
@@ -139,7 +141,7 @@ def test_each_arm_is_compared_with_the_original_as_by_hand(result, summary):
     for arm, entry in summary["arms"].items():
         values = correct(result, arm)
         assert (entry["n"], entry["accuracy"]) == (N, pytest.approx(np.mean(values)))
-        noted = [o.written.annotation for o in result.outcomes if o.arm == arm]
+        noted = [o.written.annotation for o in result.results if o.arm == arm]
         assert entry["annotated"] == sum(note is not None for note in noted)
         assert entry["ci95"][0] <= entry["accuracy"] <= entry["ci95"][1]
         if arm == "original":
@@ -192,13 +194,13 @@ def test_a_better_control_that_reads_an_sae_or_the_activations_is_not_credited()
 
 def test_the_probe_alone_is_right_where_its_leading_reading_is_and_asked_where_one_is_right():
     result = made_up()
-    golds = {o.sample.item.id: o.sample.gold_reading for o in result.outcomes}
+    golds = {o.sample.item.id: o.sample.gold_reading for o in result.results}
     known = {item for item, gold in golds.items() if gold is not None}
     right = []
     for item in known:
         probabilities = result.findings["saetask"][item].probabilities
         right.append(max(probabilities, key=probabilities.get) == golds[item])
-    own = [o for o in result.outcomes if o.arm == "saetask" and o.sample.item.id in known]
+    own = [o for o in result.results if o.arm == "saetask" and o.sample.item.id in known]
     entry = written(result, 0)["probe_alone"]
     assert 0 < len(known) == entry["n"] < N
     assert entry["accuracy"] == pytest.approx(np.mean(right))
@@ -208,20 +210,21 @@ def test_the_probe_alone_is_right_where_its_leading_reading_is_and_asked_where_o
 
 
 def original_rows(result):
-    return [outcome for outcome in result.outcomes if outcome.arm == "original"]
+    return [sample_result for sample_result in result.results if sample_result.arm == "original"]
 
 
 def test_wrong_answers_are_told_as_well_as_sklearn_says(result, summary):
     rows = original_rows(result)
-    wrong = [not outcome.score.correct for outcome in rows]
+    wrong = [not sample_result.score.correct for sample_result in rows]
     scores = {
-        name: [found[outcome.sample.item.id].failure for outcome in rows]
+        name: [found[sample_result.sample.item.id].failure for sample_result in rows]
         for name, found in result.findings.items()
     }
     scores["answer-entropy"] = [
-        -sum(math.exp(value) * value for value in outcome.scores.values()) for outcome in rows
+        -sum(math.exp(value) * value for value in sample_result.scores.values())
+        for sample_result in rows
     ]
-    scores["prompt-length"] = [len(outcome.written.prompt.content) for outcome in rows]
+    scores["prompt-length"] = [len(sample_result.written.prompt.content) for sample_result in rows]
     detection = summary["detection"]
     assert detection["n_wrong"] == sum(wrong)
     measured = {"saetask": detection["saetask"], **detection["baselines"]}
@@ -234,13 +237,16 @@ def test_wrong_answers_are_told_as_well_as_sklearn_says(result, summary):
 
 def test_right_readings_are_told_as_well_as_sklearn_says(result, summary):
     rows = [o for o in original_rows(result) if o.sample.gold_reading is not None]
-    golds = [outcome.sample.gold_reading for outcome in rows]
+    golds = [sample_result.sample.gold_reading for sample_result in rows]
     assert len(rows) < N
     detection = summary["reading_detection"]
     measured = {"saetask": detection["saetask"], **detection["baselines"]}
     assert set(measured) == set(DETECTORS)
     for name, entry in measured.items():
-        found = [result.findings[name][outcome.sample.item.id].probabilities for outcome in rows]
+        found = [
+            result.findings[name][sample_result.sample.item.id].probabilities
+            for sample_result in rows
+        ]
         table = np.array([[row[reading] for reading in READINGS] for row in found])
         expected = roc_auc_score(golds, table, multi_class="ovr", average="macro")
         assert entry["auroc"] == pytest.approx(expected)
@@ -265,7 +271,8 @@ def test_the_second_question_is_compared_as_the_first_is(result, summary):
     assert second["n"] == 40
     assert list(second["arms"]) == ["original", "placebo", "saetask"]
     values = {
-        arm: [o.score.correct for o in result.second if o.arm == arm] for arm in second["arms"]
+        arm: [o.score.correct for o in result.second_results if o.arm == arm]
+        for arm in second["arms"]
     }
     for arm, entry in second["arms"].items():
         assert (entry["n"], entry["accuracy"]) == (40, pytest.approx(np.mean(values[arm])))
@@ -303,12 +310,12 @@ def test_answers_that_are_all_right_or_all_wrong_can_not_be_detected(right):
 
 def unranked(result, items):
     """Returns the result as if some items' answers had been generated, and none ranked."""
-    outcomes = [o._replace(scores={}) if o.sample.item.id in items else o for o in result.outcomes]
+    results = [o._replace(scores={}) if o.sample.item.id in items else o for o in result.results]
     findings = {
         name: {item: f._replace(failure=1.0) if item in items else f for item, f in found.items()}
         for name, found in result.findings.items()
     }
-    return result._replace(outcomes=outcomes, findings=findings)
+    return result._replace(results=results, findings=findings)
 
 
 def test_where_no_candidates_were_ranked_detection_is_not_measured_and_the_reason_is_told(result):
@@ -326,7 +333,7 @@ def test_items_whose_candidates_were_not_ranked_are_left_out_of_detection(result
     some = {f"{i:03}" for i in range(0, N, 4)}
     rows = [o for o in original_rows(result) if o.sample.item.id not in some]
     summary = written(unranked(result, some), 0)
-    wrong = [not outcome.score.correct for outcome in rows]
+    wrong = [not sample_result.score.correct for sample_result in rows]
     for name, entry in summary["detection"]["baselines"].items():
         assert entry["n"] == len(rows) < N
         if name in result.findings:
@@ -360,7 +367,7 @@ def test_the_looser_judgement_is_counted_where_there_is_one(flexible):
 def test_too_few_items_to_detect_any_difference_are_no_infinity():
     result = made_up(("original", "saetask"))
     few = result._replace(
-        outcomes=[o for o in result.outcomes if o.sample.item.id in ("000", "003", "006")]
+        results=[o for o in result.results if o.sample.item.id in ("000", "003", "006")]
     )
     arm = written(few, 0)["arms"]["saetask"]
     assert arm["n"] == 3
@@ -376,7 +383,7 @@ def test_what_was_left_out_is_told_beside_what_could_not_be_measured(result):
 
 def test_an_arm_that_a_repetition_left_out_has_no_spread():
     first, second = made_up(("original", "placebo", "saetask")), made_up(("original", "saetask"))
-    spread = summarise_seeds([first.outcomes, second.outcomes], 3).to_json()
+    spread = summarise_seeds([first.results, second.results], 3).to_json()
     assert spread["seeds"] == [3, 4]
     assert list(spread["arms"]) == ["original", "saetask"]
     accuracies = [np.mean(correct(run, "saetask")) for run in (first, second)]
@@ -394,9 +401,9 @@ def test_a_summary_is_json_and_the_seed_decides_its_intervals(result, summary):
 def test_an_arm_that_is_specified_elsewhere_is_compared_and_described():
     result = made_up(("original", "placebo", "saetask"))
     spec = ArmSpec("another", "Something else would do.", "control")
-    outcomes = [o._replace(arm="another") if o.arm == "placebo" else o for o in result.outcomes]
+    results = [o._replace(arm="another") if o.arm == "placebo" else o for o in result.results]
     specs = [spec if entry.name == "placebo" else entry for entry in result.arms]
-    summary = written(result._replace(outcomes=outcomes, arms=specs), 0)
+    summary = written(result._replace(results=results, arms=specs), 0)
     assert list(summary["arms"]) == ["original", "another", "saetask"]
     described = {"purpose": spec.purpose, "kind": "control", "in_sae_credit": False}
     assert summary["arms"]["another"] | described == summary["arms"]["another"]

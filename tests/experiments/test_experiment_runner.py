@@ -107,13 +107,13 @@ def n_ranked(journal):
 
 def rows(result):
     """Returns what the run folder would hold of a result, as text."""
-    return [json.dumps(item_record(outcome, 0).to_json()) for outcome in result.outcomes]
+    return [json.dumps(item_record(sample_result, 0).to_json()) for sample_result in result.results]
 
 
 def by_arm(result):
     return {
-        arm: {outcome.sample.id: outcome for outcome in outcomes}
-        for arm, outcomes in groupby(result.outcomes, key=lambda outcome: outcome.arm)
+        arm: {sample_result.sample.id: sample_result for sample_result in results}
+        for arm, results in groupby(result.results, key=lambda sample_result: sample_result.arm)
     }
 
 
@@ -123,24 +123,28 @@ def by_arm(result):
 def test_every_item_stands_in_every_arm_once_in_the_reported_order(whole):
     ids = sorted(item.id for item in Touch().items())
     assert len(ids) == 60
-    found = [(outcome.arm, outcome.sample.id) for outcome in whole.outcomes]
+    found = [(sample_result.arm, sample_result.sample.id) for sample_result in whole.results]
     assert found == [(arm, item) for arm in DEFAULT_ARMS for item in ids]
 
 
 def test_every_item_is_judged_in_the_fold_that_tests_it(whole):
     folds = make_folds_in_turn(make_samples(Touch(), Touch().items()))
     fold_of = {sample.id: number for number, fold in enumerate(folds) for sample in fold.test}
-    assert all(outcome.fold == fold_of[outcome.sample.id] for outcome in whole.outcomes)
+    assert all(
+        sample_result.fold == fold_of[sample_result.sample.id] for sample_result in whole.results
+    )
     assert len(whole.selection) == 3
     assert all(fold["n_fit"] == 40 for fold in whole.selection)
 
 
 def test_every_prediction_is_the_likeliest_candidate_and_is_judged_by_the_task(whole):
-    for outcome in whole.outcomes:
-        assert set(outcome.scores) == {" warm", " cold"}
-        assert np.exp(list(outcome.scores.values())).sum() == pytest.approx(1)
-        assert outcome.output == max(outcome.scores, key=outcome.scores.__getitem__)
-        assert outcome.score == Touch().score(outcome.sample.item, outcome.output)
+    for sample_result in whole.results:
+        assert set(sample_result.scores) == {" warm", " cold"}
+        assert np.exp(list(sample_result.scores.values())).sum() == pytest.approx(1)
+        assert sample_result.output == max(
+            sample_result.scores, key=sample_result.scores.__getitem__
+        )
+        assert sample_result.score == Touch().score(sample_result.sample.item, sample_result.output)
 
 
 def test_every_detector_judges_every_item_once(whole):
@@ -157,35 +161,37 @@ def test_every_detector_judges_every_item_once(whole):
 
 
 def test_the_original_arm_is_the_tasks_own_prompt(whole):
-    for outcome in by_arm(whole)["original"].values():
-        assert outcome.written.prompt == Touch().prompt(outcome.sample.item)
-        assert outcome.written.annotation is None
+    for sample_result in by_arm(whole)["original"].values():
+        assert sample_result.written.prompt == Touch().prompt(sample_result.sample.item)
+        assert sample_result.written.annotation is None
 
 
 @pytest.mark.parametrize("note", [GENERIC, PLACEBO], ids=lambda note: note.annotator)
 def test_a_fixed_arm_writes_its_note_into_every_prompt(whole, note):
-    for outcome in by_arm(whole)[note.annotator].values():
-        sentence = outcome.sample.item.question["sentence"]
-        assert outcome.written.prompt.content == f"{sentence}\n{note.text}"
+    for sample_result in by_arm(whole)[note.annotator].values():
+        sentence = sample_result.sample.item.question["sentence"]
+        assert sample_result.written.prompt.content == f"{sentence}\n{note.text}"
 
 
 def test_the_oracle_arm_states_the_right_reading_in_every_prompt(whole):
-    for outcome in by_arm(whole)["oracle"].values():
-        assert f"(that is {outcome.sample.gold_reading})" in outcome.written.prompt.content
+    for sample_result in by_arm(whole)["oracle"].values():
+        assert (
+            f"(that is {sample_result.sample.gold_reading})" in sample_result.written.prompt.content
+        )
 
 
 @pytest.mark.parametrize("arm", ["saetask", "random-feature", "random-sae", "dense-probe"])
 def test_a_detecting_arm_annotates_where_it_found_something_and_nowhere_else(whole, arm):
-    outcomes = by_arm(whole)[arm].values()
-    annotated = [outcome for outcome in outcomes if outcome.written.annotation]
+    results = by_arm(whole)[arm].values()
+    annotated = [sample_result for sample_result in results if sample_result.written.annotation]
     if arm == "saetask":
         assert 10 < len(annotated) < 50  # half of the noise is wrong, and the features know it
-    for outcome in outcomes:
-        found = outcome.written.misunderstandings
-        assert bool(found) == (outcome.written.annotation is not None)
+    for sample_result in results:
+        found = sample_result.written.misunderstandings
+        assert bool(found) == (sample_result.written.annotation is not None)
         if found:
-            assert f"(that is {found[0].reading})" in outcome.written.prompt.content
-            assert found[0].text == outcome.sample.item.question["word"]
+            assert f"(that is {found[0].reading})" in sample_result.written.prompt.content
+            assert found[0].text == sample_result.sample.item.question["word"]
             labels = [feature.label for feature in found[0].features]
             assert not (labels and arm == "dense-probe")
             # A random dictionary's features have no meaning that anyone knows of.
@@ -193,8 +199,8 @@ def test_a_detecting_arm_annotates_where_it_found_something_and_nowhere_else(who
 
 
 def test_the_planted_signal_is_found(whole):
-    outcomes = by_arm(whole)["saetask"].values()
-    found = [o for o in outcomes if o.written.misunderstandings]
+    results = by_arm(whole)["saetask"].values()
+    found = [o for o in results if o.written.misunderstandings]
     right = [o.written.misunderstandings[0].reading == o.sample.gold_reading for o in found]
     assert np.mean(right) > 0.9
 
@@ -204,10 +210,10 @@ def test_a_prompt_left_as_it_is_keeps_the_output_of_the_original(whole, arm):
     arms = by_arm(whole)
     untouched = [o for o in arms[arm].values() if o.written.annotation is None]
     assert untouched
-    for outcome in untouched:
-        original = arms["original"][outcome.sample.id]
-        assert outcome.written.prompt == original.written.prompt
-        assert (outcome.output, outcome.score, outcome.scores) == (
+    for sample_result in untouched:
+        original = arms["original"][sample_result.sample.id]
+        assert sample_result.written.prompt == original.written.prompt
+        assert (sample_result.output, sample_result.score, sample_result.scores) == (
             original.output,
             original.score,
             original.scores,
@@ -237,7 +243,7 @@ def test_no_gold_answer_reaches_a_prompt_a_detector_or_an_annotator(small, sent)
     SpiedProbe.shown = ()
     note = TouchNote()
     result = small(detector=SpiedProbe, annotator=note, task=TouchTwice())
-    assert SENTINEL in str(result.outcomes[0].sample.item.gold)
+    assert SENTINEL in str(result.results[0].sample.item.gold)
     assert SENTINEL not in repr(sent)
     for words in ("say how this text is to be understood", "Would you touch it?"):
         assert any(words in request.prompt.content for request in sent)  # of every kind
@@ -247,7 +253,7 @@ def test_no_gold_answer_reaches_a_prompt_a_detector_or_an_annotator(small, sent)
         assert SENTINEL not in repr(told)
     assert SENTINEL not in repr(note.seen)
     assert SENTINEL not in "".join(rows(result))
-    assert SENTINEL not in repr([outcome.written for outcome in result.second])
+    assert SENTINEL not in repr([sample_result.written for sample_result in result.second_results])
 
 
 class Secret(Touch):
@@ -263,7 +269,9 @@ def test_a_reading_that_only_gold_answers_know_stands_in_the_oracles_prompts_alo
     arms = by_arm(small(task=Secret()))
     secret = {item.id for item in Touch().items() if item.group in ("soup", "tea")}
     for arm in DEFAULT_ARMS:
-        told = {i for i, outcome in arms[arm].items() if SENTINEL in repr(outcome.written)}
+        told = {
+            i for i, sample_result in arms[arm].items() if SENTINEL in repr(sample_result.written)
+        }
         assert told == (secret if arm == "oracle" else set()), arm
 
 
@@ -284,16 +292,16 @@ def test_gold_answers_of_tested_items_change_no_prompt_and_no_output_but_the_ora
     one, other_gold = (small(given, **options) for given in (items, swapped))
     first, second = by_arm(one), by_arm(other_gold)
     for arm in DEFAULT_ARMS:
-        for item, outcome in first[arm].items():
+        for item, sample_result in first[arm].items():
             told = second[arm][item]
             if arm == "oracle":
-                assert told.written.prompt != outcome.written.prompt
+                assert told.written.prompt != sample_result.written.prompt
             else:
-                assert told.written == outcome.written
-                assert told.scores == pytest.approx(outcome.scores, abs=1e-4)
+                assert told.written == sample_result.written
+                assert told.scores == pytest.approx(sample_result.scores, abs=1e-4)
                 if abs(np.diff(list(told.scores.values()))) > 1e-4:  # or else rounding decides
-                    assert told.output == outcome.output
-    for asked_first, asked_again in zip(one.second, other_gold.second, strict=True):
+                    assert told.output == sample_result.output
+    for asked_first, asked_again in zip(one.second_results, other_gold.second_results, strict=True):
         if asked_first.arm != "oracle":
             assert asked_again.written == asked_first.written
             assert asked_again.output == asked_first.output
@@ -359,10 +367,10 @@ def test_items_without_candidates_count_as_wrong_and_are_not_skipped(small):
     arms = by_arm(small(task=task))
     for arm in DEFAULT_ARMS:
         assert len(arms[arm]) == 32
-        for outcome in arms[arm].values():
-            if outcome.sample.item.group in task.mute:
-                assert outcome.score.correct is False
-                assert (outcome.output, outcome.scores) == ("", {})
+        for sample_result in arms[arm].values():
+            if sample_result.sample.item.group in task.mute:
+                assert sample_result.score.correct is False
+                assert (sample_result.output, sample_result.scores) == ("", {})
     spoken = [o for o in arms["original"].values() if o.sample.item.group not in task.mute]
     assert 0 < sum(o.score.correct for o in spoken) < len(spoken)
 
@@ -372,14 +380,14 @@ def test_generated_answers_are_what_the_model_writes_after_each_prompt(
 ):
     settings = replace(ONE_BASELINE, answer_tokens=4)
     result = small(arms=("original", "generic", "saetask"), generate=True, settings=settings)
-    assert len(result.outcomes) == 3 * 32
-    for outcome in result.outcomes[::11]:
-        prompt = render(tiny_tokenizer, outcome.written.prompt).token_ids
+    assert len(result.results) == 3 * 32
+    for sample_result in result.results[::11]:
+        prompt = render(tiny_tokenizer, sample_result.written.prompt).token_ids
         (alone,) = generate_texts(tiny_model, [prompt], 4)
-        assert outcome.output == alone
-    for outcome in result.outcomes:
-        assert outcome.score == Touch().score(outcome.sample.item, outcome.output)
-    assert len({outcome.output for outcome in result.outcomes}) > 3
+        assert sample_result.output == alone
+    for sample_result in result.results:
+        assert sample_result.score == Touch().score(sample_result.sample.item, sample_result.output)
+    assert len({sample_result.output for sample_result in result.results}) > 3
 
 
 def test_an_answer_of_no_tokens_is_a_user_error(tiny_model):
@@ -412,7 +420,7 @@ def test_auxiliary_items_are_read_and_learnt_from_and_never_asked(tiny_model, ti
         assert seen.auxiliary == ("woods" in seen.content)
         assert seen.auxiliary == (seen.answer == "")
     assert not [request for request in client.requests if "woods" in request.prompt.content]
-    tested = Counter(o.sample.id for o in result.outcomes if o.arm == "saetask")
+    tested = Counter(o.sample.id for o in result.results if o.arm == "saetask")
     assert tested == Counter(item.id for item in task.items())
     assert [fold["n_borrowed"] for fold in result.selection] == [
         len(fold.auxiliary) for fold in folds

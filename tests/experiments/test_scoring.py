@@ -60,43 +60,47 @@ def trial():
 
 
 @pytest.fixture(scope="module")
-def outcomes(trial):
+def results(trial):
     return trial.score()
 
 
-def test_results_stand_in_the_order_of_the_arms_each_in_the_fold_that_tests_it(trial, outcomes):
+def test_results_stand_in_the_order_of_the_arms_each_in_the_fold_that_tests_it(trial, results):
     ids = sorted(sample.id for sample in trial.samples)
-    assert [(o.arm, o.sample.id) for o in outcomes] == [
+    assert [(o.arm, o.sample.id) for o in results] == [
         (arm, item) for arm in ("original", "saetask", "oracle") for item in ids
     ]
-    assert all(o.fold == 1 - o.sample.position % 2 for o in outcomes)
+    assert all(o.fold == 1 - o.sample.position % 2 for o in results)
 
 
 def test_annotated_prompts_are_calibrated_on_the_arms_annotated_samples_the_rest_as_the_original(
-    trial, outcomes
+    trial, results
 ):
-    for outcome in outcomes:
-        fold = trial.folds[outcome.fold]
+    for sample_result in results:
+        fold = trial.folds[sample_result.fold]
         calibration = ORIGINAL
-        if outcome.written.annotation:
-            prompts = fold.prompts[outcome.arm]
+        if sample_result.written.annotation:
+            prompts = fold.prompts[sample_result.arm]
             noted = [s for s in fold.calibration if prompts[s].annotation]
             rows = [trial.scored(s, prompts[s].prompt) for s in noted]
             assert len(rows) >= FEWEST_ITEMS
-            assert outcome.sample not in fold.calibration
+            assert sample_result.sample not in fold.calibration
             calibration = fit_calibration(rows)
-        asked = trial.scored(outcome.sample, outcome.written.prompt)
+        asked = trial.scored(sample_result.sample, sample_result.written.prompt)
         expected = calibration.apply(asked.scores, asked.readings)
-        assert list(outcome.scores.values()) == pytest.approx(expected)
-        assert list(outcome.scores) == [" warm", " cold"]
+        assert list(sample_result.scores.values()) == pytest.approx(expected)
+        assert list(sample_result.scores) == [" warm", " cold"]
 
 
-def test_the_likeliest_candidate_is_the_output_and_the_task_judges_it(trial, outcomes):
-    for outcome in outcomes:
-        assert outcome.output == max(outcome.scores, key=outcome.scores.__getitem__)
-        assert outcome.score == trial.task.score(outcome.sample.item, outcome.output)
-        assert math.fsum(np.exp(list(outcome.scores.values()))) == pytest.approx(1)
-    assert len({outcome.score.correct for outcome in outcomes}) == 2
+def test_the_likeliest_candidate_is_the_output_and_the_task_judges_it(trial, results):
+    for sample_result in results:
+        assert sample_result.output == max(
+            sample_result.scores, key=sample_result.scores.__getitem__
+        )
+        assert sample_result.score == trial.task.score(
+            sample_result.sample.item, sample_result.output
+        )
+        assert math.fsum(np.exp(list(sample_result.scores.values()))) == pytest.approx(1)
+    assert len({sample_result.score.correct for sample_result in results}) == 2
 
 
 def test_all_prompts_are_sent_in_one_call_so_that_those_that_begin_alike_are_computed_together():
@@ -112,10 +116,14 @@ def test_all_prompts_are_sent_in_one_call_so_that_those_that_begin_alike_are_com
 
 def test_generated_answers_are_judged_and_candidates_still_scored():
     trial = Trial()
-    for outcome in trial.score(max_new_tokens=5):
-        assert outcome.output == trial.client.text(GenerateRequest(outcome.written.prompt, 5))
-        assert outcome.score == trial.task.score(outcome.sample.item, outcome.output)
-        assert set(outcome.scores) == {" warm", " cold"}
+    for sample_result in trial.score(max_new_tokens=5):
+        assert sample_result.output == trial.client.text(
+            GenerateRequest(sample_result.written.prompt, 5)
+        )
+        assert sample_result.score == trial.task.score(
+            sample_result.sample.item, sample_result.output
+        )
+        assert set(sample_result.scores) == {" warm", " cold"}
     generated = [r for r in trial.client.requests if isinstance(r, GenerateRequest)]
     assert {request.max_new_tokens for request in generated} == {5}
     assert len(generated) == 3 * N  # of tested samples only
@@ -147,16 +155,16 @@ def test_an_arm_that_annotates_too_few_samples_takes_the_templates_calibration_o
         for sample in annotated[n:]:
             prompts[sample] = ArmPrompt(sample.prompt, None, [])
     checked = 0
-    for outcome in trial.score():
-        if outcome.arm == "saetask" and outcome.written.annotation:
-            fold = trial.folds[outcome.fold]
+    for sample_result in trial.score():
+        if sample_result.arm == "saetask" and sample_result.written.annotation:
+            fold = trial.folds[sample_result.fold]
             prompts = fold.prompts["saetask"]
             noted = [sample for sample in fold.calibration if prompts[sample].annotation]
             rows = [trial.scored(sample, prompts[sample].prompt) for sample in noted]
             assert len(rows) == n
             calibration = fit_calibration(rows) if n >= FEWEST_ITEMS else otherwise
-            asked = trial.scored(outcome.sample, outcome.written.prompt)
-            expected = calibration.apply(asked.scores, outcome.sample.readings)
-            assert list(outcome.scores.values()) == pytest.approx(expected)
+            asked = trial.scored(sample_result.sample, sample_result.written.prompt)
+            expected = calibration.apply(asked.scores, sample_result.sample.readings)
+            assert list(sample_result.scores.values()) == pytest.approx(expected)
             checked += 1
     assert checked > N / 2

@@ -58,9 +58,9 @@ class Trial:
         """Returns the stub's scores of a sample's candidates."""
         return scored_item(sample, self.context.client.response(rank_request(sample, prompt)))
 
-    def bias(self, number, outcomes):
+    def bias(self, number, results):
         """Returns the calibration of the second question's own prompts on a fold's train part."""
-        asked = {outcome.sample.id: outcome.sample for outcome in outcomes}
+        asked = {sample_result.sample.id: sample_result.sample for sample_result in results}
         rows = [asked[sample.id] for sample in self.train[number] if sample.id in asked]
         return fit_calibration([self.scored(sample) for sample in rows])
 
@@ -71,12 +71,12 @@ def trial():
 
 
 @pytest.fixture(scope="module")
-def outcomes(trial):
+def results(trial):
     return trial.ask()
 
 
-def second_prompt(trial, outcome):
-    return trial.context.task.second_question(outcome.sample.item).prompt
+def second_prompt(trial, sample_result):
+    return trial.context.task.second_question(sample_result.sample.item).prompt
 
 
 def test_a_task_that_asks_once_has_no_second_results():
@@ -90,53 +90,57 @@ def test_a_task_of_whose_items_none_is_asked_again_has_none_either():
     assert Trial(task).ask() == []
 
 
-def test_every_item_with_a_second_question_is_asked_it_in_the_arms_that_say_so(trial, outcomes):
+def test_every_item_with_a_second_question_is_asked_it_in_the_arms_that_say_so(trial, results):
     ids = sorted(sample.id for sample in trial.samples if sample.group != "tea")
     assert len(ids) == N - 4
-    found = [(outcome.arm, outcome.sample.id) for outcome in outcomes]
+    found = [(sample_result.arm, sample_result.sample.id) for sample_result in results]
     assert found == [(arm, item) for arm in ASKED for item in ids]
-    for outcome in outcomes:
-        assert outcome.sample.id in [s.id for s in trial.folds[outcome.fold].test]
+    for sample_result in results:
+        assert sample_result.sample.id in [s.id for s in trial.folds[sample_result.fold].test]
 
 
-def test_the_same_note_stands_in_the_second_prompt_about_the_same_span(trial, outcomes):
+def test_the_same_note_stands_in_the_second_prompt_about_the_same_span(trial, results):
     by_id = {sample.id: sample for sample in trial.samples}
-    for outcome in outcomes:
-        first = trial.folds[outcome.fold].prompts[outcome.arm][by_id[outcome.sample.id]]
-        prompt = second_prompt(trial, outcome)
-        assert outcome.written.annotation == first.annotation
-        assert outcome.written.misunderstandings == first.misunderstandings
+    for sample_result in results:
+        first = trial.folds[sample_result.fold].prompts[sample_result.arm][
+            by_id[sample_result.sample.id]
+        ]
+        prompt = second_prompt(trial, sample_result)
+        assert sample_result.written.annotation == first.annotation
+        assert sample_result.written.misunderstandings == first.misunderstandings
         if first.annotation is None:
-            assert outcome.written.prompt == prompt
+            assert sample_result.written.prompt == prompt
         else:
             expected = annotate(prompt, first.annotation, prompt.spans["target"])
-            assert outcome.written.prompt == expected
+            assert sample_result.written.prompt == expected
             if first.annotation.placement == "inline":
-                word = outcome.sample.item.question["word"]
+                word = sample_result.sample.item.question["word"]
                 assert f"{word} {first.annotation.text}" in expected.content
 
 
-def test_answers_are_judged_by_the_second_question_and_calibrated_on_it(trial, outcomes):
+def test_answers_are_judged_by_the_second_question_and_calibrated_on_it(trial, results):
     task = trial.context.task
-    for outcome in outcomes:
-        assert set(outcome.scores) == {" not", " yes"}
-        assert outcome.score == task.score_second(outcome.sample.item, outcome.output)
-        assert outcome.sample.correct.tolist() == [
-            task.score_second(outcome.sample.item, text).correct for text in (" not", " yes")
+    for sample_result in results:
+        assert set(sample_result.scores) == {" not", " yes"}
+        assert sample_result.score == task.score_second(
+            sample_result.sample.item, sample_result.output
+        )
+        assert sample_result.sample.correct.tolist() == [
+            task.score_second(sample_result.sample.item, text).correct for text in (" not", " yes")
         ]
-    first = outcomes[0]
+    first = results[0]
     scores = trial.scored(first.sample, first.written.prompt).scores
-    expected = trial.bias(first.fold, outcomes).apply(scores, first.sample.readings)
+    expected = trial.bias(first.fold, results).apply(scores, first.sample.readings)
     assert list(first.scores.values()) == pytest.approx(expected)
 
 
-def test_too_few_notes_are_calibrated_as_the_second_question_without_one(trial, outcomes):
+def test_too_few_notes_are_calibrated_as_the_second_question_without_one(trial, results):
     task = trial.context.task
-    first = next(o for o in outcomes if o.arm == "saetask" and o.written.annotation)
+    first = next(o for o in results if o.arm == "saetask" and o.written.annotation)
     asked = [s for s in trial.train[first.fold] if task.second_question(s.item)]
     assert len(asked) // 2 < FEWEST_ITEMS  # every other one is annotated
     scores = trial.scored(first.sample, first.written.prompt).scores
-    expected = trial.bias(first.fold, outcomes).apply(scores, first.sample.readings)
+    expected = trial.bias(first.fold, results).apply(scores, first.sample.readings)
     assert list(first.scores.values()) == pytest.approx(expected)
 
 
@@ -144,29 +148,29 @@ def test_arms_that_were_not_run_are_not_asked():
     trial = Trial(TouchTwice())
     for fold in trial.folds:
         del fold.prompts["placebo"], fold.prompts["oracle"]
-    outcomes = trial.ask(arms=("original", "generic", "saetask"))
-    assert {outcome.arm for outcome in outcomes} == {"original", "saetask"}
+    results = trial.ask(arms=("original", "generic", "saetask"))
+    assert {sample_result.arm for sample_result in results} == {"original", "saetask"}
 
 
 def test_where_answers_are_generated_a_draw_of_the_tested_samples_is_asked():
     settings = replace(SETTINGS, second_question_samples=7, second_question_tokens=5)
     trial = Trial(TouchTwice(generated=True), settings)
-    outcomes = trial.ask(seed=3)
-    items = {outcome.sample.id for outcome in outcomes}
+    results = trial.ask(seed=3)
+    items = {sample_result.sample.id for sample_result in results}
     assert len(items) == 7
-    assert len(outcomes) == 7 * len(ASKED)
+    assert len(results) == 7 * len(ASKED)
     assert {type(request) for request in trial.context.client.requests} == {GenerateRequest}
     assert {request.max_new_tokens for request in trial.context.client.requests} == {5}
-    for outcome in outcomes:
-        assert outcome.output.startswith("I say ")
-        assert outcome.scores == {}
+    for sample_result in results:
+        assert sample_result.output.startswith("I say ")
+        assert sample_result.scores == {}
     for other, same in ((3, True), (4, False)):
         again = Trial(TouchTwice(generated=True), settings).ask(other)
-        assert ({outcome.sample.id for outcome in again} == items) == same
+        assert ({sample_result.sample.id for sample_result in again} == items) == same
 
 
-def test_the_first_questions_stay_as_they_are(trial, outcomes):
-    assert outcomes
+def test_the_first_questions_stay_as_they_are(trial, results):
+    assert results
     again = Trial(TouchTwice(untouched=["tea"]))
     for fold, same in zip(trial.folds, again.folds, strict=True):
         for arm, prompts in fold.prompts.items():

@@ -258,10 +258,16 @@ def train(recorder: Recorder) -> None:
 
 
 def default(recorder: Recorder) -> None:
-    """What the README shows: the default model and SAE, on built-in items and single prompts."""
-    sizes = {"metaphor": {"limit": 30}, "word-problems": {"limit": 30}}
-    for task, size in sizes.items():
-        recorder.run(task, task=task, **size)
+    """The default model and SAE, on thirty items of each task and on single prompts.
+
+    Of the sentences, two in three are metaphors. Were they as many as the literal ones (as the
+    built-in sentences are), a calibration that learns nothing would leave both answers equally
+    likely, but for rounding.
+    """
+    make_material(recorder.folder)
+    given = {"data": DATA["metaphor"], "builtin_items": False}
+    recorder.run("metaphor", task="metaphor", limit=30, **given)
+    recorder.run("word-problems", task="word-problems", limit=30)
     sentence, problem = (
         "She swallowed the insult.",
         "A baker packs 84 rolls into bags of 6. How many bags does he fill?",

@@ -100,11 +100,16 @@ def test_a_missing_row_and_a_missing_file_are_differences(written, tmp_path):
         ({"a": "yes"}, {"a": "no"}, 'x.a: "yes" != "no"'),
         ({"a": None}, {"a": 0.0}, "x.a: null != 0.0"),
         ({"a": 1}, {}, "x.a: missing"),
-        ({}, {"a": 1}, "x.a: new"),
+        ({}, {"a": 1}, None),
+        ([], [1], "x[0]: new"),
         ([1, 2], [1], "x[1]: missing"),
         ([0.5, {"b": 1.0}], [0.5, {"b": 1.1}], "x[1].b: 1.0 != 1.1"),
         ([float("nan"), 0.0], [float("nan"), 0], None),
     ],
 )
-def test_only_floats_may_be_apart(expected, found, says):
+def test_only_floats_may_be_apart_and_only_keys_be_added(expected, found, says):
     assert value_difference(expected, found, "x", exact=False) == says
+
+
+def test_a_new_key_is_a_difference_only_where_every_byte_counts():
+    assert value_difference({}, {"a": 1}, "x", exact=True) == "x.a: new"

@@ -53,7 +53,7 @@ def no_samples() -> SampledActivations:
 
 
 def keep_lowest(samples: SampledActivations, per_feature: int) -> SampledActivations:
-    """Returns the entries of lowest rank of each feature, at most one per document.
+    """Returns the entries of lowest rank of each feature, up to one per document.
 
     The lowest of a union are among the lowest of its parts, so parts of a corpus may be merged in
     any order.

@@ -1,4 +1,4 @@
-"""Validation by a judge: a language model tells from a label alone where a feature is active."""
+"""Validation by a judge: a language model predicts from a label where a feature is active."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ COLUMNS = ("detection_accuracy", "fuzzing_accuracy", "judge_failed")
 
 @dataclass(frozen=True)
 class Judge:
-    """A language model that judges labels, and the number of labels that it is asked about."""
+    """A language model that judges labels, and the number of labels that it judges."""
 
     endpoint: Endpoint
     features: int = JUDGED_FEATURES
@@ -56,7 +56,7 @@ class Judgement(NamedTuple):
     firing: "Bool[np.ndarray, ' n']"
     """Whether the feature is active at the end of each unmarked context."""
     claimed: "Bool[np.ndarray, ' n']"
-    """Whether the judge says so from the label."""
+    """The judge's prediction of `firing` from the label."""
     detection: float | None
     """Balanced accuracy on unmarked contexts; None where all of them are active or all silent."""
     fuzzing: float | None
@@ -92,7 +92,7 @@ def draw_judged_features(judge: Judge, test: ActivationIndex, seed: int) -> list
 def judge_labels(
     judge: Judge, labels: Mapping[int, Label], test: ActivationIndex, context: DictionaryContext
 ) -> dict[int, Judgement]:
-    """Asks the judge about each of the labels.
+    """Sends the questions about each label to the judge and returns the judgements.
 
     Args:
         judge: The judge; its answers are kept in the context's `work/` as they arrive.

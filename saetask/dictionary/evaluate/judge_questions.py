@@ -22,7 +22,7 @@ FUZZING_CONTEXTS = 40
 """Number of marked contexts; half of the marks are wrong."""
 MAX_DISTANCE = 12
 """A mark is less than this number of tokens before the context's end, whether right or wrong, so
-that its place tells nothing."""
+that its place carries no information."""
 SYSTEM = (
     "You check descriptions of features of a language model. A feature is a number that the model "
     "computes at every token of a text: at some tokens it is active, at the others silent. Go by "
@@ -41,7 +41,7 @@ TASKS = {
 
 
 class JudgeQuestion(NamedTuple):
-    """A few texts that a judge is asked about."""
+    """Texts of one question to a judge."""
 
     feature: int
     kind: QuestionKind

@@ -72,7 +72,7 @@ class SourceTexts:
 
 @dataclass(frozen=True)
 class FeatureTextRequests:
-    """What the writer is asked for to test one feature."""
+    """Requests to the writer for the tests of one feature."""
 
     sources: SourceTexts | SkippedTest
     """Texts to be paraphrased."""
@@ -89,7 +89,7 @@ class FeatureTextRequests:
 
 
 class GeneratedTexts(NamedTuple):
-    """What the writer wrote to test one feature."""
+    """Texts from the writer for the tests of one feature."""
 
     card: "FeatureCard"
     requests: FeatureTextRequests

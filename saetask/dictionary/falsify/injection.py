@@ -171,7 +171,7 @@ def inject(
 
 
 class InjectedFeature(NamedTuple):
-    """What is injected to test a feature."""
+    """Tokens that are injected to test a feature."""
 
     triggers: Sequence[TriggerTokens]
     """Its frequent tokens and bigrams; at least one."""

@@ -55,7 +55,9 @@ def check_config(dictionary: "Dictionary", config: FalsifyConfig) -> None:
         UserError: No or too few texts, an unknown feature, or none that ever fired.
     """
     if config.texts < MIN_TEXTS:
-        raise UserError(f"--texts is {config.texts}; with fewer than {MIN_TEXTS} nothing shows.")
+        raise UserError(
+            f"--texts is {config.texts}; it must be {MIN_TEXTS} or more for a significant result."
+        )
     if config.data is not None and not Path(config.data).is_file():
         raise UserError(f"--data {config.data} does not exist; give a .jsonl or .txt file.")
     cards = [dictionary.feature(feature) for feature in config.features]

@@ -221,6 +221,6 @@ def row_maxima(
 
 
 def draw(items: Sequence[Item], n: int, seed: Sequence[int]) -> list[Item]:
-    """Returns at most `n` of the items, in random order."""
+    """Returns up to `n` of the items, in random order."""
     order = np.random.default_rng(seed).permutation(len(items))[:n]
     return [items[i] for i in order]

@@ -11,7 +11,7 @@ from saetask.utils.plugin_options import with_options
 
 
 class FeatureEvidence(NamedTuple):
-    """What a labeler is given about a feature; none of it is from a test document."""
+    """Input of a labeler for one feature; none of it is from a test document."""
 
     feature: int
     learning: Examples
@@ -26,7 +26,7 @@ class FeatureEvidence(NamedTuple):
 
 
 class Label(NamedTuple):
-    """A label in words, and the rule that says where the feature fires."""
+    """A label in words, and the rule that predicts where the feature fires."""
 
     text: str
     rule: Rule | None
@@ -38,7 +38,7 @@ class Label(NamedTuple):
 
 
 class Labeler(Protocol):
-    """What a labeler plugin provides.
+    """Protocol of a labeler plugin.
 
     It may have more:
 
