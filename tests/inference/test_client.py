@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 import saetask.inference.client
 from saetask.data.prompts import Prompt, as_prompt
 from saetask.inference.client import GenerateRequest, ModelClient, RankRequest, answer_requests
+from tests.helpers.refusals import refusal
 
 REPLIES = ({"a": [-1.5, -2.0]}, {"b": "said"}, {"c": [0.1]})
 
@@ -112,10 +113,10 @@ def test_a_last_line_cut_short_is_taken_off_so_that_the_journal_ends_the_same(jo
         assert journal.read_bytes() == whole
 
 
-def test_a_file_that_is_no_journal_is_left_as_it_is(tmp_path, tiny_model):
+def test_a_file_that_is_no_journal_is_refused_and_left_as_it_is(tmp_path, tiny_model):
     path = tmp_path / "notes.txt"
     path.write_text("My notes\non two lines")
-    ModelClient(tiny_model, path)
+    assert f"{path} is no journal" in refusal(ModelClient, tiny_model, path)
     assert path.read_text() == "My notes\non two lines"
 
 

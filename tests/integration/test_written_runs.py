@@ -132,10 +132,10 @@ def test_an_endpoint_that_can_not_be_reached_is_one_line_and_exit_code_2(
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (["--annotator-option=modle=tiny"], "has an option 'modle'. Did you mean 'model'?"),
+        (["--annotator-option=modle=tiny"], "'modle' (given as 'tiny'). Did you mean 'model'?"),
         (["--annotator-option=model"], "--annotator-option: 'model' must be NAME=VALUE"),
-        (["--annotator-option=model="], "--annotator-option model=NAME"),
-        (["--annotators", "sense-note"], "(sense-note) has an option 'model'."),
+        (["--annotator-option=model="], "Annotator 'llm', option 'model' (The model's name"),
+        (["--annotators", "sense-note"], "(sense-note) has an option 'model' (given as"),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else "",
 )
@@ -154,4 +154,4 @@ def test_options_may_stand_in_a_file_and_the_flag_goes_before_it(tmp_path, capsy
     assert "has an option 'modell'" in capsys.readouterr().err
     file.write_text("task: metaphor\nannotators: [llm]\nannotator_options: {model: tiny}\n")
     assert main(["run", str(file), "--annotator-option", "model="]) == 2
-    assert "--annotator-option model=NAME" in capsys.readouterr().err
+    assert "Annotator 'llm', option 'model' (The model's name" in capsys.readouterr().err

@@ -2,7 +2,7 @@
 
 import pytest
 
-from saetask.data.samples import make_folds
+from saetask.data.samples import ItemSet, SplitConfig, all_samples, make_folds
 from saetask_plugins.tasks.gsm8k import GSM8K
 from tests.helpers.refusals import refusal
 
@@ -53,11 +53,12 @@ def test_strictly_the_answer_is_stated_and_flexibly_the_last_number(
 def test_it_is_refused_where_answers_are_ranked_and_laid_out_where_they_are_generated(items_file):
     operations = ["addition"], ["subtraction"]
     rows = [{**ROW, "id": i, "group": i // 6, "operations": operations[i % 2]} for i in range(60)]
-    options = {"fit_data": None, "limit": None, "n_folds": 3, "max_fit_items": 800, "seed": 0}
-    path = items_file(*rows)
-    assert "add --scoring generate" in refusal(lambda: make_folds(TASK, path, **options))
-    study = make_folds(TASK, path, **options, generate=True)
-    assert all(not sample.candidates for sample in study.samples)
+    tested = ItemSet(TASK.items(items_file(*rows)), "the file items.jsonl")
+    config = SplitConfig(n_folds=3)
+    assert "add --scoring generate" in refusal(make_folds, TASK, tested, config)
+    samples = all_samples(make_folds(TASK, tested, config, generate=True))
+    assert len(samples) == 60
+    assert all(not sample.candidates for sample in samples)
 
 
 def test_a_users_text_is_the_problem():
