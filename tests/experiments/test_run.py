@@ -211,6 +211,7 @@ def test_the_report_shows_every_arm(folder):
 # the same run again, and another
 
 
+@pytest.mark.slow  # as with objects at hand, with every arm
 def test_the_same_config_again_asks_nothing_and_leaves_the_same_items(folder, config, never_asked):
     before = contents(folder)
     assert run(config, out=folder).folder == folder
@@ -331,6 +332,7 @@ def test_a_third_partys_task_runs_into_a_folder_named_after_it(tiny, tmp_path, m
     assert notes <= {"coin-note"}
 
 
+@pytest.mark.slow
 def test_generated_answers_are_judged_by_both_ways_to_find_a_number(tiny, tmp_path):
     data = tmp_path / "items.jsonl"
     answers = {"has {} figs and eats {}": int.__sub__, "has {} figs and buys {}": int.__add__}

@@ -105,7 +105,7 @@ def test_a_finding_is_written_into_the_prompt(make_session) -> None:
     "detector",
     [
         QuickProbe,
-        "uncertainty",
+        pytest.param("uncertainty", marks=pytest.mark.slow),
         pytest.param("missing-concept", marks=pytest.mark.slow),
         pytest.param("sense-conflict", marks=pytest.mark.slow),
     ],

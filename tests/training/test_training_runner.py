@@ -87,8 +87,8 @@ def test_a_killed_run_goes_on_to_the_same_weights(recipe, tmp_path, monkeypatch)
     [
         ("batchtopk", {"k": 4}),
         ("jumprelu", {}),
-        ("standard", {}),
-        ("gated", {}),
+        pytest.param("standard", {}, marks=pytest.mark.slow),
+        pytest.param("gated", {}, marks=pytest.mark.slow),
         ("matryoshka_batchtopk", {"k": 4, "matryoshka_widths": [16, D_SAE]}),
     ],
 )
