@@ -179,6 +179,7 @@ def make_jobs(model_folder: str, sae_folder: str, texts: Path) -> dict[str, Job]
     import saetask
     from saetask.data.corpus import CorpusConfig, Source
     from saetask.detection import ProbeConfig
+    from saetask.detection.baselines import dense_probe
     from saetask.dictionary.collect import corpus_pass as build
     from saetask.dictionary.label import build as making
     from saetask.experiments import config as run_config
@@ -209,7 +210,7 @@ def make_jobs(model_folder: str, sae_folder: str, texts: Path) -> dict[str, Job]
     settings = ExperimentSettings(
         note_samples=4,
         self_note_tokens=4,
-        make_baselines=lambda: [baselines.dense_probe(probe_config)],
+        make_baselines=lambda: [dense_probe(probe_config)],
     )
 
     corpus = CorpusConfig(
