@@ -21,6 +21,7 @@ from saetask.data import as_prompt
 from saetask.dictionary.collect.corpus_pass import BuildConfig, read_corpus
 from saetask.dictionary.falsify.text_pool import file_rows, read_text_pool
 from saetask.experiments import run as runs
+from saetask.experiments import run_inputs
 from saetask.inference.client import GenerateRequest, ModelClient, RankRequest
 from saetask.saes.extraction import extract_features
 from saetask.training.harvest import harvest
@@ -272,7 +273,7 @@ def test_a_run_has_the_same_items_and_answers(
     flags = ["--model", str(tiny_model_folder), "--sae", str(tiny_sae_folder), "--json"]
     flags += ["--limit", "40", "--folds", "3", "--arms", "original,saetask"]
     use_settings(monkeypatch, note_samples=8)
-    monkeypatch.setattr(runs, "load_model", lambda spec: loaded)
+    monkeypatch.setattr(run_inputs, "load_model", lambda spec: loaded)
     assert main(["run", "metaphor", *flags, "--out", str(tmp_path / "local")]) == 0
     monkeypatch.setattr(runs, "open_executor", opened)
     flags += ["--engine", "ray", "--address", "auto"]
