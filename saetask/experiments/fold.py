@@ -82,7 +82,7 @@ class FoldState:
         annotator.generate_notes(findings.values())
         return {sample: annotator.write(sample.prompt, ms) for sample, ms in findings.items()}
 
-    def test_findings(self) -> dict[str, dict[Sample, Finding]]:
+    def findings_on_test(self) -> dict[str, dict[Sample, Finding]]:
         """Returns the findings of every detector in the test samples."""
         return {
             name: {sample: findings[sample] for sample in self.fold.test}

@@ -114,7 +114,7 @@ def _findings_by_id(
     """Returns each detector's findings in the test samples of all folds."""
     merged: dict[str, dict[str, Finding]] = {}
     for state in states:
-        for name, findings in state.test_findings().items():
+        for name, findings in state.findings_on_test().items():
             if name not in left_out:
                 by_id = {sample.id: finding for sample, finding in findings.items()}
                 merged.setdefault(name, {}).update(by_id)

@@ -64,7 +64,7 @@ def test_the_calibration_of_the_chosen_template_is_kept_for_arms_that_write_few_
 
 
 def test_findings_of_every_detector_are_of_tested_samples_alone(state, lab):
-    findings = state.test_findings()
+    findings = state.findings_on_test()
     assert {"saetask", "random-feature", "random-sae", "dense-probe"} == set(findings)
     assert all(list(found) == lab.fold.test for found in findings.values())
 
