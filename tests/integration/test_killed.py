@@ -13,7 +13,8 @@ import pytest
 from tests.helpers.disturbed_jobs import Ended, Order
 
 pytestmark = pytest.mark.slow
-SCRIPT = Path(__file__).parents[1] / "helpers" / "disturbed_jobs.py"
+REPOSITORY = Path(__file__).parents[2]
+SCRIPT = REPOSITORY / "tests" / "helpers" / "disturbed_jobs.py"
 SIGHTS = {
     "harvest": "activations-00000.safetensors",
     "train": "work/checkpoint.safetensors",
@@ -49,13 +50,17 @@ def jobs(tiny_model_folder, tiny_sae_folder, tmp_path_factory):
         str(tiny_sae_folder),
         str(texts),
     ]
-    threads = {"OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    settings = {
+        "PYTHONPATH": str(REPOSITORY),  # for `tests.helpers`, which is not installed
+        "OMP_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, **threads},
+        env={**os.environ, **settings},
     ) as process:
         assert process.stdout.readline() == "\n"  # loaded
         yield Jobs(process)
