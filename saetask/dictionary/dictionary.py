@@ -12,12 +12,14 @@ from saetask.dictionary.manifest import Manifest
 from saetask.dictionary.store import (
     CONTEXTS,
     FEATURES,
+    MANIFEST,
     check_fingerprints,
     read_manifest,
     read_parquet,
 )
 from saetask.errors import UserError
 from saetask.saes.loading import DEFAULT_SAE, assets_folder, shipped_saes
+from saetask.utils.files import content_hash, file_sha256
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -120,6 +122,11 @@ class Dictionary:
             UserError: The fingerprints differ.
         """
         check_fingerprints(self.manifest, model, sae, self.folder)
+
+    def content_hash(self) -> str:
+        """Returns a hash of the manifest and of all tables."""
+        paths = [self.folder / MANIFEST, *sorted(self.folder.glob("*.parquet"))]
+        return content_hash([[path.name, file_sha256(path)] for path in paths])
 
     def __len__(self) -> int:
         return len(self.labels)

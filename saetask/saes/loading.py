@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from saetask.errors import UserError, did_you_mean
 from saetask.models.loading import default_device
+from saetask.utils.files import content_hash
 
 if TYPE_CHECKING:
     from sae_lens import SAE  # other packages import it from here, for annotations
@@ -16,6 +17,25 @@ DTYPE = "float32"
 DEFAULT_SAE = "smollm2-135m-instruct-res15"
 NEVER_APPLIED = ("expected_average_only_in", "covariance_whitening")
 """Normalisations that SAE-Lens expects to be folded into the weights, and skips when encoding."""
+ENCODING_SETTINGS = (
+    "architecture",
+    "apply_b_dec_to_input",
+    "normalize_activations",
+    "reshape_activations",
+    "rescale_acts_by_decoder_norm",
+    "k",
+)
+"""Keys of an SAE's config, beside its weights, that its activations depend on."""
+READING_SETTINGS = (
+    "hook_name",
+    "hook_name_out",
+    "hook_head_index",
+    "prepend_bos",
+    "norm_limit",
+    "seqpos_slice",
+    "context_size",
+)
+"""Keys of its metadata that say where it reads, and which tokens."""
 SCALE_KEY = "norm_scaling_factor"
 """Key of the factor that scales an SAE's input, in its config."""
 
@@ -156,7 +176,13 @@ def _reason(error: Exception) -> str:
 
 
 def sae_fingerprint(sae: "SAE[Any]") -> str:
-    """Returns a short hash of an SAE's weights: names, shapes and leading values."""
-    from saetask.models.loading import parameters_fingerprint
+    """Returns a short hash of an SAE: all weights as float32, hook point, and how it encodes."""
+    import torch
 
-    return parameters_fingerprint(sae.named_parameters())
+    from saetask.models.content import hash_parameters
+
+    config = sae.cfg.to_dict()
+    reading = {name: sae.cfg.metadata.get(name) for name in READING_SETTINGS}
+    settings = {name: config[name] for name in ENCODING_SETTINGS if config.get(name) is not None}
+    weights = hash_parameters(sae.named_parameters(), torch.float32)
+    return content_hash([weights, reading, settings])
