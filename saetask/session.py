@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,7 +36,9 @@ from saetask.experiments.pipeline import (
     load_pipeline,
     save_pipeline,
 )
+from saetask.experiments.run_identity import settings_document
 from saetask.inference.client import ModelClient, RankResponse
+from saetask.models.content import chat_template_hash
 from saetask.models.loading import DEFAULT_MODEL, load_model, model_fingerprint
 from saetask.plugins import PluginRegistry
 from saetask.saes.activations import FeatureActivations
@@ -46,6 +47,7 @@ from saetask.saes.extraction import extract_features_from_passes, read_features
 from saetask.saes.loading import DEFAULT_SAE, assets_folder, load_sae, sae_fingerprint
 from saetask.utils.download import cache_folder
 from saetask.utils.files import content_hash
+from saetask.utils.source_code import code_version, is_built_in
 
 if TYPE_CHECKING:
     from saetask.models.loading import Model
@@ -202,7 +204,7 @@ class Session:
             UserError: There are no items to fit on, or too few.
         """
         self._pipeline = self._fit()
-        folder = parent / self._pipeline_name()
+        folder = parent / self.pipeline_name()
         save_pipeline(folder, self._pipeline)
         return folder
 
@@ -245,16 +247,21 @@ class Session:
         cached = cache_folder() / "fits"
         for parent in (assets_folder() / "fits", cached):
             if self._pipeline is None:
-                self._pipeline = load_pipeline(parent / self._pipeline_name(), self._context)
+                self._pipeline = load_pipeline(parent / self.pipeline_name(), self._context)
         if self._pipeline is None:
             self.fit(cached)
         assert self._pipeline is not None
         return self._pipeline
 
-    def _pipeline_name(self) -> str:
+    def pipeline_name(self) -> str:
         """Returns the folder name of the pipeline: a hash of everything that it depends on."""
-        fingerprints = [model_fingerprint(self.model), sae_fingerprint(self.sae)]
+        fingerprints = [
+            model_fingerprint(self.model),
+            chat_template_hash(self.model),
+            sae_fingerprint(self.sae),
+        ]
         detector = self._context.make_detector().name
+        code = [code_version(self.task), code_version(self._context.make_detector)]
         # A pipeline keeps the number of a template, which means nothing once templates differ.
         example = Misunderstanding(detector, Span(0, 4), "word", self.task.readings[0], 1.0, [])
         templates = [
@@ -262,10 +269,20 @@ class Session:
             for annotator in self._context.annotators
             if not isinstance(annotator, GeneratedNotes)
         ]
-        known: list[Any] = [version("saetask"), detector, *fingerprints, templates]
-        if self._items is not None:
-            known.append([[item.id, item.group, item.question, item.gold] for item in self._items])
+        settings = settings_document(self._context.settings)
+        known: list[Any] = [code, detector, fingerprints, templates, settings]
+        known += [self._config.fit_items, self._dictionary_content()]
+        if self._items is not None or not is_built_in(self.task):
+            items = self.task.items() if self._items is None else self._items
+            known.append([[item.id, item.group, item.question, item.gold] for item in items])
         return f"{self.task.name}-{content_hash(known)}"
+
+    def _dictionary_content(self) -> str | None:
+        """Returns a hash of the labels that note templates may quote, where they were chosen."""
+        dictionary = self._context.feature_labels.dictionary
+        if self._config.dictionary is None or dictionary is None:
+            return None  # the shipped one, or none
+        return f"{dictionary.content_hash()} {self._config.unvalidated_labels}"
 
     def _fit(self) -> FittedPipeline:
         items = self.task.items() if self._items is None else self._items

@@ -1,5 +1,4 @@
 from .corpus import CorpusConfig as CorpusConfig
-from .corpus import Source as Source
 from .items import ItemRow as ItemRow
 from .items import Name as Name
 from .items import PromptRow as PromptRow
@@ -16,6 +15,7 @@ from .prompts import RenderedPrompt as RenderedPrompt
 from .prompts import Span as Span
 from .prompts import as_prompt as as_prompt
 from .prompts import render as render
+from .sources import Source as Source
 from .tasks import AsksTwice as AsksTwice
 from .tasks import Candidate as Candidate
 from .tasks import Item as Item

@@ -111,8 +111,9 @@ class Dictionary:
         Raises:
             UserError: The folder holds no dictionary, or a damaged one.
         """
+        path = Path(folder).expanduser()
         shipped = dictionary_folder(str(folder))
-        folder = shipped if shipped.is_dir() else Path(folder)
+        folder = shipped if len(path.parts) == 1 and shipped.is_dir() else path
         return cls(folder, read_manifest(folder))
 
     def check(self, model: "Model", sae: "SAE[Any]") -> None:

@@ -18,15 +18,51 @@ VOLATILE_KEYS = ("transformers_version", "dtype", "torch_dtype", "architectures"
 """Keys of a Hugging Face configuration that change no output, or are told apart elsewhere; those
 that begin with an underscore are left out as well."""
 PORTABLE_KEYS = frozenset(
-    "activation_function attention_multiplier attn_logit_softcapping attn_scale "
-    "attn_scores_soft_cap embedding_multiplier eps act_fn attention_factor beta_fast beta_slow "
-    "factor final_logit_softcapping head_dim hidden_act hidden_activation high_freq_factor "
-    "layer_norm_eps layer_norm_epsilon layer_types logits_scaling low_freq_factor mscale "
-    "n_head n_heads n_key_value_heads normalization_type num_attention_heads "
-    "num_experts_per_tok num_key_value_heads original_max_position_embeddings "
-    "partial_rotary_factor query_pre_attn_scalar residual_multiplier rms_norm_eps "
-    "rope_local_base_freq rope_theta rope_type rotary_base rotary_dim rotary_pct "
-    "sliding_window window_size".split()
+    (
+        "act_fn",
+        "activation_function",
+        "attention_factor",
+        "attention_multiplier",
+        "attn_logit_softcapping",
+        "attn_scale",
+        "attn_scores_soft_cap",
+        "beta_fast",
+        "beta_slow",
+        "embedding_multiplier",
+        "eps",
+        "factor",
+        "final_logit_softcapping",
+        "head_dim",
+        "hidden_act",
+        "hidden_activation",
+        "high_freq_factor",
+        "layer_norm_eps",
+        "layer_norm_epsilon",
+        "layer_types",
+        "logits_scaling",
+        "low_freq_factor",
+        "mscale",
+        "n_head",
+        "n_heads",
+        "n_key_value_heads",
+        "normalization_type",
+        "num_attention_heads",
+        "num_experts_per_tok",
+        "num_key_value_heads",
+        "original_max_position_embeddings",
+        "partial_rotary_factor",
+        "query_pre_attn_scalar",
+        "residual_multiplier",
+        "rms_norm_eps",
+        "rope_local_base_freq",
+        "rope_theta",
+        "rope_type",
+        "rotary_base",
+        "rotary_dim",
+        "rotary_pct",
+        "sliding_window",
+        "window_size",
+    )
 )
 """Settings that outputs depend on beside the weights, by the names that configurations of
 Transformers and TransformerLens give them; unlike a whole configuration, the same in every version

@@ -1,6 +1,5 @@
 """Loads language models as TransformerLens bridges, the default one from a pinned wheel."""
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,7 @@ from saetask.errors import UserError, did_you_mean
 from saetask.models.content import hash_parameters, portable_settings, vocabulary_hash
 from saetask.utils.download import cache_folder, cached_folder, file_from_wheel
 from saetask.utils.files import content_hash
+from saetask.utils.names import is_path
 
 if TYPE_CHECKING:
     import torch
@@ -99,7 +99,7 @@ def load_model(
     path = Path(spec).expanduser()
     if str(spec) == DEFAULT_MODEL:
         return _boot(str(embedded_model_folder()), dtype, device)
-    if path.suffix == ".gguf":
+    if path.suffix.lower() == ".gguf":
         if not path.is_file():
             raise UserError(f"Model file {path} does not exist.")
         return _boot(str(path.parent), dtype, device, gguf_file=path.name)
@@ -107,7 +107,9 @@ def load_model(
         if not (path / "config.json").is_file():
             raise UserError(f"Model folder {path} has no config.json; is it a Hugging Face model?")
         return _boot(str(path), dtype, device)
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(spec)) or str(spec).startswith("."):
+    if path.is_file():
+        raise UserError(f"Model {path} is a file; give its folder, or a .gguf file.")
+    if is_path(spec):
         raise UserError(f"Model '{spec}' is no folder, no .gguf file and no hub id.")
     hint = did_you_mean(str(spec), [DEFAULT_MODEL])
     if "/" not in str(spec) and "Did you mean" in hint:

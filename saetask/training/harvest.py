@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saetask.compute.executor import Executor, LocalExecutor
-from saetask.data.corpus import TokenRow, token_rows
+from saetask.data.corpus import TokenRow, corpus_content, token_rows
 from saetask.errors import UserError
+from saetask.models.content import model_content
 from saetask.models.forward import batches_by_length, right_padded
 from saetask.models.hooks import read_hook
-from saetask.models.loading import model_device, model_fingerprint, model_tokenizer
+from saetask.models.loading import model_device, model_tokenizer
 from saetask.training.activation_store import MANIFEST, ActivationShards, shard_name
 from saetask.training.config import HarvestConfig
 from saetask.utils.files import atomic_path, content_hash, remove_partial_writes, write_json
@@ -48,13 +49,19 @@ def harvest(
         executor: Computes the shards; None computes them in this process.
 
     Raises:
-        UserError: The folder holds a harvest with another config or model, it can not be written
-            or is full, or the corpus is unreadable or shorter than `config.tokens`.
+        UserError: The folder holds a harvest with another config, or of another model or corpus by
+            content; it can not be written or is full; or the corpus is unreadable or shorter than
+            `config.tokens`.
     """
     from tqdm import tqdm
 
     # `tokens` is left out: a longer harvest begins with the shards of a shorter one.
-    identity = {**asdict(config), "tokens": None, "model": model_fingerprint(model)}
+    identity = {
+        **asdict(config),
+        "tokens": None,
+        "content": corpus_content(config.corpus, base),
+        "model": model_content(model).hash,
+    }
     manifest = _open_manifest(folder, content_hash(identity))
     remove_partial_writes(folder)
     rows = token_rows(config.corpus, model_tokenizer(model), config.split, base)
@@ -148,7 +155,8 @@ def _open_manifest(folder: Path, identity: str) -> dict:
     manifest = json.loads(path.read_text())
     if manifest["identity"] != identity:
         raise UserError(
-            f"{folder} holds a harvest with another config or model; give an empty folder."
+            f"{folder} holds a harvest with another config or model, or of a corpus of other "
+            "content; give an empty folder."
         )
     return manifest
 

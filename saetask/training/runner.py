@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saetask.compute.config import LOCAL, ComputeConfig, open_executor
-from saetask.data.corpus import token_rows
+from saetask.data.corpus import corpus_content, token_rows
 from saetask.errors import UserError
+from saetask.models.content import model_content
 from saetask.models.hooks import resolve_hook_name
 from saetask.models.loading import (
     load_model,
     model_device,
-    model_fingerprint,
     model_name,
     model_tokenizer,
 )
@@ -75,7 +75,9 @@ def train(
     check_workers(config, compute, workers)
     model = load_model(config.model)
     resolve_hook_name(model, config.harvest.hook_name)
-    _claim(out, content_hash({**asdict(config), "model": model_fingerprint(model)}))
+    content = corpus_content(config.harvest.corpus, base)
+    identity = {**asdict(config), "content": content, "model": model_content(model).hash}
+    _claim(out, content_hash(identity))
     test_config = replace(config.harvest, split="test", tokens=config.test_tokens)
     with open_executor(compute, config.model, model) as executor:
         shards = harvest(model, config.harvest, out / SHARDS, base, executor)
@@ -110,7 +112,10 @@ def _claim(out: Path, identity: str) -> None:
     """
     path = out / WORK / "identity.json"
     if path.is_file() and json.loads(path.read_text())["identity"] != identity:
-        raise UserError(f"{out} holds a run of another recipe; give an empty output folder.")
+        raise UserError(
+            f"{out} holds a run of another recipe, or of a model or corpus of other content; give "
+            "an empty output folder."
+        )
     if not path.is_file() and (out / "cfg.json").exists():
         raise UserError(f"{out} already holds an SAE; give an empty output folder.")
     remove_partial_writes(out)
