@@ -36,7 +36,6 @@ from saetask.experiments.pipeline import (
     load_pipeline,
     save_pipeline,
 )
-from saetask.experiments.run_identity import settings_document
 from saetask.inference.client import ModelClient, RankResponse
 from saetask.models.content import chat_template_hash
 from saetask.models.loading import DEFAULT_MODEL, load_model, model_fingerprint
@@ -269,9 +268,9 @@ class Session:
             for annotator in self._context.annotators
             if not isinstance(annotator, GeneratedNotes)
         ]
-        settings = settings_document(self._context.settings)
-        known: list[Any] = [code, detector, fingerprints, templates, settings]
-        known += [self._config.fit_items, self._dictionary_content()]
+        sizes = [self._config.fit_items, self._context.settings.note_samples]
+        known: list[Any] = [code, detector, fingerprints, templates, sizes]
+        known.append(self._dictionary_content())
         if self._items is not None or not is_built_in(self.task):
             items = self.task.items() if self._items is None else self._items
             known.append([[item.id, item.group, item.question, item.gold] for item in items])

@@ -122,10 +122,10 @@ def _difference(known: RunIdentity, found: RunIdentity) -> str:
     differences = []
     if parts:
         words = ", ".join(name.replace("_", " ") for name in parts)
-        differences.append(f"another model ({words} {'differ' if parts[1:] else 'differs'})")
+        differences.append(f"another model (other {words})")
     for name, text in (("saes", "another SAE"), ("dictionaries", "another dictionary")):
         if before[name] != now[name]:
-            differences.append(f"{text} (its content differs)")
+            differences.append(f"{text} (other content)")
     if plugins:
         differences.append(f"another version of {', '.join(plugins)}")
     if before["settings"] != now["settings"]:
