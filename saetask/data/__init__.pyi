@@ -7,6 +7,7 @@ from .items import Text as Text
 from .items import first_number as first_number
 from .items import last_number as last_number
 from .items import read_items as read_items
+from .items import read_lines as read_lines
 from .items import read_rows as read_rows
 from .items import read_validated_rows as read_validated_rows
 from .items import stated_number as stated_number

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from saetask.errors import UserError
-from saetask.utils.files import write_json
+from saetask.utils.files import read_text, write_json
 
 
 class Document(BaseModel):
@@ -37,9 +37,7 @@ def read_document(path: Path, kind: type[AnyDocument]) -> AnyDocument:
         UserError: The file can not be read, is not JSON, or a field is missing or wrong.
     """
     try:
-        return kind.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+        return kind.model_validate_json(read_text(path))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])

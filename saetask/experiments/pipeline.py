@@ -1,6 +1,5 @@
 """The fitted pipeline: the model's bias, a detector and a note template, learnt on one split."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from saetask.errors import UserError
 from saetask.experiments.context import ExperimentContext
 from saetask.experiments.note_selection import NoteScores, choose_template
 from saetask.experiments.observation import Observation, scored_item
-from saetask.utils.files import atomic_path, write_json
+from saetask.utils.files import atomic_path, read_json, write_json
 
 FIT, DETECTOR = "fit.json", "detector.safetensors"
 
@@ -148,7 +147,7 @@ def load_pipeline(folder: Path, context: ExperimentContext) -> FittedPipeline | 
 
     by_name = {annotator.name: annotator for annotator in context.annotators}
     try:
-        document = json.loads((folder / FIT).read_text())
+        document = read_json(folder / FIT)
         arrays = load_file(folder / DETECTOR)
         detector = context.make_detector()
         detector.load_state_dict({**document["detector"], **arrays})
@@ -159,5 +158,5 @@ def load_pipeline(folder: Path, context: ExperimentContext) -> FittedPipeline | 
             detector,
             NoteTemplate(by_name[document["annotator"]], document["wording"]),
         )
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+    except (UserError, OSError, ValueError, KeyError, TypeError, SafetensorError):
         return None

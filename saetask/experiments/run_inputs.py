@@ -108,7 +108,7 @@ def resolve_inputs(
             raise UserError(f"A run has no option '{name}'.{did_you_mean(name, known)}")
     for name in ("data", "fit_data", "dictionary"):
         if named.get(name) is not None:
-            named[name] = Path(named[name])
+            named[name] = Path(named[name]).expanduser()
     if isinstance(experiment, RunConfig):
         config = replace(experiment, **named)
         return RunInputs(config, plugins.get("task", config.task), **at_hand)

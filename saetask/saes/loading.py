@@ -1,14 +1,18 @@
 """Sparse autoencoders: loading them as SAE-Lens objects."""
 
+import codecs
 import difflib
-import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saetask.errors import UserError, did_you_mean
 from saetask.models.loading import default_device
-from saetask.utils.files import content_hash
+from saetask.utils.files import content_hash, read_json, read_text
+from saetask.utils.names import names_a_file
 
 if TYPE_CHECKING:
     from sae_lens import SAE  # other packages import it from here, for annotations
@@ -85,7 +89,9 @@ def load_sae(
     folder = sae_folder(str(spec)) if str(spec) in shipped_saes() else Path(spec).expanduser()
     if folder.is_dir():
         return _load_folder(folder, device)
-    if str(spec).startswith(("/", ".", "~")):
+    if folder.is_file():
+        raise UserError(f"SAE {folder} is a file; give the folder that it is in.")
+    if isinstance(spec, Path) or spec.startswith(("/", ".", "~")) or names_a_file(spec):
         raise UserError(f"SAE folder {spec} does not exist.")
     return _load_release(str(spec), device)
 
@@ -98,14 +104,15 @@ def _load_folder(folder: Path, device: str) -> "SAE[Any]":
         if not (folder / name).is_file():
             raise UserError(f"SAE folder {folder} has no {name}; is it an SAE-Lens folder?")
     try:
-        config = json.loads((folder / "cfg.json").read_text())
+        config = read_json(folder / "cfg.json")
         architecture = config.get("architecture", "standard")
         if architecture in SAE_TRAINING_CLASS_REGISTRY.keys() - SAE_CLASS_REGISTRY.keys():
             raise UserError(
                 f"{folder} is a training checkpoint ({architecture}), which encodes a batch at a "
                 "time; save it for inference (save_inference_model) and give that folder."
             )
-        sae = SAE.load_from_disk(folder, device=device, dtype=DTYPE).eval()
+        with _without_byte_order_mark(folder) as readable:
+            sae = SAE.load_from_disk(readable, device=device, dtype=DTYPE).eval()
         if sae.cfg.normalize_activations in NEVER_APPLIED:
             _fold_input_scale(sae, config, folder)
     except UserError:
@@ -113,6 +120,21 @@ def _load_folder(folder: Path, device: str) -> "SAE[Any]":
     except Exception as error:  # a damaged file may raise anything
         raise UserError(f"Cannot load the SAE in {folder}: {_reason(error)}") from error
     return sae
+
+
+@contextmanager
+def _without_byte_order_mark(folder: Path) -> Iterator[Path]:
+    """Yields an SAE's folder, or one of the same content that SAE-Lens can read."""
+    if not (folder / "cfg.json").read_bytes().startswith(codecs.BOM_UTF8):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        for path in folder.iterdir():
+            (Path(temporary) / path.name).symlink_to(path.resolve())
+        config = Path(temporary) / "cfg.json"
+        config.unlink()
+        config.write_text(read_text(folder / "cfg.json"), encoding="utf-8")
+        yield Path(temporary)
 
 
 def _fold_input_scale(sae: "SAE[Any]", config: dict[str, Any], folder: Path) -> None:

@@ -23,4 +23,9 @@ def is_path(name: str | Path, base: Path = Path()) -> bool:
     text = str(name)
     if isinstance(name, Path) or local_path(text, base).exists():
         return True
-    return HUB_NAME.fullmatch(text) is None or bool(FILE_ENDINGS.fullmatch(Path(text).suffix))
+    return HUB_NAME.fullmatch(text) is None or names_a_file(text)
+
+
+def names_a_file(text: str) -> bool:
+    """Returns whether a text ends as the name of a file or folder does."""
+    return text.endswith(("/", "\\")) or bool(FILE_ENDINGS.fullmatch(Path(text).suffix))
