@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saetask.compute.config import LOCAL, ComputeConfig, open_executor
-from saetask.data.corpus import corpus_content, token_rows
+from saetask.data.corpus import corpus_content, rows_passed_over, token_rows
 from saetask.errors import UserError
 from saetask.models.content import model_content
 from saetask.models.hooks import resolve_hook_name
@@ -95,7 +95,8 @@ def train(
     else:
         _train_distributed(job, compute, workers)
     rows = _test_rows(model, config.harvest, base)
-    return _measure(model, job, test_shards, rows, len(shards))
+    passed_over = rows_passed_over(config.harvest.corpus, base)
+    return _measure(model, job, test_shards, rows, len(shards), passed_over)
 
 
 def _test_rows(model: "Model", config: HarvestConfig, base: Path) -> list[list[int]]:
@@ -186,6 +187,7 @@ def _measure(
     test_shards: ActivationShards,
     rows: list[list[int]],
     n_activations: int,
+    passed_over: int,
 ) -> dict[str, Any]:
     """Measures the saved SAE on held-out documents; writes the figures and the model card."""
     import torch
@@ -208,6 +210,8 @@ def _measure(
         "activations_harvested": n_activations,
         "samples_trained": config.n_steps * config.batch_size,
     }
+    if passed_over:
+        metrics["rows_passed_over"] = passed_over
     write_json(job.out / "metrics.json", metrics)
     write_text(job.out / "README.md", model_card(config, metrics))
     return metrics
