@@ -163,6 +163,8 @@ def contract_problem(kind: str, plugin: Any) -> str:
 
     A method must be there and take the arguments that the protocol of its kind passes.
     """
+    if kind != "detector" and isinstance(plugin, type):
+        return "it is a class, not an instance of it"
     if kind == "detector" and not callable(plugin):
         return "the hook must return its class, not an instance"
     if kind == "detector" and not isinstance(plugin, type):

@@ -10,7 +10,7 @@ import numpy as np
 from saetask.annotation.base import configured
 from saetask.annotation.generated_notes import GeneratedNotes, with_generated_notes
 from saetask.annotation.prompt_writer import make_prompt_annotator
-from saetask.data.prompts import Prompt, Span, as_prompt
+from saetask.data.prompts import Prompt, Span
 from saetask.data.samples import Sample, make_samples, make_unlabelled_sample
 from saetask.data.tasks import Item, Task
 from saetask.detection.base import Detector, Finding, Misunderstanding, reason_for_silence
@@ -151,10 +151,21 @@ class Session:
         )
         self._pipeline: FittedPipeline | None = None
 
-    def read(self, *prompts: str | Prompt) -> FeatureActivations:
-        """Reads prompts; a string is read as the user's message of a chat."""
-        chats = [as_prompt(p) if isinstance(p, str) else p for p in prompts]
-        return read_features(self.model, self.sae, chats)
+    def read(self, *prompts: str | Prompt, chat: bool = True) -> FeatureActivations:
+        """Extracts the feature activations of prompts.
+
+        Args:
+            *prompts: Chats, or strings.
+            chat: Take strings as the user's message of a chat, in the model's chat template, as
+                the prompts of tasks are. False takes them as running text, as `read_features` does
+                by default: the same sentence then has other activations.
+
+        Returns:
+            The activations; where a dictionary is at hand, firings have its labels.
+        """
+        activations = read_features(self.model, self.sae, prompts, chat=chat)
+        dictionary = self._context.feature_labels.dictionary
+        return activations.with_labels(dictionary.names()) if dictionary else activations
 
     def detect(self, text: str, target: str | None = None) -> Detection:
         """Returns the misunderstandings in a text, when the task's question is asked about it.

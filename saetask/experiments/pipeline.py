@@ -46,8 +46,9 @@ class FittedPipeline:
 
     def predict(self, observation: Observation) -> Finding:
         """Returns the finding in a prompt; for one that was trained on, the held-out one."""
-        return self.findings.get(observation.sample) or self.detector.detect(
-            self.input(observation)
+        known = self.findings.get(observation.sample)
+        return known or check_finding(
+            self.detector, self.detector.detect(self.input(observation)), observation.sample
         )
 
     def fit_loss(self) -> float:
@@ -88,6 +89,8 @@ def fit_pipeline(
         [observation.sample.group for observation in trained_on],
     )
     _check_probabilities(detector, findings)
+    for observation, finding in zip(trained_on, findings):
+        check_finding(detector, finding, observation.sample)
     samples = [observation.sample for observation in train]
     choice = choose_template(note_scores, samples)
     template = note_scores.templates[choice.index]
@@ -119,6 +122,23 @@ def _check_probabilities(detector: Detector, findings: Sequence[Finding]) -> Non
             "which several arms are made from; fill in `probabilities` of each "
             "saetask.detection.Finding."
         )
+
+
+def check_finding(detector: Detector, finding: Finding, sample: Sample) -> Finding:
+    """Returns a detector's finding once its spans are checked.
+
+    Raises:
+        UserError: A span is no part of the prompt; the detector, the span and the item are named.
+    """
+    length = len(sample.prompt.content)
+    for misunderstanding in finding.misunderstandings:
+        start, end = misunderstanding.span
+        if not 0 <= start < end <= length:
+            raise UserError(
+                f"Detector '{detector.name}', item '{sample.id}': its finding's span is {start} to "
+                f"{end}, which is not inside the content of {length} characters."
+            )
+    return finding
 
 
 def save_pipeline(folder: Path, pipeline: FittedPipeline) -> None:

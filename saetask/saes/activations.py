@@ -4,15 +4,17 @@ A firing is one feature active on one token.
 """
 
 import html
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from saetask.data.prompts import RenderedPrompt, Span
+from saetask.errors import UserError
 
 if TYPE_CHECKING:
+    import pandas
     from scipy.sparse import csr_matrix
 
 
@@ -29,6 +31,8 @@ class Firing(NamedTuple):
     feature: int
     value: float
     """The activation."""
+    label: str = ""
+    """The feature's label, where labels are at hand."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class FeatureActivations:
     values: np.ndarray
     """Activation of each firing, `[n_firings]`, float32; negative only where an SAE's features
     have two directions (AbsTopK)."""
+    labels: Mapping[int, str] = field(default_factory=dict, repr=False)
+    """Labels of features that firings are given; see `Dictionary.names`."""
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -60,7 +66,23 @@ class FeatureActivations:
             self.indptr[first : last + 1] - low,
             self.features[low:high],
             self.values[low:high],
+            self.labels,
         )
+
+    def with_labels(self, labels: Mapping[int, str]) -> "FeatureActivations":
+        """Returns the same activations, whose firings have the labels of their features."""
+        return replace(self, labels=labels)
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """Returns the firings as a table, a row each; `start` and `end` are the token's span."""
+        import pandas
+
+        rows = [
+            (f.item, f.token, f.span.start, f.span.end, f.text, f.feature, f.value, f.label)
+            for f in self.firings()
+        ]
+        names = ["item", "token", "start", "end", "text", "feature", "value", "label"]
+        return pandas.DataFrame(rows, columns=names)
 
     def _first_tokens(self) -> np.ndarray:
         return np.cumsum([0, *(len(p.token_ids) for p in self.prompts)])
@@ -73,7 +95,8 @@ class FeatureActivations:
                 for i in range(self.indptr[position], self.indptr[position + 1]):
                     text = prompt.text[span.start : span.end]
                     feature, value = int(self.features[i]), float(self.values[i])
-                    yield Firing(item, token, span, text, feature, value)
+                    label = self.labels.get(feature, "")
+                    yield Firing(item, token, span, text, feature, value, label)
                 position += 1
 
     def top(self, k: int = 10, region: str | None = None) -> list[Firing]:
@@ -82,11 +105,14 @@ class FeatureActivations:
         Args:
             k: Maximum number of firings.
             region: A named region of the prompts, such as `text`; None takes all tokens.
+
+        Raises:
+            UserError: A prompt has no region of that name.
         """
         best: dict[tuple[int, int], Firing] = {}
         for firing in self.firings():
-            regions = self.prompts[firing.item].regions
-            if region is not None and not firing.span.overlaps(regions[region]):
+            prompt = self.prompts[firing.item]
+            if region is not None and not firing.span.overlaps(_region(prompt, region)):
                 continue
             key = (firing.item, firing.feature)
             if key not in best or abs(firing.value) > abs(best[key].value):
@@ -105,6 +131,9 @@ class FeatureActivations:
 
         Returns:
             `[n_items, d_sae]`, float32.
+
+        Raises:
+            UserError: A prompt has no region of that name.
         """
         from scipy.sparse import csr_matrix
 
@@ -114,7 +143,7 @@ class FeatureActivations:
         if region is not None:
             chosen[:] = False
             for first, prompt in zip(self._first_tokens(), self.prompts):
-                chosen[[first + t for t in prompt.tokens_in(prompt.regions[region])]] = True
+                chosen[[first + t for t in prompt.tokens_in(_region(prompt, region))]] = True
         kept = np.repeat(chosen, counts)
         keys = np.repeat(token_items, counts)[kept] * self.d_sae + self.features[kept]
         order = np.argsort(keys, kind="stable")
@@ -144,6 +173,13 @@ class FeatureActivations:
                 by_token.setdefault(firing.token, []).append(firing)
             rows.append(_shaded_text(prompt, by_token, peak))
         return "".join(f"<p style='line-height:1.9;font-family:monospace'>{r}</p>" for r in rows)
+
+
+def _region(prompt: RenderedPrompt, name: str) -> Span:
+    if name not in prompt.regions:
+        known = ", ".join(prompt.regions)
+        raise UserError(f"The prompt {prompt.text[:40]!r} has no region '{name}'; it has: {known}.")
+    return prompt.regions[name]
 
 
 def _shaded_text(prompt: RenderedPrompt, by_token: dict[int, list[Firing]], peak: float) -> str:
