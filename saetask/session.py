@@ -161,7 +161,7 @@ class Session:
                 by default: the same sentence then has other activations.
 
         Returns:
-            The activations; where a dictionary is at hand, firings have its labels.
+            The activations; where a dictionary is at hand, with its labels (see `to_pandas`).
         """
         activations = read_features(self.model, self.sae, prompts, chat=chat)
         dictionary = self._context.feature_labels.dictionary

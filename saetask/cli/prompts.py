@@ -117,7 +117,7 @@ def read(arguments: Namespace) -> None:
     feature_labels = find_feature_labels(model, sae, options.dictionary)
     labels = feature_labels.for_display([firing.feature for firing in firings])
     if arguments.json:
-        rows = [f._replace(label=labels[f.feature])._asdict() for f in firings]
+        rows = [{**f._asdict(), "label": labels[f.feature]} for f in firings]
         print_json({"prompt": prompt.content, "features": rows})
     else:
         print_table(firings_table(firings, labels))

@@ -3,13 +3,14 @@
 import html
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from saetask.dictionary.manifest import Manifest
-from saetask.dictionary.queries import Contrast, contrast_features, fired_on, similarities
+from saetask.dictionary.queries import Contrast, contrast_features, similarities, words_fired_on
 from saetask.dictionary.store import (
     CONTEXTS,
     FEATURES,
@@ -196,15 +197,15 @@ class Dictionary:
         found = _ranked(similarities(texts, text))
         if len(found) < limit:
             known = set(found)
-            found += [f for f in _ranked(similarities(self._words(), text)) if f not in known]
+            found += [f for f in _ranked(similarities(self._words, text)) if f not in known]
         return found[:limit]
 
+    @cached_property
     def _words(self) -> list[str]:
-        """Returns the words that each feature fires on in its contexts."""
+        """The words that each feature fires on in its contexts."""
         words: list[list[str]] = [[] for _ in self.labels]
-        columns = (self._contexts[name].to_pylist() for name in ("feature", "tokens", "position"))
-        for feature, tokens, position in zip(*columns):
-            words[feature].append(fired_on({"tokens": tokens, "position": position}))
+        for feature, word in zip(self._owners.tolist(), words_fired_on(self._contexts)):
+            words[feature].append(word)
         return [" ".join(each) for each in words]
 
     def contrast(

@@ -1,7 +1,7 @@
 """Features found by words, and features in which two sets of prompts differ."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,13 @@ import numpy as np
 from saetask.errors import UserError
 
 if TYPE_CHECKING:
+    import pyarrow
+
     from saetask.saes.activations import FeatureActivations
+
+PIECES = 3
+"""Maximum number of tokens before and after one that are looked at for the rest of its word."""
+_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -101,10 +107,22 @@ def similarities(texts: Sequence[str], query: str) -> np.ndarray:
     return (vectors @ vectorizer.transform([query]).T).toarray().ravel()
 
 
-def fired_on(context: Mapping[str, Any]) -> str:
-    """Returns the word in a context that the token on which a feature fires is part of."""
-    tokens, position = context["tokens"], context["position"]
-    text, start = "".join(tokens), len("".join(tokens[:position]))
-    end = start + len(tokens[position])
-    words = [m[0] for m in re.finditer(r"\w+", text) if m.start() < end and start < m.end()]
-    return " ".join(words)
+def words_fired_on(contexts: "pyarrow.Table") -> Iterator[str]:
+    """Yields for each context the word that the token on which the feature fires is part of.
+
+    Args:
+        contexts: Columns `tokens` and `position`, as in a dictionary's table.
+    """
+    tokens = contexts["tokens"].combine_chunks()
+    offsets = np.asarray(tokens.offsets)
+    places = offsets[:-1] + np.asarray(contexts["position"])
+    columns = []
+    for shift in range(-PIECES, PIECES + 1):
+        inside = (places + shift >= offsets[:-1]) & (places + shift < offsets[1:])
+        pieces = tokens.values.take(np.where(inside, places + shift, 0)).to_pylist()
+        columns.append([piece if there else "" for piece, there in zip(pieces, inside)])
+    for pieces in zip(*columns):
+        before = "".join(pieces[:PIECES])
+        end = len(before) + len(pieces[PIECES])
+        words = _WORD.finditer("".join(pieces))
+        yield " ".join(m[0] for m in words if m.end() > len(before) and m.start() < end)

@@ -31,8 +31,6 @@ class Firing(NamedTuple):
     feature: int
     value: float
     """The activation."""
-    label: str = ""
-    """The feature's label, where labels are at hand."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class FeatureActivations:
     """Activation of each firing, `[n_firings]`, float32; negative only where an SAE's features
     have two directions (AbsTopK)."""
     labels: Mapping[int, str] = field(default_factory=dict, repr=False)
-    """Labels of features that firings are given; see `Dictionary.names`."""
+    """Labels of features, for tables and displays; see `Dictionary.names`."""
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -70,7 +68,7 @@ class FeatureActivations:
         )
 
     def with_labels(self, labels: Mapping[int, str]) -> "FeatureActivations":
-        """Returns the same activations, whose firings have the labels of their features."""
+        """Returns the same activations with labels of their features."""
         return replace(self, labels=labels)
 
     def to_pandas(self) -> "pandas.DataFrame":
@@ -78,7 +76,7 @@ class FeatureActivations:
         import pandas
 
         rows = [
-            (f.item, f.token, f.span.start, f.span.end, f.text, f.feature, f.value, f.label)
+            (f.item, f.token, *f.span, f.text, f.feature, f.value, self.labels.get(f.feature, ""))
             for f in self.firings()
         ]
         names = ["item", "token", "start", "end", "text", "feature", "value", "label"]
@@ -95,8 +93,7 @@ class FeatureActivations:
                 for i in range(self.indptr[position], self.indptr[position + 1]):
                     text = prompt.text[span.start : span.end]
                     feature, value = int(self.features[i]), float(self.values[i])
-                    label = self.labels.get(feature, "")
-                    yield Firing(item, token, span, text, feature, value, label)
+                    yield Firing(item, token, span, text, feature, value)
                 position += 1
 
     def top(self, k: int = 10, region: str | None = None) -> list[Firing]:
@@ -171,7 +168,7 @@ class FeatureActivations:
             by_token: dict[int, list[Firing]] = {}
             for firing in self[item].firings():
                 by_token.setdefault(firing.token, []).append(firing)
-            rows.append(_shaded_text(prompt, by_token, peak))
+            rows.append(_shaded_text(prompt, by_token, peak, self.labels))
         return "".join(f"<p style='line-height:1.9;font-family:monospace'>{r}</p>" for r in rows)
 
 
@@ -182,7 +179,12 @@ def _region(prompt: RenderedPrompt, name: str) -> Span:
     return prompt.regions[name]
 
 
-def _shaded_text(prompt: RenderedPrompt, by_token: dict[int, list[Firing]], peak: float) -> str:
+def _shaded_text(
+    prompt: RenderedPrompt,
+    by_token: dict[int, list[Firing]],
+    peak: float,
+    labels: Mapping[int, str],
+) -> str:
     parts, cursor = [], 0
     for token, span in enumerate(prompt.token_spans):
         if span.end <= cursor:
@@ -190,7 +192,10 @@ def _shaded_text(prompt: RenderedPrompt, by_token: dict[int, list[Firing]], peak
         parts.append(html.escape(prompt.text[cursor : span.start]))
         strongest = sorted(by_token.get(token, []), key=lambda f: -abs(f.value))[:5]
         shade = (abs(strongest[0].value) / peak) ** 0.5 if strongest else 0.0
-        title = "&#10;".join(f"feature {f.feature}: {f.value:.2f}" for f in strongest)
+        named = (
+            f"feature {f.feature}: {f.value:.2f} {labels.get(f.feature, '')}" for f in strongest
+        )
+        title = "&#10;".join(html.escape(name.rstrip(), quote=True) for name in named)
         word = html.escape(prompt.text[max(span.start, cursor) : span.end]).replace("\n", "↵<br>")
         parts.append(
             f"<span title='{title}' style='background:rgba(255,140,0,{shade:.2f})'>{word}</span>"
