@@ -12,7 +12,9 @@ from saetask.utils.files import read_text, write_json
 class Document(BaseModel):
     """Base of documents and their parts; the order of the fields is that of the keys."""
 
-    model_config = ConfigDict(frozen=True, strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True
+    )
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the document as plain data, without the optional fields that were not set."""
@@ -42,4 +44,9 @@ def read_document(path: Path, kind: type[AnyDocument]) -> AnyDocument:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         place = f", field '{field}'" if field else ""
+        if first["type"] == "extra_forbidden":
+            raise UserError(
+                f"{path}{place}: not a key that this version of saetask knows; remove it, or read "
+                "the file with the version that wrote it."
+            ) from error
         raise UserError(f"{path}{place}: {first['msg']}; build the dictionary anew.") from error
