@@ -23,7 +23,7 @@ from saetask.report.numbers import (
 ROW_HEIGHT = 30
 TOP, BOTTOM = 6, 46
 """Pixels above the first row, and below the last one for the axis."""
-LEFT, RIGHT = 38.0, 86.0
+LEFT, RIGHT = 37.0, 82.0
 """Where the axis begins and ends, in percent of the drawing: names left of it, figures right."""
 NAME_LENGTH = 22
 """Characters of a name that have room on a phone; the table beside a chart holds it whole."""

@@ -97,7 +97,10 @@
         place ? cell("td", names[place][0], text) : cell("th", names[place][0], text, "row")
       ))));
     }
-    return element("div", "scroll", element("table", "", element("caption", "", title), element("thead", "", head), body));
+    const caption = element("caption", "", element("span", "", title));
+    const scroll = element("div", "scroll", element("table", "", caption, element("thead", "", head), body));
+    Object.assign(scroll, { tabIndex: 0, role: "region", ariaLabel: `Table: ${title}` });
+    return scroll;
   }
 
   function cell(name, kind, text, scope) {
@@ -106,14 +109,16 @@
     return made;
   }
 
-  function answerBlock(title, answer, correct) {
+  // One arm: the prompt as it asked, and the answer.
+  function askedBlock(title, segments, answer, correct) {
     const block = element("div", "", element("h3", "", title));
+    block.append(element("p", "text", ...prompt(segments)), element("h4", "", "Answer"));
     if (!answer) {
       block.append(element("p", "small", "This arm has no row for the item."));
       return block;
     }
     const facts = [correct ? "✓ right" : "✕ wrong"];
-    if (answer.parsed !== null) facts.push(`read as “${answer.parsed}”`);
+    if (answer.parsed !== null && answer.parsed !== answer.output) facts.push(`read as “${answer.parsed}”`);
     const scores = Object.entries(answer.scores).map(([name, value]) => `${name} ${number(value, 2)}`);
     if (scores.length) facts.push(`log-probabilities: ${scores.join(", ")}`);
     block.append(element("p", "text", answer.output), element("p", "small", facts.join(" · ")));
@@ -125,9 +130,10 @@
       const [id, label] = data.features[place];
       return [`#${id}`, label || "no label", number(activation, 3), number(weight, 3)];
     });
-    const sentence = element("p", "", `“${finding.text}”: the features support “${finding.reading}”. `,
-      `The model's answer is wrong with a probability of ${number(finding.probability, 2)}, says ${finding.detector || "the detector"}.`);
-    sentence.className = "finding";
+    const sentence = element("p", "finding",
+      `“${finding.text}” is misread, says ${finding.detector || "the detector"}: the features support ` +
+      `“${finding.reading}”, and the model's answer to the original prompt is wrong with a probability ` +
+      `of ${number(finding.probability, 2)}.`);
     if (!lines.length) return element("div", "", sentence);
     const names = [["n", "Feature"], ["label", "Label"], ["n", "Activation"], ["n", "Weight"]];
     return element("div", "", sentence, tableOf("Features behind it, strongest first", names, lines));
@@ -148,18 +154,21 @@
     const detail = element("div", "detail");
     const add = (title, ...children) => detail.append(element("h3", "", title), ...children);
     const small = (text) => element("p", "small", text);
-    add("Original prompt", element("p", "text", ...prompt(row.prompt)));
-    const findings = row.findings.map(findingBlock);
-    add("What was found", ...(findings.length ? findings : [small("Nothing.")]));
-    if (row.asked) {
-      const origin = row.notes.map(([, placement, annotator]) => [placement, annotator].filter(Boolean).join(", "));
-      add("Prompt as asked again", element("p", "text", ...prompt(row.asked)), small(`Note written: ${origin.join("; ")}`));
-    } else add("What was written into the prompt", small("Nothing: the prompt stays as it is."));
-    if (row.rounds.length) add("Rounds of annotating", roundsTable(row.rounds));
     detail.append(element(
-      "div", "answers", answerBlock(`Answer before (${data.baseline})`, row.before, row.correct[data.baseline]),
-      answerBlock(`Answer after (${data.method})`, row.after, row.correct[data.method]),
+      "div", "answers",
+      askedBlock(`The prompt as it is (${data.baseline})`, row.prompt, row.before, row.correct[data.baseline]),
+      askedBlock(
+        row.asked ? `The prompt with the note (${data.method})` : `No note written (${data.method})`,
+        row.asked || row.prompt.map(([text]) => [text, 0]), row.after, row.correct[data.method],
+      ),
     ));
+    const findings = row.findings.map(findingBlock);
+    add("What was found", ...(findings.length ? findings : [small("Nothing: the prompt stays as it is.")]));
+    if (row.notes.length) {
+      const origin = row.notes.map(([, placement, annotator]) => [annotator, placement].filter(Boolean).join(", placed: "));
+      detail.append(small(`Note written by ${origin.join("; ")}`));
+    }
+    if (row.rounds.length) add("Rounds of annotating", roundsTable(row.rounds));
     const arms = Object.entries(row.correct).map(([name, correct]) => `${name} ${correct ? "✓ right" : "✕ wrong"}`);
     add("All arms", small(arms.join(" · ")));
     const link = element("a", "", "Link to this item");
@@ -225,13 +234,13 @@
   }
 
   // One stop of the Tab key for all items; arrow keys go from one to the next.
-  function focusRow(place) {
+  function focusRow(place, scrolled = false) {
     const every = summaries();
     if (!every.length) return;
     for (const summary of every) summary.tabIndex = -1;
     const wanted = every.at(Math.min(place, every.length - 1));
     wanted.tabIndex = 0;
-    wanted.focus();
+    wanted.focus({ preventScroll: scrolled });
   }
 
   function turn(step, place) {
@@ -323,7 +332,7 @@
     const details = list.children[place % PAGE].firstChild;
     details.open = true;
     fill(details, row);
-    focusRow(place % PAGE);
+    focusRow(place % PAGE, true);
     details.scrollIntoView();
   }
 
