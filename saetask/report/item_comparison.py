@@ -45,7 +45,7 @@ class ItemComparison:
 
     @property
     def change(self) -> str:
-        """What the method did to the answer: fixed, broken, right, wrong (both times) or unknown."""
+        """What became of the answer: fixed, broken, right, wrong (both times) or unknown."""
         before, after = self.correct.get(self.baseline), self.correct.get(self.method)
         if before is None or after is None:
             return "unknown"

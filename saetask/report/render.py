@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -91,31 +91,36 @@ def render(run: RunFolder) -> str:
     """Returns the report of a run folder as HTML."""
     summary = run.summary
     method = summary.method
-    return _environment().get_template("report.html.jinja").render(
-        run=run,
-        summary=summary,
-        headline=headline(summary),
-        outcomes=outcomes(run.items.every),
-        kinds={k: v for k, v in KIND_MEANINGS.items() if k in _kinds(run)},
-        mark_paths=MARK_PATHS,
-        score_descriptions=SCORE_DESCRIPTIONS,
-        accuracy_chart=accuracy_chart(summary.arms),
-        against_chart=against_chart(method, summary.against),
-        detection_chart=detection_chart(
-            "detection", "Scores that tell wrong answers", summary.detection.measured
-        ),
-        reading_chart=detection_chart(
-            "reading", "Scores that tell the right reading", summary.reading_detection.measured
-        ),
-        sentences=sentences,
-        features=run.items.features[:FEATURE_LIMIT],
-        packed_items=packed_items(run.items),
-        numbers=numbers,
-        style=_source("style.css"),
-        script=_source("browser.js"),
+    return (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            run=run,
+            summary=summary,
+            headline=headline(summary),
+            outcomes=outcomes(run.items.every),
+            kinds={k: v for k, v in KIND_MEANINGS.items() if k in _kinds(run)},
+            mark_paths=MARK_PATHS,
+            score_descriptions=SCORE_DESCRIPTIONS,
+            accuracy_chart=accuracy_chart(summary.arms),
+            against_chart=against_chart(method, summary.against),
+            detection_chart=detection_chart(
+                "detection", "Scores that tell wrong answers", summary.detection.measured
+            ),
+            reading_chart=detection_chart(
+                "reading", "Scores that tell the right reading", summary.reading_detection.measured
+            ),
+            sentences=sentences,
+            features=run.items.features[:FEATURE_LIMIT],
+            packed_items=packed_items(run.items),
+            numbers=numbers,
+            style=_source("style.css"),
+            script=_source("browser.js"),
+        )
     )
 
 
+@cache
 def _environment() -> Any:
     from jinja2 import Environment, PackageLoader
 
