@@ -52,7 +52,7 @@ def _row(item: ItemComparison, features: dict[tuple[int, str], int]) -> dict[str
         "group": item.group,
         "fold": item.fold,
         "change": item.change,
-        "correct": item.correct,
+        "correct": list(item.correct.items()),
         "prompt": marked_segments(prompt, item.findings),
         "asked": None if asked is None else written_segments(prompt, asked),
         "before": _answer(item.before),
@@ -66,7 +66,8 @@ def _row(item: ItemComparison, features: dict[tuple[int, str], int]) -> dict[str
 def _answer(row: ItemRecord | None) -> dict[str, Any] | None:
     if row is None:
         return None
-    scores = {name: _number(value) for name, value in row.scores.items()}
+    # As pairs: JavaScript would sort the keys of an object that look like numbers.
+    scores = [(name, _number(value)) for name, value in row.scores.items()]
     return {"output": row.output, "parsed": row.parsed or None, "scores": scores}
 
 

@@ -51,7 +51,7 @@ OUTCOMES = {
     "wrong": ("stays wrong", "wrong before and after"),
 }
 """What can become of an answer, in the order of the bar."""
-UNSEEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """Control characters and those that turn the direction of the text after them."""
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saetask.report.browser import packed_items
-from saetask.report.render import render, visible, write_report
+from saetask.report.render import UNSEEN, render, visible, write_report
 from saetask.report.run_folder import RunFolder, read_run_folder
 from tests.helpers.run_folders import arm, further, rows, summary, write_run
 from tests.report.test_report import HOSTILE, unpacked_items
@@ -252,9 +252,7 @@ def test_no_text_leaves_its_place(
     assert {tag for tag, _, _ in hostile.elements} == {tag for tag, _, _ in Page(page).elements}
     assert not any(name.startswith("on") for _, each, _ in hostile.elements for name in each)
     # Neither control characters nor those that turn the direction of what follows.
-    assert not re.search(
-        "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", "".join(hostile.texts)
-    )
+    assert not UNSEEN.search("".join(hostile.texts))
     (row,) = unpacked_items(result)["items"]
     assert row["id"] == name and row["findings"][0]["reading"] == "figurative"
     assert "".join(piece for piece, _ in row["prompt"]) == name
@@ -265,6 +263,7 @@ def written(folder: Path) -> str:
 
 
 def test_control_characters_are_shown_as_their_code() -> None:
+    assert UNSEEN.pattern in source("browser.js")
     assert visible("a\u202eb\x00") == "a‹U+202E›b‹U+0000›"
     assert visible("line\n\ttab") == "line\n\ttab" and visible(3) == 3
 
@@ -277,7 +276,7 @@ def test_numbers_that_json_lacks_leave_the_items_readable(tmp_path: Path, value:
     after["scores"] = {"literal": value}
     folder = write_run(tmp_path / "run", summary(), [before, after])
     (row,) = unpacked_items(written(folder))["items"]
-    assert row["after"]["scores"] == {"literal": None}
+    assert row["after"]["scores"] == [["literal", None]]
     assert row["findings"][0]["probability"] is None
 
 

@@ -112,7 +112,7 @@ def test_browser_rows_and_features(tmp_path: Path) -> None:
         [17, "label of She chews on an idea."]
     ] * 2
     assert first["before"]["output"] == "literal" and first["after"]["parsed"] == "figurative"
-    assert first["correct"] == {"original": False, "saetask": True}
+    assert first["correct"] == [["original", False], ["saetask", True]]
 
 
 def test_overlapping_and_impossible_spans(tmp_path: Path) -> None:

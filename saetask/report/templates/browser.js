@@ -28,22 +28,29 @@
   try {
     data = await unpack(byId("packed-items").textContent);
   } catch (error) {
-    shown.textContent = `The items cannot be unpacked by this browser (${error}). ` +
-      "Browsers of 2023 and later can; items.jsonl in the run folder holds the items too.";
+    byId("problem").hidden = false;
+    byId("problem").textContent = `This browser cannot unpack the items (${error}). ` +
+      "Browsers of 2023 and later can; items.jsonl in the run folder holds them, too.";
     return;
   }
   const rows = data.items;
+  byId("browser").hidden = false;
   const state = { show: "all", q: "", page: 0, open: null };
   let matches = rows;
 
   // Half a surrogate pair has no place in an address.
   const linkName = (id) => encodeURIComponent(id.replace(/\p{Surrogate}/gu, "\uFFFD"));
+  // Control characters, and those that turn the direction of what follows, are written as their codes.
+  const visible = (text) => text.replace(
+    /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g,
+    (found) => `‹U+${found.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}›`,
+  );
   const number = (value, places) => (value === null ? "–" : value.toFixed(places).replace("-", "−"));
 
   function element(name, className, ...children) {
     const made = document.createElement(name);
     if (className) made.className = className;
-    made.append(...children);
+    made.append(...children.map((child) => (typeof child === "string" ? visible(child) : child)));
     return made;
   }
 
@@ -71,7 +78,7 @@
     row.prompt.forEach(([text, kind], place) => {
       if (first >= 0 && place < first - 1) return;
       const cut = place < first && text.length > 60 ? "…" + text.slice(-50) : text.slice(0, 300);
-      made.append(kind ? element("mark", "", cut) : cut);
+      made.append(kind ? element("mark", "", cut) : visible(cut));
     });
     return made;
   }
@@ -119,7 +126,7 @@
     }
     const facts = [correct ? "✓ right" : "✕ wrong"];
     if (answer.parsed !== null && answer.parsed !== answer.output) facts.push(`read as “${answer.parsed}”`);
-    const scores = Object.entries(answer.scores).map(([name, value]) => `${name} ${number(value, 2)}`);
+    const scores = answer.scores.map(([name, value]) => `${name} ${number(value, 2)}`);
     if (scores.length) facts.push(`log-probabilities: ${scores.join(", ")}`);
     block.append(element("p", "text", answer.output), element("p", "small", facts.join(" · ")));
     return block;
@@ -154,12 +161,13 @@
     const detail = element("div", "detail");
     const add = (title, ...children) => detail.append(element("h3", "", title), ...children);
     const small = (text) => element("p", "small", text);
+    const correct = new Map(row.correct);
     detail.append(element(
       "div", "answers",
-      askedBlock(`The prompt as it is (${data.baseline})`, row.prompt, row.before, row.correct[data.baseline]),
+      askedBlock(`The prompt as it is (${data.baseline})`, row.prompt, row.before, correct.get(data.baseline)),
       askedBlock(
         row.asked ? `The prompt with the note (${data.method})` : `No note written (${data.method})`,
-        row.asked || row.prompt.map(([text]) => [text, 0]), row.after, row.correct[data.method],
+        row.asked || row.prompt.map(([text]) => [text, 0]), row.after, correct.get(data.method),
       ),
     ));
     const findings = row.findings.map(findingBlock);
@@ -169,7 +177,7 @@
       detail.append(small(`Note written by ${origin.join("; ")}`));
     }
     if (row.rounds.length) add("Rounds of annotating", roundsTable(row.rounds));
-    const arms = Object.entries(row.correct).map(([name, correct]) => `${name} ${correct ? "✓ right" : "✕ wrong"}`);
+    const arms = row.correct.map(([name, correct]) => `${name} ${correct ? "✓ right" : "✕ wrong"}`);
     add("All arms", small(arms.join(" · ")));
     const link = element("a", "", "Link to this item");
     link.href = `#item-${linkName(row.id)}`;
@@ -287,7 +295,7 @@
     history.replaceState(null, "", parts.length ? `#${parts.join("&")}` : here);
   }
 
-  const isOurs = (hash) => /^(item-|show=|q=|page=)/.test(hash) && hash !== "items-heading";
+  const isOurs = (hash) => /^(item-|show=|q=|page=)/.test(hash);
 
   function decoded(text) {
     try {
@@ -314,8 +322,9 @@
     if (row) openItem(row);
     else {
       draw();
-      if (wanted !== null) shown.textContent += `; there is no item “${decoded(wanted)}”`;
+      if (wanted !== null) shown.textContent += `; there is no item “${visible(decoded(wanted))}”`;
       byId("items-heading").scrollIntoView();
+      byId("items-heading").focus({ preventScroll: true }); // Tab goes on from there
     }
     return true;
   }
