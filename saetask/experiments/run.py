@@ -33,11 +33,13 @@ from saetask.experiments.run_folder import (
 )
 from saetask.experiments.run_identity import claim_identity, run_identity
 from saetask.experiments.run_inputs import RunInputs, resolve_inputs
+from saetask.experiments.run_stages import run_stages
 from saetask.experiments.runner import ExperimentResult, run_experiment
 from saetask.inference.client import ModelClient
 from saetask.plugins import PluginRegistry
 from saetask.saes.compatibility import SAEFigures, check_sae
 from saetask.saes.loading import load_sae
+from saetask.utils import progress
 
 if TYPE_CHECKING:
     import pandas
@@ -139,10 +141,11 @@ def run(
         identity = run_identity(contexts, annotators, settings)
         claim_identity(folder, identity, has_answers=len(client) > 0)
         arms, generate = arms_named(config.arms), config.scoring == "generate"
-        results = [
-            run_experiment(contexts, folds, arms, generate, config.seed + number)
-            for number, folds in enumerate(repetitions)
-        ]
+        with progress.job(run_stages(context, repetitions, arms, generate)):
+            results = [
+                run_experiment(contexts, folds, arms, generate, config.seed + number)
+                for number, folds in enumerate(repetitions)
+            ]
     _write(folder, inputs, context, figures, results, started)
     return RunResult(folder)
 
