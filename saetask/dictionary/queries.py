@@ -11,6 +11,7 @@ from saetask.errors import UserError
 
 if TYPE_CHECKING:
     import pyarrow
+    from scipy.sparse import csr_matrix
 
     from saetask.saes.activations import FeatureActivations
 
@@ -72,13 +73,14 @@ def contrast_features(
     order = np.lexsort((firing, -strength[firing], p, -difference))
     return [
         Contrast(
-            int(firing[i]),
-            float(difference[i]),
-            labels[firing[i]],
-            *shares[i].tolist(),
-            float(p[i]),
-            float(q[i]),
-            float(strength[firing[i]]),
+            feature=int(firing[i]),
+            difference=float(difference[i]),
+            label=labels[int(firing[i])],
+            first=float(shares[i, 0]),
+            second=float(shares[i, 1]),
+            p=float(p[i]),
+            q=float(q[i]),
+            strength=float(strength[firing[i]]),
         )
         for i in order[:limit]
         if difference[i] > 0
@@ -101,10 +103,11 @@ def similarities(texts: Sequence[str], query: str) -> np.ndarray:
 
     vectorizer = TfidfVectorizer(token_pattern=r"\w+")
     try:
-        vectors = vectorizer.fit_transform(texts)
+        vectors: csr_matrix = vectorizer.fit_transform(texts)
     except ValueError:  # no text holds a word
         return np.zeros(len(texts))
-    return (vectors @ vectorizer.transform([query]).T).toarray().ravel()
+    wanted: Any = vectorizer.transform([query])
+    return (vectors @ wanted.T).toarray().ravel()
 
 
 def words_fired_on(contexts: "pyarrow.Table") -> Iterator[str]:
