@@ -119,9 +119,9 @@ def test_a_hooked_transformer_and_a_model_without_tokenizer_have_a_content(hooke
 def test_the_default_model_is_hashed_in_less_than_a_second(model):
     import time
 
-    started = time.perf_counter()
+    started = time.process_time()
     model_content(model)
-    assert time.perf_counter() - started < 1.0
+    assert time.process_time() - started < 1.0
 
 
 def test_the_content_is_json(tiny_model):
