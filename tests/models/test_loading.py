@@ -13,10 +13,10 @@ from saetask.models.loading import (
     model_fingerprint,
     model_tokenizer,
 )
+from tests.helpers.refusals import refusal
 
 ALIAS = "blocks.2.hook_resid_post"
 TOKENS = torch.tensor([[1, 504, 817, 282, 260, 1491], [1, 29, 30, 31, 32, 33]])
-from tests.helpers.refusals import refusal
 
 
 @pytest.fixture(scope="module")
