@@ -108,7 +108,18 @@ def source_content(source: Source, base: Path) -> str:
     if not is_path(source.path, base):
         return f"{source.path} {source.hub_split}"
     path = local_path(source.path, base)
-    return file_sha256(path) if path.is_file() else "missing"
+    return _sha256(path) if path.is_file() else "missing"
+
+
+def _sha256(path: Path) -> str:
+    """Returns the SHA-256 of a file, which is read once in a process unless it is written anew."""
+    found = path.stat()
+    return _sha256_once(path.resolve(), found.st_size, found.st_mtime_ns)
+
+
+@cache
+def _sha256_once(path: Path, size: int, modified: int) -> str:
+    return file_sha256(path)
 
 
 def _kind(source: Source, path: Path) -> str:
@@ -142,7 +153,7 @@ def _open_file(source: Source, base: Path) -> "Dataset":
     return datasets.Dataset.from_generator(
         _json_cells,
         features=datasets.Features({CELL: datasets.Value("large_string")}),
-        gen_kwargs={**arguments, "sha256": file_sha256(path)},
+        gen_kwargs={**arguments, "sha256": _sha256(path)},
     )
 
 
