@@ -1,4 +1,4 @@
-"""Item files: JSONL rows validated by pydantic models, and numbers found in texts."""
+"""Item files: JSONL rows validated by pydantic models."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -130,25 +130,3 @@ def read_items(
             raise UserError(f"{path}:{number}: field 'id': '{item.id}' occurs twice.")
         items[item.id] = item
     return list(items.values())
-
-
-_NUMBER = r"-?\d[\d,]*(?:\.\d+)?"
-
-
-def first_number(text: str) -> float | None:
-    """Returns the first number in a text."""
-    match = re.search(_NUMBER, text)
-    return float(match[0].replace(",", "")) if match else None
-
-
-def last_number(text: str) -> float | None:
-    """Returns the last number in a text (flexible extraction)."""
-    numbers = re.findall(_NUMBER, text)
-    return float(numbers[-1].replace(",", "")) if numbers else None
-
-
-def stated_number(text: str) -> float | None:
-    """Returns the number stated as `#### 7`, `answer is 7` or `= 7` at the end (strict)."""
-    pattern = rf"(?:####|answer(?: is|:)|=)\s*\$?({_NUMBER})\W*$"
-    match = re.search(pattern, text.strip(), re.IGNORECASE)
-    return float(match[1].replace(",", "")) if match else None
