@@ -11,9 +11,10 @@ import numpy as np
 from saetask.annotation.base import configured
 from saetask.annotation.generated_notes import GeneratedNotes, with_generated_notes
 from saetask.annotation.prompt_writer import make_prompt_annotator
+from saetask.data.answerability import check_candidates
 from saetask.data.prompts import Prompt, Span, as_prompt
 from saetask.data.samples import Sample, make_samples, make_unlabelled_sample
-from saetask.data.tasks import Item, Task
+from saetask.data.tasks import Item, Task, check_items
 from saetask.detection.base import Detector, Finding, Misunderstanding, reason_for_silence
 from saetask.detection.calibration import Calibration
 from saetask.dictionary.feature_labels import find_feature_labels
@@ -210,7 +211,9 @@ class Session:
         """Returns the items to fit on; None stands for the task's built-in ones."""
         if data is None:
             return None
-        return self.task.items(Path(data)) if isinstance(data, str | Path) else list(data)
+        if isinstance(data, str | Path):
+            return self.task.items(Path(data))
+        return check_items(data, f"the items given to the task {self.task.name}")
 
     def _observe(self, text: str, target: str | None) -> Observation:
         """Reads a prompt in the forward pass that ranks its candidates."""
@@ -271,6 +274,7 @@ class Session:
         items = self.task.items() if self._items is None else self._items
         chosen = np.random.default_rng(0).permutation(len(items))[: self._config.fit_items]
         samples = make_samples(self.task, [items[i] for i in sorted(chosen)])
+        check_candidates(self.task, samples, f"the items to fit the task {self.task.name} on")
         observations = observe(self._context, samples)
         note_scores = score_notes(self._context, samples, seed=0)
         return fit_pipeline(self._context, observations, [], note_scores)

@@ -59,6 +59,7 @@ class WordProblems:
     name = "word-problems"
     readings = tuple(OPERATIONS)
     annotators = ("operation-note", "feature-label")
+    generating_task = "gsm8k"
 
     def items(self, data: Path | None = None) -> list[Item]:
         """Returns the 920 embedded problems, or a file's (see the README for the format)."""

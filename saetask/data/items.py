@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
-from saetask.data.tasks import Item
+from saetask.data.tasks import Item, name_text
 from saetask.errors import UserError
 from saetask.utils.files import parse_json, read_lines
 from saetask.utils.validation import validate
@@ -20,14 +20,13 @@ def _not_blank(text: str) -> str:
 
 
 def _number_as_text(value: object) -> object:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return str(value) if is_number else value
+    return value if isinstance(value, str) else name_text(value) or value
 
 
 Text = Annotated[str, AfterValidator(_not_blank)]
 """A string that holds more than blanks; it is kept as it stands."""
 Name = Annotated[Text, BeforeValidator(_number_as_text)]
-"""A name: a string, or a number that is taken as its text."""
+"""A name: a string, or a number that is taken as its text; 1.0 is 1."""
 
 
 class Row(BaseModel):

@@ -76,6 +76,17 @@ class SAELoss(Document):
     """Mean negative log-probability of the right reading, groups held out, in nats."""
 
 
+class CandidateCounts(Document):
+    """Number of items whose candidate answers leave nothing to choose; each counts once."""
+
+    none_right: Count
+    """No candidate is right, or there is none."""
+    one_only: Count
+    """There is one candidate, and it is right."""
+    all_right: Count
+    """Every one of several candidates is right."""
+
+
 class FoldSelection(Document):
     """What was chosen on the fit split of a fold."""
 
@@ -131,6 +142,8 @@ class Summary(Document):
     """Seed of folds, samples, control features and resamples."""
     scoring: Literal["rank", "generate"]
     """Whether candidate answers were ranked or answers generated."""
+    without_choice: CandidateCounts | None = None
+    """Items that ranking cannot tell apart, if there are any and candidates were ranked."""
     fit_data: Text | None
     """File name of the items that the run was fitted on; null if it was fitted on other folds."""
     arms: dict[Text, ArmResult]

@@ -420,7 +420,7 @@ def test_items_of_one_reading_are_refused_before_a_model_is_loaded_or_anything_w
 
 
 def test_a_candidate_without_tokens_is_refused_in_one_line(tiny, tmp_path, monkeypatch):
-    empty = [Candidate("", "literal"), Candidate(" b", "metaphorical")]
+    empty = [Candidate("", "literal"), *(Candidate(f" {each}", each) for each in Metaphor.readings)]
     monkeypatch.setattr(Metaphor, "candidates", lambda self, item: empty)
     assert "candidate answer '' has no tokens" in refused(tiny, tmp_path, None, limit=60)
 
