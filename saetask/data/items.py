@@ -1,12 +1,13 @@
 """Item files: JSONL rows validated by pydantic models."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
+from saetask.data.evaluation_logs import log_file_kind, log_kind
 from saetask.data.tasks import Item, name_text
 from saetask.errors import UserError
 from saetask.utils.files import parse_json, read_lines
@@ -120,12 +121,25 @@ def read_items(
 
     Raises:
         UserError: The file can not be read, a row does not fit (file, line and field are named),
-            or an id occurs twice.
+            an id occurs twice, or the file is a log of an evaluation.
     """
     items: dict[str, Item] = {}
-    for number, row in read_validated_rows(path, row_type):
-        item = make_item(row)
+    needed = {name for name, field in row_type.model_fields.items() if field.is_required()}
+    if path.is_file() and (kind := log_file_kind(path)):
+        raise _log_error(f"{path}", kind, needed)
+    for number, values in read_rows(path):
+        if not values.keys() >= needed and (kind := log_kind(values)):
+            raise _log_error(f"{path}:{number}", kind, needed)
+        item = make_item(validate(row_type, values, f"{path}:{number}"))
         if item.id in items:
             raise UserError(f"{path}:{number}: field 'id': '{item.id}' occurs twice.")
         items[item.id] = item
     return list(items.values())
+
+
+def _log_error(where: str, kind: str, needed: Collection[str]) -> UserError:
+    fields = ", ".join(sorted(needed, key=lambda name: (name != "id", name)))
+    return UserError(
+        f"{where}: this is {kind}, not an item file. Write its questions as items, one JSON "
+        f"object a line; an item of this task needs {fields}."
+    )
