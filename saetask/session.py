@@ -24,6 +24,7 @@ from saetask.experiments.context import (
     ExperimentContext,
     ExperimentSettings,
     task_annotators,
+    task_detector,
 )
 from saetask.experiments.note_selection import score_notes
 from saetask.experiments.observation import (
@@ -134,6 +135,7 @@ class Session:
         make_detector = plugins.get("detector", detector) if isinstance(detector, str) else detector
         annotators = task_annotators(self.task, plugins)
         self._items = self._load_items(data)
+        make_detector = task_detector(self.task, self._items or [], make_detector)
         self.model, self.sae = load_model(model), load_sae(sae)
         check_sae(self.model, self.sae, allow_mismatch=self._config.allow_sae_mismatch)
         client = ModelClient(self.model, self._config.journal)

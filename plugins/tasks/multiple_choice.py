@@ -1,6 +1,8 @@
 """Questions with lettered choices: which one?"""
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationInfo, field_validator
@@ -74,6 +76,16 @@ class MultipleChoice:
         """Finds the letter that the output states; see `stated_letter`."""
         letter = stated_letter(output, item.question["choices"])
         return Score(letter, letter is not None and letter == item.gold)
+
+    def unlearnable(self, items: Sequence[Item]) -> str | None:
+        """Returns why no letter can be learnt, where most items have choices of their own."""
+        choices = Counter(tuple(item.question["choices"]) for item in items)
+        if not items or max(choices.values()) > len(items) / 2:
+            return None
+        return (
+            "the choices differ from item to item, so that a letter means another thing in each; "
+            "give items with the same choices in the same order"
+        )
 
     def gold_reading(self, item: Item) -> str | None:
         """Returns the right choice's letter."""

@@ -26,4 +26,5 @@ from .tasks import Item as Item
 from .tasks import Score as Score
 from .tasks import SecondQuestion as SecondQuestion
 from .tasks import Task as Task
+from .tasks import TellsUnlearnable as TellsUnlearnable
 from .tasks import check_prompt as check_prompt

@@ -165,3 +165,12 @@ class AsksTwice(Protocol):
     def score_second(self, item: Item, output: str) -> Score:
         """Scores an output to the second question: a candidate's text, or a generated one."""
         ...
+
+
+@runtime_checkable
+class TellsUnlearnable(Protocol):
+    """Protocol of a task that can tell when its readings mean another thing in each item."""
+
+    def unlearnable(self, items: Sequence[Item]) -> str | None:
+        """Returns why no reading can be learnt across these items, or None."""
+        ...

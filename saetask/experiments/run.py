@@ -13,7 +13,7 @@ from saetask.annotation.base import configured
 from saetask.annotation.generated_notes import count_failed, with_generated_notes
 from saetask.compute.config import LOCAL, ComputeConfig, open_executor
 from saetask.data.answerability import check_candidates, count_candidates
-from saetask.data.samples import Fold
+from saetask.data.samples import Fold, all_samples
 from saetask.data.tasks import Item, Task
 from saetask.dictionary.feature_labels import find_feature_labels
 from saetask.experiments.arms import arms_named
@@ -23,6 +23,7 @@ from saetask.experiments.context import (
     ExperimentContext,
     ExperimentSettings,
     task_annotators,
+    task_detector,
 )
 from saetask.experiments.feature_effects import mechanism
 from saetask.experiments.metrics import summarise_seeds
@@ -120,6 +121,8 @@ def run(
     make_detector = plugins.get("detector", config.detector)
     repetitions = [inputs.folds(config.seed + number) for number in range(config.seeds)]
     _warn_of_candidates(inputs, repetitions[0])
+    items = [sample.item for sample in all_samples(repetitions[0]) if not sample.auxiliary]
+    make_detector = task_detector(task, items, make_detector)
     folder = claim_folder(Path(out) if out else None, config, inputs.identity())
     loaded_model, loaded_sae = inputs.load_model(), inputs.load_sae()
     figures = check_sae(loaded_model, loaded_sae, allow_mismatch=config.allow_sae_mismatch)

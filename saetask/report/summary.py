@@ -153,7 +153,7 @@ class Summary(Document):
     credit: SAECredit | None = None
     """SAE credit, if a control that counts for it was run."""
     probe_alone: ProbeAccuracy | None
-    """The detector without the model; null if no right reading is known."""
+    """The detector without the model; null if no right reading is known, or nothing was fitted."""
     detection: Detection
     """Detection of wrong answers."""
     reading_detection: Detection
