@@ -130,7 +130,7 @@ def addsub_item(row: Row, number: int) -> Row:
 
 def svamp_item(row: Row, number: int) -> Row:
     """Converts a row of SVAMP, which asks several questions about one body."""
-    body, question = field(row, "Body", Text).strip(), field(row, "Sample", Text).strip()
+    body, question = field(row, "Body", Text).strip(), field(row, "Question", Text).strip()
     joint = " " if body[-1] in ".?!" else ", "
     return _one_step(
         {

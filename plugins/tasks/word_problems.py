@@ -47,10 +47,10 @@ class Equation(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The equation as it is written: its numbers as they are, its value rounded."""
-        b = f"({number_text(self.b)})" if self.b < 0 else number_text(self.b)
-        left = f"{number_text(self.a)} {OPERATIONS[self.operation]} {b}"
-        return f"{left} = {rounded_text(self.value)}"
+        """The equation as it is written: its numbers as they are, its value rounded like them."""
+        a, b = number_text(self.a), number_text(self.b)
+        value = rounded_text(self.value, max(len(n.partition(".")[2]) for n in (a, b)))
+        return f"{a} {OPERATIONS[self.operation]} {f'({b})' if self.b < 0 else b} = {value}"
 
 
 class WordProblems:

@@ -208,8 +208,11 @@ def number_text(number: float) -> str:
     return "0" if text == "-0" else text
 
 
-def rounded_text(number: float) -> str:
-    """Writes a number with up to two decimals, or as many as show three significant digits."""
-    decimals = 2 - (math.floor(math.log10(abs(number))) if 0 < abs(number) < 1 else 0)
-    text = f"{number:.{decimals}f}".rstrip("0").rstrip(".")
+def rounded_text(number: float, decimals: int = 2) -> str:
+    """Writes a number with up to `decimals` decimals, or as many as show three significant digits.
+
+    Fewer than two decimals count as two.
+    """
+    small = 2 - (math.floor(math.log10(abs(number))) if 0 < abs(number) < 1 else 0)
+    text = f"{number:.{max(2, decimals, small)}f}".rstrip("0").rstrip(".")
     return "0" if text == "-0" else text

@@ -562,6 +562,26 @@ def test_story_and_question_lie_within_the_text_and_hold_something(text):
         assert prompt.content[span.start : span.end].strip()
 
 
+@pytest.mark.parametrize(
+    ("question", "equations"),
+    [
+        ("0.875 lap and 0.75 lap", ["0.875 + 0.75 = 1.625", "0.875 - 0.75 = 0.125"]),
+        ("1/2 of 12", ["12 + 0.5 = 12.5", "12 - 0.5 = 11.5", "12 * 0.5 = 6", "12 / 0.5 = 24"]),
+        ("$.50 and $2", ["2 + 0.5 = 2.5", "2 - 0.5 = 1.5", "2 * 0.5 = 1", "2 / 0.5 = 4"]),
+        ("from −5 to 3", ["3 + (-5) = -2", "3 - (-5) = 8", "3 * (-5) = -15", "-5 / 3 = -1.67"]),
+        ("0.002 and 0.001", ["0.002 + 0.001 = 0.003", "0.002 - 0.001 = 0.001"]),
+        ("25 by 8", ["25 + 8 = 33", "25 - 8 = 17", "25 * 8 = 200", "25 / 8 = 3.12"]),
+        ("1,2,3", ["2 + 1 = 3", "2 - 1 = 1", "2 * 1 = 2", "2 / 1 = 2", "3 + 1 = 4"]),
+        ("1e200 times 1e200", ["1" + "0" * 200]),
+    ],
+)
+def test_equations_are_written_as_one_would_write_them(question, equations):
+    candidates = WordProblems().candidates(Item("x", "g", {"question": question}))
+    texts = [candidate.text.strip() for candidate in candidates]
+    assert [text[: len(equation)] for text, equation in zip(texts, equations)] == equations
+    assert all("inf" not in text for text in texts)
+
+
 def test_candidates_are_the_equations_over_the_numbers_of_the_text():
     item = Item("x", "g", {"question": "A cart holds 1,200 kg and 2.5 kg."})
     texts = {c.text.strip(): c.reading for c in WordProblems().candidates(item)}
