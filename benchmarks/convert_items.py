@@ -30,12 +30,11 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import ConfigDict, Field, FiniteFloat, TypeAdapter, ValidationError
 
 from saetask import UserError
-from saetask.data.items import Name, Text, last_number, read_rows
+from saetask.data.items import Name, Text, read_rows
+from saetask.data.numbers import last_number, numbers_in, same_number
 from saetask.utils.validation import first_problem
 
 LABELS = ("literal", "metaphorical")
-NUMBER = r"\d[\d,]*(?:\.\d+)?"
-TOLERANCE = 1e-4
 
 Row = dict[str, Any]
 Convert = Callable[[Row, int], Row]
@@ -131,7 +130,7 @@ def addsub_item(row: Row, number: int) -> Row:
 
 def svamp_item(row: Row, number: int) -> Row:
     """Converts a row of SVAMP, which asks several questions about one body."""
-    body, question = field(row, "Body", Text).strip(), field(row, "Sample", Text).strip()
+    body, question = field(row, "Body", Text).strip(), field(row, "Question", Text).strip()
     joint = " " if body[-1] in ".?!" else ", "
     return _one_step(
         {
@@ -146,10 +145,10 @@ def svamp_item(row: Row, number: int) -> Row:
 def _answer(row: Row, name: str) -> float:
     value = row.get(name)
     if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError as error:
-            raise FieldError(name, f"expected a number, found {value!r}.") from error
+        found = numbers_in(value)
+        if len(found) != 1 or re.search(r"[^\W\d_]", value):
+            raise FieldError(name, f"expected a number, found {value!r}.")
+        value = found[0]
     value = field({name: value}, name, FiniteFloat)
     return int(value) if value.is_integer() else value
 
@@ -165,13 +164,12 @@ def template(text: str) -> str:
 
 def _one_step(item: Row) -> Row:
     """Returns a problem that one operation on two numbers solves."""
-    numbers = [float(text.replace(",", "")) for text in re.findall(NUMBER, item["question"])]
+    numbers = numbers_in(item["question"])
     if len(numbers) != 2:
         raise LeftOutError("not exactly two numbers in digits")
-    low, high = sorted(numbers)
-    results = [low + high, high - low, low * high, *([high / low] if low else [])]
-    answer = item["answer"]
-    if all(abs(result - answer) > TOLERANCE * max(1.0, abs(answer)) for result in results):
+    low, high = sorted(numbers, key=abs)
+    results = [low + high, abs(high - low), low * high, *([high / low] if low else [])]
+    if not any(same_number(result, item["answer"]) for result in results):
         raise LeftOutError("the answer is none of a + b, |a - b|, a * b, a / b (larger by smaller)")
     return item
 

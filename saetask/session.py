@@ -10,9 +10,10 @@ import numpy as np
 from saetask.annotation.base import configured
 from saetask.annotation.generated_notes import GeneratedNotes, with_generated_notes
 from saetask.annotation.prompt_writer import make_prompt_annotator
+from saetask.data.answerability import check_candidates
 from saetask.data.prompts import Prompt, Span
 from saetask.data.samples import Sample, make_samples, make_unlabelled_sample
-from saetask.data.tasks import Item, Task
+from saetask.data.tasks import Item, Task, check_items
 from saetask.detection.base import Detector, Finding, Misunderstanding, reason_for_silence
 from saetask.detection.calibration import Calibration
 from saetask.dictionary.feature_labels import find_feature_labels
@@ -22,6 +23,7 @@ from saetask.experiments.context import (
     ExperimentContext,
     ExperimentSettings,
     task_annotators,
+    task_detector,
 )
 from saetask.experiments.note_selection import score_notes
 from saetask.experiments.observation import (
@@ -134,6 +136,7 @@ class Session:
         make_detector = plugins.get("detector", detector) if isinstance(detector, str) else detector
         annotators = task_annotators(self.task, plugins)
         self._items = self._load_items(data)
+        make_detector = task_detector(self.task, self._items or [], make_detector)
         self.model, self.sae = load_model(model), load_sae(sae)
         check_sae(self.model, self.sae, allow_mismatch=self._config.allow_sae_mismatch)
         client = ModelClient(self.model, self._config.journal)
@@ -222,7 +225,9 @@ class Session:
         """Returns the items to fit on; None stands for the task's built-in ones."""
         if data is None:
             return None
-        return self.task.items(Path(data)) if isinstance(data, str | Path) else list(data)
+        if isinstance(data, str | Path):
+            return self.task.items(Path(data))
+        return check_items(data, f"the items given to the task {self.task.name}")
 
     def _observe(self, text: str, target: str | None) -> Observation:
         """Reads a prompt in the forward pass that ranks its candidates."""
@@ -298,6 +303,7 @@ class Session:
         items = self.task.items() if self._items is None else self._items
         chosen = np.random.default_rng(0).permutation(len(items))[: self._config.fit_items]
         samples = make_samples(self.task, [items[i] for i in sorted(chosen)])
+        check_candidates(self.task, samples, f"the items to fit the task {self.task.name} on")
         observations = observe(self._context, samples)
         note_scores = score_notes(self._context, samples, seed=0)
         return fit_pipeline(self._context, observations, [], note_scores)

@@ -3,7 +3,7 @@
 import re
 from typing import Literal
 
-from saetask.data import Score, Span, last_number, stated_number
+from saetask.data import Score, Span, last_number, number_text, same_number, stated_number
 
 Operation = Literal["addition", "subtraction", "multiplication", "division"]
 OPERATIONS: dict[str, str] = {
@@ -12,8 +12,6 @@ OPERATIONS: dict[str, str] = {
     "multiplication": "*",
     "division": "/",
 }
-TOLERANCE = 0.00501
-"""Numbers are written, and therefore compared, to two decimals."""
 
 
 def problem_spans(question: str) -> dict[str, Span]:
@@ -42,20 +40,8 @@ def template(question: str) -> str:
     return " ".join(words).lower()
 
 
-def number_text(number: float) -> str:
-    """Formats a number with up to two decimals."""
-    return f"{number:.2f}".rstrip("0").rstrip(".")
-
-
-def equal(value: float | None, gold: float | None) -> bool:
-    """Tells whether two numbers are the same as written; an unknown one equals none."""
-    if value is None or gold is None:
-        return False
-    return abs(value - gold) <= TOLERANCE
-
-
 def score_number(output: str, gold: float | None) -> Score:
     """Judges the number that an output ends with: stated as the answer (strict), or any."""
     strict, flexible = stated_number(output), last_number(output)
     parsed = None if strict is None else number_text(strict)
-    return Score(parsed, equal(strict, gold), equal(flexible, gold))
+    return Score(parsed, same_number(strict, gold), same_number(flexible, gold))

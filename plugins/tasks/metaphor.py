@@ -23,11 +23,15 @@ from saetask.data import (
     read_items,
 )
 
-from .options import option_score
+from .options import first_of_two, option_score
 from .word_in_sentence import Offset, checked_offset, stem
 
 MetaphorLabel = Literal["literal", "metaphorical"]
 LABELS: tuple[MetaphorLabel, ...] = get_args(MetaphorLabel)
+ADJECTIVES = {"literal": "literal", "metaphorical": "metaphorical|metaphoric|figurative"}
+ADVERBS = {"literal": "literally", "metaphorical": "metaphorically|figuratively"}
+"""An answer's words for each label; adverbs count where there is no adjective, because `literally`
+is a word of emphasis, too."""
 
 
 class Senses(Row):
@@ -89,10 +93,9 @@ class Metaphor:
         return [Candidate(f" {label}", label) for label in LABELS]
 
     def score(self, item: Item, output: str) -> Score:
-        """Finds the first of the two words in the output."""
-        found = re.search("|".join(LABELS), output.lower())
-        parsed = found[0] if found else None
-        return Score(parsed, parsed == item.gold)
+        """Finds the first of the two words in the output; `not literal` is metaphorical."""
+        parsed = first_of_two(output, ADJECTIVES) or first_of_two(output, ADVERBS)
+        return Score(parsed, parsed is not None and parsed == item.gold)
 
     def gold_reading(self, item: Item) -> str | None:
         """Returns the label."""

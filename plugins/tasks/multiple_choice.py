@@ -1,6 +1,8 @@
 """Questions with lettered choices: which one?"""
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationInfo, field_validator
@@ -9,9 +11,9 @@ from saetask import UserError
 from saetask.data import Candidate, Item, ItemRow, Prompt, Score, Span, Text
 
 from .given_items import given_items
+from .letters import LETTERS, stated_letter
 from .options import checked_index
 
-LETTERS = ("A", "B", "C", "D", "E", "F", "G", "H")
 CHOICE = re.compile(r"\s*\(?(?P<letter>[A-H])[.):]\s+(?P<text>\S.*)")
 """A line with a choice in a user's text."""
 
@@ -71,14 +73,19 @@ class MultipleChoice:
         return [Candidate(f" {letter}", letter) for letter in letters]
 
     def score(self, item: Item, output: str) -> Score:
-        """Finds the first letter that stands alone and is one of the item's choices."""
-        letters = LETTERS[: len(item.question["choices"])]
-        # "A" before another word than "is" is the article.
-        alone = rf"(?<![\w'’])[{''.join(letters)}](?![\w'’]|\s+(?!is\b)[a-z])"
-        found = re.search(alone, output)
-        if found is None:
-            return Score(None, False)
-        return Score(found[0], found[0] == item.gold)
+        """Finds the letter that the output states; see `stated_letter`."""
+        letter = stated_letter(output, item.question["choices"])
+        return Score(letter, letter is not None and letter == item.gold)
+
+    def unlearnable(self, items: Sequence[Item]) -> str | None:
+        """Returns why no letter can be learnt, where most items have choices of their own."""
+        choices = Counter(tuple(item.question["choices"]) for item in items)
+        if not items or max(choices.values()) > len(items) / 2:
+            return None
+        return (
+            "the choices differ from item to item, so that a letter means another thing in each; "
+            "give items with the same choices in the same order"
+        )
 
     def gold_reading(self, item: Item) -> str | None:
         """Returns the right choice's letter."""

@@ -1,9 +1,24 @@
-"""Which of several options an output states, and whether that is the right one."""
+"""Which of several options an output states, and whether that is the right one.
 
+What is read as which option stands in `docs/answers.md`, whose tables are the test.
+"""
+
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from saetask.data import Score
+
+_DENIED = re.compile(
+    r"(?:\bnot|\bcannot|n['’]t|\bnever|\bneither|\bnor|\bno\s+longer|\brather\s+than"
+    r"|\binstead\s+of|\bnon[-‐])"
+    r"(?:\s+(?:be|mean|in|an?|the|any|used|exactly|quite|really|entirely|completely|at\s+all|that)\b)*"
+    r"[\s\"'“‘*_(]*$",
+    re.IGNORECASE,
+)
+"""Words in front of an option that deny it."""
+_OF_BOTH = re.compile(r"\b(?:neither|both)(?:\s+the)?\s+$", re.IGNORECASE)
+"""Words in front of the first of two options that say the same of both."""
 
 
 def checked_index(index: int, length: int) -> int:
@@ -20,8 +35,8 @@ def checked_index(index: int, length: int) -> int:
 def option_score(output: str, options: Mapping[Any, str], right: Any) -> Score:
     """Scores an output by the option whose text it states, whatever the case.
 
-    An output that is an option states it. In a longer one the first to occur counts, and the
-    longest where several begin together.
+    An output that is an option states it. In a longer one the first to occur counts, as whole
+    words that are not denied, and the longest where several begin together.
 
     Args:
         output: What the model answered.
@@ -30,10 +45,39 @@ def option_score(output: str, options: Mapping[Any, str], right: Any) -> Score:
     """
     stated = output.strip().lower()
     texts = {name: option.strip().lower() for name, option in options.items()}
-    found = [name for name, text in texts.items() if text == stated] or sorted(
-        (name for name, text in texts.items() if text in stated),
-        key=lambda name: (stated.find(texts[name]), -len(texts[name])),
-    )
+    found = [name for name, text in texts.items() if text == stated]
+    if not found:
+        places = {n: _place(text.rstrip(".!?") or text, stated) for n, text in texts.items()}
+        found = sorted(
+            (name for name, place in places.items() if place is not None),
+            key=lambda name: (places[name], -len(texts[name])),
+        )
     if not found:
         return Score(None, False)
     return Score(options[found[0]], found[0] == right)
+
+
+def _place(text: str, output: str) -> int | None:
+    """Returns where an output first states a text; None if it does not."""
+    pattern = rf"(?<!\w)(?<!\w[-‐'’]){re.escape(text)}(?!\w|[-‐'’]\w)"
+    places = (found.start() for found in re.finditer(pattern, output))
+    return next((place for place in places if not _DENIED.search(output, 0, place)), None)
+
+
+def first_of_two(output: str, words: Mapping[str, str]) -> str | None:
+    """Returns which of two opposites an output states first, whatever the case.
+
+    A word that is denied states its opposite; `neither` or `both` in front of it states none.
+
+    Args:
+        output: What the model answered.
+        words: By name, a pattern of the words that state it; whole words count.
+    """
+    one, other = words
+    opposite = {one: other, other: one}
+    pattern = "|".join(rf"(?P<{name}>{word})" for name, word in words.items())
+    found = re.search(rf"(?<!\w)(?:{pattern})(?!\w|-\w)", output, re.IGNORECASE)
+    if found is None or _OF_BOTH.search(output, 0, found.start()):
+        return None
+    name = one if found[one] else other
+    return opposite[name] if _DENIED.search(output, 0, found.start()) else name

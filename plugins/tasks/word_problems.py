@@ -1,8 +1,8 @@
 """Word problems with one operation: which one?"""
 
-import re
 from importlib.resources import as_file, files
 from itertools import combinations
+from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,12 +16,16 @@ from saetask.data import (
     SecondQuestion,
     Text,
     first_number,
+    number_text,
+    numbers_in,
     read_items,
+    rounded_text,
+    same_number,
 )
 
-from .arithmetic import OPERATIONS, equal, number_text, problem_spans, score_number, template
+from .arithmetic import OPERATIONS, problem_spans, score_number, template
 
-LARGEST_NUMBERS = 4
+MAX_NUMBERS = 4
 
 
 class WordProblemRow(ItemRow):
@@ -43,9 +47,10 @@ class Equation(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The equation as it is written."""
-        a, b, value = (number_text(number) for number in self[1:])
-        return f"{a} {OPERATIONS[self.operation]} {b} = {value}"
+        """The equation as it is written: its numbers as they are, its value rounded like them."""
+        a, b = number_text(self.a), number_text(self.b)
+        value = rounded_text(self.value, max(len(n.partition(".")[2]) for n in (a, b)))
+        return f"{a} {OPERATIONS[self.operation]} {f'({b})' if self.b < 0 else b} = {value}"
 
 
 class WordProblems:
@@ -54,6 +59,7 @@ class WordProblems:
     name = "word-problems"
     readings = tuple(OPERATIONS)
     annotators = ("operation-note", "feature-label")
+    generating_task = "gsm8k"
 
     def items(self, data: Path | None = None) -> list[Item]:
         """Returns the 920 embedded problems, or a file's (see the README for the format)."""
@@ -67,7 +73,7 @@ class WordProblems:
         return _prompt(item, "Write the equation that solves this problem.", "Equation:")
 
     def candidates(self, item: Item) -> list[Candidate] | None:
-        """Returns the equations over every two of the problem's numbers, larger number first."""
+        """Returns the equations over every two of the problem's numbers, the larger first."""
         return [
             Candidate(f" {equation.text}", equation.operation)
             for equation in _equations(item.question["question"])
@@ -82,7 +88,7 @@ class WordProblems:
         found = {
             equation.operation
             for equation in _equations(item.question["question"])
-            if equal(equation.value, item.gold)
+            if same_number(equation.value, item.gold)
         }
         return found.pop() if len(found) == 1 else None
 
@@ -95,12 +101,12 @@ class WordProblems:
         """Compares the first number of what follows the answer prefix."""
         found = first_number(output)
         parsed = None if found is None else number_text(found)
-        return Score(parsed, equal(found, item.gold))
+        return Score(parsed, same_number(found, item.gold))
 
     def question_from_text(self, text: str, target: str | None) -> Item:
         """Takes a word problem with two numbers at least."""
         item = Item("prompt", "prompt", {"question": text})
-        if len(re.findall(r"\d[\d,]*(?:\.\d+)?", text)) < 2:
+        if len(numbers_in(text)) < 2:
             raise UserError("A word problem needs at least two numbers written in digits.")
         return item
 
@@ -118,10 +124,9 @@ def _prompt(item: Item, request: str, answer_prefix: str) -> Prompt:
 
 
 def _numbers(question: str) -> list[float]:
-    """Returns the first `LARGEST_NUMBERS` distinct numbers of a problem, in order."""
-    found = re.findall(r"\d[\d,]*(?:\.\d+)?", question)
-    numbers = dict.fromkeys(float(number.replace(",", "")) for number in found)
-    return list(numbers)[:LARGEST_NUMBERS]
+    """Returns the first `MAX_NUMBERS` numbers of a problem that are written differently."""
+    numbers = {number_text(number): number for number in numbers_in(question)}
+    return list(numbers.values())[:MAX_NUMBERS]
 
 
 def _equations(question: str) -> list[Equation]:
@@ -130,11 +135,12 @@ def _equations(question: str) -> list[Equation]:
     equations = []
     for pair in pairs:
         b, a = sorted(pair)
+        divisor, dividend = sorted(pair, key=abs)
         equations += [
             Equation("addition", a, b, a + b),
             Equation("subtraction", a, b, a - b),
             Equation("multiplication", a, b, a * b),
         ]
-        if b:
-            equations.append(Equation("division", a, b, a / b))
-    return equations
+        if divisor:
+            equations.append(Equation("division", dividend, divisor, dividend / divisor))
+    return [equation for equation in equations if isfinite(equation.value)]

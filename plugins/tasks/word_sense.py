@@ -10,11 +10,14 @@ from saetask import UserError
 from saetask.data import Candidate, Item, ItemRow, Prompt, Score, Span, Text
 
 from .given_items import given_items
+from .options import first_of_two
 from .word_in_sentence import Offset, checked_offset, stem
 
 SenseLabel = Literal["same", "different"]
 LABELS: tuple[SenseLabel, ...] = get_args(SenseLabel)
 ANSWERS = {"same": " the same", "different": " different"}
+WORDS = {"same": "same|no different", "different": "different"}
+"""An answer's words for each label."""
 
 
 class WordSenseRow(ItemRow):
@@ -80,12 +83,8 @@ class WordSense:
 
     def score(self, item: Item, output: str) -> Score:
         """Finds the first of the two words in the output; "not the same" is different."""
-        found = re.search(r"not the same|not different|same|different", output.lower())
-        if found is None:
-            return Score(None, False)
-        is_same = found[0] in ("same", "not different")
-        parsed = "same" if is_same else "different"
-        return Score(parsed, parsed == item.gold)
+        parsed = first_of_two(output, WORDS)
+        return Score(parsed, parsed is not None and parsed == item.gold)
 
     def gold_reading(self, item: Item) -> str | None:
         """Returns the label."""

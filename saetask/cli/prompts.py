@@ -2,6 +2,7 @@
 
 import json
 from argparse import Namespace
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,7 @@ class TaskOptions:
     """Flags of `saetask detect` and `saetask reformulate`."""
 
     task: str | None = None
-    """Task plugin; without it, metaphor with --target, else word-problems."""
+    """Task plugin; without it, metaphor for a prompt with a target, else word-problems."""
     target: str | None = None
     """The word in question, for a task that asks about a word."""
     data: Path | None = None
@@ -133,7 +134,7 @@ def detect(arguments: Namespace) -> None:
         _detect_file(arguments, registry, options, prompts.file)
         return
     text = _check_prompt(registry, options, prompts.prompt)
-    session = _open_session(arguments, registry, options, options.target)
+    session = _open_session(arguments, registry, options, options.task_name(options.target))
     detection = session.detect(text, options.target)
     if arguments.json:
         print_json(_detection_document(detection))
@@ -148,7 +149,7 @@ def reformulate(arguments: Namespace) -> None:
     options = take(arguments, TaskOptions)
     registry = open_registry(arguments)
     text = _check_prompt(registry, options, take(arguments, PromptOptions).prompt)
-    session = _open_session(arguments, registry, options, options.target)
+    session = _open_session(arguments, registry, options, options.task_name(options.target))
     reformulation = session.reformulate(text, options.target)
     if arguments.json:
         document = _detection_document(reformulation.detection)
@@ -177,9 +178,20 @@ def _check_prompt(registry: "PluginRegistry", options: TaskOptions, prompt: str)
 
 
 def _open_session(
-    arguments: Namespace, registry: "PluginRegistry", options: TaskOptions, target: str | None
+    arguments: Namespace,
+    registry: "PluginRegistry",
+    options: TaskOptions,
+    task: str,
+    earlier: "Session | None" = None,
 ) -> "Session":
-    """Returns a session for the task of a prompt.
+    """Returns a session for a task.
+
+    Args:
+        arguments: The command line.
+        registry: Where the task is looked up.
+        options: Flags of the command.
+        task: Name of the task.
+        earlier: A session whose model and SAE are used; None loads those of the command line.
 
     Raises:
         UserError: There are no items to fit on, or they do not fit the task.
@@ -188,11 +200,11 @@ def _open_session(
 
     models = take(arguments, ModelOptions)
     if options.data is None:  # a task without items is refused before anything is loaded
-        registry.get("task", options.task_name(target)).items()
+        registry.get("task", task).items()
     return Session(
-        models.model,
-        models.sae,
-        options.task_name(target),
+        models.model if earlier is None else earlier.model,
+        models.sae if earlier is None else earlier.sae,
+        task,
         data=options.data,
         plugins=registry,
         config=SessionConfig(
@@ -206,19 +218,46 @@ def _open_session(
 def _detect_file(
     arguments: Namespace, registry: "PluginRegistry", options: TaskOptions, path: Path
 ) -> None:
-    """Prints a line for each prompt of a file as soon as it is made; keeps none of them."""
+    """Prints a line for each prompt of a file as soon as it is made; keeps none of them.
+
+    Every row is of its own task, which has a session of its own.
+    """
     from saetask.data.items import PromptRow, read_validated_rows
 
-    session = None
+    sessions: dict[str, Session] = {}
     for number, row in read_validated_rows(path, PromptRow):
-        target = row.target or options.target
-        session = session or _open_session(arguments, registry, options, target)
+        target = options.target if row.target is None else row.target
+        name = options.task_name(target)
         try:
-            detection = session.detect(row.prompt, target)
+            if name not in sessions:
+                registry.get("task", name).question_from_text(row.prompt, target)
+                sessions[name] = _open_row_session(arguments, registry, options, name, sessions)
+            detection = sessions[name].detect(row.prompt, target)
         except UserError as error:
             raise UserError(f"{path}:{number}: {error}") from error
         with user_error_on_failed_write("standard output"):
             print(json.dumps(_detection_document(detection), ensure_ascii=False), flush=True)
+
+
+def _open_row_session(
+    arguments: Namespace,
+    registry: "PluginRegistry",
+    options: TaskOptions,
+    name: str,
+    sessions: "Mapping[str, Session]",
+) -> "Session":
+    """Returns the session of a row whose task no row above has.
+
+    Raises:
+        UserError: `--data` has items for the task of another row; see also `_open_session`.
+    """
+    earlier = next(iter(sessions.items()), None)
+    if earlier is not None and options.data is not None:
+        raise UserError(
+            f"this row is of the task {name}, but --data has items of {earlier[0]}, the task of "
+            "the rows above; give --task, or a file of prompts for each task."
+        )
+    return _open_session(arguments, registry, options, name, earlier and earlier[1])
 
 
 def _detection_document(detection: "Detection") -> dict[str, Any]:

@@ -4,13 +4,17 @@ from .items import Name as Name
 from .items import PromptRow as PromptRow
 from .items import Row as Row
 from .items import Text as Text
-from .items import first_number as first_number
-from .items import last_number as last_number
 from .items import read_items as read_items
 from .items import read_lines as read_lines
 from .items import read_rows as read_rows
 from .items import read_validated_rows as read_validated_rows
-from .items import stated_number as stated_number
+from .numbers import first_number as first_number
+from .numbers import last_number as last_number
+from .numbers import number_text as number_text
+from .numbers import numbers_in as numbers_in
+from .numbers import rounded_text as rounded_text
+from .numbers import same_number as same_number
+from .numbers import stated_number as stated_number
 from .prompts import Prompt as Prompt
 from .prompts import RenderedPrompt as RenderedPrompt
 from .prompts import Span as Span
@@ -23,4 +27,5 @@ from .tasks import Item as Item
 from .tasks import Score as Score
 from .tasks import SecondQuestion as SecondQuestion
 from .tasks import Task as Task
+from .tasks import TellsUnlearnable as TellsUnlearnable
 from .tasks import check_prompt as check_prompt

@@ -1,13 +1,14 @@
-"""Item files: JSONL rows validated by pydantic models, and numbers found in texts."""
+"""Item files: JSONL rows validated by pydantic models."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
-from saetask.data.tasks import Item
+from saetask.data.evaluation_logs import log_file_kind, log_kind
+from saetask.data.tasks import Item, name_text
 from saetask.errors import UserError
 from saetask.utils.files import parse_json, read_lines
 from saetask.utils.validation import validate
@@ -20,14 +21,13 @@ def _not_blank(text: str) -> str:
 
 
 def _number_as_text(value: object) -> object:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return str(value) if is_number else value
+    return value if isinstance(value, str) else name_text(value) or value
 
 
 Text = Annotated[str, AfterValidator(_not_blank)]
 """A string that holds more than blanks; it is kept as it stands."""
 Name = Annotated[Text, BeforeValidator(_number_as_text)]
-"""A name: a string, or a number that is taken as its text."""
+"""A name: a string, or a number that is taken as its text; 1.0 is 1."""
 
 
 class Row(BaseModel):
@@ -121,34 +121,25 @@ def read_items(
 
     Raises:
         UserError: The file can not be read, a row does not fit (file, line and field are named),
-            or an id occurs twice.
+            an id occurs twice, or the file is a log of an evaluation.
     """
     items: dict[str, Item] = {}
-    for number, row in read_validated_rows(path, row_type):
-        item = make_item(row)
+    needed = {name for name, field in row_type.model_fields.items() if field.is_required()}
+    if path.is_file() and (kind := log_file_kind(path)):
+        raise _log_error(f"{path}", kind, needed)
+    for number, values in read_rows(path):
+        if not values.keys() >= needed and (kind := log_kind(values)):
+            raise _log_error(f"{path}:{number}", kind, needed)
+        item = make_item(validate(row_type, values, f"{path}:{number}"))
         if item.id in items:
             raise UserError(f"{path}:{number}: field 'id': '{item.id}' occurs twice.")
         items[item.id] = item
     return list(items.values())
 
 
-_NUMBER = r"-?\d[\d,]*(?:\.\d+)?"
-
-
-def first_number(text: str) -> float | None:
-    """Returns the first number in a text."""
-    match = re.search(_NUMBER, text)
-    return float(match[0].replace(",", "")) if match else None
-
-
-def last_number(text: str) -> float | None:
-    """Returns the last number in a text (flexible extraction)."""
-    numbers = re.findall(_NUMBER, text)
-    return float(numbers[-1].replace(",", "")) if numbers else None
-
-
-def stated_number(text: str) -> float | None:
-    """Returns the number stated as `#### 7`, `answer is 7` or `= 7` at the end (strict)."""
-    pattern = rf"(?:####|answer(?: is|:)|=)\s*\$?({_NUMBER})\W*$"
-    match = re.search(pattern, text.strip(), re.IGNORECASE)
-    return float(match[1].replace(",", "")) if match else None
+def _log_error(where: str, kind: str, needed: Collection[str]) -> UserError:
+    fields = ", ".join(sorted(needed, key=lambda name: (name != "id", name)))
+    return UserError(
+        f"{where}: this is {kind}, not an item file. Write its questions as items, one JSON "
+        f"object a line; an item of this task needs {fields}."
+    )

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from saetask.data.answerability import check_candidates
 from saetask.data.prompts import Prompt
-from saetask.data.tasks import Candidate, Item, Task, check_prompt
+from saetask.data.tasks import Candidate, Item, Task, check_items, check_prompt
 from saetask.errors import UserError
 
 FEWEST_FIT_ITEMS = 20
@@ -107,6 +109,8 @@ class ItemSet(NamedTuple):
     items: list[Item]
     name: str
     """Such as `the built-in items of metaphor` or `the file verbs.jsonl`."""
+    path: Path | None = None
+    """Their file, if there is one."""
 
 
 class SplitConfig(NamedTuple):
@@ -144,15 +148,19 @@ def make_folds(
 
     Raises:
         UserError: There are too few items, groups or readings to fit on, or answers are to be
-            ranked and no item has candidates.
+            ranked and most items have no candidates to choose from.
     """
+    tested = tested._replace(items=check_items(tested.items, tested.name))
     samples = make_samples(task, _limited(tested.items, config.limit, config.seed))
     if not generate and not any(sample.candidates for sample in samples):
         raise UserError(
             f"No item of the task {task.name} has candidate answers to rank; "
             "add --scoring generate."
         )
+    if not generate:
+        check_candidates(task, samples, tested.name, tested.path)
     if separate is not None:
+        separate = separate._replace(items=check_items(separate.items, separate.name))
         return [_separate_fold(task, samples, separate, config)]
     return _cross_validation_folds(samples, tested.name, config)
 

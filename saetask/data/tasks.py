@@ -5,7 +5,7 @@ stays inside the task.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -79,6 +79,45 @@ class Task(Protocol):
         ...
 
 
+def check_items(items: Sequence[Item], name: str) -> list[Item]:
+    """Returns items with ids and groups as texts; a number counts as its text, as in item files.
+
+    Args:
+        items: The items.
+        name: What they are called.
+
+    Raises:
+        UserError: Something is no item, an id or group is neither a text nor a number, or an id
+            occurs twice.
+    """
+    checked: dict[str, Item] = {}
+    for place, item in enumerate(items, 1):
+        who = f"{name[:1].upper()}{name[1:]}, number {place}"
+        if not isinstance(item, Item):
+            raise UserError(f"{who}: expected a saetask.data.Item, found {item!r:.60}.")
+        item_id, group = (name_text(value) for value in (item.id, item.group))
+        if item_id is None or group is None:
+            field, value = ("id", item.id) if item_id is None else ("group", item.group)
+            raise UserError(f"{who}: its {field} must be a text or a number, not {value!r:.60}.")
+        if item_id in checked:
+            raise UserError(f"{who}: the id '{item_id}' occurs twice.")
+        checked[item_id] = replace(item, id=item_id, group=group)
+    return list(checked.values())
+
+
+def name_text(value: object) -> str | None:
+    """Returns an id or group as text, or None if it is neither a text nor a number.
+
+    Numbers count as their text, 1.0 as 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    text = str(value)
+    return text if text.strip() else None
+
+
 def check_prompt(task: str, item: Item, prompt: Prompt) -> Prompt:
     """Returns a task's prompt once its spans are checked.
 
@@ -125,4 +164,13 @@ class AsksTwice(Protocol):
 
     def score_second(self, item: Item, output: str) -> Score:
         """Scores an output to the second question: a candidate's text, or a generated one."""
+        ...
+
+
+@runtime_checkable
+class TellsUnlearnable(Protocol):
+    """Protocol of a task that can tell when its readings mean another thing in each item."""
+
+    def unlearnable(self, items: Sequence[Item]) -> str | None:
+        """Returns why no reading can be learnt across these items, or None."""
         ...

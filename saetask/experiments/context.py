@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from saetask.annotation.base import Annotator
 from saetask.compute.executor import Executor
+from saetask.data.tasks import Item, TellsUnlearnable
 from saetask.detection.base import BaseDetector, Detector
 from saetask.detection.baselines import baselines
+from saetask.detection.silent import SilentDetector
 from saetask.dictionary.feature_labels import FeatureLabels
 from saetask.inference.client import MAX_NEW_TOKENS, ModelClient
 from saetask.plugins import PluginRegistry
@@ -70,3 +73,17 @@ def task_annotators(
     """
     chosen = names or [each for each in task.annotators if each not in ON_REQUEST]
     return [plugins.get("annotator", a) if isinstance(a, str) else a for a in chosen]
+
+
+def task_detector(
+    task: "Task", items: Sequence[Item], make_detector: Callable[[], Detector]
+) -> Callable[[], Detector]:
+    """Returns what makes the detector of a task: a silent one if nothing can be learnt.
+
+    Args:
+        task: The task; see `saetask.data.TellsUnlearnable`.
+        items: The items to fit on and to test.
+        make_detector: Makes the detector that was chosen.
+    """
+    reason = task.unlearnable(items) if isinstance(task, TellsUnlearnable) else None
+    return make_detector if reason is None else partial(SilentDetector, reason)

@@ -25,7 +25,7 @@ def correct_answers(rows: Sequence[SampleResult]) -> np.ndarray:
 def summarise_probe_alone(
     original: Sequence[SampleResult],
     own: Sequence[SampleResult],
-    findings: Mapping[str, Finding],
+    findings: Mapping[str, Mapping[str, Finding]],
     seed: int,
 ) -> ProbeAccuracy | None:
     """Returns how often the most probable reading is right, without asking the model again.
@@ -36,14 +36,14 @@ def summarise_probe_alone(
     Args:
         original: Results of the arm `original`.
         own: Results of the arm `saetask`, in the same order.
-        findings: saetask's findings by item id.
+        findings: By detector and item id; without saetask's, there is nothing to measure.
         seed: Seed of the resamples.
     """
     known = [i for i, row in enumerate(original) if row.sample.gold_reading is not None]
-    if not known:
+    if not known or "saetask" not in findings:
         return None
     samples = [original[i].sample for i in known]
-    right = np.array([findings[s.item.id].leading == s.gold_reading for s in samples])
+    right = np.array([findings["saetask"][s.item.id].leading == s.gold_reading for s in samples])
     return ProbeAccuracy(
         n=len(known),
         accuracy=float(right.mean()),
@@ -77,7 +77,7 @@ def summarise_failures(
         return measure(lambda row: findings[name][row.sample.item.id].failure)
 
     measured = {name: measure_detector(name) for name in findings}
-    own = measured.pop("saetask")
+    own = measured.pop("saetask", None)
     measured["answer-entropy"] = measure(lambda row: _entropy(row.scores))
     measured["prompt-length"] = measure(lambda row: len(row.written.prompt.content))
     n_wrong = int((~correct_answers(original)).sum())
@@ -107,7 +107,7 @@ def summarise_readings(
         return _area(macro_auroc(labels, scores, groups, seed)) if known else None
 
     measured = {name: measure(name) for name in findings}
-    return Detection(saetask=measured.pop("saetask"), baselines=measured)
+    return Detection(saetask=measured.pop("saetask", None), baselines=measured)
 
 
 def _area(area: statistics.Auroc | None) -> Auroc | None:

@@ -70,6 +70,8 @@ def summarise(result: ExperimentResult, specs: Sequence[ArmSpec], seed: int) -> 
     figures = summarise_arms(arms, seed)
     ranked = any(sample_result.scores for sample_result in original)
     against = compare_with_controls(correct, specs, groups, seed)
+    # Without a detector, every score would be that of the model's own answer.
+    findings = {} if "detection" in result.left_out else result.findings
     return Figures(
         arms={
             spec.name: ArmResult(
@@ -83,14 +85,12 @@ def summarise(result: ExperimentResult, specs: Sequence[ArmSpec], seed: int) -> 
         },
         against=against,
         credit=_sae_credit(correct, specs, against),
-        probe_alone=summarise_probe_alone(
-            original, arms["saetask"], result.findings["saetask"], seed
-        ),
-        detection=summarise_failures(original, result.findings, seed),
-        reading_detection=summarise_readings(original, result.findings, seed),
+        probe_alone=summarise_probe_alone(original, arms["saetask"], findings, seed),
+        detection=summarise_failures(original, findings, seed),
+        reading_detection=summarise_readings(original, findings, seed),
         rounds=_summarise_rounds(correct),
         second_question=_summarise_second(result.second_results, seed),
-        not_measured={**result.left_out, **({} if ranked else {"detection": NOT_RANKED})},
+        not_measured={**({} if ranked else {"detection": NOT_RANKED}), **result.left_out},
     )
 
 

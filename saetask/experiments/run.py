@@ -1,6 +1,7 @@
 """A run: an experiment's config in, a run folder out."""
 
 import json
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from saetask.annotation.base import configured
 from saetask.annotation.generated_notes import count_failed, with_generated_notes
 from saetask.compute.config import LOCAL, ComputeConfig, open_executor
+from saetask.data.answerability import check_candidates, count_candidates
+from saetask.data.samples import Fold, all_samples
 from saetask.data.tasks import Item, Task
 from saetask.dictionary.feature_labels import find_feature_labels
 from saetask.experiments.arms import arms_named
@@ -20,6 +23,7 @@ from saetask.experiments.context import (
     ExperimentContext,
     ExperimentSettings,
     task_annotators,
+    task_detector,
 )
 from saetask.experiments.feature_effects import mechanism
 from saetask.experiments.metrics import summarise_seeds
@@ -37,6 +41,7 @@ from saetask.experiments.run_stages import run_stages
 from saetask.experiments.runner import ExperimentResult, run_experiment
 from saetask.inference.client import ModelClient
 from saetask.plugins import PluginRegistry
+from saetask.report.summary import CandidateCounts
 from saetask.saes.compatibility import SAEFigures, check_sae
 from saetask.saes.loading import load_sae
 from saetask.utils import progress
@@ -119,6 +124,9 @@ def run(
     annotators = configured(chosen, config.annotator_options)
     make_detector = plugins.get("detector", config.detector)
     repetitions = [inputs.folds(config.seed + number) for number in range(config.seeds)]
+    _warn_of_candidates(inputs, repetitions[0])
+    items = [sample.item for sample in all_samples(repetitions[0]) if not sample.auxiliary]
+    make_detector = task_detector(task, items, make_detector)
     folder = claim_folder(Path(out) if out else None, config, inputs.identity())
     loaded_model, loaded_sae = inputs.load_model(), inputs.load_sae()
     figures = check_sae(loaded_model, loaded_sae, allow_mismatch=config.allow_sae_mismatch)
@@ -184,5 +192,23 @@ def _write(
         fit_data=config.fit_data and config.fit_data.name,
         seeds=seeds,
         mechanism=effects,
+        without_choice=_without_choice(first, config),
     )
     write_run_folder(folder, first, description)
+
+
+def _warn_of_candidates(inputs: RunInputs, folds: Sequence[Fold]) -> None:
+    """Says on stderr which tested items can not be answered by ranking their candidates."""
+    config, tested = inputs.config, [sample for fold in folds for sample in fold.test]
+    if config.scoring == "rank":
+        warning = check_candidates(inputs.task, tested, "The items", config.data)
+        if warning:
+            print(f"saetask: warning: {warning}", file=sys.stderr)
+
+
+def _without_choice(result: ExperimentResult, config: RunConfig) -> CandidateCounts | None:
+    """Returns how many tested items have no candidates to choose from; None if that is none."""
+    if config.scoring == "generate":
+        return None
+    counts = count_candidates([row.sample for row in result.results if row.arm == "original"])
+    return CandidateCounts(**counts._asdict()) if any(counts) else None

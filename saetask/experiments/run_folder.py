@@ -22,7 +22,13 @@ from saetask.report.items import (
     MisunderstandingRecord,
     RoundRecord,
 )
-from saetask.report.summary import ModelDescription, SAEDescription, Selection, Summary
+from saetask.report.summary import (
+    CandidateCounts,
+    ModelDescription,
+    SAEDescription,
+    Selection,
+    Summary,
+)
 from saetask.saes.compatibility import SAEFigures
 from saetask.saes.loading import sae_fingerprint
 from saetask.utils.files import remove_partial_writes, write_json, write_text
@@ -86,6 +92,8 @@ class RunDescription(NamedTuple):
     """Spread over several seeds; None if there was one."""
     mechanism: list[FeatureEffect] | None = None
     """Effects of features; None if they were not measured."""
+    without_choice: CandidateCounts | None = None
+    """Items that ranking cannot tell apart; None if there are none."""
 
 
 def describe_model(model: "Model") -> ModelDescription:
@@ -136,7 +144,8 @@ def make_summary(result: ExperimentResult, description: RunDescription) -> Summa
     """Returns the summary of a run; figures that were not measured are left out."""
     figures = summarise(result, result.arms, description.seed)
     entries = {**description._asdict(), **figures._asdict()}
-    left_out = [name for name in ("seeds", "mechanism", "credit") if entries[name] is None]
+    optional = ("seeds", "mechanism", "credit", "without_choice")
+    left_out = [name for name in optional if entries[name] is None]
     return Summary(
         schema_version=1,
         n_items=sum(row.arm == "original" for row in result.results),

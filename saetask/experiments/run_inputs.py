@@ -79,7 +79,7 @@ class RunInputs:
         if items is not None:
             return ItemSet(list(items), f"the items given to the task {self.task.name}")
         if path is not None:
-            return ItemSet(self.task.items(path), str(path))
+            return ItemSet(self.task.items(path), str(path), path)
         return ItemSet(self.task.items(), f"the task {self.task.name}")
 
 

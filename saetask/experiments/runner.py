@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from saetask.data.samples import Fold, all_samples, training_samples
 from saetask.detection.base import Finding
+from saetask.detection.silent import SilentDetector
 from saetask.experiments.arms import Arm
 from saetask.experiments.context import ExperimentContext
 from saetask.experiments.fold import FoldState, fit_fold
@@ -30,7 +31,7 @@ class ExperimentResult(NamedTuple):
     selection: list[Mapping[str, Any]]
     """What was chosen on each fold's fit split."""
     left_out: dict[str, str]
-    """Controls that were not run, and why."""
+    """Controls that were not run, and `detection` if there is none to measure, and why."""
 
 
 def run_experiment(
@@ -66,6 +67,9 @@ def run_experiment(
             states.append(fit_fold(contexts, number, fold, observations, note_scores, seed))
             advance(1)
     left_out = _redundant_controls(context, states)
+    if isinstance(detector := states[0].pipeline.detector, SilentDetector):
+        left_out["detection"] = f"No detector is fitted: {detector.silence}."
+        print(f"saetask: warning: {left_out['detection']}", file=sys.stderr)
     kept = [arm for arm in arms if arm.spec.name not in left_out]
     specs = [arm.spec for arm in kept]
     prompts = [_fold_prompts(state, kept) for state in states]

@@ -77,6 +77,17 @@ class SAELoss(Document):
     """Mean negative log-probability of the right reading, groups held out, in nats."""
 
 
+class CandidateCounts(Document):
+    """Number of items whose candidate answers leave nothing to choose; each counts once."""
+
+    none_right: Count
+    """No candidate is right, or there is none."""
+    one_only: Count
+    """There is one candidate, and it is right."""
+    all_right: Count
+    """Every one of several candidates is right."""
+
+
 class FoldSelection(Document):
     """What was chosen on the fit split of a fold."""
 
@@ -132,6 +143,8 @@ class Summary(Document):
     """Seed of folds, samples, control features and resamples."""
     scoring: Literal["rank", "generate"]
     """Whether candidate answers were ranked or answers generated."""
+    without_choice: CandidateCounts | None = None
+    """Items that ranking cannot tell apart, if there are any and candidates were ranked."""
     fit_data: Text | None
     """File name of the items that the run was fitted on; null if it was fitted on other folds."""
     arms: dict[Text, ArmResult]
@@ -141,7 +154,7 @@ class Summary(Document):
     credit: SAECredit | None = None
     """SAE credit, if a control that counts for it was run."""
     probe_alone: ProbeAccuracy | None
-    """The detector without the model; null if no right reading is known."""
+    """The detector without the model; null if no right reading is known, or nothing was fitted."""
     detection: Detection
     """Detection of wrong answers."""
     reading_detection: Detection

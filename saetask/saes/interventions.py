@@ -71,7 +71,8 @@ def edit_feature(
     from einops import einsum, rearrange
 
     row = read_reconstruction_inputs(model, sae, list(token_ids))
-    kept = row.kept & (torch.arange(len(row.kept)) < (n_edited or len(row.kept)))
+    n_edited = len(row.kept) if n_edited is None else n_edited
+    kept = row.kept & (torch.arange(len(row.kept)) < n_edited)
     added = feature_contribution(sae, row.inputs, kept, feature)
     lengths = added.norm(dim=-1)
     random = einsum(lengths, directions.to(added), "pos, direction d_out -> direction pos d_out")

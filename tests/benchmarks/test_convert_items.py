@@ -31,6 +31,7 @@ GSM8K = {
     "question": "Ann packs 3 boxes of 4 figs and eats 2. How many?",
     "answer": "She packs 3*4=<<3*4=12>>12.\nThen 12-2=<<12-2=10>>10 are left.\n#### 1,010",
 }
+SVAMP = {"ID": "c1", "Body": "Each pack costs $.50", "Question": "How much are 4?", "Answer": 2.0}
 TASK_OF = {"fig-qa": "figurative-qa", "wic": "word-sense", "gsm8k": "gsm8k"}
 ROWS = {"fig-qa": FIG_QA, "wic": WIC, "gsm8k": GSM8K}
 
@@ -144,3 +145,10 @@ def test_problems_that_one_operation_does_not_solve_are_left_out(convert, capsys
     _, items = convert("addsub", *rows)
     assert [item["id"] for item in items] == ["addsub-1"]
     assert capsys.readouterr().err.count("left out 1") == 2
+
+
+def test_a_row_of_svamp_is_a_problem_of_body_and_question(convert):
+    code, (row,) = convert("svamp", SVAMP)
+    assert code == 0
+    assert (row["id"], row["answer"]) == ("svamp-c1", 2)
+    assert row["question"] == "Each pack costs $.50, How much are 4?"

@@ -98,6 +98,60 @@ def test_a_session_keeps_nothing_of_the_prompts_of_a_stream(
     assert after < before + 50  # one object for each second prompt
 
 
+class TaskSession(EchoSession):
+    """Answers with the task that it was made for, and the model that it was given."""
+
+    made = 0
+
+    def __init__(self, model, sae, task, **options) -> None:
+        type(self).made += 1
+        self.model, self.sae, self.task = f"the model of {model}", sae, task
+
+    def detect(self, text, target):
+        return Detection(text, f"{self.task} on {self.model}", 0.5, [])
+
+
+MIXED = [
+    {"prompt": "Ann has 7 figs and eats 2. How many?"},
+    {"prompt": "The ship sailed.", "target": "sailed"},
+    {"prompt": "Ann has 3 figs and eats 2. How many?"},
+]
+
+
+@pytest.fixture
+def mixed(items_file, monkeypatch):
+    """A file of prompts whose rows are of two tasks."""
+    monkeypatch.setattr(saetask.session, "Session", TaskSession)
+    TaskSession.made = 0
+    return str(items_file(*MIXED, name="prompts.jsonl"))
+
+
+def test_every_row_is_of_its_own_task_whichever_comes_first(mixed, capsys) -> None:
+    assert main(["detect", "--file", mixed, "--model", "m"]) == 0
+    answers = [json.loads(line)["answer"] for line in capsys.readouterr().out.splitlines()]
+    assert [answer.split(" on ")[0] for answer in answers] == [
+        "word-problems",
+        "metaphor",
+        "word-problems",
+    ]
+    assert answers[1] == "metaphor on the model of the model of m", "it is loaded once"
+    assert TaskSession.made == 2
+
+
+def test_a_named_task_is_that_of_every_row(mixed, capsys) -> None:
+    assert main(["detect", "--file", mixed, "--task", "metaphor"]) == 2
+    assert "prompts.jsonl:1: The metaphor task needs the verb" in capsys.readouterr().err
+    assert TaskSession.made == 0
+
+
+def test_items_of_one_task_are_not_fitted_on_for_another_rows(mixed, items_file, capsys) -> None:
+    items = str(items_file({"id": 1, "question": "1 and 2?", "answer": 3}))
+    assert main(["detect", "--file", mixed, "--data", items]) == 2
+    error = capsys.readouterr().err
+    assert "prompts.jsonl:2: this row is of the task metaphor, but --data has" in error
+    assert TaskSession.made == 1
+
+
 def test_an_output_without_room_is_told_in_one_line(prompts, monkeypatch, capsys) -> None:
     def full():
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -22,6 +22,8 @@ from saetask.data.samples import (
     make_samples,
     training_samples,
 )
+from saetask.data.tasks import check_items
+from tests.helpers.refusals import refusal
 
 
 class LetterRow(ItemRow):
@@ -369,3 +371,38 @@ def test_a_limit_is_named_only_where_one_was_given():
     assert "--limit" not in str(raised.value)
     with pytest.raises(UserError, match="raise --limit"):
         split([f"g{i // 4}" for i in range(60)], limit=40, **one_reading)
+
+
+# items made in Python
+
+
+@pytest.mark.parametrize(("name", "text"), [(0, "0"), (1.0, "1"), (2.5, "2.5"), ("a", "a")])
+def test_ids_and_groups_that_are_numbers_count_as_their_text(name, text):
+    (item,) = check_items([Item(name, name, {})], "the items")
+    assert (item.id, item.group) == (text, text)
+
+
+@pytest.mark.parametrize("name", [True, None, "", " ", ["a"], {"a": 1}])
+@pytest.mark.parametrize("field", ["id", "group"])
+def test_an_id_or_group_that_is_no_name_is_refused_by_its_place(name, field):
+    good = Item("a", "g", {})
+    bad = replace(good, **{"id": "b", field: name})
+    message = refusal(check_items, [good, bad], "the items")
+    assert message.startswith(f"The items, number 2: its {field} must be a text or a number")
+
+
+def test_an_id_that_occurs_twice_and_what_is_no_item_are_refused():
+    twice = [Item(1, "g", {}), Item("1", "g", {})]
+    assert refusal(check_items, twice, "the items").endswith("number 2: the id '1' occurs twice.")
+    assert "expected a saetask.data.Item" in refusal(check_items, [{"id": 1}], "the items")
+
+
+def test_groups_named_0_and_by_number_are_never_on_both_sides():
+    class Numbered(Letters):
+        def items(self, data=None):
+            return [replace(item, group=i % 7) for i, item in enumerate(super().items(data))]
+
+    task = Numbered(["g"] * 70)
+    for fold in make_folds(task, ItemSet(task.items(), "the items"), SplitConfig()):
+        assert not {s.group for s in fold.train} & {s.group for s in fold.test}
+        assert all(isinstance(sample.group, str) for sample in fold.train)

@@ -219,6 +219,55 @@ def test_a_table_or_one_document_is_refused_by_its_name(tmp_path, content, kind)
     assert "JSON Lines" in refusal(Metaphor().items, path)
 
 
+LM_EVAL_ROW = {
+    "doc_id": 0,
+    "doc": {"question": "Which?", "choices": ["a", "b"]},
+    "target": "1",
+    "arguments": {"gen_args_0": {"arg_0": "Which?"}},
+    "resps": [[["-1.0", "False"]]],
+    "filtered_resps": [["-1.0", "False"]],
+}
+INSPECT_LOG = {"version": 2, "status": "success", "eval": {"task": "t"}, "samples": [{"id": 1}]}
+INSPECT_SAMPLE = {
+    "id": 1,
+    "epoch": 1,
+    "input": "Which?",
+    "target": "A",
+    "messages": [],
+    "output": {},
+}
+
+
+@by_task
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (json.dumps(LM_EVAL_ROW), "lm-evaluation-harness"),
+        (json.dumps(INSPECT_LOG), "inspect_ai"),
+        (json.dumps(INSPECT_LOG, indent=2), "inspect_ai"),
+        (json.dumps(INSPECT_SAMPLE), "inspect_ai"),
+    ],
+)
+def test_a_log_of_an_evaluation_is_recognised_and_the_fields_of_an_item_are_told(
+    tmp_path, task, content, kind
+):
+    path = tmp_path / "samples_x.jsonl"
+    path.write_text(content + "\n")
+    message = refusal(task.items, path)
+    assert message.startswith(str(path)) and kind in message
+    assert f"needs id, {'label, sentence' if task.name == 'metaphor' else 'answer'}" in message
+
+
+def test_an_archived_log_of_inspect_is_recognised_by_its_name(tmp_path):
+    path = tmp_path / "log.eval"
+    path.write_bytes(b"PK\x03\x04")
+    assert "inspect_ai" in refusal(Metaphor().items, path)
+
+
+def test_an_item_with_further_fields_of_a_log_is_an_item(items_file):
+    assert Metaphor().items(items_file({**LM_EVAL_ROW, **SENTENCE}))
+
+
 def test_read_rows_numbers_lines_from_one(items_file):
     path = items_file({"a": 1}, {"a": 2})
     assert list(read_rows(path)) == [(1, {"a": 1}), (2, {"a": 2})]
@@ -511,6 +560,26 @@ def test_story_and_question_lie_within_the_text_and_hold_something(text):
     for span in prompt.spans.values():
         assert whole.start <= span.start < span.end <= whole.end
         assert prompt.content[span.start : span.end].strip()
+
+
+@pytest.mark.parametrize(
+    ("question", "equations"),
+    [
+        ("0.875 lap and 0.75 lap", ["0.875 + 0.75 = 1.625", "0.875 - 0.75 = 0.125"]),
+        ("1/2 of 12", ["12 + 0.5 = 12.5", "12 - 0.5 = 11.5", "12 * 0.5 = 6", "12 / 0.5 = 24"]),
+        ("$.50 and $2", ["2 + 0.5 = 2.5", "2 - 0.5 = 1.5", "2 * 0.5 = 1", "2 / 0.5 = 4"]),
+        ("from −5 to 3", ["3 + (-5) = -2", "3 - (-5) = 8", "3 * (-5) = -15", "-5 / 3 = -1.67"]),
+        ("0.002 and 0.001", ["0.002 + 0.001 = 0.003", "0.002 - 0.001 = 0.001"]),
+        ("25 by 8", ["25 + 8 = 33", "25 - 8 = 17", "25 * 8 = 200", "25 / 8 = 3.12"]),
+        ("1,2,3", ["2 + 1 = 3", "2 - 1 = 1", "2 * 1 = 2", "2 / 1 = 2", "3 + 1 = 4"]),
+        ("1e200 times 1e200", ["1" + "0" * 200]),
+    ],
+)
+def test_equations_are_written_as_one_would_write_them(question, equations):
+    candidates = WordProblems().candidates(Item("x", "g", {"question": question}))
+    texts = [candidate.text.strip() for candidate in candidates]
+    assert [text[: len(equation)] for text, equation in zip(texts, equations)] == equations
+    assert all("inf" not in text for text in texts)
 
 
 def test_candidates_are_the_equations_over_the_numbers_of_the_text():

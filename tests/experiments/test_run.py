@@ -26,6 +26,7 @@ from saetask.experiments.run_folder import JOURNAL
 from saetask.plugins import PluginRegistry
 from saetask.report.arms import ArmSpec
 from saetask_plugins.tasks.metaphor import Metaphor
+from saetask_plugins.tasks.word_problems import WordProblems
 from tests.helpers.every_arm import EVERY_ARM
 from tests.helpers.probe_choices import FEW_CHOICES
 from tests.helpers.refusals import refusal
@@ -421,7 +422,7 @@ def test_items_of_one_reading_are_refused_before_a_model_is_loaded_or_anything_w
 
 
 def test_a_candidate_without_tokens_is_refused_in_one_line(tiny, tmp_path, monkeypatch):
-    empty = [Candidate("", "literal"), Candidate(" b", "metaphorical")]
+    empty = [Candidate("", "literal"), *(Candidate(f" {each}", each) for each in Metaphor.readings)]
     monkeypatch.setattr(Metaphor, "candidates", lambda self, item: empty)
     assert "candidate answer '' has no tokens" in refused(tiny, tmp_path, None, limit=60)
 
@@ -551,3 +552,43 @@ def test_the_stages_of_a_run_are_those_that_its_progress_counts_with(
     lines = [line for line in capsys.readouterr().err.splitlines() if "left in all" in line]
     places = dict.fromkeys(line.split("]")[0].split("[")[1] for line in lines)
     assert list(places) == [f"{i + 1}/{len(places)}" for i in range(len(places))]
+
+
+def two_number_rows(n, n_unanswerable):
+    """Word problems of two numbers; the answer to the first ones takes three."""
+    return [
+        {
+            "id": i,
+            "group": i // 2,
+            "question": f"{i + 2} bags hold {i + 40} figs. How many?",
+            "answer": -1 if i < n_unanswerable else [(2 * i + 42), (i + 2) * (i + 40)][i % 2],
+        }
+        for i in range(n)
+    ]
+
+
+def test_items_without_a_right_candidate_are_told_and_counted(tiny, items_file, tmp_path, capsys):
+    data = items_file(*two_number_rows(40, 3))
+    options = {"arms": TWO_ARMS, "folds": 2, "settings": QUICK, "builtin_items": False}
+    result = run("word-problems", data=data, out=tmp_path / "out", **options, **tiny)
+    said = capsys.readouterr().err
+    assert said.count("3 of 40 items: no candidate is right") == 1
+    assert f"`saetask run gsm8k --data {data} --scoring generate`" in said
+    assert result.summary["without_choice"] == {"none_right": 3, "one_only": 0, "all_right": 0}
+
+
+def test_items_that_are_mostly_without_a_right_candidate_are_refused(tiny, items_file, tmp_path):
+    data = items_file(*two_number_rows(40, 21))
+    for given in ({"data": data}, {"items": WordProblems().items(data)}):
+        options = {"arms": TWO_ARMS, "folds": 2, "out": tmp_path / "out", **given, **tiny}
+        said = refusal(run, "word-problems", **options)
+        assert "21 of 40 items: no candidate is right" in said
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_session_is_not_fitted_on_items_without_a_right_candidate(
+    tiny_model, tiny_sae, items_file, tmp_path
+):
+    data = items_file(*two_number_rows(40, 21))
+    session = saetask.Session(tiny_model, tiny_sae, "word-problems", data=data)
+    assert "21 of 40 items: no candidate is right" in refusal(session.fit, tmp_path)

@@ -46,11 +46,13 @@ def test_a_label_that_is_no_place_among_the_choices_is_refused(items_file, label
         ("It is B, not A.", "B"),
         ("Because", None),
         ("C", None),
-        ("a", None),
+        ("B because A is false", "B"),
+        ("B as stated", "B"),
+        ("a", "A"),
         ("A's", None),
     ],
 )
-def test_the_first_letter_that_stands_alone_is_the_answer(output, parsed):
+def test_the_letter_that_an_output_states_is_the_answer(output, parsed):
     score = TASK.score(ITEM, output)
     assert (score.parsed, score.correct) == (parsed, parsed == "B")
 
