@@ -11,7 +11,7 @@ from saetask.compute.executor import Executor, LocalExecutor
 from saetask.data.prompts import Prompt, render
 from saetask.errors import UserError
 from saetask.inference.likelihood import Continuation, log_likelihoods
-from saetask.models.forward import generate_texts
+from saetask.models.generation import generate_texts
 from saetask.models.loading import context_size, model_tokenizer
 from saetask.utils.files import content_hash
 from saetask.utils.journal import Journal

@@ -13,7 +13,7 @@ import torch
 
 from saetask import Dictionary, RunConfig, check_sae, read_features, run
 from saetask.inference.likelihood import Continuation, log_likelihoods
-from saetask.models.forward import generate_texts
+from saetask.models.generation import generate_texts
 from saetask.models.loading import model_fingerprint
 from saetask.training.config import TrainConfig
 from saetask.training.harvest import harvest

@@ -18,7 +18,7 @@ from saetask.experiments.arms import GENERIC, PLACEBO, arms_named, default_arm_n
 from saetask.experiments.run_folder import item_record
 from saetask.experiments.runner import run_experiment
 from saetask.inference.client import ModelClient, RankRequest
-from saetask.models.forward import generate_texts
+from saetask.models.generation import generate_texts
 from saetask_plugins.detectors.uncertainty import Uncertainty
 from tests.helpers.probe_choices import QuickProbe
 from tests.helpers.touch_task import (
