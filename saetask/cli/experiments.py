@@ -43,7 +43,10 @@ def declare_run(parser: CommandParser) -> None:
     from saetask.experiments.config import RunConfig
 
     parser.add_fields(RunOptions, positional=("experiment",))
-    flags = {"annotator_options": "--annotator-option"}
+    flags = {
+        "annotator_options": "--annotator-option",
+        "template_options": "--template-option",
+    }
     parser.add_fields(RunConfig, skip=("task",), flags=flags)
     parser.add_fields(ComputeConfig)
     add_json(parser)
@@ -86,7 +89,8 @@ def _run_config(arguments: Namespace, registry: "PluginRegistry") -> "RunConfig"
     else:
         config = RunConfig(task=experiment)
     flags = given(arguments, RunConfig)
-    flags["annotator_options"] = {**config.annotator_options, **flags.get("annotator_options", {})}
+    for name in ("annotator_options", "template_options"):
+        flags[name] = {**getattr(config, name), **flags.get(name, {})}
     config = replace(config, **flags)
     if config.arms == [ALL]:
         config = replace(config, arms=arm_names())

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from saetask.data.prompts import chat_tokens
+from saetask.data.tokenization import bos_ids, text_ids
 from saetask.errors import UserError
 
 if TYPE_CHECKING:
@@ -163,14 +165,11 @@ def _cut(
     import numpy as np
 
     if isinstance(content, str):
-        text_ids = tokenizer(content, add_special_tokens=False, verbose=False)["input_ids"]
-        bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+        content_ids, bos = text_ids(tokenizer, content), bos_ids(tokenizer)
         step = config.context_size - len(bos)
-        rows = [bos + text_ids[i : i + step] for i in range(0, len(text_ids), step)]
+        rows = [bos + content_ids[i : i + step] for i in range(0, len(content_ids), step)]
     else:
-        chat = str(tokenizer.apply_chat_template(content, tokenize=False))
-        chat_ids = tokenizer(chat, add_special_tokens=False, verbose=False)["input_ids"]
-        rows = [chat_ids[: config.context_size]]
+        rows = [chat_tokens(tokenizer, content)[: config.context_size]]
     rows = [row for row in rows if len(row) >= config.min_tokens]
     seed = int.from_bytes(hashlib.sha256(f"{config.seed}/{document}".encode()).digest()[:4])
     return [rows[i] for i in np.random.default_rng(seed).permutation(len(rows))]

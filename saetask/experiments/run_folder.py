@@ -1,5 +1,6 @@
 """A run folder: claimed for one config, and filled with items, summary, environment and report."""
 
+import datetime
 import json
 import platform
 from dataclasses import asdict
@@ -15,7 +16,7 @@ from saetask.experiments.runner import ExperimentResult
 from saetask.experiments.scoring import SampleResult
 from saetask.models.loading import model_device, model_fingerprint, model_name
 from saetask.report.documents import Environment
-from saetask.report.figures import FeatureEffect, SeedSpread
+from saetask.report.figures import FeatureEffect, RankingFigures, SeedSpread
 from saetask.report.items import (
     AnnotationRecord,
     ItemRecord,
@@ -61,9 +62,22 @@ def claim_folder(folder: Path | None, config: RunConfig, identity: str) -> Path:
                 f"{folder} holds a run of another config or data; choose another --out."
             )
         document = json.loads(json.dumps(asdict(config), default=str))
+        document["date"] = config.date or str(datetime.date.today())
         write_text(path, mark + yaml.safe_dump(document, sort_keys=False))
+    elif config.date not in (None, told := recorded_date(folder)):
+        raise UserError(
+            f"{folder} holds a run whose prompts were told the date {told}, not {config.date}; "
+            "leave --date out or choose another --out."
+        )
     remove_partial_writes(folder)
     return folder
+
+
+def recorded_date(folder: Path) -> str:
+    """Returns the date that the chat templates of a run are told, on whatever day it goes on."""
+    import yaml
+
+    return str(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["date"])
 
 
 class RunDescription(NamedTuple):
@@ -77,6 +91,8 @@ class RunDescription(NamedTuple):
     seed: int
     scoring: Literal["rank", "generate"]
     fit_data: str | None
+    ranking: RankingFigures | None = None
+    """How candidates were compared; None if there were none."""
     seeds: SeedSpread | None = None
     """Spread over several seeds; None if there was one."""
     mechanism: list[FeatureEffect] | None = None
@@ -131,7 +147,9 @@ def make_summary(result: ExperimentResult, description: RunDescription) -> Summa
     """Returns the summary of a run; figures that were not measured are left out."""
     figures = summarise(result, result.arms, description.seed)
     entries = {**description._asdict(), **figures._asdict()}
-    left_out = [name for name in ("seeds", "mechanism", "credit") if entries[name] is None]
+    left_out = [
+        name for name in ("seeds", "mechanism", "credit", "ranking") if entries[name] is None
+    ]
     return Summary(
         schema_version=1,
         n_items=sum(row.arm == "original" for row in result.results),

@@ -111,8 +111,8 @@ def score_separately(model: "Model", continuation: Continuation) -> float:
     import torch
 
     prompt_ids, answer_ids = continuation
-    logits = row_logits(model, torch.tensor([*prompt_ids, *answer_ids]))
-    log_probabilities = logits[len(prompt_ids) - 1 : -1].float().log_softmax(-1)
+    logits = row_logits(model, torch.tensor([*prompt_ids, *answer_ids[:-1]]))
+    log_probabilities = logits[len(prompt_ids) - 1 :].log_softmax(-1)
     return log_probabilities.gather(1, torch.tensor(answer_ids)[:, None]).sum().item()
 
 

@@ -89,7 +89,7 @@ def float32_logits(model: "Model") -> Iterator[None]:
     computes its logits by itself.
     """
     hf_model: Any = getattr(model, "original_model", None)
-    head = hf_model.get_output_embeddings() if hf_model is not None else None
+    head: Any = hf_model.get_output_embeddings() if hf_model is not None else None
     head = getattr(head, "original_component", head)
     if not hasattr(head, "weight"):
         yield

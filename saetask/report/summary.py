@@ -17,6 +17,7 @@ from saetask.report.figures import (
     FeatureEffect,
     PairedComparison,
     ProbeAccuracy,
+    RankingFigures,
     Rounds,
     SAECredit,
     SecondQuestion,
@@ -131,6 +132,8 @@ class Summary(Document):
     """Seed of folds, samples, control features and resamples."""
     scoring: Literal["rank", "generate"]
     """Whether candidate answers were ranked or answers generated."""
+    ranking: RankingFigures | None = None
+    """How candidate answers were compared, if there were any."""
     fit_data: Text | None
     """File name of the items that the run was fitted on; null if it was fitted on other folds."""
     arms: dict[Text, ArmResult]

@@ -17,7 +17,8 @@ from saetask.detection.baselines import baselines
 from saetask.experiments.arms import GENERIC, PLACEBO, arms_named, default_arm_names
 from saetask.experiments.run_folder import item_record
 from saetask.experiments.runner import run_experiment
-from saetask.inference.client import ModelClient, RankRequest
+from saetask.inference.client import ModelClient
+from saetask.inference.requests import RankRequest
 from saetask.models.generation import generate_texts
 from saetask_plugins.detectors.uncertainty import Uncertainty
 from tests.helpers.probe_choices import QuickProbe

@@ -43,7 +43,7 @@ PROMPTS = [[5, 9, 400, 33, 801, 77, 9], [11, 12], [700, 9, 9, 9, 1030]]
 
 
 @pytest.fixture(scope="module", params=MODELS)
-def model(request, tiny_tokenizer):
+def bridge(request, tiny_tokenizer):
     config = transformers.AutoConfig.for_model(
         request.param, **MODELS[request.param], vocab_size=len(tiny_tokenizer)
     )
@@ -60,12 +60,12 @@ def model(request, tiny_tokenizer):
 
 
 @pytest.fixture
-def set_checkpoint(model, monkeypatch):
+def set_checkpoint(bridge, monkeypatch):
     def set_to(**values):
         config = transformers.GenerationConfig()
         for name, value in values.items():
             setattr(config, name, value)
-        monkeypatch.setattr(model.original_model, "generation_config", config)
+        monkeypatch.setattr(bridge.original_model, "generation_config", config)
 
     return set_to
 
@@ -81,27 +81,29 @@ def argmax_loop(model, prompt, n, ends=()):
 
 
 @pytest.mark.parametrize("values", HOSTILE, ids=lambda values: next(iter(values)))
-def test_no_setting_of_a_checkpoint_changes_the_most_probable_tokens(model, set_checkpoint, values):
+def test_no_setting_of_a_checkpoint_changes_the_texts(
+    bridge, set_checkpoint, values
+):
     set_checkpoint(**values)
-    before = model.original_model.generation_config
-    expected = [str(argmax_loop(model, prompt, 8)) for prompt in PROMPTS]
-    assert generate_texts(model, PROMPTS, 8) == expected
-    assert model.original_model.generation_config is before
+    before = bridge.original_model.generation_config
+    expected = [str(argmax_loop(bridge, prompt, 8)) for prompt in PROMPTS]
+    assert generate_texts(bridge, PROMPTS, 8) == expected
+    assert bridge.original_model.generation_config is before
 
 
-def test_every_end_token_of_a_checkpoint_ends_a_text_and_leaves_no_padding(model, set_checkpoint):
-    free = [argmax_loop(model, prompt, 8) for prompt in PROMPTS]
+def test_every_end_token_of_a_checkpoint_ends_a_text_and_leaves_no_padding(bridge, set_checkpoint):
+    free = [argmax_loop(bridge, prompt, 8) for prompt in PROMPTS]
     ends = [free[0][2], free[1][4]]
-    expected = [str(argmax_loop(model, prompt, 8, ends)) for prompt in PROMPTS]
+    expected = [str(argmax_loop(bridge, prompt, 8, ends)) for prompt in PROMPTS]
     set_checkpoint(eos_token_id=ends, repetition_penalty=2.0)
-    assert generate_texts(model, PROMPTS, 8) == expected
+    assert generate_texts(bridge, PROMPTS, 8) == expected
     assert len(expected[0]) < len(str(free[0]))
     set_checkpoint(eos_token_id=ends[0])
-    assert end_tokens(model) == ends[:1]
+    assert end_tokens(bridge) == ends[:1]
 
 
-def test_tokens_without_an_embedding_neither_pad_nor_end_a_text(model, set_checkpoint):
+def test_tokens_without_an_embedding_neither_pad_nor_end_a_text(bridge, set_checkpoint):
     set_checkpoint(eos_token_id=[5000, 5001], pad_token_id=5000)
-    expected = [str(argmax_loop(model, prompt, 4)) for prompt in PROMPTS]
-    assert generate_texts(model, PROMPTS, 4) == expected
-    assert end_tokens(model) == []
+    expected = [str(argmax_loop(bridge, prompt, 4)) for prompt in PROMPTS]
+    assert generate_texts(bridge, PROMPTS, 4) == expected
+    assert end_tokens(bridge) == []
