@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CLOCK = "strftime_now"
 """The function by which a template of transformers asks for the time."""
+CALL = re.compile(CLOCK + r"\(\s*(?P<quote>['\"])(?P<format>.*?)(?P=quote)\s*\)")
 THINKING = "enable_thinking"
 THOUGHT = re.compile(
     r"[<\[◁]\|?(?P<end>/|end_(?:of_)?)?(?:start_|begin_of_)?(?:\w+:)?"
@@ -123,10 +124,11 @@ def apply_template(
     if THINKING in source:
         options.setdefault(THINKING, False)
     if day := settings.date or told_date:
-        options[CLOCK] = datetime.datetime.combine(day, datetime.time()).strftime
+        source = _dated(source, day)
     try:
         text = tokenizer.apply_chat_template(
             [dict(message) for message in messages],
+            chat_template=source,
             tokenize=False,
             add_generation_prompt=generation_prompt,
             **options,
@@ -135,6 +137,15 @@ def apply_template(
         roles = ", ".join(str(message.get("role")) for message in messages)
         raise UserError(f"The chat template refuses messages of {roles}: {error}") from error
     return str(text)
+
+
+def _dated(source: str, day: datetime.date) -> str:
+    """Returns a template that is told a date wherever it asks for the time in a given format.
+
+    The date is written into the source, because transformers hands no functions to a template.
+    """
+    midnight = datetime.datetime.combine(day, datetime.time())
+    return CALL.sub(lambda call: json.dumps(midnight.strftime(call["format"])), source)
 
 
 def warn_of_thought(tokenizer: "PreTrainedTokenizerBase", end: str) -> None:

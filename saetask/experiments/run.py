@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from saetask.annotation.base import configured
 from saetask.annotation.generated_notes import count_failed, with_generated_notes
 from saetask.compute.config import LOCAL, ComputeConfig, open_executor
-from saetask.data.chat_template import set_template
+from saetask.data.chat_template import CLOCK, set_template, template_source
 from saetask.data.tasks import Item, Task
 from saetask.dictionary.feature_labels import find_feature_labels
 from saetask.experiments.arms import arms_named
@@ -31,7 +31,7 @@ from saetask.experiments.run_folder import (
     claim_folder,
     describe_model,
     describe_sae,
-    recorded_date,
+    fix_date,
     write_run_folder,
 )
 from saetask.experiments.run_inputs import RunInputs, resolve_inputs
@@ -122,9 +122,10 @@ def run(
     make_detector = plugins.get("detector", config.detector)
     repetitions = [inputs.folds(config.seed + number) for number in range(config.seeds)]
     folder = claim_folder(Path(out) if out else None, config, inputs.identity())
-    config = replace(config, date=recorded_date(folder))
     loaded_model, loaded_sae = inputs.load_model(), inputs.load_sae()
-    set_template(model_tokenizer(loaded_model), config.template_settings())
+    tokenizer = model_tokenizer(loaded_model)
+    config = replace(config, date=fix_date(folder, config, CLOCK in template_source(tokenizer)))
+    set_template(tokenizer, config.template_settings())
     figures = check_sae(loaded_model, loaded_sae, allow_mismatch=config.allow_sae_mismatch)
     with open_executor(compute, config.model, loaded_model) as executor:
         client = ModelClient(loaded_model, folder / JOURNAL, executor, config.ranking)

@@ -62,22 +62,41 @@ def claim_folder(folder: Path | None, config: RunConfig, identity: str) -> Path:
                 f"{folder} holds a run of another config or data; choose another --out."
             )
         document = json.loads(json.dumps(asdict(config), default=str))
-        document["date"] = config.date or str(datetime.date.today())
         write_text(path, mark + yaml.safe_dump(document, sort_keys=False))
-    elif config.date not in (None, told := recorded_date(folder)):
-        raise UserError(
-            f"{folder} holds a run whose prompts were told the date {told}, not {config.date}; "
-            "leave --date out or choose another --out."
-        )
     remove_partial_writes(folder)
     return folder
 
 
-def recorded_date(folder: Path) -> str:
-    """Returns the date that the chat templates of a run are told, on whatever day it goes on."""
+def fix_date(folder: Path, config: RunConfig, asks_for_date: bool) -> str | None:
+    """Returns the date that a run's chat template is told, on whatever day the run goes on.
+
+    Args:
+        folder: The run folder; its `config.yaml` keeps the date.
+        config: The run's config.
+        asks_for_date: Whether the template asks for it; the first day's is kept then.
+
+    Raises:
+        UserError: The run was told another date before.
+    """
     import yaml
 
-    return str(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["date"])
+    path = folder / "config.yaml"
+    text = path.read_text(encoding="utf-8")
+    document = yaml.safe_load(text)
+    recorded = document.get("date")
+    if recorded and config.date and recorded != config.date:
+        raise UserError(
+            f"{folder} holds a run whose prompts were told the date {recorded}, not {config.date}; "
+            "leave --date out or choose another --out."
+        )
+    day = recorded or config.date
+    if day is None and asks_for_date:
+        day = str(datetime.date.today())
+    if day != recorded:
+        mark, _, _ = text.partition("\n")
+        dated = yaml.safe_dump({**document, "date": day}, sort_keys=False)
+        write_text(path, f"{mark}\n{dated}")
+    return day
 
 
 class RunDescription(NamedTuple):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from saetask.models.attention_masks import attention_spans
 from saetask.models.fast_forward import bypass_bridge
 from saetask.models.forward import float32_logits
-from saetask.models.loading import context_size, model_device, model_tokenizer
+from saetask.models.loading import context_size, embedding_size, model_device, model_tokenizer
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig
@@ -88,8 +88,7 @@ def end_tokens(model: "Model") -> list[int]:
     if ends is None:
         ends = getattr(hf_model.config.get_text_config(), "eos_token_id", None)
     ends = [] if ends is None else ends if isinstance(ends, list) else [ends]
-    n_tokens = hf_model.get_input_embeddings().weight.shape[0]
-    return [end for end in ends if 0 <= end < n_tokens]
+    return [end for end in ends if 0 <= end < embedding_size(model)]
 
 
 @contextmanager

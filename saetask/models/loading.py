@@ -150,9 +150,22 @@ def model_tokenizer(model: "Model") -> "PreTrainedTokenizerBase":
     Raises:
         UserError: The model has none.
     """
-    if model.tokenizer is None:
+    tokenizer = model.tokenizer
+    if tokenizer is None:
         raise UserError("The model has no tokenizer; set model.tokenizer before reading with it.")
-    return model.tokenizer
+    # TransformerLens gives a tokenizer without BOS one of its own, which has no embedding.
+    bos: Any = tokenizer.bos_token_id
+    if bos is not None and bos >= embedding_size(model):
+        tokenizer.bos_token = None
+    return tokenizer
+
+
+def embedding_size(model: "Model") -> int:
+    """Returns the number of tokens that the model has an embedding of."""
+    hf_model: Any = getattr(model, "original_model", None)
+    if hf_model is None:
+        return int(model.cfg.d_vocab)
+    return int(hf_model.get_input_embeddings().weight.shape[0])
 
 
 def model_name(model: "Model") -> str:

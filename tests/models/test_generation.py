@@ -81,9 +81,7 @@ def argmax_loop(model, prompt, n, ends=()):
 
 
 @pytest.mark.parametrize("values", HOSTILE, ids=lambda values: next(iter(values)))
-def test_no_setting_of_a_checkpoint_changes_the_texts(
-    bridge, set_checkpoint, values
-):
+def test_no_setting_of_a_checkpoint_changes_the_texts(bridge, set_checkpoint, values):
     set_checkpoint(**values)
     before = bridge.original_model.generation_config
     expected = [str(argmax_loop(bridge, prompt, 8)) for prompt in PROMPTS]
