@@ -68,7 +68,7 @@ class TaskOptions:
     unvalidated_labels: bool = False
     """Use labels in annotations even if they are not validated."""
     ranking: Ranking = "likelihood"
-    """What candidate answers are compared by."""
+    """What ranks answers: likelihood, per-token, per-character, per-byte or pmi."""
     template_options: dict[str, Any] = field(default_factory=dict)
     """Variables of the model's chat template, by name; the flag sets one and may be repeated."""
 

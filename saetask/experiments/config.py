@@ -47,7 +47,7 @@ class RunConfig:
     scoring: Literal["rank", "generate"] = "rank"
     """Rank candidate answers by likelihood, or generate answers and parse them."""
     ranking: Ranking = "likelihood"
-    """What ranked candidates are compared by; pmi and the others correct for length or habit."""
+    """What ranks answers: likelihood, per-token, per-character, per-byte or pmi."""
     template_options: dict[str, Any] = field(default_factory=dict)
     """Variables of the model's chat template, by name; the flag sets one and may be repeated."""
     date: str | None = None
