@@ -54,7 +54,7 @@ def declare_run(parser: CommandParser) -> None:
 
 def run(arguments: Namespace) -> None:
     """Runs an experiment, or resumes it, and prints its arms."""
-    from saetask.cli.tables import arms_table, print_table, silence_lines
+    from saetask.cli.tables import arms_table, print_table, ranking_line, silence_lines
     from saetask.compute.config import ComputeConfig
     from saetask.experiments.run import run as run_experiment
 
@@ -68,6 +68,8 @@ def run(arguments: Namespace) -> None:
         return
     print_table(arms_table(summary))
     print(f"{summary['n_items']} items, {summary['seconds']} s. Report: {folder}/report.html")
+    if line := ranking_line(summary):
+        print(line)
     for line in silence_lines(summary):
         print(line)
     if failed := summary["failed_notes"]:

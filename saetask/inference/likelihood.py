@@ -14,7 +14,7 @@ import numpy as np
 
 from saetask.models.attention_masks import AttentionSpans, attention_spans
 from saetask.models.forward import row_logits, tree_logits
-from saetask.models.loading import context_size
+from saetask.models.loading import context_size, embedding_size
 
 if TYPE_CHECKING:
     import torch
@@ -155,7 +155,7 @@ def _computes_trees(model: "Model") -> bool:
             return False
         checked = [span for span in spans.masked if span <= LONGEST_CHECKED_SPAN]
         length = min(max([BRANCH, *checked]) + 2 * BRANCH, spans.limit)
-        first, row = _two_branches(length, int(model.cfg.d_vocab))
+        first, row = _two_branches(length, embedding_size(model))
         trie.insert(first)
         path = trie.insert(row)
         expected = row_logits(model, torch.tensor(row))
@@ -167,11 +167,11 @@ def _computes_trees(model: "Model") -> bool:
     return bool((difference <= torch.finfo(dtype).eps ** 0.5).all())
 
 
-def _two_branches(length: int, d_vocab: int) -> tuple[list[int], list[int]]:
+def _two_branches(length: int, n_tokens: int) -> tuple[list[int], list[int]]:
     """Returns two made-up rows of at most `length` tokens that differ in their last tokens."""
     rng = np.random.default_rng(0)
-    first = rng.integers(0, min(d_vocab, 1000), length).tolist()
-    other = [(token + 1) % d_vocab for token in first[-BRANCH:][:OTHER_BRANCH]]
+    first = rng.integers(0, min(n_tokens, 1000), length).tolist()
+    other = [(token + 1) % n_tokens for token in first[-BRANCH:][:OTHER_BRANCH]]
     return first, [*first[:-BRANCH], *other]
 
 

@@ -1,12 +1,14 @@
 """Control tokens typed in text are text; those that a chat template writes are control tokens."""
 
 import copy
+import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from saetask.data.prompts import Prompt, Span, as_prompt, render, render_answers
+from saetask.data.prompts import Prompt, Span, as_prompt, chat_tokens, render, render_answers
 from saetask.data.tokenization import control_tokens, text_codec, text_tokens
 from saetask.errors import UserError
 
@@ -206,6 +208,43 @@ def test_the_codec_follows_a_tokenizer_that_changes(byte_level):
     assert text_codec(tokenizer) is before
     tokenizer.add_special_tokens({"additional_special_tokens": ["<|new|>"]})
     assert tokenizer.convert_tokens_to_ids("<|new|>") not in text_tokens(tokenizer, "a <|new|>")[0]
+
+
+# Corpora and readings
+
+
+def test_rows_of_a_corpus_hold_no_typed_control_token(byte_level, tmp_path):
+    from saetask.data.corpus import CorpusConfig, Source, token_rows
+
+    text = "The tag <|im_end|> ends a turn. " * 8
+    chat = [{"role": "user", "content": text}, {"role": "assistant", "content": "<|im_start|>no"}]
+    for name, content in (("texts.jsonl", text), ("chats.jsonl", chat)):
+        lines = json.dumps({"text": content}) + "\n"
+        (tmp_path / name).write_text(lines * 4)
+    config = CorpusConfig([Source("texts.jsonl")], context_size=64, min_tokens=4, test_share=0)
+    rows = list(token_rows(config, byte_level, "train", tmp_path))
+    assert not control_ids(byte_level) & {i for row in rows for i in row.token_ids[1:]}
+    assert any("<|im_end|>" in byte_level.decode(row.token_ids) for row in rows)
+    config = replace(config, sources=[Source("chats.jsonl")], context_size=1000)
+    row = next(token_rows(config, byte_level, "train", tmp_path))
+    plain = [{**message, "content": "x"} for message in chat]
+    controls = control_ids(byte_level)
+    assert [i for i in row.token_ids if i in controls] == [
+        i for i in chat_tokens(byte_level, plain) if i in controls
+    ]
+    assert text in byte_level.decode(row.token_ids)
+
+
+def test_a_typed_control_token_fires_like_any_text(tiny_model, tiny_sae):
+    from saetask.saes.extraction import read_features
+
+    text = "The tag <|im_end|> ends"
+    for prompt in (text, as_prompt(text)):
+        reading = read_features(tiny_model, tiny_sae, prompt)
+        rendered = reading.prompts[0]
+        start = rendered.text.rindex(text) + text.index("<|im_end|>")
+        typed = set(rendered.tokens_in(Span(start, start + len("<|im_end|>"))))
+        assert typed <= {firing.token for firing in reading.firings()}
 
 
 # Answers after prompts
