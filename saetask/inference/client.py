@@ -29,6 +29,7 @@ from saetask.models.generation import generate_texts
 from saetask.models.loading import model_tokenizer
 from saetask.utils.files import content_hash
 from saetask.utils.journal import Journal
+from saetask.utils.progress import stage
 
 if TYPE_CHECKING:
     from saetask.models.loading import Model
@@ -87,7 +88,7 @@ class ModelClient:
 
         Args:
             requests: In any order: prompts that begin alike are computed together.
-            title: What the progress bar is called.
+            title: What the stage is called in the progress.
 
         Raises:
             UserError: A prompt is too long, or a candidate has no tokens.
@@ -162,8 +163,6 @@ class ModelClient:
 
     def _compute(self, requests: Sequence[Request], title: str) -> None:
         """Has the unknown requests answered, in shards of a fixed size, and stores the answers."""
-        from tqdm import tqdm
-
         new = {self._key(request): request for request in requests}
         new = {key: request for key, request in new.items() if key not in self._answers}
         keys, pending = list(new), list(new.values())
@@ -172,10 +171,10 @@ class ModelClient:
         shards = [pending[start : start + REQUESTS_PER_SHARD] for start in starts]
         settings = self._template_settings()
         work = answer_requests if settings == AS_IT_IS else partial(answer_with, settings)
-        with tqdm(total=len(pending), unit="prompt", desc=title, disable=len(pending) < 2) as bar:
+        with stage(title, len(pending)) as advance:
             for start, answers in zip(starts, self._executor.map(work, shards)):
                 self.store(dict(zip(keys[start:], answers)))
-                bar.update(len(answers))
+                advance(len(answers))
 
     def _check(self, requests: Sequence[Request]) -> None:
         """Checks requests before any of them is sent: their lengths, and their candidates.
