@@ -1,7 +1,8 @@
 """A session: features, misunderstandings and annotation of one prompt at a time."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,6 +12,7 @@ from saetask.annotation.base import configured
 from saetask.annotation.generated_notes import GeneratedNotes, with_generated_notes
 from saetask.annotation.prompt_writer import make_prompt_annotator
 from saetask.data.answerability import check_candidates
+from saetask.data.chat_template import TemplateSettings, set_template
 from saetask.data.prompts import Prompt, Span
 from saetask.data.samples import Sample, make_samples, make_unlabelled_sample
 from saetask.data.tasks import Item, Task, check_items
@@ -39,8 +41,14 @@ from saetask.experiments.pipeline import (
     save_pipeline,
 )
 from saetask.inference.client import ModelClient, RankResponse
+from saetask.inference.ranking import Ranking, likeliest
 from saetask.models.content import chat_template_hash
-from saetask.models.loading import DEFAULT_MODEL, load_model, model_fingerprint
+from saetask.models.loading import (
+    DEFAULT_MODEL,
+    load_model,
+    model_fingerprint,
+    model_tokenizer,
+)
 from saetask.plugins import PluginRegistry
 from saetask.saes.activations import FeatureActivations
 from saetask.saes.compatibility import check_sae
@@ -93,6 +101,12 @@ class SessionConfig:
     """Use labels in annotations even if they are not validated."""
     allow_sae_mismatch: bool = False
     """Use an SAE even if `check_sae` would refuse it for its figures."""
+    ranking: Ranking = "likelihood"
+    """What candidate answers are compared by."""
+    template_options: Mapping[str, Any] = field(default_factory=dict)
+    """Variables of the model's chat template, such as `{"enable_thinking": False}`."""
+    date: datetime.date | None = None
+    """The date that a chat template is told; None takes today's when the session is opened."""
     fit_items: int = 1000
     """Maximum number of items that a session is fitted on."""
     settings: ExperimentSettings = DEFAULT_SETTINGS
@@ -139,7 +153,11 @@ class Session:
         make_detector = task_detector(self.task, self._items or [], make_detector)
         self.model, self.sae = load_model(model), load_sae(sae)
         check_sae(self.model, self.sae, allow_mismatch=self._config.allow_sae_mismatch)
-        client = ModelClient(self.model, self._config.journal)
+        told = TemplateSettings(
+            self._config.template_options, self._config.date or datetime.date.today()
+        )
+        set_template(model_tokenizer(self.model), told)
+        client = ModelClient(self.model, self._config.journal, ranking=self._config.ranking)
         self._context = ExperimentContext(
             self.task,
             self.model,
@@ -287,6 +305,8 @@ class Session:
         sizes = [self._config.fit_items, self._context.settings.note_samples]
         known: list[Any] = [code, detector, fingerprints, templates, sizes]
         known.append(self._dictionary_content())
+        if self._config.ranking != "likelihood" or self._config.template_options:
+            known.append([self._config.ranking, dict(self._config.template_options)])
         if self._items is not None or not is_built_in(self.task):
             items = self.task.items() if self._items is None else self._items
             known.append([[item.id, item.group, item.question, item.gold] for item in items])
@@ -311,5 +331,5 @@ class Session:
 
 def _answer(sample: Sample, response: RankResponse, bias: Calibration) -> str:
     """Returns the likeliest candidate once a bias is removed."""
-    values = bias.apply(response.log_likelihoods, sample.readings)
-    return sample.texts[int(values.argmax())].strip()
+    values = bias.apply(response.scores, sample.readings)
+    return sample.texts[likeliest(values, sample.texts, sample.prompt.content)].strip()

@@ -18,7 +18,8 @@ def measure(setting: Setting) -> dict[str, Any]:
     """Times generating and returns this benchmark's part of the document."""
     import torch
 
-    from saetask.inference.client import GenerateRequest, ModelClient
+    from saetask.inference.client import ModelClient
+    from saetask.inference.requests import GenerateRequest
 
     subject, length = setting.subject, setting.amounts.new_tokens
     model: Any = subject.model

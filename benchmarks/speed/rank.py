@@ -9,8 +9,8 @@ only once what several prompts begin with.
 from typing import TYPE_CHECKING, Any
 
 from saetask.data import render
-from saetask.inference.client import RankRequest
 from saetask.inference.likelihood import Continuation
+from saetask.inference.requests import RankRequest
 from saetask_plugins.tasks.word_problems import WordProblems
 
 from .subject import Setting

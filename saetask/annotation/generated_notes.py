@@ -11,8 +11,9 @@ from typing import NamedTuple
 from saetask.annotation.base import Annotation, Annotator, WritingAnnotator
 from saetask.data.prompts import as_prompt
 from saetask.detection.base import Misunderstanding
-from saetask.inference.client import GenerateRequest, ModelClient
+from saetask.inference.client import ModelClient
 from saetask.inference.endpoint import Endpoint, EndpointError
+from saetask.inference.requests import GenerateRequest
 from saetask.utils.files import content_hash
 from saetask.utils.parallel import map_ordered
 from saetask.utils.progress import stage

@@ -43,7 +43,10 @@ def declare_run(parser: CommandParser) -> None:
     from saetask.experiments.config import RunConfig
 
     parser.add_fields(RunOptions, positional=("experiment",))
-    flags = {"annotator_options": "--annotator-option"}
+    flags = {
+        "annotator_options": "--annotator-option",
+        "template_options": "--template-option",
+    }
     parser.add_fields(RunConfig, skip=("task",), flags=flags)
     parser.add_fields(ComputeConfig)
     add_json(parser)
@@ -51,7 +54,7 @@ def declare_run(parser: CommandParser) -> None:
 
 def run(arguments: Namespace) -> None:
     """Runs an experiment, or resumes it, and prints its arms."""
-    from saetask.cli.tables import arms_table, print_table, silence_lines
+    from saetask.cli.tables import arms_table, print_table, ranking_line, silence_lines
     from saetask.compute.config import ComputeConfig
     from saetask.experiments.run import run as run_experiment
 
@@ -65,6 +68,8 @@ def run(arguments: Namespace) -> None:
         return
     print_table(arms_table(summary))
     print(f"{summary['n_items']} items, {summary['seconds']} s. Report: {folder}/report.html")
+    if line := ranking_line(summary):
+        print(line)
     for line in silence_lines(summary):
         print(line)
     if failed := summary["failed_notes"]:
@@ -86,7 +91,8 @@ def _run_config(arguments: Namespace, registry: "PluginRegistry") -> "RunConfig"
     else:
         config = RunConfig(task=experiment)
     flags = given(arguments, RunConfig)
-    flags["annotator_options"] = {**config.annotator_options, **flags.get("annotator_options", {})}
+    for name in ("annotator_options", "template_options"):
+        flags[name] = {**getattr(config, name), **flags.get(name, {})}
     config = replace(config, **flags)
     if config.arms == [ALL]:
         config = replace(config, arms=arm_names())

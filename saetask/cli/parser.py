@@ -16,6 +16,8 @@ Config = TypeVar("Config")
 METAVARS: Mapping[type, str] = {int: "N", float: "X", Path: "PATH", bool: "{true,false}"}
 WIDTH = 140
 """Columns of a help page that is not printed to a terminal."""
+LONGEST_CHOICES = 20
+"""Maximum length of the choices of a flag, in characters, that its help shows in braces."""
 LONGEST_DEFAULT = 40
 """A longer default, in characters, is left out of the help."""
 
@@ -177,7 +179,10 @@ def _value_options(hint: Any, default: Any, name: str) -> dict[str, Any]:
         (hint,) = (part for part in get_args(hint) if part is not NoneType)
     origin = get_origin(hint)
     if origin is Literal:
-        return {"choices": get_args(hint)}
+        choices = get_args(hint)
+        if len(",".join(choices)) <= LONGEST_CHOICES:
+            return {"choices": choices}
+        return {"choices": choices, "metavar": name.upper()}  # its explanation lists them
     if origin in (list, tuple):
         item = get_args(hint)[0]
         values = f"{METAVARS.get(item, 'NAME')},..."

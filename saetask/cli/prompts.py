@@ -3,7 +3,7 @@
 import json
 from argparse import Namespace
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from saetask.cli.options import (
 )
 from saetask.cli.parser import CommandParser, take
 from saetask.errors import UserError
+from saetask.inference.ranking import Ranking
 from saetask.utils.files import user_error_on_failed_write
 
 if TYPE_CHECKING:
@@ -67,6 +68,10 @@ class TaskOptions:
     """Dictionary folder of this SAE; without it, the shipped one if there is one."""
     unvalidated_labels: bool = False
     """Use labels in annotations even if they are not validated."""
+    ranking: Ranking = "likelihood"
+    """What ranks answers: likelihood, per-token, per-character, per-byte or pmi."""
+    template_options: dict[str, Any] = field(default_factory=dict)
+    """Variables of the model's chat template, by name; the flag sets one and may be repeated."""
 
     def task_name(self, target: str | None) -> str:
         """Returns the task to use for a prompt with this target."""
@@ -83,14 +88,14 @@ def declare_read(parser: CommandParser) -> None:
 def declare_detect(parser: CommandParser) -> None:
     """Adds the flags of `saetask detect`."""
     parser.add_fields(DetectOptions, positional=("prompt",))
-    parser.add_fields(TaskOptions)
+    parser.add_fields(TaskOptions, flags={"template_options": "--template-option"})
     _declare_model(parser)
 
 
 def declare_reformulate(parser: CommandParser) -> None:
     """Adds the flags of `saetask reformulate`."""
     parser.add_fields(PromptOptions, positional=("prompt",))
-    parser.add_fields(TaskOptions)
+    parser.add_fields(TaskOptions, flags={"template_options": "--template-option"})
     _declare_model(parser)
 
 
@@ -196,6 +201,7 @@ def _open_session(
     Raises:
         UserError: There are no items to fit on, or they do not fit the task.
     """
+    from saetask.data.chat_template import parse_options
     from saetask.session import Session, SessionConfig
 
     models = take(arguments, ModelOptions)
@@ -211,6 +217,8 @@ def _open_session(
             dictionary=options.dictionary,
             unvalidated_labels=options.unvalidated_labels,
             allow_sae_mismatch=take(arguments, MismatchOptions).allow_sae_mismatch,
+            ranking=options.ranking,
+            template_options=parse_options(options.template_options),
         ),
     )
 

@@ -59,6 +59,20 @@ def firings_table(firings: "Sequence[Firing]", labels: Mapping[int, str]) -> "Ta
     return table
 
 
+def ranking_line(summary: Mapping[str, Any]) -> str:
+    """Returns how candidates were ranked, where that is not plain or not without ambiguity."""
+    ranking = summary.get("ranking")
+    if ranking is None:
+        return ""
+    method, n_tied, n_prefixes = (ranking[name] for name in ("method", "n_tied", "n_prefixes"))
+    if method == "likelihood" and not n_tied + n_prefixes:
+        return ""
+    return (
+        f"Candidates were ranked by {method}; {n_tied} items had tied best candidates, and in "
+        f"{n_prefixes} one candidate begins another."
+    )
+
+
 def silence_lines(summary: Mapping[str, Any]) -> list[str]:
     """Returns why a run has no finding at all, a line a fold; none where it has findings."""
     if summary["arms"]["saetask"]["annotated"]:

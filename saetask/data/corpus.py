@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from saetask.data.prompts import chat_tokens
 from saetask.data.sources import Source, SourceRows, source_content
+from saetask.data.tokenization import bos_ids, text_ids
 from saetask.errors import UserError
 
 if TYPE_CHECKING:
@@ -139,31 +141,20 @@ def _cut(
     if content is None:
         return []
     if isinstance(content, str):
-        text_ids = tokenizer(content, add_special_tokens=False, verbose=False)["input_ids"]
-        bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+        content_ids, bos = text_ids(tokenizer, content), bos_ids(tokenizer)
         step = config.context_size - len(bos)
-        rows = [bos + text_ids[i : i + step] for i in range(0, len(text_ids), step)]
+        rows = [bos + content_ids[i : i + step] for i in range(0, len(content_ids), step)]
     else:
-        chat = _chat_text(tokenizer, content, place)
-        chat_ids = tokenizer(chat, add_special_tokens=False, verbose=False)["input_ids"]
-        rows = [chat_ids[: config.context_size]]
+        rows = [_chat_ids(tokenizer, content, place)[: config.context_size]]
     rows = [row for row in rows if len(row) >= config.min_tokens]
     seed = int.from_bytes(hashlib.sha256(f"{config.seed}/{document}".encode()).digest()[:4])
     return [rows[i] for i in np.random.default_rng(seed).permutation(len(rows))]
 
 
-def _chat_text(tokenizer: "PreTrainedTokenizerBase", chat: list[dict[str, str]], place: str) -> str:
-    from jinja2 import TemplateError
-
-    if tokenizer.chat_template is None:
-        raise UserError(
-            f"{place} is a chat, but the tokenizer has no chat template; name a column of texts, "
-            "or a model that has one."
-        )
+def _chat_ids(
+    tokenizer: "PreTrainedTokenizerBase", chat: list[dict[str, str]], place: str
+) -> list[int]:
     try:
-        return str(tokenizer.apply_chat_template(chat, tokenize=False))
-    except TemplateError as error:
-        roles = ", ".join(message["role"] for message in chat)
-        raise UserError(
-            f"{place}: the chat template refuses messages of {roles}: {error}"
-        ) from error
+        return chat_tokens(tokenizer, chat)
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from error

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import numpy as np
 
 from saetask.data.prompts import Span
+from saetask.inference.ranking import likeliest
 from saetask.saes.activations import FeatureActivations
 
 if TYPE_CHECKING:
@@ -83,7 +84,8 @@ class DetectorInput:
     @property
     def answer(self) -> str:
         """The reading that the model's answer stands for; "" where no candidates were ranked."""
-        best = max(self.answer_scores, key=self.answer_scores.__getitem__)
+        names = list(self.answer_scores)
+        best = names[likeliest(self.answer_scores.values(), names, self.content)]
         return best if self.answer_scores[best] > -np.inf else ""
 
 

@@ -17,7 +17,7 @@ from saetask.experiments.control_detectors import DENSE_PROBE, OWN, RANDOM_FEATU
 from saetask.experiments.fold import FoldState
 from saetask.experiments.note_selection import gold_finding
 from saetask.experiments.prompt_optimisation import optimised_note
-from saetask.inference.client import GenerateRequest
+from saetask.inference.requests import GenerateRequest
 from saetask.report.arms import ArmSpec
 
 GENERIC = Annotation("(Note: read the text carefully before you answer.)", "end", "generic")

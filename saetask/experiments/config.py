@@ -1,12 +1,15 @@
 """The config of a run."""
 
+import datetime
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from saetask.data.chat_template import TemplateSettings, parse_options
 from saetask.data.samples import SplitConfig
 from saetask.errors import UserError
 from saetask.experiments.arms import arms_named, default_arm_names
+from saetask.inference.ranking import Ranking
 from saetask.models.loading import DEFAULT_MODEL
 from saetask.saes.loading import DEFAULT_SAE
 
@@ -43,6 +46,12 @@ class RunConfig:
     """Arms to run, original and saetask among them; `--arms all` adds the slow ones."""
     scoring: Literal["rank", "generate"] = "rank"
     """Rank candidate answers by likelihood, or generate answers and parse them."""
+    ranking: Ranking = "likelihood"
+    """What ranks answers: likelihood, per-token, per-character, per-byte or pmi."""
+    template_options: dict[str, Any] = field(default_factory=dict)
+    """Variables of the model's chat template, by name; the flag sets one and may be repeated."""
+    date: str | None = None
+    """Date that a chat template is told, as 2025-12-31; without it, the day the run began."""
     limit: int | None = None
     """Maximum number of items to test (whole groups, drawn by the seed)."""
     folds: int = 5
@@ -63,6 +72,8 @@ class RunConfig:
             UserError: An arm is unknown or missing, or a number is too small.
         """
         arms_named(self.arms)
+        if self.date is not None:
+            parse_date(self.date)
         least = {"limit": 1, "seed": 0, "seeds": 1, "folds": 2, "max_fit_items": 1}
         for name, minimum in least.items():
             value = getattr(self, name)
@@ -73,3 +84,20 @@ class RunConfig:
     def split(self, seed: int) -> SplitConfig:
         """Returns how items are drawn and split in the repetition of a seed."""
         return SplitConfig(self.limit, self.folds, self.max_fit_items, seed)
+
+    def template_settings(self) -> TemplateSettings:
+        """Returns the variables of the chat template; texts are read as JSON reads them."""
+        day = None if self.date is None else parse_date(self.date)
+        return TemplateSettings(parse_options(self.template_options), day)
+
+
+def parse_date(text: str) -> datetime.date:
+    """Returns a date.
+
+    Raises:
+        UserError: It is none.
+    """
+    try:
+        return datetime.date.fromisoformat(text)
+    except ValueError:
+        raise UserError(f"--date is '{text}'; give it as year-month-day: 2025-12-31.") from None

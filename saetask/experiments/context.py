@@ -12,7 +12,8 @@ from saetask.detection.base import BaseDetector, Detector
 from saetask.detection.baselines import baselines
 from saetask.detection.silent import SilentDetector
 from saetask.dictionary.feature_labels import FeatureLabels
-from saetask.inference.client import MAX_NEW_TOKENS, ModelClient
+from saetask.inference.client import ModelClient
+from saetask.inference.requests import MAX_NEW_TOKENS
 from saetask.plugins import PluginRegistry
 
 if TYPE_CHECKING:

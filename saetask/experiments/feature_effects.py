@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saetask.data.prompts import Prompt, render
+from saetask.data.prompts import Prompt, render_answers
 from saetask.experiments.context import ExperimentContext
 from saetask.experiments.scoring import SampleResult
+from saetask.inference.ranking import likeliest
 from saetask.models.loading import model_tokenizer
 from saetask.report.figures import FeatureEffect
 from saetask.saes.encoding import writes_residual
@@ -75,7 +76,8 @@ def _case(original: SampleResult, sample_result: SampleResult) -> EffectCase | N
     fitting = [c.text for c in sample.candidates if c.reading == reading]
     if not fitting or original.output in fitting:
         return None
-    alternative = max(fitting, key=original.scores.__getitem__)
+    scores = [original.scores[text] for text in fitting]
+    alternative = fitting[likeliest(scores, fitting, sample.id)]
     return EffectCase(sample.prompt, sample_result.written.prompt, original.output, alternative)
 
 
@@ -112,10 +114,9 @@ def _effects(
 ) -> np.ndarray:
     """Returns the change in the log-odds of the answer under each edit, `[2 + n_directions]`."""
     tokenizer = model_tokenizer(context.model)
-    prompt_ids = render(tokenizer, case.original).token_ids
+    prompt_ids, answers = render_answers(tokenizer, case.original, (case.answer, case.alternative))
     likelihoods = []
-    for candidate in (case.answer, case.alternative):
-        answer_ids = tokenizer(candidate, add_special_tokens=False)["input_ids"]
+    for answer_ids in answers:
         found = edit_feature(
             context.model,
             context.sae,

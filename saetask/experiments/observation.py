@@ -12,7 +12,8 @@ from saetask.data.samples import Sample
 from saetask.detection.base import DetectorInput
 from saetask.detection.calibration import Calibration, ScoredItem
 from saetask.experiments.context import ExperimentContext
-from saetask.inference.client import RankRequest, RankResponse
+from saetask.inference.client import RankResponse
+from saetask.inference.requests import RankRequest
 from saetask.models.loading import model_tokenizer
 from saetask.saes.activations import FeatureActivations
 from saetask.saes.extraction import ExtractedFeatures, extract_features
@@ -106,12 +107,12 @@ def make_observations(
 
 def rank_request(sample: Sample, prompt: Prompt | None = None) -> RankRequest:
     """Returns the request for a sample's candidates, after its own prompt or another one."""
-    return RankRequest(prompt or sample.prompt, sample.texts)
+    return RankRequest(prompt or sample.prompt, sample.texts, sample.id)
 
 
 def scored_item(sample: Sample, response: RankResponse) -> ScoredItem:
     """Returns a sample's candidates with the model's scores."""
-    return ScoredItem(response.log_likelihoods, sample.readings, sample.correct)
+    return ScoredItem(response.scores, sample.readings, sample.correct)
 
 
 def reading_scores(

@@ -18,7 +18,8 @@ from saetask.detection.calibration import Calibration
 from saetask.errors import UserError
 from saetask.experiments.context import ExperimentContext
 from saetask.experiments.observation import rank_request
-from saetask.inference.client import GenerateRequest
+from saetask.inference.ranking import likeliest
+from saetask.inference.requests import GenerateRequest
 from saetask.models.loading import context_size, model_tokenizer
 
 COMPONENT = "note"
@@ -116,8 +117,8 @@ class _Adapter:
         requests = [rank_request(s, fixed_note(s.prompt, note).prompt) for s in batch]
         outputs, scores = [], []
         for sample, response in zip(batch, self._client.rank(requests, "optimise")):
-            calibrated = self._bias.apply(response.log_likelihoods, sample.readings)
-            outputs.append(sample.texts[int(calibrated.argmax())])
+            calibrated = self._bias.apply(response.scores, sample.readings)
+            outputs.append(sample.texts[likeliest(calibrated, sample.texts, sample.id)])
             scores.append(float(np.exp(calibrated)[sample.correct].sum()))
         traces = list(zip(batch, outputs)) if capture_traces else None
         return EvaluationBatch(outputs=outputs, scores=scores, trajectories=traces)

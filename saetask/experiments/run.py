@@ -13,6 +13,7 @@ from saetask.annotation.base import configured
 from saetask.annotation.generated_notes import count_failed, with_generated_notes
 from saetask.compute.config import LOCAL, ComputeConfig, open_executor
 from saetask.data.answerability import check_candidates, count_candidates
+from saetask.data.chat_template import CLOCK, set_template, template_source
 from saetask.data.samples import Fold, all_samples
 from saetask.data.tasks import Item, Task
 from saetask.dictionary.feature_labels import find_feature_labels
@@ -27,12 +28,14 @@ from saetask.experiments.context import (
 )
 from saetask.experiments.feature_effects import mechanism
 from saetask.experiments.metrics import summarise_seeds
+from saetask.experiments.observation import rank_request
 from saetask.experiments.run_folder import (
     JOURNAL,
     RunDescription,
     claim_folder,
     describe_model,
     describe_sae,
+    fix_date,
     write_run_folder,
 )
 from saetask.experiments.run_identity import claim_identity, run_identity
@@ -40,7 +43,10 @@ from saetask.experiments.run_inputs import RunInputs, resolve_inputs
 from saetask.experiments.run_stages import run_stages
 from saetask.experiments.runner import ExperimentResult, run_experiment
 from saetask.inference.client import ModelClient
+from saetask.inference.ranking import is_tied
+from saetask.models.loading import model_tokenizer
 from saetask.plugins import PluginRegistry
+from saetask.report.figures import RankingFigures
 from saetask.report.summary import CandidateCounts
 from saetask.saes.compatibility import SAEFigures, check_sae
 from saetask.saes.loading import load_sae
@@ -129,9 +135,12 @@ def run(
     make_detector = task_detector(task, items, make_detector)
     folder = claim_folder(Path(out) if out else None, config, inputs.identity())
     loaded_model, loaded_sae = inputs.load_model(), inputs.load_sae()
+    tokenizer = model_tokenizer(loaded_model)
+    config = replace(config, date=fix_date(folder, config, CLOCK in template_source(tokenizer)))
+    set_template(tokenizer, config.template_settings())
     figures = check_sae(loaded_model, loaded_sae, allow_mismatch=config.allow_sae_mismatch)
     with open_executor(compute, config.model, loaded_model) as executor:
-        client = ModelClient(loaded_model, folder / JOURNAL, executor)
+        client = ModelClient(loaded_model, folder / JOURNAL, executor, config.ranking)
         context = ExperimentContext(
             task,
             loaded_model,
@@ -189,6 +198,7 @@ def _write(
         seconds=round(time.monotonic() - started, 1),
         seed=config.seed,
         scoring=config.scoring,
+        ranking=_describe_ranking(context.client, first),
         fit_data=config.fit_data and config.fit_data.name,
         seeds=seeds,
         mechanism=effects,
@@ -212,3 +222,15 @@ def _without_choice(result: ExperimentResult, config: RunConfig) -> CandidateCou
         return None
     counts = count_candidates([row.sample for row in result.results if row.arm == "original"])
     return CandidateCounts(**counts._asdict()) if any(counts) else None
+
+
+def _describe_ranking(client: ModelClient, result: ExperimentResult) -> RankingFigures | None:
+    """Returns how candidates were ranked; None where none were."""
+    rows = [row for row in result.results if row.arm == "original" and row.scores]
+    if not rows:
+        return None
+    return RankingFigures(
+        method=client.ranking,
+        n_tied=sum(is_tied(list(row.scores.values())) for row in rows),
+        n_prefixes=client.count_prefixes(rank_request(row.sample) for row in rows),
+    )

@@ -1,5 +1,6 @@
 """A run folder: claimed for one config, and filled with items, summary, environment and report."""
 
+import datetime
 import json
 import platform
 from dataclasses import asdict
@@ -15,7 +16,7 @@ from saetask.experiments.runner import ExperimentResult
 from saetask.experiments.scoring import SampleResult
 from saetask.models.loading import model_device, model_fingerprint, model_name
 from saetask.report.documents import Environment
-from saetask.report.figures import FeatureEffect, SeedSpread
+from saetask.report.figures import FeatureEffect, RankingFigures, SeedSpread
 from saetask.report.items import (
     AnnotationRecord,
     ItemRecord,
@@ -77,6 +78,38 @@ def _first_line(path: Path) -> str:
         return file.readline()
 
 
+def fix_date(folder: Path, config: RunConfig, asks_for_date: bool) -> str | None:
+    """Returns the date that a run's chat template is told, on whatever day the run goes on.
+
+    Args:
+        folder: The run folder; its `config.yaml` keeps the date.
+        config: The run's config.
+        asks_for_date: Whether the template asks for it; the first day's is kept then.
+
+    Raises:
+        UserError: The run was told another date before.
+    """
+    import yaml
+
+    path = folder / "config.yaml"
+    text = path.read_text(encoding="utf-8")
+    document = yaml.safe_load(text)
+    recorded = document.get("date")
+    if recorded and config.date and recorded != config.date:
+        raise UserError(
+            f"{folder} holds a run whose prompts were told the date {recorded}, not {config.date}; "
+            "leave --date out or choose another --out."
+        )
+    day = recorded or config.date
+    if day is None and asks_for_date:
+        day = str(datetime.date.today())
+    if day != recorded:
+        mark, _, _ = text.partition("\n")
+        dated = yaml.safe_dump({**document, "date": day}, sort_keys=False)
+        write_text(path, f"{mark}\n{dated}")
+    return day
+
+
 class RunDescription(NamedTuple):
     """Fields of `summary.json` beside the figures of the results; see `Summary`."""
 
@@ -88,6 +121,8 @@ class RunDescription(NamedTuple):
     seed: int
     scoring: Literal["rank", "generate"]
     fit_data: str | None
+    ranking: RankingFigures | None = None
+    """How candidates were compared; None if there were none."""
     seeds: SeedSpread | None = None
     """Spread over several seeds; None if there was one."""
     mechanism: list[FeatureEffect] | None = None
@@ -144,7 +179,7 @@ def make_summary(result: ExperimentResult, description: RunDescription) -> Summa
     """Returns the summary of a run; figures that were not measured are left out."""
     figures = summarise(result, result.arms, description.seed)
     entries = {**description._asdict(), **figures._asdict()}
-    optional = ("seeds", "mechanism", "credit", "without_choice")
+    optional = ("seeds", "mechanism", "credit", "without_choice", "ranking")
     left_out = [name for name in optional if entries[name] is None]
     return Summary(
         schema_version=1,

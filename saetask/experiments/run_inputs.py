@@ -64,7 +64,9 @@ class RunInputs:
     def identity(self) -> str:
         """Returns a hash of the config, of its data files, and of what was passed as an object."""
         files = (self.config.data, self.config.fit_data)
-        parts: list[Any] = [asdict(self.config)]
+        config = asdict(self.config)
+        del config["date"]  # a run that goes on another day is told the date of its first
+        parts: list[Any] = [config]
         parts.append([path.read_bytes().hex() for path in files if path is not None])
         for items in (self.items, self.fit_items):
             if items is not None:

@@ -9,7 +9,9 @@ from saetask.data.samples import Sample
 from saetask.data.tasks import Item, Score
 from saetask.detection.calibration import Calibration, calibration_or
 from saetask.experiments.observation import rank_request, scored_item
-from saetask.inference.client import GenerateRequest, ModelClient, RankResponse
+from saetask.inference.client import ModelClient, RankResponse
+from saetask.inference.ranking import likeliest
+from saetask.inference.requests import GenerateRequest
 
 
 class SampleResult(NamedTuple):
@@ -104,7 +106,7 @@ def _generate(
         for arm, prompts in fold.prompts.items()
         for sample in fold.test
     ]
-    requests = [GenerateRequest(prompt, max_new_tokens) for *_, prompt in asked]
+    requests = [GenerateRequest(prompt, max_new_tokens, s.id) for _, s, prompt in asked]
     texts = client.generate(requests, f"{title}: generate")
     return {(arm, sample): text for (arm, sample, _), text in zip(asked, texts)}
 
@@ -137,10 +139,17 @@ def _arm_results(
         written, scores = prompts[sample], {}
         if sample in responses:
             bias = annotated_bias if written.annotation else fold.bias
-            values = bias.apply(responses[sample].log_likelihoods, sample.readings)
+            values = bias.apply(responses[sample].scores, sample.readings)
             scores = dict(zip(sample.texts, values.tolist()))
-        likeliest = max(scores, key=scores.__getitem__, default="")
-        output = outputs.get((arm, sample), likeliest)
+        output = outputs.get((arm, sample), _best(sample, scores))
         judged = score(sample.item, output)
         results.append(SampleResult(sample, fold.number, arm, written, output, judged, scores))
     return results
+
+
+def _best(sample: Sample, scores: Mapping[str, float]) -> str:
+    """Returns the candidate of the highest score; "" without candidates."""
+    if not scores:
+        return ""
+    texts = list(scores)
+    return texts[likeliest(list(scores.values()), texts, sample.id)]

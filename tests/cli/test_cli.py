@@ -589,3 +589,12 @@ def test_debug_shows_the_traceback(command, error):
     command(error)
     with pytest.raises(type(error), match="why"):
         main(["fail", "--debug"])
+
+
+def test_a_ranking_is_named_where_it_is_not_plain():
+    from saetask.cli.tables import ranking_line
+
+    plain = {"method": "likelihood", "n_tied": 0, "n_prefixes": 0}
+    assert ranking_line({}) == ranking_line({"ranking": plain}) == ""
+    assert "likelihood; 0 items" in ranking_line({"ranking": {**plain, "n_prefixes": 2}})
+    assert "ranked by pmi" in ranking_line({"ranking": {**plain, "method": "pmi"}})

@@ -14,7 +14,7 @@ import torch
 from saetask import Dictionary, RunConfig, check_sae, read_features, run
 from saetask.inference.likelihood import Continuation, log_likelihoods
 from saetask.models.content import model_content
-from saetask.models.forward import generate_texts
+from saetask.models.generation import generate_texts
 from saetask.training.config import TrainConfig
 from saetask.training.harvest import harvest
 from saetask.training.trainer import LOG, TrainingJob, fit_and_save

@@ -29,7 +29,7 @@ from saetask.experiments.arms import (
 )
 from saetask.experiments.control_detectors import MATCHED_BLOCK, frequency_matched
 from saetask.experiments.note_selection import gold_finding
-from saetask.inference.client import GenerateRequest
+from saetask.inference.requests import GenerateRequest
 from saetask.report.arms import ArmSpec
 from tests.helpers.probe_choices import QuickProbe
 from tests.helpers.refusals import refusal

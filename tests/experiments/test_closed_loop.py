@@ -20,7 +20,8 @@ from saetask.experiments.closed_loop import (
 )
 from saetask.experiments.note_selection import NoteScores
 from saetask.experiments.observation import reading_scores, scored_item
-from saetask.inference.client import RankRequest, RankResponse
+from saetask.inference.client import RankResponse
+from saetask.inference.requests import RankRequest
 from tests.helpers.touch_task import Touch, make_lab
 
 FAILURE = 0.8
@@ -153,7 +154,7 @@ def test_the_annotated_prompt_is_judged_as_it_is_read_and_answered_in_its_templa
     client = lab.context.client
     for number, seen in enumerate(shown):
         sent = [r for r in client.requests if r.prompt.content == seen.content][-1]
-        assert sent == RankRequest(sent.prompt, first.texts)
+        assert sent == RankRequest(sent.prompt, first.texts, first.id)
         scored = scored_item(first, client.response(sent))
         calibration = Calibration(2.0, {"warm": 0.5 * number})
         assert seen.answer_scores == reading_scores(scored, calibration, ("warm", "cold"))

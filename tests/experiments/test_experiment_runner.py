@@ -17,8 +17,9 @@ from saetask.detection.baselines import baselines
 from saetask.experiments.arms import GENERIC, PLACEBO, arms_named
 from saetask.experiments.run_folder import item_record
 from saetask.experiments.runner import run_experiment
-from saetask.inference.client import ModelClient, RankRequest
-from saetask.models.forward import generate_texts
+from saetask.inference.client import ModelClient
+from saetask.inference.requests import RankRequest
+from saetask.models.generation import generate_texts
 from saetask_plugins.detectors.uncertainty import Uncertainty
 from tests.helpers.every_arm import EVERY_ARM
 from tests.helpers.probe_choices import QuickProbe

@@ -13,7 +13,7 @@ from saetask.detection import Misunderstanding
 from saetask.detection.calibration import FEWEST_ITEMS, Calibration, fit_calibration
 from saetask.experiments.observation import rank_request, scored_item
 from saetask.experiments.scoring import FoldPrompts, score_folds
-from saetask.inference.client import GenerateRequest
+from saetask.inference.requests import GenerateRequest
 from tests.helpers.touch_task import StubClient, Touch
 
 NOTE = Annotation("(a note)", "end", "notes")

@@ -15,7 +15,7 @@ from saetask.experiments.arms import arms_named
 from saetask.experiments.observation import rank_request, scored_item
 from saetask.experiments.scoring import FoldPrompts
 from saetask.experiments.second_question import score_second_question
-from saetask.inference.client import GenerateRequest
+from saetask.inference.requests import GenerateRequest
 from tests.helpers.touch_task import SETTINGS, StubClient, Touch, TouchTwice, make_context
 
 N = 24

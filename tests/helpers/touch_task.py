@@ -17,7 +17,8 @@ from saetask.experiments.fold import FoldState, fit_fold
 from saetask.experiments.note_selection import NoteScores, score_notes
 from saetask.experiments.observation import Observation, observe
 from saetask.experiments.pipeline import FittedPipeline, fit_pipeline
-from saetask.inference.client import GenerateRequest, ModelClient, RankResponse
+from saetask.inference.client import ModelClient, RankResponse
+from saetask.inference.requests import GenerateRequest
 from saetask.plugins import PluginRegistry, hookimpl
 from tests.helpers.probe_choices import FEW_CHOICES
 
@@ -182,7 +183,7 @@ class StubClient:
 
 
 def _number(request):
-    return zlib.crc32(repr((request.prompt.messages, *request[1:])).encode())
+    return zlib.crc32(repr((request.prompt.messages, request[1])).encode())
 
 
 @dataclass

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 import saetask.inference.client
 from saetask import UserError
 from saetask.data.prompts import Prompt, as_prompt
-from saetask.inference.client import GenerateRequest, ModelClient, RankRequest, answer_requests
+from saetask.inference.client import ModelClient, answer_requests
+from saetask.inference.requests import GenerateRequest, RankRequest
 
 REPLIES = ({"a": [-1.5, -2.0]}, {"b": "said"}, {"c": [0.1]})
 

@@ -7,7 +7,7 @@ import torch
 
 from saetask import TrainConfig, check_sae, load_model, load_sae, read_features, train
 from saetask.inference.likelihood import Continuation, log_likelihoods
-from saetask.models.forward import generate_texts
+from saetask.models.generation import generate_texts
 from saetask.training import runner as training
 from saetask.training.harvest import harvest
 

@@ -22,7 +22,8 @@ from saetask.dictionary.collect.corpus_pass import BuildConfig, read_corpus
 from saetask.dictionary.falsify.text_pool import file_rows, read_text_pool
 from saetask.experiments import run as runs
 from saetask.experiments import run_inputs
-from saetask.inference.client import GenerateRequest, ModelClient, RankRequest
+from saetask.inference.client import ModelClient
+from saetask.inference.requests import GenerateRequest, RankRequest
 from saetask.saes.extraction import extract_features
 from saetask.training.harvest import harvest
 from tests.helpers.probe_choices import use_settings

@@ -8,7 +8,8 @@ import torch
 import transformers
 
 from saetask.models.fast_forward import bypass_bridge, check_bypass
-from saetask.models.forward import generate_texts, row_logits
+from saetask.models.forward import row_logits
+from saetask.models.generation import generate_texts
 from saetask.models.hooks import (
     capture,
     log_probabilities_with_edit,

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from saetask.errors import UserError
-from saetask.models.forward import generate_texts, tree_logits
+from saetask.models.forward import tree_logits
+from saetask.models.generation import generate_texts
 from saetask.models.hooks import read_hook
 from saetask.models.loading import (
     DEFAULT_MODEL,

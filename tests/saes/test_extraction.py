@@ -11,7 +11,8 @@ import torch
 import saetask.saes.extraction
 from saetask.data.prompts import Prompt, Span, as_prompt, render
 from saetask.errors import UserError
-from saetask.inference.client import GenerateRequest, ModelClient, RankRequest
+from saetask.inference.client import ModelClient
+from saetask.inference.requests import GenerateRequest, RankRequest
 from saetask.models.loading import context_size
 from saetask.saes.activations import FeatureActivations
 from saetask.saes.extraction import extract_features, extract_features_from_passes, read_features

@@ -9,6 +9,7 @@ import numpy as np
 
 from saetask.compute.executor import Executor, LocalExecutor
 from saetask.data.corpus import TokenRow
+from saetask.data.tokenization import bos_ids, text_ids
 from saetask.dictionary.falsify.base import (
     MIN_TEXTS,
     NEVER_FIRED,
@@ -128,10 +129,9 @@ class FeatureReader(NamedTuple):
     def fires(self, card: "FeatureCard", texts: Sequence[str]) -> "Bool[np.ndarray, ' n_texts']":
         """Returns for each text whether a feature reaches its median activation in it."""
         tokenizer = model_tokenizer(self.model)
-        bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
         longest = min(MAX_TOKENS, context_size(self.model))
-        encoded = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
-        rows = [TokenRow("", "", [*bos, *token_ids][:longest]) for token_ids in encoded]
+        encoded = [[*bos_ids(tokenizer), *text_ids(tokenizer, t)] for t in texts]
+        rows = [TokenRow("", "", token_ids[:longest]) for token_ids in encoded]
         activations = extract_token_activations(self.model, [self.sae], rows)[0]
         maxima = row_maxima(activations, [card.row["feature"]])[:, 0]
         return maxima >= median_activation(card.row)

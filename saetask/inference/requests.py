@@ -1,0 +1,78 @@
+"""Requests to the model under test, and their tokens, checked before anything is asked."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from saetask.data.prompts import AnswerTokens, Prompt, render_answers
+from saetask.errors import UserError
+from saetask.models.loading import context_size, model_tokenizer
+
+if TYPE_CHECKING:
+    from saetask.models.loading import Model
+
+MAX_NEW_TOKENS = 64
+
+
+class RankRequest(NamedTuple):
+    """A prompt, and candidate answers whose log-likelihoods are wanted."""
+
+    prompt: Prompt
+    candidates: tuple[str, ...]
+    item: str = ""
+    """Id of the item, for messages."""
+
+
+class GenerateRequest(NamedTuple):
+    """A prompt that is to be continued greedily."""
+
+    prompt: Prompt
+    max_new_tokens: int = MAX_NEW_TOKENS
+    item: str = ""
+    """Id of the item, for messages."""
+
+
+Request = RankRequest | GenerateRequest
+
+
+def tokenise(model: "Model", request: Request) -> AnswerTokens:
+    """Returns the tokens of a request's prompt and candidates.
+
+    Raises:
+        UserError: The prompt with its longest candidate, or with the tokens that may be generated,
+            exceeds the model's context, or a candidate has no tokens or comes twice.
+    """
+    candidates = request.candidates if isinstance(request, RankRequest) else ()
+    tokens = render_answers(model_tokenizer(model), request.prompt, candidates)
+    limit, n_prompt = context_size(model), len(tokens.prompt_ids)
+    if isinstance(request, GenerateRequest):
+        longest, answer = request.max_new_tokens, "the answer"
+    else:
+        _check_candidates(request, tokens)
+        longest = max(map(len, tokens.answers), default=0)
+        answer = "the longest candidate answer"
+    if n_prompt + longest > limit:
+        raise UserError(
+            f"{_who(request)}: the prompt has {n_prompt} tokens and {answer} up to {longest}, "
+            f"together more than the model's context of {limit}; shorten the item, its note or its "
+            "answers."
+        )
+    return tokens
+
+
+def _check_candidates(request: RankRequest, tokens: AnswerTokens) -> None:
+    seen: dict[tuple[int, ...], str] = {}
+    for candidate, answer_ids in zip(request.candidates, map(tuple, tokens.answers)):
+        if not answer_ids:
+            raise UserError(
+                f"{_who(request)}: the candidate answer {candidate!r} has no tokens; give another."
+            )
+        if answer_ids in seen:
+            raise UserError(
+                f"{_who(request)}: the candidate answers {seen[answer_ids]!r} and {candidate!r} "
+                "are the same tokens; give another."
+            )
+        seen[answer_ids] = candidate
+
+
+def _who(request: Request) -> str:
+    """Returns what messages call a request: the item's id, or how its text begins."""
+    return f"Item '{request.item}'" if request.item else f"Prompt {request.prompt.content[:60]!r}"

@@ -1,0 +1,108 @@
+"""Greedy generation: the most probable token at every step, whatever a checkpoint's settings."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from saetask.models.attention_masks import attention_spans
+from saetask.models.fast_forward import bypass_bridge
+from saetask.models.forward import float32_logits
+from saetask.models.loading import context_size, embedding_size, model_device, model_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import GenerationConfig
+
+    from saetask.models.loading import Model
+
+
+def generate_texts(
+    model: "Model", prompts: Sequence[Sequence[int]], max_new_tokens: int
+) -> list[str]:
+    """Generates greedily after each prompt and returns the new texts, without special tokens.
+
+    Of a checkpoint's `generation_config.json`, the end tokens are used and nothing else: penalties,
+    beams, suppressed or forced tokens and minimum lengths would give other texts than the most
+    probable token of each step. Prompts are run as one left-padded batch, but for those that reach
+    a length beyond which the model's positions depend on the rest of the batch.
+
+    Args:
+        model: The model to run.
+        prompts: Token ids of each prompt; with the new tokens, they must fit into the context.
+        max_new_tokens: Maximum number of new tokens.
+    """
+    hf_model: Any = model.original_model
+    limit = attention_spans(hf_model.config, context_size(model)).limit
+    together = [i for i, prompt in enumerate(prompts) if len(prompt) + max_new_tokens <= limit]
+    batches = [[i] for i in range(len(prompts)) if i not in set(together)]
+    texts = [""] * len(prompts)
+    for batch in [together, *batches] if together else batches:
+        cached = batch is together
+        new = _generate_batch(model, [prompts[i] for i in batch], max_new_tokens, cached)
+        for i, text in zip(batch, new):
+            texts[i] = text
+    return texts
+
+
+def _generate_batch(
+    model: "Model", prompts: list[Sequence[int]], max_new_tokens: int, use_cache: bool
+) -> list[str]:
+    import torch
+    from transformers import GenerationConfig
+
+    tokenizer, ends = model_tokenizer(model), end_tokens(model)
+    width = max(len(prompt) for prompt in prompts)
+    pad_id = (
+        ends[0] if ends else 0
+    )  # never seen: it is masked on the left, and cut off on the right
+    tokens = torch.tensor([[*[pad_id] * (width - len(p)), *p] for p in prompts])
+    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
+    config = GenerationConfig(
+        do_sample=False,
+        num_beams=1,
+        max_new_tokens=max_new_tokens,
+        eos_token_id=ends or None,
+        pad_token_id=pad_id,
+        use_cache=use_cache,
+    )
+    device = model_device(model)
+    hf_model: Any = model.original_model
+    with (
+        torch.inference_mode(),
+        bypass_bridge(model),
+        float32_logits(model),
+        _own_defaults(hf_model, config),
+    ):
+        output = hf_model.generate(
+            input_ids=tokens.to(device),
+            attention_mask=mask.to(device),
+            generation_config=config,
+        )
+    rows = [_until_end(row[width:].tolist(), ends) for row in output.cpu()]
+    return [str(tokenizer.decode(row, skip_special_tokens=True)) for row in rows]
+
+
+def end_tokens(model: "Model") -> list[int]:
+    """Returns the tokens that end a text by the checkpoint, but those without an embedding."""
+    hf_model: Any = model.original_model
+    ends = getattr(hf_model.generation_config, "eos_token_id", None)
+    if ends is None:
+        ends = getattr(hf_model.config.get_text_config(), "eos_token_id", None)
+    ends = [] if ends is None else ends if isinstance(ends, list) else [ends]
+    return [end for end in ends if 0 <= end < embedding_size(model)]
+
+
+@contextmanager
+def _own_defaults(hf_model: Any, config: "GenerationConfig") -> Iterator[None]:
+    """Hides a checkpoint's generation config, whose values fill those that a call leaves open."""
+    before = hf_model.generation_config
+    hf_model.generation_config = config
+    try:
+        yield
+    finally:
+        hf_model.generation_config = before
+
+
+def _until_end(token_ids: list[int], ends: Sequence[int]) -> list[int]:
+    """Returns the tokens before the first end token."""
+    found = [i for i, token_id in enumerate(token_ids) if token_id in ends]
+    return token_ids[: found[0]] if found else token_ids
