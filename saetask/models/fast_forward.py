@@ -55,7 +55,7 @@ def bypass_bridge(model: "Model") -> Iterator[None]:
     """
     with _LOCK:
         check_bypass(model)
-        parts = [] if _is_processed(model) else _PARTS.get(model, [])
+        parts = [] if is_processed(model) else _PARTS.get(model, [])
         with _bypassed([part for part in parts if _has_no_hooks(part)]):
             yield
 
@@ -66,7 +66,7 @@ def check_bypass(model: "Model") -> None:
     A few tokens are run both ways; not while hooks are set, because the hooks would run.
     """
     with _LOCK:
-        if model in _PARTS or _is_processed(model):
+        if model in _PARTS or is_processed(model):
             return
         bridge: Any = model
         parts = list(_parts(bridge.original_model))
@@ -74,7 +74,7 @@ def check_bypass(model: "Model") -> None:
             _PARTS[model] = parts if _gives_same_logits(model, parts) else []
 
 
-def _is_processed(model: Any) -> bool:
+def is_processed(model: Any) -> bool:
     """Returns whether the wrappers have weights of their own, or there are no wrappers."""
     return getattr(model, "compatibility_mode", True) or model._weights_processed
 

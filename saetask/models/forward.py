@@ -1,4 +1,4 @@
-"""Forward passes of a model: logits of rows and trees of tokens, generation, unembedding."""
+"""Forward passes of a model: logits of rows and trees of tokens, generation."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -64,22 +64,6 @@ def row_logits(
 
     with torch.inference_mode(), bypass_bridge(model):
         return logits_of(model, token_ids[None])[0].cpu()
-
-
-def unembed(
-    model: "Model", directions: "Float[torch.Tensor, 'n d_model']"
-) -> "Float[torch.Tensor, 'n vocab']":
-    """Projects residual-stream directions through the final norm's weight and the unembedding."""
-    directions = directions.to(model_device(model))
-    scale = getattr(getattr(model, "ln_final", None), "weight", None)
-    if scale is not None:
-        directions = directions * scale.float()
-    return (directions @ model.W_U.float()).cpu()
-
-
-def token_embeddings(model: "Model") -> "Float[torch.Tensor, 'vocab d_model']":
-    """Returns the input embedding of every token, float32."""
-    return model.W_E.detach().float().cpu()
 
 
 def generate_texts(

