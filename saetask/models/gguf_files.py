@@ -43,9 +43,22 @@ def gguf_config(path: Path) -> Any:
         if key.startswith(f"{architecture}.")
     }
     _refuse_what_is_not_read(architecture, own, tensor_names)
+    if architecture == "llama" and own.get("attention.sliding_window"):
+        config = _as_mistral(config)
     _state_sizes(config, own, tensor_names)
     _state_rotary_positions(config, own)
     return config
+
+
+def _as_mistral(config: Any) -> Any:
+    """Returns the config of a Llama with a sliding window, which transformers calls Mistral."""
+    from transformers import MistralConfig
+
+    known = MistralConfig().to_dict()
+    options = {key: value for key, value in config.to_dict().items() if key in known}
+    mistral = MistralConfig(**{**options, "architectures": None})
+    mistral.model_type = "llama"  # whose names for tensors the file uses
+    return mistral
 
 
 def _refuse_what_is_not_read(
@@ -78,12 +91,22 @@ def _state_sizes(config: Any, metadata: dict[str, Any], tensor_names: Sequence[s
     }
     if config.model_type == "gemma4_text":  # its layers differ in head dimension
         del stated["head_dim"]
+    pattern = metadata.get("attention.sliding_window_pattern")
+    if pattern is not None and hasattr(config, "layer_types"):
+        stated["layer_types"] = _layer_types(pattern, config.num_hidden_layers)
     for name, value in stated.items():
         if value is not None and hasattr(config, name):
             setattr(config, name, value)
     pad_id = getattr(config, "pad_token_id", None)
     if pad_id is not None and pad_id >= config.vocab_size:  # the default of another vocabulary
         config.pad_token_id = None
+
+
+def _layer_types(pattern: int | Sequence[bool], n_layers: int) -> list[str]:
+    """Returns the kind of each layer, given which have a window, or that each n-th has none."""
+    if isinstance(pattern, int):
+        pattern = [(layer + 1) % pattern != 0 for layer in range(n_layers)]
+    return ["sliding_attention" if sliding else "full_attention" for sliding in pattern]
 
 
 def _state_rotary_positions(config: Any, metadata: dict[str, Any]) -> None:
@@ -130,4 +153,4 @@ def apply_frequency_factors(hf_model: Any, path: Path) -> None:
     for module in hf_model.modules():
         for name, buffer in module.named_buffers(recurse=False):
             if name in ("inv_freq", "original_inv_freq"):
-                buffer /= factors.to(buffer)
+                buffer.div_(factors.to(buffer))

