@@ -3,15 +3,14 @@
 import hashlib
 import os
 import re
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saetask.errors import UserError, did_you_mean
 from saetask.models.checkpoint import check_bridged, load_hf_model, load_tokenizer
-from saetask.models.fast_forward import close, trial_logits
-from saetask.models.vocabulary import remove_added_tokens, tokens_without_embedding
+from saetask.models.fast_forward import close, trial_logits, trial_tokens
+from saetask.models.vocabulary import keep_embedded_tokens, remove_added_tokens
 from saetask.utils.download import cache_folder, cached_folder, file_from_wheel
 
 if TYPE_CHECKING:
@@ -112,7 +111,8 @@ def load_model(
         UserError: The model is unknown, incomplete, or can not be downloaded.
     """
     if not isinstance(spec, str | Path):
-        _hold_against_embedding(spec, set())
+        if spec.tokenizer is not None:
+            keep_embedded_tokens(spec.tokenizer, len(spec.W_E), model_name(spec))
         return spec
     device = device or default_device()
     dtype = dtype or fast_dtype(device)
@@ -199,39 +199,23 @@ def bridge_of(
     architecture = type(hf_model).__name__
     check_bridged(architecture)
     hf_model.config.architectures = [architecture]
-    known = set(tokenizer.get_vocab())
-    expected = trial_logits(hf_model.to(device))
+    keep_embedded_tokens(tokenizer, len(hf_model.get_input_embeddings().weight), name)
+    known, tokens = set(tokenizer.get_vocab()), trial_tokens(tokenizer)
+    expected = trial_logits(hf_model.to(device), tokens)
+    if not expected.isfinite().all():
+        raise UserError(f"its logits are not finite in {dtype}; its weights may be damaged")
     bridge = SAETransformerBridge.boot_transformers(
         name, hf_model=hf_model, tokenizer=tokenizer, dtype=dtype, device=device
     )
-    if not close(trial_logits(bridge), expected, COARSE):
+    # TransformerLens adds an EOS token where there is none, and takes it for BOS, too.
+    remove_added_tokens(bridge.tokenizer, set(bridge.tokenizer.get_vocab()) - known)
+    if not close(trial_logits(bridge, tokens), expected, COARSE):
         raise UserError(
             f"TransformerLens's bridge computes other logits than transformers for {architecture}; "
             "choose a model of another architecture"
         )
-    _hold_against_embedding(bridge, set(bridge.tokenizer.get_vocab()) - known)
     bridge.eval()
     return bridge
-
-
-def _hold_against_embedding(model: Any, added: set[str]) -> None:
-    """Takes tokens from a model's tokenizer that the model does not know.
-
-    Args:
-        model: Its tokenizer is changed in place.
-        added: Tokens that TransformerLens added to the tokenizer, because it had no EOS.
-    """
-    if model.tokenizer is None:
-        return
-    beyond = tokens_without_embedding(model.tokenizer, len(model.W_E)) - added
-    if beyond:
-        print(
-            f"saetask: warning: {model_name(model)} has no embedding of {len(beyond)} tokens that "
-            f"were added to its tokenizer, such as {min(beyond)!r}; they are read as plain text.",
-            file=sys.stderr,
-        )
-    if beyond or added:
-        remove_added_tokens(model.tokenizer, beyond | added)
 
 
 def model_tokenizer(model: "Model") -> "PreTrainedTokenizerBase":
