@@ -1,5 +1,6 @@
 """Writes a model of transformers as a GGUF file, the way llama.cpp's converter lays it out."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,20 @@ ARCHITECTURES = {
 NORMS_PLUS_ONE = ("gemma", "gemma2", "gemma3", "nemotron")
 
 
-def write_gguf(model: Any, tokenizer: Any, path: Path, **metadata: Any) -> Path:
+def write_gguf(
+    model: Any,
+    tokenizer: Any,
+    path: Path,
+    more_tensors: dict[str, torch.Tensor] | None = None,
+    **metadata: Any,
+) -> Path:
     """Writes a model in float32 with its byte-level tokenizer.
 
     Args:
         model: A causal language model of transformers.
         tokenizer: A byte-level BPE.
         path: The file.
+        more_tensors: By llama.cpp's name.
         metadata: Keys of the architecture to add, such as `rope__scaling__type`; a dot is written
             as two underscores.
     """
@@ -39,6 +47,8 @@ def write_gguf(model: Any, tokenizer: Any, path: Path, **metadata: Any) -> Path:
         add[type(value)](name, value)
     _write_tokenizer(writer, tokenizer)
     _write_tensors(writer, model, architecture)
+    for name, tensor in (more_tensors or {}).items():
+        writer.add_tensor(name, tensor.numpy())
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -95,21 +105,13 @@ def _write_tokenizer(writer: GGUFWriter, tokenizer: Any) -> None:
     writer.add_token_types(
         [TokenType.CONTROL if t in special else TokenType.NORMAL for t in tokens]
     )
-    merges = tokenizer.backend_tokenizer.model.save  # its merges stand in the saved file only
-    writer.add_token_merges(_merges(merges))
+    merges = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]
+    writer.add_token_merges([" ".join(pair) for pair in merges])
     writer.add_bos_token_id(tokenizer.bos_token_id)
     writer.add_eos_token_id(tokenizer.eos_token_id)
     writer.add_pad_token_id(tokenizer.pad_token_id)
     if tokenizer.chat_template:
         writer.add_chat_template(tokenizer.chat_template)
-
-
-def _merges(save: Any) -> list[str]:
-    from tempfile import TemporaryDirectory
-
-    with TemporaryDirectory() as folder:
-        file = next(Path(name) for name in save(folder) if name.endswith("merges.txt"))
-        return [line for line in file.read_text().splitlines() if not line.startswith("#version")]
 
 
 def _write_tensors(writer: GGUFWriter, model: Any, architecture: str) -> None:

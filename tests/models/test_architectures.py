@@ -92,11 +92,10 @@ def hf_greedy(hf_model, token_ids, n):
 
 
 def final_norm_of(hf_model):
-    """Returns the last norm among transformers' modules: the blocks' own come before it."""
-    norms = [
-        module for name, module in hf_model.named_modules() if "norm" in name or "ln_f" in name
-    ]
-    return norms[-1]
+    """Returns the last of the norms outside the blocks."""
+    norms = [name for name, _ in hf_model.named_modules() if "norm" in name or "ln_f" in name]
+    depth = min(name.count(".") for name in norms)
+    return hf_model.get_submodule([name for name in norms if name.count(".") == depth][-1])
 
 
 def test_a_reading_is_what_the_hf_models_hidden_states_encode_to(
