@@ -79,7 +79,7 @@ def load_hf_model(name: str, dtype: "torch.dtype", gguf_file: str | None = None)
             _check_files(Path(name))
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
     _check_architecture(config)
-    hf_model, info = AutoModelForCausalLM.from_pretrained(
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
         name,
         config=config,
         dtype=dtype,
@@ -88,8 +88,10 @@ def load_hf_model(name: str, dtype: "torch.dtype", gguf_file: str | None = None)
         ignore_mismatched_sizes=True,  # refused below, by name
         **options,
     )
+    hf_model, info = loaded
     _check_weights(hf_model, info)
     if gguf_file:
+        vars(hf_model.config).pop("model_type", None)  # the class has it; see `gguf_config`
         apply_frequency_factors(hf_model, Path(name) / gguf_file)
     return hf_model
 
@@ -146,7 +148,8 @@ def _check_architecture(config: Any) -> None:
     if kind not in MODEL_FOR_CAUSAL_LM_MAPPING or (named and all(map(OTHER_TASK.search, named))):
         what = named[0] if named else f"model of type '{config.model_type}'"
         raise UserError(f"it is a {what}, no causal language model; choose one that writes text")
-    check_bridged(MODEL_FOR_CAUSAL_LM_MAPPING[kind].__name__)
+    hf_class: Any = MODEL_FOR_CAUSAL_LM_MAPPING[kind]
+    check_bridged(hf_class.__name__)
 
 
 def check_bridged(architecture: str) -> None:

@@ -21,12 +21,14 @@ FREQUENCY_FACTORS = "rope_freqs.weight"
 def gguf_config(path: Path) -> Any:
     """Returns the config of the model in a GGUF file.
 
+    The config of a Mistral says until the weights are loaded that it is a Llama.
+
     Raises:
         UserError: transformers does not read files of this architecture, or cannot express how
             this one computes.
     """
     from transformers import AutoConfig
-    from transformers.integrations.gguf import read_gguf_metadata
+    from transformers.integrations.gguf.reader import read_gguf_metadata
 
     metadata, tensor_names = read_gguf_metadata(str(path))
     architecture = metadata["general.architecture"]
@@ -56,7 +58,7 @@ def _as_mistral(config: Any) -> Any:
 
     known = MistralConfig().to_dict()
     options = {key: value for key, value in config.to_dict().items() if key in known}
-    mistral = MistralConfig(**{**options, "architectures": None})
+    mistral: Any = MistralConfig(**{**options, "architectures": None})
     mistral.model_type = "llama"  # whose names for tensors the file uses
     return mistral
 
@@ -144,7 +146,7 @@ def apply_frequency_factors(hf_model: Any, path: Path) -> None:
     """Divides the rotary frequencies by the factors in the file, which transformers leaves out."""
     import torch
     from gguf import GGUFReader
-    from transformers.integrations.gguf import read_gguf_metadata
+    from transformers.integrations.gguf.reader import read_gguf_metadata
 
     if FREQUENCY_FACTORS not in read_gguf_metadata(str(path))[1]:
         return

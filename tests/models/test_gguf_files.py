@@ -59,6 +59,8 @@ def test_a_gguf_file_computes_what_its_model_does(family, tiny_tokenizer, tmp_pa
     path = write_gguf(hf_model, tiny_tokenizer, tmp_path / "tiny.gguf")
     loaded = assert_same_logits(path, hf_model, tiny_tokenizer)
     assert model_name(loaded) == "tiny.gguf"
+    assert type(loaded.original_model) is type(hf_model)
+    assert loaded.original_model.config.model_type == hf_model.config.model_type
     assert loaded.tokenizer.chat_template == tiny_tokenizer.chat_template
     (answer,) = ModelClient(loaded).rank([RankRequest(as_prompt(TEXT), (" steep", " a river"))])
     assert all(value < 0 for value in answer.log_likelihoods)
