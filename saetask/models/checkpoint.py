@@ -25,6 +25,8 @@ TOKENIZER_FILES = (
     "spiece.model",
     "tekken.json",
 )
+BUFFERS = re.compile(r"(attn|attention)\.bias$|masked_bias$|inv_freq$")
+"""Names of masks and frequencies that old checkpoints hold, and transformers computes."""
 OTHER_TASK = re.compile(r"For(?!CausalLM|ConditionalGeneration)[A-Z]")
 """In the name of a class that is made for something else, such as `BertForMaskedLM`."""
 
@@ -186,7 +188,11 @@ def _check_weights(hf_model: Any, info: dict[str, Any]) -> None:
         for name, module in hf_model.named_modules()
         if isinstance(module, torch.nn.ModuleList)
     ]
-    unused = sorted(key for key in info["unexpected_keys"] if key.startswith(tuple(stacks)))
+    unused = sorted(
+        key
+        for key in info["unexpected_keys"]
+        if key.startswith(tuple(stacks)) and not BUFFERS.search(key)
+    )
     if unused:
         print(
             f"saetask: warning: {type(hf_model).__name__} has no place for {_some(unused)} of the "

@@ -185,8 +185,9 @@ def close(
     """
     import torch
 
-    difference = (logits - expected).float().pow(2).mean(-1).sqrt() / expected.float().std(-1)
-    return bool((difference <= times * torch.finfo(expected.dtype).eps ** 0.5).all())
+    difference = (logits - expected).float().pow(2).mean(-1).sqrt()
+    allowed = times * torch.finfo(expected.dtype).eps ** 0.5 * expected.float().std(-1)
+    return bool((difference <= allowed).all())
 
 
 def trial_tokens(tokenizer: "PreTrainedTokenizerBase | None") -> list[int]:

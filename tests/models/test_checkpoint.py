@@ -64,6 +64,15 @@ def test_weights_within_the_layers_that_find_no_place_are_told(folder, capfd):
     assert "no place for the weights model.layers.0.self_attn.q_proj.bias of the" in line
 
 
+@pytest.mark.parametrize("family", ["gpt2", "gptj"])
+def test_masks_in_old_checkpoints_are_no_weights(family, tiny_tokenizer, tmp_path, capfd):
+    folder = save(build(family, tiny_tokenizer), tiny_tokenizer, tmp_path)
+    masks = {f"transformer.h.0.attn.{name}": torch.ones(1) for name in ("bias", "masked_bias")}
+    change_weights(folder, lambda all: {**all, **masks})
+    load_model(folder, device="cpu")
+    assert "saetask: warning" not in capfd.readouterr().err
+
+
 def test_weights_that_are_not_numbers_are_refused(folder):
     change_weights(folder, lambda all: {name: value * torch.nan for name, value in all.items()})
     assert "logits are not finite" in refusal(folder)
