@@ -203,6 +203,10 @@ def trial_logits(model: Any, token_ids: list[int]) -> "Float[torch.Tensor, 'batc
     """Returns a bridge's logits of a row of tokens, or those of a model of transformers."""
     import torch
 
+    config = getattr(getattr(model, "original_model", model), "config", None)
+    caches = getattr(config, "use_cache", None) is not None
+    options: dict[str, Any] = {"use_cache": False} if caches else {}
     with torch.inference_mode():
-        output = model(torch.tensor([token_ids], device=next(model.parameters()).device))
+        tokens = torch.tensor([token_ids], device=next(model.parameters()).device)
+        output = model(tokens, **options)
         return getattr(output, "logits", output)

@@ -192,7 +192,7 @@ def bridge_of(
 
     Raises:
         UserError: The bridge does not support the class or computes something else than the model,
-            or the tokenizer is not the model's.
+            the model is not causal, or the tokenizer is not the model's.
     """
     from sae_lens.analysis.sae_transformer_bridge import SAETransformerBridge
 
@@ -204,6 +204,11 @@ def bridge_of(
     expected = trial_logits(hf_model.to(device), tokens)
     if not expected.isfinite().all():
         raise UserError(f"its logits are not finite in {dtype}; its weights may be damaged")
+    if not close(trial_logits(hf_model, tokens[:-1]), expected[:, :-1], COARSE):
+        raise UserError(
+            f"{architecture} lets tokens see those behind them, as encoders do; choose a causal "
+            "language model"
+        )
     bridge = SAETransformerBridge.boot_transformers(
         name, hf_model=hf_model, tokenizer=tokenizer, dtype=dtype, device=device
     )

@@ -130,6 +130,19 @@ def test_encoders_are_refused(family, kind, tiny_tokenizer, tmp_path):
     assert "no causal language model" in refusal(tmp_path)
 
 
+def test_an_encoder_under_the_name_of_a_language_model_is_refused(tiny_tokenizer, tmp_path):
+    config = transformers.BertConfig(**SIZES, vocab_size=len(tiny_tokenizer))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = transformers.BertLMHeadModel(config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "LayerNorm" not in name:
+                parameter.normal_(0, 0.5)
+    save(model, tiny_tokenizer, tmp_path)
+    assert "BertLMHeadModel lets tokens see those behind them" in refusal(tmp_path)
+
+
 def test_an_architecture_without_bridge_is_refused_with_a_near_one_not_with_all(
     tiny_tokenizer, tmp_path
 ):
@@ -150,7 +163,8 @@ def test_the_class_that_transformers_made_decides_not_what_the_config_calls_it(
 
 
 def test_a_bridge_that_computes_otherwise_is_refused(folder, monkeypatch):
-    given = iter([torch.ones(1, 2, 3).cumsum(-1), -torch.ones(1, 2, 3).cumsum(-1)])
+    logits = torch.arange(3.0).expand(1, 8, 3)
+    given = iter([logits, logits[:, :-1], -logits])
     monkeypatch.setattr(loading, "trial_logits", lambda *_: next(given))
     assert "computes other logits than transformers for LlamaForCausalLM" in refusal(folder)
 
