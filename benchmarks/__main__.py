@@ -6,7 +6,8 @@
 Each benchmark stands in a file of `benchmarks/speed`, which says what is compared: `limit`, the
 bare computation; `today`, what one writes with SAE-Lens; `saetask`. Ways of doing the same work
 take turns in every round, and figures are medians over the rounds. `--quick` does little of
-everything, to see that it runs.
+everything, to see that it runs. `SAETASK_DTYPE` sets the model's floating-point type. Where a
+benchmark fails, the document has the others' figures, and the exit code is 1.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -43,6 +45,9 @@ def measure_all(
         load: Loads the model and the SAE; called if one of the benchmarks needs them.
         rounds: Timed rounds.
         amounts: How much is done in a round.
+
+    Returns:
+        The document; the reasons of benchmarks that failed are its `failed`, by name.
     """
     loaded: list[Subject] = []
 
@@ -51,13 +56,19 @@ def measure_all(
         return loaded[0]
 
     found: dict[str, Any] = {}
+    failed: dict[str, str] = {}
     for name in names:
         print(f"benchmark: {name}", file=sys.stderr)
-        module = importlib.import_module(f"benchmarks.speed.{BENCHMARKS[name]}")
         start = time.perf_counter()
-        with TemporaryDirectory() as folder:
-            found[name] = module.measure(Setting(load_once, rounds, amounts, Path(folder)))
-        found[name]["took_s"] = round(time.perf_counter() - start, 1)
+        try:
+            module = importlib.import_module(f"benchmarks.speed.{BENCHMARKS[name]}")
+            with TemporaryDirectory() as folder:
+                found[name] = module.measure(Setting(load_once, rounds, amounts, Path(folder)))
+        except Exception as error:  # the others' figures are worth having
+            traceback.print_exc(file=sys.stderr)
+            failed[name] = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        else:
+            found[name]["took_s"] = round(time.perf_counter() - start, 1)
     return {
         "schema_version": 1,
         "hardware": hardware(),
@@ -65,6 +76,7 @@ def measure_all(
         "rounds": rounds,
         "dtype": loaded[0].dtype if loaded else None,
         **found,
+        **({"failed": failed} if failed else {}),
     }
 
 
@@ -110,7 +122,9 @@ def main(given: Sequence[str] | None = None, load: Callable[[], Subject] = load_
         print(f"benchmarks: {error}", file=sys.stderr)
         return 2
     print(json.dumps(document, indent=2, ensure_ascii=False))
-    return 0
+    for name, reason in document.get("failed", {}).items():
+        print(f"benchmarks: {name} failed: {reason}", file=sys.stderr)
+    return 1 if "failed" in document else 0
 
 
 if __name__ == "__main__":

@@ -39,6 +39,9 @@ def read_document(path: Path) -> dict[str, Any]:
     missing = [name for name in NEEDED if name not in document]
     if missing or not any(name in document for name in BENCHMARKS):
         raise UserError(f"{path.name} has no {(missing or ['benchmark'])[0]}; {AGAIN}.")
+    if document.get("failed"):
+        name, reason = next(iter(document["failed"].items()))
+        raise UserError(f"{path.name}: benchmark {name} failed ({reason}); {AGAIN}.")
     return document
 
 

@@ -1,5 +1,6 @@
 """What is measured: a model as saetask has it, the same model as transformers has it, an SAE."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +24,12 @@ class Subject:
     hf_model: Any
     """A causal language model of transformers with the same weights, which no bridge wraps."""
     sae: "SAE[Any]"
+    """In float32, as saetask encodes."""
+
+    @cached_property
+    def sae_in_models_dtype(self) -> "SAE[Any]":
+        """The SAE as SAE-Lens needs it, which puts it into the model."""
+        return copy.deepcopy(self.sae).to(dtype=next(self.hf_model.parameters()).dtype)
 
     @property
     def dtype(self) -> str:

@@ -28,11 +28,12 @@ def read_with_sae_lens(
     import torch
 
     model: Any = subject.model
-    hook_name = resolve_hook_name(model, input_hook(subject.sae))
+    sae = subject.sae_in_models_dtype
+    hook_name = resolve_hook_name(model, input_hook(sae))
     acts_name = f"{hook_name}.hook_sae_acts_post"
     with torch.no_grad():
         _, cache = model.run_with_cache_with_saes(
-            tokens, saes=[subject.sae], names_filter=[acts_name], stop_at_layer=stop_at_layer
+            tokens, saes=[sae], names_filter=[acts_name], stop_at_layer=stop_at_layer
         )
     return cache[acts_name]
 

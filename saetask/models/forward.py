@@ -1,4 +1,4 @@
-"""Forward passes of a model: logits of rows and trees of tokens, unembedding."""
+"""Forward passes of a model: logits of rows and of trees of tokens."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -111,22 +111,6 @@ def _in_float32(head: Any, inputs: tuple[Any, ...], output: "torch.Tensor") -> "
     chunks = [hidden @ rows.float().mT for rows in head.weight.split(VOCABULARY_CHUNK)]
     logits = torch.cat(chunks, -1)
     return logits if bias is None else logits + bias.float()
-
-
-def unembed(
-    model: "Model", directions: "Float[torch.Tensor, 'n d_model']"
-) -> "Float[torch.Tensor, 'n vocab']":
-    """Projects residual-stream directions through the final norm's weight and the unembedding."""
-    directions = directions.to(model_device(model))
-    scale = getattr(getattr(model, "ln_final", None), "weight", None)
-    if scale is not None:
-        directions = directions * scale.float()
-    return (directions @ model.W_U.float()).cpu()
-
-
-def token_embeddings(model: "Model") -> "Float[torch.Tensor, 'vocab d_model']":
-    """Returns the input embedding of every token, float32."""
-    return model.W_E.detach().float().cpu()
 
 
 MAX_LENGTH_RATIO = 1.15

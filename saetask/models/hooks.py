@@ -30,8 +30,10 @@ class HookOutputs(NamedTuple):
 def resolve_hook_name(model: "Model", hook_name: str) -> str:
     """Returns the canonical name of a hook point, given that name or an alias of it.
 
-    SAE-Lens's bridge silently caches nothing under an alias (`blocks.15.hook_resid_post`), so
-    every hook name goes through this function.
+    Under an alias, such as the `blocks.15.hook_resid_post` that an SAE names, SAE-Lens's bridge
+    caches nothing and runs no hook, without a word. So every hook name goes through this function,
+    and so should those of hooks of your own:
+    `model.hooks(fwd_hooks=[(resolve_hook_name(model, name), function)])`.
 
     Raises:
         UserError: The model has no such hook point.

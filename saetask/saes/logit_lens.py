@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from saetask.models.forward import unembed
+from saetask.models.embedding import unembed
 from saetask.models.loading import model_tokenizer
 from saetask.saes.encoding import writes_residual
 
@@ -23,9 +23,9 @@ class Promotion(NamedTuple):
     promoted: list[str]
     suppressed: list[str]
     promoted_logits: list[float]
-    """Change of the promoted tokens' logits by one unit of the feature."""
+    """Change of the promoted tokens' logits by one unit of the feature, as `unembed` has it."""
     suppressed_logits: list[float]
-    """Change of the suppressed tokens' logits by one unit of the feature."""
+    """Change of the suppressed tokens' logits by one unit of the feature, likewise."""
 
 
 def promotions(
@@ -33,13 +33,14 @@ def promotions(
 ) -> dict[int, Promotion]:
     """Returns the tokens that features promote and suppress most.
 
-    The decoder direction passes through the final norm's weights and the unembedding (logit lens,
-    nostalgebraist 2020). The lists are empty where an SAE's directions are not directions of the
-    residual stream (attention heads, MLP neurons).
+    The decoder direction passes through the final norm, whose scale is held, and the unembedding
+    (logit lens, nostalgebraist 2020; see `saetask.models.embedding.unembed`). The lists are empty
+    where an SAE's directions are not directions of the residual stream (attention heads, MLP
+    neurons), or the unembedding takes another width (some OPT models).
     """
     import torch
 
-    if not writes_residual(sae, model.cfg.d_model):
+    if not writes_residual(sae, model.cfg.d_model) or len(model.W_U) != model.cfg.d_model:
         return {int(feature): Promotion([], [], [], []) for feature in features}
     decode = model_tokenizer(model).decode
     by_feature = {}

@@ -16,6 +16,7 @@ from benchmarks.speed.machine import cpu_fields
 from benchmarks.speed.subject import Subject
 from benchmarks.speed.timing import Asked, Timings, entry, interleaved, rounded, slope
 from benchmarks.speed.today import read_with_sae_lens
+from saetask import UserError
 from saetask.models.forward import MAX_LENGTH_RATIO
 from saetask.models.hooks import read_hook
 from saetask.saes.encoding import input_hook
@@ -35,6 +36,13 @@ RATIOS = {
 @pytest.fixture(scope="module")
 def subject(tiny_model, make_tiny_hf_model, make_tiny_sae) -> Subject:
     return Subject(tiny_model, make_tiny_hf_model(), make_tiny_sae(prepend_bos=True))
+
+
+@pytest.fixture(scope="module", params=[torch.float32, torch.bfloat16], ids=str)
+def either_subject(request, make_tiny_bridge, make_tiny_hf_model, make_tiny_sae) -> Subject:
+    """In the types that `load_model` takes on processors of either kind."""
+    bridge = make_tiny_bridge(make_tiny_hf_model().to(request.param))
+    return Subject(bridge, make_tiny_hf_model().to(request.param), make_tiny_sae(prepend_bos=True))
 
 
 @pytest.fixture(scope="module")
@@ -154,12 +162,15 @@ def test_the_limit_computes_what_reading_needs(subject) -> None:
 
 @pytest.mark.parametrize("stop_at_layer", [None, 3])
 def test_todays_way_gives_feature_activations_and_leaves_the_hook_point_usable(
-    subject, stop_at_layer
+    either_subject, stop_at_layer
 ) -> None:
+    subject = either_subject
     tokens = torch.randint(10, 1000, (1, 7), generator=torch.Generator().manual_seed(0))
     before = read_hook(subject.model, tokens, input_hook(subject.sae))
     found = read_with_sae_lens(subject, tokens, stop_at_layer)
-    torch.testing.assert_close(found, subject.sae.encode(before), atol=1e-4, rtol=1e-4)
+    expected = subject.sae.encode(before.float())
+    atol = 1e-4 if subject.dtype == "float32" else 0.2  # sums are taken in another order
+    torch.testing.assert_close(found.float(), expected, atol=atol, rtol=0.02)
     after = read_hook(subject.model, tokens, input_hook(subject.sae))
     torch.testing.assert_close(after, before)
 
@@ -170,6 +181,38 @@ def test_one_benchmark_prints_what_all_together_write(subject, capsys) -> None:
     assert found["rounds"] == 1
     assert {"saetask", *RATIOS["rank"]} <= set(found["rank"]["timings"]["seconds"])
     assert found["rank"]["asked"] and found["rank"]["ratio_to_limit"] > 0
+
+
+@pytest.mark.parametrize(
+    "name", ["read", *(pytest.param(n, marks=pytest.mark.slow) for n in ("harvest", "generate"))]
+)
+def test_a_benchmark_runs_in_either_dtype(either_subject, name, capsys) -> None:
+    assert command.main([name, "--quick", "--rounds", "1"], lambda: either_subject) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["dtype"] == either_subject.dtype
+    assert {"saetask", *RATIOS[name]} <= set(found[name]["timings"]["seconds"])
+
+
+def test_a_benchmark_that_fails_is_told_and_leaves_the_others_figures(
+    subject, monkeypatch, capsys, tmp_path: Path
+) -> None:
+    def fail(setting) -> dict:
+        raise RuntimeError("no such\nluck")
+
+    monkeypatch.setattr("benchmarks.speed.rank.measure", fail)
+    nothing = {name: ["-c", "pass"] for name in importing.COMMANDS}
+    monkeypatch.setattr(importing, "COMMANDS", nothing)
+    out = tmp_path / "speed.json"
+    flags = ["rank", "import", "--quick", "--rounds", "1", "--out", str(out)]
+    assert command.main(flags, lambda: subject) == 1
+    captured = capsys.readouterr()
+    assert captured.err.endswith("benchmarks: rank failed: RuntimeError: no such luck\n")
+    found = json.loads(captured.out)
+    assert found["import"]["seconds"] > 0 and "rank" not in found
+    assert found["failed"] == {"rank": "RuntimeError: no such luck"}
+    assert json.loads(out.read_text()) == found
+    with pytest.raises(UserError, match="benchmark rank failed"):
+        performance.read_document(out)
 
 
 @pytest.mark.slow

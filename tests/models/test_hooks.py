@@ -225,3 +225,13 @@ def test_a_hook_point_is_read_and_edited_after_sae_lens_was_at_it(tiny_model, ti
     tiny_model.run_with_cache_with_saes(tokens, saes=[tiny_sae])
     assert loss_with_edit(tiny_model, [5, 6, 7], name, torch.zeros_like) == edited
     assert loss_with_edit(tiny_model, [5, 6, 7], name, None) != edited
+
+
+def test_the_public_helper_makes_a_users_hook_fire_under_the_saes_own_name(tiny_model, tiny_sae):
+    from saetask.models import resolve_hook_name as public
+
+    name, fired = tiny_sae.cfg.metadata.hook_name, []
+    hook = (public(tiny_model, name), lambda activation, hook: fired.append(activation.shape[-1]))
+    with tiny_model.hooks(fwd_hooks=[hook]), torch.inference_mode():
+        tiny_model(torch.tensor([[1, 504, 817]]))
+    assert fired == [32]

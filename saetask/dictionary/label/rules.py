@@ -39,7 +39,7 @@ class Vocabulary(NamedTuple):
 
 def read_vocabulary(model: "Model") -> Vocabulary:
     """Returns a model's tokens, as texts and as input embeddings."""
-    from saetask.models.forward import token_embeddings
+    from saetask.models.embedding import token_embeddings
     from saetask.models.loading import model_tokenizer
 
     tokenizer = model_tokenizer(model)
