@@ -1,6 +1,5 @@
 """The commands on one prompt, or on a file of prompts: read, detect, reformulate."""
 
-import json
 from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from saetask.cli.options import (
 )
 from saetask.cli.parser import CommandParser, take
 from saetask.errors import UserError
-from saetask.utils.files import user_error_on_failed_write
+from saetask.utils.files import json_text, user_error_on_failed_write
 
 if TYPE_CHECKING:
     from saetask.plugins import PluginRegistry
@@ -218,7 +217,7 @@ def _detect_file(
         except UserError as error:
             raise UserError(f"{path}:{number}: {error}") from error
         with user_error_on_failed_write("standard output"):
-            print(json.dumps(_detection_document(detection), ensure_ascii=False), flush=True)
+            print(json_text(_detection_document(detection)), flush=True)
 
 
 def _detection_document(detection: "Detection") -> dict[str, Any]:

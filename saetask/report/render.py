@@ -71,7 +71,7 @@ def render(run: RunFolder) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":")}
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     # A number and its percent sign stay in one line.
     environment.filters["unbroken"] = lambda text: text.replace(" %", "\u00a0%")
     environment.filters["json_text"] = partial(json.dumps, indent=2, ensure_ascii=False)

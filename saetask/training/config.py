@@ -7,6 +7,7 @@ from saetask.data.corpus import CorpusConfig, Split
 from saetask.models.loading import DEFAULT_MODEL
 
 ARCHITECTURES = ("topk", "batchtopk", "jumprelu", "standard", "gated", "matryoshka_batchtopk")
+INITIAL_DECODERS = ("data", "random")
 BATCH_SELECTING_ARCHITECTURES = ("batchtopk", "matryoshka_batchtopk")
 """Architectures that select the strongest features of a whole batch, not of each activation."""
 
@@ -54,7 +55,7 @@ class TrainConfig:
     warm_up_steps: int = 50
     """Steps of linear warm-up."""
     decay_share: float = 0.25
-    """Last share of the run, in which the rate falls to a twentieth."""
+    """Last share of the run, in which the rate falls linearly to 0."""
     dead_after_samples: int = 250_000
     """A feature inactive for this many activations counts as dead and gets the auxiliary loss."""
     initial_decoder: str = "data"

@@ -18,7 +18,13 @@ from saetask.models.hooks import read_hook
 from saetask.models.loading import model_device, model_fingerprint, model_tokenizer
 from saetask.training.activation_store import MANIFEST, ActivationShards, shard_name
 from saetask.training.config import HarvestConfig
-from saetask.utils.files import atomic_path, content_hash, remove_partial_writes, write_json
+from saetask.utils.files import (
+    atomic_path,
+    content_hash,
+    file_sha256,
+    remove_partial_writes,
+    write_json,
+)
 from saetask.utils.parallel import prefetch
 
 if TYPE_CHECKING:
@@ -26,6 +32,10 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
     from saetask.models.loading import Model
+
+
+TOKEN_KEYS = {"train": "harvest.tokens", "test": "test_tokens", "selection": "harvest.tokens"}
+"""Key of a recipe that says how many activations of a split are computed."""
 
 
 def harvest(
@@ -53,9 +63,7 @@ def harvest(
     """
     from tqdm import tqdm
 
-    # `tokens` is left out: a longer harvest begins with the shards of a shorter one.
-    identity = {**asdict(config), "tokens": None, "model": model_fingerprint(model)}
-    manifest = _open_manifest(folder, content_hash(identity))
+    manifest = _open_manifest(folder, harvest_identity(model, config, base))
     remove_partial_writes(folder)
     rows = token_rows(config.corpus, model_tokenizer(model), config.split, base)
     new = _new_shards(model, config, folder, manifest, rows, executor or LocalExecutor(model))
@@ -71,11 +79,23 @@ def harvest(
             if total >= config.tokens:
                 break
     if total < config.tokens:
+        key = TOKEN_KEYS[config.split]
         raise UserError(
-            f"The corpus has only {total} {config.split} activations, fewer than "
-            f"{config.tokens}; add sources or lower the number of tokens."
+            f"The corpus has only {total} {config.split} activations, fewer than the "
+            f"{config.tokens} of {key}; add to harvest.corpus.sources, or lower {key}."
         )
     return ActivationShards(folder, used)
+
+
+def harvest_identity(model: "Model", config: HarvestConfig, base: Path = Path()) -> str:
+    """Returns a hash of what decides the activations of a harvest: config, model and text files.
+
+    `tokens` is left out: a longer harvest begins with the shards of a shorter one.
+    """
+    paths = [base / source.path for source in config.corpus.sources]
+    texts = [file_sha256(path) if path.is_file() else None for path in paths]
+    model_hash = model_fingerprint(model)
+    return content_hash({**asdict(config), "tokens": None, "model": model_hash, "texts": texts})
 
 
 def _kept_shards(folder: Path, manifest: dict) -> Iterator[int]:
@@ -148,7 +168,7 @@ def _open_manifest(folder: Path, identity: str) -> dict:
     manifest = json.loads(path.read_text())
     if manifest["identity"] != identity:
         raise UserError(
-            f"{folder} holds a harvest with another config or model; give an empty folder."
+            f"{folder} holds a harvest with another config, model or text; give an empty folder."
         )
     return manifest
 
