@@ -179,7 +179,7 @@ def test_a_start_that_trained_nothing_does_not_occupy_its_folder(
 ) -> None:
     """The corpus was too short; the mended recipe takes the same folder, and its activations."""
     too_long = replace(recipe, harvest=replace(recipe.harvest, tokens=10**6))
-    with pytest.raises(UserError, match="of harvest.tokens; add to harvest.corpus.sources"):
+    with pytest.raises(UserError, match=r"of harvest\.tokens; add to harvest\.corpus"):
         train(too_long, tmp_path / "sae", tmp_path)
     monkeypatch.setattr(harvest_module, "_compute_shard", lambda *given: pytest.fail("harvested"))
     monkeypatch.setattr(training, "_measure", lambda *given: {})
