@@ -226,26 +226,32 @@ def _measure(
     rows: list[list[int]],
     n_activations: int,
 ) -> dict[str, Any]:
-    """Measures the saved SAE on held-out documents; writes the figures and the model card."""
+    """Measures and checks the saved SAE; writes the figures, their record and the model card."""
     import torch
 
+    from saetask.saes.compatibility import fit_after_training
     from saetask.saes.loading import load_sae
     from saetask.saes.metrics import cross_entropy_recovered, measure
+    from saetask.saes.training_origin import make_training_origin, write_training_origin
     from saetask.training.model_card import model_card
 
     config, sae = job.config, load_sae(job.out)
     indices = torch.arange(len(test_shards)).split(EVALUATION_BATCH)
     quality = measure(sae, (test_shards.rows(i) for i in indices))
+    recovered = cross_entropy_recovered(model, sae, rows)
+    origin = make_training_origin(model, sae, quality.fvu, recovered)
+    write_training_origin(job.out, origin)
     metrics = {
         "normalised_mse": quality.normalised_mse,
         "fvu": quality.fvu,
         "l0": quality.l0,
         "sparsity": quality.l0 / config.d_sae,
         "dead_share": 1 - quality.alive_share,
-        "cross_entropy_recovered": cross_entropy_recovered(model, sae, rows),
+        "cross_entropy_recovered": recovered,
         "test_tokens": quality.n_tokens,
         "activations_harvested": n_activations,
         "samples_trained": config.n_steps * config.batch_size,
+        "check": fit_after_training(model, load_sae(job.out)),
     }
     write_json(job.out / "metrics.json", metrics)
     write_text(job.out / "README.md", model_card(config, metrics))
