@@ -1,10 +1,10 @@
 """Other ways of using an SAE than its metadata specifies: layer, scale, normalisation, BOS."""
 
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from saetask.saes.encoding import reads_bos, unnormalised
+from saetask.saes.encoding import decoder_bias_swapped, reads_bos, unnormalised
 from saetask.saes.usage import TokenErrors, Usage, thinned, token_errors, without_outliers
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ class Alternative(NamedTuple):
     description: str
     """The other way, as it ends a sentence."""
     usage: Usage
-    unnormalised: bool = False
-    """Whether the SAE's own run-time normalisation is turned off."""
+    setting: "Callable[[SAE[Any]], AbstractContextManager[None]]" = nullcontext
+    """Context in which the SAE has another setting."""
     keeps_l0: bool = False
     """Whether it counts only if it activates about as many features as the SAE's own use."""
 
@@ -35,7 +35,7 @@ class Alternative(NamedTuple):
         usage = usage if n_tokens is None else thinned(usage, n_tokens)
         if usage.kept.sum() < 2:
             return None
-        with unnormalised(sae) if self.unnormalised else nullcontext():
+        with self.setting(sae):
             return token_errors(sae, usage)
 
     def counts(self, errors: TokenErrors, own_l0: float) -> bool:
@@ -67,7 +67,11 @@ def rescaled(sae: "SAE[Any]", own: Usage) -> Iterator[Alternative]:
     )
     if (named := sae.cfg.normalize_activations) != "none":
         description = f"normalisation: without the {named} that its cfg.json names"
-        yield Alternative(description, own, unnormalised=True, keeps_l0=True)
+        yield Alternative(description, own, unnormalised, keeps_l0=True)
+    if own.inputs.shape == own.targets.shape and own.inputs.equal(own.targets):  # no transcoder
+        swapped = str(not sae.cfg.apply_b_dec_to_input).lower()
+        description = f"with apply_b_dec_to_input: {swapped} in its cfg.json"
+        yield Alternative(description, own, decoder_bias_swapped)
     yield changed(
         lambda a: a - a.mean(-1, keepdim=True),
         "processing: with its input centred (as a model with centred writing weights has it)",
