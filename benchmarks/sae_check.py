@@ -57,10 +57,10 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "qwen3": {**SHAPE, "head_dim": 16},
 }
 """Settings of the small language models, by transformers' name of the architecture."""
-LM_STEPS, LM_ROWS, LM_RATE = 400, 16, 3e-3
-BUDGETS = {"short": 4, "long": 40}
+LM_STEPS, LM_ROWS, LM_RATE = 120, 16, 5e-3
+BUDGETS = {"short": 2, "long": 16}
 """Passes of an SAE's training over its activations, by name."""
-HOOK_LAYERS = (1, 3)
+HOOK_LAYERS = (2,)
 """Layers whose residual stream SAEs are trained on."""
 
 

@@ -225,3 +225,10 @@ def test_a_hook_point_is_read_and_edited_after_sae_lens_was_at_it(tiny_model, ti
     tiny_model.run_with_cache_with_saes(tokens, saes=[tiny_sae])
     assert loss_with_edit(tiny_model, [5, 6, 7], name, torch.zeros_like) == edited
     assert loss_with_edit(tiny_model, [5, 6, 7], name, None) != edited
+
+
+def test_an_edit_at_a_hook_point_that_is_never_reached_is_refused(tiny_model, monkeypatch):
+    """Else the unedited loss would stand for the edited one."""
+    unused = "blocks.2.attn.hook_hidden_states"
+    with pytest.raises(UserError, match=f"never reached hook point '{unused}'"):
+        loss_with_edit(tiny_model, [5, 6, 7], unused, torch.zeros_like)
