@@ -41,7 +41,8 @@ class TrainConfig:
     model: str = DEFAULT_MODEL
     """The model, as `saetask.load_model` takes it."""
     architecture: str = "topk"
-    """One of `ARCHITECTURES`, as SAE-Lens names them."""
+    """As SAE-Lens names them: `topk`, `batchtopk`, `jumprelu`, `standard`, `gated` or
+    `matryoshka_batchtopk`."""
     d_sae: int = 8192
     """Number of features."""
     options: dict[str, Any] = field(default_factory=dict)
