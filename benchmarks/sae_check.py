@@ -60,8 +60,40 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 LM_STEPS, LM_ROWS, LM_RATE = 120, 16, 5e-3
 BUDGETS = {"short": 2, "long": 16}
 """Passes of an SAE's training over its activations, by name."""
-HOOK_LAYERS = (2,)
-"""Layers whose residual stream SAEs are trained on."""
+
+
+class Kind(NamedTuple):
+    """What an SAE is trained on, and of which architecture."""
+
+    hook: str
+    """Hook point in its block."""
+    architecture: str
+    options: dict[str, Any]
+    passes: str
+    """Which of `BUDGETS`."""
+
+    def __str__(self) -> str:
+        return f"{self.hook}, {self.architecture}, {self.passes}"
+
+
+TOPK = [Kind("hook_resid_post", "topk", {"k": 12}, passes) for passes in BUDGETS]
+"""SAEs that are trained on every model."""
+OTHERS = {
+    "llama": Kind("hook_resid_post", "standard", {"l1_coefficient": 2.0}, "long"),
+    "gpt2": Kind("hook_mlp_out", "topk", {"k": 12}, "long"),
+    "gpt_neox": Kind("hook_attn_out", "batchtopk", {"k": 12}, "long"),
+    "gemma3_text": Kind("hook_resid_pre", "jumprelu", {"l0_coefficient": 2.0}, "long"),
+    "qwen2": Kind("hook_resid_post", "gated", {"l1_coefficient": 2.0}, "long"),
+    "qwen3": Kind(
+        "hook_resid_post",
+        "matryoshka_batchtopk",
+        {"k": 12, "matryoshka_widths": [64, 256, 512]},
+        "long",
+    ),
+}
+"""One more SAE of each model."""
+HOOK_LAYER = 2
+"""Block that SAEs of the small models read."""
 
 
 class Trial(NamedTuple):
@@ -106,9 +138,12 @@ def trials(
             )
     for other in others:
         yield checked(subject, "another model", False, other, sae)
-    for name, factor in (("x 2", 2.0), ("x 1/2", 0.5), ("x 1.5", 1.5), ("x sqrt(d)/norm", None)):
+    factors = {"x 2": 2.0, "x 1/2": 0.5, "x 1.5": 1.5, "x sqrt(d)/norm": usual_scale(sae)}
+    for name, factor in factors.items():
+        if 0.75 < factor < 1.33:  # the usual scale is nearly the SAE's own
+            continue
         scaled = changed(sae)
-        scaled.fold_activation_norm_scaling_factor(factor or usual_scale(sae))
+        scaled.fold_activation_norm_scaling_factor(factor)
         yield checked(subject, f"input {name}", False, model, scaled)
     with torch.no_grad():
         centred = changed(sae)
@@ -174,16 +209,17 @@ def small_model(name: str, tokenizer: Any, folder: Path, steps: int = LM_STEPS) 
     return folder / name
 
 
-def recipe(model: Path, layer: int, passes: int, folder: Path) -> TrainConfig:
+def recipe(model: Path, kind: Kind, folder: Path) -> TrainConfig:
     """Returns the recipe of an SAE on a small model, whose texts are written to a folder."""
     corpus = replace(write_corpus(folder, CONTEXT), selection_share=0.0)
-    harvest = HarvestConfig(f"blocks.{layer}.hook_resid_post", tokens=20_000, corpus=corpus)
+    harvest = HarvestConfig(f"blocks.{HOOK_LAYER}.{kind.hook}", tokens=20_000, corpus=corpus)
     return TrainConfig(
         harvest,
         model=str(model),
         d_sae=512,
-        options={"k": 12},
-        samples=20_000 * passes,
+        architecture=kind.architecture,
+        options=kind.options,
+        samples=20_000 * BUDGETS[kind.passes],
         batch_size=512,
         lr=3e-3,
         dead_after_samples=20_000,
@@ -192,28 +228,32 @@ def recipe(model: Path, layer: int, passes: int, folder: Path) -> TrainConfig:
 
 
 def small_trials(
-    architectures: Sequence[str] = tuple(ARCHITECTURES),
-    layers: Sequence[int] = HOOK_LAYERS,
-    budgets: Sequence[str] = tuple(BUDGETS),
+    names: Sequence[str] = tuple(ARCHITECTURES),
+    kinds: Sequence[Kind] | None = None,
     steps: int = LM_STEPS,
 ) -> Iterator[Trial]:
-    """Trains small models and SAEs on them, and yields their checks."""
+    """Trains small models and SAEs on them, and yields their checks.
+
+    Args:
+        names: Architectures of the models.
+        kinds: SAEs of each model; None takes `TOPK` and the one of `OTHERS`.
+        steps: Steps of a model's training.
+    """
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(ROOT / "tests" / "helpers" / "tokenizer")
     tokenizer.chat_template = None
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        folders = {name: small_model(name, tokenizer, folder, steps) for name in architectures}
+        folders = {name: small_model(name, tokenizer, folder, steps) for name in names}
         models = {name: load_model(path) for name, path in folders.items()}
         for name, model in models.items():
             others = [other for key, other in models.items() if key != name]
-            for layer in layers:
-                for budget in budgets:
-                    subject = f"{name}, layer {layer}, {budget}"
-                    out = folder / subject
-                    train(recipe(folders[name], layer, BUDGETS[budget], folder), out, folder)
-                    yield from trials(subject, model, unrecorded(out), others)
+            for kind in kinds or [*TOPK, OTHERS[name]]:
+                subject = f"{name}, {kind}"
+                out = folder / subject
+                train(recipe(folders[name], kind, folder), out, folder)
+                yield from trials(subject, model, unrecorded(out), others)
 
 
 def unrecorded(folder: Path | str) -> "SAE[Any]":

@@ -24,7 +24,7 @@ class Alternative(NamedTuple):
     description: str
     """The other way, as it ends a sentence."""
     usage: Usage
-    setting: "Callable[[SAE[Any]], AbstractContextManager[None]]" = nullcontext
+    setting: "Callable[[SAE[Any]], AbstractContextManager[Any]]" = lambda sae: nullcontext()
     """Context in which the SAE has another setting."""
     keeps_l0: bool = False
     """Whether it counts only if it activates about as many features as the SAE's own use."""

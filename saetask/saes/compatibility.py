@@ -34,11 +34,14 @@ if TYPE_CHECKING:
 
     from saetask.models.loading import Model
 
-N_ERRORS = 3.0
+N_ERRORS = 2.0
 """A difference counts if it exceeds this many standard errors."""
 BETTER = math.log(0.97)
 """Another use fits better if its log ratio (`usage.Comparison`) is below this, beyond the spread
 over the probe texts."""
+LEARNT = math.log(1.1)
+"""Another use counts only if the log ratio of the mean activation to it is above this: what
+reconstructs hardly more than the mean is no use at all."""
 EXACT_FVU = 0.3
 """Below it, an SAE is not compared with shuffled dimensions: one that decodes every activation,
 such as one of axes, decodes those as well."""
@@ -285,7 +288,7 @@ def _bos_swapped(model: "Model", sae: "SAE[Any]", n_tokens: int) -> list[Alterna
 def _better(sae: "SAE[Any]", own: TokenErrors, others: list[Alternative]) -> str:
     """Returns which other use fits better beyond the spread over the texts; empty if none does.
 
-    One that reconstructs no better than the mean activation is none.
+    One that reconstructs hardly better than the mean activation is none.
     """
     screened: list[tuple[float, Alternative]] = []
     for other in others:
@@ -297,7 +300,7 @@ def _better(sae: "SAE[Any]", own: TokenErrors, others: list[Alternative]) -> str
     for log_ratio, other in screened[:N_CANDIDATES]:
         if log_ratio < 0 and (errors := other.errors(sae)) is not None:
             fit = compare(own, errors)
-            learnt = compare(errors, constant(errors)).above(0, N_ERRORS)
+            learnt = compare(errors, constant(errors)).above(LEARNT, N_ERRORS)
             if learnt and fit.below(BETTER, N_ERRORS) and other.counts(errors, own.l0):
                 found.append((fit, f"it leaves {errors.fvu:.2f} {other.description}"))
     return min(found, default=(None, ""), key=lambda pair: pair[0].log_ratio)[1]

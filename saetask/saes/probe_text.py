@@ -1,7 +1,7 @@
 """The probe texts on which an SAE is compared with a model, and how they are read."""
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from saetask.data.prompts import render
 from saetask.models.loading import context_size, model_tokenizer
@@ -59,8 +59,10 @@ def probe_rows(model: "Model", bos: bool) -> list[list[int]]:
         model: The model, whose tokenizer and context size are used.
         bos: Whether the rows begin with BOS, if the tokenizer has one.
     """
-    tokenizer = model_tokenizer(model)
-    start = [tokenizer.bos_token_id] if bos and tokenizer.bos_token_id is not None else []
+    tokenizer: Any = model_tokenizer(model)
+    start: list[int] = (
+        [tokenizer.bos_token_id] if bos and tokenizer.bos_token_id is not None else []
+    )
     texts = [render(tokenizer, text, bos=False).token_ids for text in PROBE_TEXTS]
     n_tokens = min(PROBE_TOKENS, context_size(model) - 1)
     following = [itertools.chain(*texts[first:], *texts[:first]) for first in range(len(texts))]

@@ -157,13 +157,11 @@ def _check_options(config: TrainConfig) -> None:
     make_sae_config(config, d_in=1)  # what SAE-Lens refuses is refused before a model is loaded
 
 
-def _check_widths(widths: object, d_sae: int) -> None:
-    known = isinstance(widths, list | tuple) and bool(widths)
-    if (
-        not known
-        or not all(Range(int, 1, d_sae).accepts(width) for width in widths)
-        or list(widths) != sorted(set(widths))
-    ):
+def _check_widths(widths: Any, d_sae: int) -> None:
+    whole = isinstance(widths, list | tuple) and all(
+        Range(int, 1, d_sae).accepts(w) for w in widths
+    )
+    if not whole or not widths or list(widths) != sorted(set(widths)):
         raise UserError(
             f"Recipe key 'options.matryoshka_widths' is {widths!r:.60}; it must be a list of "
             f"ascending whole numbers from 1 to d_sae ({d_sae})."

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import training
 from benchmarks.pages import ROOT
-from benchmarks.sae_check import Trial, main, small_trials, summary
+from benchmarks.sae_check import TOPK, Trial, main, small_trials, summary
 
 MEASURED = json.loads((ROOT / training.MEASURED).read_text(encoding="utf-8"))
 CLEAR = {"2 layers away", "another model", "input x 2", "input x 1/2", "input x sqrt(d)/norm"}
@@ -40,7 +40,7 @@ def test_what_is_given_must_pair_up(tmp_path):
 def test_saes_of_five_architectures_pass_and_are_refused_elsewhere():
     """A language model and an SAE of each, from nothing."""
     names = ("llama", "gpt2", "gpt_neox", "gemma3_text", "qwen2")
-    found = list(small_trials(names, budgets=("long",), steps=60))
+    found = list(small_trials(names, TOPK[-1:], steps=60))
     assert sum(trial.fits for trial in found) == len(names)
     for trial in found:
         if trial.fits:
