@@ -57,6 +57,8 @@ MIN_DAMAGE = 0.5
 it the share is noise."""
 SCREENED_TOKENS = 24
 """Approximate number of tokens on which all other uses are tried."""
+PROMISING = 0.1
+"""Another use is compared on all tokens only if its log ratio on the screened ones is below it."""
 N_CANDIDATES = 3
 """Number of other uses, those that fit best on the screened tokens, compared on all tokens."""
 LOSS_ROWS = 2
@@ -298,7 +300,7 @@ def _better(sae: "SAE[Any]", own: TokenErrors, others: list[Alternative]) -> str
     screened.sort(key=lambda pair: pair[0])
     found: list[tuple[Comparison, str]] = []
     for log_ratio, other in screened[:N_CANDIDATES]:
-        if log_ratio < 0 and (errors := other.errors(sae)) is not None:
+        if log_ratio < PROMISING and (errors := other.errors(sae)) is not None:
             fit = compare(own, errors)
             learnt = compare(errors, constant(errors)).above(LEARNT, N_ERRORS)
             if learnt and fit.below(BETTER, N_ERRORS) and other.counts(errors, own.l0):
