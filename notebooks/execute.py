@@ -1,9 +1,10 @@
-"""Executes notebooks from top to bottom and fails on any error.
+"""Executes notebooks from top to bottom; fails on an error, and on outputs that are not the stored.
 
     python notebooks/execute.py [--write] [NOTEBOOK ...]
 
-Without names it takes every notebook beside this file. With --write the outputs are stored in the
-notebooks; what cells write to stderr (progress, warnings) is not.
+Without names it takes every notebook beside this file. How outputs are compared, and with what
+tolerance, is in `outputs.py`. With --write they are stored in the notebooks instead; what cells
+write to stderr (progress, warnings) is not.
 """
 
 import argparse
@@ -14,7 +15,9 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from outputs import differences
 
+COMMAND = "python notebooks/execute.py"
 CELL_TIMEOUT = 1800
 """Seconds; the first use of a task fits its detector, which takes minutes."""
 
@@ -23,7 +26,13 @@ def execute(path: Path) -> nbformat.NotebookNode:
     """Returns a notebook with its outputs; it runs in the notebook's own folder."""
     notebook = nbformat.read(path, as_version=4)
     folder = {"metadata": {"path": str(path.parent)}}
-    NotebookClient(notebook, timeout=CELL_TIMEOUT, resources=folder, record_timing=False).execute()
+    NotebookClient(
+        notebook,
+        timeout=CELL_TIMEOUT,
+        resources=folder,
+        record_timing=False,
+        coalesce_streams=True,
+    ).execute()
     return notebook
 
 
@@ -59,6 +68,11 @@ def main() -> int:
             continue
         if arguments.write:
             write(notebook, path)
+        elif found := differences(nbformat.read(path, as_version=4), notebook):
+            print(f"{path.name}: stored outputs differ from today's:\n{found}", file=sys.stderr)
+            print(f"If the new ones are right: {COMMAND} --write", file=sys.stderr)
+            failed += 1
+            continue
         print(f"{path.name}: {len(notebook.cells)} cells, {time.monotonic() - started:.0f} s")
     return 1 if failed else 0
 

@@ -15,6 +15,7 @@ from saetask.inference.client import GenerateRequest, ModelClient
 from saetask.inference.endpoint import Endpoint, EndpointError
 from saetask.utils.files import content_hash
 from saetask.utils.parallel import map_ordered
+from saetask.utils.progress import stage
 
 NOTE_TOKENS = 40
 """Maximum length of a reply of the model under test."""
@@ -80,11 +81,10 @@ class GeneratedNotes:
         return self._client.stored_reply(_key(endpoint, request))
 
     def _send(self, endpoint: Endpoint, requests: Sequence[str], title: str) -> None:
-        from tqdm import tqdm
-
         sent = map_ordered(partial(self._send_one, endpoint), requests, WORKERS)
-        for _ in tqdm(sent, desc=title, total=len(requests), disable=len(requests) < 2):
-            pass
+        with stage(title, len(requests)) as advance:
+            for _ in sent:
+                advance(1)
 
     def _send_one(self, endpoint: Endpoint, request: str) -> None:
         """Sends one request and stores the reply at once, so that a later failure costs nothing."""

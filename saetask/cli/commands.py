@@ -61,6 +61,7 @@ def _add_flags(parser: CommandParser, command: Command) -> None:
         metavar="FILE.py",
         help="A file with a plugin of your own; may be repeated.",
     )
+    parser.add_argument("--quiet", action="store_true", default=False, help="Print no progress.")
     parser.add_argument(
         "--debug", action="store_true", default=False, help="Show the traceback of an error."
     )

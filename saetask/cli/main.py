@@ -41,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Before these libraries are imported: what they print is no result of a command.
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        if getattr(arguments, "quiet", False):
+            os.environ["TQDM_DISABLE"] = "1"
         arguments.execute(arguments)
     except SystemExit as finished:  # argparse has printed the help or the version
         return int(finished.code or 0)

@@ -32,11 +32,13 @@ from saetask.experiments.run_folder import (
     write_run_folder,
 )
 from saetask.experiments.run_inputs import RunInputs, resolve_inputs
+from saetask.experiments.run_stages import run_stages
 from saetask.experiments.runner import ExperimentResult, run_experiment
 from saetask.inference.client import ModelClient
 from saetask.plugins import PluginRegistry
 from saetask.saes.compatibility import SAEFigures, check_sae
 from saetask.saes.loading import load_sae
+from saetask.utils import progress
 
 if TYPE_CHECKING:
     import pandas
@@ -135,10 +137,11 @@ def run(
         )
         contexts = [context, *(_with_sae(context, config, name) for name in config.other_saes)]
         arms, generate = arms_named(config.arms), config.scoring == "generate"
-        results = [
-            run_experiment(contexts, folds, arms, generate, config.seed + number)
-            for number, folds in enumerate(repetitions)
-        ]
+        with progress.job(run_stages(context, repetitions, arms, generate)):
+            results = [
+                run_experiment(contexts, folds, arms, generate, config.seed + number)
+                for number, folds in enumerate(repetitions)
+            ]
     _write(folder, inputs, context, figures, results, started)
     return RunResult(folder)
 

@@ -14,6 +14,7 @@ from saetask.experiments.observation import observe
 from saetask.experiments.scoring import FoldPrompts, SampleResult, score_folds
 from saetask.experiments.second_question import score_second_question
 from saetask.report.arms import ArmSpec
+from saetask.utils.progress import stage
 
 
 class ExperimentResult(NamedTuple):
@@ -59,10 +60,11 @@ def run_experiment(
     samples = all_samples(folds)
     observations = [dict(zip(samples, observe(context, samples, seed))) for context in contexts]
     note_scores = score_notes(context, training_samples(folds), seed)
-    states = [
-        fit_fold(contexts, number, fold, observations, note_scores, seed)
-        for number, fold in enumerate(folds)
-    ]
+    states = []
+    with stage("fit detectors", len(folds), "fold") as advance:
+        for number, fold in enumerate(folds):
+            states.append(fit_fold(contexts, number, fold, observations, note_scores, seed))
+            advance(1)
     left_out = _redundant_controls(context, states)
     kept = [arm for arm in arms if arm.spec.name not in left_out]
     specs = [arm.spec for arm in kept]

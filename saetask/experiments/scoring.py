@@ -50,6 +50,7 @@ def score_folds(
     score: Callable[[Item, str], Score],
     folds: Sequence[FoldPrompts],
     max_new_tokens: int | None = None,
+    title: str = "arms",
 ) -> list[SampleResult]:
     """Runs the model on the prompts of all folds and scores the answers.
 
@@ -58,12 +59,13 @@ def score_folds(
         score: Scores an output.
         folds: Prompts, by fold; all have the same arms.
         max_new_tokens: Judge generated answers of this maximum length; None ranks the candidates.
+        title: What the stage is called in the progress.
 
     Returns:
         Results by arm, in the folds' order of arms, and by the item's id.
     """
-    responses = _rank(client, folds)
-    outputs = _generate(client, folds, max_new_tokens) if max_new_tokens else {}
+    responses = _rank(client, folds, title)
+    outputs = _generate(client, folds, max_new_tokens, title) if max_new_tokens else {}
     results = [
         result
         for number, fold in enumerate(folds)
@@ -74,7 +76,7 @@ def score_folds(
     return sorted(results, key=lambda result: (place[result.arm], result.sample.id))
 
 
-def _rank(client: ModelClient, folds: Sequence[FoldPrompts]) -> list[Responses]:
+def _rank(client: ModelClient, folds: Sequence[FoldPrompts], title: str) -> list[Responses]:
     """Returns the model's scores of every prompt's candidates."""
     asked = [
         (number, arm, sample, written.prompt)
@@ -87,13 +89,13 @@ def _rank(client: ModelClient, folds: Sequence[FoldPrompts]) -> list[Responses]:
     responses: list[dict[str, dict[Sample, RankResponse]]] = [
         {arm: {} for arm in fold.prompts} for fold in folds
     ]
-    for (number, arm, sample, _), response in zip(asked, client.rank(requests, "arms")):
+    for (number, arm, sample, _), response in zip(asked, client.rank(requests, title)):
         responses[number][arm][sample] = response
     return list(responses)
 
 
 def _generate(
-    client: ModelClient, folds: Sequence[FoldPrompts], max_new_tokens: int
+    client: ModelClient, folds: Sequence[FoldPrompts], max_new_tokens: int, title: str
 ) -> dict[tuple[str, Sample], str]:
     """Returns the generated answers of test samples, by arm and sample."""
     asked = [
@@ -103,7 +105,7 @@ def _generate(
         for sample in fold.test
     ]
     requests = [GenerateRequest(prompt, max_new_tokens) for *_, prompt in asked]
-    texts = client.generate(requests, "generate")
+    texts = client.generate(requests, f"{title}: generate")
     return {(arm, sample): text for (arm, sample, _), text in zip(asked, texts)}
 
 

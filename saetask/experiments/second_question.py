@@ -14,7 +14,7 @@ from saetask.annotation.prompt_writer import ArmPrompt
 from saetask.data.prompts import Prompt
 from saetask.data.samples import Sample, draw
 from saetask.data.tasks import AsksTwice, SecondQuestion
-from saetask.detection.calibration import fit_calibration
+from saetask.detection.calibration import ScoredItem, fit_calibration
 from saetask.experiments.context import ExperimentContext
 from saetask.experiments.observation import rank_request, scored_item
 from saetask.experiments.scoring import FoldPrompts, SampleResult, score_folds
@@ -60,9 +60,13 @@ def score_second_question(
     if not asked:
         return []
     names = [arm.name for arm in arms if arm.asks_second_question]
-    moved = [_second_fold(context, fold, train, asked, names) for fold, train in folds]
+    ranked = [second for second in asked.values() if second.candidates]
+    answers = context.client.rank([rank_request(s) for s in ranked], "second question: original")
+    scored = {s: scored_item(s, response) for s, response in zip(ranked, answers)}
+    moved = [_second_fold(fold, train, asked, scored, names) for fold, train in folds]
     max_new_tokens = settings.second_question_tokens if generated else None
-    return score_folds(context.client, task.score_second, moved, max_new_tokens)
+    score = task.score_second
+    return score_folds(context.client, score, moved, max_new_tokens, "second question")
 
 
 def _second_sample(task: AsksTwice, sample: Sample, second: SecondQuestion) -> Sample:
@@ -79,16 +83,14 @@ def _second_sample(task: AsksTwice, sample: Sample, second: SecondQuestion) -> S
 
 
 def _second_fold(
-    context: ExperimentContext,
     fold: FoldPrompts,
     train: Sequence[Sample],
     asked: Mapping[Sample, Sample],
+    scored: Mapping[Sample, ScoredItem],
     arms: Sequence[str],
 ) -> FoldPrompts:
     """Returns a fold's prompts for the second question: the same notes in other prompts."""
-    ranked = [asked[s] for s in train if s in asked and asked[s].candidates]
-    responses = context.client.rank([rank_request(s) for s in ranked], "second question")
-    bias = fit_calibration([scored_item(s, r) for s, r in zip(ranked, responses)])
+    bias = fit_calibration([scored[asked[s]] for s in train if asked.get(s) in scored])
     prompts = {
         arm: {
             asked[sample]: _moved(written, asked[sample].prompt)

@@ -15,6 +15,7 @@ from saetask.models.forward import generate_texts
 from saetask.models.loading import context_size, model_tokenizer
 from saetask.utils.files import content_hash
 from saetask.utils.journal import Journal
+from saetask.utils.progress import stage
 
 if TYPE_CHECKING:
     from saetask.models.loading import Model
@@ -78,7 +79,7 @@ class ModelClient:
 
         Args:
             requests: In any order: prompts that begin alike are computed together.
-            title: What the progress bar is called.
+            title: What the stage is called in the progress.
 
         Raises:
             UserError: A prompt is too long, or a candidate has no tokens.
@@ -122,17 +123,15 @@ class ModelClient:
 
     def _compute(self, requests: Sequence[Request], title: str) -> None:
         """Has the unknown requests answered, in shards of a fixed size, and stores the answers."""
-        from tqdm import tqdm
-
         new = {_key(request): request for request in requests}
         new = {key: request for key, request in new.items() if key not in self._answers}
         keys, pending = list(new), list(new.values())
         starts = range(0, len(pending), REQUESTS_PER_SHARD)
         shards = [pending[start : start + REQUESTS_PER_SHARD] for start in starts]
-        with tqdm(total=len(pending), unit="prompt", desc=title, disable=len(pending) < 2) as bar:
+        with stage(title, len(pending)) as advance:
             for start, answers in zip(starts, self._executor.map(answer_requests, shards)):
                 self.store(dict(zip(keys[start:], answers)))
-                bar.update(len(answers))
+                advance(len(answers))
 
 
 def answer_requests(model: "Model", requests: Sequence[Request]) -> list[Answer]:

@@ -35,10 +35,10 @@ def headline(summary: Summary) -> Headline:
 
 
 def _effect(summary: Summary) -> Headline:
-    original, saetask = summary.arms.get("original"), summary.arms.get("saetask")
+    original, saetask = summary.arms.get(summary.baseline), summary.arms.get(summary.method)
     change = saetask.change if saetask else None
     if original is None or saetask is None or change is None:
-        missing = "original" if original is None else "saetask"
+        missing = summary.baseline if original is None else summary.method
         text = f"The run has no {missing} arm, so nothing can be said about saetask's effect."
         return Headline("Not measured", "unknown", text)
     sentence = _sentence(original, saetask, change)

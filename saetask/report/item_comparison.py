@@ -12,40 +12,41 @@ from saetask.report.items import (
     read_item_records,
 )
 
-BROWSER_LIMIT = 2000
-"""Maximum number of items in the browser, so that it stays quick; the figures are of all items."""
-
 
 @dataclass
 class ItemComparison:
-    """One item in all arms."""
+    """One item in all arms; two of these, baseline and method, are compared in full."""
 
     id: str
     group: str
     fold: int
+    baseline: str = "original"
+    """Name of the arm with the prompt as it is."""
+    method: str = "saetask"
+    """Name of the arm that is compared with it."""
     correct: dict[str, bool] = field(default_factory=dict)
     """Whether the answer is right, by arm."""
     before: ItemRecord | None = None
-    """The item in the arm `original`."""
+    """The item in the baseline arm."""
     after: ItemRecord | None = None
-    """The item in the arm `saetask`."""
+    """The item in the method's arm."""
     rounds: list[RoundRecord] = field(default_factory=list)
-    """The notes that the arm `closed-loop` tried."""
+    """The notes that a closed loop tried."""
 
     @property
     def findings(self) -> list[MisunderstandingRecord]:
-        """The misunderstandings that the arm `saetask` found in the original prompt."""
+        """The misunderstandings that the method found in the original prompt."""
         return self.after.misunderstandings if self.after else []
 
     @property
     def annotations(self) -> list[AnnotationRecord]:
-        """The notes that the arm `saetask` wrote into the prompt."""
+        """The notes that the method wrote into the prompt."""
         return self.after.annotations if self.after else []
 
     @property
     def change(self) -> str:
-        """What saetask did to the answer: fixed, broken, right, wrong (both times) or unknown."""
-        before, after = self.correct.get("original"), self.correct.get("saetask")
+        """What became of the answer: fixed, broken, right, wrong (both times) or unknown."""
+        before, after = self.correct.get(self.baseline), self.correct.get(self.method)
         if before is None or after is None:
             return "unknown"
         if before == after:
@@ -73,36 +74,43 @@ class FeatureUse:
 class Items:
     """All items of a run."""
 
-    shown: list[ItemComparison]
-    """The first `BROWSER_LIMIT`."""
-    n_items: int
+    every: list[ItemComparison]
+    """In the order of the file."""
+    baseline: str
+    method: str
     features: list[FeatureUse]
     """Most often named first."""
 
 
-def read_items(path: Path) -> Items:
+def read_items(path: Path, baseline: str, method: str) -> Items:
     """Reads `items.jsonl` and gathers its rows by item.
+
+    Args:
+        path: The file.
+        baseline: Name of the arm with the prompt as it is.
+        method: Name of the arm that is compared with it.
 
     Raises:
         UserError: It is missing or damaged; the line is named.
     """
     items: dict[str, ItemComparison] = {}
     for where, row in read_item_records(path):
-        item = items.setdefault(row.id, ItemComparison(row.id, row.group, row.fold))
+        fresh = ItemComparison(row.id, row.group, row.fold, baseline, method)
+        item = items.setdefault(row.id, fresh)
         if row.arm in item.correct:
             raise UserError(f'{where}: a second row of arm "{row.arm}" for item "{row.id}".')
         _add_row(item, row)
     every = list(items.values())
-    return Items(every[:BROWSER_LIMIT], len(every), _feature_uses(every))
+    return Items(every, baseline, method, _feature_uses(every))
 
 
 def _add_row(item: ItemComparison, row: ItemRecord) -> None:
     item.correct[row.arm] = row.correct
     if row.rounds:
         item.rounds = row.rounds
-    if row.arm == "original":
+    if row.arm == item.baseline:
         item.before = row
-    elif row.arm == "saetask":
+    elif row.arm == item.method:
         item.after = row
 
 

@@ -1,26 +1,25 @@
 """Rendering of a run folder as one self-contained HTML page.
 
-The charts are drawn by plotly.js, embedded once from the installed plotly package. That is about
-4.8 MB of the page: the Python package carries no smaller bundle (its other one, `widgetbundle.js`,
-is larger still), and the partial bundles of plotly.js exist on npm and CDNs only. All else of a
-report of some hundred items stays well below 1 MB. A content security policy in the page forbids
-every request, so that no version of plotly.js can make one.
+Charts are SVG from the templates, the items are packed into the page, and a content security policy
+forbids every request and every script but the page's own, known by its hash.
 """
 
+import base64
+import hashlib
 import json
-import math
-from functools import partial
+import re
+from dataclasses import dataclass
+from functools import cache, partial
 from importlib.resources import files
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from saetask.report import numbers, sentences
-from saetask.report.charts import accuracy_chart, against_chart, detection_chart
-from saetask.report.figures import Detection
+from saetask.report.arms import ArmKind
+from saetask.report.browser import packed_items
+from saetask.report.charts import MARK_PATHS, accuracy_chart, against_chart, detection_chart
 from saetask.report.headline import headline
-from saetask.report.item_comparison import BROWSER_LIMIT, ItemComparison
-from saetask.report.items import ItemRecord, MisunderstandingRecord
+from saetask.report.item_comparison import ItemComparison
 from saetask.report.run_folder import RunFolder, read_run_folder
 from saetask.utils.files import write_text
 
@@ -37,6 +36,35 @@ SCORE_DESCRIPTIONS = {
     "prompt-length": "Characters of the prompt.",
 }
 """What the scores of the detection tables are, in the order of the tables."""
+KIND_MEANINGS: dict[ArmKind, str] = {
+    "baseline": "the prompt as it is",
+    "control": "a control",
+    "variant": "the method under another rule",
+    "method": "the method",
+    "bound": "an upper bound that uses the right answer",
+}
+"""What the marks of the charts stand for."""
+OUTCOMES = {
+    "right": ("stays right", "right before and after"),
+    "fixed": ("fixed", "wrong before, right after"),
+    "broken": ("broken", "right before, wrong after"),
+    "wrong": ("stays wrong", "wrong before and after"),
+}
+"""What can become of an answer, in the order of the bar."""
+UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Control characters and those that turn the direction of the text after them."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One part of the bar of outcomes; `x` and `width` are in percent."""
+
+    change: str
+    text: str
+    meaning: str
+    count: int
+    x: float
+    width: float
 
 
 def write_report(run_folder: Path) -> Path:
@@ -61,86 +89,81 @@ def write_report(run_folder: Path) -> Path:
 
 def render(run: RunFolder) -> str:
     """Returns the report of a run folder as HTML."""
+    summary = run.summary
+    method = summary.method
+    return (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            run=run,
+            summary=summary,
+            headline=headline(summary),
+            outcomes=outcomes(run.items.every),
+            kinds={k: v for k, v in KIND_MEANINGS.items() if k in _kinds(run)},
+            mark_paths=MARK_PATHS,
+            score_descriptions=SCORE_DESCRIPTIONS,
+            accuracy_chart=accuracy_chart(summary.arms),
+            against_chart=against_chart(method, summary.against),
+            detection_chart=detection_chart(
+                "detection", "Scores that tell wrong answers", summary.detection.measured
+            ),
+            reading_chart=detection_chart(
+                "reading", "Scores that tell the right reading", summary.reading_detection.measured
+            ),
+            sentences=sentences,
+            features=run.items.features[:FEATURE_LIMIT],
+            packed_items=packed_items(run.items),
+            numbers=numbers,
+            style=_source("style.css"),
+            script=_source("browser.js"),
+        )
+    )
+
+
+@cache
+def _environment() -> Any:
     from jinja2 import Environment, PackageLoader
-    from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
 
     environment = Environment(
         loader=PackageLoader("saetask.report"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=visible,
     )
-    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     # A number and its percent sign stay in one line.
     environment.filters["unbroken"] = lambda text: text.replace(" %", "\u00a0%")
     environment.filters["json_text"] = partial(json.dumps, indent=2, ensure_ascii=False)
-    summary = run.summary
-    return environment.get_template("report.html.jinja").render(
-        run=run,
-        summary=summary,
-        headline=headline(summary),
-        score_descriptions=SCORE_DESCRIPTIONS,
-        accuracy_chart=Markup(accuracy_chart(summary.arms)) if summary.arms else None,
-        against_chart=Markup(against_chart(summary.against)) if summary.against else None,
-        detection_chart=_score_chart("detection-chart", summary.detection),
-        reading_chart=_score_chart("reading-chart", summary.reading_detection),
-        sentences=sentences,
-        features=run.items.features[:FEATURE_LIMIT],
-        rows=[browser_row(record) for record in run.items.shown],
-        limit=BROWSER_LIMIT,
-        numbers=numbers,
-        style=_source("style.css"),
-        browser_script=_source("browser.js"),
-        plotly_script=Markup(get_plotlyjs()),
-    )
+    environment.filters["csp_hash"] = _csp_hash
+    return environment
 
 
-def _score_chart(element: str, detection: Detection) -> Any:
-    from markupsafe import Markup
-
-    scores = detection.measured
-    return Markup(detection_chart(element, scores)) if scores else None
-
-
-def browser_row(item: ItemComparison) -> dict[str, Any]:
-    """Returns what the item browser needs of an item, as JSON values."""
-    # Cut here and not in the browser: JavaScript counts UTF-16 units, the spans count characters.
-    prompt = item.before.prompt if item.before else ""
-    return {
-        "id": item.id,
-        "group": item.group,
-        "fold": str(item.fold),
-        "correct": item.correct,
-        "before": _browser_answer(item.before),
-        "after": _browser_answer(item.after),
-        "findings": [finding.to_json() for finding in item.findings],
-        "annotations": [annotation.to_json() for annotation in item.annotations],
-        "rounds": [entry.to_json() for entry in item.rounds],
-        "change": item.change,
-        "segments": marked_segments(prompt, item.findings),
-    }
+def visible(value: Any) -> Any:
+    """Returns a text with control characters written as their code points; else the value."""
+    if not isinstance(value, str) or not UNSEEN.search(value):
+        return value
+    return UNSEEN.sub(lambda found: f"‹U+{ord(found[0]):04X}›", value)
 
 
-def _browser_answer(row: ItemRecord | None) -> dict[str, Any] | None:
-    if row is None:
-        return None
-    # JSON has no infinity, which is the score of an answer that the model can not give.
-    scores = {name: v if math.isfinite(v) else None for name, v in row.scores.items()}
-    answer = {"output": row.output, "parsed": row.parsed or None, "scores": scores}
-    return answer if row.arm == "original" else {"prompt": row.prompt, **answer}
+def outcomes(items: list[ItemComparison]) -> list[Outcome]:
+    """Returns what became of the answers; nothing if no item is in both arms."""
+    changes = [item.change for item in items]
+    known = sum(change in OUTCOMES for change in changes)
+    parts, x = [], 0.0
+    for change, (text, meaning) in OUTCOMES.items() if known else ():
+        count = changes.count(change)
+        width = 100 * count / known
+        parts.append(Outcome(change, text, meaning, count, round(x, 3), round(width, 3)))
+        x += width
+    return parts
 
 
-def marked_segments(prompt: str, findings: list[MisunderstandingRecord]) -> list[tuple[str, bool]]:
-    """Cuts a prompt where a finding's span begins or ends; True marks what lies in a span."""
-    length = len(prompt)
-    spans = [(start, min(end, length)) for start, end in (finding.span for finding in findings)]
-    spans = [(start, end) for start, end in spans if start < end]
-    cuts = sorted({0, length, *(cut for span in spans for cut in span)})
-    return [
-        (prompt[start:end], any(low <= start < high for low, high in spans))
-        for start, end in pairwise(cuts)
-    ]
+def _kinds(run: RunFolder) -> set[ArmKind]:
+    return {arm.kind for arm in run.summary.arms.values()}
+
+
+def _csp_hash(source: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
 
 
 def _source(name: str) -> Any:

@@ -31,10 +31,11 @@ def read_run_folder(folder: Path) -> RunFolder:
     if not folder.is_dir():
         raise UserError(f"Run folder {folder} does not exist. Give one that `saetask run` wrote.")
     try:
+        summary = read_summary(folder / "summary.json")
         return RunFolder(
             name=folder.resolve().name,
-            summary=read_summary(folder / "summary.json"),
-            items=read_items(folder / "items.jsonl"),
+            summary=summary,
+            items=read_items(folder / "items.jsonl", summary.baseline, summary.method),
             config=read_text(folder / "config.yaml"),
             environment=read_document(Environment, folder / "environment.json"),
         )

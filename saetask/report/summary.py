@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from saetask.report.arms import ArmKind
 from saetask.report.documents import Count, Document, Number, PositiveCount, Text, read_document
 from saetask.report.figures import (
     ArmResult,
@@ -153,6 +154,19 @@ class Summary(Document):
     """Why figures that runs usually have are missing, by the name of the arm or figure."""
     selection: Selection
     """What was chosen on the fit split of each fold."""
+
+    @property
+    def baseline(self) -> str:
+        """Name of the arm with the prompt as it is."""
+        return self._first("baseline", "original")
+
+    @property
+    def method(self) -> str:
+        """Name of the arm that the others are compared with."""
+        return self._first("method", "saetask")
+
+    def _first(self, kind: ArmKind, default: str) -> str:
+        return next((name for name, arm in self.arms.items() if arm.kind == kind), default)
 
     @property
     def controls(self) -> dict[str, ArmResult]:

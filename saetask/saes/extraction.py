@@ -20,6 +20,7 @@ from saetask.saes.encoding import (
     reads_bos,
     sae_view,
 )
+from saetask.utils.progress import stage
 
 if TYPE_CHECKING:
     import torch
@@ -82,18 +83,16 @@ def extract_features(
     Raises:
         UserError: A prompt is empty or longer than the model's context.
     """
-    from tqdm import tqdm
-
     rendered = _rendered(model, saes, prompts)
     lengths = [len(prompt.token_ids) for prompt in rendered]
     batches = list(batches_by_length(lengths, max_tokens=TOKENS_PER_BATCH))
     shards = [[rendered[i] for i in batch] for batch in batches]
     results = (executor or LocalExecutor(model)).map(partial(_read_batch, list(saes)), shards)
     by_prompt: dict[int, _PromptFeatures] = {}
-    with tqdm(total=len(rendered), unit="prompt", desc="read", disable=len(batches) < 2) as bar:
+    with stage("read prompts", len(rendered)) as advance:
         for batch, batch_features in zip(batches, results):
             by_prompt |= zip(batch, batch_features)
-            bar.update(len(batch))
+            advance(len(batch))
     return _by_sae(saes, rendered, [by_prompt[i] for i in range(len(rendered))])
 
 

@@ -18,7 +18,7 @@ from saetask.dictionary.collect.corpus_pass import BuildConfig
 from saetask.dictionary.evaluate.validation import shuffled_model_figures
 from saetask.dictionary.label.build import build
 from saetask.dictionary.store import CONTEXTS, FEATURES, MANIFEST, read_manifest
-from saetask.models.loading import model_tokenizer
+from saetask.models.loading import load_model, model_tokenizer
 from saetask.saes.random_sae import random_sae
 from saetask.utils.files import content_hash
 
@@ -98,16 +98,17 @@ def test_splits_share_no_document(config, tiny_model, corpus_folder) -> None:
 
 
 def test_contexts_show_the_activation_that_reading_their_row_gives(
-    dictionary, config, tiny_model, tiny_sae, corpus_folder
+    dictionary, config, tiny_model_folder, tiny_sae, corpus_folder
 ) -> None:
     from saetask.saes.corpus_extraction import extract_token_activations
 
-    tokenizer = model_tokenizer(tiny_model)
+    model = load_model(tiny_model_folder)  # in the dtype in which the command loaded it
+    tokenizer = model_tokenizer(model)
     rows = list(token_rows(config.corpus, tokenizer, "train", corpus_folder))
     feature = int(np.argmax([dictionary.feature(i).row["density"] for i in range(len(dictionary))]))
     strongest = dictionary.contexts(feature)[0]
     matching = [row for row in rows if row.document == strongest["document"]]
-    dense = extract_token_activations(tiny_model, [tiny_sae], matching)[0].matrix().toarray()
+    dense = extract_token_activations(model, [tiny_sae], matching)[0].matrix().toarray()
     assert np.isclose(dense[:, feature], strongest["activation"], rtol=1e-4).any()
 
 

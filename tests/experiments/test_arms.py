@@ -272,7 +272,9 @@ def test_every_arm_writes_every_wanted_sample_and_says_what_it_is_for(arm, state
 def test_names_are_unique_and_the_reported_order_is_the_tables():
     names = [arm.spec.name for arm in ARMS]
     assert names == arm_names() and len(set(names)) == len(names)
-    assert default_arm_names() == [name for name in names if name != "optimised-prompt"]
+    assert set(default_arm_names()) == {
+        *("original", "placebo", "shuffled", "dense-probe", "random-sae", "saetask", "oracle")
+    }
     assert [arm.spec.name for arm in arms_named(names[::-1])] == names
     kinds = {arm.spec.name: arm.spec.kind for arm in ARMS}
     assert (kinds["original"], kinds["saetask"], kinds["oracle"]) == ("baseline", "method", "bound")

@@ -14,7 +14,7 @@ from saetask.data import Item, Score
 from saetask.data.prompts import as_prompt
 from saetask.data.samples import Sample
 from saetask.detection.base import Finding
-from saetask.experiments.arms import ARMS, default_arm_names
+from saetask.experiments.arms import ARMS
 from saetask.experiments.metrics import summarise_seeds
 from saetask.experiments.run_folder import RunDescription, make_summary
 from saetask.experiments.runner import ExperimentResult
@@ -22,13 +22,13 @@ from saetask.experiments.scoring import SampleResult
 from saetask.report.arms import ArmSpec
 from saetask.report.summary import ModelDescription, SAEDescription
 from saetask.utils.statistics import smallest_detectable_difference
+from tests.helpers.every_arm import EVERY_ARM
 
 N = 90
 DETECTORS = ("saetask", "random-feature", "dense-probe")
 READINGS = "abc"
-DEFAULT_ARMS = default_arm_names()
 CREDITED = [arm.spec.name for arm in ARMS if arm.spec.in_sae_credit]
-SHARES = dict(zip(DEFAULT_ARMS, np.linspace(0.35, 0.8, len(DEFAULT_ARMS))))
+SHARES = dict(zip(EVERY_ARM, np.linspace(0.35, 0.8, len(EVERY_ARM))))
 NOTE = Annotation("(a note)", "end", "notes")
 
 
@@ -43,7 +43,7 @@ def answered(sample, arm, right, random, flexible=None):
     )
 
 
-def made_up(arms=DEFAULT_ARMS, seed=0, right=None, golds=None, second=False, flexible=None):
+def made_up(arms=EVERY_ARM, seed=0, right=None, golds=None, second=False, flexible=None):
     """Returns a result of random answers and findings.
 
     Args:
@@ -135,7 +135,7 @@ def holm(p_values):
 
 
 def test_each_arm_is_compared_with_the_original_as_by_hand(result, summary):
-    assert list(summary["arms"]) == list(DEFAULT_ARMS)
+    assert list(summary["arms"]) == list(EVERY_ARM)
     original = correct(result, "original")
     p_values = {}
     for arm, entry in summary["arms"].items():
@@ -159,7 +159,7 @@ def test_each_arm_is_compared_with_the_original_as_by_hand(result, summary):
 
 
 def test_saetask_is_compared_with_every_control_and_with_controls_only(result, summary):
-    controls = set(DEFAULT_ARMS) - {"original", "saetask", "oracle", "always", "closed-loop"}
+    controls = set(EVERY_ARM) - {"original", "saetask", "oracle", "always", "closed-loop"}
     assert set(summary["against"]) == controls
     own = correct(result, "saetask")
     for arm, entry in summary["against"].items():

@@ -14,12 +14,13 @@ from saetask.data import Prompt
 from saetask.data.prompts import render
 from saetask.data.samples import Fold, add_auxiliary_samples, make_samples
 from saetask.detection.baselines import baselines
-from saetask.experiments.arms import GENERIC, PLACEBO, arms_named, default_arm_names
+from saetask.experiments.arms import GENERIC, PLACEBO, arms_named
 from saetask.experiments.run_folder import item_record
 from saetask.experiments.runner import run_experiment
 from saetask.inference.client import ModelClient, RankRequest
 from saetask.models.forward import generate_texts
 from saetask_plugins.detectors.uncertainty import Uncertainty
+from tests.helpers.every_arm import EVERY_ARM
 from tests.helpers.probe_choices import QuickProbe
 from tests.helpers.touch_task import (
     ONE_BASELINE,
@@ -32,8 +33,6 @@ from tests.helpers.touch_task import (
     make_context,
     make_folds_in_turn,
 )
-
-DEFAULT_ARMS = default_arm_names()
 
 
 class SpiedProbe(QuickProbe):
@@ -50,7 +49,7 @@ class SpiedProbe(QuickProbe):
         return super().detect(detector_input)
 
 
-def run_arms(context, folds, arms=DEFAULT_ARMS, generate=False, seed=0):
+def run_arms(context, folds, arms=EVERY_ARM, generate=False, seed=0):
     return run_experiment([context], folds, arms_named(arms), generate, seed)
 
 
@@ -124,7 +123,7 @@ def test_every_item_stands_in_every_arm_once_in_the_reported_order(whole):
     ids = sorted(item.id for item in Touch().items())
     assert len(ids) == 60
     found = [(sample_result.arm, sample_result.sample.id) for sample_result in whole.results]
-    assert found == [(arm, item) for arm in DEFAULT_ARMS for item in ids]
+    assert found == [(arm, item) for arm in EVERY_ARM for item in ids]
 
 
 def test_every_item_is_judged_in_the_fold_that_tests_it(whole):
@@ -268,7 +267,7 @@ class Secret(Touch):
 def test_a_reading_that_only_gold_answers_know_stands_in_the_oracles_prompts_alone(small):
     arms = by_arm(small(task=Secret()))
     secret = {item.id for item in Touch().items() if item.group in ("soup", "tea")}
-    for arm in DEFAULT_ARMS:
+    for arm in EVERY_ARM:
         told = {
             i for i, sample_result in arms[arm].items() if SENTINEL in repr(sample_result.written)
         }
@@ -291,7 +290,7 @@ def test_gold_answers_of_tested_items_change_no_prompt_and_no_output_but_the_ora
     options = {"task": TouchTwice(), "settings": SETTINGS, "make_folds": make_folds}
     one, other_gold = (small(given, **options) for given in (items, swapped))
     first, second = by_arm(one), by_arm(other_gold)
-    for arm in DEFAULT_ARMS:
+    for arm in EVERY_ARM:
         for item, sample_result in first[arm].items():
             told = second[arm][item]
             if arm == "oracle":
@@ -365,7 +364,7 @@ def test_a_killed_run_goes_on_where_it_was_with_the_same_result(small, asked, tm
 def test_items_without_candidates_count_as_wrong_and_are_not_skipped(small):
     task = Touch(mute=["soup", "tea"])
     arms = by_arm(small(task=task))
-    for arm in DEFAULT_ARMS:
+    for arm in EVERY_ARM:
         assert len(arms[arm]) == 32
         for sample_result in arms[arm].values():
             if sample_result.sample.item.group in task.mute:

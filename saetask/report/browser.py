@@ -1,0 +1,150 @@
+"""The items of a run as the data of the page's item browser.
+
+They are packed (JSON, gzip, base64), since prompts and labels repeat themselves: 5,000 items take
+about 1 MB. The page's script unpacks them by what every browser has had since 2023, and needs no
+network for it.
+"""
+
+import base64
+import gzip
+import json
+import math
+from itertools import pairwise
+from typing import Any
+
+from saetask.report.item_comparison import ItemComparison, Items
+from saetask.report.items import ItemRecord, MisunderstandingRecord, RoundRecord
+
+PLACES = 3
+"""Decimals of the numbers in the browser, which shows no more."""
+PLAIN, MARKED, WRITTEN = 0, 1, 2
+"""What a piece of a prompt is: as it was, misread, or written by the arm."""
+
+Segment = tuple[str, int]
+
+
+def packed_items(items: Items) -> str:
+    """Returns the items as base64 of gzipped JSON; the same items give the same text."""
+    text = json.dumps(item_data(items), separators=(",", ":"), allow_nan=False)
+    # gzip would store the time otherwise.
+    return base64.b64encode(gzip.compress(text.encode("ascii"), mtime=0)).decode("ascii")
+
+
+def item_data(items: Items) -> dict[str, Any]:
+    """Returns what the browser needs of all items, as JSON values."""
+    features: dict[tuple[int, str], int] = {}
+    rows = [_row(item, features) for item in items.every]
+    return {
+        "baseline": items.baseline,
+        "method": items.method,
+        "features": list(features),
+        "items": rows,
+    }
+
+
+def _row(item: ItemComparison, features: dict[tuple[int, str], int]) -> dict[str, Any]:
+    """Returns an item; a feature is given by its place in `features`, where new ones are added."""
+    # Cut here and not in the browser: JavaScript counts UTF-16 units, the spans count characters.
+    prompt = item.before.prompt if item.before else ""
+    asked = item.after.prompt if item.after and item.annotations else None
+    return {
+        "id": item.id,
+        "group": item.group,
+        "fold": item.fold,
+        "change": item.change,
+        "correct": list(item.correct.items()),
+        "prompt": marked_segments(prompt, item.findings),
+        "asked": None if asked is None else written_segments(prompt, asked),
+        "before": _answer(item.before),
+        "after": _answer(item.after),
+        "findings": [_finding(finding, features) for finding in item.findings],
+        "notes": [[note.text, note.placement, note.annotator] for note in item.annotations],
+        "rounds": [_round(entry) for entry in item.rounds],
+    }
+
+
+def _answer(row: ItemRecord | None) -> dict[str, Any] | None:
+    if row is None:
+        return None
+    # As pairs: JavaScript would sort the keys of an object that look like numbers.
+    scores = [(name, _number(value)) for name, value in row.scores.items()]
+    return {"output": row.output, "parsed": row.parsed or None, "scores": scores}
+
+
+def _finding(
+    finding: MisunderstandingRecord, features: dict[tuple[int, str], int]
+) -> dict[str, Any]:
+    evidence = [
+        [
+            features.setdefault((entry.id, entry.label), len(features)),
+            _number(entry.activation),
+            _number(entry.weight),
+        ]
+        for entry in finding.features
+    ]
+    return {
+        "text": finding.text,
+        "reading": finding.reading,
+        "probability": _number(finding.probability),
+        "detector": finding.detector,
+        "features": evidence,
+    }
+
+
+def _round(entry: RoundRecord) -> dict[str, Any]:
+    return {
+        "annotation": entry.annotation,
+        "placement": entry.placement,
+        "before": _number(entry.failure_before),
+        "after": _number(entry.failure_after),
+        "kept": entry.kept,
+    }
+
+
+def _number(value: float) -> float | None:
+    """Rounds a number; JSON has no infinity, the score of an answer that cannot be given."""
+    return round(value, PLACES) if math.isfinite(value) else None
+
+
+def marked_segments(prompt: str, findings: list[MisunderstandingRecord]) -> list[Segment]:
+    """Cuts a prompt where a finding's span begins or ends, and marks what lies in a span.
+
+    Spans count in the last message, the prompt is all messages in lines: the message begins where
+    the findings' texts stand at their spans. Where they stand nowhere, nothing is marked.
+    """
+    offset = _message_start(prompt, findings)
+    spans = [] if offset is None else [(offset + f.span[0], offset + f.span[1]) for f in findings]
+    spans = [(start, end) for start, end in spans if start < end]
+    cuts = sorted({0, len(prompt), *(cut for span in spans for cut in span)})
+    return [
+        (prompt[start:end], MARKED if any(low <= start < high for low, high in spans) else PLAIN)
+        for start, end in pairwise(cuts)
+    ]
+
+
+def _message_start(prompt: str, findings: list[MisunderstandingRecord]) -> int | None:
+    lines = [0, *(place + 1 for place, character in enumerate(prompt) if character == "\n")]
+
+    def fits(start: int) -> bool:
+        return all(prompt.startswith(f.text, start + f.span[0]) for f in findings) and all(
+            f.span[1] - f.span[0] == len(f.text) for f in findings
+        )
+
+    return next(filter(fits, lines), None)
+
+
+def written_segments(prompt: str, asked: str) -> list[Segment]:
+    """Cuts an annotated prompt into what it shares with the original and what was written.
+
+    What lies between the common beginning and the common end counts as written: exact for one note.
+    """
+    start = _shared(prompt, asked)
+    stop = len(asked) - _shared(prompt[start:][::-1], asked[start:][::-1])
+    pieces = [(asked[:start], PLAIN), (asked[start:stop], WRITTEN), (asked[stop:], PLAIN)]
+    return [(text, kind) for text, kind in pieces if text]
+
+
+def _shared(one: str, other: str) -> int:
+    """Returns the length of the beginning that two texts have in common."""
+    pairs = enumerate(zip(one, other))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
