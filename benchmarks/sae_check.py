@@ -29,8 +29,8 @@ from benchmarks.speed.texts import documents, write_corpus
 from saetask.errors import UserError
 from saetask.models.hooks import hook_names_by_layer
 from saetask.models.loading import load_model
-from saetask.saes.compatibility import measure_fit
 from saetask.saes.encoding import input_hook, output_hook
+from saetask.saes.fit import measure_fit
 from saetask.saes.loading import load_sae
 from saetask.saes.training_origin import KEY
 from saetask.training import HarvestConfig, TrainConfig, train

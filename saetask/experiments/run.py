@@ -36,7 +36,8 @@ from saetask.experiments.run_stages import run_stages
 from saetask.experiments.runner import ExperimentResult, run_experiment
 from saetask.inference.client import ModelClient
 from saetask.plugins import PluginRegistry
-from saetask.saes.compatibility import SAEFigures, check_sae
+from saetask.saes.compatibility import check_sae
+from saetask.saes.fit import SAEFigures
 from saetask.saes.loading import load_sae
 from saetask.utils import progress
 

@@ -23,7 +23,7 @@ from saetask.report.items import (
     RoundRecord,
 )
 from saetask.report.summary import ModelDescription, SAEDescription, Selection, Summary
-from saetask.saes.compatibility import SAEFigures
+from saetask.saes.fit import SAEFigures
 from saetask.saes.loading import sae_fingerprint
 from saetask.utils.files import json_text, remove_partial_writes, write_json, write_text
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from saetask import TrainConfig, load_sae, train
-from saetask.saes import compatibility
-from saetask.saes.compatibility import SAEFigures, SAEFit, check_sae
+from saetask.saes import compatibility, fit
+from saetask.saes.compatibility import check_sae
+from saetask.saes.fit import SAEFigures, SAEFit
 from saetask.saes.training_origin import KEY, training_origin
 from saetask.training import runner
 from tests.helpers.refusals import refusal
@@ -78,14 +79,14 @@ def test_what_saetask_trained_is_never_refused_where_it_belongs(
 def test_an_undertrained_sae_is_called_so(sae, tiny_model, capsys):
     """It was trained on one sentence, and the probe texts are of eight kinds."""
     figures = check_sae(tiny_model, sae)
-    assert figures.fvu > compatibility.WEAK_FVU
+    assert figures.fvu > fit.WEAK_FVU
     said = warnings(capsys)
     assert "undertrained" in said and "samples and harvest.tokens in its recipe" in said
     assert "another model" not in said and "refuse" not in said
 
 
 def test_no_other_use_is_searched_for_where_the_record_decides(sae, tiny_model, monkeypatch):
-    monkeypatch.setattr(compatibility, "rescaled", lambda *given: pytest.fail("searched"))
+    monkeypatch.setattr(fit, "rescaled", lambda *given: pytest.fail("searched"))
     check_sae(tiny_model, sae)
 
 
