@@ -107,7 +107,8 @@ class Trial(NamedTuple):
     """Whether it was trained for that."""
     refused: bool
     """Whether the check refuses it, without the record of its training."""
-    fvu: float
+    fvu: float | None
+    """None where it could not be measured, because a hook point or a width is another."""
     said: str
     """What the check says against it."""
 
@@ -117,7 +118,7 @@ def checked(subject: str, kind: str, fits: bool, model: "Model", sae: "SAE[Any]"
     try:
         fit = measure_fit(model, sae)
     except UserError as error:
-        return Trial(subject, kind, fits, True, float("inf"), str(error))
+        return Trial(subject, kind, fits, True, None, str(error))
     return Trial(subject, kind, fits, bool(fit.misfit), round(fit.figures.fvu, 4), fit.misfit)
 
 

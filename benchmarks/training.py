@@ -13,6 +13,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+from scipy.stats import beta
+
 from benchmarks.pages import ROOT, environment, execute, page_parser
 from benchmarks.schemas import schema
 from saetask.training.config import ARCHITECTURES, TrainConfig
@@ -80,16 +83,18 @@ def option_rows() -> list[tuple[str, str, str, str]]:
 def page(root: Path) -> str:
     """Returns the page."""
     measured = json.loads((root / MEASURED).read_text(encoding="utf-8"))
-    subjects = dict.fromkeys(trial["subject"] for trial in measured["trials"])
-    return (
-        environment()
-        .get_template("training.md.jinja")
-        .render(
-            keys=recipe_keys(),
-            options=option_rows(),
-            rows=measured["summary"],
-            subjects=[*subjects],
-        )
+    trials = measured["trials"]
+    own = {trial["subject"]: trial["fvu"] for trial in trials if trial["fits"]}
+    missed = [t["fvu"] / own[t["subject"]] for t in trials if not t["fits"] and not t["refused"]]
+    template = environment().get_template("training.md.jinja")
+    return template.render(
+        keys=recipe_keys(),
+        options=option_rows(),
+        rows=measured["summary"],
+        subjects=[*own],
+        alarm_bound=beta.ppf(0.95, 1, len(own)),
+        n_missed=len(missed),
+        missed_ratios=np.quantile(missed, [0.5, 0.9, 1]),
     )
 
 
