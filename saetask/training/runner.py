@@ -18,7 +18,6 @@ from saetask.models.hooks import resolve_hook_name
 from saetask.models.loading import (
     load_model,
     model_device,
-    model_fingerprint,
     model_name,
     model_tokenizer,
 )
@@ -81,12 +80,11 @@ def train(
     model = load_model(config.model)
     resolve_hook_name(model, config.harvest.hook_name)
     test_config = replace(config.harvest, split="test", tokens=config.test_tokens)
-    harvests = {out / SHARDS: config.harvest, out / TEST_SHARDS: test_config}
-    _claim(
-        out,
-        content_hash({**asdict(config), "model": model_fingerprint(model)}),
-        {folder: harvest_identity(model, part, base) for folder, part in harvests.items()},
-    )
+    harvests = {
+        out / SHARDS: harvest_identity(model, config.harvest, base),
+        out / TEST_SHARDS: harvest_identity(model, test_config, base),
+    }
+    _claim(out, content_hash({**asdict(config), "harvests": [*harvests.values()]}), harvests)
     with open_executor(compute, config.model, model) as executor:
         shards = harvest(model, config.harvest, out / SHARDS, base, executor)
         test_shards = harvest(model, test_config, out / TEST_SHARDS, base, executor)
@@ -120,7 +118,7 @@ def _claim(out: Path, identity: str, harvests: dict[Path, str]) -> None:
 
     Args:
         out: The folder.
-        identity: Hash of the recipe and the model.
+        identity: Hash of the recipe, the model and the texts.
         harvests: Identity of each harvest, by folder.
 
     Raises:
@@ -131,7 +129,8 @@ def _claim(out: Path, identity: str, harvests: dict[Path, str]) -> None:
     if claimed and json.loads(path.read_text())["identity"] != identity:
         if held := _trained(out):
             raise UserError(
-                f"{out} holds {held} of another recipe; give another --out, or remove that folder."
+                f"{out} holds {held} of another recipe, model or corpus; give another --out, or "
+                "remove that folder."
             )
         for file in (CHECKPOINT, DIVERGED.name, "inference"):
             _remove(out / WORK / file)

@@ -197,10 +197,8 @@ def test_activations_of_other_texts_are_not_taken(recipe, tmp_path, monkeypatch)
     first = (tmp_path / "sae/work/train/activations-00000.safetensors").read_bytes()
     texts = tmp_path / "texts.jsonl"
     texts.write_text(texts.read_text().replace("boats", "goats"))
-    with pytest.raises(UserError, match="another config, model or text"):
-        train(recipe, tmp_path / "sae", tmp_path)
     with pytest.raises(KeyboardInterrupt):
-        train(replace(recipe, seed=1), tmp_path / "sae", tmp_path)
+        train(recipe, tmp_path / "sae", tmp_path)
     assert (tmp_path / "sae/work/train/activations-00000.safetensors").read_bytes() != first
 
 
