@@ -15,6 +15,7 @@ from benchmarks.pages import ROOT, execute, page_parser
 from saetask.dictionary.falsify.document import Falsification
 from saetask.dictionary.manifest import Manifest
 from saetask.experiments.config import RunConfig
+from saetask.experiments.run_identity import RunIdentity
 from saetask.report.documents import Environment
 from saetask.report.items import ItemRecord
 from saetask.report.summary import Summary
@@ -33,6 +34,7 @@ DOCUMENTS = {
     "summary": Summary,
     "items": ItemRecord,
     "environment": Environment,
+    "run-identity": RunIdentity,
     "dictionary-manifest": Manifest,
     "dictionary-falsification": Falsification,
     "run-config": RunConfig,

@@ -138,6 +138,8 @@ def _register(manager: pluggy.PluginManager, module: Any, name: str) -> None:
     if manager.has_plugin(name):
         raise UserError(f"Plugin '{name}' is given twice.")
     hooks = {hook for hook in vars(Hooks) if hook.startswith("saetask_")}
+    if not hooks & set(dir(module)):
+        raise UserError(_no_hook(name, module, hooks))
     for function, value in vars(module).items():
         if not inspect.isfunction(value):
             continue
@@ -148,6 +150,15 @@ def _register(manager: pluggy.PluginManager, module: Any, name: str) -> None:
         if function in hooks and not is_marked:
             raise UserError(f"Plugin '{name}': its hook {function} is not marked with @hookimpl.")
     _loaded(f"Plugin '{name}'", lambda: manager.register(module, name=name))
+
+
+def _no_hook(name: str, module: Any, hooks: set[str]) -> str:
+    """Returns the message on a plugin without any hook, with the function that may be meant."""
+    for function in (f for f, value in vars(module).items() if inspect.isfunction(value)):
+        hint = did_you_mean(function, hooks)
+        if "Did you mean" in hint or function.startswith("saetask_"):
+            return f"Plugin '{name}': {function} is no hook of saetask.{hint}"
+    return f"Plugin '{name}' has no hook of saetask; define one of {', '.join(sorted(hooks))}."
 
 
 def _loaded(what: str, load: Callable[[], Any]) -> Any:
@@ -163,6 +174,8 @@ def contract_problem(kind: str, plugin: Any) -> str:
 
     A method must be there and take the arguments that the protocol of its kind passes.
     """
+    if kind != "detector" and isinstance(plugin, type):
+        return "it is a class, not an instance of it"
     if kind == "detector" and not callable(plugin):
         return "the hook must return its class, not an instance"
     if kind == "detector" and not isinstance(plugin, type):

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +10,7 @@ import numpy as np
 from saetask.annotation.base import configured
 from saetask.annotation.generated_notes import GeneratedNotes, with_generated_notes
 from saetask.annotation.prompt_writer import make_prompt_annotator
-from saetask.data.prompts import Prompt, Span, as_prompt
+from saetask.data.prompts import Prompt, Span
 from saetask.data.samples import Sample, make_samples, make_unlabelled_sample
 from saetask.data.tasks import Item, Task
 from saetask.detection.base import Detector, Finding, Misunderstanding, reason_for_silence
@@ -38,6 +37,7 @@ from saetask.experiments.pipeline import (
     save_pipeline,
 )
 from saetask.inference.client import ModelClient, RankResponse
+from saetask.models.content import chat_template_hash
 from saetask.models.loading import DEFAULT_MODEL, load_model, model_fingerprint
 from saetask.plugins import PluginRegistry
 from saetask.saes.activations import FeatureActivations
@@ -46,6 +46,7 @@ from saetask.saes.extraction import extract_features_from_passes, read_features
 from saetask.saes.loading import DEFAULT_SAE, assets_folder, load_sae, sae_fingerprint
 from saetask.utils.download import cache_folder
 from saetask.utils.files import content_hash
+from saetask.utils.source_code import code_version, is_built_in
 
 if TYPE_CHECKING:
     from saetask.models.loading import Model
@@ -150,10 +151,21 @@ class Session:
         )
         self._pipeline: FittedPipeline | None = None
 
-    def read(self, *prompts: str | Prompt) -> FeatureActivations:
-        """Reads prompts; a string is read as the user's message of a chat."""
-        chats = [as_prompt(p) if isinstance(p, str) else p for p in prompts]
-        return read_features(self.model, self.sae, chats)
+    def read(self, *prompts: str | Prompt, chat: bool = True) -> FeatureActivations:
+        """Extracts the feature activations of prompts.
+
+        Args:
+            *prompts: Chats, or strings.
+            chat: Take strings as the user's message of a chat, in the model's chat template, as
+                the prompts of tasks are. False takes them as running text, as `read_features` does
+                by default: the same sentence then has other activations.
+
+        Returns:
+            The activations; where a dictionary is at hand, with its labels (see `to_pandas`).
+        """
+        activations = read_features(self.model, self.sae, prompts, chat=chat)
+        dictionary = self._context.feature_labels.dictionary
+        return activations.with_labels(dictionary.names()) if dictionary else activations
 
     def detect(self, text: str, target: str | None = None) -> Detection:
         """Returns the misunderstandings in a text, when the task's question is asked about it.
@@ -202,7 +214,7 @@ class Session:
             UserError: There are no items to fit on, or too few.
         """
         self._pipeline = self._fit()
-        folder = parent / self._pipeline_name()
+        folder = parent / self.pipeline_name()
         save_pipeline(folder, self._pipeline)
         return folder
 
@@ -245,16 +257,21 @@ class Session:
         cached = cache_folder() / "fits"
         for parent in (assets_folder() / "fits", cached):
             if self._pipeline is None:
-                self._pipeline = load_pipeline(parent / self._pipeline_name(), self._context)
+                self._pipeline = load_pipeline(parent / self.pipeline_name(), self._context)
         if self._pipeline is None:
             self.fit(cached)
         assert self._pipeline is not None
         return self._pipeline
 
-    def _pipeline_name(self) -> str:
+    def pipeline_name(self) -> str:
         """Returns the folder name of the pipeline: a hash of everything that it depends on."""
-        fingerprints = [model_fingerprint(self.model), sae_fingerprint(self.sae)]
+        fingerprints = [
+            model_fingerprint(self.model),
+            chat_template_hash(self.model),
+            sae_fingerprint(self.sae),
+        ]
         detector = self._context.make_detector().name
+        code = [code_version(self.task), code_version(self._context.make_detector)]
         # A pipeline keeps the number of a template, which means nothing once templates differ.
         example = Misunderstanding(detector, Span(0, 4), "word", self.task.readings[0], 1.0, [])
         templates = [
@@ -262,10 +279,20 @@ class Session:
             for annotator in self._context.annotators
             if not isinstance(annotator, GeneratedNotes)
         ]
-        known: list[Any] = [version("saetask"), detector, *fingerprints, templates]
-        if self._items is not None:
-            known.append([[item.id, item.group, item.question, item.gold] for item in self._items])
+        sizes = [self._config.fit_items, self._context.settings.note_samples]
+        known: list[Any] = [code, detector, fingerprints, templates, sizes]
+        known.append(self._dictionary_content())
+        if self._items is not None or not is_built_in(self.task):
+            items = self.task.items() if self._items is None else self._items
+            known.append([[item.id, item.group, item.question, item.gold] for item in items])
         return f"{self.task.name}-{content_hash(known)}"
+
+    def _dictionary_content(self) -> str | None:
+        """Returns a hash of the labels that note templates may quote, where they were chosen."""
+        dictionary = self._context.feature_labels.dictionary
+        if self._config.dictionary is None or dictionary is None:
+            return None  # the shipped one, or none
+        return f"{dictionary.content_hash()} {self._config.unvalidated_labels}"
 
     def _fit(self) -> FittedPipeline:
         items = self.task.items() if self._items is None else self._items

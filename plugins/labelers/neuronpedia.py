@@ -1,7 +1,9 @@
 """Labels that others have made, from an export of Neuronpedia."""
 
-import gzip
+import hashlib
 import json
+import math
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 from pydantic import Field
 
 from saetask import UserError
+from saetask.data import read_lines
 from saetask.dictionary import FeatureEvidence, Label
 
 REQUIRED = ("modelId", "layer", "index", "description")
@@ -29,7 +32,9 @@ class NeuronpediaOptions:
     """Which export is read."""
 
     path: Annotated[str, Field(min_length=1)]
-    """An export of explanations of this SAE, .jsonl or .jsonl.gz."""
+    """An export of explanations of this SAE: .jsonl or .jsonl.gz, or one array as .json."""
+    sha256: str | None = None
+    """The file's SHA-256; a file with another one is refused. A dictionary keeps it."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +52,22 @@ class Neuronpedia:
 
         A line needs the fields `modelId`, `layer` (Neuronpedia's name of the SAE), `index` and
         `description`; `typeName`, `explanationModelName` and `scores` are taken where they are.
+        Lines whose description is null or empty are passed over, and counted on stderr. Of several
+        explanations of a feature the one with the highest score is taken, else the first.
 
         Raises:
-            UserError: There is no file, it does not fit, or it is of several SAEs.
+            UserError: There is no file, it is another one than `sha256` says, it does not fit, has
+                no explanation, or is of several SAEs.
         """
-        return Neuronpedia(_best(Path(options.path)), {"path": options.path})
+        path = Path(options.path).expanduser()
+        explanations = _best(path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if options.sha256 not in (None, digest):
+            raise UserError(
+                f"Export {path} is another file than the one named by its SHA-256 "
+                f"({digest[:12]}…, not {options.sha256[:12]}…); give that one, or build anew."
+            )
+        return Neuronpedia(explanations, {"path": options.path, "sha256": digest})
 
     def label(self, evidence: FeatureEvidence) -> Label:
         """Looks one feature up.
@@ -70,73 +86,95 @@ class Neuronpedia:
                 f"{evidence.n_features - 1}; give the export of this SAE."
             )
         found = self.explanations.get(evidence.feature)
-        if found is None or not found.text:
-            return Label("", None, failed=f"not in {Path(path).name}")
+        if found is None:
+            return Label("", None, failed=f"no description in {Path(path).name}")
         return Label(found.text, None, found.provenance)
 
 
 def _best(path: Path) -> dict[int, Explanation]:
     """Returns the explanation of each feature with the highest score, else the first."""
     best: dict[int, Explanation] = {}
-    source = None
-    for number, line in _lines(path):
-        row = _row(path, number, line)
+    source, n_rows, n_empty = None, 0, 0
+    for number, row in _rows(path):
+        n_rows += 1
         if source not in (None, (row["modelId"], row["layer"])):
             raise UserError(
                 f"{path}, line {number}, field 'layer': {row['modelId']}/{row['layer']}, after "
                 f"{'/'.join(source)}; give a file of one SAE."
             )
         source = (row["modelId"], row["layer"])
+        text, score = (row["description"] or "").strip(), _score(path, number, row)
+        if not text:
+            n_empty += 1
+            continue
         names = ("modelId", "layer", "typeName", "explanationModelName")
         provenance = {name: row[name] for name in names if row.get(name)}
-        score = _score(path, number, row)
-        found = Explanation(row["description"].strip(), score, provenance, number)
-        index = int(row["index"])
+        found, index = Explanation(text, score, provenance, number), int(row["index"])
         if index not in best or _rank(found) > _rank(best[index]):
             best[index] = found
+    if not best:
+        raise UserError(
+            f"Export {path} holds no explanation: it has {n_rows} lines, none with a description."
+        )
+    if n_empty:
+        print(
+            f"saetask: warning: {path}: {n_empty:,} of {n_rows:,} lines have no description and "
+            "are passed over.",
+            file=sys.stderr,
+        )
     return best
 
 
-def _rank(explanation: Explanation) -> tuple[bool, float]:
-    score = explanation.score
-    return bool(explanation.text), float("-inf") if score is None else score
+def _rank(explanation: Explanation) -> float:
+    return -math.inf if explanation.score is None else explanation.score
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields the rows of an export with their line numbers; of an array, with their places."""
+    if not path.is_file():
+        raise UserError(f"Export {path} cannot be read: it is no file.")
+    for number, line in read_lines(path):
+        value = _json(path, number, line)
+        if isinstance(value, list) and number == 1:
+            for place, row in enumerate(value, 1):
+                yield place, _row(path, place, row)
+        else:
+            yield number, _row(path, number, value)
+
+
+def _json(path: Path, number: int, line: str) -> Any:
+    """Returns a JSON value, NaN included: Python writes scores that were not computed like that."""
     try:
-        opened = gzip.open if path.suffix == ".gz" else open
-        with opened(path, "rt", encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, line
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UserError(f"Export {path} cannot be read: {reason}.") from error
-
-
-def _row(path: Path, number: int, line: str) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-    except ValueError as error:
+        return json.loads(line)
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}, line {number} is no JSON: {error}.") from error
+
+
+def _row(path: Path, number: int, row: Any) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise UserError(f"{path}, line {number} is no JSON object.")
     for name in REQUIRED:
         if name not in row:
-            raise UserError(f"{path}, line {number} has no field '{name}'.")
-        if name != "index" and not isinstance(row[name], str):
+            others = ", ".join(row) or "none"
+            raise UserError(f"{path}, line {number} has no field '{name}'; it has: {others}.")
+        is_null = name == "description" and row[name] is None
+        if name != "index" and not is_null and not isinstance(row[name], str):
             raise UserError(f"{path}, line {number}, field '{name}' is no text: {row[name]!r}.")
-    if not str(row["index"]).isdecimal():
-        raise UserError(
-            f"{path}, line {number}, field 'index' is no feature number: {row['index']!r}."
-        )
+    index = row["index"]
+    if isinstance(index, float) and index.is_integer():
+        row["index"] = index = int(index)
+    if isinstance(index, bool) or not str(index).isdecimal():
+        raise UserError(f"{path}, line {number}, field 'index' is no feature number: {index!r}.")
     return row
 
 
 def _score(path: Path, number: int, row: Mapping[str, Any]) -> float | None:
+    """Returns the highest score that is a finite number; None where there is none."""
     try:
-        return max((float(score["value"]) for score in row.get("scores") or ()), default=None)
+        values = [score["value"] for score in row.get("scores") or ()]
+        numbers = [float(value) for value in values if value is not None]
     except (TypeError, KeyError, ValueError) as error:
         raise UserError(
             f"{path}, line {number}, field 'scores': each needs a number called 'value'."
         ) from error
+    return max(filter(math.isfinite, numbers), default=None)

@@ -5,6 +5,7 @@ in language models", as made cheaper by Paulo et al. 2024, "Automatically interp
 features in large language models" (delphi). The text of the questions is ours.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
@@ -72,8 +73,8 @@ class OpenAI:
             options.model, options.base_url, timeout=options.timeout, retries=options.retries
         )
         chosen = {"model": options.model}
-        if options.base_url is not None:
-            chosen["base_url"] = options.base_url
+        if address := options.base_url or os.environ.get("OPENAI_BASE_URL"):
+            chosen["base_url"] = address
         return OpenAI(endpoint, options.workers, chosen)
 
     def label(self, evidence: FeatureEvidence) -> Label:

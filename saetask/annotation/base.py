@@ -109,8 +109,14 @@ def annotate(prompt: Prompt, annotation: Annotation, span: Span | None = None) -
         span: The misread span of the content, for an inline note; None puts it at the end.
 
     Raises:
-        UserError: The annotation has a placement that is none, or the span is not in the content.
+        UserError: It is no annotation or has a placement that is none, or the span is not in the
+            content.
     """
+    if not isinstance(annotation, Annotation):
+        raise UserError(
+            f"An annotator returns {annotation!r:.60} as a note; it must be a "
+            "saetask.annotation.Annotation."
+        )
     content, note = prompt.content, annotation.text
     if annotation.placement not in PLACEMENTS:
         raise UserError(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 from saetask.errors import UserError, did_you_mean
+from saetask.utils.files import read_text
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -34,8 +35,8 @@ def read_config(path: Path, config: type[Config], what: str) -> Config:
     if not path.is_file():
         raise UserError(f"{what} {path} does not exist.")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        values = yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
         raise UserError(f"{what} {path}: {' '.join(str(error).split())}") from error
     if not isinstance(values := {} if values is None else values, dict):
         raise UserError(f"{what} {path}: expected KEY: VALUE lines, found {values!r:.60}.")

@@ -67,7 +67,7 @@ class SearchOptions:
     folder: Path
     """A dictionary folder."""
     text: str
-    """Words to look for in labels."""
+    """Words to look for: in labels, promoted tokens, and the words that features fire on."""
     limit: int = 10
     """Maximum number of features to show."""
 
@@ -166,7 +166,7 @@ def declare_search(parser: CommandParser) -> None:
 
 
 def search(arguments: Namespace) -> None:
-    """Prints the features whose labels contain some words."""
+    """Prints the features whose labels, promoted tokens or contexts are about some words."""
     from saetask.dictionary.dictionary import Dictionary
 
     options = take(arguments, SearchOptions)
@@ -189,7 +189,7 @@ GROUP = CommandGroup(
         "Test": TESTS,
         "Look up": {
             "show": Command("show a feature", declare_show, show),
-            "search": Command("search the labels", declare_search, search),
+            "search": Command("find features by words", declare_search, search),
         },
     },
 )

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from saetask.detection.base import ANSWER_AGREES
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -62,7 +64,10 @@ def silence_lines(summary: Mapping[str, Any]) -> list[str]:
     if summary["arms"]["saetask"]["annotated"]:
         return []
     folds = enumerate(summary["selection"]["folds"], 1)
-    return [f"fold {number}: {fold['silence']}" for number, fold in folds if fold["silence"]]
+    lines = [f"fold {number}: {fold['silence']}" for number, fold in folds if fold.get("silence")]
+    if lines:
+        return ["No finding at all, so saetask's arm is the original one:", *lines]
+    return [f"No finding at all: in every item, {ANSWER_AGREES}."]
 
 
 def plugins_table(plugins: "Sequence[Plugin]") -> "Table":

@@ -17,7 +17,8 @@ from saetask.compute.ray_cluster import WorkerResources, worker_capacity
 from saetask.compute.ray_worker import ModelSource, differing_versions
 from saetask.compute.shard_queue import ShardQueue, ShardResult, ShardTask
 from saetask.errors import UserError
-from saetask.models.loading import DEFAULT_MODEL, model_device, model_fingerprint
+from saetask.models.content import model_content
+from saetask.models.loading import DEFAULT_MODEL, model_device
 
 if TYPE_CHECKING:
     from saetask.models.loading import Model
@@ -46,7 +47,7 @@ def make_ray_executor(ray: Any, spec: str, model: "Model") -> Iterator["RayExecu
         torch.get_num_threads(),
         worker.installed_versions(),
     )
-    executor = RayExecutor(ray, source, model_fingerprint(model))
+    executor = RayExecutor(ray, source, model_content(model).hash)
     try:
         yield executor
     finally:
@@ -266,6 +267,7 @@ def check_worker(report: dict[str, Any], source: ModelSource, fingerprint: str) 
         raise UserError(f"The Ray worker on {name}: {problem}")
     if report["fingerprint"] != fingerprint:
         raise UserError(
-            f"The Ray worker on {name} found other weights in {source.spec} than this process has "
-            f"({report['fingerprint']}, not {fingerprint}); copy the model to every node."
+            f"The Ray worker on {name} found other weights in {source.spec}, or another tokenizer "
+            f"or configuration than this process has ({report['fingerprint']}, not {fingerprint}); "
+            "copy the model to every node."
         )

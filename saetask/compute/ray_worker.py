@@ -51,7 +51,8 @@ class Worker:
         import torch
 
         from saetask.errors import UserError
-        from saetask.models.loading import load_model, model_fingerprint
+        from saetask.models.content import model_content
+        from saetask.models.loading import load_model
 
         torch.set_num_threads(source.threads)
         try:
@@ -60,7 +61,7 @@ class Worker:
         except UserError as error:
             return {**report, "problem": str(error)}
         _log(f"{report['name']}: {source.spec} on {source.device}, {source.threads} threads")
-        return {**report, "fingerprint": model_fingerprint(self._model)}
+        return {**report, "fingerprint": model_content(self._model).hash}
 
     def set_work(self, key: int, work: Any) -> None:
         """Sets the function that the next shards are given to."""

@@ -1,5 +1,4 @@
 from .corpus import CorpusConfig as CorpusConfig
-from .corpus import Source as Source
 from .items import ItemRow as ItemRow
 from .items import Name as Name
 from .items import PromptRow as PromptRow
@@ -8,6 +7,7 @@ from .items import Text as Text
 from .items import first_number as first_number
 from .items import last_number as last_number
 from .items import read_items as read_items
+from .items import read_lines as read_lines
 from .items import read_rows as read_rows
 from .items import read_validated_rows as read_validated_rows
 from .items import stated_number as stated_number
@@ -16,6 +16,7 @@ from .prompts import RenderedPrompt as RenderedPrompt
 from .prompts import Span as Span
 from .prompts import as_prompt as as_prompt
 from .prompts import render as render
+from .sources import Source as Source
 from .tasks import AsksTwice as AsksTwice
 from .tasks import Candidate as Candidate
 from .tasks import Item as Item

@@ -10,29 +10,15 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from saetask.data.sources import Source, SourceRows, source_content
 from saetask.errors import UserError
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
 Split = Literal["train", "selection", "test"]
-
-
-@dataclass(frozen=True)
-class Source:
-    """A data set of a corpus."""
-
-    path: str
-    """A `.jsonl`, `.jsonl.gz`, `.txt` or `.parquet` file, or the id of a hub data set."""
-    share: float = 1.0
-    """This source's share of the corpus's tokens, relative to the other sources' shares."""
-    column: str = "text"
-    """The column that holds the text, or the chat as a list of `{"role", "content"}`."""
-    hub_split: str = "train"
-    """Which split of a hub data set to read."""
 
 
 @dataclass(frozen=True)
@@ -65,34 +51,18 @@ class TokenRow(NamedTuple):
     token_ids: Sequence[int]
 
 
-def read_source(source: Source, base: Path) -> "Dataset":
-    """Opens a source with `datasets`; a relative file path is taken from the folder `base`.
+def corpus_content(config: CorpusConfig, base: Path) -> list[str]:
+    """Returns hashes of the content of a corpus's files; of hub data sets name and split."""
+    return [source_content(source, base) for source in config.sources]
+
+
+def rows_passed_over(config: CorpusConfig, base: Path) -> int:
+    """Returns the number of rows of a corpus's sources that are null.
 
     Raises:
-        UserError: The file does not exist, `datasets` can not read the file or hub data set, or
-            it lacks the column.
+        UserError: A source can not be read.
     """
-    import datasets
-
-    path = base / source.path
-    kinds = {".jsonl": "json", ".json": "json", ".txt": "text", ".parquet": "parquet"}
-    kind = kinds.get(Path(source.path.removesuffix(".gz")).suffix)
-    if kind and not path.is_file():
-        raise UserError(f"Corpus file {path} does not exist; check corpus.sources.")
-    try:
-        if kind:
-            data = datasets.load_dataset(kind, data_files=str(path), split="train")
-        else:
-            data = datasets.load_dataset(source.path, split=source.hub_split)
-    except Exception as error:
-        reason = str(error) or "it seems to be empty"
-        raise UserError(f"Cannot read the corpus source {source.path}: {reason}") from error
-    if source.column not in data.column_names:
-        raise UserError(
-            f"Corpus source {source.path} has no column '{source.column}'; "
-            f"it has {', '.join(data.column_names)}."
-        )
-    return data
+    return sum(SourceRows(source, base).n_empty for source in config.sources)
 
 
 def document_split(document: str, config: CorpusConfig) -> Split:
@@ -141,14 +111,14 @@ def _source_rows(
     import numpy as np
 
     name = Path(source.path).name.split(".")[0]
-    data = read_source(source, base)
+    data = SourceRows(source, base)
     numbers = np.random.default_rng(config.seed).permutation(len(data))
     numbers = [n for n in numbers if document_split(f"{name}/{n}", config) == split]
     for first in itertools.count(0, config.rows_per_document):
         has_rows = False
         for number in numbers:
-            content = data[int(number)][source.column]
-            rows = _cut(tokenizer, content, config, f"{name}/{number}")
+            content = data[int(number)]
+            rows = _cut(tokenizer, content, config, f"{name}/{number}", data.place(int(number)))
             for token_ids in rows[first : first + config.rows_per_document]:
                 has_rows = True
                 yield TokenRow(name, f"{name}/{number}", token_ids)
@@ -157,20 +127,43 @@ def _source_rows(
 
 
 def _cut(
-    tokenizer: "PreTrainedTokenizerBase", content: Any, config: CorpusConfig, document: str
+    tokenizer: "PreTrainedTokenizerBase",
+    content: str | list[dict[str, str]] | None,
+    config: CorpusConfig,
+    document: str,
+    place: str,
 ) -> list[list[int]]:
     """Cuts a document into rows, in an order shuffled by the document's own seed."""
     import numpy as np
 
+    if content is None:
+        return []
     if isinstance(content, str):
         text_ids = tokenizer(content, add_special_tokens=False, verbose=False)["input_ids"]
         bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
         step = config.context_size - len(bos)
         rows = [bos + text_ids[i : i + step] for i in range(0, len(text_ids), step)]
     else:
-        chat = str(tokenizer.apply_chat_template(content, tokenize=False))
+        chat = _chat_text(tokenizer, content, place)
         chat_ids = tokenizer(chat, add_special_tokens=False, verbose=False)["input_ids"]
         rows = [chat_ids[: config.context_size]]
     rows = [row for row in rows if len(row) >= config.min_tokens]
     seed = int.from_bytes(hashlib.sha256(f"{config.seed}/{document}".encode()).digest()[:4])
     return [rows[i] for i in np.random.default_rng(seed).permutation(len(rows))]
+
+
+def _chat_text(tokenizer: "PreTrainedTokenizerBase", chat: list[dict[str, str]], place: str) -> str:
+    from jinja2 import TemplateError
+
+    if tokenizer.chat_template is None:
+        raise UserError(
+            f"{place} is a chat, but the tokenizer has no chat template; name a column of texts, "
+            "or a model that has one."
+        )
+    try:
+        return str(tokenizer.apply_chat_template(chat, tokenize=False))
+    except TemplateError as error:
+        roles = ", ".join(message["role"] for message in chat)
+        raise UserError(
+            f"{place}: the chat template refuses messages of {roles}: {error}"
+        ) from error

@@ -1,9 +1,6 @@
 """Item files: JSONL rows validated by pydantic models, and numbers found in texts."""
 
-import gzip
-import json
 import re
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -12,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from saetask.data.tasks import Item
 from saetask.errors import UserError
+from saetask.utils.files import parse_json, read_lines
 from saetask.utils.validation import validate
 
 
@@ -68,26 +66,37 @@ ItemRowType = TypeVar("ItemRowType", bound=ItemRow)
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yields the objects of a `.jsonl` or `.jsonl.gz` file with their line numbers.
 
+    Blank lines are passed over.
+
     Raises:
-        UserError: The file is missing, empty or damaged, or a line is no JSON object.
+        UserError: The file is missing, empty or damaged, is a table or one JSON document instead,
+            or a line is no JSON object.
     """
     if not path.is_file():
         raise UserError(f"Data file {path} does not exist.")
-    number = 0
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise UserError(f"{path}:{number}: expected a JSON object.")
-                yield number, row
-    except ValueError as error:
-        reason = getattr(error, "msg", error)
-        raise UserError(f"{path}:{number}: not valid JSON ({reason}).") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}:{number + 1}: cannot be read ({error}).") from error
-    if not number:
+    is_empty = True
+    for number, line in read_lines(path):
+        if is_empty:
+            _check_first_line(line.strip(), path)
+        is_empty = False
+        row = parse_json(line.strip(), f"{path}:{number}")
+        if not isinstance(row, dict):
+            raise UserError(f"{path}:{number}: expected a JSON object.")
+        yield number, row
+    if is_empty:
         raise UserError(f"Data file {path} is empty; it needs one JSON object a line.")
+
+
+def _check_first_line(line: str, path: Path) -> None:
+    """Refuses a file whose first line shows that it is of another kind, with what it is."""
+    needed = "it needs JSON Lines, one object a line"
+    suffix = path.name.removesuffix(".gz").rpartition(".")[2].lower()
+    if suffix in ("csv", "tsv") or re.fullmatch(r'"?\w[\w "]*([,;\t][\w "]*)+', line):
+        raise UserError(f"{path} is CSV or another table; {needed}, a key a column.")
+    if line in ("[", "[{") or (line.startswith("[{") and line.endswith(("}]", "},", ","))):
+        raise UserError(f"{path} is one JSON array; {needed}, as by `jq -c '.[]' {path}`.")
+    if line == "{":
+        raise UserError(f"{path} has JSON objects of several lines; {needed}, as by `jq -c .`.")
 
 
 def read_validated_rows(path: Path, row_type: type[RowType]) -> Iterator[tuple[int, RowType]]:

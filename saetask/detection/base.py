@@ -200,6 +200,10 @@ NO_SIGNAL = "the features predict nothing on the fit split"
 """Value of `Detector.silence` where the weight of the features is zero."""
 
 
+ANSWER_AGREES = "the model's answer is the most probable reading"
+"""Why nothing is found in a prompt by a detector that can find something."""
+
+
 def reason_for_silence(detector: BaseDetector, finding: Finding) -> str:
     """Returns why a detector finds no misunderstanding in a prompt; "" where it finds one.
 
@@ -209,4 +213,4 @@ def reason_for_silence(detector: BaseDetector, finding: Finding) -> str:
     """
     if finding.misunderstandings:
         return ""
-    return getattr(detector, "silence", None) or "the model's answer is the most probable reading"
+    return getattr(detector, "silence", None) or ANSWER_AGREES

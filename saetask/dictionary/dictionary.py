@@ -3,21 +3,25 @@
 import html
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from saetask.dictionary.manifest import Manifest
+from saetask.dictionary.queries import Contrast, contrast_features, similarities, words_fired_on
 from saetask.dictionary.store import (
     CONTEXTS,
     FEATURES,
+    MANIFEST,
     check_fingerprints,
     read_manifest,
     read_parquet,
 )
 from saetask.errors import UserError
 from saetask.saes.loading import DEFAULT_SAE, assets_folder, shipped_saes
+from saetask.utils.files import content_hash, file_sha256
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -109,8 +113,9 @@ class Dictionary:
         Raises:
             UserError: The folder holds no dictionary, or a damaged one.
         """
+        path = Path(folder).expanduser()
         shipped = dictionary_folder(str(folder))
-        folder = shipped if shipped.is_dir() else Path(folder)
+        folder = shipped if len(path.parts) == 1 and shipped.is_dir() else path
         return cls(folder, read_manifest(folder))
 
     def check(self, model: "Model", sae: "SAE[Any]") -> None:
@@ -120,6 +125,11 @@ class Dictionary:
             UserError: The fingerprints differ.
         """
         check_fingerprints(self.manifest, model, sae, self.folder)
+
+    def content_hash(self) -> str:
+        """Returns a hash of the manifest and of all tables."""
+        paths = [self.folder / MANIFEST, *sorted(self.folder.glob("*.parquet"))]
+        return content_hash([[path.name, file_sha256(path)] for path in paths])
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -138,9 +148,19 @@ class Dictionary:
         low, high = np.searchsorted(self._owners, [self._check_number(feature), feature + 1])
         return self._contexts.slice(low, high - low).to_pylist()
 
-    def top_documents(self, feature: int) -> list[str]:
-        """Returns the documents in which a feature fires most strongly."""
-        return [row["document"] for row in self.contexts(feature) if row["kind"] == "top"]
+    def top_documents(self, feature: int) -> dict[str, str]:
+        """Returns the documents in which a feature fires most strongly, the strongest first.
+
+        Returns:
+            By the document's id (its source and its number there), the excerpt of it that the
+            dictionary holds. The corpus is no part of a dictionary; `manifest.corpus.sources`
+            names its sources.
+        """
+        excerpts: dict[str, str] = {}
+        for row in self.contexts(feature):
+            if row["kind"] == "top":
+                excerpts.setdefault(row["document"], "".join(row["tokens"]))
+        return excerpts
 
     def neighbours(self, feature: int, by: str = "direction") -> list[int]:
         """Returns the nearest features, nearest first.
@@ -157,9 +177,11 @@ class Dictionary:
         return self._features[f"near_by_{by}"][self._check_number(feature)].as_py()
 
     def search(self, text: str, limit: int = 10) -> list[int]:
-        """Returns the features whose labels and promoted tokens are most similar to a text.
+        """Returns the features that are most similar to a text.
 
-        Similarity is the cosine of TF-IDF vectors of words.
+        Similarity is the cosine of TF-IDF vectors of words. Features whose labels or promoted
+        tokens have a word of the text come first; then those that fire on such a word in their
+        contexts.
 
         Args:
             text: One or more words.
@@ -170,22 +192,25 @@ class Dictionary:
         """
         if not text.strip():
             raise UserError("Nothing to search for; give a word.")
-        vectors, vectorizer = self._vectors()
-        scores = (vectors @ vectorizer.transform([text]).T).toarray().ravel()
-        order = np.argsort(-scores, kind="stable")[:limit]
-        return [int(feature) for feature in order if scores[feature] > 0]
-
-    def _vectors(self) -> Any:
-        from sklearn.feature_extraction.text import TfidfVectorizer
-
         promoted = self._features["promoted"].to_pylist()
         texts = [f"{label} {' '.join(p)}" for label, p in zip(self.labels, promoted)]
-        vectorizer = TfidfVectorizer(token_pattern=r"\w+")
-        return vectorizer.fit_transform(texts), vectorizer
+        found = _ranked(similarities(texts, text))
+        if len(found) < limit:
+            known = set(found)
+            found += [f for f in _ranked(similarities(self._words, text)) if f not in known]
+        return found[:limit]
+
+    @cached_property
+    def _words(self) -> list[str]:
+        """The words that each feature fires on in its contexts."""
+        words: list[list[str]] = [[] for _ in self.labels]
+        for feature, word in zip(self._owners.tolist(), words_fired_on(self._contexts)):
+            words[feature].append(word)
+        return [" ".join(each) for each in words]
 
     def contrast(
         self, first: "FeatureActivations", second: "FeatureActivations", limit: int = 10
-    ) -> list[tuple[int, float]]:
+    ) -> list[Contrast]:
         """Returns the features that fire in a larger share of the first prompts than of the second.
 
         Args:
@@ -194,12 +219,21 @@ class Dictionary:
             limit: Maximum number of features.
 
         Returns:
-            Feature and difference of the shares of prompts, largest first.
+            The features with their labels, shares and significance, the largest difference first;
+            of equal ones the more significant, then the more strongly firing.
+
+        Raises:
+            UserError: One of the two is empty, or they are of another SAE.
         """
-        shares = [each.pooled("text").getnnz(axis=0) / len(each) for each in (first, second)]
-        difference = shares[0] - shares[1]
-        order = np.argsort(-difference, kind="stable")[:limit]
-        return [(int(f), float(difference[f])) for f in order if difference[f] > 0]
+        return contrast_features(first, second, self.labels, limit)
+
+    def names(self) -> dict[int, str]:
+        """Returns the labels by feature; the verdict follows a label that is not validated."""
+        pairs = zip(self.labels, self.verdicts)
+        return {
+            feature: label if verdict == "validated" else f"{label} ({verdict})"
+            for feature, (label, verdict) in enumerate(pairs)
+        }
 
     def to_datasets(self) -> "Dataset":
         """Returns the features table as a `datasets.Dataset`."""
@@ -211,6 +245,11 @@ class Dictionary:
         if not 0 <= feature < len(self):
             raise UserError(f"There is no feature {feature}; it is 0 to {len(self) - 1}.")
         return feature
+
+
+def _ranked(scores: np.ndarray) -> list[int]:
+    """Returns the places of the positive scores, the highest first."""
+    return [int(i) for i in np.argsort(-scores, kind="stable") if scores[i] > 0]
 
 
 def dictionary_folder(alias: str) -> Path:

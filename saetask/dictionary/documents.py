@@ -6,13 +6,15 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from saetask.errors import UserError
-from saetask.utils.files import write_json
+from saetask.utils.files import read_text, write_json
 
 
 class Document(BaseModel):
     """Base of documents and their parts; the order of the fields is that of the keys."""
 
-    model_config = ConfigDict(frozen=True, strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True
+    )
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the document as plain data, without the optional fields that were not set."""
@@ -37,11 +39,14 @@ def read_document(path: Path, kind: type[AnyDocument]) -> AnyDocument:
         UserError: The file can not be read, is not JSON, or a field is missing or wrong.
     """
     try:
-        return kind.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+        return kind.model_validate_json(read_text(path))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         place = f", field '{field}'" if field else ""
+        if first["type"] == "extra_forbidden":
+            raise UserError(
+                f"{path}{place}: not a key that this version of saetask knows; remove it, or read "
+                "the file with the version that wrote it."
+            ) from error
         raise UserError(f"{path}{place}: {first['msg']}; build the dictionary anew.") from error

@@ -29,11 +29,8 @@ class FeatureLabels:
         """Returns labels to show to people; the verdict follows a label that is not validated."""
         if self.dictionary is None:
             return logit_lens_labels(self.model, self.sae, features)
-        labels, verdicts = self.dictionary.labels, self.dictionary.verdicts
-        return {
-            f: labels[f] if verdicts[f] == "validated" else f"{labels[f]} ({verdicts[f]})"
-            for f in features
-        }
+        names = self.dictionary.names()
+        return {feature: names[feature] for feature in features}
 
     def for_annotation(self, features: Sequence[int]) -> dict[int, str]:
         """Returns labels that an annotation may use; of a dictionary, only validated ones."""

@@ -48,6 +48,8 @@ class CorpusSummary(Document):
     """Number of build tokens that statistics were taken from."""
     samples: dict[Split, SampleSize]
     """Rows that labels were made, chosen and validated on, by split."""
+    rows_passed_over: int = 0
+    """Number of rows of the sources that are null; the key is left out where there are none."""
 
 
 class LabelFigures(Document):

@@ -1,6 +1,5 @@
 """Files of a dictionary folder: manifest and README, tables, rules."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from saetask.dictionary.manifest import SCHEMA_VERSION, Manifest, Validation
 from saetask.errors import UserError
 from saetask.models.loading import model_fingerprint
 from saetask.saes.loading import sae_fingerprint
-from saetask.utils.files import atomic_path, write_text
+from saetask.utils.files import atomic_path, read_json, write_text
 
 if TYPE_CHECKING:
     import pyarrow
@@ -38,8 +37,8 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        version = json.loads(path.read_text(encoding="utf-8"))["schema_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        version = read_json(path)["schema_version"]
+    except (UserError, KeyError, TypeError) as error:
         raise UserError(f"{folder} holds no dictionary ({MANIFEST}: {error}).") from error
     if version != SCHEMA_VERSION:
         raise UserError(

@@ -1,6 +1,5 @@
 """The fitted pipeline: the model's bias, a detector and a note template, learnt on one split."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ from saetask.errors import UserError
 from saetask.experiments.context import ExperimentContext
 from saetask.experiments.note_selection import NoteScores, choose_template
 from saetask.experiments.observation import Observation, scored_item
-from saetask.utils.files import atomic_path, write_json
+from saetask.utils.files import atomic_path, read_json, write_json
 
 FIT, DETECTOR = "fit.json", "detector.safetensors"
 
@@ -47,8 +46,9 @@ class FittedPipeline:
 
     def predict(self, observation: Observation) -> Finding:
         """Returns the finding in a prompt; for one that was trained on, the held-out one."""
-        return self.findings.get(observation.sample) or self.detector.detect(
-            self.input(observation)
+        known = self.findings.get(observation.sample)
+        return known or check_finding(
+            self.detector, self.detector.detect(self.input(observation)), observation.sample
         )
 
     def fit_loss(self) -> float:
@@ -89,6 +89,8 @@ def fit_pipeline(
         [observation.sample.group for observation in trained_on],
     )
     _check_probabilities(detector, findings)
+    for observation, finding in zip(trained_on, findings):
+        check_finding(detector, finding, observation.sample)
     samples = [observation.sample for observation in train]
     choice = choose_template(note_scores, samples)
     template = note_scores.templates[choice.index]
@@ -122,6 +124,23 @@ def _check_probabilities(detector: Detector, findings: Sequence[Finding]) -> Non
         )
 
 
+def check_finding(detector: Detector, finding: Finding, sample: Sample) -> Finding:
+    """Returns a detector's finding once its spans are checked.
+
+    Raises:
+        UserError: A span is no part of the prompt; the detector, the span and the item are named.
+    """
+    length = len(sample.prompt.content)
+    for misunderstanding in finding.misunderstandings:
+        start, end = misunderstanding.span
+        if not 0 <= start < end <= length:
+            raise UserError(
+                f"Detector '{detector.name}', item '{sample.id}': its finding's span is {start} to "
+                f"{end}, which is not inside the content of {length} characters."
+            )
+    return finding
+
+
 def save_pipeline(folder: Path, pipeline: FittedPipeline) -> None:
     """Writes a pipeline for sessions: `fit.json` and the detector's arrays."""
     from safetensors.numpy import save_file
@@ -148,7 +167,7 @@ def load_pipeline(folder: Path, context: ExperimentContext) -> FittedPipeline | 
 
     by_name = {annotator.name: annotator for annotator in context.annotators}
     try:
-        document = json.loads((folder / FIT).read_text())
+        document = read_json(folder / FIT)
         arrays = load_file(folder / DETECTOR)
         detector = context.make_detector()
         detector.load_state_dict({**document["detector"], **arrays})
@@ -159,5 +178,5 @@ def load_pipeline(folder: Path, context: ExperimentContext) -> FittedPipeline | 
             detector,
             NoteTemplate(by_name[document["annotator"]], document["wording"]),
         )
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+    except (UserError, OSError, ValueError, KeyError, TypeError, SafetensorError):
         return None

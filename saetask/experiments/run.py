@@ -31,6 +31,7 @@ from saetask.experiments.run_folder import (
     describe_sae,
     write_run_folder,
 )
+from saetask.experiments.run_identity import claim_identity, run_identity
 from saetask.experiments.run_inputs import RunInputs, resolve_inputs
 from saetask.experiments.run_stages import run_stages
 from saetask.experiments.runner import ExperimentResult, run_experiment
@@ -103,7 +104,8 @@ def run(
         The finished run.
 
     Raises:
-        UserError: A name is unknown, a file does not fit, the folder holds another run, or the
+        UserError: A name is unknown, a file does not fit, the folder holds another run (of another
+            config or data, or made with a model, SAE or dictionary of other content), or the
             cluster can not be reached.
     """
     started = time.monotonic()
@@ -137,6 +139,8 @@ def run(
             settings,
         )
         contexts = [context, *(_with_sae(context, config, name) for name in config.other_saes)]
+        identity = run_identity(contexts, annotators, settings)
+        claim_identity(folder, identity, has_answers=len(client) > 0)
         arms, generate = arms_named(config.arms), config.scoring == "generate"
         with progress.job(run_stages(context, repetitions, arms, generate)):
             results = [

@@ -54,7 +54,7 @@ def claim_folder(folder: Path | None, config: RunConfig, identity: str) -> Path:
 
     folder = folder or Path("runs") / f"{config.task}-{identity}"
     path, mark = folder / "config.yaml", f"# identity of config and data: {identity}\n"
-    claimed = path.is_file() and path.read_text(encoding="utf-8").startswith(mark)
+    claimed = path.is_file() and _first_line(path) == mark
     if not claimed:
         if path.is_file() and (folder / JOURNAL).is_file():
             raise UserError(
@@ -64,6 +64,11 @@ def claim_folder(folder: Path | None, config: RunConfig, identity: str) -> Path:
         write_text(path, mark + yaml.safe_dump(document, sort_keys=False))
     remove_partial_writes(folder)
     return folder
+
+
+def _first_line(path: Path) -> str:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        return file.readline()
 
 
 class RunDescription(NamedTuple):

@@ -1,7 +1,7 @@
 """Inputs of a run: its config, and the task, items, model and SAE that were passed as objects."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,10 @@ from saetask.data.tasks import Item, Task
 from saetask.errors import UserError, did_you_mean
 from saetask.experiments.config import RunConfig
 from saetask.models.loading import load_model, model_fingerprint, model_name
-from saetask.plugins import PluginRegistry
+from saetask.plugins import PluginRegistry, contract_problem
 from saetask.saes.loading import load_sae, sae_fingerprint
 from saetask.utils.files import content_hash
+from saetask.utils.validation import first_problem
 
 if TYPE_CHECKING:
     from saetask.models.loading import Model
@@ -95,9 +96,12 @@ def resolve_inputs(
     Raises:
         UserError: An option or a name is unknown.
     """
+    paths = {k: str(v) for k, v in options.items() if k in ("model", "sae") and _is_name(v)}
+    options = {**options, **paths}
     at_hand = {name: options.get(name) for name in ("items", "fit_items")}
-    at_hand |= {name: options.get(name) for name in ("model", "sae") if not _is_name(options, name)}
+    at_hand |= {name: options.get(name) for name in ("model", "sae") if name not in paths}
     named = {name: value for name, value in options.items() if name not in at_hand}
+    _check_objects(at_hand)
     if (model := at_hand.get("model")) is not None:
         named["model"] = str(model.cfg.model_name)
     if (sae := at_hand.get("sae")) is not None:
@@ -107,16 +111,49 @@ def resolve_inputs(
         if name not in known:
             raise UserError(f"A run has no option '{name}'.{did_you_mean(name, known)}")
     for name in ("data", "fit_data", "dictionary"):
-        if named.get(name) is not None:
-            named[name] = Path(named[name])
+        if isinstance(named.get(name), str | Path):
+            named[name] = Path(named[name]).expanduser()
     if isinstance(experiment, RunConfig):
-        config = replace(experiment, **named)
+        config = _typed({**vars(experiment), **named})
         return RunInputs(config, plugins.get("task", config.task), **at_hand)
     if isinstance(experiment, str):
-        config = RunConfig(experiment, **named)
+        config = _typed({"task": experiment, **named})
         return RunInputs(config, plugins.get("task", experiment), **at_hand)
-    return RunInputs(RunConfig(experiment.name, **named), experiment, **at_hand)
+    if problem := contract_problem("task", experiment):
+        what = f"{experiment!r:.80}"
+        raise UserError(f"A run needs a task, its name or a RunConfig; of {what}: {problem}.")
+    return RunInputs(_typed({"task": experiment.name, **named}), experiment, **at_hand)
 
 
-def _is_name(options: Mapping[str, Any], name: str) -> bool:
-    return isinstance(options.get(name), str)
+def _typed(values: Mapping[str, Any]) -> RunConfig:
+    """Returns a config with its values converted to the types of its fields.
+
+    Raises:
+        UserError: A value does not fit; its option is named.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(RunConfig).validate_python(dict(values))
+    except ValidationError as error:
+        problem = first_problem(error)
+        raise UserError(f"Option '{problem.field}' of a run: {problem.reason}") from error
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str | Path)
+
+
+def _check_objects(at_hand: Mapping[str, Any]) -> None:
+    """Refuses objects that are no items, no model or no SAE."""
+    for name in ("items", "fit_items"):
+        for item in at_hand[name] or ():
+            if not isinstance(item, Item):
+                raise UserError(f"{name} must be saetask.data.Item objects, not {item!r:.60}.")
+    for name, loader in (("model", "load_model"), ("sae", "load_sae")):
+        value = at_hand.get(name)
+        if value is not None and not hasattr(value, "cfg"):
+            raise UserError(
+                f"{name} must be a name, a path or what saetask.{loader} returns, "
+                f"not {value!r:.60}."
+            )

@@ -13,7 +13,7 @@ from saetask.annotation.generated_notes import GeneratedNotes
 from saetask.annotation.prompt_writer import ArmPrompt
 from saetask.data.prompts import Prompt
 from saetask.data.samples import Sample, draw
-from saetask.data.tasks import AsksTwice, SecondQuestion
+from saetask.data.tasks import AsksTwice, SecondQuestion, check_prompt
 from saetask.detection.calibration import ScoredItem, fit_calibration
 from saetask.experiments.context import ExperimentContext
 from saetask.experiments.observation import rank_request, scored_item
@@ -70,6 +70,7 @@ def score_second_question(
 
 
 def _second_sample(task: AsksTwice, sample: Sample, second: SecondQuestion) -> Sample:
+    check_prompt(getattr(task, "name", "asked twice"), sample.item, second.prompt)
     candidates = second.candidates or []
     correct = [task.score_second(sample.item, c.text).correct for c in candidates]
     return Sample(

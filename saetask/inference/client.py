@@ -11,6 +11,7 @@ from saetask.compute.executor import Executor, LocalExecutor
 from saetask.data.prompts import Prompt, render
 from saetask.errors import UserError
 from saetask.inference.likelihood import Continuation, log_likelihoods
+from saetask.models.content import model_content
 from saetask.models.forward import generate_texts
 from saetask.models.loading import context_size, model_tokenizer
 from saetask.utils.files import content_hash
@@ -52,7 +53,9 @@ Answer = list[float] | str
 class ModelClient:
     """Sends requests to a model and keeps the answers, in memory and in a journal.
 
-    Equal requests are computed once, also by later processes that use the same journal.
+    Equal requests are computed once, also by later processes that use the same journal. An answer
+    in a journal belongs to the content of the model that gave it: another model, chat template or
+    dtype finds none there and is asked anew.
     """
 
     def __init__(
@@ -73,6 +76,12 @@ class ModelClient:
         """
         self._executor = executor or LocalExecutor(model)
         self._answers = Journal(journal)
+        self._content = model_content(model).hash if journal else ""
+        """What the keys of answers begin with; without a journal they are of one model anyway."""
+
+    def __len__(self) -> int:
+        """Number of answers kept."""
+        return len(self._answers)
 
     def rank(self, requests: Iterable[RankRequest], title: str = "rank") -> list[RankResponse]:
         """Returns the response to each request, in the order of the requests.
@@ -86,7 +95,7 @@ class ModelClient:
         """
         requests = list(requests)
         self._compute(sorted(requests, key=_prefix_order), title)
-        known = [self._answers[_key(request)] for request in requests]
+        known = [self._answers[self._key(request)] for request in requests]
         return [RankResponse(np.array(answer, dtype=float)) for answer in known]
 
     def generate(self, requests: Iterable[GenerateRequest], title: str = "generate") -> list[str]:
@@ -97,7 +106,7 @@ class ModelClient:
         """
         requests = list(requests)
         self._compute(requests, title)
-        return [str(self._answers[_key(request)]) for request in requests]
+        return [str(self._answers[self._key(request)]) for request in requests]
 
     def stored_reply(self, key: str) -> str | None:
         """Returns a reply of another language model that was stored; None if there is none."""
@@ -121,9 +130,18 @@ class ModelClient:
         with self._answers.temporary():
             yield
 
+    def _key(self, request: Request) -> str:
+        """Returns the key of a request's answer by this model."""
+        prompt = request.prompt
+        messages = [dict(message) for message in prompt.messages]
+        if isinstance(request, RankRequest):
+            return content_hash([self._content, messages, prompt.answer_prefix, request.candidates])
+        asked = [messages, prompt.answer_prefix, [], request.max_new_tokens]
+        return content_hash([self._content, *asked])
+
     def _compute(self, requests: Sequence[Request], title: str) -> None:
         """Has the unknown requests answered, in shards of a fixed size, and stores the answers."""
-        new = {_key(request): request for request in requests}
+        new = {self._key(request): request for request in requests}
         new = {key: request for key, request in new.items() if key not in self._answers}
         keys, pending = list(new), list(new.values())
         starts = range(0, len(pending), REQUESTS_PER_SHARD)
@@ -180,12 +198,3 @@ def _continuations(
 def _prefix_order(request: RankRequest) -> tuple[list[str], str]:
     """Sort key that puts prompts with a common beginning side by side."""
     return [message["content"] for message in request.prompt.messages], request.prompt.answer_prefix
-
-
-def _key(request: Request) -> str:
-    prompt = request.prompt
-    messages = [dict(message) for message in prompt.messages]
-    if isinstance(request, RankRequest):
-        return content_hash([messages, prompt.answer_prefix, request.candidates])
-    limits = [] if request.max_new_tokens == MAX_NEW_TOKENS else [request.max_new_tokens]
-    return content_hash([messages, prompt.answer_prefix, [], *limits])

@@ -1,13 +1,14 @@
 """Loads language models as TransformerLens bridges, the default one from a pinned wheel."""
 
-import hashlib
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saetask.errors import UserError, did_you_mean
+from saetask.models.content import hash_parameters, portable_settings, vocabulary_hash
 from saetask.utils.download import cache_folder, cached_folder, file_from_wheel
+from saetask.utils.files import content_hash
+from saetask.utils.names import is_path
 
 if TYPE_CHECKING:
     import torch
@@ -98,7 +99,7 @@ def load_model(
     path = Path(spec).expanduser()
     if str(spec) == DEFAULT_MODEL:
         return _boot(str(embedded_model_folder()), dtype, device)
-    if path.suffix == ".gguf":
+    if path.suffix.lower() == ".gguf":
         if not path.is_file():
             raise UserError(f"Model file {path} does not exist.")
         return _boot(str(path.parent), dtype, device, gguf_file=path.name)
@@ -106,7 +107,9 @@ def load_model(
         if not (path / "config.json").is_file():
             raise UserError(f"Model folder {path} has no config.json; is it a Hugging Face model?")
         return _boot(str(path), dtype, device)
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(spec)) or str(spec).startswith("."):
+    if path.is_file():
+        raise UserError(f"Model {path} is a file; give its folder, or a .gguf file.")
+    if is_path(spec):
         raise UserError(f"Model '{spec}' is no folder, no .gguf file and no hub id.")
     hint = did_you_mean(str(spec), [DEFAULT_MODEL])
     if "/" not in str(spec) and "Did you mean" in hint:
@@ -170,16 +173,18 @@ def model_device(model: "Model") -> "torch.device":
 
 
 def model_fingerprint(model: "Model") -> str:
-    """Returns a short hash of the model's parameters; see `parameters_fingerprint`."""
-    return parameters_fingerprint(model.named_parameters())
+    """Returns a short hash of a model's weights, main settings and vocabulary.
+
+    It is the same in whichever floating-point type the model was loaded, because weights are
+    compared as bfloat16: what was made with a model is good for it on any machine. See
+    `models/content.py` for what answers depend on.
+    """
+    parts = [portable_settings(model), vocabulary_hash(model)]
+    return content_hash([parameters_fingerprint(model.named_parameters()), *parts])
 
 
 def parameters_fingerprint(parameters: "Iterable[tuple[str, torch.Tensor]]") -> str:
-    """Hashes parameters by name, shape and leading values (as bfloat16, whatever their dtype)."""
+    """Hashes parameters by name, shape and all values, as bfloat16, whatever their dtype."""
     import torch
 
-    digest = hashlib.sha256()
-    for name, parameter in sorted(parameters, key=lambda pair: pair[0]):
-        head = parameter.detach().flatten()[:16].to(torch.bfloat16).cpu().view(torch.int16)
-        digest.update(f"{name}{tuple(parameter.shape)}{head.tolist()}".encode())
-    return digest.hexdigest()[:16]
+    return hash_parameters(parameters, torch.bfloat16)

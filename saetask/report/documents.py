@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, StrictBool, WithJsonSchema
 
 from saetask.errors import UserError
+from saetask.utils.files import decode
 from saetask.utils.validation import validate
 
 
@@ -102,8 +103,8 @@ def read_text(path: Path) -> str:
         UserError: It is missing or cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return decode(path.read_bytes(), path)
     except FileNotFoundError as error:
         raise UserError(f"{path} is missing.") from error
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise UserError(f"{path} cannot be read ({error}).") from error

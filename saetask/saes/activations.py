@@ -4,15 +4,17 @@ A firing is one feature active on one token.
 """
 
 import html
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from saetask.data.prompts import RenderedPrompt, Span
+from saetask.errors import UserError
 
 if TYPE_CHECKING:
+    import pandas
     from scipy.sparse import csr_matrix
 
 
@@ -45,6 +47,8 @@ class FeatureActivations:
     values: np.ndarray
     """Activation of each firing, `[n_firings]`, float32; negative only where an SAE's features
     have two directions (AbsTopK)."""
+    labels: Mapping[int, str] = field(default_factory=dict, repr=False)
+    """Labels of features, for tables and displays; see `Dictionary.names`."""
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -60,7 +64,23 @@ class FeatureActivations:
             self.indptr[first : last + 1] - low,
             self.features[low:high],
             self.values[low:high],
+            self.labels,
         )
+
+    def with_labels(self, labels: Mapping[int, str]) -> "FeatureActivations":
+        """Returns the same activations with labels of their features."""
+        return replace(self, labels=labels)
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """Returns the firings as a table, a row each; `start` and `end` are the token's span."""
+        import pandas
+
+        rows = [
+            (f.item, f.token, *f.span, f.text, f.feature, f.value, self.labels.get(f.feature, ""))
+            for f in self.firings()
+        ]
+        names = ["item", "token", "start", "end", "text", "feature", "value", "label"]
+        return pandas.DataFrame(rows, columns=names)
 
     def _first_tokens(self) -> np.ndarray:
         return np.cumsum([0, *(len(p.token_ids) for p in self.prompts)])
@@ -82,11 +102,14 @@ class FeatureActivations:
         Args:
             k: Maximum number of firings.
             region: A named region of the prompts, such as `text`; None takes all tokens.
+
+        Raises:
+            UserError: A prompt has no region of that name.
         """
         best: dict[tuple[int, int], Firing] = {}
         for firing in self.firings():
-            regions = self.prompts[firing.item].regions
-            if region is not None and not firing.span.overlaps(regions[region]):
+            prompt = self.prompts[firing.item]
+            if region is not None and not firing.span.overlaps(_region(prompt, region)):
                 continue
             key = (firing.item, firing.feature)
             if key not in best or abs(firing.value) > abs(best[key].value):
@@ -105,6 +128,9 @@ class FeatureActivations:
 
         Returns:
             `[n_items, d_sae]`, float32.
+
+        Raises:
+            UserError: A prompt has no region of that name.
         """
         from scipy.sparse import csr_matrix
 
@@ -114,7 +140,7 @@ class FeatureActivations:
         if region is not None:
             chosen[:] = False
             for first, prompt in zip(self._first_tokens(), self.prompts):
-                chosen[[first + t for t in prompt.tokens_in(prompt.regions[region])]] = True
+                chosen[[first + t for t in prompt.tokens_in(_region(prompt, region))]] = True
         kept = np.repeat(chosen, counts)
         keys = np.repeat(token_items, counts)[kept] * self.d_sae + self.features[kept]
         order = np.argsort(keys, kind="stable")
@@ -142,11 +168,23 @@ class FeatureActivations:
             by_token: dict[int, list[Firing]] = {}
             for firing in self[item].firings():
                 by_token.setdefault(firing.token, []).append(firing)
-            rows.append(_shaded_text(prompt, by_token, peak))
+            rows.append(_shaded_text(prompt, by_token, peak, self.labels))
         return "".join(f"<p style='line-height:1.9;font-family:monospace'>{r}</p>" for r in rows)
 
 
-def _shaded_text(prompt: RenderedPrompt, by_token: dict[int, list[Firing]], peak: float) -> str:
+def _region(prompt: RenderedPrompt, name: str) -> Span:
+    if name not in prompt.regions:
+        known = ", ".join(prompt.regions)
+        raise UserError(f"The prompt {prompt.text[:40]!r} has no region '{name}'; it has: {known}.")
+    return prompt.regions[name]
+
+
+def _shaded_text(
+    prompt: RenderedPrompt,
+    by_token: dict[int, list[Firing]],
+    peak: float,
+    labels: Mapping[int, str],
+) -> str:
     parts, cursor = [], 0
     for token, span in enumerate(prompt.token_spans):
         if span.end <= cursor:
@@ -154,7 +192,10 @@ def _shaded_text(prompt: RenderedPrompt, by_token: dict[int, list[Firing]], peak
         parts.append(html.escape(prompt.text[cursor : span.start]))
         strongest = sorted(by_token.get(token, []), key=lambda f: -abs(f.value))[:5]
         shade = (abs(strongest[0].value) / peak) ** 0.5 if strongest else 0.0
-        title = "&#10;".join(f"feature {f.feature}: {f.value:.2f}" for f in strongest)
+        named = (
+            f"feature {f.feature}: {f.value:.2f} {labels.get(f.feature, '')}" for f in strongest
+        )
+        title = "&#10;".join(html.escape(name.rstrip(), quote=True) for name in named)
         word = html.escape(prompt.text[max(span.start, cursor) : span.end]).replace("\n", "↵<br>")
         parts.append(
             f"<span title='{title}' style='background:rgba(255,140,0,{shade:.2f})'>{word}</span>"

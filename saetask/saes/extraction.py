@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from saetask.compute.executor import Executor, LocalExecutor
-from saetask.data.prompts import Prompt, RenderedPrompt, render
+from saetask.data.prompts import Prompt, RenderedPrompt, as_prompt, render
 from saetask.models.forward import batches_by_length, right_padded
 from saetask.models.hooks import capture, read_hook
 from saetask.models.loading import context_size, model_tokenizer
@@ -42,7 +42,10 @@ class ExtractedFeatures(NamedTuple):
 
 
 def read_features(
-    model: "Model", sae: "SAE[Any]", prompts: Prompt | str | Sequence[Prompt | str]
+    model: "Model",
+    sae: "SAE[Any]",
+    prompts: Prompt | str | Sequence[Prompt | str],
+    chat: bool = False,
 ) -> FeatureActivations:
     """Extracts an SAE's feature activations on prompts.
 
@@ -54,7 +57,10 @@ def read_features(
     Args:
         model: The model to run.
         sae: An SAE that fits it (see `check_sae`).
-        prompts: One prompt or several: chats, or strings, which are taken as running text.
+        prompts: One prompt or several: chats, or strings.
+        chat: Take strings as the user's message of a chat, in the model's chat template, as
+            `Session.read` does. The default takes them as running text, without a template: the
+            same sentence then has other tokens before it, and other activations.
 
     Returns:
         The activations; item 0 is the prompt if one was given.
@@ -63,6 +69,8 @@ def read_features(
         UserError: A prompt is empty or longer than the model's context.
     """
     several = [prompts] if isinstance(prompts, str | Prompt) else prompts
+    if chat:
+        several = [as_prompt(p) if isinstance(p, str) else p for p in several]
     return extract_features(model, [sae], several).features[0]
 
 

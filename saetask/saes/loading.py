@@ -1,7 +1,10 @@
 """Sparse autoencoders: loading them as SAE-Lens objects."""
 
+import codecs
 import difflib
-import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from saetask.errors import UserError, did_you_mean
 from saetask.models.loading import default_device
 from saetask.saes.folder_checks import check_config, check_loaded, check_weights, weights_problem
+from saetask.utils.files import content_hash, read_json, read_text
+from saetask.utils.names import names_a_file
 
 if TYPE_CHECKING:
     from sae_lens import SAE  # other packages import it from here, for annotations
@@ -17,6 +22,25 @@ DTYPE = "float32"
 DEFAULT_SAE = "smollm2-135m-instruct-res15"
 NEVER_APPLIED = ("expected_average_only_in", "covariance_whitening")
 """Normalisations that SAE-Lens expects to be folded into the weights, and skips when encoding."""
+ENCODING_SETTINGS = (
+    "architecture",
+    "apply_b_dec_to_input",
+    "normalize_activations",
+    "reshape_activations",
+    "rescale_acts_by_decoder_norm",
+    "k",
+)
+"""Keys of an SAE's config, beside its weights, that its activations depend on."""
+READING_SETTINGS = (
+    "hook_name",
+    "hook_name_out",
+    "hook_head_index",
+    "prepend_bos",
+    "norm_limit",
+    "seqpos_slice",
+    "context_size",
+)
+"""Keys of its metadata that say where it reads, and which tokens."""
 SCALE_KEY = "norm_scaling_factor"
 """Key of the factor that scales an SAE's input, in its config."""
 
@@ -66,7 +90,9 @@ def load_sae(
     folder = sae_folder(str(spec)) if str(spec) in shipped_saes() else Path(spec).expanduser()
     if folder.is_dir():
         return _load_folder(folder, device)
-    if str(spec).startswith(("/", ".", "~")):
+    if folder.is_file():
+        raise UserError(f"SAE {folder} is a file; give the folder that it is in.")
+    if isinstance(spec, Path) or spec.startswith(("/", ".", "~")) or names_a_file(spec):
         raise UserError(f"SAE folder {spec} does not exist.")
     return _load_release(str(spec), device)
 
@@ -79,7 +105,7 @@ def _load_folder(folder: Path, device: str) -> "SAE[Any]":
         if not (folder / name).is_file():
             raise UserError(f"SAE folder {folder} has no {name}; is it an SAE-Lens folder?")
     try:
-        config = json.loads((folder / "cfg.json").read_text())
+        config = read_json(folder / "cfg.json")
         architecture = config.get("architecture") if isinstance(config, dict) else None
         if architecture in SAE_TRAINING_CLASS_REGISTRY.keys() - SAE_CLASS_REGISTRY.keys():
             raise UserError(
@@ -88,7 +114,8 @@ def _load_folder(folder: Path, device: str) -> "SAE[Any]":
             )
         check_config(config, folder)
         check_weights(folder)
-        sae = SAE.load_from_disk(folder, device=device, dtype=DTYPE).eval()
+        with _without_byte_order_mark(folder) as readable:
+            sae = SAE.load_from_disk(readable, device=device, dtype=DTYPE).eval()
         if sae.cfg.normalize_activations in NEVER_APPLIED:
             _fold_input_scale(sae, config, folder)
     except UserError:
@@ -98,6 +125,21 @@ def _load_folder(folder: Path, device: str) -> "SAE[Any]":
         raise UserError(f"Cannot load the SAE in {folder}: {reason}") from error
     check_loaded(sae, str(folder))
     return sae
+
+
+@contextmanager
+def _without_byte_order_mark(folder: Path) -> Iterator[Path]:
+    """Yields an SAE's folder, or one of the same content that SAE-Lens can read."""
+    if not (folder / "cfg.json").read_bytes().startswith(codecs.BOM_UTF8):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        for path in folder.iterdir():
+            (Path(temporary) / path.name).symlink_to(path.resolve())
+        config = Path(temporary) / "cfg.json"
+        config.unlink()
+        config.write_text(read_text(folder / "cfg.json"), encoding="utf-8")
+        yield Path(temporary)
 
 
 def _fold_input_scale(sae: "SAE[Any]", config: dict[str, Any], folder: Path) -> None:
@@ -162,7 +204,13 @@ def _reason(error: Exception) -> str:
 
 
 def sae_fingerprint(sae: "SAE[Any]") -> str:
-    """Returns a short hash of an SAE's weights: names, shapes and leading values."""
-    from saetask.models.loading import parameters_fingerprint
+    """Returns a short hash of an SAE: all weights as float32, hook point, and how it encodes."""
+    import torch
 
-    return parameters_fingerprint(sae.named_parameters())
+    from saetask.models.content import hash_parameters
+
+    config = sae.cfg.to_dict()
+    reading = {name: sae.cfg.metadata.get(name) for name in READING_SETTINGS}
+    settings = {name: config[name] for name in ENCODING_SETTINGS if config.get(name) is not None}
+    weights = hash_parameters(sae.named_parameters(), torch.float32)
+    return content_hash([weights, reading, settings])

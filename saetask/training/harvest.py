@@ -11,20 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saetask.compute.executor import Executor, LocalExecutor
-from saetask.data.corpus import TokenRow, token_rows
+from saetask.data.corpus import TokenRow, corpus_content, token_rows
 from saetask.errors import UserError
+from saetask.models.content import model_content
 from saetask.models.forward import batches_by_length, right_padded
 from saetask.models.hooks import read_hook
-from saetask.models.loading import model_device, model_fingerprint, model_tokenizer
+from saetask.models.loading import model_device, model_tokenizer
 from saetask.training.activation_store import MANIFEST, ActivationShards, shard_name
 from saetask.training.config import HarvestConfig
-from saetask.utils.files import (
-    atomic_path,
-    content_hash,
-    file_sha256,
-    remove_partial_writes,
-    write_json,
-)
+from saetask.utils.files import atomic_path, content_hash, remove_partial_writes, write_json
 from saetask.utils.parallel import prefetch
 
 if TYPE_CHECKING:
@@ -58,8 +53,9 @@ def harvest(
         executor: Computes the shards; None computes them in this process.
 
     Raises:
-        UserError: The folder holds a harvest with another config or model, it can not be written
-            or is full, or the corpus is unreadable or shorter than `config.tokens`.
+        UserError: The folder holds a harvest with another config, or of another model or corpus by
+            content; it can not be written or is full; or the corpus is unreadable or shorter than
+            `config.tokens`.
     """
     from tqdm import tqdm
 
@@ -92,10 +88,13 @@ def harvest_identity(model: "Model", config: HarvestConfig, base: Path = Path())
 
     `tokens` is left out: a longer harvest begins with the shards of a shorter one.
     """
-    paths = [base / source.path for source in config.corpus.sources]
-    texts = [file_sha256(path) if path.is_file() else None for path in paths]
-    model_hash = model_fingerprint(model)
-    return content_hash({**asdict(config), "tokens": None, "model": model_hash, "texts": texts})
+    identity = {
+        **asdict(config),
+        "tokens": None,
+        "content": corpus_content(config.corpus, base),
+        "model": model_content(model).hash,
+    }
+    return content_hash(identity)
 
 
 def _kept_shards(folder: Path, manifest: dict) -> Iterator[int]:
@@ -168,7 +167,8 @@ def _open_manifest(folder: Path, identity: str) -> dict:
     manifest = json.loads(path.read_text())
     if manifest["identity"] != identity:
         raise UserError(
-            f"{folder} holds a harvest with another config, model or text; give an empty folder."
+            f"{folder} holds a harvest with another config or model, or of a corpus of other "
+            "content; give an empty folder."
         )
     return manifest
 

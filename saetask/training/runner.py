@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saetask.compute.config import LOCAL, ComputeConfig, open_executor
-from saetask.data.corpus import token_rows
+from saetask.data.corpus import rows_passed_over, token_rows
 from saetask.errors import UserError
 from saetask.models.hooks import resolve_hook_name
 from saetask.models.loading import (
@@ -101,7 +101,8 @@ def train(
     else:
         _train_distributed(job, compute, workers)
     rows = _test_rows(model, config.harvest, base)
-    return _measure(model, job, test_shards, rows, len(shards))
+    passed_over = rows_passed_over(config.harvest.corpus, base)
+    return _measure(model, job, test_shards, rows, len(shards), passed_over)
 
 
 def _test_rows(model: "Model", config: HarvestConfig, base: Path) -> list[list[int]]:
@@ -224,6 +225,7 @@ def _measure(
     test_shards: ActivationShards,
     rows: list[list[int]],
     n_activations: int,
+    passed_over: int,
 ) -> dict[str, Any]:
     """Measures and checks the saved SAE; writes the figures, their record and the model card."""
     import torch
@@ -252,6 +254,8 @@ def _measure(
         "samples_trained": config.n_steps * config.batch_size,
         "check": fit_after_training(model, load_sae(job.out)),
     }
+    if passed_over:
+        metrics["rows_passed_over"] = passed_over
     write_json(job.out / "metrics.json", metrics)
     write_text(job.out / "README.md", model_card(config, metrics))
     return metrics

@@ -1,6 +1,8 @@
-"""Atomic writes, one-line errors for failed writes, and hashes of files and documents."""
+"""Text and JSON read with errors of one line, atomic writes, and hashes."""
 
+import codecs
 import errno
+import gzip
 import hashlib
 import json
 import math
@@ -8,6 +10,7 @@ import os
 import re
 import shutil
 import tempfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +26,123 @@ NOT_WRITABLE = frozenset(
     {errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 )
 """Error numbers of a missing permission, or of a file where a folder should be."""
+SIGNATURES = {
+    codecs.BOM_UTF32_LE: "UTF-32; save it as UTF-8",  # begins with the mark of UTF-16
+    codecs.BOM_UTF32_BE: "UTF-32; save it as UTF-8",
+    codecs.BOM_UTF16_LE: "UTF-16; save it as UTF-8",
+    codecs.BOM_UTF16_BE: "UTF-16; save it as UTF-8",
+    b"\x1f\x8b": "compressed by gzip; end its name in .gz, or unpack it",
+    b"PK\x03\x04": "a zip archive or a workbook; unpack it, or save it as text",
+    b"PAR1": "Parquet; save it as text",
+}
+"""First bytes of files that are often given in place of UTF-8 text: what it is, and the mend."""
+
+
+def decode(data: bytes, where: Path | str) -> str:
+    """Returns the text of a file, or of a line; a byte-order mark of UTF-8 is left out.
+
+    Args:
+        data: The bytes, from the beginning of the file or line.
+        where: File, and line where there is one, for the error message.
+
+    Raises:
+        UserError: It is not UTF-8; what it seems to be is named.
+    """
+    kind = next((kind for mark, kind in SIGNATURES.items() if data.startswith(mark)), None)
+    if kind is None and 0 in data[:4]:
+        kind = "UTF-16 or UTF-32, or no text at all; save it as UTF-8"
+    if kind is not None:
+        raise UserError(f"{where}: expected UTF-8 text, but this is {kind}.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{where}: not UTF-8 (byte 0x{data[error.start]:02x} after {error.start} others; is it "
+            "Latin-1 or Windows-1252?); save it as UTF-8."
+        ) from error
+
+
+def read_text(path: Path) -> str:
+    """Reads a text file in UTF-8, with or without a byte-order mark.
+
+    Raises:
+        UserError: The file is missing, can not be read, or is not UTF-8.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; a file is expected.")
+    if not path.exists():
+        raise UserError(f"File {path} does not exist.")
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}).") from error
+    return decode(data, path)
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yields the lines of a text file, or of one packed as `.gz`, with their numbers from 1.
+
+    Lines that are blank are passed over.
+
+    Raises:
+        UserError: The file can not be read, or a line is not UTF-8; the line is named.
+    """
+    number = 0
+    try:
+        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+            for number, data in enumerate(file, 1):
+                line = decode(data, f"{path}:{number}")
+                if line.strip():
+                    yield number, line.rstrip("\r\n")
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}:{number + 1}: cannot be read ({error}).") from error
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file; see `read_text` and `parse_json`.
+
+    Raises:
+        UserError: The file can not be read, or holds no valid JSON.
+    """
+    return parse_json(read_text(path), path)
+
+
+def parse_json(text: str, where: Path | str) -> Any:
+    """Returns a JSON value.
+
+    Args:
+        text: The JSON.
+        where: Path of the file, or `FILE:LINE` where the text is one line of it.
+
+    Raises:
+        UserError: It is not valid JSON, a key occurs twice in an object, or a value is NaN or
+            infinite.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_object)
+    except _FieldError as error:
+        raise UserError(f"{where}: {error}") from error
+    except json.JSONDecodeError as error:
+        place = f"{where}:{error.lineno}" if isinstance(where, Path) else where
+        raise UserError(f"{place}: not valid JSON ({error.msg}).") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; nested deeply
+        raise UserError(f"{where}: not valid JSON ({error}).") from error
+
+
+class _FieldError(ValueError):
+    """A field of a JSON object is not as it must be."""
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in fields:
+            raise _FieldError(f"field '{key}': the key occurs twice.")
+        for number in value if isinstance(value, list) else [value]:
+            if isinstance(number, float) and not math.isfinite(number):
+                raise _FieldError(f"field '{key}': expected a finite number, found {number}.")
+        fields[key] = value
+    return fields
 
 
 @contextmanager

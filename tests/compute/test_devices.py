@@ -13,8 +13,8 @@ import torch
 
 from saetask import Dictionary, RunConfig, check_sae, read_features, run
 from saetask.inference.likelihood import Continuation, log_likelihoods
+from saetask.models.content import model_content
 from saetask.models.forward import generate_texts
-from saetask.models.loading import model_fingerprint
 from saetask.training.config import TrainConfig
 from saetask.training.harvest import harvest
 from saetask.training.trainer import LOG, TrainingJob, fit_and_save
@@ -101,8 +101,8 @@ def test_a_harvest_has_the_same_activations_and_waits_once_a_shard(
     there, tiny_model, harvest_config, tmp_path, device, monkeypatch
 ):
     here = harvest(tiny_model, harvest_config, tmp_path / "here", tmp_path)
-    fingerprint = model_fingerprint(there)
-    monkeypatch.setattr("saetask.training.harvest.model_fingerprint", lambda _: fingerprint)
+    content = model_content(there)
+    monkeypatch.setattr("saetask.training.harvest.model_content", lambda _: content)
     device.waits.clear()
     shards = harvest(there, harvest_config, tmp_path / "there", tmp_path)
     everything = torch.arange(len(here))

@@ -63,7 +63,7 @@ def test_a_gzipped_file_gives_the_same_items(items_file, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "line", ["{'id': 1}", '{"id": "s2", ', "", "nonsense"], ids=["quotes", "cut", "blank", "text"]
+    "line", ["{'id': 1}", '{"id": "s2", ', "nonsense"], ids=["quotes", "cut", "text"]
 )
 def test_malformed_json_is_refused_with_file_and_line(items_file, line):
     path = items_file(SENTENCE, line, {**SENTENCE, "id": "s3"})
@@ -175,6 +175,48 @@ def test_text_outside_ascii_keeps_its_offsets(items_file):
     (item,) = Metaphor().items(items_file(row))
     span = Metaphor().prompt(item).spans["target"]
     assert Metaphor().prompt(item).content[span.start : span.end] == "sailed"
+
+
+def test_blank_lines_are_passed_over_and_counted(items_file):
+    path = items_file("", SENTENCE, "   ", {**SENTENCE, "id": "s2"}, "\t\r", "nonsense")
+    assert refusal(Metaphor().items, path).startswith(f"{path}:6: not valid JSON")
+    path = items_file("", SENTENCE, " ", {**SENTENCE, "id": "s2"}, "")
+    assert [item.id for item in Metaphor().items(path)] == ["s1", "s2"]
+
+
+def test_a_byte_order_mark_and_line_ends_of_windows_change_nothing(items_file, tmp_path):
+    plain = items_file(SENTENCE, {**SENTENCE, "id": "s2"})
+    marked = tmp_path / "marked.jsonl"
+    marked.write_bytes(b"\xef\xbb\xbf" + plain.read_bytes().replace(b"\n", b"\r\n"))
+    assert Metaphor().items(marked) == Metaphor().items(plain)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
+def test_an_item_file_in_another_encoding_is_refused_by_its_name(items_file, encoding):
+    path = items_file(SENTENCE)
+    path.write_bytes(path.read_text().encode(encoding))
+    message = refusal(Metaphor().items, path)
+    assert message.startswith(f"{path}:1: ") and encoding[:6].upper() in message
+    assert "save it as UTF-8" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        ("id,sentence,label\n1,She sailed.,literal\n", "CSV"),
+        ('"id";"sentence"\n', "CSV"),
+        ("id\tlabel\n1\tliteral\n", "CSV"),
+        (f"[{json.dumps(SENTENCE)}]", "one JSON array"),
+        (json.dumps([SENTENCE, SENTENCE], indent=1), "one JSON array"),
+        (json.dumps(SENTENCE, indent=1), "JSON objects of several lines"),
+    ],
+)
+def test_a_table_or_one_document_is_refused_by_its_name(tmp_path, content, kind):
+    path = tmp_path / "items.jsonl"
+    path.write_text(content)
+    assert refusal(Metaphor().items, path).startswith(f"{path} ")
+    assert kind in refusal(Metaphor().items, path)
+    assert "JSON Lines" in refusal(Metaphor().items, path)
 
 
 def test_read_rows_numbers_lines_from_one(items_file):

@@ -280,10 +280,10 @@ def test_the_commands_build_and_validate(dictionary, validation, corpus_folder, 
 
 
 def test_building_in_python_makes_the_same_bytes_as_the_command(
-    folder, config, tiny_model, tiny_sae, corpus_folder, tmp_path
+    folder, config, tiny_model_folder, tiny_sae, corpus_folder, tmp_path
 ) -> None:
     shutil.copytree(folder / "work", tmp_path / "work")  # the corpus is not read again
-    build(tiny_model, tiny_sae, config, EvidenceHash(), tmp_path, corpus_folder)
+    build(load_model(tiny_model_folder), tiny_sae, config, EvidenceHash(), tmp_path, corpus_folder)
     assert (tmp_path / CONTEXTS).read_bytes() == (folder / CONTEXTS).read_bytes()
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from saetask.annotation import Annotation
-from saetask.annotation.base import PLACEMENTS
+from saetask.annotation.base import PLACEMENTS, annotate
 from saetask.annotation.prompt_writer import NoteTemplate
+from saetask.data.prompts import Span, as_prompt
 from saetask.data.samples import Sample, make_samples
 from saetask.detection import Finding
 from saetask.detection.calibration import FEWEST_ITEMS, ScoredItem, fit_calibration
@@ -195,3 +196,30 @@ def test_a_detector_whose_findings_lack_probabilities_is_refused_by_name(tiny_mo
     lab = make_lab(tiny_model, tiny_sae, NoProbabilities, n_items=8)
     message = refusal(lab.fit_pipeline)
     assert "'no-probabilities'" in message and "saetask.detection.Finding" in message
+
+
+class Beyond(QuickProbe):
+    """Finds something outside the prompt once it is fitted."""
+
+    span = (300, 350)
+
+    def detect(self, detector_input):
+        finding = super().detect(detector_input)
+        found = self.explain(detector_input, finding.leading)._replace(span=Span(*self.span))
+        return finding._replace(misunderstandings=[found])
+
+
+@pytest.mark.parametrize("span", [(300, 350), (-1, 4), (4, 4), (9, 2)])
+def test_a_detectors_span_outside_the_prompt_is_refused_by_name(
+    tiny_model, tiny_sae, monkeypatch, span
+):
+    monkeypatch.setattr(Beyond, "span", span)
+    lab = make_lab(tiny_model, tiny_sae, Beyond)
+    (observation,) = lab.observed(lab.fold.test[:1])
+    line = refusal(lab.fit_pipeline().predict, observation)
+    assert f"Detector '{Beyond.name}'" in line and f"{span[0]} to {span[1]}" in line
+    assert observation.sample.id in line
+
+
+def test_a_note_that_is_none_is_refused():
+    assert "'a text'" in refusal(annotate, as_prompt("It rains."), "a text")

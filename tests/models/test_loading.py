@@ -13,6 +13,7 @@ from saetask.models.loading import (
     model_fingerprint,
     model_tokenizer,
 )
+from tests.helpers.refusals import refusal
 
 ALIAS = "blocks.2.hook_resid_post"
 TOKENS = torch.tensor([[1, 504, 817, 282, 260, 1491], [1, 29, 30, 31, 32, 33]])
@@ -181,3 +182,23 @@ def test_tree_logits_of_a_branch_do_not_see_the_other_branch(tiny_model, hf_mode
         second = hf_model(torch.tensor([[1, 504, 282, 260]])).logits[0, -1]
     torch.testing.assert_close(found[0], first, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(found[1], second, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ("{folder}/config.json", "is a file; give its folder, or a .gguf file"),
+        ("{folder}/missing.GGUF", "does not exist"),
+        ("{folder}/missing", "is no folder"),
+        ("models/weights.safetensors", "is no folder"),
+        ("missing/", "is no folder"),
+        ("~/missing", "is no folder"),
+        (r"models\missing", "is no folder"),
+    ],
+)
+def test_what_looks_like_a_path_is_not_looked_for_on_the_hub(hf_folder, spec, said, monkeypatch):
+    from transformers import AutoTokenizer
+
+    unreached = classmethod(lambda *_, **__: pytest.fail("The hub was asked."))
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", unreached)
+    assert said in refusal(load_model, spec.format(folder=hf_folder))

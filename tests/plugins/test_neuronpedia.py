@@ -49,7 +49,7 @@ def test_labels_come_with_where_they_are_from(tmp_path, name) -> None:
 
 def test_a_feature_that_is_not_in_the_file_failed(tmp_path) -> None:
     labeler = labeler_of(written(tmp_path / "export.jsonl", ROW, {**ROW, "index": 2}))
-    assert labeler.label(Asked(3)) == Label("", None, failed="not in export.jsonl")
+    assert labeler.label(Asked(3)) == Label("", None, failed="no description in export.jsonl")
 
 
 def test_the_highest_score_wins_and_else_the_first(tmp_path) -> None:
@@ -79,9 +79,12 @@ def without(name):
         (without("layer"), "'layer'"),
         (without("index"), "'index'"),
         (without("description"), "'description'"),
-        ({**ROW, "description": None}, "'description'"),
+        ({**ROW, "description": 3}, "'description'"),
         ({**ROW, "index": "one"}, "'index'"),
         ({**ROW, "index": -1}, "'index'"),
+        ({**ROW, "index": True}, "'index'"),
+        ({**ROW, "index": 1.5}, "'index'"),
+        ({"explanation": "ships", "feature": 1}, "it has: explanation, feature"),
         ({**ROW, "layer": "7-res-jb"}, "'layer'"),
         ({**ROW, "scores": [{"value": "high"}]}, "'scores'"),
         ({**ROW, "scores": 3}, "'scores'"),
@@ -111,3 +114,54 @@ def test_a_missing_or_damaged_file_is_named(tmp_path) -> None:
 def test_it_says_that_it_needs_a_path() -> None:
     assert "'path'" in refusal(configured, Neuronpedia(), {})
     assert "'path'" in refusal(Neuronpedia().label, Asked(0))
+
+
+def texts_of(path, *rows):
+    labeler = labeler_of(written(path, *rows))
+    return [labeler.label(Asked(feature)).text for feature in range(4)]
+
+
+@pytest.mark.parametrize("score", [float("nan"), "NaN", None, float("inf"), float("-inf")])
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_score_that_is_no_number_loses(tmp_path, score, order) -> None:
+    rows = [
+        {**ROW, "description": "unknown", "scores": [{"value": score}]},
+        {**ROW, "description": "good", "scores": [{"value": 0.9}]},
+    ]
+    assert texts_of(tmp_path / "export.jsonl", *rows[::order])[1] == "good"
+
+
+def test_of_equal_scores_the_first_wins_and_of_a_feature_the_highest(tmp_path) -> None:
+    rows = [
+        {**ROW, "description": name, "scores": [{"value": float("nan")}, {"value": value}]}
+        for name, value in (("first", 0.5), ("second", 0.5), ("worse", 0.1))
+    ]
+    assert texts_of(tmp_path / "export.jsonl", *rows)[1] == "first"
+
+
+def test_lines_without_a_description_are_passed_over_and_counted(tmp_path, capsys) -> None:
+    rows = [{**ROW, "description": None}, ROW, {**ROW, "index": 2, "description": None}]
+    rows.append({**ROW, "index": 3.0, "description": "  "})
+    labeler = labeler_of(written(tmp_path / "export.jsonl", *rows))
+    assert labeler.label(Asked(1)).text == "words about ships"
+    assert labeler.label(Asked(2)).failed == "no description in export.jsonl"
+    assert "3 of 4 lines have no description" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rows", [[], [{**ROW, "description": None}], ["", ""], ["[]"]])
+def test_an_export_without_an_explanation_is_refused(tmp_path, rows) -> None:
+    assert "holds no explanation" in refusal(labeler_of, written(tmp_path / "export.jsonl", *rows))
+
+
+def test_a_byte_order_mark_and_an_array_are_read(tmp_path) -> None:
+    path = tmp_path / "export.json"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps([ROW, {**ROW, "index": 2}]).encode())
+    assert labeler_of(path).label(Asked(2)).text == "words about ships"
+
+
+def test_another_file_than_that_of_the_dictionary_is_refused(tmp_path) -> None:
+    path = written(tmp_path / "export.jsonl", ROW)
+    options = dict(labeler_of(path).chosen)
+    assert configured(Neuronpedia(), options).label(Asked(1)).text
+    written(path, {**ROW, "description": "other"})
+    assert "another file" in refusal(configured, Neuronpedia(), options)

@@ -207,6 +207,13 @@ FAULTS = [
     ("task", TASK_FILE.replace("saetask_tasks", "saetask_task"), "Did you mean 'saetask_tasks'"),
     ("task", TASK_FILE.replace("def saetask_tasks", "def tasks"), "tasks is no hook"),
     ("task", TASK_FILE.replace("@hookimpl\n", ""), "not marked with @hookimpl"),
+    (
+        "task",
+        TASK_FILE.replace("@hookimpl\n", "").replace("def saetask_tasks", "def saetak_tasks"),
+        "saetak_tasks is no hook of saetask. Did you mean 'saetask_tasks'",
+    ),
+    ("task", "def helper():\n    return 3\n", "has no hook of saetask; define one of"),
+    ("task", TASK_FILE.replace("[Rhymes()]", "[Rhymes]"), "it is a class, not an instance"),
     ("task", TASK_FILE.replace("[Rhymes()]", "Rhymes()"), "must return a list"),
     ("task", TASK_FILE.replace("saetask_tasks()", "saetask_tasks(registry)"), "registry"),
     ("annotator", ANNOTATOR.replace(", labels", ""), "candidates(misunderstanding, labels)"),

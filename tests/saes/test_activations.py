@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from saetask.data.prompts import RenderedPrompt, Span, as_prompt, render
 from saetask.saes.activations import FeatureActivations
 from saetask.saes.extraction import read_features
+from tests.helpers.refusals import refusal
 
 # Looking at a reading: random sparse ones, without a model
 
@@ -167,3 +168,18 @@ def test_html_names_the_features_of_a_token_strongest_first(tiny_tokenizer):
     shown = reading._repr_html_()
     assert "title='feature 7: 4.00&#10;feature 90: 2.00&#10;feature 3: 1.00'" in shown
     assert shown.count("feature ") == 3
+
+
+def test_an_unknown_region_is_refused_with_those_that_there_are(tiny_model, tiny_sae):
+    found = read_features(tiny_model, tiny_sae, "The sea was calm.")
+    for call in (found.pooled, lambda region: found.top(3, region)):
+        line = refusal(call, "txt")
+        assert "no region 'txt'" in line and "text" in line.partition("it has")[2]
+
+
+def test_a_string_is_read_as_text_or_as_a_chat_as_asked(tiny_model, tiny_sae):
+    text = "The sea was calm."
+    as_text, as_chat = (read_features(tiny_model, tiny_sae, text, chat=c) for c in (False, True))
+    prompt = read_features(tiny_model, tiny_sae, as_prompt(text))
+    assert as_chat.prompts[0].text == prompt.prompts[0].text != as_text.prompts[0].text
+    assert np.array_equal(as_chat.values, prompt.values)

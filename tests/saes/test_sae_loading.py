@@ -11,6 +11,7 @@ from saetask.models.hooks import read_hook
 from saetask.saes.compatibility import check_sae
 from saetask.saes.extraction import read_features
 from saetask.saes.loading import DEFAULT_SAE, load_sae, sae_fingerprint, sae_folder, shipped_saes
+from tests.conftest import TINY_HOOK
 from tests.helpers.refusals import refusal
 
 
@@ -342,3 +343,21 @@ def test_releases_and_repositories_come_from_the_hubs_cache(spec, tiny_sae):
 @pytest.mark.parametrize("spec", ["gpt2-small-res-jb/blocks.7.hook_resid_pre", "no/such/sae"])
 def test_an_sae_that_can_not_be_downloaded_is_refused_in_one_line(spec):
     assert f"Could not download the SAE '{spec}'" in refusal(load_sae, spec)
+
+
+def test_any_weight_and_whatever_encodes_counts_in_the_fingerprint(make_tiny_sae):
+    first = make_tiny_sae()
+    found = {sae_fingerprint(first)}
+    for change in ("the last weight", "k", "norm_limit", "hook", "scaling"):
+        sae = make_tiny_sae(hook_name="blocks.1.hook_resid_post" if change == "hook" else TINY_HOOK)
+        if change == "the last weight":
+            with torch.no_grad():
+                sae.W_dec[-1, -1] = torch.nextafter(sae.W_dec[-1, -1], torch.tensor(2.0))
+        elif change == "k":
+            sae.cfg.k -= 1
+        elif change == "norm_limit":
+            sae.cfg.metadata.norm_limit = 5.0
+        elif change == "scaling":
+            sae.cfg.rescale_acts_by_decoder_norm = not first.cfg.rescale_acts_by_decoder_norm
+        found.add(sae_fingerprint(sae))
+    assert len(found) == 6

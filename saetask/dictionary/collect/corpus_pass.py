@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from saetask.compute.executor import Executor, LocalExecutor
-from saetask.data.corpus import CorpusConfig, Split, TokenRow, token_rows
+from saetask.data.corpus import CorpusConfig, Split, TokenRow, corpus_content, token_rows
 from saetask.dictionary.collect.statistics import (
     FeatureStatistics,
     count_activations,
@@ -27,7 +27,8 @@ from saetask.dictionary.collect.work_folder import (
     save_progress,
 )
 from saetask.errors import UserError
-from saetask.models.loading import model_fingerprint, model_tokenizer
+from saetask.models.content import model_content
+from saetask.models.loading import model_tokenizer
 from saetask.saes.activations import TokenActivations
 from saetask.saes.corpus_extraction import extract_token_activations
 from saetask.saes.loading import sae_fingerprint
@@ -133,7 +134,12 @@ class _CorpusReader:
         self.executor = executor or LocalExecutor(model)
         self.tokenizer = model_tokenizer(model)
         identity = content_hash(
-            [{**asdict(config), "tokens": None}, model_fingerprint(model), sae_fingerprint(sae)]
+            [
+                {**asdict(config), "tokens": None},
+                corpus_content(config.corpus, base),
+                model_content(model).hash,
+                sae_fingerprint(sae),
+            ]
         )
         self.state = open_state(work, identity)
         calibration = list(itertools.islice(self.rows("train"), CALIBRATION_ROWS))

@@ -29,7 +29,7 @@ class PassState(Document):
     """State of a corpus pass (`state.json`)."""
 
     identity: str
-    """Hash of the configuration, the model and the SAE."""
+    """Hash of the configuration and of the content of corpus, model and SAE."""
     shards: int
     """Number of shards of build rows that were read."""
 
@@ -39,7 +39,7 @@ def open_state(work: Path, identity: str) -> PassState:
 
     Args:
         work: The dictionary's `work/`; without a state file the pass begins.
-        identity: Hash of the configuration, the model and the SAE.
+        identity: Hash of the configuration and of the content of corpus, model and SAE.
 
     Raises:
         UserError: The folder holds a pass of another identity.

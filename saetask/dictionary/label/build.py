@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from saetask.data.corpus import rows_passed_over
 from saetask.dictionary.collect.contexts import SplitActivations, load_split_activations
 from saetask.dictionary.collect.corpus_pass import BuildConfig, CorpusPass, read_corpus
 from saetask.dictionary.collect.neighbours import (
@@ -82,7 +83,7 @@ def build(
     write_parquet(out / FEATURES, features_table(corpus_pass, descriptions, texts))
     write_parquet(out / CONTEXTS, contexts_table(corpus_pass, texts))
     save_rules(out / RULES, [label.rule for label in labels])
-    corpus = _corpus_summary(config, corpus_pass.statistics.n_tokens, activations)
+    corpus = _corpus_summary(config, base, corpus_pass.statistics.n_tokens, activations)
     n_alive = int((corpus_pass.statistics.count > 0).sum())
     manifest = _make_manifest(model, sae, labels, labeler, corpus, config.seed, n_alive)
     write_manifest(out, manifest)
@@ -117,9 +118,10 @@ def _make_manifest(
 
 
 def _corpus_summary(
-    config: BuildConfig, n_tokens: int, activations: SplitActivations
+    config: BuildConfig, base: Path, n_tokens: int, activations: SplitActivations
 ) -> CorpusSummary:
     samples = [index.activations for index in activations]
+    passed_over = rows_passed_over(config.corpus, base)
     return CorpusSummary(
         sources=[Path(source.path).name for source in config.corpus.sources],
         tokens=n_tokens,
@@ -131,4 +133,5 @@ def _corpus_summary(
             )
             for split, sample in zip(SPLITS, samples)
         },
+        **({"rows_passed_over": passed_over} if passed_over else {}),
     )

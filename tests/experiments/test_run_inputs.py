@@ -1,0 +1,61 @@
+"""What a run is given from Python: checked and converted before anything is loaded."""
+
+from pathlib import Path
+
+import pytest
+
+from saetask import RunConfig, run
+from saetask.experiments.run_inputs import resolve_inputs
+from saetask.plugins import PluginRegistry
+from saetask_plugins.tasks.metaphor import Metaphor
+from tests.helpers.refusals import refusal
+from tests.helpers.touch_task import Touch
+
+
+@pytest.fixture(scope="module")
+def plugins():
+    return PluginRegistry()
+
+
+@pytest.mark.parametrize(
+    ("experiment", "options", "named"),
+    [
+        (3, {}, "no method items(data)"),
+        (Metaphor, {}, "a class, not an instance"),
+        ("metafor", {}, "Did you mean 'metaphor'"),
+        ("metaphor", {"limt": 3}, "Did you mean 'limit'"),
+        ("metaphor", {"annotators": "sense-note"}, "Option 'annotators'"),
+        ("metaphor", {"arms": "all"}, "Option 'arms'"),
+        ("metaphor", {"limit": "many"}, "Option 'limit'"),
+        ("metaphor", {"seed": None}, "Option 'seed'"),
+        ("metaphor", {"scoring": "judge"}, "expected 'rank' or 'generate', found 'judge'"),
+        ("metaphor", {"data": 3}, "Option 'data'"),
+        ("metaphor", {"sae": 3.5}, "saetask.load_sae"),
+        ("metaphor", {"model": {}}, "saetask.load_model"),
+        ("metaphor", {"items": [{"id": 1}]}, "saetask.data.Item"),
+    ],
+)
+def test_what_a_run_can_not_take_is_named(tmp_path, experiment, options, named) -> None:
+    assert named in refusal(run, experiment, out=tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_values_are_converted_to_the_types_of_their_fields(plugins) -> None:
+    options = {"limit": "40", "data": "a.jsonl", "sae": Path("folder"), "arms": ("saetask",)}
+    config = resolve_inputs("metaphor", options, plugins).config
+    assert (config.limit, config.data, config.sae) == (40, Path("a.jsonl"), "folder")
+    assert config.arms == ["saetask"]
+
+
+def test_a_home_folder_is_found(plugins, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", "/somewhere")
+    config = resolve_inputs("metaphor", {"dictionary": "~/d"}, plugins).config
+    assert config.dictionary == Path("/somewhere/d")
+
+
+def test_a_task_and_a_config_are_taken_as_they_are(plugins) -> None:
+    assert resolve_inputs(Touch(), {}, plugins).config == RunConfig("touch")
+    config = RunConfig("metaphor", limit=30)
+    assert resolve_inputs(config, {"seed": 2}, plugins).config == RunConfig(
+        "metaphor", limit=30, seed=2
+    )
