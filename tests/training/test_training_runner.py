@@ -153,7 +153,7 @@ def test_the_command_hands_the_number_of_workers_on(tmp_path, capsys) -> None:
 def test_an_output_folder_of_another_recipe_is_refused(recipe, tmp_path) -> None:
     train(recipe, tmp_path / "sae", tmp_path)
     before = (tmp_path / "sae/sae_weights.safetensors").read_bytes()
-    with pytest.raises(UserError, match="an SAE of another recipe, model or corpus; give another --out"):
+    with pytest.raises(UserError, match="an SAE of another recipe, model or corpus; give"):
         train(replace(recipe, seed=1), tmp_path / "sae", tmp_path)
     assert (tmp_path / "sae/sae_weights.safetensors").read_bytes() == before
 
