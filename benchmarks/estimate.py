@@ -55,8 +55,8 @@ def sae_parameters(d_in: int = D_MODEL, d_sae: int = D_SAE) -> int:
 
 
 def bytes_a_step(d_in: int = D_MODEL, d_sae: int = D_SAE) -> int:
-    """Returns what is summed over workers in a step: gradients, and two counters a feature."""
-    return 4 * sae_parameters(d_in, d_sae) + 8 * d_sae
+    """Returns what is summed over workers in a step: gradients, two counters a feature, loss."""
+    return 4 * sae_parameters(d_in, d_sae) + 8 * d_sae + 4
 
 
 def rows(workers: int) -> Iterator[Row]:

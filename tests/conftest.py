@@ -195,7 +195,7 @@ def make_tiny_sae():
 
 @pytest.fixture(scope="session")
 def make_memorising_sae():
-    """Makes a top-1 SAE with a feature for every token of the probe text, read at one hook point.
+    """Makes a top-1 SAE with a feature for every token of the probe texts, read at one hook point.
 
     It decodes exactly what it was made from, and anything else as the nearest of that.
     """
@@ -203,13 +203,13 @@ def make_memorising_sae():
     from sae_lens import TopKSAE, TopKSAEConfig
     from sae_lens.saes.sae import SAEMetadata
 
-    from saetask.data.prompts import render
     from saetask.models.hooks import read_hook
-    from saetask.saes.compatibility import PROBE_TEXT
+    from saetask.saes.probe_text import probe_rows
 
     def make(model, hook_name=TINY_HOOK, bos=True, change=lambda rows: rows, **options):
-        row = render(model.tokenizer, PROBE_TEXT, bos=bos).token_ids
-        rows = change(read_hook(model, torch.tensor([row]), hook_name)[0, int(bos) :].float())
+        tokens = torch.tensor(probe_rows(model, bos))
+        read = read_hook(model, tokens, hook_name)[:, int(bos) :].float()
+        rows = change(read.flatten(0, 1))
         names = {"hook_name": hook_name, "model_name": "tiny", "prepend_bos": bos}
         metadata = SAEMetadata(**{**names, **options.pop("metadata", {})})
         config = TopKSAEConfig(rows.shape[1], len(rows), k=1, metadata=metadata, **options)
@@ -227,7 +227,7 @@ def make_memorising_sae():
 
 @pytest.fixture(scope="session")
 def make_memorising_transcoder():
-    """Makes a transcoder that gives a block's MLP output from its input, exactly on the probe text.
+    """Makes a transcoder that gives a block's MLP output from its input, exactly on probe texts.
 
     Its encoder is random; with more features than tokens, its decoder can interpolate.
     """
@@ -235,22 +235,21 @@ def make_memorising_transcoder():
     from sae_lens import Transcoder, TranscoderConfig
     from sae_lens.saes.sae import SAEMetadata
 
-    from saetask.data.prompts import render
     from saetask.models.hooks import run_with_hook_outputs
-    from saetask.saes.compatibility import PROBE_TEXT
+    from saetask.saes.probe_text import probe_rows
 
     def make(model, layer):
         names = f"blocks.{layer}.mlp.hook_in", f"blocks.{layer}.hook_mlp_out"
-        tokens = torch.tensor([render(model.tokenizer, PROBE_TEXT).token_ids])
+        tokens = torch.tensor(probe_rows(model, bos=True))
         caught = run_with_hook_outputs(model, tokens, names).activations
-        inputs, outputs = (caught[name][0, 1:].float() for name in names)
+        inputs, outputs = (caught[name][:, 1:].flatten(0, 1).float() for name in names)
         metadata = SAEMetadata(hook_name=names[0], hook_name_out=names[1], model_name="tiny")
-        shape = {"d_in": inputs.shape[1], "d_sae": 400, "d_out": outputs.shape[1]}
+        shape = {"d_in": inputs.shape[1], "d_sae": 1200, "d_out": outputs.shape[1]}
         config = TranscoderConfig(**shape, apply_b_dec_to_input=False, metadata=metadata)
         transcoder = Transcoder(config).eval()
         with torch.no_grad():
             generator = torch.Generator().manual_seed(0)
-            transcoder.W_enc.copy_(torch.randn(inputs.shape[1], 400, generator=generator))
+            transcoder.W_enc.copy_(torch.randn(inputs.shape[1], 1200, generator=generator))
             transcoder.b_enc.fill_(-(inputs @ transcoder.W_enc).std().item() / 2)
             features = transcoder.encode(inputs).double()
             transcoder.W_dec.copy_(torch.linalg.pinv(features) @ outputs.double())

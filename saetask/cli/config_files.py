@@ -1,8 +1,9 @@
 """Reading YAML files as config dataclasses."""
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 from saetask.errors import UserError, did_you_mean
 from saetask.utils.files import read_text
@@ -40,6 +41,7 @@ def read_config(path: Path, config: type[Config], what: str) -> Config:
     if not isinstance(values := {} if values is None else values, dict):
         raise UserError(f"{what} {path}: expected KEY: VALUE lines, found {values!r:.60}.")
     rules = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+    _refuse_booleans(values, config, f"{what} {path}")
     try:
         checked = TypeAdapter(dataclass(config, frozen=True, config=rules)).validate_python(values)
     except ValidationError as error:
@@ -48,15 +50,46 @@ def read_config(path: Path, config: type[Config], what: str) -> Config:
     return config(**{name: getattr(checked, name) for name in names})
 
 
+def _refuse_booleans(values: dict[str, Any], config: Any, where: str, parents: str = "") -> None:
+    """Refuses true and false where a config has a number; pydantic would take 1 and 0.
+
+    Raises:
+        UserError: There is one.
+    """
+    hints = get_type_hints(config)
+    for key, value in values.items():
+        kinds = {hints.get(key), *get_args(hints.get(key))}
+        if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
+            raise UserError(f"{where}: key '{parents}{key}': expected a number, found {value}.")
+        for part, inner in _parts(hints.get(key), value):
+            for entry in part:
+                if isinstance(entry, dict):
+                    _refuse_booleans(entry, inner, where, f"{parents}{key}.")
+
+
+def _parts(hint: Any, value: Any) -> Iterator[tuple[list[Any], Any]]:
+    """Yields the values of a key that are configs themselves, with their class."""
+    for kind in (hint, *get_args(hint)):
+        if dataclasses.is_dataclass(kind):
+            yield (value if isinstance(value, list) else [value]), kind
+
+
+def _keys_within(config: Any, parents: Sequence[int | str]) -> list[str]:
+    """Returns the keys of a config, or of the one below it that `parents` lead to."""
+    for parent in parents:
+        if isinstance(parent, str):
+            (_, config), *_ = [*_parts(get_type_hints(config).get(parent), None), (None, None)]
+    return [field.name for field in dataclasses.fields(config)] if config else []
+
+
 def _reason(error: "ValidationError", config: Any) -> str:
     """Returns where a config is wrong and why, in a line."""
     from saetask.utils.validation import first_problem
 
     for details in error.errors():
         if details["type"] == UNKNOWN_KEY:  # reported before the key that is missing for it
-            key = ".".join(map(str, details["loc"]))
-            known = [field.name for field in dataclasses.fields(config)]
-            hint = did_you_mean(key, known) if len(details["loc"]) == 1 else ""
-            return f"unknown key '{key}'.{hint}"
+            *parents, key = details["loc"]
+            hint = did_you_mean(str(key), _keys_within(config, parents))
+            return f"unknown key '{'.'.join(map(str, details['loc']))}'.{hint}"
     problem = first_problem(error)
     return f"key '{problem.field}': {problem.reason}"

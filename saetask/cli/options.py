@@ -1,6 +1,5 @@
 """Flags that several commands share, and the objects made from them."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from saetask.errors import UserError
 from saetask.models.loading import DEFAULT_MODEL
 from saetask.saes.loading import DEFAULT_SAE
+from saetask.utils.files import json_text
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -52,8 +52,12 @@ def add_json(parser: "CommandParser") -> None:
 
 
 def print_json(document: Any) -> None:
-    """Prints a document to stdout."""
-    print(json.dumps(document, indent=2, ensure_ascii=False))
+    """Prints a document to stdout.
+
+    Raises:
+        UserError: A number of it is NaN or infinite.
+    """
+    print(json_text(document, indent=2))
 
 
 def open_registry(arguments: "Namespace") -> "PluginRegistry":

@@ -1,6 +1,5 @@
 """The commands on one prompt, or on a file of prompts: read, detect, reformulate."""
 
-import json
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from saetask.cli.options import (
 from saetask.cli.parser import CommandParser, take
 from saetask.errors import UserError
 from saetask.inference.ranking import Ranking
-from saetask.utils.files import user_error_on_failed_write
+from saetask.utils.files import json_text, user_error_on_failed_write
 
 if TYPE_CHECKING:
     from saetask.plugins import PluginRegistry
@@ -244,7 +243,7 @@ def _detect_file(
         except UserError as error:
             raise UserError(f"{path}:{number}: {error}") from error
         with user_error_on_failed_write("standard output"):
-            print(json.dumps(_detection_document(detection), ensure_ascii=False), flush=True)
+            print(json_text(_detection_document(detection)), flush=True)
 
 
 def _open_row_session(

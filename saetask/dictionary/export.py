@@ -8,7 +8,7 @@ from typing import Any
 
 from saetask.dictionary.dictionary import Dictionary
 from saetask.errors import UserError
-from saetask.utils.files import write_text
+from saetask.utils.files import json_text, write_text
 
 MARK = "saetask"
 """Name of the field for what Neuronpedia has no field for; it identifies our own exports."""
@@ -43,7 +43,7 @@ def export_neuronpedia(folder: Path, out: Path) -> Path:
     dictionary = Dictionary.load(folder)
     if out.exists() and not _is_export(out):
         raise UserError(f"{out} exists and is no export of a dictionary; choose another --out.")
-    lines = (json.dumps(line, ensure_ascii=False) for line in _lines(dictionary))
+    lines = (json_text(line) for line in _lines(dictionary))
     write_text(out, "".join(f"{line}\n" for line in lines))
     return out
 

@@ -48,7 +48,8 @@ from saetask.models.loading import model_tokenizer
 from saetask.plugins import PluginRegistry
 from saetask.report.figures import RankingFigures
 from saetask.report.summary import CandidateCounts
-from saetask.saes.compatibility import SAEFigures, check_sae
+from saetask.saes.compatibility import check_sae
+from saetask.saes.fit import SAEFigures
 from saetask.saes.loading import load_sae
 from saetask.utils import progress
 

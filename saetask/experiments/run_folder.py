@@ -30,9 +30,9 @@ from saetask.report.summary import (
     Selection,
     Summary,
 )
-from saetask.saes.compatibility import SAEFigures
+from saetask.saes.fit import SAEFigures
 from saetask.saes.loading import sae_fingerprint
-from saetask.utils.files import remove_partial_writes, write_json, write_text
+from saetask.utils.files import json_text, remove_partial_writes, write_json, write_text
 
 if TYPE_CHECKING:
     from saetask.models.loading import Model
@@ -169,7 +169,9 @@ def write_run_folder(folder: Path, result: ExperimentResult, description: RunDes
     from saetask.report import write_report
 
     rows = [item_record(row, description.seed).to_json() for row in result.results]
-    write_text(folder / "items.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    write_text(
+        folder / "items.jsonl", "".join(json_text(row, ascii_only=True) + "\n" for row in rows)
+    )
     write_json(folder / "environment.json", environment().to_json())
     write_json(folder / "summary.json", make_summary(result, description).to_json())
     write_report(folder)

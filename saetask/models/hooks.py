@@ -219,14 +219,24 @@ def log_probabilities_with_edit(
 
     Returns:
         In nats, float32, on the model's device; entry `i` is of token `i + 1`.
+
+    Raises:
+        UserError: The hook point does not exist, or the run never reached it.
     """
     import torch
 
-    hooks = []
+    hooks, reached = [], []
     if edit is not None:
-        hooks = [(resolve_hook_name(model, hook_name), lambda a, hook: edit(a))]
+
+        def edited(activation: "torch.Tensor", hook: Any) -> "torch.Tensor":
+            reached.append(hook)
+            return edit(activation)
+
+        hooks = [(resolve_hook_name(model, hook_name), edited)]
     tokens = torch.tensor(rows, device=model_device(model))
     with torch.inference_mode(), with_hooks(model, hooks):
         logits = logits_of(model, tokens)[:, :-1].float()
+        if hooks and not reached:
+            raise UserError(f"Running {model_name(model)} never reached hook point '{hook_name}'.")
         following = logits.gather(-1, tokens[:, 1:, None])[..., 0]
         return following - logits.logsumexp(-1)

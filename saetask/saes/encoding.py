@@ -159,7 +159,7 @@ def _groups(sae: "SAE[Any]", lengths: Sequence[int]) -> Iterator[slice]:
     first, size = 0, 0
     for i, length in enumerate(lengths):
         size += length * sae.cfg.d_sae
-        if i > first and (size > ENTRIES_AT_ONCE or _attends(sae)):
+        if i > first and (size > ENTRIES_AT_ONCE or attends(sae)):
             yield slice(first, i)
             first, size = i, length * sae.cfg.d_sae
     if lengths:
@@ -231,7 +231,7 @@ def feature_contribution(
     return everywhere
 
 
-def _attends(sae: "SAE[Any]") -> bool:
+def attends(sae: "SAE[Any]") -> bool:
     """Returns whether an SAE (a temporal one) attends to earlier positions of its prompt."""
     return hasattr(sae, "attn_layers")
 
@@ -240,7 +240,7 @@ def _given(
     sae: "SAE[Any]", inputs: "torch.Tensor", kept: "torch.Tensor"
 ) -> "tuple[torch.Tensor, torch.Tensor | slice]":
     """Returns the input to encode, `[1, pos, d_in]`, and the index of its kept positions."""
-    if _attends(sae):
+    if attends(sae):
         return inputs.to(sae.W_dec)[None], kept.to(sae.W_dec.device)
     return inputs[kept.to(inputs.device)].to(sae.W_dec)[None], slice(None)
 
@@ -258,6 +258,17 @@ def _flat_heads(sae: "SAE[Any]") -> Iterator[None]:
     finally:
         sae.reshape_fn_in, sae.reshape_fn_out, sae.d_head = before
         sae.hook_z_reshaping_mode = True
+
+
+@contextmanager
+def decoder_bias_swapped(sae: "SAE[Any]") -> Iterator[None]:
+    """Subtracts the decoder's bias from the input if the config says not to, and vice versa."""
+    before = sae.cfg.apply_b_dec_to_input
+    sae.cfg.apply_b_dec_to_input = not before
+    try:
+        yield
+    finally:
+        sae.cfg.apply_b_dec_to_input = before
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from saetask.errors import UserError, did_you_mean
 from saetask.models.loading import default_device
+from saetask.saes.folder_checks import check_config, check_loaded, check_weights, weights_problem
 from saetask.utils.files import content_hash, read_json, read_text
 from saetask.utils.names import names_a_file
 
@@ -105,12 +106,14 @@ def _load_folder(folder: Path, device: str) -> "SAE[Any]":
             raise UserError(f"SAE folder {folder} has no {name}; is it an SAE-Lens folder?")
     try:
         config = read_json(folder / "cfg.json")
-        architecture = config.get("architecture", "standard")
+        architecture = config.get("architecture") if isinstance(config, dict) else None
         if architecture in SAE_TRAINING_CLASS_REGISTRY.keys() - SAE_CLASS_REGISTRY.keys():
             raise UserError(
                 f"{folder} is a training checkpoint ({architecture}), which encodes a batch at a "
                 "time; save it for inference (save_inference_model) and give that folder."
             )
+        check_config(config, folder)
+        check_weights(folder)
         with _without_byte_order_mark(folder) as readable:
             sae = SAE.load_from_disk(readable, device=device, dtype=DTYPE).eval()
         if sae.cfg.normalize_activations in NEVER_APPLIED:
@@ -118,7 +121,9 @@ def _load_folder(folder: Path, device: str) -> "SAE[Any]":
     except UserError:
         raise
     except Exception as error:  # a damaged file may raise anything
-        raise UserError(f"Cannot load the SAE in {folder}: {_reason(error)}") from error
+        reason = weights_problem(error) or _reason(error)
+        raise UserError(f"Cannot load the SAE in {folder}: {reason}") from error
+    check_loaded(sae, str(folder))
     return sae
 
 
@@ -190,6 +195,7 @@ def _load_release(spec: str, device: str) -> "SAE[Any]":
             f"The SAE '{spec}' expects its input normalised ({sae.cfg.normalize_activations}), and "
             "SAE-Lens does not store by what; fold the factor into a copy of your own."
         )
+    check_loaded(sae, f"SAE '{spec}'")
     return sae
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from saetask.data.prompts import render
 from saetask.errors import UserError
 from saetask.models.forward import right_padded
-from saetask.models.hooks import loss_with_edit, run_with_hook_outputs
+from saetask.models.hooks import log_probabilities_with_edit, run_with_hook_outputs
 from saetask.models.loading import model_name, model_tokenizer
 from saetask.saes.encoding import (
     encode_and_decode,
@@ -158,40 +158,38 @@ class Losses(NamedTuple):
 
 
 def losses_with_edit(
-    model: "Model",
-    sae: "SAE[Any]",
-    token_ids: list[int],
-    row: ReconstructionInputs,
-    clean: float | None = None,
+    model: "Model", sae: "SAE[Any]", rows: list[list[int]], inputs: list[ReconstructionInputs]
 ) -> Losses:
     """Returns the model's loss with the activations of the kept positions replaced.
+
+    The unedited rows, those with the SAE's output and those with zeros are one batch.
 
     Args:
         model: The model.
         sae: The SAE; its output replaces the activation at the hook point it reconstructs.
-        token_ids: One row.
-        row: What `read_reconstruction_inputs` returns for it.
-        clean: The loss without replacement; None measures it.
+        rows: Token ids, in rows of equal length.
+        inputs: What `read_reconstruction_inputs` returns for each row.
+
+    Raises:
+        UserError: Running the model never reached the hook point.
     """
     import torch
-    from einops import rearrange
+    from einops import rearrange, reduce
 
     with torch.inference_mode():
-        output = encode_and_decode(sae, row.inputs, row.kept)[1]
+        outputs = [encode_and_decode(sae, row.inputs, row.kept)[1] for row in inputs]
+    zeros = [torch.zeros_like(output) for output in outputs]
+    width, n = sae.W_dec.shape[1], len(rows)
 
-    def replaced(activation: "torch.Tensor", new: "torch.Tensor") -> "torch.Tensor":
-        edited = activation.clone(memory_format=torch.contiguous_format)
-        width = sae.W_dec.shape[1]
-        view = sae_view(sae, rearrange(edited[0], "pos ... -> pos (...)"), width)
-        view[row.kept.to(view.device)] = new.to(view)
-        return edited
+    def edited(activation: "torch.Tensor") -> "torch.Tensor":
+        changed = activation.clone(memory_format=torch.contiguous_format)
+        for text, row, new in zip(changed[n:], inputs * 2, outputs + zeros):
+            view = sae_view(sae, rearrange(text, "pos ... -> pos (...)"), width)
+            view[row.kept.to(view.device)] = new.to(view)
+        return changed
 
-    def loss(new: "torch.Tensor | None") -> float:
-        edit = None if new is None else (lambda activation: replaced(activation, new))
-        return loss_with_edit(model, token_ids, output_hook(sae), edit)
-
-    clean = loss(None) if clean is None else clean
-    return Losses(clean, loss(output), loss(torch.zeros_like(output)))
+    found = log_probabilities_with_edit(model, rows * 3, output_hook(sae), edited)
+    return Losses(*reduce(-found, "(edit row) pos -> edit", "mean", edit=3).tolist())
 
 
 def cross_entropy_recovered(model: "Model", sae: "SAE[Any]", rows: list[list[int]]) -> float:
@@ -201,7 +199,7 @@ def cross_entropy_recovered(model: "Model", sae: "SAE[Any]", rows: list[list[int
     over rows. Positions that an SAE was not trained for keep their own activation in both.
     """
     losses = [
-        losses_with_edit(model, sae, row, read_reconstruction_inputs(model, sae, row))
+        losses_with_edit(model, sae, [row], [read_reconstruction_inputs(model, sae, row)])
         for row in rows
     ]
     return Losses(*(sum(column) for column in zip(*losses))).recovered

@@ -103,7 +103,10 @@ def batches(
 
     per_epoch = len(shards) // batch_size
     if not per_epoch:
-        raise UserError(f"{len(shards)} activations are fewer than one batch of {batch_size}.")
+        raise UserError(
+            f"{len(shards)} activations are fewer than one batch of {batch_size}; raise "
+            "harvest.tokens or lower batch_size in the recipe."
+        )
     number = start
     while True:
         generator = torch.Generator().manual_seed(seed * 10_007 + number // per_epoch)

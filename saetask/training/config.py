@@ -7,6 +7,7 @@ from saetask.data.corpus import CorpusConfig, Split
 from saetask.models.loading import DEFAULT_MODEL
 
 ARCHITECTURES = ("topk", "batchtopk", "jumprelu", "standard", "gated", "matryoshka_batchtopk")
+INITIAL_DECODERS = ("data", "random")
 BATCH_SELECTING_ARCHITECTURES = ("batchtopk", "matryoshka_batchtopk")
 """Architectures that select the strongest features of a whole batch, not of each activation."""
 
@@ -40,7 +41,8 @@ class TrainConfig:
     model: str = DEFAULT_MODEL
     """The model, as `saetask.load_model` takes it."""
     architecture: str = "topk"
-    """One of `ARCHITECTURES`, as SAE-Lens names them."""
+    """As SAE-Lens names them: `topk`, `batchtopk`, `jumprelu`, `standard`, `gated` or
+    `matryoshka_batchtopk`."""
     d_sae: int = 8192
     """Number of features."""
     options: dict[str, Any] = field(default_factory=dict)
@@ -54,7 +56,7 @@ class TrainConfig:
     warm_up_steps: int = 50
     """Steps of linear warm-up."""
     decay_share: float = 0.25
-    """Last share of the run, in which the rate falls to a twentieth."""
+    """Last share of the run, in which the rate falls linearly to 0."""
     dead_after_samples: int = 250_000
     """A feature inactive for this many activations counts as dead and gets the auxiliary loss."""
     initial_decoder: str = "data"

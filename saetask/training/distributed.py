@@ -1,8 +1,9 @@
 """Data-parallel training steps that equal the step of one process, up to rounding.
 
 Every process takes its part of the batch. What a step computes from the whole batch is reduced over
-the processes: the gradients (before SAE-Lens's trainer clips them), the firing counts, and the
-number of steps since each feature was active, which decides what the auxiliary loss revives.
+the processes: the gradients (before SAE-Lens's trainer clips them), the firing counts, the loss (so
+that all processes stop at the same step if it is not finite), and the number of steps since each
+feature was active, which decides what the auxiliary loss revives.
 """
 
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -76,15 +77,22 @@ def step(
     batch: "Float[torch.Tensor, 'part d_in']",
     group: ProcessGroup,
 ) -> "TrainStepOutput":
-    """Steps SAE-Lens's trainer on this process's part of a batch."""
+    """Steps SAE-Lens's trainer on this process's part of a batch.
+
+    Returns:
+        The output for the part; its loss is that of the whole batch, the same in all processes.
+    """
     if group.size == 1:
         return trainer.step(batch)
+    import torch
     import torch.distributed as dist
 
     before = trainer.act_freq_scores
     trainer.act_freq_scores = before.new_zeros(before.shape)
     output = trainer.step(batch)
-    trainer.act_freq_scores = before + group.sum(trainer.act_freq_scores)
+    sums = group.sum(torch.cat([trainer.act_freq_scores, output.loss.detach()[None]]))
+    trainer.act_freq_scores = before + sums[:-1]
+    output.loss = sums[-1] / group.size
     # The number of steps since a feature was active is 0 if it was active in this process's part;
     # the minimum over processes is 0 if it was active in any part.
     dist.all_reduce(trainer.n_forward_passes_since_fired, op=dist.ReduceOp.MIN)

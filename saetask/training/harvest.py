@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from saetask.models.loading import Model
 
 
+TOKEN_KEYS = {"train": "harvest.tokens", "test": "test_tokens", "selection": "harvest.tokens"}
+"""Key of a recipe that says how many activations of a split are computed."""
+
+
 def harvest(
     model: "Model",
     config: HarvestConfig,
@@ -55,14 +59,7 @@ def harvest(
     """
     from tqdm import tqdm
 
-    # `tokens` is left out: a longer harvest begins with the shards of a shorter one.
-    identity = {
-        **asdict(config),
-        "tokens": None,
-        "content": corpus_content(config.corpus, base),
-        "model": model_content(model).hash,
-    }
-    manifest = _open_manifest(folder, content_hash(identity))
+    manifest = _open_manifest(folder, harvest_identity(model, config, base))
     remove_partial_writes(folder)
     rows = token_rows(config.corpus, model_tokenizer(model), config.split, base)
     new = _new_shards(model, config, folder, manifest, rows, executor or LocalExecutor(model))
@@ -78,11 +75,26 @@ def harvest(
             if total >= config.tokens:
                 break
     if total < config.tokens:
+        key = TOKEN_KEYS[config.split]
         raise UserError(
-            f"The corpus has only {total} {config.split} activations, fewer than "
-            f"{config.tokens}; add sources or lower the number of tokens."
+            f"The corpus has only {total} {config.split} activations, fewer than the "
+            f"{config.tokens} of {key}; add to harvest.corpus.sources, or lower {key}."
         )
     return ActivationShards(folder, used)
+
+
+def harvest_identity(model: "Model", config: HarvestConfig, base: Path = Path()) -> str:
+    """Returns a hash of what decides the activations of a harvest: config, model and text files.
+
+    `tokens` is left out: a longer harvest begins with the shards of a shorter one.
+    """
+    identity = {
+        **asdict(config),
+        "tokens": None,
+        "content": corpus_content(config.corpus, base),
+        "model": model_content(model).hash,
+    }
+    return content_hash(identity)
 
 
 def _kept_shards(folder: Path, manifest: dict) -> Iterator[int]:

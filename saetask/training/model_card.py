@@ -29,6 +29,8 @@ def model_card(config: "TrainConfig", metrics: dict[str, Any]) -> str:
         "Activations harvested": f"{metrics['activations_harvested']:,}",
         "Samples trained on": f"{metrics['samples_trained']:,}",
     }
+    warning = metrics["check"]["warning"]
+    check = f"The check finds: {warning}" if warning else "It passes the check that commands make."
     table = "\n".join(f"| {name} | {value} |" for name, value in figures.items())
     recipe = yaml.safe_dump(asdict(config), sort_keys=False)
     return f"""# Sparse autoencoder for {config.model}
@@ -41,6 +43,8 @@ metadata were left out of training and of every figure below.
 | figure | value |
 |---|---|
 {table}
+
+{check}
 
 ## Texts
 

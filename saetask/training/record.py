@@ -1,6 +1,5 @@
 """Log and checkpoint of a training run, from which it resumes."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from saetask.errors import UserError
 from saetask.training.checkpoints import load_checkpoint, save_checkpoint, truncate_log
 from saetask.training.distributed import SINGLE_PROCESS, ProcessGroup
-from saetask.utils.files import user_error_on_failed_write
+from saetask.utils.files import json_text, user_error_on_failed_write
 
 if TYPE_CHECKING:
     from sae_lens.saes.sae import TrainStepOutput
@@ -49,6 +48,10 @@ class TrainingRecord:
             truncate_log(self.log, n_done)
         return n_done
 
+    def saves_after(self, n_steps: int) -> bool:
+        """Returns whether a checkpoint is due after a number of steps."""
+        return n_steps % self.checkpoint_steps == 0
+
     def after_step(
         self, trainer: "SAETrainer[Any, Any]", output: "TrainStepOutput", is_last: bool
     ) -> dict[str, Any] | None:
@@ -66,8 +69,8 @@ class TrainingRecord:
                     user_error_on_failed_write(self.log),
                     self.log.open("a", encoding="utf-8") as file,
                 ):
-                    file.write(json.dumps(line) + "\n")
-            if trainer.n_training_steps % self.checkpoint_steps == 0:
+                    file.write(json_text(line) + "\n")
+            if self.saves_after(trainer.n_training_steps):
                 save_checkpoint(trainer, self.checkpoint)
         return line
 

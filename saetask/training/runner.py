@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saetask.compute.config import LOCAL, ComputeConfig, open_executor
-from saetask.data.corpus import corpus_content, rows_passed_over, token_rows
+from saetask.data.corpus import rows_passed_over, token_rows
 from saetask.errors import UserError
-from saetask.models.content import model_content
 from saetask.models.hooks import resolve_hook_name
 from saetask.models.loading import (
     load_model,
@@ -21,15 +21,21 @@ from saetask.models.loading import (
     model_name,
     model_tokenizer,
 )
-from saetask.training.activation_store import ActivationShards
-from saetask.training.config import (
-    ARCHITECTURES,
-    BATCH_SELECTING_ARCHITECTURES,
-    HarvestConfig,
-    TrainConfig,
+from saetask.training.activation_store import MANIFEST, ActivationShards
+from saetask.training.checkpoints import CHECKPOINT
+from saetask.training.config import BATCH_SELECTING_ARCHITECTURES, HarvestConfig, TrainConfig
+from saetask.training.harvest import harvest, harvest_identity
+from saetask.training.recipe import check_recipe
+from saetask.training.trainer import (
+    DIVERGED,
+    LOG,
+    SHARDS,
+    TEST_SHARDS,
+    WORK,
+    TrainingJob,
+    fit_and_save,
+    train_in_group,
 )
-from saetask.training.harvest import harvest
-from saetask.training.trainer import LOG, SHARDS, WORK, TrainingJob, fit_and_save, train_in_group
 from saetask.utils.files import content_hash, remove_partial_writes, write_json, write_text
 
 if TYPE_CHECKING:
@@ -69,19 +75,19 @@ def train(
             reached.
     """
     compute.check()
-    if config.architecture not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        raise UserError(f"Unknown architecture '{config.architecture}'; known: {known}.")
     check_workers(config, compute, workers)
+    check_recipe(config)
     model = load_model(config.model)
     resolve_hook_name(model, config.harvest.hook_name)
-    content = corpus_content(config.harvest.corpus, base)
-    identity = {**asdict(config), "content": content, "model": model_content(model).hash}
-    _claim(out, content_hash(identity))
     test_config = replace(config.harvest, split="test", tokens=config.test_tokens)
+    harvests = {
+        out / SHARDS: harvest_identity(model, config.harvest, base),
+        out / TEST_SHARDS: harvest_identity(model, test_config, base),
+    }
+    _claim(out, content_hash({**asdict(config), "harvests": [*harvests.values()]}), harvests)
     with open_executor(compute, config.model, model) as executor:
         shards = harvest(model, config.harvest, out / SHARDS, base, executor)
-        test_shards = harvest(model, test_config, out / WORK / "test", base, executor)
+        test_shards = harvest(model, test_config, out / TEST_SHARDS, base, executor)
     job = TrainingJob(
         config,
         out.resolve(),
@@ -105,22 +111,54 @@ def _test_rows(model: "Model", config: HarvestConfig, base: Path) -> list[list[i
     return [list(row.token_ids) for row in itertools.islice(stream, LOSS_ROWS)]
 
 
-def _claim(out: Path, identity: str) -> None:
+def _claim(out: Path, identity: str, harvests: dict[Path, str]) -> None:
     """Marks an output folder as this run's.
+
+    What a start with another recipe has left is removed if nothing was trained, or if that training
+    diverged; activations that this run needs are kept.
+
+    Args:
+        out: The folder.
+        identity: Hash of the recipe, the model and the texts.
+        harvests: Identity of each harvest, by folder.
 
     Raises:
         UserError: It holds another run or an SAE.
     """
     path = out / WORK / "identity.json"
-    if path.is_file() and json.loads(path.read_text())["identity"] != identity:
-        raise UserError(
-            f"{out} holds a run of another recipe, or of a model or corpus of other content; give "
-            "an empty output folder."
-        )
-    if not path.is_file() and (out / "cfg.json").exists():
-        raise UserError(f"{out} already holds an SAE; give an empty output folder.")
+    claimed = path.is_file()
+    if claimed and json.loads(path.read_text())["identity"] != identity:
+        if held := _trained(out):
+            raise UserError(
+                f"{out} holds {held} of another recipe, model or corpus; give another --out, or "
+                "remove that folder."
+            )
+        for file in (CHECKPOINT, DIVERGED.name, "inference"):
+            _remove(out / WORK / file)
+        _remove(out / LOG)
+        for folder, needed in harvests.items():
+            manifest = folder / MANIFEST
+            if not manifest.is_file() or json.loads(manifest.read_text())["identity"] != needed:
+                _remove(folder)
+    elif not claimed and (out / "cfg.json").exists():
+        raise UserError(f"{out} already holds an SAE; give another --out.")
     remove_partial_writes(out)
     write_json(path, {"identity": identity})
+
+
+def _trained(out: Path) -> str:
+    """Returns what was trained in a claimed folder, in words; empty if nothing of use."""
+    if (out / "cfg.json").exists():
+        return "an SAE"
+    checkpoint = out / WORK / CHECKPOINT
+    return "unfinished training" if checkpoint.exists() and not (out / DIVERGED).exists() else ""
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def check_workers(config: TrainConfig, compute: ComputeConfig, workers: int) -> None:
@@ -189,26 +227,32 @@ def _measure(
     n_activations: int,
     passed_over: int,
 ) -> dict[str, Any]:
-    """Measures the saved SAE on held-out documents; writes the figures and the model card."""
+    """Measures and checks the saved SAE; writes the figures, their record and the model card."""
     import torch
 
+    from saetask.saes.compatibility import fit_after_training
     from saetask.saes.loading import load_sae
     from saetask.saes.metrics import cross_entropy_recovered, measure
+    from saetask.saes.training_origin import make_training_origin, write_training_origin
     from saetask.training.model_card import model_card
 
     config, sae = job.config, load_sae(job.out)
     indices = torch.arange(len(test_shards)).split(EVALUATION_BATCH)
     quality = measure(sae, (test_shards.rows(i) for i in indices))
+    recovered = cross_entropy_recovered(model, sae, rows)
+    origin = make_training_origin(model, sae, quality.fvu, recovered)
+    write_training_origin(job.out, origin)
     metrics = {
         "normalised_mse": quality.normalised_mse,
         "fvu": quality.fvu,
         "l0": quality.l0,
         "sparsity": quality.l0 / config.d_sae,
         "dead_share": 1 - quality.alive_share,
-        "cross_entropy_recovered": cross_entropy_recovered(model, sae, rows),
+        "cross_entropy_recovered": recovered,
         "test_tokens": quality.n_tokens,
         "activations_harvested": n_activations,
         "samples_trained": config.n_steps * config.batch_size,
+        "check": fit_after_training(model, load_sae(job.out)),
     }
     if passed_over:
         metrics["rows_passed_over"] = passed_over

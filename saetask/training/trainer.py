@@ -23,6 +23,12 @@ from saetask.training.activation_store import (
 )
 from saetask.training.checkpoints import CHECKPOINT
 from saetask.training.distributed import SINGLE_PROCESS, ProcessGroup, share_gradients, step
+from saetask.training.divergence import (
+    DivergenceError,
+    stop_if_loss_diverged,
+    stop_if_weights_diverged,
+)
+from saetask.training.recipe import make_sae_config
 from saetask.training.record import TrainingRecord
 from saetask.utils.files import atomic_path
 from saetask.utils.parallel import prefetch
@@ -38,6 +44,9 @@ if TYPE_CHECKING:
 WORK = Path("work")
 SHARDS = WORK / "train"
 LOG = "training.jsonl"
+TEST_SHARDS = WORK / "test"
+DIVERGED = WORK / "diverged"
+"""Marks an output folder whose training diverged, so that another recipe may take it."""
 
 
 @dataclass(frozen=True)
@@ -95,30 +104,25 @@ def fit_and_save(
     data = TrainingData.from_shards(shards)
     sae = make_sae(config, data, job.device)
     record = TrainingRecord(out / WORK / CHECKPOINT, out / LOG, config.checkpoint_steps, group)
-    fit(config, sae, data, record)
+    try:
+        fit(config, sae, data, record)
+    except DivergenceError:
+        if group.rank == 0:
+            (out / DIVERGED).touch()
+        raise
     if group.rank == 0:
         _save(job, sae.to("cpu"), data)
 
 
 def make_sae(config: "TrainConfig", data: TrainingData, device: str = "cpu") -> "TrainingSAE[Any]":
-    """Returns the initial SAE of a recipe.
-
-    Raises:
-        UserError: The architecture has no such options.
-    """
+    """Returns the initial SAE of a recipe."""
     import torch
     from sae_lens import TrainingSAE
 
     from saetask.training.sparse_topk import SparseTopKTrainingSAE
 
     shards = data.shards
-    config_class = TrainingSAE.get_sae_config_class_for_architecture(config.architecture)
-    try:
-        sae_config = config_class(
-            d_in=shards.d_in, d_sae=config.d_sae, apply_b_dec_to_input=True, **config.options
-        )
-    except TypeError as error:
-        raise UserError(f"options of architecture '{config.architecture}': {error}.") from error
+    sae_config = make_sae_config(config, shards.d_in)
     sae_class: Any = TrainingSAE.get_sae_class_for_architecture(config.architecture)
     if config.architecture == "topk" and device == "cpu":
         sae_class = SparseTopKTrainingSAE
@@ -142,7 +146,7 @@ def trainer_config(config: "TrainConfig", device: str = "cpu") -> "SAETrainerCon
         train_batch_size_samples=config.batch_size,
         device=device,
         lr=config.lr,
-        lr_end=config.lr / 20,
+        lr_end=config.lr,  # of no effect: a constant rate, then a decay to 0
         lr_warm_up_steps=min(config.warm_up_steps, n_steps // 4),
         lr_decay_steps=int(n_steps * config.decay_share),
         dead_feature_window=max(1, config.dead_after_samples // config.batch_size),
@@ -161,7 +165,8 @@ def fit(
         record: Log and checkpoint, and the processes that train together.
 
     Raises:
-        UserError: The processes have different checkpoints, or the disk is full.
+        UserError: The processes have different checkpoints, the disk is full, or the training
+            diverges (`DivergenceError`); the last checkpoint stays as it was.
     """
     from sae_lens.training.sae_trainer import SAETrainer
     from tqdm import tqdm
@@ -185,6 +190,9 @@ def fit(
             trainer.n_training_steps += 1
             bar.update()
             is_last = trainer.n_training_steps == config.n_steps
+            stop_if_loss_diverged(config, trainer, output.loss)
+            if is_last or record.saves_after(trainer.n_training_steps):
+                stop_if_weights_diverged(config, trainer)
             if line := record.after_step(trainer, output, is_last):
                 bar.set_postfix(fvu=f"{line['fvu']:.3f}", dead=line["dead"])
     trainer.set_final_sae_metadata()

@@ -11,7 +11,7 @@ import re
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -209,9 +209,53 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def json_text(
+    document: object,
+    *,
+    indent: int | None = None,
+    ascii_only: bool = False,
+    sort_keys: bool = False,
+) -> str:
+    """Returns a document as JSON; every JSON text that saetask writes is made here.
+
+    Raises:
+        UserError: A number is NaN or infinite, which JSON does not have.
+    """
+    options: dict[str, Any] = {"indent": indent, "sort_keys": sort_keys}
+    try:
+        return json.dumps(document, ensure_ascii=ascii_only, allow_nan=False, **options)
+    except ValueError:
+        place = _non_finite(document)
+        if place is None:  # another error, such as a circular document
+            raise
+        raise UserError(
+            f"{place} is not a finite number, and JSON has no such value; look for what computed "
+            "it (most often, a model or an SAE whose weights are not finite)."
+        ) from None
+
+
+def _non_finite(document: object, place: str = "") -> str | None:
+    """Returns the path of the first number of a document that is NaN or infinite, with it."""
+    if isinstance(document, float):
+        return None if math.isfinite(document) else f"'{place}' = {document}"
+    if isinstance(document, Mapping):
+        parts = document.items()
+    elif isinstance(document, list | tuple):
+        parts = enumerate(document)
+    else:
+        return None
+    places = (_non_finite(part, f"{place}.{key}" if place else str(key)) for key, part in parts)
+    return next(filter(None, places), None)
+
+
 def write_json(path: Path, document: object) -> None:
-    """Writes a JSON file atomically, keys in the order given."""
-    write_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    """Writes a JSON file atomically, keys in the order given.
+
+    Raises:
+        UserError: A number is NaN or infinite, or the file can not be written.
+    """
+    text = json_text(document, indent=2)
+    write_text(path, text + "\n")
 
 
 def file_sha256(path: Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from saetask.errors import UserError
-from saetask.utils.files import user_error_on_failed_write
+from saetask.utils.files import json_text, user_error_on_failed_write
 
 
 class Journal:
@@ -78,7 +78,7 @@ class Journal:
         Raises:
             UserError: The file can not be written, or its disk is full; it is as it was before.
         """
-        line = (json.dumps(dict(records)) + "\n").encode()
+        line = (json_text(dict(records), ascii_only=True) + "\n").encode()
         with self._lock:
             if self._path is not None:
                 with user_error_on_failed_write(self._path):

@@ -235,3 +235,10 @@ def test_the_public_helper_makes_a_users_hook_fire_under_the_saes_own_name(tiny_
     with tiny_model.hooks(fwd_hooks=[hook]), torch.inference_mode():
         tiny_model(torch.tensor([[1, 504, 817]]))
     assert fired == [32]
+
+
+def test_an_edit_at_a_hook_point_that_is_never_reached_is_refused(tiny_model, monkeypatch):
+    """Else the unedited loss would stand for the edited one."""
+    unused = "blocks.2.attn.hook_hidden_states"
+    with pytest.raises(UserError, match=f"never reached hook point '{unused}'"):
+        loss_with_edit(tiny_model, [5, 6, 7], unused, torch.zeros_like)

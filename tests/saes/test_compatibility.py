@@ -6,17 +6,23 @@ import re
 import pytest
 import torch
 
-from saetask.data.prompts import render
 from saetask.errors import UserError
 from saetask.models.hooks import read_hook
-from saetask.saes.compatibility import CLEARLY_BETTER, MAX_FVU, PROBE_TEXT, check_sae
+from saetask.saes.compatibility import check_sae
 from saetask.saes.extraction import read_features
-from saetask.saes.metrics import reconstruction
+from saetask.saes.metrics import measure_reconstruction, read_reconstruction_inputs
+from saetask.saes.probe_text import PROBE_TEXTS, PROBE_TOKENS, probe_rows
 from tests.helpers.refusals import refusal
 
-OTHER_TEXT = (
+OTHER_TEXTS = (
     "The ministry said on Tuesday that exports fell by 4.2 percent in the third quarter, as demand "
-    "from neighbouring countries weakened. Analysts had expected a fall of about 2 percent."
+    "from neighbouring countries weakened. Analysts had expected a fall of about 2 percent.",
+    "A good map leaves out more than it shows. The walker wants paths and springs; the engineer "
+    "wants slopes; neither cares where the parish ends, although the clerk cares for little else.",
+    "The old violin had been repaired so often that hardly a piece of the first instrument was "
+    "left, but its owner insisted that it still sounded as it had when his grandmother played it.",
+    "Bees find their way home by the sun, even when a cloud hides it, because they can see how the "
+    "light of the sky is polarised. A strip of blue is enough for them to know where the sun is.",
 )
 
 
@@ -33,7 +39,7 @@ def refused_for_its_figures(model, sae):
 
 def test_the_default_sae_fits_the_default_model(model, default_sae):
     figures = check_sae(model, default_sae)
-    assert 0.08 < figures.fvu < 0.16 < MAX_FVU
+    assert 0.1 < figures.fvu < 0.2
     assert figures.l0 == pytest.approx(81, abs=1)
     assert 0.95 < figures.cross_entropy_recovered < 1.02
 
@@ -41,7 +47,7 @@ def test_the_default_sae_fits_the_default_model(model, default_sae):
 def test_the_default_sae_fits_on_a_text_that_the_margin_was_not_chosen_on(
     monkeypatch, model, default_sae
 ):
-    monkeypatch.setattr("saetask.saes.compatibility.PROBE_TEXT", OTHER_TEXT)
+    monkeypatch.setattr("saetask.saes.probe_text.PROBE_TEXTS", OTHER_TEXTS)
     assert check_sae(model, default_sae).fvu < 0.2
 
 
@@ -55,7 +61,11 @@ def test_the_figures_are_those_of_plain_measuring(tiny_model, make_tiny_sae):
     sae = make_tiny_sae()
     with torch.no_grad():
         sae.W_dec[[0, 32]] = 0
-    found, plain = check_sae(tiny_model, sae), reconstruction(tiny_model, sae, [PROBE_TEXT])
+    rows = probe_rows(tiny_model, bos=True)
+    found = check_sae(tiny_model, sae)
+    plain = measure_reconstruction(
+        sae, (read_reconstruction_inputs(tiny_model, sae, row) for row in rows)
+    )
     assert found.fvu == pytest.approx(plain.fvu, rel=1e-4)
     assert found.l0 == pytest.approx(plain.l0)
 
@@ -138,8 +148,8 @@ def test_an_sae_that_takes_no_token_of_the_model_is_refused(tiny_model, make_tin
 def test_an_sae_is_read_with_bos_or_without_as_it_was_trained(tiny_model, make_memorising_sae, bos):
     sae = make_memorising_sae(tiny_model, bos=bos)
     assert check_sae(tiny_model, sae).fvu == pytest.approx(0, abs=1e-3)
-    reading = read_features(tiny_model, sae, [PROBE_TEXT])
-    assert list(reading.features) == list(range(sae.cfg.d_sae)), "each token fires its own"
+    reading = read_features(tiny_model, sae, [PROBE_TEXTS[0]])
+    assert list(reading.features)[:PROBE_TOKENS] == list(range(PROBE_TOKENS)), "each fires its own"
 
 
 @pytest.mark.parametrize("bos", [True, False])
@@ -154,8 +164,8 @@ def test_an_sae_whose_bos_handling_is_misstated_is_refused(tiny_model, make_memo
 
 
 def mean_norm_scale(model):
-    row = render(model.tokenizer, PROBE_TEXT).token_ids
-    norms = read_hook(model, torch.tensor([row]), "blocks.2.hook_resid_post")[0, 1:].norm(dim=-1)
+    tokens = torch.tensor(probe_rows(model, bos=True))
+    norms = read_hook(model, tokens, "blocks.2.hook_resid_post")[:, 1:].norm(dim=-1)
     return (32**0.5 / norms.mean()).item()
 
 
@@ -220,7 +230,9 @@ def test_an_sae_of_not_a_number_is_refused(tiny_model, make_tiny_sae):
     sae = make_tiny_sae()
     with torch.no_grad():
         sae.b_dec.fill_(float("nan"))
-    assert "unexplained nan" in refused_for_its_figures(tiny_model, sae)
+    for insists in (False, True):
+        message = refusal(check_sae, tiny_model, sae, allow_mismatch=insists)
+        assert "is not finite (fraction of variance unexplained nan" in message
 
 
 def test_an_sae_that_fires_most_of_its_features_is_refused(tiny_model, make_tiny_sae):
@@ -295,8 +307,3 @@ def test_reading_through_a_transcoder_needs_its_input_only(tiny_model, make_memo
     transcoder.cfg.metadata.hook_name_out = "nowhere"
     assert list(read_features(tiny_model, transcoder, ["The bank."]).values) == list(whole.values)
     assert len(whole.values)
-
-
-def test_the_margin_lies_between_the_right_layer_and_its_neighbours():
-    """FVU of the default SAE on the probe text: layer 14 0.199, 15 0.118, 16 0.240."""
-    assert 0.118 / 0.199 < CLEARLY_BETTER < 1

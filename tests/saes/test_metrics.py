@@ -4,8 +4,8 @@ import torch
 
 from saetask.data.prompts import render
 from saetask.models.hooks import read_hook
-from saetask.saes.compatibility import PROBE_TEXT
 from saetask.saes.metrics import cross_entropy_recovered, measure, reconstruction
+from saetask.saes.probe_text import PROBE_TEXTS
 
 # Figures
 
@@ -78,7 +78,7 @@ def test_reconstruction_leaves_special_tokens_out(tiny_model, lossy_sae):
 
 @pytest.fixture(scope="module")
 def probe_rows(tiny_model):
-    return [render(tiny_model.tokenizer, text).token_ids for text in (PROBE_TEXT, "Anna went.")]
+    return [render(tiny_model.tokenizer, text).token_ids for text in (PROBE_TEXTS[0], "Anna went.")]
 
 
 def test_an_exact_sae_recovers_the_whole_loss(tiny_model, tiny_sae, probe_rows):
@@ -94,5 +94,5 @@ def test_an_sae_that_says_zero_recovers_nothing(tiny_model, make_tiny_sae, probe
 
 
 def test_the_default_sae_recovers_most_of_the_loss(model, default_sae):
-    rows = [render(model.tokenizer, PROBE_TEXT).token_ids[:40]]
+    rows = [render(model.tokenizer, PROBE_TEXTS[0]).token_ids[:40]]
     assert 0.8 < cross_entropy_recovered(model, default_sae, rows) < 1.05

@@ -5,7 +5,7 @@ from math import isfinite
 import pytest
 import torch
 from sae_lens.registry import SAE_CLASS_REGISTRY, SAE_TRAINING_CLASS_REGISTRY
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from saetask.models.hooks import read_hook
 from saetask.saes.compatibility import check_sae
@@ -97,6 +97,86 @@ def test_the_fingerprint_tells_weights_apart_and_survives_saving(
     with torch.no_grad():
         other.W_enc[0, 0] = 2
     assert sae_fingerprint(other) != sae_fingerprint(tiny_sae)
+
+
+def rewrite(folder, config=None, metadata=None, without=(), weights=None):
+    """Changes a saved folder's config and weights."""
+    read = json.loads((folder / "cfg.json").read_text())
+    read = {k: v for k, v in {**read, **(config or {})}.items() if k not in without}
+    read["metadata"] = {**read["metadata"], **(metadata or {})}
+    (folder / "cfg.json").write_text(json.dumps(read))
+    if weights:
+        path = folder / "sae_weights.safetensors"
+        save_file(weights(load_file(path)), path)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"config": {"d_in": 31}}, "W_dec is [64, 32], not [64, 31]"),
+        ({"config": {"d_sae": 63}}, "b_enc is [64], not [63]"),
+        ({"config": {"d_in": "32"}}, "'d_in' is '32'; expected a whole number"),
+        ({"config": {"k": 0}}, "k is 0; it must be from 1 to d_sae (64)"),
+        ({"config": {"k": 65}}, "k is 65; it must be from 1 to d_sae (64)"),
+        ({"config": {"k": True}}, "'k' is True; expected a whole number"),
+        ({"without": ["k"]}, "'k' is missing; architecture 'topk' needs it"),
+        ({"without": ["architecture"]}, "'architecture' is missing; it is one of abstopk, gated"),
+        ({"config": {"architecture": "topq"}}, "unknown architecture 'topq'. Did you mean 'topk'?"),
+        ({"config": {"architecture": "standard"}}, "'k' is no setting of architecture 'standard'"),
+        (
+            {
+                "config": {"architecture": "jumprelu"},
+                "without": ["k", "rescale_acts_by_decoder_norm"],
+            },
+            "it lacks threshold",
+        ),
+        (
+            {
+                "config": {"architecture": "standard"},
+                "without": ["k", "rescale_acts_by_decoder_norm"],
+                "metadata": {"training_architecture": "topk"},
+            },
+            "metadata.training_architecture says 'topk'",
+        ),
+        ({"config": {"apply_b_dec_to_input": "false"}}, "expected true or false"),
+        ({"config": {"reshape_activations": "hook_q"}}, "expected one of none, hook_z"),
+        ({"metadata": {"hook_name": 3}}, "'metadata.hook_name' is 3; expected a text"),
+        ({"metadata": {"norm_limit": "3"}}, "'metadata.norm_limit' is '3'; expected a number"),
+        ({"metadata": {"prepend_bos": "no"}}, "'metadata.prepend_bos' is 'no'; expected true or"),
+        ({"metadata": {"seqpos_slice": ["1"]}}, "'metadata.seqpos_slice' must be a list of whole"),
+        ({"weights": lambda w: {**w, "W_dec": w["W_dec"].T.contiguous()}}, "transpose them"),
+        ({"weights": lambda w: {**w, "W_enc": w["W_enc"] / 0}}, "W_enc has values that are NaN or"),
+        ({"weights": lambda w: {**w, "b_enc": w["b_enc"].int()}}, "b_enc has type I32; floating"),
+        (
+            {"weights": lambda w: {**w, "scale": w["b_enc"] + 1}},
+            "it has, but should not have, scale",
+        ),
+        ({"weights": lambda w: {k: v for k, v in w.items() if k != "b_dec"}}, "it lacks b_dec"),
+    ],
+)
+def test_a_folder_that_would_be_read_as_another_sae_than_it_is_is_refused(
+    copied_folder, change, says
+):
+    rewrite(copied_folder, **change)
+    message = refusal(load_sae, copied_folder)
+    assert says in message and str(copied_folder) in message
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_any_floating_point_type_are_read(copied_folder, tiny_sae, dtype):
+    rewrite(copied_folder, weights=lambda w: {name: value.to(dtype) for name, value in w.items()})
+    loaded = load_sae(copied_folder)
+    inputs = torch.linspace(-2, 2, 64).reshape(2, 32)
+    assert loaded.W_dec.dtype == torch.float32
+    torch.testing.assert_close(loaded(inputs), tiny_sae(inputs))
+
+
+def test_decoder_rows_of_any_length_decode_as_they_are(copied_folder):
+    rewrite(
+        copied_folder, weights=lambda w: {**w, "W_dec": w["W_dec"] * 3, "W_enc": w["W_enc"] / 3}
+    )
+    inputs = torch.linspace(-2, 2, 64).reshape(2, 32)
+    torch.testing.assert_close(load_sae(copied_folder)(inputs), inputs)
 
 
 # Every architecture that SAE-Lens can load

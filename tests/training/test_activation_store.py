@@ -34,7 +34,7 @@ def test_a_harvest_of_another_config_is_refused(harvest_config, tmp_path, tiny_m
 
 def test_a_corpus_that_is_too_short_says_how_short(harvest_config, tmp_path, tiny_model) -> None:
     longer = replace(harvest_config, tokens=10**7)
-    with pytest.raises(UserError, match="fewer than 10000000"):
+    with pytest.raises(UserError, match=r"fewer than the 10000000 of harvest\.tokens"):
         harvest(tiny_model, longer, tmp_path / "shards", tmp_path)
 
 

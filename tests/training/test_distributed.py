@@ -11,6 +11,8 @@ from functools import partial
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from benchmarks.estimate import bytes_a_step
@@ -26,6 +28,7 @@ from saetask.training.activation_store import (
 from saetask.training.checkpoints import CHECKPOINT
 from saetask.training.config import HarvestConfig
 from saetask.training.distributed import ProcessGroup
+from saetask.training.divergence import DivergenceError
 from saetask.training.record import TrainingRecord
 from saetask.training.trainer import fit, make_sae
 from saetask.utils.files import write_json
@@ -200,6 +203,49 @@ def test_every_process_is_told_that_not_all_agree(tmp_path):
         assert group.agrees(16, device)
 
     assert together(tmp_path, asked, size=3) == [0, 0, 0]
+
+
+@settings(max_examples=5)
+@given(numbers=st.lists(st.integers(0, 2**40), min_size=3, max_size=3))
+def test_processes_agree_exactly_where_their_numbers_are_equal(numbers):
+    """Each of three processes, which are simulated here, hears the same."""
+    reduced = torch.tensor([[number, -number] for number in numbers]).amin(0)
+
+    def all_reduce(tensor, op):
+        assert op == torch.distributed.ReduceOp.MIN
+        tensor.copy_(reduced)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.distributed, "all_reduce", all_reduce)
+        answers = [
+            ProcessGroup(rank, 3).agrees(number, torch.device("cpu"))
+            for rank, number in enumerate(numbers)
+        ]
+    assert answers == [len(set(numbers)) == 1] * 3
+
+
+@pytest.mark.parametrize("diverging", [0, 1])
+def test_all_processes_stop_at_the_step_at_which_one_diverges(tmp_path, shards, diverging):
+    """The rows of one process overflow at step 12; the checkpoint stays that of step 8."""
+
+    def diverge(rank, size):
+        real, n_steps = training_process.step, []
+
+        def overflowing(trainer, batch, group):
+            n_steps.append(1)
+            if rank == diverging and len(n_steps) == 12:
+                batch = batch * float("inf")
+            return real(trainer, batch, group)
+
+        training_process.step = overflowing
+        with pytest.raises(DivergenceError, match=r"diverged at step 12 of 24: the loss is"):
+            train(RECIPE, shards, tmp_path / "out", rank, size)
+        assert len(n_steps) == 12
+
+    assert together(tmp_path, diverge) == [0, 0]
+    saved = state(tmp_path / "out")
+    assert saved["steps"] == 8
+    assert all(value.isfinite().all() for value in saved.values())
 
 
 def test_a_step_sends_what_the_page_on_scaling_says(tmp_path, shards):

@@ -1,11 +1,15 @@
 """Files: whole or not there, and refused in one line."""
 
 import errno
+import math
 import os
+import re
 import resource
+from pathlib import Path
 
 import pytest
 
+import saetask
 from saetask.utils.files import (
     PARTIAL_SUFFIX,
     atomic_path,
@@ -131,3 +135,33 @@ def test_the_content_hash_ignores_the_order_of_keys_and_nothing_else():
     assert content_hash({"a": 1, "b": [2]}) == content_hash({"b": [2], "a": 1})
     assert content_hash({"a": 1}) != content_hash({"a": "1"}) != content_hash({"b": "1"})
     assert content_hash({"a": 1}) == "f9d86028c6e0d64e", "the same in every process"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize(
+    ("document", "place"),
+    [
+        (lambda value: {"a": {"b": [1.0, value]}}, "a.b.1"),
+        (lambda value: [{"loss": value}], "0.loss"),
+        (lambda value: {"figures": (0.5, value)}, "figures.1"),
+    ],
+)
+def test_json_never_holds_what_json_does_not_have(tmp_path, document, place, value):
+    write_json(tmp_path / "x.json", {"old": 1})
+    before = (tmp_path / "x.json").read_text()
+    line = refusal(write_json, tmp_path / "x.json", document(value))
+    assert f"'{place}' = {value} is not a finite number" in line
+    assert (tmp_path / "x.json").read_text() == before
+
+
+def test_no_module_writes_json_but_through_the_strict_writer():
+    """`json.dumps` alone writes NaN and Infinity, which no other reader of JSON takes.
+
+    What is hashed, compared or parsed again is not written.
+    """
+    root = Path(saetask.__file__).parent.parent
+    for path in [*root.glob("saetask/**/*.py"), *root.glob("plugins/**/*.py")]:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            writes = re.search(r"print|write|\\n|join|json\.dump\(", line)
+            if "json.dump" in line and "allow_nan=False" not in line:
+                assert not writes, f"{path.relative_to(root)}: {line.strip()}"

@@ -1,6 +1,5 @@
 """The dictionary's two tables: one row per feature, and the contexts that show each feature."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -17,6 +16,7 @@ from saetask.dictionary.collect.statistics import (
 )
 from saetask.dictionary.label.base import Label
 from saetask.saes.logit_lens import Promotion
+from saetask.utils.files import json_text
 
 if TYPE_CHECKING:
     import pyarrow
@@ -60,7 +60,9 @@ def features_table(
         "feature": np.arange(len(labels), dtype=np.int32),
         "label": [label.text for label in labels],
         "labeler": [descriptions.labeler] * len(labels),
-        "provenance": [json.dumps(dict(label.provenance), sort_keys=True) for label in labels],
+        "provenance": [
+            json_text(dict(label.provenance), ascii_only=True, sort_keys=True) for label in labels
+        ],
         "failed": [label.failed for label in labels],
         "density": statistics.count / max(statistics.n_tokens, 1),
         "mean": statistics.total / UNITS / np.maximum(statistics.count, 1),

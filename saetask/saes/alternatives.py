@@ -1,0 +1,107 @@
+"""Other ways of using an SAE than its metadata specifies: layer, scale, normalisation, BOS."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from saetask.saes.encoding import decoder_bias_swapped, reads_bos, unnormalised
+from saetask.saes.usage import TokenErrors, Usage, thinned, token_errors, without_outliers
+
+if TYPE_CHECKING:
+    import torch
+    from sae_lens import SAE
+
+SCALES = (1 / 16, 1 / 4, 1 / 2, 2 / 3, 3 / 2, 2, 4, 16)
+"""Factors by which the SAE's input is multiplied in search of a better fit."""
+MAX_L0_RATIO = 1.1
+"""A rescaled use with more active features than this many times the SAE's own is not tried: with
+an input too large, a ReLU activates more features and may reconstruct better."""
+
+
+class Alternative(NamedTuple):
+    """One other way of using an SAE."""
+
+    description: str
+    """The other way, as it ends a sentence."""
+    usage: Usage
+    setting: "Callable[[SAE[Any]], AbstractContextManager[Any]]" = lambda sae: nullcontext()
+    """Context in which the SAE has another setting."""
+    keeps_l0: bool = False
+    """Whether it counts only if it activates about as many features as the SAE's own use."""
+
+    def errors(self, sae: "SAE[Any]", n_tokens: int | None = None) -> TokenErrors | None:
+        """Measures it, on all tokens or on some; None if fewer than two positions are kept."""
+        usage = without_outliers(self.usage)
+        usage = usage if n_tokens is None else thinned(usage, n_tokens)
+        if usage.kept.sum() < 2:
+            return None
+        with self.setting(sae):
+            return token_errors(sae, usage)
+
+    def counts(self, errors: TokenErrors, own_l0: float) -> bool:
+        """Returns whether it activates no more features than it may."""
+        return not self.keeps_l0 or own_l0 < 1 or errors.l0 <= MAX_L0_RATIO * max(own_l0, 1)
+
+
+def rescaled(sae: "SAE[Any]", own: Usage) -> Iterator[Alternative]:
+    """Yields the SAE's use under the usual normalisations of its input."""
+    norms = own.inputs.norm(dim=-1, keepdim=True)
+    root = sae.cfg.d_in**0.5
+    usual = root / norms[own.kept.to(norms.device)].mean().item()
+
+    def changed(
+        transform: "Callable[[torch.Tensor], torch.Tensor]", description: str
+    ) -> Alternative:
+        usage = own._replace(inputs=transform(own.inputs), targets=transform(own.targets))
+        return Alternative(description, usage, keeps_l0=True)
+
+    for scale in (usual, 1 / usual, *SCALES):
+        description = f"normalisation: with its input multiplied by {scale:.3g}"
+        yield changed(lambda a, factor=scale: a * factor, description)
+    yield changed(
+        lambda a: a * root / norms, "normalisation: with each input scaled to norm sqrt(d_in)"
+    )
+    yield changed(
+        lambda a: (a - a.mean(-1, keepdim=True)) / a.std(-1, keepdim=True),
+        "normalisation: with layer-normalised input",
+    )
+    if (named := sae.cfg.normalize_activations) != "none":
+        description = f"normalisation: without the {named} that its cfg.json names"
+        yield Alternative(description, own, unnormalised, keeps_l0=True)
+    if own.inputs.shape == own.targets.shape and own.inputs.equal(own.targets):  # no transcoder
+        swapped = str(not sae.cfg.apply_b_dec_to_input).lower()
+        description = f"with apply_b_dec_to_input: {swapped} in its cfg.json"
+        yield Alternative(description, own, decoder_bias_swapped)
+    yield changed(
+        lambda a: a - a.mean(-1, keepdim=True),
+        "processing: with its input centred (as a model with centred writing weights has it)",
+    )
+
+
+def at_layer(own: Usage, other: Usage, layer: int, hook_name: str) -> Iterator[Alternative]:
+    """Yields the SAE's use at another layer, if activations there have the same shape."""
+    if other.inputs.shape == own.inputs.shape and other.targets.shape == own.targets.shape:
+        yield Alternative(f"at layer {layer} ({hook_name})", other)
+
+
+def bos_swapped(sae: "SAE[Any]", other: Usage) -> Alternative:
+    """Returns the SAE's use with BOS if it is used without, and without if it is used with."""
+    bos = not reads_bos(sae)
+    description = f"{'with' if bos else 'without'} BOS (metadata.prepend_bos: {str(bos).lower()})"
+    return Alternative(description, other)
+
+
+def shuffled(own: Usage) -> Usage:
+    """Returns a use in which the activation's dimensions are in another order.
+
+    The shuffled activations have the same values, so an SAE of another model, layer or processing
+    reconstructs them as well as the true ones.
+    """
+    import torch
+
+    def permuted(activations: "torch.Tensor") -> "torch.Tensor":
+        generator = torch.Generator().manual_seed(0)
+        order = torch.randperm(activations.shape[-1], generator=generator)
+        return activations[..., order.to(activations.device)]
+
+    return own._replace(inputs=permuted(own.inputs), targets=permuted(own.targets))
