@@ -157,7 +157,7 @@ def run(
         )
         contexts = [context, *(_with_sae(context, config, name) for name in config.other_saes)]
         identity = run_identity(contexts, annotators, settings)
-        claim_identity(folder, identity, has_answers=len(client) > 0)
+        claim_identity(folder, identity, client.has_answers)
         arms, generate = arms_named(config.arms), config.scoring == "generate"
         with progress.job(run_stages(context, repetitions, arms, generate)):
             results = [

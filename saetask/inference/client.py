@@ -87,9 +87,10 @@ class ModelClient:
         self._content = model_content(model).hash if journal else ""
         """What the keys of answers begin with; without a journal they are of one model anyway."""
 
-    def __len__(self) -> int:
-        """Number of answers kept."""
-        return len(self._answers)
+    @property
+    def has_answers(self) -> bool:
+        """Whether answers are kept."""
+        return len(self._answers) > 0
 
     def rank(self, requests: Iterable[RankRequest], title: str = "rank") -> list[RankResponse]:
         """Returns the response to each request, in the order of the requests.

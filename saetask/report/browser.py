@@ -8,7 +8,6 @@ network for it.
 import base64
 import gzip
 import json
-import math
 from itertools import pairwise
 from typing import Any
 
@@ -67,7 +66,7 @@ def _answer(row: ItemRecord | None) -> dict[str, Any] | None:
     if row is None:
         return None
     # As pairs: JavaScript would sort the keys of an object that look like numbers.
-    scores = [(name, _number(value)) for name, value in row.scores.items()]
+    scores = [(name, round(value, PLACES)) for name, value in row.scores.items()]
     return {"output": row.output, "parsed": row.parsed or None, "scores": scores}
 
 
@@ -77,15 +76,15 @@ def _finding(
     evidence = [
         [
             features.setdefault((entry.id, entry.label), len(features)),
-            _number(entry.activation),
-            _number(entry.weight),
+            round(entry.activation, PLACES),
+            round(entry.weight, PLACES),
         ]
         for entry in finding.features
     ]
     return {
         "text": finding.text,
         "reading": finding.reading,
-        "probability": _number(finding.probability),
+        "probability": round(finding.probability, PLACES),
         "detector": finding.detector,
         "features": evidence,
     }
@@ -95,15 +94,10 @@ def _round(entry: RoundRecord) -> dict[str, Any]:
     return {
         "annotation": entry.annotation,
         "placement": entry.placement,
-        "before": _number(entry.failure_before),
-        "after": _number(entry.failure_after),
+        "before": round(entry.failure_before, PLACES),
+        "after": round(entry.failure_after, PLACES),
         "kept": entry.kept,
     }
-
-
-def _number(value: float) -> float | None:
-    """Rounds a number; JSON has no infinity, the score of an answer that cannot be given."""
-    return round(value, PLACES) if math.isfinite(value) else None
 
 
 def marked_segments(prompt: str, findings: list[MisunderstandingRecord]) -> list[Segment]:

@@ -66,7 +66,7 @@ def test_commands_refuse_an_address_before_anything_is_loaded(
 ):
     monkeypatch.setattr(opening, "find_spec", lambda name: "Ray")
     monkeypatch.setattr(
-        "saetask.models.loading._boot", lambda *given: pytest.fail("A model was loaded.")
+        "saetask.models.loading._load", lambda *given: pytest.fail("A model was loaded.")
     )
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("harvest: {hook_name: blocks.2.hook_resid_post, tokens: 9}\n")

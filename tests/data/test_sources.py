@@ -203,7 +203,7 @@ def test_chats_need_a_chat_template(tmp_path, tiny_tokenizer) -> None:
     path = jsonl(tmp_path / "a.jsonl", CHAT, column="messages")
     assert rows_of(path, "messages", tiny_tokenizer)
     line = refusal(rows_of, path, "messages", bare)
-    assert "row 1 is a chat, but the tokenizer has no chat template" in line
+    assert "row 1: A chat is given, but the tokenizer has no chat template" in line
 
 
 def test_a_chat_that_the_template_refuses_is_named(tmp_path, tiny_tokenizer) -> None:

@@ -56,7 +56,7 @@ def test_a_training_folder_of_another_corpus_is_refused(
     train(recipe, tmp_path / "sae", tmp_path)
     change_text()
     line = refusal(train, recipe, tmp_path / "sae", tmp_path)
-    assert "model or corpus of other content" in line
+    assert "SAE of another recipe, model or corpus" in line
 
 
 def test_a_corpus_pass_of_another_corpus_model_or_sae_is_refused(

@@ -268,18 +268,6 @@ def test_control_characters_are_shown_as_their_code() -> None:
     assert visible("line\n\ttab") == "line\n\ttab" and visible(3) == 3
 
 
-@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
-def test_numbers_that_json_lacks_leave_the_items_readable(tmp_path: Path, value: float) -> None:
-    before, after = rows()
-    finding = after["misunderstandings"][0]
-    finding["features"][0]["activation"] = finding["probability"] = value
-    after["scores"] = {"literal": value}
-    folder = write_run(tmp_path / "run", summary(), [before, after])
-    (row,) = unpacked_items(written(folder))["items"]
-    assert row["after"]["scores"] == [["literal", None]]
-    assert row["findings"][0]["probability"] is None
-
-
 def test_hostile_ids_and_names_reach_the_browser_as_they_are(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", summary(), rows(HOSTILE, HOSTILE))
     data = unpacked_items(written(folder))

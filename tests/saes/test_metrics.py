@@ -62,6 +62,7 @@ def test_reconstruction_leaves_special_tokens_out(tiny_model, lossy_sae):
     texts = ["The bank of the river.", "Anna went to Oslo<|im_end|> again."]
     special = tiny_model.tokenizer.all_special_ids
     rows = [render(tiny_model.tokenizer, text).token_ids for text in texts]
+    assert sum(token in special for row in rows for token in row) == 2  # BOS: typed ones are text
     kept = [
         read_hook(tiny_model, torch.tensor([row]), "blocks.2.hook_resid_post")[0][
             torch.tensor([token not in special for token in row])
@@ -69,7 +70,7 @@ def test_reconstruction_leaves_special_tokens_out(tiny_model, lossy_sae):
         for row in rows
     ]
     found = reconstruction(tiny_model, lossy_sae, texts)
-    assert found.n_tokens == sum(map(len, rows)) - 3
+    assert found.n_tokens == sum(map(len, rows)) - 2
     assert found == pytest.approx(measure(lossy_sae, iter(kept)), rel=1e-5)
 
 
