@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from saetask.models.attention_masks import tree_masks
 from saetask.models.fast_forward import bypass_bridge
@@ -76,8 +77,18 @@ def row_logits(
         return logits_of(model, token_ids[None])[0].float().cpu()
 
 
+LARGEST_COPY = 2**30
+"""Bytes of the largest unembedding that is kept in float32 beside the model's own."""
 VOCABULARY_CHUNK = 8192
-"""Rows of an unembedding that are converted to float32 at once; bounds the memory."""
+"""Rows of a larger one that are converted to float32 at once."""
+_FLOAT32_COPIES: "WeakKeyDictionary[torch.nn.Module, _Copy]" = WeakKeyDictionary()
+
+
+class _Copy(NamedTuple):
+    """An unembedding in float32, and the state of the weights that it was made of."""
+
+    state: tuple[int, int]
+    weight: "Float[torch.Tensor, 'vocab d_model']"
 
 
 @contextmanager
@@ -108,9 +119,20 @@ def _in_float32(head: Any, inputs: tuple[Any, ...], output: "torch.Tensor") -> "
     if output.dtype == torch.float32:
         return output
     hidden, bias = inputs[0].float(), getattr(head, "bias", None)
-    chunks = [hidden @ rows.float().mT for rows in head.weight.split(VOCABULARY_CHUNK)]
-    logits = torch.cat(chunks, -1)
+    if 4 * head.weight.numel() <= LARGEST_COPY:
+        logits = hidden @ _float32_copy(head).mT
+    else:
+        chunks = [hidden @ rows.float().mT for rows in head.weight.split(VOCABULARY_CHUNK)]
+        logits = torch.cat(chunks, -1)
     return logits if bias is None else logits + bias.float()
+
+
+def _float32_copy(head: Any) -> "Float[torch.Tensor, 'vocab d_model']":
+    """Returns a layer's weight in float32; converting it takes longer than multiplying with it."""
+    state = (head.weight.data_ptr(), head.weight._version)
+    if head not in _FLOAT32_COPIES or _FLOAT32_COPIES[head].state != state:
+        _FLOAT32_COPIES[head] = _Copy(state, head.weight.detach().float())
+    return _FLOAT32_COPIES[head].weight
 
 
 MAX_LENGTH_RATIO = 1.15

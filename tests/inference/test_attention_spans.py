@@ -231,3 +231,15 @@ def test_logits_are_computed_in_float32_whatever_the_model(tiny_tokenizer):
         assert found.dtype == torch.float32
         assert (found != found.bfloat16().float()).float().mean() > 0.9
         torch.testing.assert_close(found, rounded[7:].float(), atol=0.2, rtol=0.02)
+
+
+@pytest.mark.parametrize("largest", [0, 2**30], ids=["converted each time", "kept in float32"])
+def test_float32_logits_follow_a_changed_unembedding(tiny_tokenizer, monkeypatch, largest):
+    monkeypatch.setattr("saetask.models.forward.LARGEST_COPY", largest)
+    hf_model = make_hf_model("llama", tiny_tokenizer).to(torch.bfloat16)
+    bridge = make_bridge(hf_model, tiny_tokenizer).to(torch.bfloat16)
+    ids = torch.tensor(made_up_ids(9))
+    before = row_logits(bridge, ids)
+    with torch.no_grad():
+        hf_model.get_output_embeddings().weight.mul_(2)
+    torch.testing.assert_close(row_logits(bridge, ids), 2 * before)
