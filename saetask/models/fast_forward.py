@@ -177,16 +177,24 @@ def close(
     logits: "Float[torch.Tensor, 'batch pos vocab']",
     expected: "Float[torch.Tensor, 'batch pos vocab']",
     times: float = 1,
+    dtype: "torch.dtype | None" = None,
 ) -> bool:
     """Returns whether logits are equal up to rounding.
 
     The difference's root mean square, in standard deviations of the expected logits, is held
-    against so many times the square root of their dtype's precision, position by position.
+    against so many times the square root of a dtype's precision, position by position.
+
+    Args:
+        logits: The logits, `[..., vocab]`.
+        expected: What they should be.
+        times: Multiplies the tolerance.
+        dtype: What they were computed in; None takes the dtype in which they are given.
     """
     import torch
 
     difference = (logits - expected).float().pow(2).mean(-1).sqrt()
-    allowed = times * torch.finfo(expected.dtype).eps ** 0.5 * expected.float().std(-1)
+    precision = torch.finfo(dtype or expected.dtype).eps ** 0.5
+    allowed = times * precision * expected.float().std(-1)
     return bool((difference <= allowed).all())
 
 

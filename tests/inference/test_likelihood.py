@@ -13,6 +13,7 @@ from saetask.inference.likelihood import (
     log_likelihoods,
     supports_token_trees,
 )
+from saetask.models.loading import load_model
 
 sequences = st.lists(st.lists(st.integers(0, 3), max_size=6), max_size=8)
 
@@ -245,3 +246,10 @@ def test_no_continuations_have_no_likelihoods(tiny_model):
 def test_an_empty_answer_or_prompt_is_refused(tiny_model, empty):
     with pytest.raises(ValueError, match="at least one"):
         log_likelihoods(tiny_model, [Continuation([1], [2]), empty])
+
+
+@pytest.mark.slow
+def test_the_default_model_is_ranked_in_trees_in_either_dtype() -> None:
+    """Else every candidate would take a pass of its own, and a run six times as long."""
+    for dtype in (torch.float32, torch.bfloat16):
+        assert supports_token_trees(load_model(dtype=dtype))
