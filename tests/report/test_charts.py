@@ -56,8 +56,9 @@ def test_ticks_are_few_even_and_span_the_range(low: float, width: float) -> None
     assert 2 <= len(ticks) <= MAX_TICKS
     steps = [after - before for before, after in pairwise(ticks)]
     assert steps == pytest.approx([steps[0]] * len(steps), rel=1e-3)
-    assert ticks[0] <= low + 1e-6 * abs(low) + 1e-9
-    assert ticks[-1] >= low + width - 1e-6 * (abs(low) + width) - 1e-9
+    unseen = 1e-6 * max(abs(low), abs(low + width)) + 1e-9
+    assert ticks[0] <= low + unseen
+    assert ticks[-1] >= low + width - unseen
 
 
 def test_the_line_is_the_baselines_whatever_its_name() -> None:
