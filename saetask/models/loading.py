@@ -1,6 +1,7 @@
 """Loads language models as TransformerLens bridges, the default one from a pinned wheel."""
 
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,13 +154,28 @@ def _load(
     name: str, dtype: "torch.dtype", device: str, gguf_file: str | None = None
 ) -> "SAETransformerBridge":
     """Loads a folder, a GGUF file in it, or a hub model; any failure becomes one line."""
+    import torch
+
     what = str(Path(name) / gguf_file) if gguf_file else name
     try:
         hf_model = load_hf_model(name, dtype, gguf_file)
         tokenizer = load_tokenizer(name, gguf_file)
         return bridge_of(hf_model, tokenizer, what, dtype, device)
     except Exception as error:  # a damaged file may raise anything
+        if _mixes_dtypes(error) and dtype != torch.float32:
+            print(
+                f"saetask: warning: TransformerLens cannot run {what} in "
+                f"{str(dtype).removeprefix('torch.')}; it is loaded in "
+                "float32.",
+                file=sys.stderr,
+            )
+            return _load(name, torch.float32, device, gguf_file)
         raise UserError(f"Cannot load the model '{what}': {_reason(error)}") from error
+
+
+def _mixes_dtypes(error: Exception) -> bool:
+    """Returns whether a pass failed at a product of unlike types, as in the bridge's OLMo."""
+    return isinstance(error, RuntimeError) and "same dtype" in str(error)
 
 
 def _reason(error: Exception) -> str:
