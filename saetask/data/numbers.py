@@ -48,7 +48,9 @@ class _Plain(dict[int, str]):
 
 
 _PLAIN = _Plain()
-_SEPARATOR = (",", "'", NBSP, r"\{,\}", r"\\[,!]", r",\\!")
+_EMPHASIS = re.compile(r"(?<![\w)\]}])_{1,3}(?=[^\s_][^\n]{0,200}?(?<!\s)_(?!\w))")
+"""Underscores that open emphasis in Markdown, unlike those of a subscript: others close it."""
+_SEPARATOR = (",", "'", "_", NBSP, r"\{,\}", r"\\[,!]", r",\\!")
 _GROUPED = "|".join(rf"[1-9]\d{{0,2}}(?:{mark}\d{{3}})+(?!\d|{mark}\d)" for mark in _SEPARATOR)
 _WHOLE = rf"(?:(?<!\d[,'{NBSP}])(?:{_GROUPED})|\d+)"
 _DECIMAL = rf"(?:{_WHOLE}(?:\.\d+)?|\.\d+)"
@@ -63,9 +65,10 @@ _NUMBER = re.compile(
       | (?<=\d[xX]) | (?<=\d[ ][xX])
     )
     (?:
-        (?P<none> \d+(?:\.\d+){{2,}} | {_DECIMAL}(?:/{_DECIMAL}){{2,}} )
+        (?P<none> \d+(?:\.\d+){{2,}} | {_DECIMAL}(?:/{_DECIMAL}){{2,}}
+          | (?!{_GROUPED}) \d+(?:_\d+)+ )
       | (?:(?P<whole>{_WHOLE})[ {NBSP}]?)?
-        (?: (?P<vulgar>[{VULGAR}]) | \\[dt]?frac\{{(?P<top>\d+)\}}\{{(?P<bottom>\d+)\}} )
+        (?: (?P<vulgar>[{VULGAR}]) | \\[dt]?frac\{{(?P<top>[-+]?\d+)\}}\{{(?P<bottom>[-+]?\d+)\}} )
       | (?:(?P<units>{_WHOLE})[ {NBSP}])? (?P<over>{_DECIMAL})/(?P<under>{_DECIMAL})(?![./]?\d)
       | (?P<decimal> {_WHOLE}(?:\.\d+)? | (?<![{LETTER}\d)\].])\.\d+ )
         (?: [eE](?P<exponent>[-+]?\d+)
@@ -93,7 +96,7 @@ def find_numbers(text: str) -> Iterator[FoundNumber]:
     Figures that are no number of the grammar, such as dates with slashes and quotients by zero, are
     passed over as well.
     """
-    text, place = text.translate(_PLAIN), 0
+    text, place = _EMPHASIS.sub(lambda marks: "~" * len(marks[0]), text.translate(_PLAIN)), 0
     while match := _NUMBER.search(text, place):
         place, value = match.end(), _value(match)
         if value is None and match["units"]:  # of "3 5/2" the 3 is a number of its own
@@ -118,14 +121,16 @@ def _value(match: re.Match[str]) -> float | None:
     over = _float(match["over"] or match["top"])
     under = _float(match["under"] or match["bottom"])
     whole = match["whole"] or match["units"]
+    signs = "".join(re.findall(r"[-+]", f"{match['top']}{match['bottom']}"))
     if (
         not under
         or not math.isfinite(over)
         or not math.isfinite(under)
-        or (whole and over >= under)
+        or (whole and (signs or over >= under))
     ):
         return None
-    return _float(whole or "0") + over / under
+    value = _float(whole or "0") + over / under
+    return -value + 0.0 if signs.count("-") == 1 else value
 
 
 def _float(figures: str, exponent: str = "0") -> float:
@@ -150,7 +155,8 @@ def last_number(text: str) -> float | None:
 _OPENING = r"[\s*_`~:\\(\[{\"'$>]*"
 _AFTER_MARK = re.compile(rf"####{_OPENING}")
 _AFTER_STATEMENT = re.compile(
-    rf"(?:\banswer[\s*_]*(?:\bis\b(?:\s+equal\s+to)?[\s*_]*:?|[:=])|(?<![<>!])[=≈]){_OPENING}",
+    rf"(?:(?<![^\W_])answer[\s*_]*(?:\bis\b(?:\s+equal\s+to)?[\s*_]*:?|[:=])"
+    rf"|(?<![<>!])[=≈]){_OPENING}",
     re.IGNORECASE,
 )
 _BOXED = re.compile(r"\\boxed\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
@@ -177,7 +183,7 @@ def _ending_number(text: str) -> float | None:
     """Returns the number that is stated as the answer at the end of a text."""
     for number in list(find_numbers(text))[-1:]:
         rest = text[number.end :]
-        if _stands_after(_AFTER_STATEMENT, text, number) and not re.search(r"\w", rest):
+        if _stands_after(_AFTER_STATEMENT, text, number) and not re.search(r"[^\W_]", rest):
             return number.value
     return None
 
