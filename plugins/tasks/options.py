@@ -4,7 +4,8 @@ What is read as which option stands in `docs/answers.md`, whose tables are the t
 """
 
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from saetask.data import Score
@@ -30,6 +31,17 @@ def checked_index(index: int, length: int) -> int:
     if not 0 <= index < length:
         raise ValueError(f"expected a whole number from 0 to {length - 1}, found {index}")
     return index
+
+
+def equal_options(options: Sequence[str]) -> tuple[str, str] | None:
+    """Returns the first two options that look the same, whatever their blanks and Unicode form."""
+    seen: dict[str, str] = {}
+    for option in options:
+        shown = " ".join(unicodedata.normalize("NFC", option).split())
+        if shown in seen:
+            return seen[shown], option
+        seen[shown] = option
+    return None
 
 
 def option_score(output: str, options: Mapping[Any, str], right: Any) -> Score:
