@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import NamedTuple
 
+from saetask.data.reasoning import without_reasoning
+
 ROUNDING = 0.00501
 """Half of the second decimal: how far a number rounded to two decimals is from the exact one."""
 ROUNDING_SHARE = 0.05
@@ -143,13 +145,13 @@ def numbers_in(text: str) -> list[float]:
 
 
 def first_number(text: str) -> float | None:
-    """Returns the first number in a text."""
-    return next(iter(numbers_in(text)), None)
+    """Returns the first number in an answer, without what is thought before it."""
+    return next(iter(numbers_in(without_reasoning(text))), None)
 
 
 def last_number(text: str) -> float | None:
-    """Returns the last number in a text (flexible extraction)."""
-    return (numbers_in(text) or [None])[-1]
+    """Returns the last number in an answer (flexible extraction), see `first_number`."""
+    return (numbers_in(without_reasoning(text)) or [None])[-1]
 
 
 _OPENING = r"[\s*_`~:\\(\[{\"'$>]*"
@@ -167,7 +169,9 @@ def stated_number(text: str) -> float | None:
 
     That is the first number right after `####`, whatever follows it; or else the one in the last
     `\boxed{...}`; or else the one after `answer is`, `answer:` or `=` that ends the text.
+    A closed `<think>` block is passed over.
     """
+    text = without_reasoning(text)
     numbers = list(find_numbers(text))
     for number in numbers:
         if _stands_after(_AFTER_MARK, text, number):
