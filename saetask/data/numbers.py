@@ -70,7 +70,9 @@ _NUMBER = re.compile(
         (?P<none> \d+(?:\.\d+){{2,}} | {_DECIMAL}(?:/{_DECIMAL}){{2,}}
           | (?!{_GROUPED}) \d+(?:_\d+)+ )
       | (?:(?P<whole>{_WHOLE})[ {NBSP}]?)?
-        (?: (?P<vulgar>[{VULGAR}]) | \\[dt]?frac\{{(?P<top>[-+]?\d+)\}}\{{(?P<bottom>[-+]?\d+)\}} )
+        (?: (?P<vulgar>[{VULGAR}])
+          | \\[dt]?frac\{{[ ]*(?P<top>[-+]?{_DECIMAL})[ ]*\}}
+            \{{[ ]*(?P<bottom>[-+]?{_DECIMAL})[ ]*\}} )
       | (?:(?P<units>{_WHOLE})[ {NBSP}])? (?P<over>{_DECIMAL})/(?P<under>{_DECIMAL})(?![./]?\d)
       | (?P<decimal> {_WHOLE}(?:\.\d+)? | (?<![{LETTER}\d)\].])\.\d+ )
         (?: [eE](?P<exponent>[-+]?\d+)
