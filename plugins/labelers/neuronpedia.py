@@ -169,10 +169,13 @@ def _row(path: Path, number: int, row: Any) -> dict[str, Any]:
 
 
 def _score(path: Path, number: int, row: Mapping[str, Any]) -> float | None:
-    """Returns the highest score that is a finite number; None where there is none."""
+    """Returns the highest score that is a finite number; None where there is none.
+
+    A score of true or false, like null, tells nothing of how good the explanation is.
+    """
     try:
         values = [score["value"] for score in row.get("scores") or ()]
-        numbers = [float(value) for value in values if value is not None]
+        numbers = [float(v) for v in values if v is not None and not isinstance(v, bool)]
     except (TypeError, KeyError, ValueError) as error:
         raise UserError(
             f"{path}, line {number}, field 'scores': each needs a number called 'value'."

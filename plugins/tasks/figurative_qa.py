@@ -9,7 +9,7 @@ from saetask import UserError
 from saetask.data import Candidate, Item, ItemRow, Prompt, Score, Span, Text
 
 from .given_items import given_items
-from .options import checked_index, option_score
+from .options import checked_index, equal_options, option_score
 
 READINGS = ("affirmed", "denied")
 
@@ -28,7 +28,7 @@ class FigurativeRow(ItemRow):
     @classmethod
     def _are_two(cls, endings: list[str]) -> list[str]:
         endings = [ending.strip() for ending in endings]
-        if len(endings) != 2 or endings[0].lower() == endings[1].lower():
+        if len(endings) != 2 or equal_options([ending.lower() for ending in endings]):
             raise ValueError(f"expected two different endings, found {endings!r}")
         return endings
 
@@ -95,6 +95,11 @@ class FigurativeQA:
             raise UserError(
                 "The figurative-qa task needs three lines, a sentence and two endings; "
                 f"the prompt has {len(lines)}."
+            )
+        if equal_options([line.lower() for line in lines[1:]]):
+            raise UserError(
+                "The figurative-qa task needs two different endings; the prompt has "
+                f"{lines[1].strip()!r} twice."
             )
         return Item("prompt", "prompt", {"phrase": lines[0], "endings": lines[1:]})
 

@@ -6,17 +6,21 @@ What is read as which letter stands in `docs/answers.md`, whose tables are the t
 import re
 from collections.abc import Iterator, Sequence
 
+from saetask.data import without_reasoning
+
+LONGEST_DENIAL = 100
+"""How many characters in front of a letter may deny it, so that long outputs take linear time."""
 LETTERS = ("A", "B", "C", "D", "E", "F", "G", "H")
 
 _OPENING = r"[\s*_~`\"'“‘(\[{$>#]*"
-_UPPER = r"(?P<upper>[A-H])(?![\w'’]|-\w|\.\w\.)"
+_UPPER = r"(?P<upper>[A-H])(?!_*[^\W_]|['’]|-\w|\.\w\.)"
 _LOWER = r"(?P<lower>[a-h])(?=[*_`\"'”]*(?:[.):\]](?!\w)|\s*[.!]?\s*$))"
 """A letter in lower case where it can be no word: closed as in a list, or all that is left."""
 _LETTER = rf"(?:{_UPPER}|{_LOWER})"
 _AT_START = re.compile(_OPENING + _LETTER)
 _STATED = re.compile(
     rf"""
-    (?i: \b(?:answer|choice|option|solution|letter)\b [*_]*
+    (?i: (?<![^\W_])(?:answer|choice|option|solution|letter)(?![^\W_]) [*_]*
         (?:\s+(?:is|was|would\ be|should\ be|must\ be|has\ to\ be)\b)? [*_]* \s* [:=–—-]?
         (?:\s+(?:clearly|definitely|probably|therefore|thus|option|choice|letter)\b)*
       | \b(?:it|that|this)(?:\s+is|\s+must\ be|['’]s)
@@ -26,7 +30,7 @@ _STATED = re.compile(
     """,
     re.VERBOSE,
 )
-_ALONE = re.compile(rf"(?<![\w'’-])(?:{_UPPER}|(?P<lower>[a-h])\))")
+_ALONE = re.compile(rf"(?<![^\W_])(?<![^\W_]_)(?<!['’-])(?:{_UPPER}|(?P<lower>[a-h])\))")
 _LISTED = re.compile(r"\s*\(?([A-H])[.):]\s+\S")
 
 _NOUN_PHRASE = re.compile(
@@ -41,32 +45,49 @@ _NOUN_PHRASE = re.compile(
 )
 """What makes an A the article: a word behind it that can follow the article."""
 _NAMED = re.compile(r"(?i:\b(?:option|choice|letter|answer))[\s*_:(\"'“]*$")
+_START, _END = r"(?<![^\W_])", r"(?![^\W_])"
+"""Borders of a word, which Markdown may emphasize by underscores."""
+_OPENED, _CLOSED = r"[\s*_`\"'“‘(\[]*", r"[)\]*_`\"'”]*"
+_NOUN = r"(?i:\s+(?:option|choice|letter|answer))?"
+_MARKED = rf"(?:\s*options?{_END})?{_OPENED}[A-H]{_END}{_CLOSED}"
+_OR = rf"\s*,?\s+n?or{_END}"
+_COMMA = rf"(?:\s*,(?:\s*(?:and|n?or){_END})?|\s+(?:and|n?or){_END}|\s*[&/])"
 _DENIED_BEFORE = re.compile(
-    r"(?i:\bnot|n['’]t(?:\s+be)?|\bneither|\bnor|\brather\s+than|\binstead\s+of|\bexcept(?:\s+for)?)"
-    r"(?i:\s+(?:option|choice|letter|answer))?[\s*_`\"'“(\[]*$"
+    rf"(?:(?i:{_START}not|n['’]t(?:\s+be)?|{_START}(?:rather\s+than|instead\s+of))[*_]*{_NOUN}"
+    rf"(?:{_MARKED}{_OR})*"
+    rf"|(?i:{_START}(?:neither|nor|except(?:\s+for)?))[*_]*{_NOUN}(?:{_MARKED}{_COMMA})*)"
+    rf"{_NOUN}{_OPENED}$"
 )
+"""What denies the letter behind it, or all letters up to it, as in `not A or B`."""
+_ADVERBS = r"(?:\s+(?:clearly|obviously|definitely|also|both|all))*"
+_FAULT = r"\s+[*_]*(?:not|wrong|false|incorrect|impossible|ruled\s+out)"
 _DENIED_AFTER = re.compile(
-    r"[)\]*_`\"'”]*\s+(?:(?:is|was|seems|looks)(?:\s+(?:clearly|obviously|definitely|also))?"
-    r"\s+(?:not|wrong|false|incorrect|impossible|ruled\s+out)"
-    r"|isn['’]t|wasn['’]t|can['’]t\s+be|cannot\s+be"
-    r"|(?:does\s+not|doesn['’]t)\s+(?:fit|work|match|apply))\b"
+    rf"{_CLOSED}(?:"
+    rf"\s+(?:(?:is|was|are|were|seems|looks){_ADVERBS}{_FAULT}"
+    r"|isn['’]t|wasn['’]t|aren['’]t|weren['’]t|can['’]t\s+be|cannot\s+be"
+    r"|(?:does\s+not|doesn['’]t|do\s+not|don['’]t)\s+(?:fit|work|match|apply))"
+    rf"|(?:{_COMMA}{_MARKED})+\s+(?:(?:are|were|seem|look){_ADVERBS}{_FAULT}"
+    r"|aren['’]t|weren['’]t|can['’]t\s+be|cannot\s+be"
+    rf"|(?:do\s+not|don['’]t)\s+(?:fit|work|match|apply))){_END}"
 )
+"""What denies the letter before it, or all letters from it on, as in `A and B are wrong`."""
 
 
 def stated_letter(output: str, choices: Sequence[str]) -> str | None:
     """Returns the letter of the choice that an output states, or None.
 
     That is the letter that the output begins with; else the one after words such as `the answer
-    is`; else the first that stands alone. A list of the choices in front of all is passed over,
-    and so is a letter that is denied (`not A`, `A is wrong`) and the article: an A before a word
-    that can follow the article. Where there is no letter, the choice counts whose text the output
-    begins with; and else an A at the very start is the answer after all.
+    is`; else the first that stands alone. Passed over are a closed `<think>` block, a list of the
+    choices in front of all, letters that are denied (`not A`, `A and B are wrong`), and the
+    article: an A before a word that can follow the article. Where there is no letter, the choice
+    counts whose text the output begins with; and else an A at the very start is the answer after
+    all.
 
     Args:
         output: What the model answered.
         choices: The choices, which are lettered from A.
     """
-    output, known = _without_list(output), LETTERS[: len(choices)]
+    output, known = _without_list(without_reasoning(output)), LETTERS[: len(choices)]
     first = _AT_START.match(output)
     if first and _is_denied(first, output):
         first = None
@@ -112,7 +133,7 @@ def _is_article(found: re.Match[str], output: str) -> bool:
 
 def _is_denied(found: re.Match[str], output: str) -> bool:
     start, end = found.span(_group(found))
-    before = _DENIED_BEFORE.search(output, 0, start)
+    before = _DENIED_BEFORE.search(output, max(0, start - LONGEST_DENIAL), start)
     return before is not None or _DENIED_AFTER.match(output, end) is not None
 
 

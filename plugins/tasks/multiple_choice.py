@@ -12,7 +12,7 @@ from saetask.data import Candidate, Item, ItemRow, Prompt, Score, Span, Text
 
 from .given_items import given_items
 from .letters import LETTERS, stated_letter
-from .options import checked_index
+from .options import checked_index, equal_options
 
 CHOICE = re.compile(r"\s*\(?(?P<letter>[A-H])[.):]\s+(?P<text>\S.*)")
 """A line with a choice in a user's text."""
@@ -24,7 +24,7 @@ class MultipleChoiceRow(ItemRow):
     prompt: Text
     """The question."""
     choices: list[Text]
-    """Two to eight answers."""
+    """Two to eight different answers."""
     label: int
     """Place of the right one among the choices, counted from 0."""
 
@@ -33,6 +33,8 @@ class MultipleChoiceRow(ItemRow):
     def _can_be_lettered(cls, choices: list[str]) -> list[str]:
         if not 2 <= len(choices) <= len(LETTERS):
             raise ValueError(f"expected 2 to {len(LETTERS)} choices, found {len(choices)}")
+        if equal := equal_options(choices):
+            raise ValueError(f"expected different choices, found {equal[0]!r} and {equal[1]!r}")
         return choices
 
     @field_validator("label")
@@ -98,7 +100,8 @@ class MultipleChoice:
         prompt shows all of them as `A. yes`.
 
         Raises:
-            UserError: There is no question, or there are fewer than two such lines below it.
+            UserError: There is no question, there are fewer than two such lines below it, or two
+                choices are equal.
         """
         lines = text.rstrip().splitlines()
         first = len(lines)
@@ -114,6 +117,8 @@ class MultipleChoice:
                 'as in "A. yes" or "A) yes".'
             )
         texts = [choice["text"].rstrip() for choice in choices]
+        if equal := equal_options(texts):
+            raise UserError(f"The prompt needs different choices; {equal[0]!r} stands there twice.")
         return Item("prompt", "prompt", {"prompt": "\n".join(lines[:first]), "choices": texts})
 
 

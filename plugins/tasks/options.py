@@ -4,15 +4,19 @@ What is read as which option stands in `docs/answers.md`, whose tables are the t
 """
 
 import re
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from saetask.data import Score
+from saetask.data import Score, without_reasoning
 
+WORD = r"[^\W_]"
+"""A character of a word; underscores are Markdown's emphasis."""
 _DENIED = re.compile(
-    r"(?:\bnot|\bcannot|n['’]t|\bnever|\bneither|\bnor|\bno\s+longer|\brather\s+than"
-    r"|\binstead\s+of|\bnon[-‐])"
-    r"(?:\s+(?:be|mean|in|an?|the|any|used|exactly|quite|really|entirely|completely|at\s+all|that)\b)*"
+    rf"(?:(?<!{WORD})(?:not|cannot|never|neither|nor|no\s+longer|rather\s+than|instead\s+of|non[-‐])"
+    r"|n['’]t)"
+    r"(?:[*_]*\s+(?:be|mean|in|an?|the|any|used|exactly|quite|really|entirely|completely|at\s+all"
+    r"|that)\b)*"
     r"[\s\"'“‘*_(]*$",
     re.IGNORECASE,
 )
@@ -32,6 +36,17 @@ def checked_index(index: int, length: int) -> int:
     return index
 
 
+def equal_options(options: Sequence[str]) -> tuple[str, str] | None:
+    """Returns the first two options that look the same, whatever their blanks and Unicode form."""
+    seen: dict[str, str] = {}
+    for option in options:
+        shown = " ".join(unicodedata.normalize("NFC", option).split())
+        if shown in seen:
+            return seen[shown], option
+        seen[shown] = option
+    return None
+
+
 def option_score(output: str, options: Mapping[Any, str], right: Any) -> Score:
     """Scores an output by the option whose text it states, whatever the case.
 
@@ -43,7 +58,7 @@ def option_score(output: str, options: Mapping[Any, str], right: Any) -> Score:
         options: The text of each option, by name.
         right: The right one's name.
     """
-    stated = output.strip().lower()
+    stated = without_reasoning(output).strip().lower()
     texts = {name: option.strip().lower() for name, option in options.items()}
     found = [name for name, text in texts.items() if text == stated]
     if not found:
@@ -59,7 +74,7 @@ def option_score(output: str, options: Mapping[Any, str], right: Any) -> Score:
 
 def _place(text: str, output: str) -> int | None:
     """Returns where an output first states a text; None if it does not."""
-    pattern = rf"(?<!\w)(?<!\w[-‐'’]){re.escape(text)}(?!\w|[-‐'’]\w)"
+    pattern = rf"(?<!{WORD})(?<!\w[-‐'’]){re.escape(text)}(?!_*{WORD}|[-‐'’]\w)"
     places = (found.start() for found in re.finditer(pattern, output))
     return next((place for place in places if not _DENIED.search(output, 0, place)), None)
 
@@ -73,10 +88,11 @@ def first_of_two(output: str, words: Mapping[str, str]) -> str | None:
         output: What the model answered.
         words: By name, a pattern of the words that state it; whole words count.
     """
+    output = without_reasoning(output)
     one, other = words
     opposite = {one: other, other: one}
     pattern = "|".join(rf"(?P<{name}>{word})" for name, word in words.items())
-    found = re.search(rf"(?<!\w)(?:{pattern})(?!\w|-\w)", output, re.IGNORECASE)
+    found = re.search(rf"(?<!{WORD})(?:{pattern})(?!_*{WORD}|-\w)", output, re.IGNORECASE)
     if found is None or _OF_BOTH.search(output, 0, found.start()):
         return None
     name = one if found[one] else other

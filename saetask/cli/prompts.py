@@ -40,7 +40,7 @@ class DetectOptions:
     prompt: str = ""
     """Text of the prompt."""
     file: Path | None = None
-    """File of prompts instead: JSON lines with prompt and, where the task has one, target."""
+    """File of prompts instead: JSON lines with prompt and, where there are, target and task."""
 
 
 @dataclass(frozen=True)
@@ -234,8 +234,12 @@ def _detect_file(
     sessions: dict[str, Session] = {}
     for number, row in read_validated_rows(path, PromptRow):
         target = options.target if row.target is None else row.target
-        name = options.task_name(target)
+        name = row.task or options.task_name(target)
         try:
+            if options.task not in (None, name):
+                raise UserError(
+                    f"field 'task': '{name}', but --task is '{options.task}'; drop one."
+                )
             if name not in sessions:
                 registry.get("task", name).question_from_text(row.prompt, target)
                 sessions[name] = _open_row_session(arguments, registry, options, name, sessions)

@@ -20,6 +20,7 @@ from .prompts import RenderedPrompt as RenderedPrompt
 from .prompts import Span as Span
 from .prompts import as_prompt as as_prompt
 from .prompts import render as render
+from .reasoning import without_reasoning as without_reasoning
 from .sources import Source as Source
 from .tasks import AsksTwice as AsksTwice
 from .tasks import Candidate as Candidate

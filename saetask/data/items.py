@@ -1,11 +1,12 @@
 """Item files: JSONL rows validated by pydantic models."""
 
+import difflib
 import re
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from saetask.data.evaluation_logs import log_file_kind, log_kind
 from saetask.data.tasks import Item, name_text
@@ -28,6 +29,10 @@ Text = Annotated[str, AfterValidator(_not_blank)]
 """A string that holds more than blanks; it is kept as it stands."""
 Name = Annotated[Text, BeforeValidator(_number_as_text)]
 """A name: a string, or a number that is taken as its text; 1.0 is 1."""
+
+
+NEARLY_EQUAL = 0.75
+"""Least similarity, as of `difflib`, of a misspelt key: two letters of six swapped, or one more."""
 
 
 class Row(BaseModel):
@@ -57,6 +62,20 @@ class PromptRow(Row):
     prompt: Text
     target: Text | None = None
     """The word in question, for tasks that ask about one."""
+    task: Text | None = None
+    """Name of the row's task plugin; by default, that of the command line."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_no_misspelt_key(cls, row: object) -> object:
+        """Refuses a key that is nearly the name of a field which the row lacks."""
+        if isinstance(row, dict):
+            absent = [name for name in cls.model_fields if name not in row]
+            for key in sorted(row.keys() - cls.model_fields.keys()):
+                spelt = key.strip().lower()
+                if close := difflib.get_close_matches(spelt, absent, n=1, cutoff=NEARLY_EQUAL):
+                    raise ValueError(f"key {key!r} is not known. Did you mean '{close[0]}'?")
+        return row
 
 
 RowType = TypeVar("RowType", bound=Row)

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import NamedTuple
 
+from saetask.data.reasoning import without_reasoning
+
 ROUNDING = 0.00501
 """Half of the second decimal: how far a number rounded to two decimals is from the exact one."""
 ROUNDING_SHARE = 0.05
@@ -48,7 +50,9 @@ class _Plain(dict[int, str]):
 
 
 _PLAIN = _Plain()
-_SEPARATOR = (",", "'", NBSP, r"\{,\}", r"\\[,!]", r",\\!")
+_EMPHASIS = re.compile(r"(?<![\w)\]}])_{1,3}(?=[^\s_][^\n]{0,200}?(?<!\s)_(?!\w))")
+"""Underscores that open emphasis in Markdown, unlike those of a subscript: others close it."""
+_SEPARATOR = (",", "'", "_", NBSP, r"\{,\}", r"\\[,!]", r",\\!")
 _GROUPED = "|".join(rf"[1-9]\d{{0,2}}(?:{mark}\d{{3}})+(?!\d|{mark}\d)" for mark in _SEPARATOR)
 _WHOLE = rf"(?:(?<!\d[,'{NBSP}])(?:{_GROUPED})|\d+)"
 _DECIMAL = rf"(?:{_WHOLE}(?:\.\d+)?|\.\d+)"
@@ -63,9 +67,12 @@ _NUMBER = re.compile(
       | (?<=\d[xX]) | (?<=\d[ ][xX])
     )
     (?:
-        (?P<none> \d+(?:\.\d+){{2,}} | {_DECIMAL}(?:/{_DECIMAL}){{2,}} )
+        (?P<none> \d+(?:\.\d+){{2,}} | {_DECIMAL}(?:/{_DECIMAL}){{2,}}
+          | (?!{_GROUPED}) \d+(?:_\d+)+ )
       | (?:(?P<whole>{_WHOLE})[ {NBSP}]?)?
-        (?: (?P<vulgar>[{VULGAR}]) | \\[dt]?frac\{{(?P<top>\d+)\}}\{{(?P<bottom>\d+)\}} )
+        (?: (?P<vulgar>[{VULGAR}])
+          | \\[dt]?frac\{{[ ]*(?P<top>[-+]?{_DECIMAL})[ ]*\}}
+            \{{[ ]*(?P<bottom>[-+]?{_DECIMAL})[ ]*\}} )
       | (?:(?P<units>{_WHOLE})[ {NBSP}])? (?P<over>{_DECIMAL})/(?P<under>{_DECIMAL})(?![./]?\d)
       | (?P<decimal> {_WHOLE}(?:\.\d+)? | (?<![{LETTER}\d)\].])\.\d+ )
         (?: [eE](?P<exponent>[-+]?\d+)
@@ -93,7 +100,7 @@ def find_numbers(text: str) -> Iterator[FoundNumber]:
     Figures that are no number of the grammar, such as dates with slashes and quotients by zero, are
     passed over as well.
     """
-    text, place = text.translate(_PLAIN), 0
+    text, place = _EMPHASIS.sub(lambda marks: "~" * len(marks[0]), text.translate(_PLAIN)), 0
     while match := _NUMBER.search(text, place):
         place, value = match.end(), _value(match)
         if value is None and match["units"]:  # of "3 5/2" the 3 is a number of its own
@@ -118,14 +125,16 @@ def _value(match: re.Match[str]) -> float | None:
     over = _float(match["over"] or match["top"])
     under = _float(match["under"] or match["bottom"])
     whole = match["whole"] or match["units"]
+    signs = "".join(re.findall(r"[-+]", f"{match['top']}{match['bottom']}"))
     if (
         not under
         or not math.isfinite(over)
         or not math.isfinite(under)
-        or (whole and over >= under)
+        or (whole and (signs or over >= under))
     ):
         return None
-    return _float(whole or "0") + over / under
+    value = _float(whole or "0") + over / under
+    return -value + 0.0 if signs.count("-") == 1 else value
 
 
 def _float(figures: str, exponent: str = "0") -> float:
@@ -138,19 +147,20 @@ def numbers_in(text: str) -> list[float]:
 
 
 def first_number(text: str) -> float | None:
-    """Returns the first number in a text."""
-    return next(iter(numbers_in(text)), None)
+    """Returns the first number in an answer, without what is thought before it."""
+    return next(iter(numbers_in(without_reasoning(text))), None)
 
 
 def last_number(text: str) -> float | None:
-    """Returns the last number in a text (flexible extraction)."""
-    return (numbers_in(text) or [None])[-1]
+    """Returns the last number in an answer (flexible extraction), see `first_number`."""
+    return (numbers_in(without_reasoning(text)) or [None])[-1]
 
 
 _OPENING = r"[\s*_`~:\\(\[{\"'$>]*"
 _AFTER_MARK = re.compile(rf"####{_OPENING}")
 _AFTER_STATEMENT = re.compile(
-    rf"(?:\banswer[\s*_]*(?:\bis\b(?:\s+equal\s+to)?[\s*_]*:?|[:=])|(?<![<>!])[=≈]){_OPENING}",
+    rf"(?:(?<![^\W_])answer[\s*_]*(?:\bis\b(?:\s+equal\s+to)?[\s*_]*:?|[:=])"
+    rf"|(?<![<>!])[=≈]){_OPENING}",
     re.IGNORECASE,
 )
 _BOXED = re.compile(r"\\boxed\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
@@ -161,7 +171,9 @@ def stated_number(text: str) -> float | None:
 
     That is the first number right after `####`, whatever follows it; or else the one in the last
     `\boxed{...}`; or else the one after `answer is`, `answer:` or `=` that ends the text.
+    A closed `<think>` block is passed over.
     """
+    text = without_reasoning(text)
     numbers = list(find_numbers(text))
     for number in numbers:
         if _stands_after(_AFTER_MARK, text, number):
@@ -177,7 +189,7 @@ def _ending_number(text: str) -> float | None:
     """Returns the number that is stated as the answer at the end of a text."""
     for number in list(find_numbers(text))[-1:]:
         rest = text[number.end :]
-        if _stands_after(_AFTER_STATEMENT, text, number) and not re.search(r"\w", rest):
+        if _stands_after(_AFTER_STATEMENT, text, number) and not re.search(r"[^\W_]", rest):
             return number.value
     return None
 

@@ -335,6 +335,11 @@ def test_a_prompt_beyond_the_context_is_one_line(refused, tiny):
         ('{"prompt": "He ran.", "target": "walked"}', "target"),
         ('{"prompt": "He ran.", "target": 3}', "target"),
         ('{"prompt": "He ran."}', "target"),
+        ('{"prompt": "He ran.", "traget": "ran"}', "'traget' is not known. Did you mean 'target'?"),
+        ('{"prompt": "He ran.", "Target": "ran"}', "'Target' is not known. Did you mean 'target'?"),
+        ('{"prompts": "He ran.", "target": "ran"}', "Did you mean 'prompt'?"),
+        ('{"prompt": "1 and 2", "target": "1", "task": "word-problems"}', "--task is 'metaphor'"),
+        ('{"prompt": "1 and 2", "target": "1", "task": 3}', "'task'"),
         ("nonsense", "JSON"),
     ],
 )
@@ -423,6 +428,20 @@ def test_detect_prints_a_line_for_every_prompt_of_a_file(done, tiny, tmp_path):
         for found in document["misunderstandings"]:
             start, end = found["span"]
             assert document["prompt"][start:end] == "ate"
+
+
+@pytest.mark.usefixtures("small_fit")
+def test_a_row_of_a_prompt_file_names_its_task(done, refused, tiny, tmp_path):
+    row = {"prompt": "She ate an apple.", "target": "ate", "source": "a book"}
+    rows = [row, {**row, "task": "metaphor"}]
+    path = written(tmp_path, "prompts.jsonl", "\n".join(map(json.dumps, rows)))
+    plain, named = done("detect", "--file", path, *tiny).splitlines()
+    assert plain == named
+    path = written(tmp_path, "prompts.jsonl", json.dumps({**row, "task": "word-problems"}))
+    line = refused("detect", "--file", path, *tiny)
+    assert f"{path}:1: A word problem needs at least two numbers" in line
+    path = written(tmp_path, "prompts.jsonl", json.dumps({**row, "task": "word-problem"}))
+    assert "Did you mean 'word-problems'?" in refused("detect", "--file", path, *tiny)
 
 
 @pytest.mark.usefixtures("small_fit")

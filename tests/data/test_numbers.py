@@ -54,7 +54,7 @@ def test_an_unknown_number_equals_none(pair):
 
 figures = st.integers(0, 10**9)
 decimals = st.decimals(0, 10**6, places=3)
-grouping = st.sampled_from([",", "'", "’", "\u00a0", "\u2009", "\u202f", "{,}", r"\,"])
+grouping = st.sampled_from([",", "'", "’", "_", "\u00a0", "\u2009", "\u202f", "{,}", r"\,"])
 halves = st.sampled_from(sorted("½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅐⅛⅜⅝⅞⅑⅒"))
 slashes = st.sampled_from(["/", "⁄"])
 
@@ -115,6 +115,14 @@ def test_every_written_number_is_read_as_its_value(written):
     assert text[found.start : found.end] == text
 
 
+@given(written_numbers, st.sampled_from(["_", "__", "___", "*", "**_"]))
+def test_emphasis_changes_no_number(written, marks):
+    text, number = written
+    emphasized = marks + text + marks[::-1]
+    assert numbers_in(emphasized) == pytest.approx([number], rel=1e-12)
+    assert stated_number(f"The answer is {emphasized}.") == pytest.approx(number, rel=1e-12)
+
+
 @given(st.lists(st.tuples(clauses, written_numbers), max_size=4), clauses)
 def test_a_text_holds_the_numbers_that_were_put_in_it(parts, end):
     # " a " keeps the figures of one number away from the next.
@@ -149,7 +157,7 @@ def test_a_text_without_figures_has_no_number(text):
     assert stated_number(text) is None
 
 
-@given(st.text(st.sampled_from("0123456789.,/-+−$€½ eE^'{}\\x×()%:a\u00a0٣")))
+@given(st.text(st.sampled_from("0123456789.,/-+−$€½ eE^'_{}\\x×()%:a\u00a0٣")))
 def test_whatever_stands_there_the_numbers_are_finite_and_in_order(text):
     found = list(find_numbers(text))
     assert all(math.isfinite(number.value) for number in found)
@@ -187,6 +195,13 @@ def test_numbers_are_written_without_exponent(number, exact, rounded):
 
 
 def test_a_text_of_many_figures_is_read_at_once():
-    for text in ("1" * 50_000, "1,234" * 10_000, "1.1/" * 10_000, "- " * 20_000, "#### " * 5_000):
+    for text in (
+        "1" * 50_000,
+        "1,234" * 10_000,
+        "1.1/" * 10_000,
+        "- " * 20_000,
+        "#### " * 5_000,
+        "_a " * 9_000,
+    ):
         assert len(numbers_in(text)) <= 20_001
         stated_number(text)

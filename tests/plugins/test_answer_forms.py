@@ -65,6 +65,11 @@ def test_whatever_is_said_the_letter_is_one_of_the_choices(output, n):
     assert stated_letter(output, EIGHT[:n]) in (None, *LETTERS[:n])
 
 
+def test_a_long_text_of_denied_letters_is_read_at_once():
+    for text in ("not A or " * 5_000, "neither A, " * 4_000, "not " + "A or " * 9_000):
+        assert stated_letter(text, EIGHT) in (None, "A")
+
+
 @given(st.text(st.sampled_from("xyz ,.!?\n")))
 def test_a_text_without_letters_of_choices_states_none(output):
     assert stated_letter(output, EIGHT) is None

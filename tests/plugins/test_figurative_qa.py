@@ -72,7 +72,9 @@ def test_endings_that_both_affirm_or_both_deny_have_one_reading_and_no_gold_read
     assert [TASK.score(item, c.text).correct for c in TASK.candidates(item)] == [True, False]
 
 
-@pytest.mark.parametrize("endings", [["a"], ["a", "b", "c"], ["a", "A "], "ab", ["a", " "]])
+@pytest.mark.parametrize(
+    "endings", [["a"], ["a", "b", "c"], ["a", "A "], ["é", "e\u0301"], "ab", ["a", " "]]
+)
 def test_anything_but_two_different_endings_is_refused(items_file, endings):
     path = items_file({"id": 1, "phrase": "He was a rock.", "endings": endings, "label": 0})
     assert refusal(TASK.items, path).startswith(f"{path}:1: field 'endings': ")
@@ -102,3 +104,4 @@ def test_a_users_text_has_three_lines():
     assert item.question == item_of("He was calm.", "He was not calm.").question
     assert item.gold is None
     assert "the prompt has 1" in refusal(TASK.question_from_text, "He was a rock.", None)
+    assert "twice" in refusal(TASK.question_from_text, "He was a rock.\nHe ran.\nhe ran.", None)

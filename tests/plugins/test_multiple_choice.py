@@ -22,6 +22,22 @@ def test_more_or_fewer_choices_than_there_are_letters_are_refused(items_file, n)
     assert refusal(TASK.items, path).startswith(f"{path}:1: field 'choices': expected 2 to 8")
 
 
+@pytest.mark.parametrize("other", ["the café", " the café\n", "the cafe\u0301", "the  café"])
+def test_equal_choices_are_refused_in_a_file_and_in_a_text(items_file, other):
+    row = {"id": 1, "prompt": "Where?", "choices": ["the café", "a sea", other], "label": 0}
+    path = items_file(row)
+    line = refusal(TASK.items, path)
+    assert line.startswith(f"{path}:1: field 'choices': expected different choices, found")
+    text = f"Where?\nA. the café\nB. a sea\nC. {other.strip()}"
+    assert "twice" in refusal(TASK.question_from_text, text, None)
+
+
+def test_choices_that_differ_in_case_are_different(items_file):
+    row = {"id": 1, "prompt": "What shines?", "choices": ["Polish", "polish"], "label": 0}
+    (item,) = TASK.items(items_file(row))
+    assert item.gold == "A"
+
+
 def test_as_many_choices_as_there_are_letters_can_be_asked(items_file):
     choices = [f"it is {i}" for i in range(len(LETTERS))]
     (item,) = TASK.items(items_file({"id": 1, "prompt": "Which?", "choices": choices, "label": 7}))

@@ -121,7 +121,7 @@ def texts_of(path, *rows):
     return [labeler.label(Asked(feature)).text for feature in range(4)]
 
 
-@pytest.mark.parametrize("score", [float("nan"), "NaN", None, float("inf"), float("-inf")])
+@pytest.mark.parametrize("score", [float("nan"), "NaN", None, True, float("inf"), float("-inf")])
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_score_that_is_no_number_loses(tmp_path, score, order) -> None:
     rows = [
