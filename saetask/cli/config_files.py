@@ -79,10 +79,11 @@ def _refuse_booleans(values: dict[str, Any], config: Any, where: str, parents: s
     Raises:
         UserError: There is one.
     """
+    from saetask.utils.validation import is_number
+
     hints = get_type_hints(config)
     for key, value in values.items():
-        kinds = {hints.get(key), *get_args(hints.get(key))}
-        if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
+        if isinstance(value, bool) and is_number(hints.get(key)):
             raise UserError(f"{where}: key '{parents}{key}': expected a number, found {value}.")
         for part, inner in _parts(hints.get(key), value):
             for entry in part:
