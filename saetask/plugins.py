@@ -165,7 +165,7 @@ def _loaded(what: str, load: Callable[[], Any]) -> Any:
     """Returns what `load` makes; what a plugin raises becomes an error of one line."""
     try:
         return load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # `sys.exit()` would end the command without a word
         raise UserError(f"{what} failed to load: {error!r}") from error
 
 

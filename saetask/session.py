@@ -40,6 +40,7 @@ from saetask.experiments.pipeline import (
     load_pipeline,
     save_pipeline,
 )
+from saetask.experiments.run_inputs import item_list
 from saetask.inference.client import ModelClient, RankResponse
 from saetask.inference.ranking import Ranking, likeliest
 from saetask.models.content import chat_template_hash
@@ -49,7 +50,7 @@ from saetask.models.loading import (
     model_fingerprint,
     model_tokenizer,
 )
-from saetask.plugins import PluginRegistry
+from saetask.plugins import PluginRegistry, contract_problem
 from saetask.saes.activations import FeatureActivations
 from saetask.saes.compatibility import check_sae
 from saetask.saes.extraction import extract_features_from_passes, read_features
@@ -57,6 +58,7 @@ from saetask.saes.loading import DEFAULT_SAE, assets_folder, load_sae, sae_finge
 from saetask.utils.download import cache_folder
 from saetask.utils.files import content_hash
 from saetask.utils.source_code import code_version, is_built_in
+from saetask.utils.validation import typed
 
 if TYPE_CHECKING:
     from saetask.models.loading import Model
@@ -143,11 +145,12 @@ class Session:
             config: Further options.
 
         Raises:
-            UserError: A name is unknown or the SAE does not belong to the model.
+            UserError: A name is unknown, an argument is something else, or the SAE does not belong
+                to the model.
         """
-        plugins, self._config = plugins or PluginRegistry(), config or SessionConfig()
-        self.task: Task = plugins.get("task", task) if isinstance(task, str) else task
-        make_detector = plugins.get("detector", detector) if isinstance(detector, str) else detector
+        plugins, self._config = plugins or PluginRegistry(), _checked(config)
+        self.task: Task = _plugin(plugins, "task", task)
+        make_detector: Callable[[], Detector] = _plugin(plugins, "detector", detector)
         annotators = task_annotators(self.task, plugins)
         self._items = self._load_items(data)
         make_detector = task_detector(self.task, self._items or [], make_detector)
@@ -245,7 +248,7 @@ class Session:
             return None
         if isinstance(data, str | Path):
             return self.task.items(Path(data))
-        return check_items(data, f"the items given to the task {self.task.name}")
+        return check_items(item_list(data, "data"), f"the items given to the task {self.task.name}")
 
     def _observe(self, text: str, target: str | None) -> Observation:
         """Reads a prompt in the forward pass that ranks its candidates."""
@@ -327,6 +330,28 @@ class Session:
         observations = observe(self._context, samples)
         note_scores = score_notes(self._context, samples, seed=0)
         return fit_pipeline(self._context, observations, [], note_scores)
+
+
+def _checked(config: SessionConfig | None) -> SessionConfig:
+    """Returns a session's options with values of the types of their fields."""
+    if config is None:
+        return SessionConfig()
+    if not isinstance(config, SessionConfig):
+        raise UserError(
+            "config must be a saetask.session.SessionConfig, not an object of the type "
+            f"{type(config).__name__}."
+        )
+    return typed(SessionConfig, vars(config), "of a session")
+
+
+def _plugin(plugins: PluginRegistry, kind: str, value: Any) -> Any:
+    """Returns a plugin by its name, or one that was passed itself once it is checked."""
+    if isinstance(value, str):
+        return plugins.get(kind, value)
+    if problem := contract_problem(kind, value):
+        shown = " ".join(repr(value).split())
+        raise UserError(f"{kind} must be a {kind} plugin or its name; of {shown:.80}: {problem}.")
+    return value
 
 
 def _answer(sample: Sample, response: RankResponse, bias: Calibration) -> str:

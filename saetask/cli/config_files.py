@@ -9,6 +9,7 @@ from saetask.errors import UserError, did_you_mean
 from saetask.utils.files import read_text
 
 if TYPE_CHECKING:
+    import yaml
     from pydantic import ValidationError
 
 Config = TypeVar("Config")
@@ -35,7 +36,7 @@ def read_config(path: Path, config: type[Config], what: str) -> Config:
     if not path.is_file():
         raise UserError(f"{what} {path} does not exist.")
     try:
-        values = yaml.safe_load(read_text(path))
+        values = yaml.load(read_text(path), Loader=_loader_of_unique_keys())
     except yaml.YAMLError as error:
         raise UserError(f"{what} {path}: {' '.join(str(error).split())}") from error
     if not isinstance(values := {} if values is None else values, dict):
@@ -50,16 +51,39 @@ def read_config(path: Path, config: type[Config], what: str) -> Config:
     return config(**{name: getattr(checked, name) for name in names})
 
 
+def _loader_of_unique_keys() -> "type[yaml.SafeLoader]":
+    """Returns yaml's safe loader, but one that refuses a key given twice.
+
+    YAML forbids it; yaml's own loader keeps the last value without a word.
+    """
+    import yaml
+
+    class UniqueKeyLoader(yaml.SafeLoader):
+        # Keys are compared as written: later, those of a merge (`<<`) stand among them.
+        def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+            node: Any = super().compose_mapping_node(anchor)
+            keys = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in keys:
+                    line = key.start_mark.line + 1
+                    raise yaml.YAMLError(f"key '{key.value}' is given twice (line {line}).")
+                keys.add((key.tag, str(key.value)))
+            return node
+
+    return UniqueKeyLoader
+
+
 def _refuse_booleans(values: dict[str, Any], config: Any, where: str, parents: str = "") -> None:
     """Refuses true and false where a config has a number; pydantic would take 1 and 0.
 
     Raises:
         UserError: There is one.
     """
+    from saetask.utils.validation import is_number
+
     hints = get_type_hints(config)
     for key, value in values.items():
-        kinds = {hints.get(key), *get_args(hints.get(key))}
-        if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
+        if isinstance(value, bool) and is_number(hints.get(key)):
             raise UserError(f"{where}: key '{parents}{key}': expected a number, found {value}.")
         for part, inner in _parts(hints.get(key), value):
             for entry in part:

@@ -3,6 +3,7 @@
 import datetime
 import json
 import re
+import string
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,14 +17,28 @@ if TYPE_CHECKING:
 
 CLOCK = "strftime_now"
 """The function by which a template of transformers asks for the time."""
-CALL = re.compile(CLOCK + r"\(\s*(?P<quote>['\"])(?P<format>.*?)(?P=quote)\s*\)")
+FLAGS = "-_0^#"
+"""What may stand between `%` and the letter of a time format: `%-d` has no leading zero."""
+CLOCK_MACRO = (
+    "{%%- macro " + CLOCK + "(format) -%%}"
+    "{%%- set told, begun, at = %(told)s, %(begun)s, namespace(code='') -%%}"
+    "{%%- for letter in format -%%}"
+    "{%%- set at.code = at.code ~ letter -%%}"
+    "{%%- if at.code not in begun -%%}{{- told.get(at.code, at.code) -}}"
+    "{%%- set at.code = '' -%%}{%%- endif -%%}"
+    "{%%- endfor -%%}"
+    "{{- at.code -}}{%%- endmacro %%}\n%(source)s"
+)
+"""Formats a date in a template: reads a format by letters, and replaces the codes in it."""
 THINKING = "enable_thinking"
 THOUGHT = re.compile(
     r"[<\[◁]\|?(?P<end>/|end_(?:of_)?)?(?:start_|begin_of_)?(?:\w+:)?"
-    r"(?:think|thinking|thought|reasoning|reflection|scratchpad)\|?[>\]▷]",
+    r"(?:think|thinking|thought|reasoning|reflection|scratchpad)\|?[>\]▷]"
+    r"|<\|channel\|?>(?:analysis|thought)|<unused94>thought"
+    r"|(?P<closed><\|channel\|>final|<channel\|>|<unused95>|<\|end\|>)",
     re.IGNORECASE,
 )
-"""A tag that opens or closes a thought: `<think>`, `[/THINK]`, `<|END_THINKING|>`."""
+"""A tag that opens or closes a thought: `<think>`, `[/THINK]`, `<|channel|>analysis`."""
 
 
 @dataclass(frozen=True)
@@ -140,12 +155,21 @@ def apply_template(
 
 
 def _dated(source: str, day: datetime.date) -> str:
-    """Returns a template that is told a date wherever it asks for the time in a given format.
+    """Returns a template that is told a date wherever it asks for the time, in any format.
 
-    The date is written into the source, because transformers hands no functions to a template.
+    transformers hands no functions to a template, so a macro of the clock's name hides the clock.
     """
+    if CLOCK not in source:
+        return source
     midnight = datetime.datetime.combine(day, datetime.time())
-    return CALL.sub(lambda call: json.dumps(midnight.strftime(call["format"])), source)
+    codes = [f"%{flag}{letter}" for flag in ("", *FLAGS) for letter in string.ascii_letters]
+    told = {code: midnight.strftime(code) for code in codes} | {"%%": "%"}
+    # The newline at its end is the one that a block swallows: the template begins as it did.
+    return CLOCK_MACRO % {
+        "told": json.dumps(told),
+        "begun": json.dumps(["%", *(f"%{flag}" for flag in FLAGS)]),
+        "source": source,
+    }
 
 
 def warn_of_thought(tokenizer: "PreTrainedTokenizerBase", end: str) -> None:
@@ -156,7 +180,8 @@ def warn_of_thought(tokenizer: "PreTrainedTokenizerBase", end: str) -> None:
         end: What the template writes after the last message's content.
     """
     tags = list(THOUGHT.finditer(end))
-    if tags and not tags[-1]["end"] and tokenizer not in _WARNED:
+    opened = bool(tags) and not (tags[-1]["end"] or tags[-1]["closed"])
+    if opened and tokenizer not in _WARNED:
         _WARNED.add(tokenizer)
         print(
             f"saetask: warning: the chat template opens a thought ({tags[-1][0]}) that answers "

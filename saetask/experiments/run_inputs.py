@@ -1,6 +1,6 @@
 """Inputs of a run: its config, and the task, items, model and SAE that were passed as objects."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,11 +9,11 @@ from saetask.data.samples import Fold, ItemSet, add_auxiliary_samples, make_fold
 from saetask.data.tasks import Item, Task
 from saetask.errors import UserError, did_you_mean
 from saetask.experiments.config import RunConfig
-from saetask.models.loading import load_model, model_fingerprint, model_name
+from saetask.models.loading import check_model, load_model, model_fingerprint, model_name
 from saetask.plugins import PluginRegistry, contract_problem
-from saetask.saes.loading import load_sae, sae_fingerprint
+from saetask.saes.loading import check_is_sae, load_sae, sae_fingerprint
 from saetask.utils.files import content_hash
-from saetask.utils.validation import first_problem
+from saetask.utils.validation import typed
 
 if TYPE_CHECKING:
     from saetask.models.loading import Model
@@ -100,13 +100,19 @@ def resolve_inputs(
     """
     paths = {k: str(v) for k, v in options.items() if k in ("model", "sae") and _is_name(v)}
     options = {**options, **paths}
-    at_hand = {name: options.get(name) for name in ("items", "fit_items")}
+    at_hand: dict[str, Any] = {
+        name: item_list(options[name], name)
+        for name in ("items", "fit_items")
+        if options.get(name) is not None
+    }
     at_hand |= {name: options.get(name) for name in ("model", "sae") if name not in paths}
-    named = {name: value for name, value in options.items() if name not in at_hand}
-    _check_objects(at_hand)
+    objects = ("items", "fit_items", "model", "sae")
+    named = {k: v for k, v in options.items() if k not in objects or k in paths}
     if (model := at_hand.get("model")) is not None:
+        check_model(model)
         named["model"] = str(model.cfg.model_name)
     if (sae := at_hand.get("sae")) is not None:
+        check_is_sae(sae)
         named["sae"] = f"an SAE object at {sae.cfg.metadata.hook_name}"
     known = [field.name for field in fields(RunConfig)]
     for name in named:
@@ -128,34 +134,31 @@ def resolve_inputs(
 
 
 def _typed(values: Mapping[str, Any]) -> RunConfig:
-    """Returns a config with its values converted to the types of its fields.
-
-    Raises:
-        UserError: A value does not fit; its option is named.
-    """
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        return TypeAdapter(RunConfig).validate_python(dict(values))
-    except ValidationError as error:
-        problem = first_problem(error)
-        raise UserError(f"Option '{problem.field}' of a run: {problem.reason}") from error
+    """Returns a config with its values converted to the types of its fields; see `typed`."""
+    return typed(RunConfig, values, "of a run")
 
 
 def _is_name(value: object) -> bool:
     return isinstance(value, str | Path)
 
 
-def _check_objects(at_hand: Mapping[str, Any]) -> None:
-    """Refuses objects that are no items, no model or no SAE."""
-    for name in ("items", "fit_items"):
-        for item in at_hand[name] or ():
-            if not isinstance(item, Item):
-                raise UserError(f"{name} must be saetask.data.Item objects, not {item!r:.60}.")
-    for name, loader in (("model", "load_model"), ("sae", "load_sae")):
-        value = at_hand.get(name)
-        if value is not None and not hasattr(value, "cfg"):
-            raise UserError(
-                f"{name} must be a name, a path or what saetask.{loader} returns, "
-                f"not {value!r:.60}."
-            )
+def item_list(items: object, name: str) -> list[Item]:
+    """Returns items that were passed as objects as a list.
+
+    Args:
+        items: A list or any other iterable of items.
+        name: The argument that they were passed as.
+
+    Raises:
+        UserError: Something is no item, or there are none.
+    """
+    wanted = f"{name} must be a list of saetask.data.Item objects"
+    if isinstance(items, Item | str | Mapping) or not isinstance(items, Iterable):
+        raise UserError(f"{wanted}, not an object of the type {type(items).__name__}.")
+    listed = list(items)
+    for item in listed:
+        if not isinstance(item, Item):
+            raise UserError(f"{wanted}; one of them is {' '.join(repr(item).split()):.60}.")
+    if not listed:
+        raise UserError(f"{name} has no items; give one or more, or leave it out.")
+    return listed

@@ -12,10 +12,11 @@ from saetask.models.gguf_files import apply_frequency_factors, gguf_config
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedTokenizerBase
+    from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 INDEX = "model.safetensors.index.json"
 WEIGHTS = "model.safetensors"
+GENERATION_FILE = "generation_config.json"
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -87,6 +88,7 @@ def load_hf_model(name: str, dtype: "torch.dtype", gguf_file: str | None = None)
         dtype=dtype,
         use_safetensors=True,
         output_loading_info=True,
+        generation_config=None if gguf_file else _generation_config(name),
         ignore_mismatched_sizes=True,  # refused below, by name
         **options,
     )
@@ -96,6 +98,30 @@ def load_hf_model(name: str, dtype: "torch.dtype", gguf_file: str | None = None)
         vars(hf_model.config).pop("model_type", None)  # the class has it; see `gguf_config`
         apply_frequency_factors(hf_model, Path(name) / gguf_file)
     return hf_model
+
+
+def _generation_config(name: str) -> "GenerationConfig | None":
+    """Returns what stands in for a generation config that transformers refuses, else None.
+
+    Only its end tokens count (see `generate_texts`), so the rest of it may be anything.
+    """
+    from transformers import GenerationConfig
+    from transformers.utils.hub import cached_file
+
+    try:
+        GenerationConfig.from_pretrained(name)
+    except OSError:  # there is none: transformers makes one from the model's config
+        return None
+    except Exception:  # its values are checked in many ways
+        path = Path(str(cached_file(name, GENERATION_FILE)))
+        stated = json.loads(path.read_text(encoding="utf-8-sig"))
+        if not isinstance(stated, dict):
+            raise UserError(f"its {GENERATION_FILE} is no JSON object") from None
+        config = GenerationConfig()
+        for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
+            setattr(config, key, stated.get(key))
+        return config
+    return None
 
 
 def _check_files(folder: Path) -> None:

@@ -4,10 +4,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from saetask.errors import UserError
 from saetask.models.attention_masks import attention_spans
+from saetask.models.checkpoint import GENERATION_FILE
 from saetask.models.fast_forward import bypass_bridge
 from saetask.models.forward import float32_logits
-from saetask.models.loading import context_size, embedding_size, model_device, model_tokenizer
+from saetask.models.loading import (
+    context_size,
+    embedding_size,
+    model_device,
+    model_name,
+    model_tokenizer,
+)
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig
@@ -82,12 +90,23 @@ def _generate_batch(
 
 
 def end_tokens(model: "Model") -> list[int]:
-    """Returns the tokens that end a text by the checkpoint, but those without an embedding."""
+    """Returns the tokens that end a text by the checkpoint, but those without an embedding.
+
+    Raises:
+        UserError: The checkpoint names something that is no number of a token.
+    """
     hf_model: Any = model.original_model
-    ends = getattr(hf_model.generation_config, "eos_token_id", None)
-    if ends is None:
-        ends = getattr(hf_model.config.get_text_config(), "eos_token_id", None)
-    ends = [] if ends is None else ends if isinstance(ends, list) else [ends]
+    stated, file = getattr(hf_model.generation_config, "eos_token_id", None), GENERATION_FILE
+    if stated is None:
+        stated = getattr(hf_model.config.get_text_config(), "eos_token_id", None)
+        file = "config.json"
+    ends = [] if stated is None else stated if isinstance(stated, list | tuple) else [stated]
+    for end in ends:
+        if isinstance(end, bool) or not isinstance(end, int):
+            raise UserError(
+                f"eos_token_id in {file} of the model {model_name(model)} is {stated!r:.60}; it "
+                "must be the number of a token, or a list of numbers."
+            )
     return [end for end in ends if 0 <= end < embedding_size(model)]
 
 

@@ -112,9 +112,10 @@ def load_model(
         The model in evaluation mode.
 
     Raises:
-        UserError: The model is unknown, incomplete, or can not be downloaded.
+        UserError: The model is unknown, incomplete, no model, or can not be downloaded.
     """
     if not isinstance(spec, str | Path):
+        check_model(spec)
         if spec.tokenizer is not None:
             keep_embedded_tokens(spec.tokenizer, len(spec.W_E), model_name(spec))
         return spec
@@ -139,6 +140,15 @@ def load_model(
     if "/" not in str(spec) and "Did you mean" in hint:
         raise UserError(f"Unknown model '{spec}'.{hint}")
     return _load(str(spec), dtype, device)
+
+
+def check_model(value: object) -> None:
+    """Raises a `UserError` if a value passed as a model is none that `load_model` returns."""
+    if not all(hasattr(value, name) for name in ("cfg", "tokenizer", "W_E")):
+        raise UserError(
+            "model must be a name, a path or what saetask.load_model returns, not an object of "
+            f"the type {type(value).__name__}."
+        )
 
 
 def _what_it_has(folder: Path) -> str:

@@ -1,6 +1,6 @@
 """Feature activations of prompts."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from saetask.compute.executor import Executor, LocalExecutor
 from saetask.data.prompts import Prompt, RenderedPrompt, as_prompt, render
+from saetask.errors import UserError
 from saetask.models.forward import batches_by_length, right_padded
 from saetask.models.hooks import capture, read_hook
 from saetask.models.loading import context_size, model_tokenizer
@@ -66,12 +67,31 @@ def read_features(
         The activations; item 0 is the prompt if one was given.
 
     Raises:
-        UserError: A prompt is empty or longer than the model's context.
+        UserError: A prompt is empty or longer than the model's context, or something is no prompt.
     """
-    several = [prompts] if isinstance(prompts, str | Prompt) else prompts
+    several = prompt_list(prompts)
     if chat:
         several = [as_prompt(p) if isinstance(p, str) else p for p in several]
     return extract_features(model, [sae], several).features[0]
+
+
+def prompt_list(prompts: object) -> list[Prompt | str]:
+    """Returns one prompt or several as a list.
+
+    Raises:
+        UserError: Something is no prompt: a message, for example, whose keys would be read.
+    """
+    wanted = "give a string, a saetask.data.Prompt, or a list of them"
+    if isinstance(prompts, str | Prompt):
+        return [prompts]
+    if isinstance(prompts, Mapping | Set | bytes | bytearray) or not isinstance(prompts, Iterable):
+        raise UserError(f"A {type(prompts).__name__} is no prompt; {wanted}.")
+    checked: list[Prompt | str] = []
+    for place, prompt in enumerate(prompts, 1):
+        if not isinstance(prompt, str | Prompt):
+            raise UserError(f"Prompt {place} is a {type(prompt).__name__}; {wanted}.")
+        checked.append(prompt)
+    return checked
 
 
 def extract_features(

@@ -81,10 +81,11 @@ def load_sae(
         into the weights, other normalisations are applied when encoding.
 
     Raises:
-        UserError: The name is unknown, the folder is incomplete or damaged, or its weights expect
-            a scale of the input that its config does not state.
+        UserError: The name is unknown, the value is no SAE, the folder is incomplete or damaged,
+            or its weights expect a scale of the input that its config does not state.
     """
     if not isinstance(spec, str | Path):
+        check_is_sae(spec)
         return spec
     device = device or default_device()
     folder = sae_folder(str(spec)) if str(spec) in shipped_saes() else Path(spec).expanduser()
@@ -95,6 +96,15 @@ def load_sae(
     if isinstance(spec, Path) or spec.startswith(("/", ".", "~")) or names_a_file(spec):
         raise UserError(f"SAE folder {spec} does not exist.")
     return _load_release(str(spec), device)
+
+
+def check_is_sae(value: object) -> None:
+    """Raises a `UserError` if a value passed as an SAE is none that `load_sae` returns."""
+    if not hasattr(getattr(value, "cfg", None), "metadata") or not hasattr(value, "W_dec"):
+        raise UserError(
+            "sae must be a name, a path or what saetask.load_sae returns, not an object of the "
+            f"type {type(value).__name__}."
+        )
 
 
 def _load_folder(folder: Path, device: str) -> "SAE[Any]":

@@ -1,13 +1,15 @@
 """Validation of JSON values by pydantic models, with errors of one line."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, get_args, get_type_hints
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from saetask.errors import UserError
 
 M = TypeVar("M", bound=BaseModel)
+C = TypeVar("C")
 LONGEST_SHOWN = 80
 """Characters of a value in an error line."""
 REASONS = {
@@ -62,3 +64,31 @@ def first_problem(error: ValidationError) -> FieldProblem:
     field, *inside = (str(part) for part in problem["loc"]) if problem["loc"] else ("",)
     place = f"'{'.'.join(inside)}': " if inside else ""
     return FieldProblem(field, place + reason)
+
+
+def typed(config: type[C], values: Mapping[str, Any], owner: str) -> C:
+    """Returns a config dataclass with its values converted to the types of its fields.
+
+    Args:
+        config: The dataclass.
+        values: Values of its fields, by name.
+        owner: What the options belong to, for the error message: `of a run`.
+
+    Raises:
+        UserError: A value does not fit; its option is named.
+    """
+    hints = get_type_hints(config)
+    for name, value in values.items():
+        if isinstance(value, bool) and is_number(hints.get(name)):
+            raise UserError(f"Option '{name}' {owner}: expected a number, found {value}.")
+    try:
+        return TypeAdapter(config).validate_python(dict(values))
+    except ValidationError as error:
+        field, reason = first_problem(error)
+        raise UserError(f"Option '{field}' {owner}: {reason}") from error
+
+
+def is_number(hint: Any) -> bool:
+    """Returns whether a field is a number; pydantic would take true and false as 1 and 0."""
+    kinds = {hint, *get_args(hint)}
+    return bool(kinds & {int, float}) and bool not in kinds

@@ -78,12 +78,20 @@ def test_a_file_is_read_as_the_config_itself(read) -> None:
         ("just text", "expected KEY: VALUE lines, found 'just text'."),
         ("[unclosed", "while parsing a flow sequence"),
         ("3: 4\nmodel: m\n", "3"),
+        ("model: m\nrate: 1\nrate: 2\n", "key 'rate' is given twice (line 3)."),
+        ("model: m\nextra: {a: {b: 1, 'b': 1}}\n", "key 'b' is given twice (line 2)."),
     ],
 )
 def test_a_mistake_is_one_line_that_names_file_and_key(read, tmp_path, text, message) -> None:
     line = refusal(read, text)
     assert line.startswith(f"Recipe {tmp_path / 'recipe.yaml'}: ") and "\n" not in line
     assert message in line
+
+
+def test_a_key_may_replace_one_that_is_merged_in(read) -> None:
+    text = "model: m\nextra: {a: &a {k: 1, l: 2}, b: {c: &c {<<: *a, k: 3}}, d: {<<: *c, k: 4}}\n"
+    extra = read(text).extra
+    assert extra["b"]["c"] == {"k": 3, "l": 2} and extra["d"] == {"k": 4, "l": 2}
 
 
 def test_a_missing_file_is_named(tmp_path) -> None:

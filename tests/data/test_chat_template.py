@@ -2,6 +2,7 @@
 
 import copy
 import datetime
+import json
 
 import pytest
 
@@ -61,6 +62,36 @@ def test_the_date_is_the_one_that_was_set(with_template, template, told):
     assert told not in render(with_template(template), as_prompt("Hi")).text
 
 
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ strftime_now(fmt) }}|",
+        "{% set clock = strftime_now %}{{ clock(fmt) }}|",
+        "{% macro head() %}{{ strftime_now(format=fmt) }}|{% endmacro %}{{ head() }}",
+        "{% for m in messages %}{{ strftime_now(fmt) }}|{% endfor %}",
+        "{{ strftime_now(fmt[:0] ~ fmt) }}|",
+    ],
+)
+@pytest.mark.parametrize(
+    "form",
+    ["%d %b %Y", "%A, %-d.%m.%y at %H:%M:%S %p", "100%% %Y-%m", "%", "x%-", "%n\u00fc%j", ""],
+)
+def test_the_date_is_told_in_any_format_wherever_the_template_asks(with_template, template, form):
+    tokenizer = with_template("{% set fmt = " + json.dumps(form) + " %}" + template, date=DAY)
+    told = datetime.datetime(2025, 3, 1).strftime(form) if form not in ("%", "x%-") else form
+    assert apply_template(tokenizer, as_prompt("Hi").messages) == told + "|"
+
+
+@pytest.mark.parametrize("start", ["", "\n", "\n\n  ", "  {% if true %}a{% endif %}", " b"])
+def test_a_date_changes_nothing_else_of_a_template(with_template, start):
+    plain, dated = (
+        with_template(f"{start}{{# strftime_now #}}{BODY}", **options)
+        for options in ({}, {"date": DAY})
+    )
+    messages = as_prompt("Hi").messages
+    assert apply_template(plain, messages) == apply_template(dated, messages)
+
+
 def test_a_date_may_be_an_option_of_the_template(with_template):
     tokenizer = with_template(LLAMA, options={"date_string": "26 Jul 2024"}, date=DAY)
     assert "Today Date: 26 Jul 2024" in render(tokenizer, as_prompt("Hi")).text
@@ -89,6 +120,14 @@ def test_chats_of_corpora_are_the_same_every_day(with_template):
         ("<|START_THINKING|><|END_THINKING|>", False),
         ("◁think▷", True),
         ("<seed:think>", True),
+        ("<thought>", True),
+        ("<unused94>thought\n", True),
+        ("<unused94>thought\nNo.<unused95>", False),
+        ("<|channel|>analysis<|message|>", True),
+        ("<|channel|>analysis<|message|>No.<|end|><|start|>assistant", False),
+        ("<|channel|>analysis<|message|><|channel|>final<|message|>", False),
+        ("<|channel>thought\n", True),
+        ("<|channel>thought\n<channel|>", False),
         ("", False),
     ],
 )

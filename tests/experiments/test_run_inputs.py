@@ -33,11 +33,31 @@ def plugins():
         ("metaphor", {"sae": 3.5}, "saetask.load_sae"),
         ("metaphor", {"model": {}}, "saetask.load_model"),
         ("metaphor", {"items": [{"id": 1}]}, "saetask.data.Item"),
+        ("metaphor", {"items": []}, "items has no items"),
+        ("metaphor", {"items": iter(())}, "items has no items"),
+        ("metaphor", {"fit_items": []}, "fit_items has no items"),
+        ("metaphor", {"items": 3}, "saetask.data.Item"),
+        ("metaphor", {"items": "a.jsonl"}, "not an object of the type str"),
+        ("metaphor", {"limit": True}, "Option 'limit' of a run: expected a number, found True"),
+        ("metaphor", {"seed": False}, "Option 'seed' of a run: expected a number, found False"),
     ],
 )
 def test_what_a_run_can_not_take_is_named(tmp_path, experiment, options, named) -> None:
     assert named in refusal(run, experiment, out=tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_model_and_an_sae_that_change_places_are_refused(tmp_path, tiny_model, tiny_sae) -> None:
+    for options, loader in (({"sae": tiny_model}, "load_sae"), ({"model": tiny_sae}, "load_model")):
+        assert f"saetask.{loader} returns" in refusal(
+            run, "metaphor", out=tmp_path / "r", **options
+        )
+    assert not (tmp_path / "r").exists()
+
+
+def test_items_of_an_iterator_are_kept(plugins) -> None:
+    items = Touch().items()[:3]
+    assert resolve_inputs(Touch(), {"items": iter(items)}, plugins).items == items
 
 
 def test_values_are_converted_to_the_types_of_their_fields(plugins) -> None:

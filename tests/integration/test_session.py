@@ -8,6 +8,7 @@ from saetask import Session, UserError
 from saetask.detection import Finding, Misunderstanding
 from saetask.session import SessionConfig
 from tests.helpers.probe_choices import QuickProbe
+from tests.helpers.refusals import refusal
 from tests.helpers.touch_task import ONE_BASELINE, Touch, touch_plugins
 
 CONFIG = SessionConfig(fit_items=60, settings=ONE_BASELINE)
@@ -180,6 +181,27 @@ def test_a_data_file_is_read_in_the_tasks_format(make_session, items_file, own_c
     session.detect(SENTENCE, target="boiled")
     with pytest.raises(UserError, match=r"missing\.jsonl does not exist"):
         make_session(data="missing.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"task": None}, "task must be a task plugin or its name"),
+        ({"detector": None}, "detector must be a detector plugin or its name"),
+        ({"config": {}}, "config must be a saetask.session.SessionConfig"),
+        ({"config": SessionConfig(ranking="foo")}, "Option 'ranking' of a session: expected"),
+        ({"config": SessionConfig(fit_items=True)}, "Option 'fit_items' of a session: expected"),
+        ({"data": []}, "data has no items"),
+        ({"data": 3}, "data must be a list of saetask.data.Item"),
+    ],
+)
+def test_what_a_session_can_not_take_is_named(tiny_model, tiny_sae, options, named) -> None:
+    assert named in refusal(Session, tiny_model, tiny_sae, **options)
+
+
+def test_a_model_and_an_sae_that_change_places_are_refused(tiny_model, tiny_sae) -> None:
+    assert refusal(Session, tiny_sae, tiny_model).startswith("model must be")
+    assert refusal(Session, tiny_model, tiny_model).startswith("sae must be")
 
 
 def test_a_task_that_does_not_exist_is_suggested(tiny_model, tiny_sae) -> None:

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from saetask import UserError, load_model
 from saetask.models import loading
+from saetask.models.generation import end_tokens
 from tests.helpers.tiny_models import SIZES, build, save
 
 
@@ -193,3 +194,33 @@ def test_models_load_in_the_type_that_is_set(folder, monkeypatch):
     monkeypatch.setenv("SAETASK_DTYPE", "float8")
     with pytest.raises(UserError, match="SAETASK_DTYPE is 'float8'; it must be float32 or bfloat"):
         load_model(folder, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"num_return_sequences": 3},
+        {"cache_implementation": "nonsense"},
+        {"max_new_tokens": -1},
+        {"watermarking_config": 3},
+        {"compile_config": []},
+    ],
+    ids=lambda values: next(iter(values)),
+)
+def test_of_a_generation_config_only_the_end_tokens_count(folder, values):
+    stated = {"eos_token_id": [7, 9], **values}
+    (folder / "generation_config.json").write_text(json.dumps(stated))
+    model = load_model(folder, dtype=torch.float32, device="cpu")
+    assert end_tokens(model) == [7, 9]
+
+
+def test_a_generation_config_that_is_no_object_is_refused_by_name(folder):
+    (folder / "generation_config.json").write_text("[1]")
+    assert "generation_config.json is no JSON object" in refusal(folder)
+
+
+def test_end_tokens_that_are_no_numbers_leave_a_model_to_be_loaded(folder):
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": "</s>"}))
+    model = load_model(folder, dtype=torch.float32, device="cpu")
+    with pytest.raises(UserError, match=r"generation_config\.json .* is '</s>'"):
+        end_tokens(model)

@@ -8,6 +8,7 @@ import transformers
 from sae_lens.analysis.sae_transformer_bridge import SAETransformerBridge
 
 from saetask.models.generation import end_tokens, generate_texts
+from tests.helpers.refusals import refusal
 
 LLAMA = {
     "hidden_size": 32,
@@ -105,3 +106,10 @@ def test_tokens_without_an_embedding_neither_pad_nor_end_a_text(bridge, set_chec
     expected = [str(argmax_loop(bridge, prompt, 4)) for prompt in PROMPTS]
     assert generate_texts(bridge, PROMPTS, 4) == expected
     assert end_tokens(bridge) == []
+
+
+@pytest.mark.parametrize("ends", ["</s>", [[2]], [2, "</s>"], 2.5, True, {"a": 1}])
+def test_end_tokens_that_are_no_numbers_are_refused_in_one_line(bridge, set_checkpoint, ends):
+    set_checkpoint(eos_token_id=ends)
+    message = refusal(generate_texts, bridge, PROMPTS, 2)
+    assert "eos_token_id in generation_config.json" in message

@@ -258,10 +258,20 @@ def test_a_plugin_file_is_loaded_when_it_is_passed_and_only_then(tmp_path, monke
         "raise RuntimeError('first line\\nsecond line')",
         "def broken(:\n",
         "import no_such_module_anywhere",
+        "import sys; sys.exit(0)",
         TASK_FILE.format(name="x").replace("return [Rhymes()]", "return [1 / 0]"),
+        TASK_FILE.format(name="x").replace("return [Rhymes()]", "raise SystemExit"),
         TASK_FILE.format(name="x").replace("return [Rhymes()]", "return None"),
     ],
-    ids=["raises", "syntax error", "missing import", "hook raises", "hook returns no list"],
+    ids=[
+        "raises",
+        "syntax error",
+        "missing import",
+        "exits",
+        "hook raises",
+        "hook exits",
+        "hook returns no list",
+    ],
 )
 def test_a_plugin_file_that_fails_is_a_user_error_of_one_line_that_names_it(tmp_path, text):
     path = tmp_path / "broken.py"

@@ -17,6 +17,7 @@ from saetask.models.loading import context_size
 from saetask.saes.activations import FeatureActivations
 from saetask.saes.extraction import extract_features, extract_features_from_passes, read_features
 from saetask.saes.random_sae import random_sae
+from tests.helpers.refusals import refusal
 
 PROMPTS = [
     "The bank of the river was green.",
@@ -155,6 +156,31 @@ def test_one_prompt_is_read_as_a_list_of_one(tiny_model, tiny_sae):
         one, listed = (read_features(tiny_model, tiny_sae, p) for p in (prompt, [prompt]))
         assert len(one) == 1
         assert list(one.firings()) == list(listed.firings())
+
+
+@pytest.mark.parametrize("chat", [False, True])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"role": "user", "content": "Hi"},
+        [{"role": "user", "content": "Hi"}],
+        {"a", "b"},
+        None,
+        [None],
+        b"Hi",
+        [b"Hi"],
+        3,
+        [["Hi"]],
+    ],
+    ids=repr,
+)
+def test_what_is_no_prompt_is_refused_in_one_line(tiny_model, tiny_sae, wrong, chat):
+    assert "give a string, a saetask" in refusal(read_features, tiny_model, tiny_sae, wrong, chat)
+
+
+def test_an_iterator_of_prompts_is_read_as_a_list(tiny_model, tiny_sae):
+    texts = ["one", "two"]
+    assert len(read_features(tiny_model, tiny_sae, iter(texts)).prompts) == 2
 
 
 def test_a_prompt_beyond_the_models_context_is_refused(tiny_model, tiny_sae):
