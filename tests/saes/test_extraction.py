@@ -164,7 +164,7 @@ def test_one_prompt_is_read_as_a_list_of_one(tiny_model, tiny_sae):
     [
         {"role": "user", "content": "Hi"},
         [{"role": "user", "content": "Hi"}],
-        {"a", "b"},
+        {"a"},
         None,
         [None],
         b"Hi",
