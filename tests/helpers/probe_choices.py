@@ -1,5 +1,6 @@
 """Detectors, baselines and experiments that try less than the built-in ones, for quick tests."""
 
+from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,9 @@ def use_settings(patch: "pytest.MonkeyPatch", **settings) -> None:
 
 def use_fit_items(patch: "pytest.MonkeyPatch", maximum: int) -> None:
     """Changes how many items a session is fitted on that is given no config, as by the command."""
-    import saetask.session
+    from saetask.session import SessionConfig
 
-    config = saetask.session.SessionConfig
-    patch.setattr(saetask.session, "SessionConfig", partial(config, fit_items=maximum))
+    names = [field.name for field in fields(SessionConfig)]
+    defaults = list(SessionConfig.__init__.__defaults__ or ())
+    defaults[names.index("fit_items")] = maximum
+    patch.setattr(SessionConfig.__init__, "__defaults__", tuple(defaults))
