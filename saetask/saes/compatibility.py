@@ -78,12 +78,11 @@ def fit_after_training(model: "Model", sae: "SAE[Any]") -> dict[str, Any]:
     except UserError as error:
         _warn(str(error))
         return {"warning": str(error)}
-    found = [fit.misfit] if fit.misfit else []
-    if fit.weak:
-        found.append(undertrained(fit.figures, training_origin(sae)))
+    # It was made for this model: where it reconstructs little, no other use is what is wrong.
+    found = undertrained(fit.figures, training_origin(sae)) if fit.weak else fit.misfit
     if found:
-        _warn("the check of the trained SAE: " + "; ".join(found))
-    return {**fit.figures._asdict(), "warning": "; ".join(found) or None}
+        _warn(f"the check of the trained SAE: {found}")
+    return {**fit.figures._asdict(), "warning": found or None}
 
 
 def undertrained(figures: SAEFigures, origin: "TrainingOrigin | None") -> str:
