@@ -29,7 +29,7 @@ def test_json_is_read_with_and_without_a_byte_order_mark(tmp_path, encoding):
         ('{"a": 1}'.encode("utf-32"), "this is UTF-32"),
         ('{"a": 1}'.encode("utf-16-be"), "this is UTF-16 or UTF-32"),
         ('{"a": "é"}'.encode("latin-1"), "byte 0xe9 after 7 others"),
-        (gzip.compress(b'{"a": 1}'), "compressed by gzip", mtime=0),
+        (gzip.compress(b'{"a": 1}', mtime=0), "compressed by gzip"),
         (b"PK\x03\x04...", "a zip archive or a workbook"),
         (b"PAR1...", "Parquet"),
         (b"", "not valid JSON"),
