@@ -602,7 +602,7 @@ def test_every_candidate_is_a_true_equation_over_numbers_of_the_text(values):
         exact = {"+": float(a) + float(b), "-": float(a) - float(b), "*": float(a) * float(b)}
         if operation == "/":
             exact["/"] = float(a) / float(b)
-        assert isclose(exact[operation], float(value), abs_tol=0.005)
+        assert isclose(exact[operation], float(value), abs_tol=0.00501)
         assert {int(a), int(b)} <= set(values)
 
 
