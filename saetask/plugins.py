@@ -120,6 +120,21 @@ class PluginRegistry:
             raise UserError(f"Unknown {kind} '{name}'.{hint}")
         return self._plugins[kind][name].value
 
+    def resolve(self, kind: str, plugin: Any) -> Any:
+        """Returns a plugin, given its name or the plugin itself, which is checked.
+
+        Raises:
+            UserError: There is none of that name, or the object breaks the contract of its kind.
+        """
+        if isinstance(plugin, str):
+            return self.get(kind, plugin)
+        if problem := contract_problem(kind, plugin):
+            shown = " ".join(repr(plugin).split())
+            raise UserError(
+                f"{kind} must be a {kind} plugin or its name; of {shown:.80}: {problem}."
+            )
+        return plugin
+
 
 def _module_from_file(path: Path) -> Any:
     # Its name holds the path: files of one name differ, and none hides an installed module.

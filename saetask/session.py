@@ -9,21 +9,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from saetask.annotation.base import configured
-from saetask.annotation.generated_notes import GeneratedNotes, with_generated_notes
 from saetask.annotation.prompt_writer import make_prompt_annotator
 from saetask.data.answerability import check_candidates
 from saetask.data.chat_template import TemplateSettings, set_template
-from saetask.data.prompts import Prompt, Span
+from saetask.data.prompts import Prompt
 from saetask.data.samples import Sample, make_samples, make_unlabelled_sample
 from saetask.data.tasks import Item, Task, check_items
 from saetask.detection.base import Detector, Finding, Misunderstanding, reason_for_silence
 from saetask.detection.calibration import Calibration
-from saetask.dictionary.feature_labels import find_feature_labels
 from saetask.errors import UserError
 from saetask.experiments.context import (
     DEFAULT_SETTINGS,
-    ExperimentContext,
     ExperimentSettings,
+    make_context,
     task_annotators,
     task_detector,
 )
@@ -40,24 +38,21 @@ from saetask.experiments.pipeline import (
     load_pipeline,
     save_pipeline,
 )
+from saetask.experiments.pipeline_name import pipeline_name
 from saetask.experiments.run_inputs import item_list
 from saetask.inference.client import ModelClient, RankResponse
 from saetask.inference.ranking import Ranking, likeliest
-from saetask.models.content import chat_template_hash
 from saetask.models.loading import (
     DEFAULT_MODEL,
     load_model,
-    model_fingerprint,
     model_tokenizer,
 )
-from saetask.plugins import PluginRegistry, contract_problem
+from saetask.plugins import PluginRegistry
 from saetask.saes.activations import FeatureActivations
 from saetask.saes.compatibility import check_sae
 from saetask.saes.extraction import extract_features_from_passes, read_features
-from saetask.saes.loading import DEFAULT_SAE, assets_folder, load_sae, sae_fingerprint
+from saetask.saes.loading import DEFAULT_SAE, assets_folder, load_sae
 from saetask.utils.download import cache_folder
-from saetask.utils.files import content_hash
-from saetask.utils.source_code import code_version, is_built_in
 from saetask.utils.validation import typed
 
 if TYPE_CHECKING:
@@ -149,28 +144,25 @@ class Session:
                 to the model.
         """
         plugins, self._config = plugins or PluginRegistry(), _checked(config)
-        self.task: Task = _plugin(plugins, "task", task)
-        make_detector: Callable[[], Detector] = _plugin(plugins, "detector", detector)
-        annotators = task_annotators(self.task, plugins)
+        self.task: Task = plugins.resolve("task", task)
+        make_detector: Callable[[], Detector] = plugins.resolve("detector", detector)
+        annotators = configured(task_annotators(self.task, plugins), {})
         self._items = self._load_items(data)
         make_detector = task_detector(self.task, self._items or [], make_detector)
         self.model, self.sae = load_model(model), load_sae(sae)
         check_sae(self.model, self.sae, allow_mismatch=self._config.allow_sae_mismatch)
-        told = TemplateSettings(
-            self._config.template_options, self._config.date or datetime.date.today()
-        )
+        day = self._config.date or datetime.date.today()
+        told = TemplateSettings(self._config.template_options, day)
         set_template(model_tokenizer(self.model), told)
-        client = ModelClient(self.model, self._config.journal, ranking=self._config.ranking)
-        self._context = ExperimentContext(
+        self._context = make_context(
             self.task,
             self.model,
             self.sae,
             make_detector,
-            [with_generated_notes(each, client) for each in configured(annotators, {})],
-            client,
-            find_feature_labels(
-                self.model, self.sae, self._config.dictionary, self._config.unvalidated_labels
-            ),
+            annotators,
+            ModelClient(self.model, self._config.journal, ranking=self._config.ranking),
+            self._config.dictionary,
+            self._config.unvalidated_labels,
             settings=self._config.settings,
         )
         self._pipeline: FittedPipeline | None = None
@@ -291,29 +283,11 @@ class Session:
 
     def pipeline_name(self) -> str:
         """Returns the folder name of the pipeline: a hash of everything that it depends on."""
-        fingerprints = [
-            model_fingerprint(self.model),
-            chat_template_hash(self.model),
-            sae_fingerprint(self.sae),
-        ]
-        detector = self._context.make_detector().name
-        code = [code_version(self.task), code_version(self._context.make_detector)]
-        # A pipeline keeps the number of a template, which means nothing once templates differ.
-        example = Misunderstanding(detector, Span(0, 4), "word", self.task.readings[0], 1.0, [])
-        templates = [
-            [annotator.name, *annotator.candidates(example, {})]
-            for annotator in self._context.annotators
-            if not isinstance(annotator, GeneratedNotes)
-        ]
-        sizes = [self._config.fit_items, self._context.settings.note_samples]
-        known: list[Any] = [code, detector, fingerprints, templates, sizes]
-        known.append(self._dictionary_content())
-        if self._config.ranking != "likelihood" or self._config.template_options:
-            known.append([self._config.ranking, dict(self._config.template_options)])
-        if self._items is not None or not is_built_in(self.task):
-            items = self.task.items() if self._items is None else self._items
-            known.append([[item.id, item.group, item.question, item.gold] for item in items])
-        return f"{self.task.name}-{content_hash(known)}"
+        config = self._config
+        options: list[Any] = [self._dictionary_content()]
+        if config.ranking != "likelihood" or config.template_options:
+            options.append([config.ranking, dict(config.template_options)])
+        return pipeline_name(self._context, self._items, config.fit_items, options)
 
     def _dictionary_content(self) -> str | None:
         """Returns a hash of the labels that note templates may quote, where they were chosen."""
@@ -342,16 +316,6 @@ def _checked(config: SessionConfig | None) -> SessionConfig:
             f"{type(config).__name__}."
         )
     return typed(SessionConfig, vars(config), "of a session")
-
-
-def _plugin(plugins: PluginRegistry, kind: str, value: Any) -> Any:
-    """Returns a plugin by its name, or one that was passed itself once it is checked."""
-    if isinstance(value, str):
-        return plugins.get(kind, value)
-    if problem := contract_problem(kind, value):
-        shown = " ".join(repr(value).split())
-        raise UserError(f"{kind} must be a {kind} plugin or its name; of {shown:.80}: {problem}.")
-    return value
 
 
 def _answer(sample: Sample, response: RankResponse, bias: Calibration) -> str:

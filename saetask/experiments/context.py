@@ -3,15 +3,17 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saetask.annotation.base import Annotator
+from saetask.annotation.generated_notes import with_generated_notes
 from saetask.compute.executor import Executor
 from saetask.data.tasks import Item, TellsUnlearnable
 from saetask.detection.base import BaseDetector, Detector
 from saetask.detection.baselines import baselines
 from saetask.detection.silent import SilentDetector
-from saetask.dictionary.feature_labels import FeatureLabels
+from saetask.dictionary.feature_labels import FeatureLabels, find_feature_labels
 from saetask.inference.client import ModelClient
 from saetask.inference.requests import MAX_NEW_TOKENS
 from saetask.plugins import PluginRegistry
@@ -62,6 +64,42 @@ class ExperimentContext:
     executor: Executor | None = None
     """Where prompts are read; None reads them in this process."""
     settings: ExperimentSettings = DEFAULT_SETTINGS
+
+
+def make_context(
+    task: "Task",
+    model: "Model",
+    sae: "SAE[Any]",
+    make_detector: Callable[[], Detector],
+    annotators: "Sequence[Annotator | WritingAnnotator]",
+    client: ModelClient,
+    dictionary: Path | None,
+    unvalidated_labels: bool,
+    executor: Executor | None = None,
+    settings: ExperimentSettings = DEFAULT_SETTINGS,
+) -> ExperimentContext:
+    """Returns a context, with the labels of the SAE's features and with notes that are kept.
+
+    Args:
+        task: The task.
+        model: The model under test.
+        sae: The SAE.
+        make_detector: Makes a detector.
+        annotators: Annotators; the replies of those that a language model writes are stored.
+        client: Runs the model and stores all answers.
+        dictionary: A dictionary folder of the SAE; None takes the shipped one, if there is one.
+        unvalidated_labels: Use labels in notes even if they are not validated.
+        executor: Where prompts are read; None reads them in this process.
+        settings: Numbers of samples and tokens of each step.
+
+    Raises:
+        UserError: The dictionary is of another SAE, or damaged.
+    """
+    kept = [with_generated_notes(annotator, client) for annotator in annotators]
+    labels = find_feature_labels(model, sae, dictionary, unvalidated_labels)
+    return ExperimentContext(
+        task, model, sae, make_detector, kept, client, labels, executor, settings
+    )
 
 
 def task_annotators(

@@ -3,19 +3,20 @@
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saetask.annotation.base import configured
-from saetask.annotation.generated_notes import count_failed, with_generated_notes
+from saetask.annotation.generated_notes import count_failed
 from saetask.compute.config import LOCAL, ComputeConfig, open_executor
 from saetask.data.answerability import check_candidates, count_candidates
 from saetask.data.chat_template import CLOCK, set_template, template_source
 from saetask.data.samples import Fold, all_samples
 from saetask.data.tasks import Item, Task
+from saetask.detection.base import Detector
 from saetask.dictionary.feature_labels import find_feature_labels
 from saetask.experiments.arms import arms_named
 from saetask.experiments.config import RunConfig
@@ -23,6 +24,7 @@ from saetask.experiments.context import (
     DEFAULT_SETTINGS,
     ExperimentContext,
     ExperimentSettings,
+    make_context,
     task_annotators,
     task_detector,
 )
@@ -124,48 +126,67 @@ def run(
     at_hand = {"items": items, "fit_items": fit_items, "model": model, "sae": sae}
     given = {name: value for name, value in at_hand.items() if value is not None}
     inputs = resolve_inputs(experiment, {**options, **given}, plugins)
-    config, task = inputs.config, inputs.task
+    config = inputs.config
     config.check()
     compute.check()
-    chosen = task_annotators(task, plugins, config.annotators)
+    chosen = task_annotators(inputs.task, plugins, config.annotators)
     annotators = configured(chosen, config.annotator_options)
-    make_detector = plugins.get("detector", config.detector)
     repetitions = [inputs.folds(config.seed + number) for number in range(config.seeds)]
     _warn_of_candidates(inputs, repetitions[0])
-    items = [sample.item for sample in all_samples(repetitions[0]) if not sample.auxiliary]
-    make_detector = task_detector(task, items, make_detector)
+    make_detector = _detector(inputs, repetitions[0], plugins)
     folder = claim_folder(Path(out) if out else None, config, inputs.identity())
-    loaded_model, loaded_sae = inputs.load_model(), inputs.load_sae()
-    tokenizer = model_tokenizer(loaded_model)
-    config = replace(config, date=fix_date(folder, config, CLOCK in template_source(tokenizer)))
-    set_template(tokenizer, config.template_settings())
-    figures = check_sae(loaded_model, loaded_sae, allow_mismatch=config.allow_sae_mismatch)
-    with open_executor(compute, config.model, loaded_model) as executor:
-        client = ModelClient(loaded_model, folder / JOURNAL, executor, config.ranking)
-        context = ExperimentContext(
-            task,
-            loaded_model,
-            loaded_sae,
+    model, sae = inputs.load_model(), inputs.load_sae()
+    _set_template(model, folder, config)
+    figures = check_sae(model, sae, allow_mismatch=config.allow_sae_mismatch)
+    with open_executor(compute, config.model, model) as executor:
+        client = ModelClient(model, folder / JOURNAL, executor, config.ranking)
+        context = make_context(
+            inputs.task,
+            model,
+            sae,
             make_detector,
-            [with_generated_notes(annotator, client) for annotator in annotators],
+            annotators,
             client,
-            find_feature_labels(
-                loaded_model, loaded_sae, config.dictionary, config.unvalidated_labels
-            ),
+            config.dictionary,
+            config.unvalidated_labels,
             executor,
             settings,
         )
         contexts = [context, *(_with_sae(context, config, name) for name in config.other_saes)]
         identity = run_identity(contexts, annotators, settings)
         claim_identity(folder, identity, client.has_answers)
-        arms, generate = arms_named(config.arms), config.scoring == "generate"
-        with progress.job(run_stages(context, repetitions, arms, generate)):
-            results = [
-                run_experiment(contexts, folds, arms, generate, config.seed + number)
-                for number, folds in enumerate(repetitions)
-            ]
+        results = _repeat(contexts, repetitions, config)
     _write(folder, inputs, context, figures, results, started)
     return RunResult(folder)
+
+
+def _detector(
+    inputs: RunInputs, folds: Sequence[Fold], plugins: PluginRegistry
+) -> Callable[[], Detector]:
+    """Returns what makes the detector: a silent one where nothing can be learnt from the items."""
+    items = [sample.item for sample in all_samples(folds) if not sample.auxiliary]
+    return task_detector(inputs.task, items, plugins.get("detector", inputs.config.detector))
+
+
+def _set_template(model: "Model", folder: Path, config: RunConfig) -> None:
+    """Gives the model's chat template the run's options, and the date of the run's first start."""
+    tokenizer = model_tokenizer(model)
+    date = fix_date(folder, config, CLOCK in template_source(tokenizer))
+    set_template(tokenizer, replace(config, date=date).template_settings())
+
+
+def _repeat(
+    contexts: Sequence[ExperimentContext],
+    repetitions: Sequence[Sequence[Fold]],
+    config: RunConfig,
+) -> list[ExperimentResult]:
+    """Runs the experiment once for each seed, with one progress over all of them."""
+    arms, generate = arms_named(config.arms), config.scoring == "generate"
+    with progress.job(run_stages(contexts[0], repetitions, arms, generate)):
+        return [
+            run_experiment(contexts, folds, arms, generate, config.seed + number)
+            for number, folds in enumerate(repetitions)
+        ]
 
 
 def _with_sae(context: ExperimentContext, config: RunConfig, name: str) -> ExperimentContext:

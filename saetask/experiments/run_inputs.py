@@ -10,7 +10,7 @@ from saetask.data.tasks import Item, Task
 from saetask.errors import UserError, did_you_mean
 from saetask.experiments.config import RunConfig
 from saetask.models.loading import check_model, load_model, model_fingerprint, model_name
-from saetask.plugins import PluginRegistry, contract_problem
+from saetask.plugins import PluginRegistry
 from saetask.saes.loading import check_is_sae, load_sae, sae_fingerprint
 from saetask.utils.files import content_hash
 from saetask.utils.validation import typed
@@ -98,22 +98,20 @@ def resolve_inputs(
     Raises:
         UserError: An option or a name is unknown.
     """
-    paths = {k: str(v) for k, v in options.items() if k in ("model", "sae") and _is_name(v)}
-    options = {**options, **paths}
-    at_hand: dict[str, Any] = {
-        name: item_list(options[name], name)
-        for name in ("items", "fit_items")
-        if options.get(name) is not None
-    }
-    at_hand |= {name: options.get(name) for name in ("model", "sae") if name not in paths}
-    objects = ("items", "fit_items", "model", "sae")
-    named = {k: v for k, v in options.items() if k not in objects or k in paths}
-    if (model := at_hand.get("model")) is not None:
-        check_model(model)
-        named["model"] = str(model.cfg.model_name)
-    if (sae := at_hand.get("sae")) is not None:
-        check_is_sae(sae)
-        named["sae"] = f"an SAE object at {sae.cfg.metadata.hook_name}"
+    named, objects = dict(options), {}
+    for name in ("items", "fit_items"):
+        if (given := named.pop(name, None)) is not None:
+            objects[name] = item_list(given, name)
+    for name, check, label in (
+        ("model", check_model, lambda model: str(model.cfg.model_name)),
+        ("sae", check_is_sae, lambda sae: f"an SAE object at {sae.cfg.metadata.hook_name}"),
+    ):
+        given = named.pop(name, None)
+        if isinstance(given, str | Path):
+            named[name] = str(given)
+        elif given is not None:
+            check(given)
+            objects[name], named[name] = given, label(given)
     known = [field.name for field in fields(RunConfig)]
     for name in named:
         if name not in known:
@@ -123,23 +121,14 @@ def resolve_inputs(
             named[name] = Path(named[name]).expanduser()
     if isinstance(experiment, RunConfig):
         config = _typed({**vars(experiment), **named})
-        return RunInputs(config, plugins.get("task", config.task), **at_hand)
-    if isinstance(experiment, str):
-        config = _typed({"task": experiment, **named})
-        return RunInputs(config, plugins.get("task", experiment), **at_hand)
-    if problem := contract_problem("task", experiment):
-        what = f"{experiment!r:.80}"
-        raise UserError(f"A run needs a task, its name or a RunConfig; of {what}: {problem}.")
-    return RunInputs(_typed({"task": experiment.name, **named}), experiment, **at_hand)
+        return RunInputs(config, plugins.get("task", config.task), **objects)
+    task: Task = plugins.resolve("task", experiment)
+    return RunInputs(_typed({"task": task.name, **named}), task, **objects)
 
 
 def _typed(values: Mapping[str, Any]) -> RunConfig:
     """Returns a config with its values converted to the types of its fields; see `typed`."""
     return typed(RunConfig, values, "of a run")
-
-
-def _is_name(value: object) -> bool:
-    return isinstance(value, str | Path)
 
 
 def item_list(items: object, name: str) -> list[Item]:

@@ -53,8 +53,10 @@ def test_the_same_content_goes_on(folder, tiny_model, tiny_sae):
 def test_without_answers_the_folder_is_claimed_anew(folder, tiny_sae, make_tiny_bridge):
     model = make_tiny_bridge()
     model.tokenizer.chat_template += " "
+    before = json.loads((folder / IDENTITY).read_text())["model"]
     claim_identity(folder, identity_of(model, tiny_sae), has_answers=False)
-    claim_identity(folder, identity_of(model, tiny_sae), has_answers=True)
+    after = json.loads((folder / IDENTITY).read_text())["model"]
+    assert {name for name in after if after[name] != before[name]} == {"chat_template"}
 
 
 def test_other_weights_are_refused(folder, tiny_sae, make_tiny_bridge, make_tiny_hf_model):
