@@ -1,6 +1,5 @@
 """The commands that make a dictionary and look features up in it: build, export, show, search."""
 
-import json
 from argparse import Namespace
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from saetask.cli.options import (
     require_positive,
 )
 from saetask.cli.parser import CommandParser, take
+from saetask.utils.files import read_json
 
 if TYPE_CHECKING:
     from saetask.data.corpus import CorpusConfig
@@ -107,7 +107,7 @@ def build(arguments: Namespace) -> None:
     with open_executor(compute, models.model, model) as executor:  # labelling needs no workers
         corpus_pass = read_corpus(model, sae, config, options.out, base, executor)
     folder = build_dictionary(model, sae, config, labeler, options.out, base, corpus_pass)
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest = read_json(folder / MANIFEST)
     if arguments.json:
         print_json(manifest)
         return

@@ -1,6 +1,5 @@
 """A run: an experiment's config in, a run folder out."""
 
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -54,6 +53,7 @@ from saetask.saes.compatibility import check_sae
 from saetask.saes.fit import SAEFigures
 from saetask.saes.loading import load_sae
 from saetask.utils import progress
+from saetask.utils.files import read_json
 
 if TYPE_CHECKING:
     import pandas
@@ -71,7 +71,7 @@ class RunResult:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """The document `summary.json`."""
-        return json.loads((self.folder / "summary.json").read_text(encoding="utf-8"))
+        return read_json(self.folder / "summary.json")
 
     def to_pandas(self) -> "pandas.DataFrame":
         """Returns `items.jsonl` as a table: a row for every item in every arm."""

@@ -1,6 +1,5 @@
 """Loads a causal language model and its tokenizer with transformers, whole or not at all."""
 
-import json
 import re
 import sys
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from saetask.errors import UserError, did_you_mean
 from saetask.models.gguf_files import apply_frequency_factors, gguf_config
+from saetask.utils.files import read_json
 
 if TYPE_CHECKING:
     import torch
@@ -114,7 +114,7 @@ def _generation_config(name: str) -> "GenerationConfig | None":
         return None
     except Exception:  # its values are checked in many ways
         path = Path(str(cached_file(name, GENERATION_FILE)))
-        stated = json.loads(path.read_text(encoding="utf-8-sig"))
+        stated = read_json(path)
         if not isinstance(stated, dict):
             raise UserError(f"its {GENERATION_FILE} is no JSON object") from None
         config = GenerationConfig()
@@ -130,10 +130,10 @@ def _check_files(folder: Path) -> None:
     Raises:
         UserError: Weights are missing or pickled, or the model needs code of its own.
     """
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8-sig"))
+    config = read_json(folder / "config.json")
     _check_known(config)
     if (folder / INDEX).is_file():
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8-sig"))
+        index = read_json(folder / INDEX)
         shards = sorted(set(index["weight_map"].values()))
         missing = [shard for shard in shards if not (folder / shard).is_file()]
         if missing:

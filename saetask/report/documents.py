@@ -4,14 +4,12 @@ A document is defined once, by a pydantic model: experiments write it and the re
 of figures that a run did not measure are left out; `to_json` writes the fields that were set.
 """
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, StrictBool, WithJsonSchema
 
-from saetask.errors import UserError
-from saetask.utils.files import decode
+from saetask.utils.files import read_json
 from saetask.utils.validation import validate
 
 
@@ -89,22 +87,4 @@ def read_document(model: type[D], path: Path) -> D:
     Raises:
         UserError: It is missing, cannot be read, is no JSON, or does not fit the model.
     """
-    try:
-        value = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{error.lineno}: not valid JSON ({error.msg}).") from error
-    return validate(model, value, path)
-
-
-def read_text(path: Path) -> str:
-    """Returns the text of a file.
-
-    Raises:
-        UserError: It is missing or cannot be read.
-    """
-    try:
-        return decode(path.read_bytes(), path)
-    except FileNotFoundError as error:
-        raise UserError(f"{path} is missing.") from error
-    except OSError as error:
-        raise UserError(f"{path} cannot be read ({error}).") from error
+    return validate(model, read_json(path), path)

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from saetask.data.items import read_rows
-from saetask.errors import UserError
 from saetask.report.documents import Count, Document, Flag, Name, Number, Text
 from saetask.utils.validation import validate
 
@@ -108,8 +107,6 @@ def read_item_records(path: Path) -> Iterator[tuple[str, ItemRecord]]:
     Raises:
         UserError: The file is missing or a row is damaged; file, line and field are named.
     """
-    if not path.is_file():
-        raise UserError(f"{path} is missing.")
     for number, row in read_rows(path):
         where = f"{path}:{number}"
         yield where, validate(ItemRecord, row, where)

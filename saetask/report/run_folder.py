@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from saetask.errors import UserError
-from saetask.report.documents import Environment, read_document, read_text
+from saetask.report.documents import Environment, read_document
 from saetask.report.item_comparison import Items, read_items
 from saetask.report.summary import Summary, read_summary
+from saetask.utils.files import read_text
 
 
 @dataclass(frozen=True)

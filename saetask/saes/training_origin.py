@@ -4,7 +4,6 @@ It ties the SAE's weights and settings to the model's weights, the hook point an
 BOS, so that a later use can be told from the one that it was trained for.
 """
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from saetask.models.loading import model_fingerprint, model_name
 from saetask.saes.encoding import input_hook, reads_bos
 from saetask.saes.loading import sae_fingerprint
-from saetask.utils.files import content_hash, write_json
+from saetask.utils.files import content_hash, read_json, write_json
 
 if TYPE_CHECKING:
     from sae_lens import SAE
@@ -92,6 +91,6 @@ def training_origin(sae: "SAE[Any]") -> TrainingOrigin | None:
 def write_training_origin(folder: Path, origin: TrainingOrigin) -> None:
     """Adds the record to the cfg.json of a saved SAE."""
     path = folder / "cfg.json"
-    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    config: dict[str, Any] = read_json(path)
     config["metadata"] = {**config.get("metadata", {}), KEY: origin.model_dump()}
     write_json(path, config)

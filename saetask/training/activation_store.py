@@ -1,12 +1,12 @@
 """Activations stored in shards on disk, and the shuffled batches of them that training reads."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saetask.errors import UserError
+from saetask.utils.files import read_json
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +29,7 @@ class ActivationShards:
         """Opens the first `n_shards` shards of a folder; None opens all."""
         from safetensors.torch import load_file
 
-        self.manifest = json.loads((folder / MANIFEST).read_text())
+        self.manifest = read_json(folder / MANIFEST)
         numbers = range(self.manifest["shards"] if n_shards is None else n_shards)
         self.shards = [load_file(folder / shard_name(i))["activations"] for i in numbers]
         self.d_in = self.shards[0].shape[1]

@@ -1,7 +1,6 @@
 """Computes a corpus's activations at a hook point once and stores them in shards on disk."""
 
 import itertools
-import json
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -19,7 +18,13 @@ from saetask.models.hooks import read_hook
 from saetask.models.loading import model_device, model_tokenizer
 from saetask.training.activation_store import MANIFEST, ActivationShards, shard_name
 from saetask.training.config import HarvestConfig
-from saetask.utils.files import atomic_path, content_hash, remove_partial_writes, write_json
+from saetask.utils.files import (
+    atomic_path,
+    content_hash,
+    read_json,
+    remove_partial_writes,
+    write_json,
+)
 from saetask.utils.parallel import prefetch
 
 if TYPE_CHECKING:
@@ -164,7 +169,7 @@ def _open_manifest(folder: Path, identity: str) -> dict:
     path = folder / MANIFEST
     if not path.is_file():
         return {"schema_version": 1, "identity": identity, "shards": 0, "norm_limit": None}
-    manifest = json.loads(path.read_text())
+    manifest = read_json(path)
     if manifest["identity"] != identity:
         raise UserError(
             f"{folder} holds a harvest with another config or model, or of a corpus of other "

@@ -36,7 +36,13 @@ from saetask.training.trainer import (
     fit_and_save,
     train_in_group,
 )
-from saetask.utils.files import content_hash, remove_partial_writes, write_json, write_text
+from saetask.utils.files import (
+    content_hash,
+    read_json,
+    remove_partial_writes,
+    write_json,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from saetask.models.loading import Model
@@ -127,7 +133,7 @@ def _claim(out: Path, identity: str, harvests: dict[Path, str]) -> None:
     """
     path = out / WORK / "identity.json"
     claimed = path.is_file()
-    if claimed and json.loads(path.read_text())["identity"] != identity:
+    if claimed and read_json(path)["identity"] != identity:
         if held := _trained(out):
             raise UserError(
                 f"{out} holds {held} of another recipe, model or corpus; give another --out, or "
@@ -138,7 +144,7 @@ def _claim(out: Path, identity: str, harvests: dict[Path, str]) -> None:
         _remove(out / LOG)
         for folder, needed in harvests.items():
             manifest = folder / MANIFEST
-            if not manifest.is_file() or json.loads(manifest.read_text())["identity"] != needed:
+            if not manifest.is_file() or read_json(manifest)["identity"] != needed:
                 _remove(folder)
     elif not claimed and (out / "cfg.json").exists():
         raise UserError(f"{out} already holds an SAE; give another --out.")

@@ -4,7 +4,6 @@ Either one process does so alone, or several do it together, each on its part of
 the first of them writes the log, the checkpoints and the saved folder.
 """
 
-import json
 import os
 import socket
 from collections.abc import Iterator
@@ -30,7 +29,7 @@ from saetask.training.divergence import (
 )
 from saetask.training.recipe import make_sae_config
 from saetask.training.record import TrainingRecord
-from saetask.utils.files import atomic_path
+from saetask.utils.files import atomic_path, read_json
 from saetask.utils.parallel import prefetch
 
 if TYPE_CHECKING:
@@ -81,7 +80,7 @@ def _open_shards(job: TrainingJob) -> ActivationShards:
     n_seen = sum((folder / shard_name(number)).is_file() for number in range(job.n_shards))
     if not manifest.is_file():
         problem = f"does not see {folder}"
-    elif (identity := json.loads(manifest.read_text())["identity"]) != job.identity:
+    elif (identity := read_json(manifest)["identity"]) != job.identity:
         problem = f"sees another harvest in {folder} ({identity}, not {job.identity})"
     elif n_seen < job.n_shards:
         problem = f"sees {n_seen} of the {job.n_shards} shards in {folder}"

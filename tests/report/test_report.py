@@ -186,7 +186,7 @@ def test_arms_and_scores_may_be_missing(tmp_path: Path) -> None:
 def test_missing_file(tmp_path: Path, name: str) -> None:
     folder = write_run(tmp_path / "run", summary(), rows())
     (folder / name).unlink()
-    with pytest.raises(UserError, match=rf"{re.escape(name)} is missing\. Mend"):
+    with pytest.raises(UserError, match=rf"{re.escape(name)} does not exist\. Mend"):
         write_report(folder)
     with pytest.raises(UserError, match="does not exist"):
         write_report(tmp_path / "none")

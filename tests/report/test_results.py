@@ -164,8 +164,8 @@ def test_readme_outside_the_markers_may_change(root: Path, run: Path) -> None:
         (["{run}", "--names", "a,b"], "2 different names for 1 run folders"),
         (["{run}", "{run}"], "1 different names for 2 run folders"),
         (["{run}", "--names", "../a"], "Name '../a'"),
-        (["{run}/none"], "summary.json is missing"),
-        (["{run}", "{run}/none", "--names", "a,b"], "summary.json is missing"),
+        (["{run}/none"], "summary.json does not exist"),
+        (["{run}", "{run}/none", "--names", "a,b"], "summary.json does not exist"),
     ],
 )
 def test_bad_input_is_refused_in_one_line(

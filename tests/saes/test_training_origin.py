@@ -16,6 +16,12 @@ from saetask.training import runner
 from tests.helpers.refusals import refusal
 
 
+def make_recipe(harvest, **changes):
+    """Returns a recipe for a small SAE on the harvest."""
+    recipe = TrainConfig(harvest, d_sae=64, options={"k": 4}, batch_size=64, test_tokens=200)
+    return replace(recipe, **changes)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, tiny_model):
     """The folder of an SAE that `train` made of the tiny model's layer 2, after four passes."""
@@ -28,16 +34,7 @@ def trained(tmp_path_factory, tiny_model):
     (folder / "texts.jsonl").write_text(lines)
     corpus = CorpusConfig([Source("texts.jsonl")], context_size=32, test_share=0.3)
     harvest = HarvestConfig("blocks.2.hook_resid_post", 1500, corpus, rows_per_shard=16)
-    recipe = TrainConfig(
-        harvest,
-        d_sae=64,
-        options={"k": 4},
-        samples=6_400,
-        batch_size=64,
-        lr=3e-3,
-        dead_after_samples=256,
-        test_tokens=200,
-    )
+    recipe = make_recipe(harvest, samples=6_400, lr=3e-3, dead_after_samples=256)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runner, "load_model", lambda spec: tiny_model)
         train(recipe, folder / "sae", folder)
@@ -161,15 +158,8 @@ def test_a_training_whose_sae_seems_not_to_fit_ends_well(
     says = SAEFit(SAEFigures(0.13, 64, 0.98), "it leaves 0.10 without BOS")
     monkeypatch.setattr(compatibility, "measure_fit", lambda *given: says)
     monkeypatch.setattr(runner, "load_model", lambda spec: tiny_model)
-    recipe = TrainConfig(
-        harvest_config,
-        d_sae=64,
-        options={"k": 4},
-        samples=640,
-        batch_size=64,
-        test_tokens=200,
-    )
-    metrics = train(replace(recipe, lr=1e-3), tmp_path / "sae", tmp_path)
+    recipe = make_recipe(harvest_config, samples=640, lr=1e-3)
+    metrics = train(recipe, tmp_path / "sae", tmp_path)
     assert metrics["check"]["warning"] == "it leaves 0.10 without BOS"
     assert "it leaves 0.10 without BOS" in capsys.readouterr().err
 
