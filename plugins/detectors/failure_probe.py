@@ -27,7 +27,6 @@ from saetask.detection import (
     make_findings,
     make_misunderstanding,
     out_of_fold,
-    stacked_probabilities,
     usable_region_sets,
 )
 
@@ -106,15 +105,14 @@ class FailureProbe:
         answers = answer_scores(inputs, self.readings)
         chance = CHANCE / len(self.tried)
         self.stack = fit_stack(held_out[own], answers[own], labels[own], chance)
-        probabilities = stacked_probabilities(self.stack, held_out, answers)
-        return make_findings(inputs, self.readings, probabilities, self.explain)
+        return make_findings(inputs, self.readings, self.stack, held_out, answers, self.explain)
 
     def detect(self, detector_input: DetectorInput) -> Finding:
         """Finds a misunderstanding where a reading is more probable than the model's own."""
         log_odds = self._log_odds([detector_input])
         answers = answer_scores([detector_input], self.readings)
-        probabilities = stacked_probabilities(self.stack, log_odds, answers)
-        return make_findings([detector_input], self.readings, probabilities, self.explain)[0]
+        given = [detector_input], self.readings, self.stack, log_odds, answers
+        return make_findings(*given, self.explain)[0]
 
     def explain(self, detector_input: DetectorInput, reading: str) -> Misunderstanding:
         """Names the stable features that add most to the reading, against the others' mean.

@@ -20,7 +20,6 @@ from saetask.detection import (
     log_activations,
     make_findings,
     make_misunderstanding,
-    stacked_probabilities,
 )
 
 from .signatures import SIZES, Signatures, choose_size, fit_signatures, strongest_evidence
@@ -66,8 +65,7 @@ class MissingConcept:
         self._learn(inputs, labels, self.size)
         answers = answer_scores(inputs, self.readings)
         self.stack = fit_stack(held_out, answers, labels, CHANCE / len(SIZES))
-        probabilities = stacked_probabilities(self.stack, held_out, answers)
-        return make_findings(inputs, self.readings, probabilities, self.explain)
+        return make_findings(inputs, self.readings, self.stack, held_out, answers, self.explain)
 
     def _learn(self, inputs: Sequence[DetectorInput], labels: np.ndarray, size: int) -> None:
         self.signatures = fit_signatures(inputs, labels, "text", size, signed=False)
@@ -95,8 +93,8 @@ class MissingConcept:
         """Finds a misunderstanding where another concept is more probable than the answer's."""
         scores = self._scores([detector_input])
         answers = answer_scores([detector_input], self.readings)
-        probabilities = stacked_probabilities(self.stack, scores, answers)
-        return make_findings([detector_input], self.readings, probabilities, self.explain)[0]
+        given = [detector_input], self.readings, self.stack, scores, answers
+        return make_findings(*given, self.explain)[0]
 
     def explain(self, detector_input: DetectorInput, reading: str) -> Misunderstanding:
         """Names features of the reading's concept that fire, then silent ones of the answer's.

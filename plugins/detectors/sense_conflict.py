@@ -65,8 +65,7 @@ class SenseConflict:
         held = self._fit_held(inputs, labels, groups, supported)
         n_settings = 2 * (len(SIZES) if self.size else 1)
         self.stack = fit_stack(supported, held, labels, CHANCE / n_settings)
-        probabilities = stacked_probabilities(self.stack, supported, held)
-        return make_findings(inputs, self.readings, probabilities, self.explain)
+        return make_findings(inputs, self.readings, self.stack, supported, held, self.explain)
 
     def _fit_context(
         self, inputs: Sequence[DetectorInput], labels: np.ndarray, groups: Sequence[str]
@@ -124,8 +123,8 @@ class SenseConflict:
         """Finds a misunderstanding where a reading is more probable than the model's own."""
         assert self.context is not None
         supported, held = self.context.log_odds([detector_input]), self._held([detector_input])
-        probabilities = stacked_probabilities(self.stack, supported, held)
-        return make_findings([detector_input], self.readings, probabilities, self.explain)[0]
+        given = [detector_input], self.readings, self.stack, supported, held
+        return make_findings(*given, self.explain)[0]
 
     def _held(self, inputs: Sequence[DetectorInput]) -> np.ndarray:
         if self.held is None:

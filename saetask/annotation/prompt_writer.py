@@ -28,6 +28,10 @@ class ArmPrompt(NamedTuple):
     misunderstandings: list[Misunderstanding]
     rounds: tuple[Round, ...] = ()
     """The notes that were tried, in the `closed-loop` arm."""
+    own_offset: bool = False
+    """The answer gets the arm's own offset though the prompt holds no note."""
+    answer: str | None = None
+    """What is taken as the answer without asking the model; None asks it."""
 
 
 class NoteTemplate(NamedTuple):

@@ -1,5 +1,7 @@
 """Samples and folds: items laid out for asking, and the splits that no group crosses."""
 
+import warnings
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,19 +181,15 @@ def _separate_fold(
 
 
 def _cross_validation_folds(samples: list[Sample], name: str, config: SplitConfig) -> list[Fold]:
-    from sklearn.model_selection import GroupKFold
-
-    groups = [sample.group for sample in samples]
-    n_folds = min(config.n_folds, len(set(groups)))
+    n_folds = min(config.n_folds, len({sample.group for sample in samples}))
     if n_folds < 2:
         raise UserError(
             f"All {len(samples)} items are of one group, so nothing can be held out; "
             "give more items or a --fit-data file."
         )
-    splitter = GroupKFold(n_folds, shuffle=True, random_state=config.seed)
     folds = [
         Fold([samples[i] for i in train], [samples[i] for i in test])
-        for train, test in splitter.split(samples, groups=groups)
+        for train, test in _splits(samples, n_folds, config.seed)
     ]
     _check_fold_sizes(folds, samples, config)
     more = ", raise --limit" if config.limit else ""
@@ -200,6 +198,25 @@ def _cross_validation_folds(samples: list[Sample], name: str, config: SplitConfi
     for number, fold in enumerate(folds, 1):
         _check_readings(fold.train, f"fold {number} of {name}", advice)
     return folds
+
+
+def _splits(samples: list[Sample], n_folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Returns the indices of each fold's training and test samples.
+
+    Groups stay whole, and each fold has about as much of every right reading as the others:
+    otherwise the reading that is frequent in what is fitted on is rare in what is tested.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    readings = [sample.gold_reading or "" for sample in samples]
+    counts = Counter(readings)
+    # Readings that can not be spread over the folds are taken together.
+    classes = [reading if counts[reading] >= n_folds else "" for reading in readings]
+    splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    groups = [sample.group for sample in samples]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a class with fewer items than folds is no news
+        return list(splitter.split(samples, classes, groups))
 
 
 def add_auxiliary_samples(task: Task, folds: list[Fold], maximum: int, seed: int) -> list[Fold]:
@@ -277,10 +294,7 @@ def _check_fold_sizes(folds: list[Fold], samples: list[Sample], config: SplitCon
 
 def _folds_suffice(samples: list[Sample], n_folds: int, seed: int) -> bool:
     """Returns whether every one of `n_folds` folds has enough samples to fit on."""
-    from sklearn.model_selection import GroupKFold
-
-    splitter = GroupKFold(n_folds, shuffle=True, random_state=seed)
-    splits = splitter.split(samples, groups=[sample.group for sample in samples])
+    splits = _splits(samples, n_folds, seed)
     return min(len(train) for train, _ in splits) >= FEWEST_FIT_ITEMS
 
 

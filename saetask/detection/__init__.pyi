@@ -8,12 +8,12 @@ from .base import Misunderstanding as Misunderstanding
 from .base import make_finding as make_finding
 from .base import make_misunderstanding as make_misunderstanding
 from .base import reason_for_silence as reason_for_silence
+from .calibration import CHANCE as CHANCE
 from .probe_features import DEFAULT_PROBE as DEFAULT_PROBE
 from .probe_features import ProbeConfig as ProbeConfig
 from .probe_features import log_activations as log_activations
 from .probe_features import shared_part as shared_part
 from .probe_features import usable_region_sets as usable_region_sets
-from .stacked_probe import CHANCE as CHANCE
 from .stacked_probe import answer_scores as answer_scores
 from .stacked_probe import fit_stack as fit_stack
 from .stacked_probe import held_out_loss as held_out_loss

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from saetask.detection.base import DetectorInput, Finding, Misunderstanding, make_misunderstanding
+from saetask.detection.calibration import CHANCE
 from saetask.detection.probe_features import (
     COMPARED,
     DEFAULT_PROBE,
@@ -21,7 +22,6 @@ from saetask.detection.probe_features import (
     usable_region_sets,
 )
 from saetask.detection.stacked_probe import (
-    CHANCE,
     answer_scores,
     fit_stack,
     held_out_loss,
@@ -30,7 +30,6 @@ from saetask.detection.stacked_probe import (
     labels_of,
     make_findings,
     out_of_fold,
-    stacked_probabilities,
 )
 
 
@@ -66,15 +65,14 @@ class Baseline:
         answers = answer_scores(inputs, self.readings)
         chance = CHANCE / len(settings)
         self._stack = fit_stack(held_out[own], answers[own], labels[own], chance)
-        probabilities = stacked_probabilities(self._stack, held_out, answers)
-        return make_findings(inputs, self.readings, probabilities, self.explain)
+        return make_findings(inputs, self.readings, self._stack, held_out, answers, self.explain)
 
     def detect(self, detector_input: DetectorInput) -> Finding:
         """Returns the finding in one prompt."""
         log_odds = _log_odds(self._estimator, self._extract([detector_input]))
         answers = answer_scores([detector_input], self.readings)
-        probabilities = stacked_probabilities(self._stack, log_odds, answers)
-        return make_findings([detector_input], self.readings, probabilities, self.explain)[0]
+        given = [detector_input], self.readings, self._stack, log_odds, answers
+        return make_findings(*given, self.explain)[0]
 
     def explain(self, detector_input: DetectorInput, reading: str) -> Misunderstanding:
         """Returns the misunderstanding, for which there is no feature as evidence."""

@@ -10,6 +10,8 @@ RIDGE = 1e-3
 """Weight of the squared offsets in the loss: keeps them finite where a kind is never right."""
 FEWEST_ITEMS = 10
 """With fewer items that have a right candidate, an offset is mostly noise."""
+CHANCE = 0.01
+"""Level of the likelihood-ratio test that an offset, or a probe, must pass to be used."""
 
 
 class ScoredItem(NamedTuple):
@@ -37,6 +39,10 @@ class Calibration(NamedTuple):
             return np.empty(0)
         offsets = np.array([self.offsets.get(reading, 0.0) for reading in readings])
         return log_softmax(self.slope * scores + offsets)
+
+
+UNCALIBRATED = Calibration(1.0, {})
+"""Leaves the model's own answer as it is."""
 
 
 class SoftmaxFit(NamedTuple):
@@ -93,10 +99,28 @@ def fit_calibration(items: Sequence[ScoredItem]) -> Calibration:
 
     Items without a right candidate say nothing and are left out.
     """
+    return _fit(items, level=None)
+
+
+def tested_calibration(items: Sequence[ScoredItem]) -> Calibration:
+    """Fits a calibration that is used only if its offsets explain the right answers.
+
+    Returns `UNCALIBRATED` unless the offsets, one a reading, raise the likelihood by more than
+    chance does (likelihood-ratio test at the level `CHANCE`), and on fewer than `FEWEST_ITEMS`
+    items. Where the answers say nothing about the right ones, offsets that are fitted on one split
+    would only move its majority into another one.
+    """
+    if sum(bool(item.correct.any()) for item in items) < FEWEST_ITEMS:
+        return UNCALIBRATED
+    return _fit(items, CHANCE)
+
+
+def _fit(items: Sequence[ScoredItem], level: float | None) -> Calibration:
+    """Fits a calibration; with a level, one whose offsets pass a test, or else none."""
     items = [item for item in items if item.correct.any()]
     names = sorted({reading for item in items for reading in item.readings})
     if not items or len(names) < 2:
-        return Calibration(1.0, {})
+        return UNCALIBRATED
     shape = len(items), max(len(item.scores) for item in items)
     scores = np.full(shape, -np.inf)
     kinds = np.zeros(shape, dtype=int)
@@ -107,10 +131,27 @@ def fit_calibration(items: Sequence[ScoredItem]) -> Calibration:
         kinds[row, :n] = [names.index(reading) for reading in item.readings]
         correct[row, :n] = item.correct
     fit = fit_scaled_softmax([scores], kinds, correct, start=[1.0])
+    if level is not None:
+        # One bias for all kinds moves all choices alike: only the slope is fitted.
+        plain = fit_scaled_softmax([scores], np.zeros_like(kinds), correct, start=[1.0])
+        if not improves(len(items), plain.loss, fit.loss, len(names) - 1, level):
+            return UNCALIBRATED
     return Calibration(float(fit.weights[0]), dict(zip(names, fit.biases.tolist())))
 
 
-def calibration_or(items: Sequence[ScoredItem], otherwise: Calibration) -> Calibration:
-    """Fits on these items, or returns another calibration where they are fewer than needed."""
-    n_telling = sum(bool(item.correct.any()) for item in items)
-    return fit_calibration(items) if n_telling >= FEWEST_ITEMS else otherwise
+def improves(n: int, without: float, joined: float, n_parameters: int, level: float) -> bool:
+    """Returns whether more parameters lower a loss by more than chance does.
+
+    Likelihood-ratio test (Wilks 1938): twice the gain in log-likelihood is compared with the
+    chi-squared distribution.
+
+    Args:
+        n: Number of items.
+        without: Mean negative log-likelihood without the parameters, in nats.
+        joined: The same with them.
+        n_parameters: How many there are.
+        level: Level of the test; at 1 any gain passes.
+    """
+    from scipy.stats import chi2
+
+    return bool(2 * n * (without - joined) > chi2.isf(level, n_parameters))

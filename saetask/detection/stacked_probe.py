@@ -12,15 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from saetask.detection.base import DetectorInput, Finding, Misunderstanding, make_finding
-from saetask.detection.calibration import fit_scaled_softmax
+from saetask.detection.calibration import fit_scaled_softmax, improves
 from saetask.errors import UserError
 
 INNER_FOLDS = 3
-CHANCE = 0.01
-"""A probe counts only if the likelihood it adds on held-out items is rarer by chance.
-
-The best of several settings must pass at this level divided by their number.
-"""
 
 
 class InnerFold(NamedTuple):
@@ -141,21 +136,30 @@ def stacked_probabilities(
 def make_findings(
     inputs: Sequence[DetectorInput],
     readings: Sequence[str],
-    probabilities: np.ndarray,
+    stack: np.ndarray,
+    log_odds: np.ndarray,
+    answers: np.ndarray,
     explain: Callable[[DetectorInput, str], Misunderstanding],
 ) -> list[Finding]:
-    """Returns the finding in each prompt, from the probabilities of a detector's readings.
+    """Returns the finding in each prompt, from a probe's log-odds and the model's answer.
+
+    Where the probe's weight is zero, nothing is found: a bias of the fit split must not outvote the
+    answer. Probabilities are given all the same.
 
     Args:
         inputs: The prompts.
         readings: The readings that the detector was fitted on.
-        probabilities: Of each reading, `[n, class]`.
+        stack: What `fit_stack` returned, `[2 + class]`.
+        log_odds: The probe's, `[n, class]`.
+        answers: What `answer_scores` gives, `[n, class]`.
         explain: Returns the misunderstanding for a reading of a prompt; see `BaseDetector`.
     """
-    return [
+    probabilities = stacked_probabilities(stack, log_odds, answers)
+    found = [
         make_finding(detector_input, dict(zip(readings, row)), explain)
         for detector_input, row in zip(inputs, probabilities.tolist())
     ]
+    return found if stack[0] > 0 else [finding._replace(misunderstandings=[]) for finding in found]
 
 
 def fit_stack(
@@ -163,7 +167,8 @@ def fit_stack(
 ) -> np.ndarray:
     """Fits the two weights (not below zero) and the bias of each class by maximum likelihood.
 
-    The probe's weight is zero unless it passes a likelihood-ratio test at the level `chance`.
+    The probe's weight is zero unless it passes a likelihood-ratio test at the level `chance`. The
+    best of several settings must pass at `CHANCE` divided by their number.
 
     Args:
         log_odds: Of items that the probe did not see, `[n, class]`.
@@ -174,14 +179,12 @@ def fit_stack(
     Returns:
         Weight of the log-odds, weight of the answer, and a bias a class, `[2 + class]`.
     """
-    from scipy.stats import chi2
-
     classes = np.arange(log_odds.shape[1])
     kinds = np.broadcast_to(classes, log_odds.shape)
     correct = labels[:, None] == classes
     without = fit_scaled_softmax([answers], kinds, correct, start=[0.1])
     joined = fit_scaled_softmax([log_odds, answers], kinds, correct, start=[1.0, 0.1])
-    if 2 * len(labels) * (without.loss - joined.loss) > chi2.isf(chance, 1):
+    if improves(len(labels), without.loss, joined.loss, 1, chance):
         return np.concatenate([joined.weights, joined.biases])
     return np.concatenate([[0.0], without.weights, without.biases])
 

@@ -1,30 +1,22 @@
 """The table of arms: what each one controls for, and how it writes its prompts."""
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from saetask.annotation.base import Annotation
-from saetask.annotation.prompt_writer import ArmPrompt, fixed_note
-from saetask.data.prompts import Prompt
-from saetask.data.samples import Sample
-from saetask.detection.base import Misunderstanding
+from saetask.annotation.fixed_notes import GENERIC, PLACEBO, FixedNotes
+from saetask.detection.calibration import fit_calibration, tested_calibration
 from saetask.errors import UserError, did_you_mean
+from saetask.experiments import arm_prompts as prompts
 from saetask.experiments.closed_loop import CLOSED_LOOP, close_loop
-from saetask.experiments.control_detectors import DENSE_PROBE, OWN, RANDOM_FEATURE, RANDOM_SAE
-from saetask.experiments.fold import FoldState
-from saetask.experiments.note_selection import gold_finding
-from saetask.experiments.prompt_optimisation import optimised_note
-from saetask.inference.requests import GenerateRequest
+from saetask.experiments.control_detectors import (
+    DENSE_PROBE,
+    MOVED_WEIGHTS,
+    OWN,
+    RANDOM_SAES,
+    RANDOM_SUBSET,
+)
+from saetask.experiments.scoring import FitCalibration
 from saetask.report.arms import ArmSpec
-
-GENERIC = Annotation("(Note: read the text carefully before you answer.)", "end", "generic")
-PLACEBO = Annotation("(Note: this text is one of several on the same page.)", "end", "placebo")
-SELF_REQUEST = "\nDo not answer yet. In one short sentence, say how this text is to be understood."
-
-Prompts = dict[Sample, ArmPrompt]
 
 
 @dataclass(frozen=True)
@@ -32,121 +24,29 @@ class Arm:
     """One arm of an experiment."""
 
     spec: ArmSpec
-    write: Callable[[FoldState], Prompts]
-    """Returns the prompt of every sample in `FoldState.wanted`."""
-
-
-def unchanged(state: FoldState) -> Prompts:
-    """Leaves every prompt as it is."""
-    return {sample: ArmPrompt(sample.prompt, None, []) for sample in state.wanted}
-
-
-def fixed(note: Annotation) -> Callable[[FoldState], Prompts]:
-    """Returns a function that writes the same note into every prompt."""
-    return lambda state: {s: fixed_note(s.prompt, note) for s in state.wanted}
-
-
-def from_detector(name: str, labels_known: bool = True) -> Callable[[FoldState], Prompts]:
-    """Returns a function that writes what a detector finds; see `FoldState.write`."""
-    return lambda state: state.write(state.misunderstandings(name), labels_known)
-
-
-def shuffled(state: FoldState) -> Prompts:
-    """Writes into each prompt what saetask's detector finds in another sample."""
-    own, generator = state.misunderstandings(OWN), state.generator()
-    findings: dict[Sample, list[Misunderstanding]] = {}
-    for part in state.parts:
-        findings |= exchange_findings(own, part, generator)
-    return state.write(findings)
-
-
-def exchange_findings(
-    findings: Mapping[Sample, list[Misunderstanding]],
-    samples: Sequence[Sample],
-    generator: np.random.Generator,
-) -> dict[Sample, list[Misunderstanding]]:
-    """Gives each sample the findings of another one, and each sample's findings to one.
-
-    Samples of one group can be near-duplicates, whose findings fit each other, so the other one is
-    of another group wherever one is left. A single sample gets none.
+    write: prompts.Writer
+    """Writes the prompts of test samples."""
+    calibrate: prompts.Writer = prompts.right_reading
+    """Writes the prompts of training samples on whose answers the arm's offset is fitted: all that
+    were drawn, whatever the gate would pick, so that the offset does not tell what the gate knows.
     """
-    order = [samples[i] for i in generator.permutation(len(samples))]
-    if len(order) < 2:
-        return {sample: [] for sample in order}
-    groups = [sample.group for sample in order]
-    order.sort(key=lambda sample: groups.index(sample.group))
-    # Side by side, no group is longer than the largest: that many places on, another group stands.
-    largest = max(Counter(groups).values())
-    step = largest if largest < len(order) else 1
-    donors = dict(zip(order, [*order[step:], *order[:step]]))
-    return {s: retarget_findings(s.prompt, findings[donors[s]]) for s in samples}
+    fit: FitCalibration = tested_calibration
+    """Fits the offset of the arm's annotated prompts."""
+    notes: FixedNotes | None = None
+    """Notes that depend on no finding; the fit split chooses one."""
 
 
-def retarget_findings(
-    prompt: Prompt, findings: Sequence[Misunderstanding]
-) -> list[Misunderstanding]:
-    """Returns another prompt's findings as findings about this prompt's target (or else text)."""
-    span = prompt.spans.get("target", prompt.spans["text"])
-    text = prompt.content[span.start : span.end]
-    return [finding._replace(span=span, text=text) for finding in findings]
+def _fixed(notes: FixedNotes, purpose: str) -> Arm:
+    """Returns a control that writes the same note into every prompt."""
+    spec = ArmSpec(notes.name, purpose, "control", in_sae_credit=True, in_default=False)
+    write = prompts.chosen_note(notes.name)
+    return Arm(spec, write, write, notes=notes)
 
 
-def self_note(state: FoldState) -> Prompts:
-    """Writes into each prompt the note that the model under test generates for it."""
-    requests = [self_request(sample.prompt, state) for sample in state.wanted]
-    replies = state.context.client.generate(requests, "the model's own notes")
-    return {
-        sample: written_by_model(sample.prompt, reply)
-        for sample, reply in zip(state.wanted, replies)
-    }
-
-
-def self_request(prompt: Prompt, state: FoldState) -> GenerateRequest:
-    """Returns the request for the model's own note on a prompt."""
-    content = prompt.content + SELF_REQUEST
-    asked = Prompt(prompt.with_content(content).messages, "Note:")
-    return GenerateRequest(asked, state.context.settings.self_note_tokens)
-
-
-def written_by_model(prompt: Prompt, reply: str) -> ArmPrompt:
-    """Writes the first line of the model's reply into the prompt, as a note."""
-    lines = [line.strip() for line in reply.splitlines() if line.strip()]
-    if not lines:
-        return ArmPrompt(prompt, None, [])
-    return fixed_note(prompt, Annotation(f"(Note: {lines[0]})", "end", "self"))
-
-
-def optimised(state: FoldState) -> Prompts:
-    """Writes one note into all prompts, optimised with as many requests as the pipeline used."""
-    asked = set(state.fold.train)
-    budget = len(state.fold.train) + len(state.calibration)
-    budget += sum(sample in asked for _, sample in state.note_scores.scored)
-    note = optimised_note(
-        state.context,
-        list(state.pipeline.findings),
-        state.pipeline.bias,
-        GENERIC,
-        budget,
-        state.seed,
-    )
-    return fixed(note)(state)
-
-
-def always(state: FoldState) -> Prompts:
-    """Writes the detector's most probable reading into every prompt, right or wrong."""
-    detector, findings = state.pipeline.detector, state.findings(OWN)
-    stated = {}
-    for sample, finding in findings.items():
-        explained = detector.explain(
-            state.pipeline.input(state.observations[sample]), finding.leading
-        )
-        stated[sample] = [explained._replace(probability=finding.failure)]
-    return state.write(stated)
-
-
-def oracle(state: FoldState) -> Prompts:
-    """Writes the right reading into every prompt that has one."""
-    return state.write({sample: gold_finding(sample) for sample in state.wanted})
+def _random_sae(name: str) -> Arm:
+    purpose = "No trained dictionary is needed: the same pipeline on a frozen random one."
+    spec = ArmSpec(name, purpose, "control", in_default=name == RANDOM_SAES[0])
+    return Arm(spec, prompts.from_detector(name, labels_known=False))
 
 
 ARMS: tuple[Arm, ...] = (
@@ -157,47 +57,75 @@ ARMS: tuple[Arm, ...] = (
             "baseline",
             asks_second_question=True,
         ),
-        unchanged,
+        prompts.unchanged,
+        prompts.no_prompts,
     ),
     Arm(
         ArmSpec(
-            "generic",
-            "Any request for care would help: “read carefully”.",
+            "calibrated",
+            "An offset alone would do: the prompt as it is, its answers calibrated untested.",
             "control",
             in_sae_credit=True,
             in_default=False,
         ),
-        fixed(GENERIC),
+        prompts.offset_only,
+        prompts.offset_only,
+        fit_calibration,
     ),
     Arm(
         ArmSpec(
-            "placebo",
-            "Any longer prompt would help: a neutral note.",
+            "gate-only",
+            "The gate alone would do: prompts that saetask annotates stay as they are, and their "
+            "answers get an offset fitted on prompts that it would annotate.",
+            "control",
+            in_sae_credit=True,
+        ),
+        prompts.offset_of_picked,
+        prompts.picked_for_fit,
+        fit_calibration,
+    ),
+    Arm(
+        ArmSpec(
+            "gated-placebo",
+            "Any note would do: a neutral one of the same length and place on the same prompts.",
             "control",
             in_sae_credit=True,
             asks_second_question=True,
         ),
-        fixed(PLACEBO),
+        prompts.neutral,
+        prompts.neutral_for_fit,
     ),
+    _fixed(GENERIC, "Any request for care would help: “read carefully”."),
+    _fixed(PLACEBO, "Any longer prompt would help: a neutral note on every prompt."),
     Arm(
         ArmSpec(
-            RANDOM_FEATURE,
-            "Any features would do: the detector's weights on random live features, matched in "
-            "frequency.",
+            MOVED_WEIGHTS,
+            "The weights do not matter: the detector's weights moved to other live features, "
+            "matched in frequency.",
             "control",
             in_sae_credit=True,
             in_default=False,
         ),
-        from_detector(RANDOM_FEATURE),
+        prompts.from_detector(MOVED_WEIGHTS),
+    ),
+    Arm(
+        ArmSpec(
+            RANDOM_SUBSET,
+            "Any features would do: the detector fitted anew on random live features, as many as "
+            "saetask can name.",
+            "control",
+            in_default=False,
+        ),
+        prompts.from_detector(RANDOM_SUBSET),
     ),
     Arm(
         ArmSpec(
             "shuffled",
-            "Any finding would do: another item's, of another group, written about this one.",
+            "Any finding would do: that in another of the annotated prompts, of another group.",
             "control",
             in_sae_credit=True,
         ),
-        shuffled,
+        prompts.shuffled,
     ),
     Arm(
         ArmSpec(
@@ -207,7 +135,8 @@ ARMS: tuple[Arm, ...] = (
             in_sae_credit=True,
             in_default=False,
         ),
-        self_note,
+        prompts.self_note,
+        prompts.self_note,
     ),
     Arm(
         ArmSpec(
@@ -216,7 +145,8 @@ ARMS: tuple[Arm, ...] = (
             "control",
             in_default=False,  # slow, and needs an extra
         ),
-        optimised,
+        prompts.optimised,
+        prompts.optimised,
     ),
     Arm(
         ArmSpec(
@@ -224,15 +154,18 @@ ARMS: tuple[Arm, ...] = (
             "No sparse features are needed: a linear probe on the raw activations.",
             "control",
         ),
-        from_detector(DENSE_PROBE),
+        prompts.from_detector(DENSE_PROBE),
     ),
+    *(_random_sae(name) for name in RANDOM_SAES),
     Arm(
         ArmSpec(
-            RANDOM_SAE,
-            "No trained dictionary is needed: the same pipeline on a frozen random one.",
+            "probe-answer",
+            "No note is needed: the detector's reading is the answer, and the model is not asked.",
             "control",
+            in_default=False,
         ),
-        from_detector(RANDOM_SAE, labels_known=False),
+        prompts.taken_from_probe,
+        prompts.no_prompts,
     ),
     Arm(
         ArmSpec(
@@ -250,7 +183,7 @@ ARMS: tuple[Arm, ...] = (
             "variant",
             in_default=False,
         ),
-        always,
+        prompts.always,
     ),
     Arm(
         ArmSpec(
@@ -259,7 +192,7 @@ ARMS: tuple[Arm, ...] = (
             "method",
             asks_second_question=True,
         ),
-        from_detector(OWN),
+        prompts.from_detector(OWN),
     ),
     Arm(
         ArmSpec(
@@ -268,7 +201,7 @@ ARMS: tuple[Arm, ...] = (
             "bound",
             asks_second_question=True,
         ),
-        oracle,
+        prompts.right_reading,
     ),
 )
 """Every arm, in the order in which they are reported."""

@@ -17,7 +17,7 @@ from saetask.annotation.prompt_writer import (
 )
 from saetask.data.samples import Sample
 from saetask.detection.base import Detector, DetectorInput, Finding
-from saetask.detection.calibration import Calibration, fit_calibration
+from saetask.detection.calibration import Calibration, tested_calibration
 from saetask.experiments.context import ExperimentContext
 from saetask.experiments.fold import FoldState
 from saetask.experiments.note_selection import order_by_loss
@@ -36,12 +36,11 @@ class RoundTemplate(NamedTuple):
     """Fitted on training samples that were asked with the right reading in this template."""
 
 
-def close_loop(state: FoldState) -> dict[Sample, ArmPrompt]:
+def close_loop(state: FoldState, samples: Sequence[Sample]) -> dict[Sample, ArmPrompt]:
     """Writes saetask's findings in rounds, each with the next best template of the fit split."""
-    templates = round_templates(state)
-    return annotate_in_rounds(
-        state.context, state.pipeline.detector, templates, state.findings("saetask")
-    )
+    templates, findings = round_templates(state), state.findings("saetask")
+    found = {sample: findings[sample] for sample in samples}
+    return annotate_in_rounds(state.context, state.pipeline.detector, templates, found)
 
 
 def round_templates(state: FoldState) -> list[RoundTemplate]:
@@ -50,7 +49,7 @@ def round_templates(state: FoldState) -> list[RoundTemplate]:
     return [
         RoundTemplate(
             state.note_scores.templates[index],
-            fit_calibration(state.note_scores.of(index, state.fold.train)),
+            tested_calibration(state.note_scores.of(index, state.fold.train)),
         )
         for index in order
     ]

@@ -1,7 +1,8 @@
 """Every detector of a fold, fitted on the same samples: saetask's own, its controls, baselines."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,9 @@ from saetask.experiments.observation import Observation
 from saetask.experiments.pipeline import FittedPipeline
 
 OWN = "saetask"
-RANDOM_FEATURE, RANDOM_SAE, DENSE_PROBE = "random-feature", "random-sae", "dense-probe"
+MOVED_WEIGHTS, RANDOM_SUBSET, DENSE_PROBE = "moved-weights", "random-subset", "dense-probe"
+RANDOM_SAES = ("random-sae", "random-sae-2", "random-sae-3")
+"""Frozen random dictionaries, by seed; the first is always read."""
 MATCHED_BLOCK = 20
 """Number of features, neighbours in firing density, that change places among each other."""
 
@@ -29,11 +32,16 @@ class FoldDetectors(NamedTuple):
     """Controls that repeat saetask's own findings, because its detector uses no feature."""
 
 
+def count_random_saes(arms: Collection[str]) -> int:
+    """Returns how many random dictionaries these arms need; the first one is always read."""
+    return max([0, *(number for number, name in enumerate(RANDOM_SAES) if name in arms)]) + 1
+
+
 def fit_detectors(
     context: ExperimentContext,
     pipeline: FittedPipeline,
-    calibration: Sequence[Observation],
     test: Sequence[Observation],
+    arms: Collection[str],
     generator: np.random.Generator,
 ) -> FoldDetectors:
     """Fits every control on what saetask's detector was fitted on, and applies all of them.
@@ -41,64 +49,85 @@ def fit_detectors(
     Args:
         context: Plugins and baselines.
         pipeline: The fold's pipeline, with saetask's own detector.
-        calibration: Observations of the fit split that arms are calibrated on.
         test: Observations of the test split.
+        arms: Names of the arms that are run.
         generator: Source of randomness for the control features.
     """
-    wanted = [*calibration, *test]
-    own = {o.sample: pipeline.predict(o) for o in wanted}
-    findings = {OWN: own, RANDOM_FEATURE: {}}
+    own = {o.sample: pipeline.predict(o) for o in test}
     moved = _on_other_features(pipeline, generator)
-    for part in (calibration, test):
-        n_annotated = sum(bool(own[o.sample].misunderstandings) for o in part)
-        inputs = {o.sample: pipeline.input(o) for o in part}
-        findings[RANDOM_FEATURE] |= match_annotation_rate(moved, inputs, n_annotated)
-    with_features: dict[str, Detector] = {RANDOM_FEATURE: pipeline.detector}
-    if all(o.control_features is not None for o in wanted):
-        with_features[RANDOM_SAE] = context.make_detector()
-        through_control = [_through_control(o) for o in pipeline.trained_on]
-        findings[RANDOM_SAE] = _fit_and_apply(
-            with_features[RANDOM_SAE],
-            pipeline,
-            through_control,
-            [_through_control(o) for o in wanted],
+    n_annotated = sum(bool(finding.misunderstandings) for finding in own.values())
+    inputs = {o.sample: pipeline.input(o) for o in test}
+    findings = {OWN: own, MOVED_WEIGHTS: match_annotation_rate(moved, inputs, n_annotated)}
+    uses_features = bool(len(pipeline.detector.feature_ids()))
+    blind = [] if uses_features else [MOVED_WEIGHTS]
+    for number in range(len(pipeline.trained_on[0].control_features)):
+        read = partial(_through_control, number=number)
+        control = context.make_detector()
+        findings[RANDOM_SAES[number]] = _fit_and_apply(
+            control, pipeline, [read(o) for o in pipeline.trained_on], [read(o) for o in test]
         )
+        blind += [RANDOM_SAES[number]] if not len(control.feature_ids()) else []
+    if RANDOM_SUBSET in arms:
+        kept = _random_subset(pipeline, generator)
+        read = partial(_through_subset, kept=kept)
+        findings[RANDOM_SUBSET] = _fit_and_apply(
+            context.make_detector(),
+            pipeline,
+            [read(o) for o in pipeline.trained_on],
+            [read(o) for o in test],
+        )
+        blind += [] if uses_features else [RANDOM_SUBSET]
     for baseline in context.settings.make_baselines():
-        findings[baseline.name] = _fit_and_apply(baseline, pipeline, pipeline.trained_on, wanted)
-    blind = [name for name, d in with_features.items() if not len(d.feature_ids())]
-    return FoldDetectors(findings, blind if RANDOM_FEATURE in blind else [])
+        findings[baseline.name] = _fit_and_apply(baseline, pipeline, pipeline.trained_on, test)
+    return FoldDetectors(findings, [] if uses_features else blind)
 
 
 def _fit_and_apply(
     detector: BaseDetector,
     pipeline: FittedPipeline,
     train: Sequence[Observation],
-    wanted: Sequence[Observation],
+    test: Sequence[Observation],
 ) -> Findings:
-    """Fits a detector and returns its findings, held-out ones where it was trained."""
-    held_out = detector.fit(
+    """Fits a detector and returns its findings in other prompts."""
+    detector.fit(
         [pipeline.input(observation) for observation in train],
         [observation.sample.gold_reading or "" for observation in train],
         [observation.sample.group for observation in train],
     )
-    trained = dict(zip((observation.sample for observation in train), held_out))
-    return {o.sample: trained.get(o.sample) or detector.detect(pipeline.input(o)) for o in wanted}
+    return {o.sample: detector.detect(pipeline.input(o)) for o in test}
 
 
-def _through_control(observation: Observation) -> Observation:
-    """Returns the observation as it is read through the random dictionary."""
-    assert observation.control_features is not None
-    return replace(observation, features=observation.control_features, _pooled={})
+def _through_control(observation: Observation, number: int) -> Observation:
+    """Returns the observation as it is read through a random dictionary."""
+    return replace(observation, features=observation.control_features[number], _pooled={})
+
+
+def _through_subset(observation: Observation, kept: np.ndarray) -> Observation:
+    """Returns the observation as it is read through some features of the SAE."""
+    return replace(observation, features=observation.features.restricted(kept), _pooled={})
+
+
+def _random_subset(pipeline: FittedPipeline, generator: np.random.Generator) -> np.ndarray:
+    """Draws live features: as many as the detector can name, or else half of those it uses."""
+    detector, live = pipeline.detector, np.flatnonzero(_density(pipeline))
+    n_used = detector.summary().get("n_stable_features") or len(detector.feature_ids()) // 2
+    return generator.permutation(live)[:n_used]
+
+
+def _density(pipeline: FittedPipeline) -> np.ndarray:
+    """Returns on how many tokens of the fit split each feature fires, `[d_sae]`."""
+    trained_on = pipeline.trained_on
+    density = np.zeros(trained_on[0].features.d_sae, dtype=np.int64)
+    for observation in trained_on:
+        density += np.bincount(observation.features.features, minlength=len(density))
+    return density
 
 
 def _on_other_features(pipeline: FittedPipeline, generator: np.random.Generator) -> Detector:
     """Returns saetask's detector with its weights moved to other features of like density."""
     trained_on = pipeline.trained_on
-    density = np.zeros(trained_on[0].features.d_sae, dtype=np.int64)
-    for observation in trained_on:
-        density += np.bincount(observation.features.features, minlength=len(density))
     return pipeline.detector.on_features(
-        frequency_matched(density, generator),
+        frequency_matched(_density(pipeline), generator),
         [pipeline.input(observation) for observation in trained_on],
         [observation.sample.gold_reading or "" for observation in trained_on],
     )

@@ -7,9 +7,9 @@ import numpy as np
 
 from saetask.detection.base import Finding
 from saetask.experiments.scoring import SampleResult
-from saetask.report.figures import Auroc, Detection, ProbeAccuracy
+from saetask.report.figures import Auroc, Detection, PairedDifference, ProbeAccuracy
 from saetask.utils import statistics
-from saetask.utils.statistics import accuracy_interval, auroc, macro_auroc
+from saetask.utils.statistics import accuracy_interval, auroc, compare, macro_auroc
 
 
 def groups_of(rows: Sequence[SampleResult]) -> list[str]:
@@ -20,6 +20,11 @@ def groups_of(rows: Sequence[SampleResult]) -> list[str]:
 def correct_answers(rows: Sequence[SampleResult]) -> np.ndarray:
     """Returns whether each row's answer is right, bool `[item]`."""
     return np.array([row.score.correct for row in rows], dtype=bool)
+
+
+def raw_correct(rows: Sequence[SampleResult]) -> np.ndarray:
+    """Returns whether each row's raw answer is right, bool `[item]`."""
+    return np.array([row.raw_score.correct for row in rows], dtype=bool)
 
 
 def summarise_probe_alone(
@@ -44,11 +49,15 @@ def summarise_probe_alone(
         return None
     samples = [original[i].sample for i in known]
     right = np.array([findings["saetask"][s.item.id].leading == s.gold_reading for s in samples])
+    groups = [sample.group for sample in samples]
+    annotated = correct_answers([own[i] for i in known])
+    comparison = compare(right, annotated, groups, seed)
     return ProbeAccuracy(
         n=len(known),
         accuracy=float(right.mean()),
-        ci95=accuracy_interval(right, [s.item.group for s in samples], seed),
-        saetask=float(correct_answers([own[i] for i in known]).mean()),
+        ci95=accuracy_interval(right, groups, seed),
+        saetask=float(annotated.mean()),
+        comparison=PairedDifference(**comparison._asdict(), holm_p=comparison.mcnemar_p),
     )
 
 

@@ -1,19 +1,20 @@
 """A fold's state: the pipeline and all detectors, fitted on its training samples."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from saetask.annotation.base import Annotation
 from saetask.annotation.prompt_writer import ArmPrompt, make_prompt_annotator
 from saetask.data.samples import Fold, Sample, draw
 from saetask.detection.base import Finding, Misunderstanding
 from saetask.errors import UserError
 from saetask.experiments.context import ExperimentContext
 from saetask.experiments.control_detectors import FoldDetectors, fit_detectors
-from saetask.experiments.note_selection import NoteScores
+from saetask.experiments.note_selection import NoteScores, choose_note
 from saetask.experiments.observation import Observation
 from saetask.experiments.pipeline import FittedPipeline, fit_pipeline
 from saetask.saes.encoding import input_hook
@@ -29,31 +30,23 @@ class FoldState:
     """With the SAE that did best on the fit split."""
     observations: Mapping[Sample, Observation]
     note_scores: NoteScores
+    fixed_notes: Mapping[str, Annotation]
+    """By arm: its note that the fit split chose."""
     pipeline: FittedPipeline
     detectors: FoldDetectors
     calibration: list[Sample]
-    """Training samples on which each arm's calibration is fitted."""
+    """Training samples on which each arm's calibration is fitted, whatever is found in them."""
     selection: Mapping[str, Any]
     """What was chosen on the fit split, as in `summary.json`."""
     seed: int
     _generator: np.random.Generator
-
-    @property
-    def parts(self) -> tuple[list[Sample], list[Sample]]:
-        """The samples that every arm writes, by split: calibration samples, then test samples."""
-        return self.calibration, self.fold.test
-
-    @property
-    def wanted(self) -> list[Sample]:
-        """The samples that every arm writes."""
-        return [*self.calibration, *self.fold.test]
 
     def generator(self) -> np.random.Generator:
         """Returns a new source of randomness; every arm gets the same one, whichever are run."""
         return copy.deepcopy(self._generator)
 
     def findings(self, detector: str) -> dict[Sample, Finding]:
-        """Returns what a detector finds in the wanted samples.
+        """Returns what a detector finds in the test samples.
 
         Raises:
             UserError: It was not fitted.
@@ -65,7 +58,7 @@ class FoldState:
         return self.detectors.findings[detector]
 
     def misunderstandings(self, detector: str) -> dict[Sample, list[Misunderstanding]]:
-        """Returns the misunderstandings that a detector finds in the wanted samples."""
+        """Returns the misunderstandings that a detector finds in the test samples."""
         return {s: finding.misunderstandings for s, finding in self.findings(detector).items()}
 
     def write(
@@ -82,13 +75,6 @@ class FoldState:
         annotator.generate_notes(findings.values())
         return {sample: annotator.write(sample.prompt, ms) for sample, ms in findings.items()}
 
-    def findings_on_test(self) -> dict[str, dict[Sample, Finding]]:
-        """Returns the findings of every detector in the test samples."""
-        return {
-            name: {sample: findings[sample] for sample in self.fold.test}
-            for name, findings in self.detectors.findings.items()
-        }
-
 
 def fit_fold(
     contexts: Sequence[ExperimentContext],
@@ -96,6 +82,8 @@ def fit_fold(
     fold: Fold,
     observations: Sequence[Mapping[Sample, Observation]],
     note_scores: NoteScores,
+    fixed_notes: Mapping[str, NoteScores],
+    controls: Collection[str],
     seed: int,
 ) -> FoldState:
     """Fits a fold's pipeline, with the SAE that does best on the fit split, and its detectors.
@@ -106,6 +94,8 @@ def fit_fold(
         fold: Its samples.
         observations: By context: of all samples.
         note_scores: Of the note templates.
+        fixed_notes: Of each arm with notes that depend on no finding, their scores.
+        controls: Names of the arms that are run; detectors of these are fitted.
         seed: Seed of the calibration samples and of the controls.
 
     Raises:
@@ -130,8 +120,8 @@ def fit_fold(
     detectors = fit_detectors(
         context,
         pipeline,
-        [observed[sample] for sample in calibration],
         [observed[sample] for sample in fold.test],
+        controls,
         generator,
     )
     selection = {**pipeline.selection, "sae": best, "saes": tried}
@@ -141,6 +131,7 @@ def fit_fold(
         context,
         observed,
         note_scores,
+        {arm: choose_note(scores, fold.train) for arm, scores in fixed_notes.items()},
         pipeline,
         detectors,
         calibration,

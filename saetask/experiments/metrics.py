@@ -1,15 +1,19 @@
 """The figures of `summary.json`, computed from the results of an experiment."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from saetask.experiments.closed_loop import CLOSED_LOOP
+from saetask.experiments.control_detectors import OWN
+from saetask.experiments.credit import finding_credit, sae_credit
 from saetask.experiments.detection_metrics import (
     correct_answers,
     groups_of,
+    raw_correct,
     summarise_failures,
     summarise_probe_alone,
     summarise_readings,
@@ -21,9 +25,13 @@ from saetask.report.figures import (
     ArmFigures,
     ArmResult,
     ArmSpread,
+    Bias,
     Detection,
+    FindingCredit,
     PairedComparison,
+    PairedDifference,
     ProbeAccuracy,
+    RawFigures,
     Rounds,
     SAECredit,
     SecondQuestion,
@@ -46,7 +54,9 @@ class Figures(NamedTuple):
 
     arms: dict[str, ArmResult]
     against: dict[str, PairedComparison]
-    credit: SAECredit | None
+    finding_credit: FindingCredit | None
+    sae_credit: SAECredit | None
+    bias: Bias | None
     probe_alone: ProbeAccuracy | None
     detection: Detection
     reading_detection: Detection
@@ -65,11 +75,10 @@ def summarise(result: ExperimentResult, specs: Sequence[ArmSpec], seed: int) -> 
     """
     arms = _by_arm(result.results)
     original = arms["original"]
-    groups = groups_of(original)
     correct = {arm: correct_answers(rows) for arm, rows in arms.items()}
     figures = summarise_arms(arms, seed)
     ranked = any(sample_result.scores for sample_result in original)
-    against = compare_with_controls(correct, specs, groups, seed)
+    against = compare_with_controls(arms, specs, seed)
     # Without a detector, every score would be that of the model's own answer.
     findings = {} if "detection" in result.left_out else result.findings
     return Figures(
@@ -84,7 +93,9 @@ def summarise(result: ExperimentResult, specs: Sequence[ArmSpec], seed: int) -> 
             if spec.name in figures
         },
         against=against,
-        credit=_sae_credit(correct, specs, against),
+        finding_credit=finding_credit(correct, specs, against),
+        sae_credit=sae_credit(correct, groups_of(original), seed),
+        bias=summarise_bias(original, result.majorities),
         probe_alone=summarise_probe_alone(original, arms["saetask"], findings, seed),
         detection=summarise_failures(original, findings, seed),
         reading_detection=summarise_readings(original, findings, seed),
@@ -123,78 +134,108 @@ def summarise_arms(arms: Mapping[str, Sequence[SampleResult]], seed: int) -> dic
         seed: Seed of the resamples.
     """
     groups = groups_of(arms["original"])
-    correct = {arm: correct_answers(rows) for arm, rows in arms.items()}
-    comparisons = {
-        arm: compare(correct["original"], correct[arm], groups, seed)
-        for arm in arms
-        if arm != "original"
-    }
-    corrected = holm({arm: comparison.mcnemar_p for arm, comparison in comparisons.items()})
+    calibrated = _accuracies(
+        {arm: correct_answers(rows) for arm, rows in arms.items()}, groups, seed
+    )
+    raw = _accuracies({arm: raw_correct(rows) for arm, rows in arms.items()}, groups, seed)
     figures = {}
     for arm, rows in arms.items():
         entry = ArmFigures(
             n=len(rows),
             annotated=sum(row.written.annotation is not None for row in rows),
-            accuracy=float(correct[arm].mean()),
-            ci95=accuracy_interval(correct[arm], groups, seed),
+            raw=RawFigures(**raw[arm]),
+            **calibrated[arm],
         )
         flexible = [row.score.flexible_correct for row in rows]
         if None not in flexible:
             entry.flexible_accuracy = float(np.mean([bool(value) for value in flexible]))
-        if arm in comparisons:
-            comparison = comparisons[arm]
-            changed = (comparison.fixed + comparison.broken) / len(rows)
+        if entry.fixed is not None and entry.broken is not None:
+            changed = (entry.fixed + entry.broken) / len(rows)
             detectable = smallest_detectable_difference(len(rows), changed)
-            entry.difference = comparison.difference
-            entry.difference_ci95 = comparison.ci95
-            entry.fixed = comparison.fixed
-            entry.broken = comparison.broken
-            entry.mcnemar_p = comparison.mcnemar_p
-            entry.holm_p = corrected[arm]
             entry.detectable_difference = detectable if math.isfinite(detectable) else None
         figures[arm] = entry
     return figures
 
 
+def _accuracies(
+    correct: Mapping[str, np.ndarray], groups: Sequence[str], seed: int
+) -> dict[str, dict[str, Any]]:
+    """Returns the fields of `RawFigures` for each arm."""
+    comparisons = {
+        arm: compare(correct["original"], values, groups, seed)
+        for arm, values in correct.items()
+        if arm != "original"
+    }
+    corrected = holm({arm: comparison.mcnemar_p for arm, comparison in comparisons.items()})
+    figures: dict[str, dict[str, Any]] = {}
+    for arm, values in correct.items():
+        figures[arm] = {
+            "accuracy": float(values.mean()),
+            "ci95": accuracy_interval(values, groups, seed),
+        }
+        if arm in comparisons:
+            compared = comparisons[arm]._asdict()
+            compared["difference_ci95"] = compared.pop("ci95")
+            figures[arm] |= {**compared, "holm_p": corrected[arm]}
+    return figures
+
+
 def compare_with_controls(
-    correct: Mapping[str, np.ndarray], specs: Sequence[ArmSpec], groups: Sequence[str], seed: int
+    arms: Mapping[str, Sequence[SampleResult]], specs: Sequence[ArmSpec], seed: int
 ) -> dict[str, PairedComparison]:
     """Returns saetask's paired comparison with each control.
 
     Args:
-        correct: Whether each item is right, bool `[item]`, by arm.
+        arms: Results by arm, of the same items in the same order.
         specs: Specifications of the arms, in the order of the tables.
-        groups: Group of each item.
         seed: Seed of the resamples.
     """
-    controls = [spec.name for spec in specs if spec.kind == "control" and spec.name in correct]
-    comparisons = {arm: compare(correct[arm], correct["saetask"], groups, seed) for arm in controls}
-    corrected = holm({arm: comparison.mcnemar_p for arm, comparison in comparisons.items()})
+    names = [spec.name for spec in specs if spec.kind == "control" and spec.name in arms]
+    calibrated = _differences({n: correct_answers(arms[n]) for n in [*names, OWN]}, arms, seed)
+    raw = _differences({n: raw_correct(arms[n]) for n in [*names, OWN]}, arms, seed)
     return {
-        arm: PairedComparison(
-            difference=comparison.difference,
-            ci95=comparison.ci95,
-            fixed=comparison.fixed,
-            broken=comparison.broken,
-            mcnemar_p=comparison.mcnemar_p,
-            holm_p=corrected[arm],
-        )
-        for arm, comparison in comparisons.items()
+        name: PairedComparison(raw=PairedDifference(**raw[name]), **calibrated[name])
+        for name in names
     }
 
 
-def _sae_credit(
-    correct: Mapping[str, np.ndarray],
-    specs: Sequence[ArmSpec],
-    against: Mapping[str, PairedComparison],
-) -> SAECredit | None:
-    """Returns saetask minus the best arm that counts for SAE credit; None if there is none."""
-    names = [spec.name for spec in specs if spec.in_sae_credit and spec.name in against]
-    if not names:
+def _differences(
+    correct: Mapping[str, np.ndarray], arms: Mapping[str, Sequence[SampleResult]], seed: int
+) -> dict[str, dict[str, Any]]:
+    """Returns the fields of `PairedDifference`: saetask minus each of the other arms."""
+    groups = groups_of(arms[OWN])
+    comparisons = {
+        name: compare(values, correct[OWN], groups, seed)
+        for name, values in correct.items()
+        if name != OWN
+    }
+    corrected = holm({name: comparison.mcnemar_p for name, comparison in comparisons.items()})
+    return {
+        name: {**comparison._asdict(), "holm_p": corrected[name]}
+        for name, comparison in comparisons.items()
+    }
+
+
+def summarise_bias(original: Sequence[SampleResult], majorities: Sequence[str]) -> Bias | None:
+    """Returns what the model says to the original prompts; None where none was ranked.
+
+    Args:
+        original: Results of the arm `original`.
+        majorities: The most frequent right reading of each fold's training samples.
+    """
+    ranked = [row for row in original if row.raw_scores]
+    if not ranked:
         return None
-    # Of equally good controls the last one, which is the stronger control, is named.
-    best = max(reversed(names), key=lambda arm: float(correct[arm].mean()))
-    return SAECredit(control=best, difference=against[best].difference, ci95=against[best].ci95)
+    said = Counter(
+        dict(zip(row.sample.texts, row.sample.readings)).get(row.raw_output, "") for row in ranked
+    )
+    chance = [row.sample.correct.mean() for row in ranked]
+    majority = [row.sample.gold_reading == majorities[row.fold] for row in ranked]
+    return Bias(
+        raw_answers={reading: n / len(ranked) for reading, n in said.most_common()},
+        chance=float(np.mean(chance)),
+        majority=float(np.mean(majority)),
+    )
 
 
 def _summarise_rounds(correct: Mapping[str, np.ndarray]) -> Rounds | None:

@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from saetask.annotation.base import Annotation
 from saetask.annotation.generated_notes import NoteSubject, generate_notes
 from saetask.annotation.prompt_writer import NoteTemplate, PromptAnnotator
-from saetask.data.prompts import Prompt, renders
+from saetask.data.prompts import Prompt, Span, renders
 from saetask.data.samples import Sample, draw
 from saetask.detection.base import Misunderstanding
 from saetask.detection.calibration import ScoredItem, fit_calibration
@@ -129,6 +130,13 @@ def choose_template(scores: NoteScores, samples: Collection[Sample]) -> Template
         loss = float(-np.log(np.maximum(right, 1e-9)).mean()) if rows else None
         losses.append({"annotator": annotator.name, "wording": number, "fit_loss": loss})
     return TemplateChoice(order_by_loss(losses)[0], losses)
+
+
+def choose_note(scores: NoteScores, samples: Collection[Sample]) -> Annotation:
+    """Returns the best of notes that are the same for every prompt, in the same way."""
+    annotator, number = scores.templates[choose_template(scores, samples).index]
+    nothing = Misunderstanding(annotator.name, Span(0, 0), "", "", 0.0, [])
+    return annotator.candidates(nothing, {})[number]
 
 
 def order_by_loss(losses: Sequence[Mapping[str, Any]]) -> list[int]:

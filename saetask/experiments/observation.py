@@ -36,8 +36,8 @@ class Observation:
     residual_means: Mapping[str, np.ndarray]
     """Mean activation of each region at the SAE's hook point, `[d_in]`, float32."""
     response: RankResponse = NO_RESPONSE
-    control_features: FeatureActivations | None = None
-    """The same prompt read through a frozen random dictionary."""
+    control_features: Sequence[FeatureActivations] = ()
+    """The same prompt read through frozen random dictionaries."""
     _pooled: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def detector_input(self, bias: Calibration, readings: Sequence[str]) -> DetectorInput:
@@ -61,7 +61,7 @@ class Observation:
 
 
 def observe(
-    context: ExperimentContext, samples: Sequence[Sample], seed: int | None = None
+    context: ExperimentContext, samples: Sequence[Sample], random_saes: Sequence[int] = ()
 ) -> list[Observation]:
     """Reads every sample's prompt and has the model answer those that are not auxiliary.
 
@@ -70,15 +70,12 @@ def observe(
     Args:
         context: Model, SAE and client.
         samples: All samples of the run.
-        seed: Seed of a random dictionary through which the prompts are read as well; None reads
-            through the SAE alone.
+        random_saes: Seeds of random dictionaries through which the prompts are read as well.
 
     Raises:
         UserError: A prompt is empty or too long.
     """
-    saes = [context.sae]
-    if seed is not None:
-        saes.append(_control_sae(context, samples, seed))
+    saes = [context.sae, *(_control_sae(context, samples, seed) for seed in random_saes)]
     prompts = [sample.prompt for sample in samples]
     extracted = extract_features(context.model, saes, prompts, context.executor)
     asked = [sample for sample in samples if sample.candidates and not sample.auxiliary]
@@ -92,14 +89,14 @@ def make_observations(
     responses: Mapping[Sample, RankResponse],
 ) -> list[Observation]:
     """Joins the features of each sample's prompt with the model's response to it."""
-    features, *control = extracted.features
+    features, *controls = extracted.features
     return [
         Observation(
             sample,
             features[i],
             extracted.raw[i],
             responses.get(sample, NO_RESPONSE),
-            control[0][i] if control else None,
+            [control[i] for control in controls],
         )
         for i, sample in enumerate(samples)
     ]

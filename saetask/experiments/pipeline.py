@@ -10,7 +10,7 @@ import numpy as np
 from saetask.annotation.prompt_writer import NoteTemplate
 from saetask.data.samples import Sample
 from saetask.detection.base import Detector, DetectorInput, Finding
-from saetask.detection.calibration import Calibration, calibration_or, fit_calibration
+from saetask.detection.calibration import Calibration, tested_calibration
 from saetask.errors import UserError
 from saetask.experiments.context import ExperimentContext
 from saetask.experiments.note_selection import NoteScores, choose_template
@@ -78,7 +78,7 @@ def fit_pipeline(
         UserError: The detector can not be fitted on them, or its findings lack probabilities.
     """
     readings = context.task.readings
-    bias = fit_calibration([scored_item(o.sample, o.response) for o in train])
+    bias = tested_calibration([scored_item(o.sample, o.response) for o in train])
     known = [o for o in train if o.sample.gold_reading is not None]
     detector = context.make_detector()
     takes_auxiliary = getattr(detector, "uses_auxiliary", False)
@@ -106,7 +106,7 @@ def fit_pipeline(
     return FittedPipeline(
         readings,
         bias,
-        calibration_or(note_scores.of(choice.index, samples), bias),
+        tested_calibration(note_scores.of(choice.index, samples)),
         detector,
         template,
         dict(zip((observation.sample for observation in known), findings)),

@@ -181,7 +181,17 @@ def make_summary(result: ExperimentResult, description: RunDescription) -> Summa
     """Returns the summary of a run; figures that were not measured are left out."""
     figures = summarise(result, result.arms, description.seed)
     entries = {**description._asdict(), **figures._asdict()}
-    optional = ("seeds", "mechanism", "credit", "without_choice", "ranking")
+    entries["credit"] = figures.finding_credit
+    optional = (
+        "seeds",
+        "mechanism",
+        "finding_credit",
+        "credit",
+        "sae_credit",
+        "bias",
+        "without_choice",
+        "ranking",
+    )
     left_out = [name for name in optional if entries[name] is None]
     return Summary(
         schema_version=1,
@@ -212,6 +222,9 @@ def item_record(result: SampleResult, seed: int) -> ItemRecord:
         else [],
         rounds=[_round_record(entry) for entry in written.rounds],
         scores={text.strip(): value for text, value in result.scores.items()},
+        raw_output=result.raw_output.strip(),
+        raw_correct=result.raw_score.correct,
+        raw_scores={text.strip(): value for text, value in result.raw_scores.items()},
         seed=seed,
     )
     if score.flexible_correct is not None:

@@ -1,7 +1,9 @@
 """An experiment: the same samples in every arm, fitted and tested on different groups."""
 
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from saetask.data.samples import Fold, all_samples, training_samples
@@ -9,13 +11,17 @@ from saetask.detection.base import Finding
 from saetask.detection.silent import SilentDetector
 from saetask.experiments.arms import Arm
 from saetask.experiments.context import ExperimentContext
+from saetask.experiments.control_detectors import count_random_saes
 from saetask.experiments.fold import FoldState, fit_fold
 from saetask.experiments.note_selection import score_notes
 from saetask.experiments.observation import observe
-from saetask.experiments.scoring import FoldPrompts, SampleResult, score_folds
+from saetask.experiments.scoring import FoldPrompts, PreparedArm, SampleResult, score_folds
 from saetask.experiments.second_question import score_second_question
 from saetask.report.arms import ArmSpec
 from saetask.utils.progress import stage
+
+SEED_STEP = 1_000_003
+"""Distance of the seeds of several random dictionaries, so that no other run's seed is one."""
 
 
 class ExperimentResult(NamedTuple):
@@ -30,6 +36,8 @@ class ExperimentResult(NamedTuple):
     """Of each detector in each tested item, by item id."""
     selection: list[Mapping[str, Any]]
     """What was chosen on each fold's fit split."""
+    majorities: list[str]
+    """The most frequent right reading of each fold's training samples."""
     left_out: dict[str, str]
     """Controls that were not run, and `detection` if there is none to measure, and why."""
 
@@ -44,8 +52,7 @@ def run_experiment(
     """Runs every sample through every arm.
 
     Per fold and on its training samples alone: the detectors are fitted, the note template is
-    chosen, and each arm's calibration is fitted (on findings made with the sample's own group held
-    out).
+    chosen, and each arm's calibration is fitted.
 
     Args:
         contexts: Task, model, SAE and plugins; of several SAEs each fold takes one.
@@ -59,12 +66,26 @@ def run_experiment(
     """
     context = contexts[0]
     samples = all_samples(folds)
-    observations = [dict(zip(samples, observe(context, samples, seed))) for context in contexts]
-    note_scores = score_notes(context, training_samples(folds), seed)
+    names = [arm.spec.name for arm in arms]
+    random_saes = [seed + number * SEED_STEP for number in range(count_random_saes(names))]
+    observations = [
+        dict(zip(samples, observe(context, samples, random_saes))) for context in contexts
+    ]
+    train = training_samples(folds)
+    note_scores = score_notes(context, train, seed)
+    fixed_notes = {
+        arm.spec.name: score_notes(replace(context, annotators=[arm.notes]), train, seed)
+        for arm in arms
+        if arm.notes
+    }
     states = []
     with stage("fit detectors", len(folds), "fold") as advance:
         for number, fold in enumerate(folds):
-            states.append(fit_fold(contexts, number, fold, observations, note_scores, seed))
+            states.append(
+                fit_fold(
+                    contexts, number, fold, observations, note_scores, fixed_notes, names, seed
+                )
+            )
             advance(1)
     left_out = _redundant_controls(context, states)
     if isinstance(detector := states[0].pipeline.detector, SilentDetector):
@@ -82,6 +103,7 @@ def run_experiment(
         score_second_question(context, with_train, specs, seed),
         _findings_by_id(states, left_out),
         [state.selection for state in states],
+        [_majority(fold) for fold in folds],
         left_out,
     )
 
@@ -89,12 +111,23 @@ def run_experiment(
 def _fold_prompts(state: FoldState, arms: Sequence[Arm]) -> FoldPrompts:
     return FoldPrompts(
         state.number,
-        state.calibration,
         state.fold.test,
         state.pipeline.bias,
-        state.pipeline.note_bias,
-        {arm.spec.name: arm.write(state) for arm in arms},
+        {
+            arm.spec.name: PreparedArm(
+                arm.write(state, state.fold.test),
+                arm.calibrate(state, state.calibration),
+                arm.fit,
+            )
+            for arm in arms
+        },
     )
+
+
+def _majority(fold: Fold) -> str:
+    """Returns the right reading that most training samples have; "" if none is known."""
+    known = Counter(sample.gold_reading for sample in fold.train if sample.gold_reading is not None)
+    return max(sorted(known), key=known.__getitem__, default="")
 
 
 def _redundant_controls(context: ExperimentContext, states: Sequence[FoldState]) -> dict[str, str]:
@@ -120,7 +153,7 @@ def _findings_by_id(
     """Returns each detector's findings in the test samples of all folds."""
     merged: dict[str, dict[str, Finding]] = {}
     for state in states:
-        for name, findings in state.findings_on_test().items():
+        for name, findings in state.detectors.findings.items():
             if name not in left_out:
                 by_id = {sample.id: finding for sample, finding in findings.items()}
                 merged.setdefault(name, {}).update(by_id)

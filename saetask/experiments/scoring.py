@@ -7,11 +7,13 @@ from typing import NamedTuple
 from saetask.annotation.prompt_writer import ArmPrompt
 from saetask.data.samples import Sample
 from saetask.data.tasks import Item, Score
-from saetask.detection.calibration import Calibration, calibration_or
+from saetask.detection.calibration import Calibration, ScoredItem, tested_calibration
 from saetask.experiments.observation import rank_request, scored_item
 from saetask.inference.client import ModelClient, RankResponse
 from saetask.inference.ranking import likeliest
 from saetask.inference.requests import GenerateRequest
+
+FitCalibration = Callable[[Sequence[ScoredItem]], Calibration]
 
 
 class SampleResult(NamedTuple):
@@ -22,25 +24,37 @@ class SampleResult(NamedTuple):
     arm: str
     written: ArmPrompt
     output: str
+    """The calibrated answer: after the arm's offset."""
     score: Score
     scores: dict[str, float]
     """Calibrated log-probability of each candidate answer."""
+    raw_output: str
+    """The raw answer: what the model says."""
+    raw_score: Score
+    raw_scores: dict[str, float]
+    """What the raw answer was the best by: by default the log-likelihood of each candidate, in
+    nats."""
+
+
+class PreparedArm(NamedTuple):
+    """The prompts of a fold in one arm, and how its answers are calibrated."""
+
+    test: Mapping[Sample, ArmPrompt]
+    """Of the test samples."""
+    calibration: Mapping[Sample, ArmPrompt]
+    """Of training samples; the arm's offset is fitted on the answers to these."""
+    fit: FitCalibration = tested_calibration
 
 
 @dataclass(frozen=True)
 class FoldPrompts:
-    """The prompts of a fold in every arm, and the calibrations of their answers."""
+    """The prompts of a fold in every arm."""
 
     number: int
-    calibration: Sequence[Sample]
-    """Training samples on which each arm's calibration is fitted."""
     test: Sequence[Sample]
     bias: Calibration
-    """Of unannotated prompts."""
-    note_bias: Calibration
-    """Of prompts that state the right reading, for arms that annotate few training samples."""
-    prompts: Mapping[str, Mapping[Sample, ArmPrompt]]
-    """By arm, of calibration and test samples."""
+    """Calibration of the answers to prompts that an arm leaves as they are."""
+    arms: Mapping[str, PreparedArm]
 
 
 Responses = Mapping[str, Mapping[Sample, RankResponse]]
@@ -71,28 +85,29 @@ def score_folds(
     results = [
         result
         for number, fold in enumerate(folds)
-        for arm, prompts in fold.prompts.items()
-        for result in _arm_results(score, fold, arm, prompts, responses[number][arm], outputs)
+        for arm in fold.arms
+        for result in _arm_results(score, fold, arm, responses[number][arm], outputs)
     ]
-    place = {arm: number for number, arm in enumerate(folds[0].prompts)}
+    place = {arm: number for number, arm in enumerate(folds[0].arms)}
     return sorted(results, key=lambda result: (place[result.arm], result.sample.id))
 
 
 def _rank(client: ModelClient, folds: Sequence[FoldPrompts], title: str) -> list[Responses]:
     """Returns the model's scores of every prompt's candidates."""
     asked = [
-        (number, arm, sample, written.prompt)
+        (number, name, sample, written.prompt)
         for number, fold in enumerate(folds)
-        for arm, prompts in fold.prompts.items()
+        for name, arm in fold.arms.items()
+        for prompts in (arm.calibration, arm.test)
         for sample, written in prompts.items()
         if sample.candidates
     ]
     requests = [rank_request(sample, prompt) for *_, sample, prompt in asked]
     responses: list[dict[str, dict[Sample, RankResponse]]] = [
-        {arm: {} for arm in fold.prompts} for fold in folds
+        {name: {} for name in fold.arms} for fold in folds
     ]
-    for (number, arm, sample, _), response in zip(asked, client.rank(requests, title)):
-        responses[number][arm][sample] = response
+    for (number, name, sample, _), response in zip(asked, client.rank(requests, title)):
+        responses[number][name][sample] = response
     return list(responses)
 
 
@@ -101,49 +116,52 @@ def _generate(
 ) -> dict[tuple[str, Sample], str]:
     """Returns the generated answers of test samples, by arm and sample."""
     asked = [
-        (arm, sample, prompts[sample].prompt)
+        (name, sample, written.prompt)
         for fold in folds
-        for arm, prompts in fold.prompts.items()
-        for sample in fold.test
+        for name, arm in fold.arms.items()
+        for sample, written in arm.test.items()
     ]
     requests = [GenerateRequest(prompt, max_new_tokens, s.id) for _, s, prompt in asked]
     texts = client.generate(requests, f"{title}: generate")
-    return {(arm, sample): text for (arm, sample, _), text in zip(asked, texts)}
+    return {(name, sample): text for (name, sample, _), text in zip(asked, texts)}
 
 
 def _arm_results(
     score: Callable[[Item, str], Score],
     fold: FoldPrompts,
-    arm: str,
-    prompts: Mapping[Sample, ArmPrompt],
+    name: str,
     responses: Mapping[Sample, RankResponse],
     outputs: Mapping[tuple[str, Sample], str],
 ) -> list[SampleResult]:
-    """Judges a fold's test samples in one arm.
-
-    Annotated prompts are calibrated on the arm's annotated training samples; a prompt that an arm
-    leaves unchanged keeps the answer of the original.
-    """
-    rows = [
-        scored_item(sample, responses[sample])
-        for sample in fold.calibration
-        if prompts[sample].annotation and sample in responses
-    ]
-    # Where these are too few, a note that states a finding is calibrated like one that states the
-    # right reading with the same template (which was asked of training samples), any other like
-    # the unannotated prompt.
-    states_finding = any(written.misunderstandings for written in prompts.values())
-    annotated_bias = calibration_or(rows, fold.note_bias if states_finding else fold.bias)
+    """Judges a fold's test samples in one arm, by their raw and by their calibrated answers."""
+    arm = fold.arms[name]
+    own = arm.fit([scored_item(s, responses[s]) for s in arm.calibration if s in responses])
     results = []
     for sample in fold.test:
-        written, scores = prompts[sample], {}
+        written, raw, calibrated = arm.test[sample], {}, {}
         if sample in responses:
-            bias = annotated_bias if written.annotation else fold.bias
-            values = bias.apply(responses[sample].scores, sample.readings)
-            scores = dict(zip(sample.texts, values.tolist()))
-        output = outputs.get((arm, sample), _best(sample, scores))
-        judged = score(sample.item, output)
-        results.append(SampleResult(sample, fold.number, arm, written, output, judged, scores))
+            values = responses[sample].scores
+            bias = own if written.annotation or written.own_offset else fold.bias
+            raw = dict(zip(sample.texts, values.tolist()))
+            calibrated = dict(zip(sample.texts, bias.apply(values, sample.readings).tolist()))
+        given = outputs.get((name, sample)) if written.answer is None else written.answer
+        said, output = (
+            _best(sample, scores) if given is None else given for scores in (raw, calibrated)
+        )
+        results.append(
+            SampleResult(
+                sample,
+                fold.number,
+                name,
+                written,
+                output,
+                score(sample.item, output),
+                calibrated,
+                said,
+                score(sample.item, said),
+                raw,
+            )
+        )
     return results
 
 

@@ -14,10 +14,10 @@ from saetask.annotation.prompt_writer import ArmPrompt
 from saetask.data.prompts import Prompt
 from saetask.data.samples import Sample, draw
 from saetask.data.tasks import AsksTwice, SecondQuestion, check_prompt
-from saetask.detection.calibration import ScoredItem, fit_calibration
+from saetask.detection.calibration import ScoredItem, tested_calibration
 from saetask.experiments.context import ExperimentContext
 from saetask.experiments.observation import rank_request, scored_item
-from saetask.experiments.scoring import FoldPrompts, SampleResult, score_folds
+from saetask.experiments.scoring import FoldPrompts, PreparedArm, SampleResult, score_folds
 from saetask.report.arms import ArmSpec
 
 
@@ -91,23 +91,24 @@ def _second_fold(
     arms: Sequence[str],
 ) -> FoldPrompts:
     """Returns a fold's prompts for the second question: the same notes in other prompts."""
-    bias = fit_calibration([scored[asked[s]] for s in train if asked.get(s) in scored])
-    prompts = {
-        arm: {
+    bias = tested_calibration([scored[asked[s]] for s in train if asked.get(s) in scored])
+
+    def moved(prompts: Mapping[Sample, ArmPrompt]) -> dict[Sample, ArmPrompt]:
+        return {
             asked[sample]: _moved(written, asked[sample].prompt)
-            for sample, written in fold.prompts[arm].items()
+            for sample, written in prompts.items()
             if sample in asked
         }
-        for arm in arms
-    }
-    # No template was tried on the second question, so few notes are calibrated like no note.
+
     return FoldPrompts(
         fold.number,
-        [asked[sample] for sample in fold.calibration if sample in asked],
         [asked[sample] for sample in fold.test if sample in asked],
         bias,
-        bias,
-        prompts,
+        {
+            name: PreparedArm(moved(arm.test), moved(arm.calibration), arm.fit)
+            for name, arm in fold.arms.items()
+            if name in arms
+        },
     )
 
 

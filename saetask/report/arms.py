@@ -18,8 +18,8 @@ class ArmSpec:
     under another rule), `control` (explains the gain without saetask) or `bound` (uses the label).
     """
     in_sae_credit: bool = False
-    """Whether the arm uses no feature that this SAE found in this item. SAE credit is saetask minus
-    the best of these arms."""
+    """Whether the arm uses no finding in this item. Finding credit is saetask minus the best of
+    these arms."""
     asks_second_question: bool = False
     """Whether the task's second question is asked with this arm's notes, too."""
     in_default: bool = True

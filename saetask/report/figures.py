@@ -17,7 +17,7 @@ from saetask.report.documents import (
 )
 
 
-class PairedComparison(Document):
+class PairedDifference(Document):
     """One arm minus another over the same items."""
 
     difference: Number
@@ -34,8 +34,39 @@ class PairedComparison(Document):
     """The p-value corrected over the arms that are compared, by Holm."""
 
 
+class PairedComparison(PairedDifference):
+    """One arm minus another over the same items, by calibrated and by raw answers."""
+
+    raw: PairedDifference | None = None
+    """The same of what the model says, without any offset; older runs lack it."""
+
+
+class RawFigures(Document):
+    """Accuracy of an arm's raw answers, and its comparison with those of the arm `original`."""
+
+    accuracy: Share
+    """Share of right answers among what the model says."""
+    ci95: Interval
+    """95 % bootstrap interval of the accuracy, over groups of items."""
+    difference: Number | None = None
+    """Accuracy minus that of `original`; like all that follows, not of `original` itself."""
+    difference_ci95: Interval | None = None
+    """95 % bootstrap interval of the difference, over groups of items."""
+    fixed: Count | None = None
+    """Items that are wrong in `original` and right in this arm."""
+    broken: Count | None = None
+    """Items that are right in `original` and wrong in this arm."""
+    mcnemar_p: Share | None = None
+    """P-value of McNemar's exact test, two-sided."""
+    holm_p: Share | None = None
+    """The p-value corrected over all arms, by Holm."""
+
+
 class ArmFigures(Document):
-    """Accuracy of an arm, and its comparison with the arm `original`."""
+    """Accuracy of an arm, and its comparison with the arm `original`.
+
+    The answers are calibrated, except in `raw`.
+    """
 
     n: PositiveCount
     """Number of items."""
@@ -62,6 +93,8 @@ class ArmFigures(Document):
     detectable_difference: Number | None = None
     """Smallest difference that this number of items could show with a power of 80 %; null if none.
     """
+    raw: RawFigures | None = None
+    """The same of what the model says, without any offset; older runs lack it."""
 
     @model_validator(mode="after")
     def _check_comparison(self) -> "ArmFigures":
@@ -94,11 +127,14 @@ class ArmResult(ArmFigures):
     kind: ArmKind
     """Role of the arm; only controls speak against the SAE."""
     in_sae_credit: Flag
-    """Whether SAE credit is taken to this arm, if it is the best of them."""
+    """Whether finding credit is taken to this arm, if it is the best of them."""
 
 
-class SAECredit(Document):
-    """saetask minus the best control that uses no feature which this SAE found in the item."""
+class FindingCredit(Document):
+    """saetask minus the best control that uses no finding in the item.
+
+    It is the credit of a finding and its note, whatever the finding was made with.
+    """
 
     control: Text
     """Name of that control."""
@@ -106,6 +142,32 @@ class SAECredit(Document):
     """Difference in accuracy, as a share of items."""
     ci95: Interval
     """95 % bootstrap interval of the difference, over groups of items."""
+
+
+class SAECredit(Document):
+    """saetask minus the better of the two pipelines that need no trained SAE."""
+
+    over: Literal["dense-probe", "random-sae"]
+    """That pipeline; of `random-sae`, the mean over the random dictionaries that were run."""
+    difference: Number
+    """Difference in accuracy, as a share of items."""
+    ci95: Interval
+    """95 % bootstrap interval of the difference, over groups of items."""
+    holm_p: Share
+    """P-value by flipping the sign of groups' differences, corrected over the two, by Holm."""
+    n_dictionaries: Count
+    """Number of random dictionaries that were run."""
+
+
+class Bias(Document):
+    """What the model says to the original prompts, whatever they are about."""
+
+    raw_answers: dict[Text, Share]
+    """Share of raw answers that stand for each reading."""
+    chance: Share
+    """Expected accuracy of a candidate drawn at random."""
+    majority: Share
+    """Accuracy of always giving the reading that is right most often in the fit split."""
 
 
 class ProbeAccuracy(Document):
@@ -119,6 +181,8 @@ class ProbeAccuracy(Document):
     """95 % bootstrap interval of the accuracy, over groups of items."""
     saetask: Share | None = None
     """Accuracy of the arm `saetask` over the same items."""
+    comparison: PairedDifference | None = None
+    """saetask minus the probe alone over the same items; older runs lack it."""
 
 
 class Auroc(Document):

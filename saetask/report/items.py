@@ -82,7 +82,7 @@ class ItemRecord(Document):
     prompt: Text
     """The prompt as it was given to the model, all messages."""
     output: Text
-    """The chosen candidate answer, or the generated text."""
+    """The chosen candidate answer, calibrated, or the generated text."""
     parsed: Text | None
     """The answer that was read from the output; null if none was recognised."""
     correct: Flag
@@ -95,6 +95,13 @@ class ItemRecord(Document):
     """The notes that were tried, in the `closed-loop` arm."""
     scores: dict[Text, Number]
     """Calibrated log-probability of each candidate answer; empty if none was ranked."""
+    raw_output: Text | None = None
+    """What the model says, without any offset; older runs lack it, like the next two."""
+    raw_correct: Flag | None = None
+    """Whether that is right."""
+    raw_scores: dict[Text, Number] | None = None
+    """What the raw answer was the best by: the log-likelihood of each candidate, in nats, unless
+    candidates were compared by something else."""
     seed: Count
     """Seed of the run."""
     flexible_correct: Flag | None = None

@@ -14,8 +14,10 @@ from saetask.report.arms import ArmKind
 from saetask.report.documents import Count, Document, Number, PositiveCount, Text, read_document
 from saetask.report.figures import (
     ArmResult,
+    Bias,
     Detection,
     FeatureEffect,
+    FindingCredit,
     PairedComparison,
     ProbeAccuracy,
     RankingFigures,
@@ -154,8 +156,15 @@ class Summary(Document):
     """Figures by arm, in the order of the tables."""
     against: dict[Text, PairedComparison]
     """saetask minus each control, by name of the control."""
-    credit: SAECredit | None = None
-    """SAE credit, if a control that counts for it was run."""
+    finding_credit: FindingCredit | None = None
+    """saetask over the best control without a finding, if one was run."""
+    credit: FindingCredit | None = None
+    """The same, under its first name."""
+    sae_credit: SAECredit | None = None
+    """saetask over the better pipeline without a trained SAE, if one was run."""
+    bias: Bias | None = None
+    """What the model says to the original prompts, if candidates were ranked; older runs lack it.
+    """
     probe_alone: ProbeAccuracy | None
     """The detector without the model; null if no right reading is known, or nothing was fitted."""
     detection: Detection

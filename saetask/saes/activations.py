@@ -71,6 +71,16 @@ class FeatureActivations:
         """Returns the same activations with labels of their features."""
         return replace(self, labels=labels)
 
+    def restricted(self, features: np.ndarray) -> "FeatureActivations":
+        """Returns the firings of some features alone.
+
+        Args:
+            features: Their indices, `[k]`.
+        """
+        kept = np.isin(self.features, features)
+        indptr = np.concatenate([[0], np.cumsum(kept)])[self.indptr]
+        return replace(self, indptr=indptr, features=self.features[kept], values=self.values[kept])
+
     def to_pandas(self) -> "pandas.DataFrame":
         """Returns the firings as a table, a row each; `start` and `end` are the token's span."""
         import pandas

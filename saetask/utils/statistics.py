@@ -69,6 +69,20 @@ def accuracy_interval(
         ValueError: The lengths differ, there are no items, or `n_resamples` is below 1.
     """
     values = np.asarray(correct, dtype=bool).astype(float)
+    return mean_interval(values, groups, seed, n_resamples)
+
+
+def mean_interval(
+    values: Floats, groups: Sequence[str], seed: int = 0, n_resamples: int = 2000
+) -> Interval:
+    """Returns the interval of a mean over items; see `accuracy_interval`.
+
+    Args:
+        values: One of each item, `[item]`.
+        groups: Group of each item, `[item]`.
+        seed: Seed of the resamples.
+        n_resamples: Number of resamples.
+    """
     indices = _group_indices(groups, values)
     return _bootstrap(indices, lambda w: (w @ values) / w.sum(1), seed, n_resamples)
 
