@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from saetask.data.chat_template import TemplateSettings, parse_options
-from saetask.data.samples import SplitConfig
+from saetask.data.folds import SplitConfig
 from saetask.errors import UserError
 from saetask.experiments.arms import arms_named, default_arm_names
 from saetask.inference.ranking import Ranking

@@ -9,7 +9,8 @@ import numpy as np
 
 from saetask.annotation.base import Annotation
 from saetask.annotation.prompt_writer import ArmPrompt, make_prompt_annotator
-from saetask.data.samples import Fold, Sample, draw
+from saetask.data.folds import Fold
+from saetask.data.samples import Sample, draw
 from saetask.detection.base import Finding, Misunderstanding
 from saetask.errors import UserError
 from saetask.experiments.context import ExperimentContext

@@ -13,7 +13,7 @@ from saetask.annotation.generated_notes import count_failed
 from saetask.compute.config import LOCAL, ComputeConfig, open_executor
 from saetask.data.answerability import check_candidates, count_candidates
 from saetask.data.chat_template import CLOCK, set_template, template_source
-from saetask.data.samples import Fold, all_samples
+from saetask.data.folds import Fold, all_samples
 from saetask.data.tasks import Item, Task
 from saetask.detection.base import Detector
 from saetask.dictionary.feature_labels import find_feature_labels

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saetask.data.samples import Fold, ItemSet, add_auxiliary_samples, make_folds
+from saetask.data.folds import Fold, ItemSet, add_auxiliary_samples, make_folds
 from saetask.data.tasks import Item, Task
 from saetask.errors import UserError, did_you_mean
 from saetask.experiments.config import RunConfig

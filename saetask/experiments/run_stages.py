@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Sequence
 
-from saetask.data.samples import Fold, Sample, all_samples, training_samples
+from saetask.data.folds import Fold, all_samples, training_samples
+from saetask.data.samples import Sample
 from saetask.experiments.arms import Arm
 from saetask.experiments.context import ExperimentContext
 from saetask.utils.progress import PlannedStage

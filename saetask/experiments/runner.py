@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from saetask.data.samples import Fold, all_samples, training_samples
+from saetask.data.folds import Fold, all_samples, training_samples
 from saetask.detection.base import Finding
 from saetask.detection.silent import SilentDetector
 from saetask.experiments.arms import Arm

@@ -17,8 +17,9 @@ from saetask.annotation.generated_notes import (
 )
 from saetask.annotation.prompt_writer import NoteTemplate, PromptAnnotator
 from saetask.data import Span
+from saetask.data.folds import Fold
 from saetask.data.prompts import as_prompt
-from saetask.data.samples import Fold, make_samples
+from saetask.data.samples import make_samples
 from saetask.detection import Finding, Misunderstanding
 from saetask.experiments.arms import arms_named
 from saetask.experiments.note_selection import score_notes

@@ -5,7 +5,8 @@ import pytest
 
 from saetask.data import Candidate, Item, Prompt, Span
 from saetask.data.answerability import CandidateCounts, check_candidates, count_candidates
-from saetask.data.samples import ItemSet, Sample, SplitConfig, make_folds
+from saetask.data.folds import ItemSet, SplitConfig, make_folds
+from saetask.data.samples import Sample
 from saetask_plugins.tasks.multiple_choice import MultipleChoice
 from saetask_plugins.tasks.word_problems import WordProblems
 from tests.helpers.refusals import refusal

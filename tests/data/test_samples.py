@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 
 from saetask import UserError
 from saetask.data import Candidate, Item, ItemRow, Prompt, Score, Span, read_items
-from saetask.data.samples import (
+from saetask.data.folds import (
     FEWEST_FIT_ITEMS,
     ItemSet,
     SplitConfig,
     add_auxiliary_samples,
     all_samples,
     make_folds,
-    make_samples,
     training_samples,
 )
+from saetask.data.samples import make_samples
 from saetask.data.tasks import check_items
 from tests.helpers.refusals import refusal
 

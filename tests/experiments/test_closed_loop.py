@@ -8,7 +8,7 @@ import pytest
 
 from saetask.annotation import Annotation
 from saetask.annotation.prompt_writer import NoteTemplate
-from saetask.data.samples import Fold
+from saetask.data.folds import Fold
 from saetask.detection import Misunderstanding
 from saetask.detection.base import Finding
 from saetask.detection.calibration import Calibration

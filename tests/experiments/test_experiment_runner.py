@@ -11,8 +11,9 @@ import pytest
 import saetask.inference.client
 from saetask import UserError
 from saetask.data import Prompt
+from saetask.data.folds import Fold, add_auxiliary_samples
 from saetask.data.prompts import render
-from saetask.data.samples import Fold, add_auxiliary_samples, make_samples
+from saetask.data.samples import make_samples
 from saetask.detection.baselines import baselines
 from saetask.experiments.arms import GENERIC, PLACEBO, arms_named
 from saetask.experiments.run_folder import item_record

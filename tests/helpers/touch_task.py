@@ -9,7 +9,8 @@ import numpy as np
 
 from saetask.annotation import Annotation
 from saetask.data import Candidate, Item, Prompt, Score, SecondQuestion, Span
-from saetask.data.samples import Fold, Sample, all_samples, make_samples
+from saetask.data.folds import Fold, all_samples
+from saetask.data.samples import Sample, make_samples
 from saetask.detection.baselines import baselines, dense_probe
 from saetask.dictionary.feature_labels import FeatureLabels
 from saetask.experiments.context import ExperimentContext, ExperimentSettings

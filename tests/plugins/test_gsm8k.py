@@ -2,7 +2,7 @@
 
 import pytest
 
-from saetask.data.samples import ItemSet, SplitConfig, all_samples, make_folds
+from saetask.data.folds import ItemSet, SplitConfig, all_samples, make_folds
 from saetask_plugins.tasks.gsm8k import GSM8K
 from tests.helpers.refusals import refusal
 
