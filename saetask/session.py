@@ -303,7 +303,7 @@ class Session:
         check_candidates(self.task, samples, f"the items to fit the task {self.task.name} on")
         observations = observe(self._context, samples)
         note_scores = score_notes(self._context, samples, seed=0)
-        return fit_pipeline(self._context, observations, [], note_scores)
+        return fit_pipeline(self._context, observations, [], note_scores, observations)
 
 
 def _checked(config: SessionConfig | None) -> SessionConfig:

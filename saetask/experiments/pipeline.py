@@ -65,6 +65,7 @@ def fit_pipeline(
     train: Sequence[Observation],
     auxiliary: Sequence[Observation],
     note_scores: NoteScores,
+    calibration: Sequence[Observation],
 ) -> FittedPipeline:
     """Fits bias, detector and note template.
 
@@ -73,12 +74,13 @@ def fit_pipeline(
         train: Observations of the fit split.
         auxiliary: More for the detector to train on, if it takes any.
         note_scores: Of note templates, on any samples; those of the fit split count.
+        calibration: Observations of the fit split that the bias is fitted on.
 
     Raises:
         UserError: The detector can not be fitted on them, or its findings lack probabilities.
     """
     readings = context.task.readings
-    bias = tested_calibration([scored_item(o.sample, o.response) for o in train])
+    bias = tested_calibration([scored_item(o.sample, o.response) for o in calibration])
     known = [o for o in train if o.sample.gold_reading is not None]
     detector = context.make_detector()
     takes_auxiliary = getattr(detector, "uses_auxiliary", False)
