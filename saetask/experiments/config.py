@@ -11,6 +11,7 @@ from saetask.errors import UserError
 from saetask.experiments.arms import arms_named, default_arm_names
 from saetask.inference.ranking import Ranking
 from saetask.models.loading import DEFAULT_MODEL
+from saetask.models.precision import Dtype
 from saetask.saes.loading import DEFAULT_SAE
 
 
@@ -28,6 +29,8 @@ class RunConfig:
     """Alias, folder, .gguf file or hub id of the model."""
     sae: str = DEFAULT_SAE
     """Alias, SAE-Lens folder or SAE-Lens release/sae_id."""
+    dtype: Dtype = "auto"
+    """Type of the model's weights: float32, bfloat16, or auto, by $SAETASK_DTYPE or processor."""
     other_saes: list[str] = field(default_factory=list)
     """More SAEs, for instance at other hook points; each fold takes the best on its fit split."""
     allow_sae_mismatch: bool = False

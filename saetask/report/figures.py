@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from saetask.report.arms import ArmKind
 from saetask.report.documents import (
@@ -150,12 +150,14 @@ class Detection(Document):
 
 
 class RankingFigures(Document):
-    """How the candidates of the arm `original` were compared."""
+    """How candidates were compared; counts without an arm are of the arm `original`."""
 
     method: Literal["likelihood", "per-token", "per-character", "per-byte", "pmi"]
     """What they were compared by, before the calibration."""
     n_tied: Count
     """Number of items whose best two candidates had exactly the same score; a hash decided."""
+    n_tied_by_arm: dict[Text, Count] = Field(default_factory=dict)
+    """The same of every arm, by name."""
     n_prefixes: Count
     """Number of items in which a candidate's tokens begin another one, which can not be likelier by
     `likelihood`."""
