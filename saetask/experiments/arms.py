@@ -92,13 +92,16 @@ def retarget_findings(
 
 
 def self_note(state: FoldState) -> Prompts:
-    """Writes into each prompt the note that the model under test generates for it."""
-    requests = [self_request(sample.prompt, state) for sample in state.wanted]
-    replies = state.context.client.generate(requests, "the model's own notes")
-    return {
-        sample: written_by_model(sample.prompt, reply)
-        for sample, reply in zip(state.wanted, replies)
-    }
+    """Writes into each prompt the note that the model, or the run's self-writer, generates."""
+    writer, wanted = state.context.self_writer, state.wanted
+    if writer is None:
+        requests = [self_request(sample.prompt, state) for sample in wanted]
+        replies = state.context.client.generate(requests, "the model's own notes")
+    else:
+        asked = [sample.prompt.content + SELF_REQUEST for sample in wanted]
+        writer.fetch(asked, "notes of the arm self")
+        replies = [writer.reply(request) or "" for request in asked]
+    return {s: written_by_model(s.prompt, reply) for s, reply in zip(wanted, replies)}
 
 
 def self_request(prompt: Prompt, state: FoldState) -> GenerateRequest:
@@ -123,7 +126,7 @@ def optimised(state: FoldState) -> Prompts:
     budget += sum(sample in asked for _, sample in state.note_scores.scored)
     note = optimised_note(
         state.context,
-        list(state.pipeline.findings),
+        [observation.sample for observation in state.pipeline.trained_on],
         state.pipeline.bias,
         GENERIC,
         budget,
@@ -202,7 +205,7 @@ ARMS: tuple[Arm, ...] = (
     Arm(
         ArmSpec(
             "self",
-            "No SAE is needed: the model writes its own note.",
+            "No SAE is needed: the model, or the run's self-writer, writes its own note.",
             "control",
             in_sae_credit=True,
             in_default=False,

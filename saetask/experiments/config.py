@@ -45,6 +45,9 @@ class RunConfig:
     """Annotators whose note templates are compared on the fit split; default: the task's own."""
     annotator_options: dict[str, str] = field(default_factory=dict)
     """Options of the annotators, by name; the flag sets one and may be repeated."""
+    self_writer: str | None = None
+    """Annotator whose language model, as its options say, writes the arm self (default: the model
+    itself)."""
     arms: list[str] = field(default_factory=default_arm_names)
     """Arms to run, original and saetask among them; `--arms all` adds the slow ones."""
     scoring: Literal["rank", "generate"] = "rank"
@@ -72,9 +75,11 @@ class RunConfig:
         """Checks the values before anything is loaded.
 
         Raises:
-            UserError: An arm is unknown or missing, or a number is too small.
+            UserError: An arm is unknown or missing, a number is too small, or the date is none.
         """
         arms_named(self.arms)
+        if self.self_writer is not None and "self" not in self.arms:
+            raise UserError("--self-writer is given, but not the arm self; add it to --arms.")
         if self.date is not None:
             parse_date(self.date)
         least = {"limit": 1, "seed": 0, "seeds": 1, "folds": 2, "max_fit_items": 1}

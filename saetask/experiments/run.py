@@ -24,6 +24,7 @@ from saetask.experiments.context import (
     DEFAULT_SETTINGS,
     ExperimentContext,
     ExperimentSettings,
+    endpoint_of,
     make_context,
     task_annotators,
     task_detector,
@@ -133,7 +134,10 @@ def run(
     config = inputs.config
     compute.check()
     chosen = task_annotators(inputs.task, plugins, config.annotators)
-    annotators = configured(chosen, config.annotator_options)
+    named = [config.self_writer] if config.self_writer else []
+    writers = [plugins.get("annotator", name) for name in named]
+    plugged = configured([*chosen, *writers], config.annotator_options)
+    self_endpoint = endpoint_of(plugged[-1]) if writers else None
     repetitions = [inputs.folds(config.seed + number) for number in range(config.seeds)]
     warning = _warning_of_candidates(inputs, repetitions[0])
     make_detector = _detector(inputs, repetitions[0], plugins)
@@ -148,15 +152,16 @@ def run(
             model,
             sae,
             make_detector,
-            annotators,
+            plugged[: len(chosen)],
             client,
             config.dictionary,
             config.unvalidated_labels,
             executor,
             settings,
+            self_endpoint,
         )
         contexts = [context, *(_with_sae(context, config, name) for name in config.other_saes)]
-        identity = run_identity(contexts, annotators, settings)
+        identity = run_identity(contexts, plugged, settings)
         claim_identity(folder, identity, client.has_answers)
         print(_first_line(model), *warning, sep="\n", file=sys.stderr)
         results = _repeat(contexts, repetitions, config)
@@ -220,7 +225,7 @@ def _write(
         experiment=config.task,
         model=describe_model(context.model),
         sae=describe_sae(config.sae, context.sae, figures),
-        failed_notes=count_failed(context.annotators),
+        failed_notes=count_failed(context.annotators, context.self_writer),
         seconds=round(time.monotonic() - started, 1),
         seed=config.seed,
         scoring=config.scoring,
