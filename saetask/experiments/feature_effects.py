@@ -22,13 +22,14 @@ from saetask.experiments.context import ExperimentContext
 from saetask.experiments.scoring import SampleResult
 from saetask.inference.ranking import likeliest
 from saetask.models.gradients import log_odds_gradient
+from saetask.models.hooks import capture
 from saetask.models.loading import model_tokenizer
 from saetask.models.precision import fits_in_float32, in_float32
 from saetask.report.figures import FeatureEffect
 from saetask.saes.direction_effects import EditableText, editable_text, removal_effects
-from saetask.saes.encoding import output_hook, writes_residual
+from saetask.saes.encoding import input_hook, output_hook, writes_residual
 from saetask.saes.extraction import extract_features
-from saetask.saes.metrics import read_reconstruction_inputs
+from saetask.saes.metrics import reconstruction_inputs
 from saetask.utils.statistics import holm
 
 FEATURES = 3
@@ -166,6 +167,9 @@ def _editable(context: ExperimentContext, case: EffectCase) -> EditableText:
         model_tokenizer(model), case.sample.prompt, (case.answer, case.alternative)
     )
     prompt_ids, (answer, alternative) = rendered
-    inputs = read_reconstruction_inputs(model, sae, prompt_ids)
-    gradient = log_odds_gradient(model, prompt_ids, (answer, alternative), output_hook(sae))
+    hook_name = input_hook(sae)
+    with capture(model, hook_name) as read:  # in the same pass
+        gradient = log_odds_gradient(model, prompt_ids, (answer, alternative), output_hook(sae))
+    activations = {hook_name: read[0].detach()[:, : len(prompt_ids)]}
+    inputs = reconstruction_inputs(model, sae, prompt_ids, activations, (hook_name, hook_name))
     return editable_text(sae, inputs, gradient)

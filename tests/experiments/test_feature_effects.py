@@ -5,13 +5,23 @@ import torch
 
 from saetask.annotation.prompt_writer import ArmPrompt
 from saetask.data import Score
+from saetask.data.prompts import render_answers
 from saetask.data.samples import make_samples
 from saetask.detection import Evidence, Misunderstanding
-from saetask.experiments.feature_effects import ITEMS, _cases_by_feature, draw_cases, mechanism
+from saetask.experiments.feature_effects import (
+    ITEMS,
+    _cases_by_feature,
+    _editable,
+    draw_cases,
+    mechanism,
+)
 from saetask.experiments.scoring import SampleResult
 from saetask.models import precision
+from saetask.models.gradients import log_odds_gradient
 from saetask.models.loading import load_model
+from saetask.saes.metrics import read_reconstruction_inputs
 from saetask.utils.statistics import holm
+from tests.conftest import TINY_HOOK
 from tests.helpers.probe_choices import QuickProbe
 from tests.helpers.touch_task import Touch, TouchNote, make_context
 
@@ -72,6 +82,18 @@ def test_ranks_are_among_other_features_and_corrected_over_the_run(tiny_model, t
         p_values[str(effect.feature)] = effect.rank / (1 + effect.n_controls)
     assert [effect.p for effect in effects] == list(p_values.values())
     assert [effect.holm_p for effect in effects] == list(holm(p_values).values())
+
+
+def test_texts_are_read_as_any_other_reading_of_them(tiny_model, tiny_sae) -> None:
+    case = _cases_by_feature(outcomes())[3][0]
+    found = _editable(make_context(tiny_model, tiny_sae, QuickProbe), case)
+    rendered = render_answers(tiny_model.tokenizer, case.sample.prompt, (" cold", " warm"))
+    expected = read_reconstruction_inputs(tiny_model, tiny_sae, rendered.prompt_ids)
+    torch.testing.assert_close(found.inputs.inputs, expected.inputs)
+    assert torch.equal(found.inputs.kept, expected.kept)
+    answers = rendered.answers[0], rendered.answers[1]
+    gradient = log_odds_gradient(tiny_model, rendered.prompt_ids, answers, TINY_HOOK)
+    torch.testing.assert_close(found.gradient, gradient)
 
 
 def test_an_sae_that_does_not_write_to_the_residual_stream_has_no_effects(
