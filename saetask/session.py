@@ -47,6 +47,7 @@ from saetask.models.loading import (
     load_model,
     model_tokenizer,
 )
+from saetask.models.precision import Dtype
 from saetask.plugins import PluginRegistry
 from saetask.saes.activations import FeatureActivations
 from saetask.saes.compatibility import check_sae
@@ -104,6 +105,9 @@ class SessionConfig:
     """Variables of the model's chat template, such as `{"enable_thinking": False}`."""
     date: datetime.date | None = None
     """The date that a chat template is told; None takes today's when the session is opened."""
+    dtype: Dtype = "auto"
+    """Floating-point type that the model is loaded in; `auto` goes by `SAETASK_DTYPE`, else by the
+    processor."""
     fit_items: int = 1000
     """Maximum number of items that a session is fitted on."""
     settings: ExperimentSettings = DEFAULT_SETTINGS
@@ -149,7 +153,7 @@ class Session:
         annotators = configured(task_annotators(self.task, plugins), {})
         self._items = self._load_items(data)
         make_detector = task_detector(self.task, self._items or [], make_detector)
-        self.model, self.sae = load_model(model), load_sae(sae)
+        self.model, self.sae = load_model(model, dtype=self._config.dtype), load_sae(sae)
         check_sae(self.model, self.sae, allow_mismatch=self._config.allow_sae_mismatch)
         day = self._config.date or datetime.date.today()
         told = TemplateSettings(self._config.template_options, day)

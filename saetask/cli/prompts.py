@@ -218,6 +218,7 @@ def _open_session(
             allow_sae_mismatch=take(arguments, MismatchOptions).allow_sae_mismatch,
             ranking=options.ranking,
             template_options=parse_options(options.template_options),
+            dtype=models.dtype,
         ),
     )
 

@@ -65,11 +65,14 @@ def ranking_line(summary: Mapping[str, Any]) -> str:
     if ranking is None:
         return ""
     method, n_tied, n_prefixes = (ranking[name] for name in ("method", "n_tied", "n_prefixes"))
-    if method == "likelihood" and not n_tied + n_prefixes:
+    tied = {arm: n for arm, n in ranking.get("n_tied_by_arm", {}).items() if n}
+    if method == "likelihood" and not n_tied + n_prefixes and not tied:
         return ""
+    elsewhere = ", ".join(f"{arm} {n}" for arm, n in tied.items() if arm != "original")
     return (
-        f"Candidates were ranked by {method}; {n_tied} items had tied best candidates, and in "
-        f"{n_prefixes} one candidate begins another."
+        f"Candidates were ranked by {method}; {n_tied} items had tied best candidates"
+        f"{f' (in other arms: {elsewhere})' if elsewhere else ''}, and in {n_prefixes} one "
+        "candidate begins another."
     )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from saetask.report.arms import ArmKind
 from saetask.report.documents import (
@@ -214,12 +214,14 @@ class Detection(Document):
 
 
 class RankingFigures(Document):
-    """How the candidates of the arm `original` were compared."""
+    """How candidates were compared; counts without an arm are of the arm `original`."""
 
     method: Literal["likelihood", "per-token", "per-character", "per-byte", "pmi"]
     """What they were compared by, before the calibration."""
     n_tied: Count
     """Number of items whose best two candidates had exactly the same score; a hash decided."""
+    n_tied_by_arm: dict[Text, Count] = Field(default_factory=dict)
+    """The same of every arm, by name."""
     n_prefixes: Count
     """Number of items in which a candidate's tokens begin another one, which can not be likelier by
     `likelihood`."""
@@ -259,12 +261,21 @@ class FeatureEffect(Document):
     after: Number
     """Mean activation in the annotated prompts."""
     ablation: Number | None = None
-    """Change in the log-odds of the answer, in nats; only of SAEs that write to the residual
-    stream, like the two that follow."""
+    """Change in the log-odds of the answer when the feature is ablated, in nats, to first order;
+    like those that follow, in float32, and only of SAEs that write to the residual stream."""
     random: Interval | None = None
-    """The same for random directions of the same norm: lowest and highest."""
+    """The same for the controls: lowest and highest. They are edits of the same norm at the same
+    tokens, along the decoder directions of other features that are active there (in summaries of
+    older versions, in random directions)."""
+    rank: PositiveCount | None = None
+    """Rank of the feature's effect among it and the controls by size; 1 is the largest."""
+    n_controls: Count | None = None
+    """Number of controls."""
     p: Share | None = None
-    """P-value of the ablation against the random directions, by sign flips."""
+    """Share of the feature and the controls with an effect at least as large: `rank` over one more
+    than `n_controls`."""
+    holm_p: Share | None = None
+    """That corrected over the features of the run by Holm's procedure."""
 
 
 class ArmSpread(Document):

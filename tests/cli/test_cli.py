@@ -616,4 +616,7 @@ def test_a_ranking_is_named_where_it_is_not_plain():
     plain = {"method": "likelihood", "n_tied": 0, "n_prefixes": 0}
     assert ranking_line({}) == ranking_line({"ranking": plain}) == ""
     assert "likelihood; 0 items" in ranking_line({"ranking": {**plain, "n_prefixes": 2}})
+    tied = {"original": 0, "saetask": 3, "placebo": 0}
+    found = ranking_line({"ranking": {**plain, "n_tied_by_arm": tied}})
+    assert "0 items had tied best candidates (in other arms: saetask 3)," in found
     assert "ranked by pmi" in ranking_line({"ranking": {**plain, "method": "pmi"}})

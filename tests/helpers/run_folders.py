@@ -158,6 +158,8 @@ def further(**changes: Any) -> dict:
     asked = arm(0.5, 0.01, fixed=8, broken=4, mcnemar_p=0.39)
     spread = {"accuracy": [0.74, 0.77], "mean": 0.755, "min": 0.74, "max": 0.77}
     features = {"feature": 6411, "label": "about 'mind'", "n": 24, "before": 7.9, "after": 3.1}
+    ranked = {"ablation": -0.12, "random": [-0.03, 0.02], "rank": 1, "n_controls": 499}
+    ranked |= {"p": 0.002, "holm_p": 0.006}
     figures = {
         "against": {"placebo": apart | {"mcnemar_p": 1e-9, "holm_p": 2e-9}},
         "credit": {"control": "self", "difference": 0.1, "ci95": [0.06, 0.14]},
@@ -170,7 +172,7 @@ def further(**changes: Any) -> dict:
             },
         },
         "second_question": {"n": 444, "arms": {"original": original(0.49), "saetask": asked}},
-        "mechanism": [features | {"ablation": -0.12, "random": [-0.03, 0.02], "p": 0.01}],
+        "mechanism": [features | ranked],
         "rounds": {"one": 0.75, "closed_loop": 0.74, "used": "one"},
         "seeds": {"seeds": [0, 1], "arms": {"saetask": spread}},
     }
