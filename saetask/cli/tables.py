@@ -10,7 +10,6 @@ if TYPE_CHECKING:
 
     from saetask.plugins import Plugin
     from saetask.saes.activations import Firing
-    from saetask.session import Detection
 
 
 def print_table(table: "Table") -> None:
@@ -90,23 +89,6 @@ def plugins_table(plugins: "Sequence[Plugin]") -> "Table":
     for plugin in plugins:
         table.add_row(plugin.kind, plugin.name, plugin.source, plugin.summary)
     return table
-
-
-def detection_text(detection: "Detection") -> str:
-    """Returns a detection in a few lines."""
-    head = f"answer: {detection.answer} (probability that it is wrong: {detection.failure:.0%})"
-    if not detection.misunderstandings:
-        return f"{head}\nno misunderstanding found: {detection.reason}"
-    lines = [head]
-    for found in detection.misunderstandings:
-        lines.append(
-            f"misread: {found.text!r} at {found.span.start}; the features say: {found.reading}"
-        )
-        lines += [
-            f"  feature {f.id:>5}  {f.activation:6.2f}  weight {f.weight:+.3f}  {f.label}"
-            for f in found.features
-        ]
-    return "\n".join(lines)
 
 
 def validation_table(validation: Mapping[str, Any]) -> "Table":

@@ -22,12 +22,26 @@ from saetask.report.summary import Summary
 
 ALPHA = 0.05
 """Level of the tests."""
+NEARLY_ALL = 0.9
+"""Share of raw answers from which on one of them is called nearly the only one."""
+MISREAD = (
+    "A prompt counts as misread where its features support another reading than that of the "
+    "model's calibrated answer: what it says (its raw answer) with a constant preference for some "
+    "reading taken out, where the fit split shows one; else the raw answer."
+)
+"""The sense of the word; every page states it once."""
 ROUNDS = {"one": "one round", "closed_loop": "the closed loop"}
 
 
 def is_significant(interval: Interval | None, p: float | None) -> bool:
     """Returns whether an interval excludes 0 and a p-value is below `ALPHA`, where given."""
     return not (interval and interval[0] <= 0 <= interval[1]) and not (p is not None and p >= ALPHA)
+
+
+def nearly_only_answer(raw_answers: Mapping[str, float]) -> str | None:
+    """Returns the reading that nearly all raw answers stand for; None if they differ."""
+    reading = max(raw_answers, key=raw_answers.__getitem__, default=None)
+    return reading if reading is not None and raw_answers[reading] >= NEARLY_ALL else None
 
 
 def undetectable_sentence(accuracy: float) -> str:
