@@ -61,6 +61,11 @@ class RawFigures(Document):
     holm_p: Share | None = None
     """The p-value corrected over all arms, by Holm."""
 
+    @property
+    def change(self) -> PairedDifference | None:
+        """The comparison with `original`; None of `original` itself."""
+        return _change(self)
+
 
 class ArmFigures(Document):
     """Accuracy of an arm, and its comparison with the arm `original`.
@@ -105,18 +110,22 @@ class ArmFigures(Document):
         return self
 
     @property
-    def change(self) -> PairedComparison | None:
+    def change(self) -> PairedDifference | None:
         """The comparison with `original`; None of `original` itself."""
-        if self.difference is None:
-            return None
-        return PairedComparison.model_construct(
-            difference=self.difference,
-            ci95=self.difference_ci95,
-            fixed=self.fixed,
-            broken=self.broken,
-            mcnemar_p=self.mcnemar_p,
-            holm_p=self.holm_p,
-        )
+        return _change(self)
+
+
+def _change(figures: RawFigures | ArmFigures) -> PairedDifference | None:
+    if figures.difference is None:
+        return None
+    return PairedDifference.model_construct(
+        difference=figures.difference,
+        ci95=figures.difference_ci95,
+        fixed=figures.fixed,
+        broken=figures.broken,
+        mcnemar_p=figures.mcnemar_p,
+        holm_p=figures.holm_p,
+    )
 
 
 class ArmResult(ArmFigures):

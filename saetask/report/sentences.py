@@ -103,17 +103,18 @@ def probe_alone_sentence(probe: ProbeAccuracy, saetask: ArmFigures | None) -> st
 
 
 def credit_sentence(summary: Summary) -> str:
-    """Returns what the SAE is credited with; empty if no control that counts for it was run."""
+    """Returns what a finding is credited with; empty if no control that counts for it was run."""
     if summary.credit is None:
         return ""
     difference, interval = summary.credit.difference, summary.credit.ci95
     above = difference > 0 and is_significant(interval, None)
-    verdict = "no such control explains them" if above else "the SAE is not shown to matter"
+    verdict = "no such control explains them" if above else "the finding is not shown to matter"
     names = [name for name, arm in summary.arms.items() if arm.in_sae_credit]
     others = f", the best of {', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else ""
     return (
-        f"SAE credit: {points(difference)} points (95 % CI {points_interval(interval)}), "
-        f"saetask minus {summary.credit.control}{others}; {verdict}."
+        f"Finding credit: {points(difference)} points (95 % CI {points_interval(interval)}), "
+        f"saetask minus {summary.credit.control}{others}, which use no finding in the item; "
+        f"{verdict}."
     )
 
 

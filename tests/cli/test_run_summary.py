@@ -2,7 +2,7 @@
 
 import pytest
 
-from saetask.cli.tables import silence_lines
+from saetask.cli.run_summary import silence_lines
 
 
 def summary(annotated, *silences):
