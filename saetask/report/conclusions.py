@@ -56,7 +56,7 @@ def _raw_answers(summary: Summary) -> str:
             f"{percent(summary.bias.majority)}"
         )
     parts += [f"{accuracy}.", f"Calibrated: {percent(original.accuracy)}."]
-    return " ".join(parts)
+    return " ".join(filter(None, parts))
 
 
 def _shares(raw_answers: Mapping[str, float]) -> str:
