@@ -3,7 +3,7 @@
 import datetime
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -50,7 +50,7 @@ from saetask.saes.compatibility import check_sae
 from saetask.saes.extraction import extract_features_from_passes, read_features
 from saetask.saes.loading import DEFAULT_SAE, assets_folder, load_sae
 from saetask.session_config import SessionConfig, checked_config
-from saetask.session_results import Detection, Reformulation, preference_sentence
+from saetask.session_results import Answers, Detection, Reformulation, preference_sentence
 from saetask.utils.download import cache_folder
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ class Session:
             )
             sample = observation.sample
             written = annotator.write(sample.prompt, stated)
-            notes, after = [], _Answers(detection.answer, detection.calibrated_answer)
+            notes, after = [], Answers(detection.answer, detection.calibrated_answer)
             if written.annotation is not None:
                 request = rank_request(sample, written.prompt)
                 (response,) = self._context.client.rank([request], "ask")
@@ -231,7 +231,7 @@ class Session:
             failure=finding.failure,
             misunderstandings=shown,
             reason=reason_for_silence(pipeline.detector, finding),
-            preference=preference_sentence(pipeline.raw_answers, pipeline.bias, said.calibrated),
+            preference=preference_sentence(pipeline.raw_answers, pipeline.bias, said),
         )
 
     def _pipeline_for_use(self) -> FittedPipeline:
@@ -270,14 +270,7 @@ class Session:
         return fit_pipeline(self._context, observations, [], note_scores, observations)
 
 
-class _Answers(NamedTuple):
-    """The likeliest candidate as the model says it, and once a bias is removed."""
-
-    raw: str
-    calibrated: str
-
-
-def _answers(sample: Sample, response: RankResponse, bias: Calibration) -> _Answers:
+def _answers(sample: Sample, response: RankResponse, bias: Calibration) -> Answers:
     ranked = response.scores, bias.apply(response.scores, sample.readings)
     best = [likeliest(scores, sample.texts, sample.prompt.content) for scores in ranked]
-    return _Answers(*(sample.texts[number].strip() for number in best))
+    return Answers(*(sample.texts[number].strip() for number in best))

@@ -8,6 +8,13 @@ from saetask.detection.calibration import UNCALIBRATED, Calibration
 from saetask.report.sentences import nearly_only_answer
 
 
+class Answers(NamedTuple):
+    """The likeliest candidate as the model says it, and once a bias is removed."""
+
+    raw: str
+    calibrated: str
+
+
 class Detection(NamedTuple):
     """Result of detection in one prompt."""
 
@@ -45,14 +52,14 @@ class Reformulation(NamedTuple):
 
 
 def preference_sentence(
-    raw_answers: Mapping[str, float], bias: Calibration, calibrated_answer: str
+    raw_answers: Mapping[str, float], bias: Calibration, answers: Answers
 ) -> str:
     """Returns what the model says to nearly every prompt; "" where it tells prompts apart.
 
     Args:
         raw_answers: Share of raw answers that stand for each reading, on the fit split.
         bias: The calibration of answers to prompts as they are.
-        calibrated_answer: The calibrated answer to the prompt at hand.
+        answers: Those to the prompt at hand.
     """
     reading = nearly_only_answer(raw_answers)
     if reading is None:
@@ -64,4 +71,5 @@ def preference_sentence(
     )
     if bias == UNCALIBRATED:
         return sentence
-    return f"{sentence}; with that preference taken out it answers '{calibrated_answer}'"
+    answers_it = "still answers" if answers.calibrated == answers.raw else "answers"
+    return f"{sentence}; with that preference taken out it {answers_it} '{answers.calibrated}'"

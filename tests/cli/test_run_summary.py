@@ -26,7 +26,9 @@ def test_a_run_without_a_finding_gives_the_reason_of_each_fold() -> None:
 @pytest.mark.parametrize("silence", [None, ""])
 def test_a_run_whose_answers_are_all_as_read_says_so(silence) -> None:
     (line,) = silence_lines(run_of(0, silence, silence))
-    assert "No finding at all" in line and "the model's calibrated answer is the most probable" in line
+    assert (
+        "No finding at all" in line and "the model's calibrated answer is the most probable" in line
+    )
 
 
 def test_the_table_has_raw_and_calibrated_answers_with_their_tests() -> None:
