@@ -9,7 +9,9 @@ from saetask.report.sentences import is_significant, nearly_only_answer
 from saetask.report.summary import Summary
 
 GATE = "gate-only"
-GATED = (GATE, "gated-placebo", "shuffled")
+INERT = (GATE, "gated-placebo")
+"""Controls that pick saetask's prompts and write nothing of a finding into them."""
+GATED = (*INERT, "shuffled")
 """Controls with saetask's gate: they differ from saetask by what its note says, and by no more.
 Runs that lack the first two are older, and their `shuffled` had a gate of its own."""
 MOST_READINGS = 4
@@ -35,7 +37,7 @@ def conclusions(summary: Summary) -> list[Conclusion]:
 
 def gated_comparisons(summary: Summary) -> dict[str, PairedComparison]:
     """Returns saetask minus each control with its gate that was run, the best of them first."""
-    if not summary.against.keys() & set(GATED[:2]):
+    if not summary.against.keys() & set(INERT):
         return {}
     against = {name: summary.against[name] for name in GATED if name in summary.against}
     return dict(sorted(against.items(), key=lambda entry: entry[1].difference))
@@ -92,7 +94,7 @@ def _gate(summary: Summary) -> str:
 def _note(summary: Summary) -> str:
     compared = gated_comparisons(summary)
     if not compared:
-        return f"Not measured: the arms {' and '.join(GATED[:2])} were not run."
+        return f"Not measured: the arms {' and '.join(INERT)} were not run."
     best, change = next(iter(compared.items()))
     gaps = [f"{points(gap.difference)} over {name}" for name, gap in compared.items()]
     others = f" ({', '.join(gaps[1:])})" if gaps[1:] else ""

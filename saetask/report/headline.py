@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from saetask.report.conclusions import gated_comparisons
+from saetask.report.conclusions import INERT, gated_comparisons
 from saetask.report.figures import ArmResult, PairedDifference
 from saetask.report.numbers import p_statement, percent, points, points_interval
 from saetask.report.sentences import dense_probe_sentence, is_significant
 from saetask.report.summary import Summary
 
-GATE = "always"
+UNGATED = "always"
 """The arm that annotates every item; it differs from saetask by the gate alone."""
 
 
@@ -51,11 +51,10 @@ def _effect(summary: Summary) -> Headline:
 def _improved(summary: Summary, saetask: ArmResult, sentence: str) -> Headline:
     """Returns what the controls leave of an improvement over the original prompts."""
     gated = gated_comparisons(summary)
-    if level := [name for name, gap in gated.items() if not _is_beaten(gap)]:
-        pick = "which picks" if len(level) == 1 else "which pick"
+    if level := [name for name in INERT if name in gated and not _is_beaten(gated[name])]:
         text = (
-            f"{sentence} But it is not shown to be above {' and '.join(level)}, {pick} the same "
-            "prompts: what the note says is not shown to matter."
+            f"{sentence} But it is not shown to be above {' and '.join(level)}, with the same "
+            "prompts picked: what the note says is not shown to matter."
         )
         return Headline("No improvement shown", "bad", text)
     if rivals := _rivals(summary):
@@ -75,9 +74,11 @@ def _improved(summary: Summary, saetask: ArmResult, sentence: str) -> Headline:
     best = _most_accurate(controls)
     reached = percent(controls[best].accuracy)
     text = f"{sentence} The best control, {best}, reaches {reached}."
-    gate = summary.arms.get(GATE)
-    if gate and gate.accuracy >= saetask.accuracy:
-        text += f" Annotating always is as good ({percent(gate.accuracy)}): the gate adds nothing."
+    ungated = summary.arms.get(UNGATED)
+    if ungated and ungated.accuracy >= saetask.accuracy:
+        text += (
+            f" Annotating always is as good ({percent(ungated.accuracy)}): the gate adds nothing."
+        )
     return Headline("Improved", "good", text)
 
 

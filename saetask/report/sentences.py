@@ -120,7 +120,8 @@ def credit_sentence(summary: Summary) -> str:
 
 def second_question_sentence(second: SecondQuestion) -> str:
     """Returns whether saetask's note helps with a question that it does not answer."""
-    saetask, placebo = second.arms.get("saetask"), second.arms.get("gated-placebo")
+    saetask = second.arms.get("saetask")
+    placebo = second.arms.get("gated-placebo") or second.arms.get("placebo")  # of older runs
     change = saetask.change if saetask else None
     if change is None:
         return "What saetask's note does to these answers was not measured."

@@ -61,7 +61,7 @@ def test_headline_gives_raw_answers_beside_the_calibrated_ones(tmp_path: Path) -
     assert "by calibrated answers" in result.text and expected in result.text
 
 
-@pytest.mark.parametrize("name", ["gate-only", "gated-placebo", "shuffled"])
+@pytest.mark.parametrize("name", ["gate-only", "gated-placebo"])
 @pytest.mark.parametrize("gap", [(0.0, 1.0), (0.05, 0.2), (-0.05, 0.001)])
 def test_a_note_that_does_no_more_than_its_gate_is_no_improvement(
     tmp_path: Path, name: str, gap: tuple[float, float]
@@ -71,7 +71,7 @@ def test_a_note_that_does_no_more_than_its_gate_is_no_improvement(
     document["against"][name] = compared(gap[0], 0.01) | {"holm_p": gap[1]}
     result = headline_of(tmp_path, document)
     assert (result.verdict, result.tone) == ("No improvement shown", "bad")
-    assert f"not shown to be above {name}, which picks the same prompts" in result.text
+    assert f"not shown to be above {name}, with the same prompts picked" in result.text
 
 
 def test_an_improvement_without_controls_of_the_gate_is_not_called_one(tmp_path: Path) -> None:

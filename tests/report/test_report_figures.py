@@ -147,10 +147,11 @@ def test_credit_is_given_only_above_zero(tmp_path: Path, interval: list, expecte
         (original(0.4), arm(0.49, 0.0), "not measured"),
     ],
 )
+@pytest.mark.parametrize("control", ["placebo", "gated-placebo"])
 def test_second_question_claims_no_more_than_shown(
-    tmp_path: Path, saetask: dict, placebo: dict, expected: str
+    tmp_path: Path, control: str, saetask: dict, placebo: dict, expected: str
 ) -> None:
-    arms = {"original": original(0.49), "saetask": saetask, "placebo": placebo}
+    arms = {"original": original(0.49), "saetask": saetask, control: placebo}
     second = read(tmp_path, summary() | {"second_question": {"n": 444, "arms": arms}})
     assert second.second_question
     assert expected in second_question_sentence(second.second_question)
