@@ -104,15 +104,20 @@ def _note(summary: Summary) -> str:
         "what the note says is not shown to help",
         "what the note says makes the answers worse",
     )
-    raw = summary.against[best].raw
-    by_raw = ""
-    if raw is not None:
-        shown = _finding(raw, "shown", "not shown", "worse")
-        by_raw = f" By what the model says: {_figures(raw)}: {shown}."
     return (
         f"{summary.method} minus {best}, the best control with its gate{others}: "
-        f"{_figures(change)}: {finding}.{by_raw}"
-    )
+        f"{_figures(change)}: {finding}. {_note_by_raw(compared)}"
+    ).strip()
+
+
+def _note_by_raw(compared: Mapping[str, PairedComparison]) -> str:
+    """Returns the same of raw answers, by which another control can be the best one."""
+    gaps = {name: change.raw for name, change in compared.items() if change.raw}
+    if not gaps:
+        return ""
+    best = min(gaps, key=lambda name: gaps[name].difference)
+    shown = _finding(gaps[best], "shown", "not shown", "worse")
+    return f"By what the model says, minus {best}: {_figures(gaps[best])}: {shown}."
 
 
 def _sae(summary: Summary) -> str:
