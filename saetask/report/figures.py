@@ -274,31 +274,3 @@ class FeatureEffect(Document):
     """The same for random directions of the same norm: lowest and highest."""
     p: Share | None = None
     """P-value of the ablation against the random directions, by sign flips."""
-
-
-class ArmSpread(Document):
-    """Accuracy of an arm under several seeds."""
-
-    accuracy: list[Share]
-    """Accuracy under each seed, in the order of `seeds`."""
-    mean: Share
-    """Mean accuracy."""
-    min: Share
-    """Lowest accuracy."""
-    max: Share
-    """Highest accuracy."""
-
-
-class SeedSpread(Document):
-    """Repetitions of a run with other folds, samples and control features."""
-
-    seeds: list[Count]
-    """Seed of each repetition."""
-    arms: dict[Text, ArmSpread]
-    """Accuracies of the arms that every repetition ran."""
-
-    @model_validator(mode="after")
-    def _check_lengths(self) -> "SeedSpread":
-        if any(len(arm.accuracy) != len(self.seeds) for arm in self.arms.values()):
-            raise ValueError(f"expected {len(self.seeds)} accuracies an arm, one a seed")
-        return self

@@ -616,7 +616,7 @@ def test_debug_shows_the_traceback(command, error):
 
 
 def test_a_ranking_is_named_where_it_is_not_plain():
-    from saetask.cli.tables import ranking_line
+    from saetask.cli.run_summary import ranking_line
 
     plain = {"method": "likelihood", "n_tied": 0, "n_prefixes": 0}
     assert ranking_line({}) == ranking_line({"ranking": plain}) == ""

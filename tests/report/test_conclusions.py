@@ -51,7 +51,7 @@ def test_the_four_lines_stand_in_their_order_with_their_figures() -> None:
     assert "saetask minus gate-only, the best control with its gate" in note
     assert "(+16.0 over gated-placebo, +24.0 over shuffled): +14.0 points" in note
     assert note.endswith(
-        "By what the model says: +24.0 points (95 % CI +20.0 to +28.0, Holm p = 2e-9): shown."
+        "minus gate-only: +24.0 points (95 % CI +20.0 to +28.0, Holm p = 2e-9): shown."
     )
     assert "minus random-sae (mean of 3 random dictionaries)" in sae and "−1.0 points" in sae
     assert "the detector's own answer, the model not asked: −5.0 points" in sae
@@ -88,6 +88,17 @@ def test_one_answer_to_nearly_everything_is_told_plainly(share: float, told: boo
     assert ("a single answer tells little" in lines(changed)[0]) is told
     assert nearly_only_answer(answers) == ("literal" if told else None)
     assert nearly_only_answer({}) is None
+
+
+def test_raw_answers_are_compared_with_the_control_that_is_best_by_them() -> None:
+    changed = document()
+    changed["against"]["shuffled"]["raw"] = compared(0.0) | {"holm_p": 1.0}
+    note = lines(changed)[2]
+    assert note.startswith("saetask minus gate-only") and "minus shuffled: 0.0 points" in note
+    assert note.endswith("not shown.")
+    for figures in changed["against"].values():
+        del figures["raw"]
+    assert lines(changed)[2].endswith("what the note says helps.")
 
 
 def test_what_was_not_run_is_not_told() -> None:
