@@ -21,8 +21,9 @@ from benchmarks.pages import ROOT, environment, execute, page_parser
 from saetask.errors import UserError
 from saetask.experiments.arms import ARMS, arm_names
 from saetask.report import numbers, sentences
-from saetask.report.figures import ArmSpread, Auroc
+from saetask.report.figures import Auroc
 from saetask.report.render import SCORE_DESCRIPTIONS
+from saetask.report.seed_spread import ArmSpread
 from saetask.report.summary import Summary, read_summary
 from saetask.utils.files import write_json, write_text
 from saetask.utils.statistics import holm

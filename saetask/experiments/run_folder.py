@@ -17,13 +17,14 @@ from saetask.experiments.scoring import SampleResult
 from saetask.models.loading import model_device, model_fingerprint, model_name
 from saetask.models.precision import model_dtype
 from saetask.report.documents import Environment
-from saetask.report.figures import FeatureEffect, RankingFigures, SeedSpread
+from saetask.report.figures import FeatureEffect, RankingFigures
 from saetask.report.items import (
     AnnotationRecord,
     ItemRecord,
     MisunderstandingRecord,
     RoundRecord,
 )
+from saetask.report.seed_spread import SeedSpread
 from saetask.report.summary import (
     CandidateCounts,
     ModelDescription,

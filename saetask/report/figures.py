@@ -61,6 +61,11 @@ class RawFigures(Document):
     holm_p: Share | None = None
     """The p-value corrected over all arms, by Holm."""
 
+    @property
+    def change(self) -> PairedDifference | None:
+        """The comparison with `original`; None of `original` itself."""
+        return _change(self)
+
 
 class ArmFigures(Document):
     """Accuracy of an arm, and its comparison with the arm `original`.
@@ -105,18 +110,22 @@ class ArmFigures(Document):
         return self
 
     @property
-    def change(self) -> PairedComparison | None:
+    def change(self) -> PairedDifference | None:
         """The comparison with `original`; None of `original` itself."""
-        if self.difference is None:
-            return None
-        return PairedComparison.model_construct(
-            difference=self.difference,
-            ci95=self.difference_ci95,
-            fixed=self.fixed,
-            broken=self.broken,
-            mcnemar_p=self.mcnemar_p,
-            holm_p=self.holm_p,
-        )
+        return _change(self)
+
+
+def _change(figures: RawFigures | ArmFigures) -> PairedDifference | None:
+    if figures.difference is None:
+        return None
+    return PairedDifference.model_construct(
+        difference=figures.difference,
+        ci95=figures.difference_ci95,
+        fixed=figures.fixed,
+        broken=figures.broken,
+        mcnemar_p=figures.mcnemar_p,
+        holm_p=figures.holm_p,
+    )
 
 
 class ArmResult(ArmFigures):
@@ -276,31 +285,3 @@ class FeatureEffect(Document):
     than `n_controls`."""
     holm_p: Share | None = None
     """That corrected over the features of the run by Holm's procedure."""
-
-
-class ArmSpread(Document):
-    """Accuracy of an arm under several seeds."""
-
-    accuracy: list[Share]
-    """Accuracy under each seed, in the order of `seeds`."""
-    mean: Share
-    """Mean accuracy."""
-    min: Share
-    """Lowest accuracy."""
-    max: Share
-    """Highest accuracy."""
-
-
-class SeedSpread(Document):
-    """Repetitions of a run with other folds, samples and control features."""
-
-    seeds: list[Count]
-    """Seed of each repetition."""
-    arms: dict[Text, ArmSpread]
-    """Accuracies of the arms that every repetition ran."""
-
-    @model_validator(mode="after")
-    def _check_lengths(self) -> "SeedSpread":
-        if any(len(arm.accuracy) != len(self.seeds) for arm in self.arms.values()):
-            raise ValueError(f"expected {len(self.seeds)} accuracies an arm, one a seed")
-        return self
