@@ -12,7 +12,13 @@ from saetask.annotation.prompt_writer import NoteTemplate
 from saetask.data.prompts import Span, as_prompt
 from saetask.data.samples import Sample, make_samples
 from saetask.detection import Finding
-from saetask.detection.calibration import FEWEST_ITEMS, ScoredItem, fit_calibration
+from saetask.detection.calibration import (
+    FEWEST_ITEMS,
+    UNCALIBRATED,
+    ScoredItem,
+    fit_calibration,
+    tested_calibration,
+)
 from saetask.experiments.note_selection import (
     NoteScores,
     choose_template,
@@ -146,13 +152,18 @@ def test_annotated_prompts_are_calibrated_on_train_samples_in_the_chosen_templat
     lab = make_lab(tiny_model, tiny_sae, Uncertainty)
     train: list[Sample] = lab.fold.train
     asked = {*train[:n_asked], *lab.fold.test}
-    scored = {key: row for key, row in lab.note_scores.scored.items() if key[1] in asked}
+    scored = {
+        # A bias that hides answers which tell the right reading.
+        key: scores._replace(scores=9.0 * scores.correct + np.array([30.0, 0.0]))
+        for key, scores in lab.note_scores.scored.items()
+        if key[1] in asked
+    }
     scores = lab.note_scores._replace(scored=scored)
     fitted = replace(lab, note_scores=scores).fit_pipeline()
     template = scores.templates.index(fitted.template)
-    own = fit_calibration([scored[template, sample] for sample in train[:n_asked]])
-    assert own != fitted.bias
-    assert fitted.note_bias == (own if n_asked == FEWEST_ITEMS else fitted.bias)
+    own = tested_calibration([scored[template, sample] for sample in train[:n_asked]])
+    assert (own == UNCALIBRATED) == (n_asked < FEWEST_ITEMS)
+    assert fitted.note_bias == own
 
 
 def test_a_prompt_of_the_fit_split_is_judged_with_its_group_held_out_others_by_the_detector(

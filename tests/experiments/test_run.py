@@ -136,7 +136,7 @@ def test_the_summary_keeps_its_contract(folder, config):
     assert 0 < summary["sae"]["l0"] <= 32
     assert summary["sae"]["cross_entropy_recovered"] == pytest.approx(1, abs=0.01)
     assert set(summary["model"]) == {"name", "fingerprint", "dtype", "device"}
-    detectors = {"random-feature", "random-sae", *(baseline.name for baseline in baselines())}
+    detectors = {"moved-weights", "random-sae", *(baseline.name for baseline in baselines())}
     assert set(summary["reading_detection"]["baselines"]) == detectors
     others = {"answer-entropy", "prompt-length"}
     assert set(summary["detection"]["baselines"]) == detectors | others
