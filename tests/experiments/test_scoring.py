@@ -96,7 +96,7 @@ def test_annotated_prompts_get_the_offset_that_the_arms_training_prompts_have_ot
 
 
 def test_each_arm_fits_its_offset_in_its_own_way():
-    trial = Trial(fit=lambda items: Calibration(float(len(items)), {"warm": 50.0}))
+    trial = Trial(fit=lambda items: Calibration(1.0, {"warm": float(len(items))}))
     for sample_result in trial.score():
         fixed = sample_result.written.annotation or sample_result.written.own_offset
         assert not fixed or sample_result.output == " warm"
