@@ -143,7 +143,7 @@ class Detector(BaseDetector, Protocol):
     ) -> "Detector":
         """Returns the same detector with its weights on other features, calibrated anew.
 
-        This is the `random-feature` control.
+        This is the `moved-weights` control.
         """
         ...
 

@@ -97,11 +97,13 @@ def test_with_items_that_are_groups_of_their_own_it_is_mcnemars_test_of_one_dict
     assert credit.holm_p == pytest.approx(max(doubled, mcnemar["random-sae"]))
 
 
-def test_dictionaries_count_in_their_order_and_none_after_one_that_was_not_run():
-    arms = made_up()
-    assert sae_credit({**made_up(1), RANDOM_SAES[2]: arms[RANDOM_SAES[2]]}, GROUPS, 0) == (
-        sae_credit(made_up(1), GROUPS, 0)
-    )
+def test_every_dictionary_that_was_run_counts():
+    arms = made_up(dense=0.0)
+    del arms["random-sae-2"]
+    credit = sae_credit(arms, GROUPS, 0)
+    mean = (arms["random-sae"].astype(float) + arms["random-sae-3"]).mean() / 2
+    assert credit.n_dictionaries == 2
+    assert credit.difference == pytest.approx(arms["saetask"].mean() - mean)
 
 
 @pytest.mark.parametrize("missing", ["dense-probe", "random-sae"])
