@@ -11,11 +11,11 @@ from saetask.experiments.control_detectors import RANDOM_SAES
 from saetask.experiments.credit import sae_credit
 from saetask.utils.statistics import compare
 
-GROUPS = [f"g{i // 3}" for i in range(24)]
-EIGHT_GROUPS = st.lists(st.booleans(), min_size=24, max_size=24).map(np.array)
+GROUPS = [f"g{i // 3}" for i in range(18)]
+SIX_GROUPS = st.lists(st.booleans(), min_size=18, max_size=18).map(np.array)
 
 
-def answers(share, seed, n=24):
+def answers(share, seed, n=18):
     """Returns which of some answers are right."""
     return np.random.default_rng(seed).random(n) < share
 
@@ -61,7 +61,7 @@ def test_it_is_over_the_better_of_the_two(dense, random, over):
     assert credit.difference == pytest.approx(arms["saetask"].mean() - best)
 
 
-@given(EIGHT_GROUPS, EIGHT_GROUPS, EIGHT_GROUPS, EIGHT_GROUPS)
+@given(SIX_GROUPS, SIX_GROUPS, SIX_GROUPS, SIX_GROUPS)
 def test_its_p_value_is_that_of_all_flips_of_whole_groups_corrected_over_the_two(
     own, dense, first, second
 ):

@@ -173,10 +173,12 @@ def test_every_item_stands_in_every_arm_once_with_all_its_fields(folder):
     assert len({(row["arm"], row["id"]) for row in rows}) == len(rows) == 40 * len(DEFAULT_ARMS)
     fields = {"id", "arm", "group", "fold", "prompt", "output", "parsed", "correct"}
     fields |= {"misunderstandings", "annotations", "rounds", "scores", "seed"}
+    fields |= {"raw_output", "raw_correct", "raw_scores"}
     originals = {row["id"]: row["prompt"] for row in rows if row["arm"] == "original"}
     for row in rows:
         assert set(row) == fields
         assert row["output"] in row["scores"]
+        assert row["raw_output"] == max(row["raw_scores"], key=row["raw_scores"].__getitem__)
         for found in row["misunderstandings"]:
             start, end = found["span"]
             assert originals[row["id"]][start:end] == found["text"]
