@@ -8,6 +8,7 @@ import pytest
 
 from saetask.annotation import Annotation
 from saetask.annotation.base import PLACEMENTS, annotate
+from saetask.annotation.fixed_notes import GENERIC
 from saetask.annotation.prompt_writer import NoteTemplate
 from saetask.data.prompts import Span, as_prompt
 from saetask.data.samples import Sample, make_samples
@@ -21,6 +22,7 @@ from saetask.detection.calibration import (
 )
 from saetask.experiments.note_selection import (
     NoteScores,
+    choose_note,
     choose_template,
     order_by_loss,
     score_notes,
@@ -134,6 +136,19 @@ def test_a_template_that_no_train_sample_was_asked_in_is_not_the_best():
 def test_without_any_scores_the_first_template_is_taken():
     scores = NoteScores([NoteTemplate(EveryPlace(), 0)], {})
     assert choose_template(scores, make_bare_samples(2)).index == 0
+
+
+def test_a_note_that_is_the_same_for_all_is_chosen_on_train_samples_alone():
+    samples = make_bare_samples(8)
+    templates = [NoteTemplate(GENERIC, number) for number in (0, 4)]
+    scored = {
+        (template, samples[i]): (row, other)[i % 2]([-1.0, 2.0][(template == 1) == (i < 4)])
+        for template in range(2)
+        for i in range(8)
+    }
+    scores = NoteScores(templates, scored)
+    assert choose_note(scores, samples[:4]) == GENERIC.notes[4]
+    assert choose_note(scores, samples[4:]) == GENERIC.notes[0]
 
 
 def test_templates_are_ordered_by_loss_those_without_one_last():
