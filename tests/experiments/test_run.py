@@ -518,10 +518,11 @@ def upside_down(monkeypatch):
     """Adds an arm whose note stands before the prompt, in the table of arms and nowhere else."""
     note = Annotation("(upside down)", "start", "upside-down")
 
-    def write(state):
-        return {sample: fixed_note(sample.prompt, note) for sample in state.wanted}
+    def write(state, samples):
+        return {sample: fixed_note(sample.prompt, note) for sample in samples}
 
-    arm = Arm(ArmSpec("upside-down", "A note is read better before the prompt.", "control"), write)
+    spec = ArmSpec("upside-down", "A note is read better before the prompt.", "control")
+    arm = Arm(spec, write, write)
     monkeypatch.setattr(arms_module, "ARMS", (*ARMS, arm))
     return arm
 
