@@ -15,21 +15,20 @@ from saetask.experiments.metrics import summarise
 from saetask.experiments.observation import observe
 from saetask.inference.client import ModelClient
 from saetask_plugins.annotators.sense_note import SenseNote
-from saetask_plugins.detectors.failure_probe import FailureProbe
 from saetask_plugins.tasks.metaphor import Metaphor
+from tests.helpers.probe_choices import FEW_CHOICES, QuickProbe
 
 SEEDS = range(20)
 ARMS = ("original", "gate-only", "gated-placebo", "shuffled", "dense-probe", "saetask")
 EVERY_GROUP = 3
-"""Every third verb is taken, 150 sentences: all of them would need a quarter of an hour."""
+"""Every third verb is taken, 150 sentences: all of them would take three times as long."""
 
 
-class TwoNotes(SenseNote):
-    """The first note at the end and in a system message, so that few prompts are to be answered."""
+class OneNote(SenseNote):
+    """The first note alone, after the sentence: few prompts are to be answered."""
 
     def candidates(self, misunderstanding, labels):
-        notes = super().candidates(misunderstanding, labels)[:4]
-        return [note for note in notes if note.placement in ("end", "system")]
+        return super().candidates(misunderstanding, labels)[:1]
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +40,12 @@ def items(sentences):
 @pytest.fixture(scope="module")
 def summaries(model, default_sae, items):
     """The figures of twenty experiments, each with other labels and folds."""
-    settings = ExperimentSettings(make_baselines=lambda: [dense_probe()])
+    settings = ExperimentSettings(make_baselines=lambda: [dense_probe(FEW_CHOICES)])
     task, client = Metaphor(), ModelClient(model)
-    parts = task, model, default_sae, FailureProbe, [TwoNotes()], client
+    parts = task, model, default_sae, QuickProbe, [OneNote()], client
     context = make_context(*parts, None, False, settings=settings)
     read = {o.sample.id: o for o in observe(context, make_samples(task, items))}
-    arms = [
-        replace(arm, spec=replace(arm.spec, asks_second_question=False)) for arm in arms_named(ARMS)
-    ]
+    arms = arms_named(ARMS)
 
     def observe_again(context, samples, random_saes):
         return [replace(read[sample.id], sample=sample) for sample in samples]
@@ -57,6 +54,7 @@ def summaries(model, default_sae, items):
     with pytest.MonkeyPatch.context() as patch:
         # Nothing that is read or answered depends on a label: it is computed once.
         patch.setattr(runner, "observe", observe_again)
+        patch.setattr(runner, "score_second_question", lambda *arguments: [])
         for seed in SEEDS:
             golds = np.random.default_rng(seed).permutation([item.gold for item in items])
             permuted = [replace(item, gold=str(gold)) for item, gold in zip(items, golds)]
