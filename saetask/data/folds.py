@@ -4,7 +4,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -138,17 +138,37 @@ def _splits(samples: list[Sample], n_folds: int, seed: int) -> list[tuple[np.nda
     Groups stay whole, and each fold has about as much of every right reading as the others:
     otherwise the reading that is frequent in what is fitted on is rare in what is tested.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
     readings = [sample.gold_reading or "" for sample in samples]
     counts = Counter(readings)
     # Readings that can not be spread over the folds are taken together.
     classes = [reading if counts[reading] >= n_folds else "" for reading in readings]
+    return stratified_splits(classes, [sample.group for sample in samples], n_folds, seed)
+
+
+def stratified_splits(
+    classes: Sequence[Any], groups: Sequence[str], n_folds: int, seed: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Returns indices of folds that share no group, their classes as even as groups allow.
+
+    Args:
+        classes: Class of each item.
+        groups: Group of each item; at least `n_folds` different ones.
+        n_folds: Number of folds.
+        seed: Seed of the order in which equally uneven groups are taken.
+
+    Returns:
+        What is fitted on and what is held out; no part is empty.
+    """
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
     splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
-    groups = [sample.group for sample in samples]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a class with fewer items than folds is no news
-        return list(splitter.split(samples, classes, groups))
+        splits = list(splitter.split(classes, classes, groups))
+    if all(len(held_out) for _, held_out in splits):
+        return splits
+    # It left a fold empty, where rounding breaks a tie between folds.
+    return list(GroupKFold(n_folds).split(classes, groups=groups))
 
 
 def add_auxiliary_samples(task: Task, folds: list[Fold], maximum: int, seed: int) -> list[Fold]:

@@ -4,13 +4,13 @@ A softmax regression with two weights and a bias a class turns both into calibra
 Where the probe predicts nothing on held-out items, its weight is zero.
 """
 
-import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from saetask.data.folds import stratified_splits
 from saetask.detection.base import DetectorInput, Finding, Misunderstanding, make_finding
 from saetask.detection.calibration import fit_scaled_softmax, improves
 from saetask.errors import UserError
@@ -61,12 +61,7 @@ def in_domain_rows(inputs: Sequence[DetectorInput]) -> np.ndarray:
 
 def inner_folds(labels: np.ndarray, groups: Sequence[str]) -> list[InnerFold]:
     """Divides prompts into folds that share no group, their classes as even as groups allow."""
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    folds = StratifiedGroupKFold(INNER_FOLDS, shuffle=True, random_state=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a class of one or two items is no news to the user
-        return [InnerFold(*rows) for rows in folds.split(labels, labels, groups)]
+    return [InnerFold(*rows) for rows in stratified_splits(labels, groups, INNER_FOLDS, seed=0)]
 
 
 def out_of_fold(

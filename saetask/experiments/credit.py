@@ -1,7 +1,6 @@
 """What saetask's gain is to the credit of: the finding, or the trained SAE."""
 
 from collections.abc import Mapping, Sequence
-from itertools import takewhile
 
 import numpy as np
 
@@ -45,7 +44,7 @@ def sae_credit(
         groups: Group of each item.
         seed: Seed of resamples and flips.
     """
-    random = [correct[name] for name in takewhile(correct.__contains__, RANDOM_SAES)]
+    random = [correct[name] for name in RANDOM_SAES if name in correct]
     if DENSE_PROBE not in correct or not random:
         return None
     rivals = {

@@ -9,12 +9,15 @@ from hypothesis import strategies as st
 from scipy.special import log_softmax, logsumexp
 
 from saetask.detection.calibration import (
+    CHANCE,
     FEWEST_ITEMS,
     RIDGE,
+    UNCALIBRATED,
     Calibration,
     ScoredItem,
-    calibration_or,
     fit_calibration,
+    improves,
+    tested_calibration,
 )
 
 
@@ -185,11 +188,53 @@ def test_no_candidates_give_no_probabilities():
     assert Calibration(2.0, {"a": 1.0}).apply(np.empty(0), []).tolist() == []
 
 
+# the test that offsets must pass
+
+
 @pytest.mark.parametrize("n", [0, FEWEST_ITEMS - 1, FEWEST_ITEMS])
-def test_too_few_items_with_a_right_candidate_leave_another_calibration(n):
-    otherwise = Calibration(2.0, {"a": 0.5})
-    items = biased_items(n)
+def test_too_few_items_with_a_right_candidate_have_no_offset(n):
+    items = biased_items(n, bias=30.0, signal=9.0)
     telling_nothing = [scored([1.0, 0.0], "ab", [])] * FEWEST_ITEMS
-    expected = fit_calibration(items) if n >= FEWEST_ITEMS else otherwise
-    assert calibration_or(items, otherwise) == expected
-    assert calibration_or([*items, *telling_nothing], otherwise) == expected
+    expected = fit_calibration(items) if n >= FEWEST_ITEMS else UNCALIBRATED
+    assert tested_calibration(items) == expected
+    assert tested_calibration([*items, *telling_nothing]) == expected
+
+
+def guesses(n, seed, bias=0.0):
+    """Returns items whose scores say nothing of the right answer."""
+    return biased_items(n, bias, signal=0.0, seed=seed)
+
+
+@pytest.mark.parametrize("bias", [0.0, 3.0])
+def test_scores_that_say_nothing_keep_their_answers_but_for_the_level_of_the_test(bias):
+    n_trials = 400
+    used = sum(
+        tested_calibration(guesses(60, seed, bias)) != UNCALIBRATED for seed in range(n_trials)
+    )
+    # About 1 %: binomial, 3 standard errors.
+    assert used / n_trials <= CHANCE + 3 * np.sqrt(CHANCE / n_trials)
+    fitted = sum(bool(fit_calibration(guesses(60, seed, bias)).offsets) for seed in range(20))
+    assert fitted == 20
+
+
+def test_the_level_of_the_test_is_kept_and_not_undershot():
+    passed = [passes_at(0.2, seed) for seed in range(300)]
+    assert 0.1 < np.mean(passed) < 0.3
+
+
+def passes_at(level, seed):
+    """Returns whether a mean that is zero passes the likelihood-ratio test as another one."""
+    values = np.random.default_rng(seed).normal(size=50)
+    losses = [((values - mean) ** 2).mean() / 2 for mean in (0.0, values.mean())]
+    return improves(len(values), *losses, 1, level)
+
+
+def test_a_strong_bias_is_removed_by_nearly_every_sample_of_sixty():
+    sets = [biased_items(60, bias=3.0, signal=1.5, seed=seed) for seed in range(40)]
+    assert np.mean([tested_calibration(items) == fit_calibration(items) for items in sets]) > 0.95
+
+
+def test_readings_that_are_not_equally_frequent_have_offsets():
+    # A majority that no chance explains is worth knowing, whatever the scores say.
+    items = [item for item in guesses(300, 0) if item.correct[0] or len(item.scores) > 2][:80]
+    assert tested_calibration(items) == fit_calibration(items) != UNCALIBRATED

@@ -1,6 +1,7 @@
 """The calibration that joins a probe with the model's own answer, and the folds that it needs."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -144,22 +145,38 @@ def test_labels_are_places_among_the_known_readings():
     assert labels_of(["b", "a", "c"], ["a", "b", "c"]).tolist() == [1, 0, 2]
 
 
-@given(arrays(float, st.tuples(st.integers(1, 5), st.just(2)), elements=st.floats(0.01, 1)))
-def test_every_prompt_has_a_finding_of_its_own_probabilities(probabilities):
+LOG_ODDS = arrays(float, st.tuples(st.integers(1, 5), st.just(2)), elements=st.floats(-5, 5))
+
+
+def found_in(log_odds, weight, bias=0.0):
+    """Returns the findings of prompts that the model answers with "a", a little unsurely."""
     readings = [
         make_reading({"a": -0.1 * (i + 1), "b": -2.0}, f"the cold {i}")
-        for i in range(len(probabilities))
+        for i in range(len(log_odds))
     ]
-    found = make_findings(
-        readings,
-        ["a", "b"],
-        probabilities,
-        lambda reading, name: make_misunderstanding("it", reading, name),
-    )
-    for i, (finding, row) in enumerate(zip(found, probabilities, strict=True)):
-        assert [finding.probabilities[name] for name in "ab"] == pytest.approx(row / row.sum())
+    answers, stack = answer_scores(readings, "ab"), np.array([weight, 0.5, 0.0, bias])
+    explain = partial(make_misunderstanding, "it")
+    found = make_findings(readings, ["a", "b"], stack, log_odds, answers, explain)
+    return found, stacked_probabilities(stack, log_odds, answers)
+
+
+@given(LOG_ODDS)
+def test_every_prompt_has_a_finding_of_its_own_probabilities(log_odds):
+    for i, (finding, row) in enumerate(zip(*found_in(log_odds, 1.5), strict=True)):
+        assert [finding.probabilities[name] for name in "ab"] == pytest.approx(row)
         stated = [(m.reading, m.probability) for m in finding.misunderstandings]
         assert stated == ([("b", finding.failure)] if row[1] > row[0] else []), i
+
+
+@given(LOG_ODDS)
+def test_nothing_is_found_by_a_probe_without_weight_though_a_bias_outvotes_the_answer(log_odds):
+    findings, probabilities = found_in(log_odds, 0.0, bias=9.0)
+    assert (probabilities[:, 1] > 0.9).all()
+    for finding, row in zip(findings, probabilities, strict=True):
+        assert finding.misunderstandings == []
+        assert [finding.probabilities[name] for name in "ab"] == pytest.approx(row)
+        assert finding.failure == pytest.approx(row[1])
+    assert all(finding.misunderstandings for finding in found_in(log_odds, 1e-9, bias=9.0)[0])
 
 
 @pytest.mark.parametrize(

@@ -14,19 +14,13 @@ from saetask.data import Item, Prompt, Span
 from saetask.data.samples import Sample
 from saetask.detection import Misunderstanding
 from saetask.experiments import arms as arms_module
-from saetask.experiments.arms import (
-    ARMS,
-    GENERIC,
-    PLACEBO,
+from saetask.experiments.arm_prompts import (
     SELF_REQUEST,
-    Arm,
-    arm_names,
-    arms_named,
-    default_arm_names,
     retarget_findings,
     self_request,
     written_by_model,
 )
+from saetask.experiments.arms import ARMS, Arm, arm_names, arms_named, default_arm_names
 from saetask.experiments.control_detectors import MATCHED_BLOCK, frequency_matched
 from saetask.experiments.note_selection import gold_finding
 from saetask.inference.requests import GenerateRequest
@@ -184,16 +178,10 @@ def test_an_annotator_is_given_the_labels():
     assert written.annotation == note("end", "literal sea")
 
 
-@pytest.mark.parametrize("fixed", [GENERIC, PLACEBO])
-def test_a_fixed_note_is_the_same_in_every_prompt(fixed):
-    written = fixed_note(ask(target=SHIP), fixed)
-    assert written.prompt.content == f"{CONTENT}\n{fixed.text}"
-    assert (written.annotation, written.misunderstandings) == (fixed, [])
-
-
-def test_control_notes_are_about_as_long_as_each_other_and_name_their_arms():
-    assert abs(len(GENERIC.text) - len(PLACEBO.text)) <= 10
-    assert {GENERIC.annotator, PLACEBO.annotator} <= set(arm_names())
+def test_a_fixed_note_is_written_as_it_is_and_states_no_finding():
+    written = fixed_note(ask(target=SHIP), note("end"))
+    assert written.prompt.content == f"{CONTENT}\n(a note)"
+    assert (written.annotation, written.misunderstandings) == (note("end"), [])
 
 
 def sample(prompt, reading):
@@ -229,15 +217,16 @@ def test_another_items_finding_is_told_of_this_items_own_words():
 
 
 def test_the_models_own_note_is_the_first_line_that_it_wrote_and_nothing_else():
-    written = written_by_model(ask(target=SHIP), "\n  It is about a boat. \nAnswer: yes")
-    assert written.prompt.content == f"{CONTENT}\n(Note: It is about a boat.)"
+    reply = "\n  It is about a boat. \nAnswer: yes"
+    written = written_by_model(ask(target=SHIP), reply, "start")
+    assert written.prompt.content == f"(Note: It is about a boat.)\n{CONTENT}"
     assert (written.annotation.annotator, written.misunderstandings) == ("self", [])
 
 
 @pytest.mark.parametrize("output", ["", " \n\n"])
 def test_a_model_that_writes_nothing_leaves_the_prompt_as_it_is(output):
     prompt = ask(target=SHIP)
-    written = written_by_model(prompt, output)
+    written = written_by_model(prompt, output, "end")
     assert (written.prompt, written.annotation) == (prompt, None)
 
 
@@ -258,13 +247,17 @@ def state(tiny_model, tiny_sae):
 
 
 @pytest.mark.parametrize("arm", ARMS, ids=lambda arm: arm.spec.name)
-def test_every_arm_writes_every_wanted_sample_and_says_what_it_is_for(arm, state, monkeypatch):
+def test_every_arm_writes_every_test_sample_and_says_what_it_is_for(arm, state, monkeypatch):
     monkeypatch.setattr(
         "saetask.experiments.prompt_optimisation._rewrite", lambda context, request: "Think."
     )
-    prompts = arm.write(state)
-    assert set(prompts) == set(state.wanted)
-    for written in prompts.values():
+    prompts, calibration = (
+        arm.write(state, state.fold.test),
+        arm.calibrate(state, state.calibration),
+    )
+    assert list(prompts) == state.fold.test
+    assert set(calibration) <= set(state.calibration) <= set(state.fold.train)
+    for written in (*prompts.values(), *calibration.values()):
         assert isinstance(written, ArmPrompt)
     assert arm.spec.purpose.endswith(".") and "\n" not in arm.spec.purpose
 
@@ -273,7 +266,8 @@ def test_names_are_unique_and_the_reported_order_is_the_tables():
     names = [arm.spec.name for arm in ARMS]
     assert names == arm_names() and len(set(names)) == len(names)
     assert set(default_arm_names()) == {
-        *("original", "placebo", "shuffled", "dense-probe", "random-sae", "saetask", "oracle")
+        *("original", "gate-only", "gated-placebo", "shuffled", "dense-probe", "random-sae"),
+        *("saetask", "oracle"),
     }
     assert [arm.spec.name for arm in arms_named(names[::-1])] == names
     kinds = {arm.spec.name: arm.spec.kind for arm in ARMS}
@@ -288,7 +282,8 @@ def test_an_unknown_arm_is_refused_and_not_left_as_the_original():
 
 
 def test_an_arm_is_one_entry_of_the_table(monkeypatch):
-    made_up = Arm(ArmSpec("upside-down", "The note comes first.", "variant"), lambda state: {})
+    spec = ArmSpec("upside-down", "The note comes first.", "variant")
+    made_up = Arm(spec, lambda state, samples: {})
     monkeypatch.setattr(arms_module, "ARMS", (*ARMS, made_up))
     assert arm_names()[-1] == default_arm_names()[-1] == "upside-down"
     assert arms_named(["original", "saetask", "upside-down"])[-1] is made_up

@@ -14,8 +14,10 @@ from saetask.data.samples import Sample
 from saetask.detection import Evidence, make_finding, make_misunderstanding
 from saetask.detection.base import Finding
 from saetask.experiments.control_detectors import (
-    RANDOM_FEATURE,
-    RANDOM_SAE,
+    MOVED_WEIGHTS,
+    RANDOM_SAES,
+    RANDOM_SUBSET,
+    count_random_saes,
     fit_detectors,
     match_annotation_rate,
 )
@@ -108,13 +110,12 @@ def lab(tiny_model, tiny_sae):
     return make_lab(tiny_model, tiny_sae, Recorder, settings=NO_BASELINE)
 
 
-def fitted_detectors(lab, n_calibration=9, **changes):
-    """Returns the detectors of the first fold, and what they were fitted beside."""
+def fitted_detectors(lab, arms=(), **changes):
+    """Returns the detectors of the first fold."""
     context = replace(lab.context, **changes)
     pipeline = lab.fit_pipeline(**changes)
-    calibration = lab.observed(lab.fold.train[:n_calibration])
     test = lab.observed(lab.fold.test)
-    return fit_detectors(context, pipeline, calibration, test, np.random.default_rng(0))
+    return fit_detectors(context, pipeline, test, arms, np.random.default_rng(0))
 
 
 @pytest.fixture
@@ -129,65 +130,111 @@ def fitted_recorders():
     return [made for made in Recorder.made if made.fitted_on]
 
 
-def test_every_detector_judges_what_is_wanted_and_train_samples_with_their_group_held_out(
-    detectors, lab
-):
-    fold = lab.fold
-    assert set(detectors.findings) == {"saetask", RANDOM_FEATURE, RANDOM_SAE, "recorder"}
-    for name, findings in detectors.findings.items():
-        assert list(findings) == [*fold.train[:9], *fold.test]
-        if name != RANDOM_FEATURE:  # weights that were moved are not fitted, but for calibration
-            told = {sample: 0.25 if sample in fold.train else 0.75 for sample in findings}
-            assert {sample: finding.failure for sample, finding in findings.items()} == told
+def test_every_detector_judges_the_test_samples_and_no_other(detectors, lab):
+    assert set(detectors.findings) == {"saetask", MOVED_WEIGHTS, *RANDOM_SAES, "recorder"}
+    for findings in detectors.findings.values():
+        assert list(findings) == lab.fold.test
+        assert {finding.failure for finding in findings.values()} == {0.75}
 
 
 def test_every_detector_is_fitted_on_the_folds_train_samples_with_their_groups(detectors, lab):
-    assert len(fitted_recorders()) == 3  # saetask's, the random SAE's, the baseline
+    assert len(fitted_recorders()) == 2 + len(RANDOM_SAES)  # saetask's, and the baseline
     for recorder in fitted_recorders():
         rows = [(seen.content, gold, group) for seen, gold, group in recorder.fitted_on]
         assert rows == [(s.prompt.content, s.gold_reading, s.group) for s in lab.fold.train]
 
 
 class Picky(Recorder):
-    """Finds something in every other fit item, and in every test item but one."""
-
-    def fit(self, readings, gold_readings, groups):
-        super().fit(readings, gold_readings, groups)
-        return [self._finding(reading, 0.75 * (i % 2)) for i, reading in enumerate(readings)]
+    """Finds something in every test item but one."""
 
     def detect(self, reading):
         return self._finding(reading, 0.0 if reading.content == self.spared else 0.75)
 
 
-def test_random_features_annotate_as_many_samples_of_each_part_as_saetask(lab):
-    fold = lab.fold
-    Picky.spared = fold.test[3].prompt.content
+def test_moved_weights_annotate_as_many_samples_as_saetask(lab):
+    test = lab.fold.test
+    Picky.spared = test[3].prompt.content
     findings = fitted_detectors(lab, make_detector=Picky).findings
 
-    def counts(name):
-        parts = (fold.train[:9], fold.test)
-        return [sum(bool(findings[name][s].misunderstandings) for s in part) for part in parts]
+    def count(name):
+        return sum(bool(findings[name][sample].misunderstandings) for sample in test)
 
-    assert counts(RANDOM_FEATURE) == counts("saetask") == [4, len(fold.test) - 1]
+    assert count(MOVED_WEIGHTS) == count("saetask") == len(test) - 1
+
+
+def live_features(lab):
+    """Returns the features that fire in train samples."""
+    observations = lab.observed(lab.fold.train)
+    return set(np.concatenate([o.features.features for o in observations]).tolist())
 
 
 def test_weights_are_moved_to_other_features_that_fire_in_train_samples(detectors, lab):
     (moved,) = [made.replacement for made in Recorder.made if made.replacement is not None]
-    observations = lab.observed(lab.fold.train)
-    live = set(np.concatenate([o.features.features for o in observations]).tolist())
-    assert set(moved) == set(moved.values()) == live
+    assert set(moved) == set(moved.values()) == live_features(lab)
     assert all(feature != other for feature, other in moved.items())
 
 
-def test_the_random_sae_is_read_instead_of_the_trained_one_and_nothing_else_differs(detectors, lab):
-    own, through = [recorder.fitted_on for recorder in fitted_recorders()][:2]
+def test_each_random_sae_is_read_instead_of_the_trained_one_and_nothing_else_differs(
+    detectors, lab
+):
+    own, *through = [recorder.fitted_on for recorder in fitted_recorders()][:-1]
     observations = lab.observed(lab.fold.train)
-    for (first, *_), (second, *_), observation in zip(own, through, observations, strict=True):
-        assert second.activations is observation.control_features
-        assert (second.pooled("text") != first.pooled("text")).nnz
-        assert second.raw is first.raw
-        for name in ("content", "spans", "answer_scores"):
-            assert getattr(second, name) == getattr(first, name)
+    assert len(through) == len(RANDOM_SAES)
+    for number, fitted_on in enumerate(through):
+        for (first, *_), (second, *_), observation in zip(own, fitted_on, observations):
+            assert second.activations is observation.control_features[number]
+            assert (second.pooled("text") != first.pooled("text")).nnz
+            assert second.raw is first.raw
+            for name in ("content", "spans", "answer_scores"):
+                assert getattr(second, name) == getattr(first, name)
+    first, second = (fitted_on[0][0].activations for fitted_on in through[:2])
+    assert (first.pooled() != second.pooled()).nnz
+
+
+@pytest.mark.parametrize(
+    ("arms", "n"),
+    [((), 1), (["saetask", "random-sae"], 1), (["random-sae-2"], 2), (["random-sae-3"], 3)],
+)
+def test_as_many_random_dictionaries_are_read_as_arms_need_and_one_at_least(arms, n):
+    assert count_random_saes(arms) == n
+
+
+# features drawn at random
+
+
+class Naming(Recorder):
+    """A detector of twelve features, of which it can name some."""
+
+    n_stable = 5
+
+    def feature_ids(self):
+        return np.arange(12)
+
+    def summary(self):
+        return {} if self.n_stable is None else {"n_stable_features": self.n_stable}
+
+
+@pytest.mark.parametrize(("n_stable", "n_drawn"), [(5, 5), (1, 1), (0, 6), (None, 6)], ids=str)
+def test_a_detector_is_fitted_anew_on_as_many_live_features_as_can_be_named_or_half_of_those_used(
+    lab, monkeypatch, n_stable, n_drawn
+):
+    monkeypatch.setattr(Naming, "n_stable", n_stable)
+    Recorder.made = ()
+    findings = fitted_detectors(lab, [RANDOM_SUBSET], make_detector=Naming).findings
+    assert list(findings[RANDOM_SUBSET]) == lab.fold.test
+    own, *_, subset = [recorder.fitted_on for recorder in fitted_recorders()]
+    seen = {f for given, *_ in subset for f in given.activations.features.tolist()}
+    assert len(seen) == n_drawn and seen <= live_features(lab)
+    for (first, gold, group), (second, *told) in zip(own, subset, strict=True):
+        kept = np.flatnonzero(np.isin(np.arange(second.activations.d_sae), list(seen)))
+        expected = first.pooled("text").toarray()[:, kept]
+        assert np.array_equal(second.pooled("text").toarray()[:, kept], expected)
+        assert second.pooled("text").nnz == (expected != 0).sum()
+        assert told == [gold, group] and second.raw is first.raw
+
+
+def test_no_features_are_drawn_for_an_arm_that_is_not_run(lab):
+    assert RANDOM_SUBSET not in fitted_detectors(lab).findings
 
 
 class Blind(Recorder):
@@ -208,19 +255,20 @@ class BlindAtFirst(Recorder):
     ("detector", "redundant"),
     [
         (Recorder, []),
-        (Blind, [RANDOM_FEATURE, RANDOM_SAE]),
-        (BlindAtFirst, [RANDOM_FEATURE]),
+        (Blind, [MOVED_WEIGHTS, *RANDOM_SAES, RANDOM_SUBSET]),
+        (BlindAtFirst, [MOVED_WEIGHTS, RANDOM_SUBSET]),
     ],
 )
 def test_controls_of_a_detector_that_looks_at_no_feature_are_redundant(lab, detector, redundant):
     Recorder.made = ()
-    assert fitted_detectors(lab, 3, make_detector=detector).redundant == redundant
+    found = fitted_detectors(lab, [RANDOM_SUBSET], make_detector=detector)
+    assert found.redundant == redundant
 
 
 def test_without_a_random_dictionary_there_is_no_such_detector(lab):
-    without = {s: replace(o, control_features=None) for s, o in lab.observations.items()}
-    findings = fitted_detectors(replace(lab, observations=without), 0).findings
-    assert set(findings) == {"saetask", RANDOM_FEATURE}
+    without = {s: replace(o, control_features=()) for s, o in lab.observations.items()}
+    findings = fitted_detectors(replace(lab, observations=without)).findings
+    assert set(findings) == {"saetask", MOVED_WEIGHTS}
 
 
 def reachable(start):

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from saetask.annotation import Annotation
 from saetask.annotation.prompt_writer import ArmPrompt
-from saetask.data import Item, Score
+from saetask.data import Candidate, Item, Score
 from saetask.data.prompts import as_prompt
 from saetask.data.samples import Sample
 from saetask.detection.base import Finding
@@ -25,8 +25,11 @@ from saetask.utils.statistics import smallest_detectable_difference
 from tests.helpers.every_arm import EVERY_ARM
 
 N = 90
-DETECTORS = ("saetask", "random-feature", "dense-probe")
+DETECTORS = ("saetask", "moved-weights", "dense-probe")
 READINGS = "abc"
+CANDIDATES = [Candidate(f" {name}", name) for name in READINGS]
+MAJORITIES = ["a", "c"]
+"""The most frequent reading of each of two folds."""
 CREDITED = [arm.spec.name for arm in ARMS if arm.spec.in_sae_credit]
 SHARES = dict(zip(EVERY_ARM, np.linspace(0.35, 0.8, len(EVERY_ARM))))
 NOTE = Annotation("(a note)", "end", "notes")
@@ -38,9 +41,11 @@ def answered(sample, arm, right, random, flexible=None):
     share = random.uniform(0.01, 0.99)
     scores = {" a": math.log(share), " b": math.log(1 - share)}
     score = Score("a", bool(right), flexible)
-    return SampleResult(
-        sample, 0, arm, ArmPrompt(sample.prompt, annotation, []), "a", score, scores
-    )
+    said = random.choice([" a", " b"], p=[0.8, 0.2])
+    raw = Score(said, bool(random.random() < 0.9 * SHARES[arm]))
+    written = ArmPrompt(sample.prompt, annotation, [])
+    fold = int(sample.id) % 2
+    return SampleResult(sample, fold, arm, written, "a", score, scores, said, raw, scores)
 
 
 def made_up(arms=EVERY_ARM, seed=0, right=None, golds=None, second=False, flexible=None):
@@ -60,7 +65,9 @@ def made_up(arms=EVERY_ARM, seed=0, right=None, golds=None, second=False, flexib
     for i in range(N):
         prompt = as_prompt("x" * random.integers(3, 40))
         item = Item(f"{i:03}", f"group {i // 3}", {})
-        samples.append(Sample(item, prompt, [], np.empty(0, bool), golds[i % len(golds)]))
+        right_one = golds[i % len(golds)]
+        correct = np.array([name == right_one for name in READINGS])
+        samples.append(Sample(item, prompt, CANDIDATES, correct, right_one))
     results = []
     for arm in arms:
         for sample in samples:
@@ -71,12 +78,12 @@ def made_up(arms=EVERY_ARM, seed=0, right=None, golds=None, second=False, flexib
     findings = {name: {sample.item.id: _found(random) for sample in samples} for name in DETECTORS}
     asked = [
         answered(sample, arm, random.random() < SHARES[arm], random)
-        for arm in ("original", "placebo", "saetask")
+        for arm in ("original", "gated-placebo", "saetask")
         for sample in samples[:40]
         if second
     ]
     specs = [entry.spec for entry in ARMS if entry.spec.name in arms]
-    return ExperimentResult(specs, results, asked, findings, [], {})
+    return ExperimentResult(specs, results, asked, findings, [], MAJORITIES, {})
 
 
 def _found(random):
@@ -172,12 +179,56 @@ def test_saetask_is_compared_with_every_control_and_with_controls_only(result, s
     assert any(found[arm] > p_values[arm] for arm in found)
 
 
+def raw_correct(result, arm):
+    return [o.raw_score.correct for o in result.results if o.arm == arm]
+
+
+def test_raw_answers_are_compared_beside_the_calibrated_ones_in_the_same_way(result, summary):
+    original, own = raw_correct(result, "original"), raw_correct(result, "saetask")
+    raw = {arm: entry["raw"] for arm, entry in summary["arms"].items()}
+    for arm, entry in raw.items():
+        values = raw_correct(result, arm)
+        assert entry["accuracy"] == pytest.approx(np.mean(values))
+        assert entry["accuracy"] != summary["arms"][arm]["accuracy"]
+        assert entry["ci95"][0] <= entry["accuracy"] <= entry["ci95"][1]
+        if arm == "original":
+            assert set(entry) == {"accuracy", "ci95"}
+            continue
+        told = paired(original, values)
+        assert {name: entry[name] for name in told} == told
+    p_values = {arm: entry["mcnemar_p"] for arm, entry in raw.items() if arm != "original"}
+    assert {arm: raw[arm]["holm_p"] for arm in p_values} == pytest.approx(holm(p_values))
+    against = {arm: entry["raw"] for arm, entry in summary["against"].items()}
+    for arm, entry in against.items():
+        told = paired(raw_correct(result, arm), own)
+        assert {name: entry[name] for name in told} == told
+    p_values = {arm: entry["mcnemar_p"] for arm, entry in against.items()}
+    found = {arm: entry["holm_p"] for arm, entry in against.items()}
+    assert found == pytest.approx(holm(p_values))
+
+
+def test_what_the_model_says_stands_beside_chance_and_the_majority_of_the_fit_splits(
+    result, summary
+):
+    rows = original_rows(result)
+    said = [o.raw_output.strip() for o in rows]
+    assert summary["bias"]["raw_answers"] == {
+        name: pytest.approx(said.count(name) / N) for name in "ab"
+    }
+    assert list(summary["bias"]["raw_answers"]) == ["a", "b"]  # most frequent first
+    golds = [o.sample.gold_reading for o in rows]
+    assert summary["bias"]["chance"] == pytest.approx(np.mean([g is not None for g in golds]) / 3)
+    majority = [gold == MAJORITIES[o.fold] for o, gold in zip(rows, golds)]
+    assert summary["bias"]["majority"] == pytest.approx(np.mean(majority))
+
+
 @pytest.mark.parametrize("seed", range(5))
-def test_credit_is_what_saetask_adds_to_the_best_control_that_is_credited(seed):
+def test_finding_credit_is_what_saetask_adds_to_the_best_control_that_uses_no_finding(seed):
     result = made_up(seed=seed)
     summary = written(result, 0)
     rates = {arm: np.mean(correct(result, arm)) for arm in CREDITED}
-    credit = summary["credit"]
+    credit = summary["finding_credit"]
+    assert credit == summary["credit"]  # its former name
     assert rates[credit["control"]] == max(rates.values())
     assert credit["difference"] == pytest.approx(
         np.mean(correct(result, "saetask")) - max(rates.values())
@@ -185,11 +236,13 @@ def test_credit_is_what_saetask_adds_to_the_best_control_that_is_credited(seed):
     assert credit["ci95"] == summary["against"][credit["control"]]["ci95"]
 
 
-def test_a_better_control_that_reads_an_sae_or_the_activations_is_not_credited():
-    assert not {"random-sae", "dense-probe", "always", "closed-loop", "oracle"} & set(CREDITED)
+def test_finding_credit_is_over_the_gated_controls_and_not_over_other_findings():
+    assert {"gate-only", "gated-placebo", "calibrated", "moved-weights"} <= set(CREDITED)
+    others = {"random-subset", "random-sae", "dense-probe", "probe-answer", "always", "closed-loop"}
+    assert not {*others, "oracle"} & set(CREDITED)
     summary = written(made_up(("original", "random-sae", "dense-probe", "saetask")), 0)
     assert set(summary["against"]) == {"random-sae", "dense-probe"}
-    assert "credit" not in summary
+    assert "finding_credit" not in summary
 
 
 def test_the_probe_alone_is_right_where_its_leading_reading_is_and_asked_where_one_is_right():
@@ -207,6 +260,13 @@ def test_the_probe_alone_is_right_where_its_leading_reading_is_and_asked_where_o
     assert entry["saetask"] == pytest.approx(np.mean([o.score.correct for o in own]))
     assert entry["saetask"] != np.mean(correct(result, "saetask"))
     assert entry["ci95"][0] <= entry["accuracy"] <= entry["ci95"][1]
+    # saetask minus the probe alone is tested over the same items
+    alone = {item: answer for item, answer in zip(known, right)}
+    before = [alone[o.sample.item.id] for o in own]
+    told = paired(before, [o.score.correct for o in own])
+    comparison = entry["comparison"]
+    assert {name: comparison[name] for name in told} == told
+    assert comparison["holm_p"] == comparison["mcnemar_p"]
 
 
 def original_rows(result):
@@ -269,7 +329,7 @@ def test_a_reading_that_a_detector_does_not_know_has_no_probability():
 def test_the_second_question_is_compared_as_the_first_is(result, summary):
     second = summary["second_question"]
     assert second["n"] == 40
-    assert list(second["arms"]) == ["original", "placebo", "saetask"]
+    assert list(second["arms"]) == ["original", "gated-placebo", "saetask"]
     values = {
         arm: [o.score.correct for o in result.second_results if o.arm == arm]
         for arm in second["arms"]
@@ -291,7 +351,7 @@ def test_what_was_not_run_is_absent_or_none():
     summary = written(made_up(("original", "saetask")), 0)
     assert set(summary["arms"]) == {"original", "saetask"}
     assert summary["against"] == {}
-    assert "credit" not in summary
+    assert not {"finding_credit", "credit", "sae_credit"} & set(summary)
     assert summary["rounds"] is None
     assert summary["second_question"] is None
     assert "flexible_accuracy" not in summary["arms"]["saetask"]
@@ -310,7 +370,10 @@ def test_answers_that_are_all_right_or_all_wrong_can_not_be_detected(right):
 
 def unranked(result, items):
     """Returns the result as if some items' answers had been generated, and none ranked."""
-    results = [o._replace(scores={}) if o.sample.item.id in items else o for o in result.results]
+    results = [
+        o._replace(scores={}, raw_scores={}) if o.sample.item.id in items else o
+        for o in result.results
+    ]
     findings = {
         name: {item: f._replace(failure=1.0) if item in items else f for item, f in found.items()}
         for name, found in result.findings.items()
@@ -326,6 +389,7 @@ def test_where_no_candidates_were_ranked_detection_is_not_measured_and_the_reaso
     assert detection["n_wrong"] == written(result, 0)["detection"]["n_wrong"] > 0
     assert "candidate answers" in summary["not_measured"]["detection"]
     assert summary["reading_detection"]["saetask"]["n"] > 0
+    assert "bias" not in summary
     assert written(result, 0)["not_measured"] == {}
 
 
@@ -375,10 +439,10 @@ def test_too_few_items_to_detect_any_difference_are_no_infinity():
 
 
 def test_what_was_left_out_is_told_beside_what_could_not_be_measured(result):
-    partial = result._replace(left_out={"random-feature": "It uses no feature."})
+    partial = result._replace(left_out={"moved-weights": "It uses no feature."})
     assert written(partial, 0)["not_measured"] == partial.left_out
     told = written(unranked(partial, {f"{i:03}" for i in range(N)}), 0)["not_measured"]
-    assert set(told) == {"random-feature", "detection"}
+    assert set(told) == {"moved-weights", "detection"}
 
 
 def test_an_arm_that_a_repetition_left_out_has_no_spread():
@@ -407,4 +471,4 @@ def test_an_arm_that_is_specified_elsewhere_is_compared_and_described():
     assert list(summary["arms"]) == ["original", "another", "saetask"]
     described = {"purpose": spec.purpose, "kind": "control", "in_sae_credit": False}
     assert summary["arms"]["another"] | described == summary["arms"]["another"]
-    assert set(summary["against"]) == {"another"} and "credit" not in summary
+    assert set(summary["against"]) == {"another"} and "finding_credit" not in summary

@@ -10,12 +10,14 @@ import pytest
 
 import saetask.inference.client
 from saetask import UserError
+from saetask.annotation.base import annotate
 from saetask.data import Prompt
-from saetask.data.folds import Fold, add_auxiliary_samples
+from saetask.data.folds import add_auxiliary_samples
 from saetask.data.prompts import render
 from saetask.data.samples import make_samples
 from saetask.detection.baselines import baselines
-from saetask.experiments.arms import GENERIC, PLACEBO, arms_named
+from saetask.experiments.arms import ARMS, arms_named
+from saetask.experiments.control_detectors import RANDOM_SAES
 from saetask.experiments.run_folder import item_record
 from saetask.experiments.runner import run_experiment
 from saetask.inference.client import ModelClient
@@ -142,15 +144,14 @@ def test_every_prediction_is_the_likeliest_candidate_and_is_judged_by_the_task(w
     for sample_result in whole.results:
         assert set(sample_result.scores) == {" warm", " cold"}
         assert np.exp(list(sample_result.scores.values())).sum() == pytest.approx(1)
-        assert sample_result.output == max(
-            sample_result.scores, key=sample_result.scores.__getitem__
-        )
+        likeliest = max(sample_result.scores, key=sample_result.scores.__getitem__)
+        assert sample_result.output == (sample_result.written.answer or likeliest)
         assert sample_result.score == Touch().score(sample_result.sample.item, sample_result.output)
 
 
 def test_every_detector_judges_every_item_once(whole):
-    names = {"saetask", "random-feature", "random-sae", *(b.name for b in baselines())}
-    assert set(whole.findings) == names
+    names = {"saetask", "moved-weights", "random-subset", *RANDOM_SAES}
+    assert set(whole.findings) == names | {baseline.name for baseline in baselines()}
     for findings in whole.findings.values():
         assert sorted(findings) == sorted(item.id for item in Touch().items())
         for finding in findings.values():
@@ -167,11 +168,16 @@ def test_the_original_arm_is_the_tasks_own_prompt(whole):
         assert sample_result.written.annotation is None
 
 
-@pytest.mark.parametrize("note", [GENERIC, PLACEBO], ids=lambda note: note.annotator)
-def test_a_fixed_arm_writes_its_note_into_every_prompt(whole, note):
-    for sample_result in by_arm(whole)[note.annotator].values():
-        sentence = sample_result.sample.item.question["sentence"]
-        assert sample_result.written.prompt.content == f"{sentence}\n{note.text}"
+@pytest.mark.parametrize("arm", ["generic", "placebo"])
+def test_a_fixed_arm_writes_the_note_that_its_fold_chose_into_every_prompt(whole, arm):
+    (notes,) = [each.notes.notes for each in ARMS if each.spec.name == arm]
+    results = by_arm(whole)[arm].values()
+    for fold in range(3):
+        (chosen,) = {o.written.annotation for o in results if o.fold == fold}
+        assert chosen in notes
+    for sample_result in results:
+        expected = annotate(sample_result.sample.prompt, sample_result.written.annotation)
+        assert sample_result.written.prompt == expected
 
 
 def test_the_oracle_arm_states_the_right_reading_in_every_prompt(whole):
@@ -181,7 +187,7 @@ def test_the_oracle_arm_states_the_right_reading_in_every_prompt(whole):
         )
 
 
-@pytest.mark.parametrize("arm", ["saetask", "random-feature", "random-sae", "dense-probe"])
+@pytest.mark.parametrize("arm", ["saetask", "moved-weights", "random-sae", "dense-probe"])
 def test_a_detecting_arm_annotates_where_it_found_something_and_nowhere_else(whole, arm):
     results = by_arm(whole)[arm].values()
     annotated = [sample_result for sample_result in results if sample_result.written.annotation]
@@ -206,10 +212,12 @@ def test_the_planted_signal_is_found(whole):
     assert np.mean(right) > 0.9
 
 
-@pytest.mark.parametrize("arm", ["saetask", "random-feature"])
+@pytest.mark.parametrize("arm", ["saetask", "moved-weights", "gated-placebo", "gate-only"])
 def test_a_prompt_left_as_it_is_keeps_the_output_of_the_original(whole, arm):
     arms = by_arm(whole)
-    untouched = [o for o in arms[arm].values() if o.written.annotation is None]
+    untouched = [
+        o for o in arms[arm].values() if o.written.annotation is None and not o.written.own_offset
+    ]
     assert untouched
     for sample_result in untouched:
         original = arms["original"][sample_result.sample.id]
@@ -276,52 +284,11 @@ def test_a_reading_that_only_gold_answers_know_stands_in_the_oracles_prompts_alo
         assert told == (secret if arm == "oracle" else set()), arm
 
 
-def test_gold_answers_of_tested_items_change_no_prompt_and_no_output_but_the_oracles(small):
-    items = Touch().items()
-    tested = [i % 8 >= 4 for i in range(len(items))]
-
-    def make_folds(samples):
-        chosen = list(zip(samples, tested, strict=True))
-        return [Fold([s for s, test in chosen if not test], [s for s, test in chosen if test])]
-
-    other = {"warm": "cold", "cold": "warm"}
-    swapped = [
-        replace(item, gold=(SENTINEL, other[item.gold[1]])) if tested[i] else item
-        for i, item in enumerate(items)
-    ]
-    options = {"task": TouchTwice(), "settings": SETTINGS, "make_folds": make_folds}
-    one, other_gold = (small(given, **options) for given in (items, swapped))
-    first, second = by_arm(one), by_arm(other_gold)
-    for arm in EVERY_ARM:
-        for item, sample_result in first[arm].items():
-            told = second[arm][item]
-            if arm == "oracle":
-                assert told.written.prompt != sample_result.written.prompt
-            else:
-                assert told.written == sample_result.written
-                assert told.scores == pytest.approx(sample_result.scores, abs=1e-4)
-                if abs(np.diff(list(told.scores.values()))) > 1e-4:  # or else rounding decides
-                    assert told.output == sample_result.output
-    for asked_first, asked_again in zip(one.second_results, other_gold.second_results, strict=True):
-        if asked_first.arm != "oracle":
-            assert asked_again.written == asked_first.written
-            assert asked_again.output == asked_first.output
-    for name, findings in one.findings.items():
-        for item, finding in findings.items():
-            told = other_gold.findings[name][item]
-            assert told.misunderstandings == finding.misunderstandings
-            assert told.failure == pytest.approx(finding.failure, abs=1e-6)
-    changed = [first["original"][i].score.correct for i in first["original"]]
-    assert [second["original"][i].score.correct for i in first["original"]] == [
-        not right for right in changed
-    ]
-
-
 # the same again
 
 
 def test_a_seed_gives_the_same_result_every_time_and_only_the_arms_asked_for_are_run(small):
-    arms = ("original", "random-feature", "saetask")
+    arms = ("original", "moved-weights", "random-subset", "saetask")
     first = small(arms=arms)
     assert list(by_arm(first)) == list(arms)
     assert first.left_out == {}
@@ -329,14 +296,15 @@ def test_a_seed_gives_the_same_result_every_time_and_only_the_arms_asked_for_are
 
 
 def test_controls_that_would_be_saetasks_own_arm_again_are_left_out_and_told(small, capsys):
-    arms = ("original", "random-feature", "dense-probe", "saetask")
+    arms = ("original", "moved-weights", "dense-probe", "saetask")
     result = small(arms=arms, detector=Uncertainty)
     assert list(by_arm(result)) == ["original", "dense-probe", "saetask"]
     assert set(result.findings) == {"saetask", "dense-probe"}
-    assert set(result.left_out) == {"random-feature", "random-sae"}  # of the detection table, too
+    # Of the detection table, too; one random dictionary is always read.
+    assert set(result.left_out) == {"moved-weights", "random-sae"}
     told = [line for line in capsys.readouterr().err.splitlines() if "left out" in line]
     assert len(told) == 2
-    assert f"random-feature is left out. {result.left_out['random-feature']}" in told[0]
+    assert f"moved-weights is left out. {result.left_out['moved-weights']}" in told[0]
     assert "detector uncertainty uses no feature" in told[0]
 
 

@@ -8,13 +8,21 @@ import pytest
 
 from saetask.annotation import Annotation
 from saetask.annotation.base import PLACEMENTS, annotate
+from saetask.annotation.fixed_notes import GENERIC
 from saetask.annotation.prompt_writer import NoteTemplate
 from saetask.data.prompts import Span, as_prompt
 from saetask.data.samples import Sample, make_samples
 from saetask.detection import Finding
-from saetask.detection.calibration import FEWEST_ITEMS, ScoredItem, fit_calibration
+from saetask.detection.calibration import (
+    FEWEST_ITEMS,
+    UNCALIBRATED,
+    ScoredItem,
+    fit_calibration,
+    tested_calibration,
+)
 from saetask.experiments.note_selection import (
     NoteScores,
+    choose_note,
     choose_template,
     order_by_loss,
     score_notes,
@@ -130,6 +138,19 @@ def test_without_any_scores_the_first_template_is_taken():
     assert choose_template(scores, make_bare_samples(2)).index == 0
 
 
+def test_a_note_that_is_the_same_for_all_is_chosen_on_train_samples_alone():
+    samples = make_bare_samples(8)
+    templates = [NoteTemplate(GENERIC, number) for number in (0, 4)]
+    scored = {
+        (template, samples[i]): (row, other)[i % 2]([-1.0, 2.0][(template == 1) == (i < 4)])
+        for template in range(2)
+        for i in range(8)
+    }
+    scores = NoteScores(templates, scored)
+    assert choose_note(scores, samples[:4]) == GENERIC.notes[4]
+    assert choose_note(scores, samples[4:]) == GENERIC.notes[0]
+
+
 def test_templates_are_ordered_by_loss_those_without_one_last():
     losses = [{"fit_loss": loss} for loss in (None, 0.5, 0.2, None, 0.3)]
     assert order_by_loss(losses) == [2, 4, 1, 0, 3]
@@ -146,13 +167,18 @@ def test_annotated_prompts_are_calibrated_on_train_samples_in_the_chosen_templat
     lab = make_lab(tiny_model, tiny_sae, Uncertainty)
     train: list[Sample] = lab.fold.train
     asked = {*train[:n_asked], *lab.fold.test}
-    scored = {key: row for key, row in lab.note_scores.scored.items() if key[1] in asked}
+    scored = {
+        # A bias that hides answers which tell the right reading.
+        key: scores._replace(scores=9.0 * scores.correct + np.array([30.0, 0.0]))
+        for key, scores in lab.note_scores.scored.items()
+        if key[1] in asked
+    }
     scores = lab.note_scores._replace(scored=scored)
     fitted = replace(lab, note_scores=scores).fit_pipeline()
     template = scores.templates.index(fitted.template)
-    own = fit_calibration([scored[template, sample] for sample in train[:n_asked]])
-    assert own != fitted.bias
-    assert fitted.note_bias == (own if n_asked == FEWEST_ITEMS else fitted.bias)
+    own = tested_calibration([scored[template, sample] for sample in train[:n_asked]])
+    assert (own == UNCALIBRATED) == (n_asked < FEWEST_ITEMS)
+    assert fitted.note_bias == own
 
 
 def test_a_prompt_of_the_fit_split_is_judged_with_its_group_held_out_others_by_the_detector(

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from saetask.annotation.fixed_notes import GENERIC
 from saetask.detection.calibration import Calibration
-from saetask.experiments.arms import GENERIC
 from saetask.experiments.prompt_optimisation import (
     MAX_CHARACTERS,
     VALIDATION_SAMPLES,
@@ -18,6 +18,7 @@ from tests.helpers.refusals import refusal
 from tests.helpers.touch_task import make_lab
 
 BUDGET = 60
+SEED_NOTE = GENERIC.notes[0]
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def lab(tiny_model, tiny_sae):
 
 
 def arguments(lab):
-    return lab.context, lab.fold.train, Calibration(1.0, {}), GENERIC, BUDGET, 0
+    return lab.context, lab.fold.train, Calibration(1.0, {}), SEED_NOTE, BUDGET, 0
 
 
 def optimise(lab, rewritten, monkeypatch):
@@ -49,7 +50,7 @@ def test_only_train_samples_are_asked_and_no_more_than_the_budget(lab, monkeypat
 
 def test_the_note_is_the_seed_or_what_was_rewritten_in_one_line(lab, monkeypatch):
     note = optimise(lab, "```\nThink of\nthe temperature.\n```", monkeypatch)
-    assert note.text in (GENERIC.text, "Think of the temperature.")
+    assert note.text in (SEED_NOTE.text, "Think of the temperature.")
     assert note.annotator == "optimised-prompt" and note.placement == "end"
     assert len(optimise(lab, "long " * 200, monkeypatch).text) <= MAX_CHARACTERS
 

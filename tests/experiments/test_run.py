@@ -137,7 +137,7 @@ def test_the_summary_keeps_its_contract(folder, config):
     assert 0 < summary["sae"]["l0"] <= 32
     assert summary["sae"]["cross_entropy_recovered"] == pytest.approx(1, abs=0.01)
     assert set(summary["model"]) == {"name", "fingerprint", "dtype", "device"}
-    detectors = {"random-feature", "random-sae", *(baseline.name for baseline in baselines())}
+    detectors = {"moved-weights", "random-sae", *(baseline.name for baseline in baselines())}
     assert set(summary["reading_detection"]["baselines"]) == detectors
     others = {"answer-entropy", "prompt-length"}
     assert set(summary["detection"]["baselines"]) == detectors | others
@@ -174,10 +174,12 @@ def test_every_item_stands_in_every_arm_once_with_all_its_fields(folder):
     assert len({(row["arm"], row["id"]) for row in rows}) == len(rows) == 40 * len(DEFAULT_ARMS)
     fields = {"id", "arm", "group", "fold", "prompt", "output", "parsed", "correct"}
     fields |= {"misunderstandings", "annotations", "rounds", "scores", "seed"}
+    fields |= {"raw_output", "raw_correct", "raw_scores"}
     originals = {row["id"]: row["prompt"] for row in rows if row["arm"] == "original"}
     for row in rows:
         assert set(row) == fields
         assert row["output"] in row["scores"]
+        assert row["raw_output"] == max(row["raw_scores"], key=row["raw_scores"].__getitem__)
         for found in row["misunderstandings"]:
             start, end = found["span"]
             assert originals[row["id"]][start:end] == found["text"]
@@ -545,10 +547,11 @@ def upside_down(monkeypatch):
     """Adds an arm whose note stands before the prompt, in the table of arms and nowhere else."""
     note = Annotation("(upside down)", "start", "upside-down")
 
-    def write(state):
-        return {sample: fixed_note(sample.prompt, note) for sample in state.wanted}
+    def write(state, samples):
+        return {sample: fixed_note(sample.prompt, note) for sample in samples}
 
-    arm = Arm(ArmSpec("upside-down", "A note is read better before the prompt.", "control"), write)
+    spec = ArmSpec("upside-down", "A note is read better before the prompt.", "control")
+    arm = Arm(spec, write, write)
     monkeypatch.setattr(arms_module, "ARMS", (*ARMS, arm))
     return arm
 

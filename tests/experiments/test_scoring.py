@@ -7,44 +7,49 @@ import pytest
 
 from saetask.annotation import Annotation
 from saetask.annotation.prompt_writer import ArmPrompt, fixed_note
-from saetask.data import Span
 from saetask.data.samples import make_samples
-from saetask.detection import Misunderstanding
-from saetask.detection.calibration import FEWEST_ITEMS, Calibration, fit_calibration
+from saetask.detection.calibration import Calibration, fit_calibration
 from saetask.experiments.observation import rank_request, scored_item
-from saetask.experiments.scoring import FoldPrompts, score_folds
+from saetask.experiments.scoring import FoldPrompts, PreparedArm, score_folds
 from saetask.inference.requests import GenerateRequest
 from tests.helpers.touch_task import StubClient, Touch
 
 NOTE = Annotation("(a note)", "end", "notes")
 ORIGINAL = Calibration(3.0, {"warm": 0.7, "cold": -0.7})
-NOTED = Calibration(2.0, {"warm": -0.4, "cold": 0.4})
 N = 60
+ARMS = ("original", "gate-only", "saetask", "oracle")
 
 
 class Trial:
-    """Two folds; `saetask` annotates two samples of three, and `oracle` every sample."""
+    """Two folds; `saetask` annotates two samples of three, and `oracle` every sample.
 
-    def __init__(self, mute=(), findings=()):
-        self.task, self.findings = Touch(mute), list(findings)
+    `gate-only` gives the same two of three an offset that no note stands for.
+    """
+
+    def __init__(self, mute=(), fit=fit_calibration):
+        self.task = Touch(mute)
         self.samples = make_samples(self.task, self.task.items()[:N])
         self.client = StubClient()
         even, odd = self.samples[::2], self.samples[1::2]
-        self.folds = [self._fold(0, even, odd), self._fold(1, odd, even)]
+        self.folds = [self._fold(0, even, odd, fit), self._fold(1, odd, even, fit)]
 
-    def _fold(self, number, train, test):
-        calibration = train[2:]
-
-        def write(arm, sample):
-            if arm == "oracle" or (arm == "saetask" and sample.position % 3):
-                return fixed_note(sample.prompt, NOTE)._replace(misunderstandings=self.findings)
+    def _fold(self, number, train, test, fit):
+        def write(arm, sample, picked):
+            if picked and arm == "gate-only":
+                return ArmPrompt(sample.prompt, None, [], own_offset=True)
+            if picked and arm != "original":
+                return fixed_note(sample.prompt, NOTE)
             return ArmPrompt(sample.prompt, None, [])
 
-        prompts = {
-            arm: {sample: write(arm, sample) for sample in (*calibration, *test)}
-            for arm in ("original", "saetask", "oracle")
+        arms = {
+            arm: PreparedArm(
+                {s: write(arm, s, arm == "oracle" or s.position % 3) for s in test},
+                {s: write(arm, s, True) for s in train[2:] if arm != "original"},
+                fit,
+            )
+            for arm in ARMS
         }
-        return FoldPrompts(number, calibration, test, ORIGINAL, NOTED, prompts)
+        return FoldPrompts(number, test, ORIGINAL, arms)
 
     def score(self, max_new_tokens=None):
         return score_folds(self.client, self.task.score, self.folds, max_new_tokens)
@@ -66,29 +71,62 @@ def results(trial):
 
 def test_results_stand_in_the_order_of_the_arms_each_in_the_fold_that_tests_it(trial, results):
     ids = sorted(sample.id for sample in trial.samples)
-    assert [(o.arm, o.sample.id) for o in results] == [
-        (arm, item) for arm in ("original", "saetask", "oracle") for item in ids
-    ]
+    assert [(o.arm, o.sample.id) for o in results] == [(arm, item) for arm in ARMS for item in ids]
     assert all(o.fold == 1 - o.sample.position % 2 for o in results)
 
 
-def test_annotated_prompts_are_calibrated_on_the_arms_annotated_samples_the_rest_as_the_original(
+def test_annotated_prompts_get_the_offset_that_the_arms_training_prompts_have_others_the_originals(
     trial, results
 ):
+    own = 0
     for sample_result in results:
         fold = trial.folds[sample_result.fold]
-        calibration = ORIGINAL
-        if sample_result.written.annotation:
-            prompts = fold.prompts[sample_result.arm]
-            noted = [s for s in fold.calibration if prompts[s].annotation]
-            rows = [trial.scored(s, prompts[s].prompt) for s in noted]
-            assert len(rows) >= FEWEST_ITEMS
-            assert sample_result.sample not in fold.calibration
+        written, calibration = sample_result.written, ORIGINAL
+        if written.annotation or written.own_offset:
+            prompts = fold.arms[sample_result.arm].calibration
+            rows = [trial.scored(s, prompt.prompt) for s, prompt in prompts.items()]
+            assert len(rows) == N // 2 - 2 and sample_result.sample not in prompts
             calibration = fit_calibration(rows)
-        asked = trial.scored(sample_result.sample, sample_result.written.prompt)
+            own += 1
+        asked = trial.scored(sample_result.sample, written.prompt)
         expected = calibration.apply(asked.scores, asked.readings)
         assert list(sample_result.scores.values()) == pytest.approx(expected)
         assert list(sample_result.scores) == [" warm", " cold"]
+    assert own == N + 2 * (2 * N // 3)
+
+
+def test_each_arm_fits_its_offset_in_its_own_way():
+    trial = Trial(fit=lambda items: Calibration(1.0, {"warm": float(len(items))}))
+    for sample_result in trial.score():
+        fixed = sample_result.written.annotation or sample_result.written.own_offset
+        assert not fixed or sample_result.output == " warm"
+
+
+def test_the_raw_answer_is_what_the_model_says_without_any_offset(trial, results):
+    for sample_result in results:
+        asked = trial.scored(sample_result.sample, sample_result.written.prompt)
+        assert list(sample_result.raw_scores.values()) == asked.scores.tolist()
+        assert sample_result.raw_output == [" warm", " cold"][asked.scores.argmax()]
+        judged = trial.task.score(sample_result.sample.item, sample_result.raw_output)
+        assert sample_result.raw_score == judged
+    differing = [o.arm for o in results if o.output != o.raw_output]
+    assert set(differing) == set(ARMS)  # so that neither is the other
+
+
+def test_an_answer_that_is_given_is_taken_and_the_model_is_not_heard():
+    trial = Trial()
+    given = {sample: f" {('warm', 'cold')[sample.position % 2]}" for sample in trial.samples}
+    for fold in trial.folds:
+        prompts = fold.arms["saetask"].test
+        for sample in prompts:
+            prompts[sample] = ArmPrompt(sample.prompt, None, [], answer=given[sample])
+    for max_new_tokens in (None, 5):
+        for sample_result in trial.score(max_new_tokens):
+            if sample_result.arm == "saetask":
+                answer = given[sample_result.sample]
+                judged = trial.task.score(sample_result.sample.item, answer)
+                assert (sample_result.output, sample_result.raw_output) == (answer, answer)
+                assert (sample_result.score, sample_result.raw_score) == (judged, judged)
 
 
 def test_the_likeliest_candidate_is_the_output_and_the_task_judges_it(trial, results):
@@ -109,8 +147,8 @@ def test_all_prompts_are_sent_in_one_call_so_that_those_that_begin_alike_are_com
     trial.client.rank = lambda requests, title: calls.append(title) or rank(requests, title)
     trial.score()
     assert len(calls) == 1
-    assert len(trial.client.requests) == 3 * sum(
-        len(fold.calibration) + len(fold.test) for fold in trial.folds
+    assert len(trial.client.requests) == sum(
+        len(arm.test) + len(arm.calibration) for fold in trial.folds for arm in fold.arms.values()
     )
 
 
@@ -123,48 +161,23 @@ def test_generated_answers_are_judged_and_candidates_still_scored():
         assert sample_result.score == trial.task.score(
             sample_result.sample.item, sample_result.output
         )
+        assert (sample_result.raw_output, sample_result.raw_score) == (
+            sample_result.output,
+            sample_result.score,
+        )
         assert set(sample_result.scores) == {" warm", " cold"}
     generated = [r for r in trial.client.requests if isinstance(r, GenerateRequest)]
     assert {request.max_new_tokens for request in generated} == {5}
-    assert len(generated) == 3 * N  # of tested samples only
+    assert len(generated) == len(ARMS) * N  # of tested samples only
 
 
 def test_a_sample_without_candidates_is_wrong_and_not_asked_unless_answers_are_generated():
     trial = Trial(mute=["soup"])
     mute = [o for o in trial.score() if o.sample.group == "soup"]
-    assert len(mute) == 3 * 4
+    assert len(mute) == len(ARMS) * 4
     assert all((o.output, o.scores, o.score.correct) == ("", {}, False) for o in mute)
+    assert all((o.raw_output, o.raw_scores) == ("", {}) for o in mute)
     assert trial.client.n_generated() == 0
     assert all(request.candidates for request in trial.client.requests)
     mute = [o for o in trial.score(max_new_tokens=5) if o.sample.group == "soup"]
     assert all(o.output and not o.scores for o in mute)
-
-
-FINDING = Misunderstanding("probe", Span(0, 3), "The", "warm", 0.9, [])
-
-
-@pytest.mark.parametrize("n", [0, FEWEST_ITEMS - 1, FEWEST_ITEMS])
-@pytest.mark.parametrize(("findings", "otherwise"), [([FINDING], NOTED), ([], ORIGINAL)])
-def test_an_arm_that_annotates_too_few_samples_takes_the_templates_calibration_or_the_originals(
-    n, findings, otherwise
-):
-    trial = Trial(findings=findings)
-    for fold in trial.folds:
-        prompts = fold.prompts["saetask"]
-        annotated = [sample for sample in fold.calibration if prompts[sample].annotation]
-        for sample in annotated[n:]:
-            prompts[sample] = ArmPrompt(sample.prompt, None, [])
-    checked = 0
-    for sample_result in trial.score():
-        if sample_result.arm == "saetask" and sample_result.written.annotation:
-            fold = trial.folds[sample_result.fold]
-            prompts = fold.prompts["saetask"]
-            noted = [sample for sample in fold.calibration if prompts[sample].annotation]
-            rows = [trial.scored(sample, prompts[sample].prompt) for sample in noted]
-            assert len(rows) == n
-            calibration = fit_calibration(rows) if n >= FEWEST_ITEMS else otherwise
-            asked = trial.scored(sample_result.sample, sample_result.written.prompt)
-            expected = calibration.apply(asked.scores, sample_result.sample.readings)
-            assert list(sample_result.scores.values()) == pytest.approx(expected)
-            checked += 1
-    assert checked > N / 2

@@ -10,19 +10,19 @@ from saetask.annotation.base import PLACEMENTS, annotate
 from saetask.annotation.prompt_writer import ArmPrompt, fixed_note
 from saetask.data.samples import make_samples
 from saetask.detection import Misunderstanding
-from saetask.detection.calibration import FEWEST_ITEMS, Calibration, fit_calibration
+from saetask.detection.calibration import Calibration, fit_calibration, tested_calibration
 from saetask.experiments.arms import arms_named
 from saetask.experiments.observation import rank_request, scored_item
-from saetask.experiments.scoring import FoldPrompts
+from saetask.experiments.scoring import FoldPrompts, PreparedArm
 from saetask.experiments.second_question import score_second_question
 from saetask.inference.requests import GenerateRequest
 from tests.helpers.touch_task import SETTINGS, StubClient, Touch, TouchTwice, make_context
 
 N = 24
 FIRST = Calibration(9.0, {"warm": 5.0, "cold": -5.0})
-"""Of notes on the first question."""
-ARMS = ("original", "generic", "placebo", "shuffled", "saetask", "oracle")
-ASKED = ["original", "placebo", "saetask", "oracle"]
+"""Of the first question, whose answers are of no use to the second."""
+ARMS = ("original", "gated-placebo", "generic", "shuffled", "saetask", "oracle")
+ASKED = ["original", "gated-placebo", "saetask", "oracle"]
 
 
 class Trial:
@@ -37,8 +37,15 @@ class Trial:
         self.folds = [self._fold(0, first, second), self._fold(1, second, first)]
 
     def _fold(self, number, train, test):
-        prompts = {arm: {s: self._write(arm, s) for s in (*train, *test)} for arm in ARMS}
-        return FoldPrompts(number, train, test, Calibration(1.0, {}), FIRST, prompts)
+        arms = {
+            arm: PreparedArm(
+                {s: self._write(arm, s) for s in test},
+                {s: self._write(arm, s) for s in train},
+                fit_calibration,
+            )
+            for arm in ARMS
+        }
+        return FoldPrompts(number, test, FIRST, arms)
 
     def _write(self, arm, sample):
         prompt = sample.prompt
@@ -62,7 +69,20 @@ class Trial:
         """Returns the calibration of the second question's own prompts on a fold's train part."""
         asked = {sample_result.sample.id: sample_result.sample for sample_result in results}
         rows = [asked[sample.id] for sample in self.train[number] if sample.id in asked]
-        return fit_calibration([self.scored(sample) for sample in rows])
+        return tested_calibration([self.scored(sample) for sample in rows])
+
+    def own_bias(self, number, arm, results):
+        """Returns the calibration of the second question's prompts with an arm's notes."""
+        asked = {o.sample.id: o.sample for o in results}
+        rows = []
+        for sample, first in self.folds[number].arms[arm].calibration.items():
+            if sample.id in asked:
+                second = asked[sample.id]
+                prompt = second.prompt
+                if first.annotation:
+                    prompt = annotate(prompt, first.annotation, prompt.spans["target"])
+                rows.append(self.scored(second, prompt))
+        return fit_calibration(rows)
 
 
 @pytest.fixture(scope="module")
@@ -102,9 +122,8 @@ def test_every_item_with_a_second_question_is_asked_it_in_the_arms_that_say_so(t
 def test_the_same_note_stands_in_the_second_prompt_about_the_same_span(trial, results):
     by_id = {sample.id: sample for sample in trial.samples}
     for sample_result in results:
-        first = trial.folds[sample_result.fold].prompts[sample_result.arm][
-            by_id[sample_result.sample.id]
-        ]
+        arm = trial.folds[sample_result.fold].arms[sample_result.arm]
+        first = arm.test[by_id[sample_result.sample.id]]
         prompt = second_prompt(trial, sample_result)
         assert sample_result.written.annotation == first.annotation
         assert sample_result.written.misunderstandings == first.misunderstandings
@@ -134,20 +153,20 @@ def test_answers_are_judged_by_the_second_question_and_calibrated_on_it(trial, r
     assert list(first.scores.values()) == pytest.approx(expected)
 
 
-def test_too_few_notes_are_calibrated_as_the_second_question_without_one(trial, results):
-    task = trial.context.task
-    first = next(o for o in results if o.arm == "saetask" and o.written.annotation)
-    asked = [s for s in trial.train[first.fold] if task.second_question(s.item)]
-    assert len(asked) // 2 < FEWEST_ITEMS  # every other one is annotated
-    scores = trial.scored(first.sample, first.written.prompt).scores
-    expected = trial.bias(first.fold, results).apply(scores, first.sample.readings)
-    assert list(first.scores.values()) == pytest.approx(expected)
+def test_annotated_second_prompts_are_calibrated_on_those_with_the_arms_notes(trial, results):
+    for sample_result in results:
+        fold, arm = sample_result.fold, sample_result.arm
+        scores = trial.scored(sample_result.sample, sample_result.written.prompt).scores
+        noted = sample_result.written.annotation
+        bias = trial.own_bias(fold, arm, results) if noted else trial.bias(fold, results)
+        expected = bias.apply(scores, sample_result.sample.readings)
+        assert list(sample_result.scores.values()) == pytest.approx(expected)
 
 
 def test_arms_that_were_not_run_are_not_asked():
     trial = Trial(TouchTwice())
     for fold in trial.folds:
-        del fold.prompts["placebo"], fold.prompts["oracle"]
+        del fold.arms["gated-placebo"], fold.arms["oracle"]
     results = trial.ask(arms=("original", "generic", "saetask"))
     assert {sample_result.arm for sample_result in results} == {"original", "saetask"}
 
@@ -173,8 +192,8 @@ def test_the_first_questions_stay_as_they_are(trial, results):
     assert results
     again = Trial(TouchTwice(untouched=["tea"]))
     for fold, same in zip(trial.folds, again.folds, strict=True):
-        for arm, prompts in fold.prompts.items():
-            assert list(prompts.values()) == list(same.prompts[arm].values())
+        for arm, prompts in fold.arms.items():
+            assert list(prompts.test.values()) == list(same.arms[arm].test.values())
     for sample, same in zip(trial.samples, again.samples, strict=True):
         assert sample.prompt == same.prompt
         assert np.array_equal(sample.correct, same.correct)

@@ -13,7 +13,9 @@ from saetask.data.folds import Fold, all_samples
 from saetask.data.samples import Sample, make_samples
 from saetask.detection.baselines import baselines, dense_probe
 from saetask.dictionary.feature_labels import FeatureLabels
+from saetask.experiments.arms import ARMS
 from saetask.experiments.context import ExperimentContext, ExperimentSettings
+from saetask.experiments.control_detectors import RANDOM_SAES
 from saetask.experiments.fold import FoldState, fit_fold
 from saetask.experiments.note_selection import NoteScores, score_notes
 from saetask.experiments.observation import Observation, observe
@@ -21,6 +23,7 @@ from saetask.experiments.pipeline import FittedPipeline, fit_pipeline
 from saetask.inference.client import ModelClient, RankResponse
 from saetask.inference.requests import GenerateRequest
 from saetask.plugins import PluginRegistry, hookimpl
+from tests.helpers.every_arm import EVERY_ARM
 from tests.helpers.probe_choices import FEW_CHOICES
 
 SENTINEL = "Xyzzy-7731"
@@ -195,6 +198,7 @@ class Lab:
     folds: list[Fold]
     observations: dict[Sample, Observation]
     note_scores: NoteScores
+    fixed_notes: dict[str, NoteScores]
 
     @property
     def samples(self) -> list[Sample]:
@@ -212,10 +216,11 @@ class Lab:
         context = replace(self.context, **changes)
         return fit_pipeline(context, self.observed(self.fold.train), [], self.note_scores)
 
-    def fit_fold(self, seed=0, **changes) -> FoldState:
+    def fit_fold(self, seed=0, controls=tuple(EVERY_ARM), **changes) -> FoldState:
         """Returns the state of the first fold; changes are of the context's fields."""
-        context = replace(self.context, **changes)
-        return fit_fold([context], 0, self.fold, [self.observations], self.note_scores, seed)
+        context, observed = replace(self.context, **changes), [self.observations]
+        notes = self.note_scores, self.fixed_notes
+        return fit_fold([context], 0, self.fold, observed, *notes, controls, seed)
 
 
 def make_lab(model, sae, detector, task=None, annotator=None, n_items=32, settings=ONE_BASELINE):
@@ -223,9 +228,14 @@ def make_lab(model, sae, detector, task=None, annotator=None, n_items=32, settin
     task = task or Touch()
     samples = make_samples(task, task.items()[:n_items])
     context = make_context(model, sae, detector, task, annotator, StubClient(), settings)
-    observations = dict(zip(samples, observe(context, samples, seed=0)))
+    observations = dict(zip(samples, observe(context, samples, range(len(RANDOM_SAES)))))
     folds = make_folds_in_turn(samples, 2)
-    return Lab(context, folds, observations, score_notes(context, samples, 0))
+    fixed = {
+        arm.spec.name: score_notes(replace(context, annotators=[arm.notes]), samples, 0)
+        for arm in ARMS
+        if arm.notes
+    }
+    return Lab(context, folds, observations, score_notes(context, samples, 0), fixed)
 
 
 @hookimpl

@@ -69,12 +69,12 @@ def test_a_run_finds_nothing_measures_no_detection_and_says_why(
             sae=str(tiny_sae_folder),
             out=tmp_path / "out",
             folds=2,
-            arms=["original", "random-feature", "saetask", "oracle"],
+            arms=["original", "moved-weights", "saetask", "oracle"],
             settings=ExperimentSettings(note_samples=4, make_baselines=lambda: []),
         )
     summary = result.summary
     assert summary["arms"]["saetask"]["annotated"] == 0 < summary["arms"]["oracle"]["annotated"]
-    assert "random-feature" not in summary["arms"]
+    assert "moved-weights" not in summary["arms"]
     assert summary["detection"]["saetask"] is None is summary["probe_alone"]
     assert summary["reading_detection"] == {"saetask": None, "baselines": {}}
     for said in (summary["not_measured"]["detection"], capsys.readouterr().err):

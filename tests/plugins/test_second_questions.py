@@ -8,7 +8,7 @@ import pytest
 
 from saetask.data import AsksTwice, Item
 from saetask.data.samples import make_samples
-from saetask.experiments.arms import gold_finding
+from saetask.experiments.note_selection import gold_finding
 from saetask_plugins.annotators.operation_note import OperationNote
 from saetask_plugins.annotators.sense_note import SenseNote
 from saetask_plugins.tasks.figurative_qa import FigurativeQA

@@ -53,6 +53,20 @@ def test_firings_are_the_csr_rows_with_their_text(activations):
     assert list(activations.firings()) == expected
 
 
+@given(random_activations(), st.sets(st.integers(0, 7)), st.sampled_from([None, "part"]))
+def test_some_features_alone_fire_as_among_all(activations, features, region):
+    restricted = activations.restricted(np.array(sorted(features), dtype=int))
+    expected = [firing for firing in activations.firings() if firing.feature in features]
+    assert list(restricted.firings()) == expected
+    dense = activations.pooled(region).toarray()
+    dense[:, [f for f in range(activations.d_sae) if f not in features]] = 0
+    assert np.array_equal(restricted.pooled(region).toarray(), dense)
+    for item in range(len(activations)):
+        assert list(restricted[item].firings()) == [
+            firing._replace(item=0) for firing in expected if firing.item == item
+        ]
+
+
 @given(random_activations(), st.sampled_from([None, "part"]))
 def test_pooling_equals_a_plain_loop(activations, region):
     expected = np.zeros((len(activations), activations.d_sae))
