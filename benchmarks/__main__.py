@@ -2,12 +2,14 @@
 
     python -m benchmarks --all [--out docs/speed.json]
     python -m benchmarks read rank
+    python -m benchmarks first_use [--tests]
 
 Each benchmark stands in a file of `benchmarks/speed`, which says what is compared: `limit`, the
 bare computation; `today`, what one writes with SAE-Lens; `saetask`. Ways of doing the same work
 take turns in every round, and figures are medians over the rounds. `--quick` does little of
 everything, to see that it runs. `SAETASK_DTYPE` sets the model's floating-point type. Where a
 benchmark fails, the document has the others' figures, and the exit code is 1.
+`first_use` follows the README's commands in an empty folder; it is none of `--all`.
 """
 
 import argparse
@@ -23,6 +25,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from benchmarks import first_use
 from benchmarks.speed.amounts import QUICK, Amounts
 from benchmarks.speed.machine import hardware, versions
 from benchmarks.speed.names import BENCHMARKS
@@ -98,6 +101,9 @@ def _chosen(arguments: argparse.Namespace) -> list[str]:
 
 def main(given: Sequence[str] | None = None, load: Callable[[], Subject] = load_subject) -> int:
     """Runs the command line and returns its exit code."""
+    words = sys.argv[1:] if given is None else given
+    if words[:1] == ["first_use"]:
+        return first_use.main(words[1:])
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
@@ -108,7 +114,7 @@ def main(given: Sequence[str] | None = None, load: Callable[[], Subject] = load_
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds (5)")
     parser.add_argument("--quick", action="store_true", help="little work, to see that it runs")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the document there, too")
-    arguments = parser.parse_args(given)
+    arguments = parser.parse_args(words)
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     amounts = QUICK if arguments.quick else Amounts()

@@ -120,19 +120,21 @@ class FailureProbe:
         Where no feature that adds to it is stable, it names those that add most.
         """
         chosen = self.readings.index(reading)
-        row = _pooled([detector_input], self.regions)[:, self.columns].toarray()[0]
-        weights = self.weights[chosen] - np.delete(self.weights, chosen, axis=0).mean(0)
-        weights = weights * self.stack[0]
-        adding = np.argsort(-row * weights)
-        adding = adding[row[adding] * weights[adding] > 0]
-        speaks_for = self.weights[chosen] * weights > 0
-        stable = adding[(self._stable()[chosen] & speaks_for)[adding]]
+        row = csr_matrix(_pooled([detector_input], self.regions)[:, self.columns])
+        row.sort_indices()
+        firing, own = row.indices, self.weights[chosen, row.indices]
+        others = np.delete(self.weights[:, firing], chosen, axis=0).mean(0)
+        weights = (own - others) * self.stack[0]
+        added = row.data * weights
+        adding = np.argsort(-added, kind="stable")
+        adding = adding[added[adding] > 0]
+        stable = adding[(self._stable()[chosen, firing] & (own * weights > 0))[adding]]
         evidence: dict[int, Evidence] = {}
-        for column in stable if len(stable) else adding:
-            feature = int(self.columns[column] % self.d_sae)
+        for place in stable if len(stable) else adding:
+            feature = int(self.columns[firing[place]] % self.d_sae)
             if len(evidence) == NAMED_FEATURES:
                 break
-            activation, weight = float(np.expm1(row[column])), float(weights[column])
+            activation, weight = float(np.expm1(row.data[place])), float(weights[place])
             evidence.setdefault(feature, Evidence(feature, "", activation, weight))
         return make_misunderstanding(self.name, detector_input, reading, list(evidence.values()))
 

@@ -159,11 +159,11 @@ def render_answers(
     head = [] if written.templated else bos_ids(tokenizer)
     alone = [*head, *written.encode("").token_ids]
     rows = [[*head, *written.encode(candidate).token_ids] for candidate in candidates]
-    shared = min((_common_length(alone, row) for row in rows if row != alone), default=len(alone))
+    shared = min((common_length(alone, row) for row in rows if row != alone), default=len(alone))
     return AnswerTokens(alone[:shared], [[] if row == alone else row[shared:] for row in rows])
 
 
-def _common_length(one: Sequence[int], other: Sequence[int]) -> int:
+def common_length(one: Sequence[int], other: Sequence[int]) -> int:
     """Returns the number of tokens with which two rows begin alike."""
     pairs = enumerate(zip(one, other))
     return next((i for i, (a, b) in pairs if a != b), min(len(one), len(other)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from saetask.data.prompts import Prompt
-from saetask.data.tasks import Candidate, Item, Task, check_prompt
+from saetask.data.tasks import Candidate, Item, Task, check_answers, check_candidates, check_prompt
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,15 +62,14 @@ def make_samples(
     samples = []
     for position, item in enumerate(items, first_position):
         prompt = check_prompt(task.name, item, task.prompt(item))
-        candidates = task.candidates(item) or []
-        correct = np.array([task.score(item, c.text).correct for c in candidates], dtype=bool)
-        gold_reading = task.gold_reading(item)
+        candidates, correct, gold_reading = check_answers(task, item)
+        correct = np.array(correct, dtype=bool)
         samples.append(Sample(item, prompt, candidates, correct, gold_reading, position, auxiliary))
     return samples
 
 
 def make_unlabelled_sample(task: Task, item: Item) -> Sample:
     """Returns the sample of an item whose right answer is not known."""
-    candidates = task.candidates(item) or []
+    candidates = check_candidates(task, item)
     prompt = check_prompt(task.name, item, task.prompt(item))
     return Sample(item, prompt, candidates, np.zeros(len(candidates), bool), None)

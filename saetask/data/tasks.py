@@ -145,6 +145,53 @@ def check_prompt(task: str, item: Item, prompt: Prompt) -> Prompt:
     return prompt
 
 
+class Answers(NamedTuple):
+    """What a task says of the answers to an item."""
+
+    candidates: list[Candidate]
+    correct: list[bool]
+    """Of each candidate."""
+    gold_reading: str | None
+
+
+def check_answers(task: Task, item: Item) -> Answers:
+    """Returns candidates, their scores and the right reading of an item, once they are checked.
+
+    Raises:
+        UserError: One of them is of another type than the protocol says.
+    """
+    candidates, gold_reading = check_candidates(task, item), task.gold_reading(item)
+    if not isinstance(gold_reading, str | None):
+        raise _wrong_type(task, item, "gold_reading", gold_reading, "a text or None")
+    scores = [task.score(item, candidate.text) for candidate in candidates]
+    for score in scores:
+        if not isinstance(score, Score):
+            raise _wrong_type(task, item, "score", score, "a saetask.data.Score")
+    return Answers(candidates, [score.correct for score in scores], gold_reading)
+
+
+def check_candidates(task: Task, item: Item) -> list[Candidate]:
+    """Returns the candidates of an item, once they are checked; none where there are none.
+
+    Raises:
+        UserError: They are of another type than the protocol says.
+    """
+    given = task.candidates(item)
+    if given is None:
+        return []
+    if not isinstance(given, list | tuple) or not all(isinstance(c, Candidate) for c in given):
+        raise _wrong_type(task, item, "candidates", given, "a list of saetask.data.Candidate")
+    return list(given)
+
+
+def _wrong_type(task: Task, item: Item, method: str, value: object, wanted: str) -> UserError:
+    shown = " ".join(repr(value).split())
+    return UserError(
+        f"Task '{task.name}', item '{item.id}': its method {method} returned {shown:.60}, not "
+        f"{wanted}."
+    )
+
+
 class SecondQuestion(NamedTuple):
     """Another question about an item, which a note on the first question does not answer."""
 

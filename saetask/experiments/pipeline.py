@@ -94,7 +94,7 @@ def fit_pipeline(
         [observation.sample.gold_reading or "" for observation in trained_on],
         [observation.sample.group for observation in trained_on],
     )
-    _check_probabilities(detector, findings)
+    _check_findings(detector, findings)
     for observation, finding in zip(trained_on, findings):
         check_finding(detector, finding, observation.sample)
     samples = [observation.sample for observation in train]
@@ -132,7 +132,14 @@ def raw_answer_shares(observations: Sequence[Observation]) -> dict[str, float]:
     return {reading: n / said.total() for reading, n in said.most_common()}
 
 
-def _check_probabilities(detector: Detector, findings: Sequence[Finding]) -> None:
+def _check_findings(detector: Detector, findings: object) -> None:
+    """Checks what a fit returned, whatever it is."""
+    if not isinstance(findings, list | tuple) or not all(isinstance(f, Finding) for f in findings):
+        shown = " ".join(repr(findings).split())
+        raise UserError(
+            f"Detector '{detector.name}': its method fit returned {shown:.60}, not a list of "
+            "saetask.detection.Finding."
+        )
     if not all(finding.probabilities for finding in findings):
         raise UserError(
             f"Detector '{detector.name}' returns findings without probabilities of the readings, "
@@ -145,8 +152,15 @@ def check_finding(detector: Detector, finding: Finding, sample: Sample) -> Findi
     """Returns a detector's finding once its spans are checked.
 
     Raises:
-        UserError: A span is no part of the prompt; the detector, the span and the item are named.
+        UserError: It is no finding, or a span is no part of the prompt; the detector and the item
+            are named.
     """
+    if not isinstance(finding, Finding):
+        shown = " ".join(repr(finding).split())
+        raise UserError(
+            f"Detector '{detector.name}', item '{sample.id}': its method detect returned "
+            f"{shown:.60}, not a saetask.detection.Finding."
+        )
     length = len(sample.prompt.content)
     for misunderstanding in finding.misunderstandings:
         start, end = misunderstanding.span

@@ -48,11 +48,8 @@ def run_stages(
         if generate:
             tested = len(arms) * sum(len(fold.test) for fold in folds)
             stages.append(PlannedStage("arms: generate", tested, GENERATED))
-        notes = sum(arm.spec.asks_second_question for arm in arms) - 1
-        stages += [
-            PlannedStage("second question: original", len(asked)),
-            PlannedStage("second question", notes * len(asked)),
-        ]
+        asked_twice = sum(arm.spec.asks_second_question for arm in arms)
+        stages.append(PlannedStage("second question", asked_twice * len(asked)))
     return stages
 
 

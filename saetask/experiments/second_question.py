@@ -4,7 +4,7 @@ A note that states the detected reading may be believed without being understood
 note also helps with a question whose answer it does not state, more than belief is at work.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from saetask.detection.calibration import ScoredItem, tested_calibration
 from saetask.experiments.context import ExperimentContext
 from saetask.experiments.observation import rank_request, scored_item
 from saetask.experiments.scoring import FoldPrompts, PreparedArm, SampleResult, score_folds
+from saetask.inference.client import ModelClient
 from saetask.report.arms import ArmSpec
 
 
@@ -60,10 +61,12 @@ def score_second_question(
     if not asked:
         return []
     names = [arm.name for arm in arms if arm.asks_second_question]
-    ranked = [second for second in asked.values() if second.candidates]
-    answers = context.client.rank([rank_request(s) for s in ranked], "second question: original")
-    scored = {s: scored_item(s, response) for s, response in zip(ranked, answers)}
-    moved = [_second_fold(fold, train, asked, scored, names) for fold, train in folds]
+    arms_by_fold = [_moved_arms(fold, asked, names) for fold, _ in folds]
+    scored = _ask_all(context.client, asked.values(), arms_by_fold)
+    moved = [
+        _second_fold(fold, train, asked, scored, moved_arms)
+        for (fold, train), moved_arms in zip(folds, arms_by_fold)
+    ]
     max_new_tokens = settings.second_question_tokens if generated else None
     score = task.score_second
     return score_folds(context.client, score, moved, max_new_tokens, "second question")
@@ -83,15 +86,12 @@ def _second_sample(task: AsksTwice, sample: Sample, second: SecondQuestion) -> S
     )
 
 
-def _second_fold(
-    fold: FoldPrompts,
-    train: Sequence[Sample],
-    asked: Mapping[Sample, Sample],
-    scored: Mapping[Sample, ScoredItem],
-    arms: Sequence[str],
-) -> FoldPrompts:
-    """Returns a fold's prompts for the second question: the same notes in other prompts."""
-    bias = tested_calibration([scored[asked[s]] for s in train if asked.get(s) in scored])
+Arms = dict[str, PreparedArm]
+"""By name, the arms of a fold."""
+
+
+def _moved_arms(fold: FoldPrompts, asked: Mapping[Sample, Sample], names: Collection[str]) -> Arms:
+    """Returns a fold's arms with the same notes in the prompts of the second question."""
 
     def moved(prompts: Mapping[Sample, ArmPrompt]) -> dict[Sample, ArmPrompt]:
         return {
@@ -100,16 +100,44 @@ def _second_fold(
             if sample in asked
         }
 
-    return FoldPrompts(
-        fold.number,
-        [asked[sample] for sample in fold.test if sample in asked],
-        bias,
-        {
-            name: PreparedArm(moved(arm.test), moved(arm.calibration), arm.fit)
-            for name, arm in fold.arms.items()
-            if name in arms
-        },
-    )
+    return {
+        name: PreparedArm(moved(arm.test), moved(arm.calibration), arm.fit)
+        for name, arm in fold.arms.items()
+        if name in names
+    }
+
+
+def _ask_all(
+    client: ModelClient, seconds: Iterable[Sample], folds: Iterable[Arms]
+) -> dict[Sample, ScoredItem]:
+    """Has all prompts answered, and returns the answers to those without a note.
+
+    Together, because prompts of an item with and without a note begin alike.
+    """
+    plain = [second for second in seconds if second.candidates]
+    annotated = [
+        rank_request(second, written.prompt)
+        for arms in folds
+        for arm in arms.values()
+        for prompts in (arm.calibration, arm.test)
+        for second, written in prompts.items()
+        if second.candidates
+    ]
+    answers = client.rank([*map(rank_request, plain), *annotated], "second question")
+    return {second: scored_item(second, response) for second, response in zip(plain, answers)}
+
+
+def _second_fold(
+    fold: FoldPrompts,
+    train: Sequence[Sample],
+    asked: Mapping[Sample, Sample],
+    scored: Mapping[Sample, ScoredItem],
+    arms: Arms,
+) -> FoldPrompts:
+    """Returns a fold's prompts for the second question, calibrated on its own answers."""
+    bias = tested_calibration([scored[asked[s]] for s in train if asked.get(s) in scored])
+    tested = [asked[sample] for sample in fold.test if sample in asked]
+    return FoldPrompts(fold.number, tested, bias, arms)
 
 
 def _moved(written: ArmPrompt, prompt: Prompt) -> ArmPrompt:

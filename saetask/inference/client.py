@@ -34,7 +34,7 @@ from saetask.utils.progress import stage
 if TYPE_CHECKING:
     from saetask.models.loading import Model
 
-REQUESTS_PER_SHARD = 32
+REQUESTS_PER_SHARD = 64
 
 
 class RankResponse(NamedTuple):

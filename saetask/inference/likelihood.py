@@ -2,24 +2,27 @@
 
 Token sequences that begin alike (a chat header, an item's text, a prompt under several candidates)
 are merged into a trie. The trie is run as one row of tokens whose attention mask restricts each
-token to its own ancestors, which equals running every sequence by itself.
+token to its own ancestors, which equals running every sequence by itself. A trie of many tokens is
+run in several rows, each of which begins with the keys and values of the last sequence before it.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
+from saetask.data.prompts import common_length
+from saetask.inference.token_trie import TokenTrie
 from saetask.models.attention_masks import AttentionSpans, attention_spans
-from saetask.models.fast_forward import close
-from saetask.models.forward import row_logits, tree_logits
+from saetask.models.fast_forward import close, has_hooks
+from saetask.models.forward import cached_nodes, row_logits, tree_logits
 from saetask.models.loading import context_size, embedding_size
 
 if TYPE_CHECKING:
     import torch
-    from jaxtyping import Bool
+    from jaxtyping import Float
+    from transformers import Cache
 
     from saetask.models.loading import Model
 
@@ -34,6 +37,7 @@ SMALL_SHARE, LARGE_SHARE = 1.0, 4.0
 logits that differ by their whole spread; one that ignores a window, by a tenth of it. Rounding to
 bfloat16 comes to a tenth, too, in a short row of a small model."""
 _SUPPORTS_TOKEN_TREES: "WeakKeyDictionary[Model, bool]" = WeakKeyDictionary()
+_CONTINUES_TREES: "WeakKeyDictionary[Model, bool]" = WeakKeyDictionary()
 
 
 class Continuation(NamedTuple):
@@ -43,43 +47,6 @@ class Continuation(NamedTuple):
     answer_ids: Sequence[int]
 
 
-@dataclass
-class TokenTrie:
-    """A trie of token sequences, in the order of insertion (a parent before its children)."""
-
-    token_ids: list[int] = field(default_factory=list)
-    """Token of each node."""
-    parents: list[int] = field(default_factory=list)
-    """Parent of each node, -1 for a root."""
-    depths: list[int] = field(default_factory=list)
-    """Distance of each node from its root."""
-    children: dict[tuple[int, int], int] = field(default_factory=dict)
-    """Node by parent and token."""
-
-    def insert(self, token_ids: Sequence[int]) -> list[int]:
-        """Inserts a sequence; returns the node of each of its tokens."""
-        path: list[int] = []
-        for depth, token_id in enumerate(token_ids):
-            parent = path[-1] if path else -1
-            node = self.children.setdefault((parent, token_id), len(self.token_ids))
-            if node == len(self.token_ids):
-                self.token_ids.append(token_id)
-                self.parents.append(parent)
-                self.depths.append(depth)
-            path.append(node)
-        return path
-
-    def visible(self) -> "Bool[torch.Tensor, 'node node']":
-        """Returns the attention mask: whether the row's node attends to the column's node."""
-        import torch
-
-        mask = torch.eye(len(self.token_ids), dtype=torch.bool)
-        for node, parent in enumerate(self.parents):
-            if parent >= 0:
-                mask[node] |= mask[parent]
-        return mask
-
-
 def log_likelihoods(
     model: "Model", continuations: Sequence[Continuation], tokens_per_row: int = TOKENS_PER_ROW
 ) -> list[float]:
@@ -87,7 +54,7 @@ def log_likelihoods(
 
     Args:
         model: Any causal language model.
-        continuations: Prompts with answers; those with a common beginning should be adjacent.
+        continuations: Prompts with answers, in any order.
         tokens_per_row: Approximate number of tokens in one forward pass.
 
     Raises:
@@ -101,12 +68,15 @@ def log_likelihoods(
     lengths = [len(c.prompt_ids) + len(c.answer_ids) for c in continuations]
     results = [0.0] * len(continuations)
     in_trees = [i for i, length in enumerate(lengths) if length <= limit]
+    in_trees.sort(key=lambda i: [*continuations[i].prompt_ids, *continuations[i].answer_ids])
     for i, length in enumerate(lengths):
         if length > limit:
             results[i] = score_separately(model, continuations[i])
     numbers = iter(in_trees)
+    before = _KeptSequence([], cached_nodes()) if in_trees and continues_trees(model) else None
     for group in _groups([continuations[i] for i in in_trees], tokens_per_row):
-        for score, number in zip(_score_group(model, group), numbers):
+        scores, before = _score_group(model, group, before)
+        for score, number in zip(scores, numbers):
             results[number] = score
     return results
 
@@ -141,19 +111,38 @@ def supports_token_trees(model: "Model") -> bool:
     per model.
     """
     if model not in _SUPPORTS_TOKEN_TREES:
-        _SUPPORTS_TOKEN_TREES[model] = _computes_trees(model)
+        _SUPPORTS_TOKEN_TREES[model] = _agrees(model, _branch_of_tree)
     return _SUPPORTS_TOKEN_TREES[model]
+
+
+def continues_trees(model: "Model") -> bool:
+    """Returns whether a tree may begin with nodes that were run in an earlier row.
+
+    Not under hooks, which are to see whole prompts, nor by a model that computes something else
+    from kept keys and values, which is tested once per model.
+    """
+    if has_hooks(model) or not supports_token_trees(model):
+        return False
+    if model not in _CONTINUES_TREES:
+        _CONTINUES_TREES[model] = _agrees(model, _branch_behind_kept_nodes)
+    return _CONTINUES_TREES[model]
 
 
 def _spans(model: Any) -> AttentionSpans:
     return attention_spans(model.original_model.config, context_size(model))
 
 
-def _computes_trees(model: "Model") -> bool:
-    """Compares a branch of a tree with a row, up to rounding."""
+def _agrees(
+    model: "Model", run: "Callable[[Model, list[int], list[int]], Float[torch.Tensor, 'pos vocab']]"
+) -> bool:
+    """Compares the logits of a branch, computed in some way, with those of a row, up to rounding.
+
+    Args:
+        model: The model.
+        run: Returns the logits of the last nodes of the second of two branches.
+    """
     import torch
 
-    trie, dtype = TokenTrie(), next(model.parameters()).dtype
     try:
         spans = _spans(model)
         if not spans.known:
@@ -161,15 +150,31 @@ def _computes_trees(model: "Model") -> bool:
         checked = [span for span in spans.masked if span <= LONGEST_CHECKED_SPAN]
         length = min(max([BRANCH, *checked]) + 2 * BRANCH, spans.limit)
         first, row = _two_branches(length, embedding_size(model))
-        trie.insert(first)
-        path = trie.insert(row)
         expected = row_logits(model, torch.tensor(row))
-        tree = (torch.tensor(trie.token_ids), torch.tensor(trie.depths), trie.visible())
-        branch = tree_logits(model, *tree, torch.tensor(path))
+        branch = run(model, first, row)
     except Exception:  # an architecture refuses arguments that it does not know in any way
         return False
     times = SMALL_SHARE if spans.masked else LARGE_SHARE
-    return close(branch, expected, times, dtype)
+    dtype = next(model.parameters()).dtype
+    return close(branch, expected[-len(branch) :], times, dtype)
+
+
+def _branch_of_tree(
+    model: "Model", first: list[int], row: list[int]
+) -> "Float[torch.Tensor, 'pos vocab']":
+    trie = TokenTrie()
+    trie.insert(first)
+    return _logits(model, trie, trie.insert(row))
+
+
+def _branch_behind_kept_nodes(
+    model: "Model", first: list[int], row: list[int]
+) -> "Float[torch.Tensor, 'pos vocab']":
+    trie, cache = TokenTrie(), cached_nodes()
+    path, n_kept = trie.insert(first), len(row) - OTHER_BRANCH
+    _logits(model, trie, path[-1:], cache)
+    trie = TokenTrie()
+    return _logits(model, trie, trie.insert(row)[n_kept:], cached_nodes(cache, path[:n_kept]))
 
 
 def _two_branches(length: int, n_tokens: int) -> tuple[list[int], list[int]]:
@@ -195,26 +200,70 @@ def _groups(
         yield group
 
 
-def _score_group(model: "Model", group: list[Continuation]) -> list[float]:
-    import torch
+class _KeptSequence(NamedTuple):
+    """The last sequence of a row, with which the next row may begin."""
 
-    trie = TokenTrie()
-    paths = [trie.insert([*c.prompt_ids, *c.answer_ids[:-1]]) for c in group]
+    token_ids: list[int]
+    cache: "Cache"
+    """Keys and values of these tokens."""
+
+
+class _GroupScores(NamedTuple):
+    scores: list[float]
+    """Log-likelihood of each continuation, in nats."""
+    last: _KeptSequence | None
+    """None where nothing is kept."""
+
+
+def _score_group(
+    model: "Model", group: list[Continuation], before: _KeptSequence | None
+) -> _GroupScores:
+    """Scores a group in one row, behind what it shares with the sequence before it."""
+    sequences = [[*c.prompt_ids, *c.answer_ids[:-1]] for c in group]
     starts = [len(c.prompt_ids) - 1 for c in group]
+    trie, cache = TokenTrie(), None
+    if before is not None:
+        shared = trie.insert(before.token_ids[: _n_shared(before.token_ids, sequences, starts)])
+        cache = cached_nodes(before.cache, shared)
+    paths = [trie.insert(sequence) for sequence in sequences]
     needed = sorted({node for path, start in zip(paths, starts) for node in path[start:]})
-    logits = tree_logits(
-        model,
-        torch.tensor(trie.token_ids),
-        torch.tensor(trie.depths),
-        trie.visible(),
-        torch.tensor(needed),
-    )
-    log_probabilities = logits.float().log_softmax(-1)
+    log_probabilities = _logits(model, trie, needed, cache).float().log_softmax(-1)
     row_of = {node: row for row, node in enumerate(needed)}
-    return [
+    scores = [
         sum(
             log_probabilities[row_of[node], token_id].item()
             for node, token_id in zip(path[start:], continuation.answer_ids)
         )
         for continuation, path, start in zip(group, paths, starts)
     ]
+    if cache is None:
+        return _GroupScores(scores, None)
+    return _GroupScores(scores, _KeptSequence(sequences[-1], cached_nodes(cache, paths[-1])))
+
+
+def _n_shared(
+    kept: Sequence[int], sequences: Sequence[Sequence[int]], starts: Sequence[int]
+) -> int:
+    """Returns how many of the kept tokens any of the sequences begins with.
+
+    Tokens from each sequence's start on are run again, because their logits are needed.
+    """
+    common = [common_length(kept, sequence) for sequence in sequences]
+    rerun = [start for length, start in zip(common, starts) if length > start]
+    return min([max(common), *rerun])
+
+
+def _logits(
+    model: "Model", trie: TokenTrie, needed: Sequence[int], cache: "Cache | None" = None
+) -> "Float[torch.Tensor, 'needed vocab']":
+    """Runs those nodes of a trie that are not in the cache, and adds them to it."""
+    import torch
+
+    n_kept = 0 if cache is None else cache.get_seq_length()
+    tree = (
+        torch.tensor(trie.token_ids[n_kept:]),
+        torch.tensor(trie.depths),
+        trie.visible()[n_kept:],
+        torch.tensor(needed) - n_kept,
+    )
+    return tree_logits(model, *tree) if cache is None else tree_logits(model, *tree, cache)

@@ -60,10 +60,10 @@ def _switches(values: dict[str, Any]) -> Iterator[int]:
 
 def tree_masks(
     config: Any,
-    positions: "Int[torch.Tensor, 'node']",
-    visible: "Bool[torch.Tensor, 'node node']",
+    positions: "Int[torch.Tensor, 'known']",
+    visible: "Bool[torch.Tensor, 'node known']",
     dtype: "torch.dtype",
-) -> "Float[torch.Tensor, '1 1 node node'] | dict[str, Float[torch.Tensor, '1 1 node node']]":
+) -> "Float[torch.Tensor, '1 1 node known'] | dict[str, Float[torch.Tensor, '1 1 node known']]":
     """Returns the additive masks of a tree of tokens, as a model of transformers takes them.
 
     Each kind of layer sees a node's ancestors (`visible`) within its own span: sliding windows
@@ -72,8 +72,8 @@ def tree_masks(
 
     Args:
         config: The model's config.
-        positions: Depth of each node.
-        visible: Which nodes each node attends to: its ancestors and itself.
+        positions: Depth of each node, behind those of nodes that were run before.
+        visible: Which of these nodes each node attends to: its ancestors and itself.
         dtype: Type of the mask.
 
     Returns:
@@ -96,22 +96,22 @@ def _only_kind(config: Any) -> str:
 def _within(
     config: Any,
     kind: str,
-    positions: "Int[torch.Tensor, 'node']",
-    visible: "Bool[torch.Tensor, 'node node']",
-) -> "Bool[torch.Tensor, 'node node']":
+    positions: "Int[torch.Tensor, 'known']",
+    visible: "Bool[torch.Tensor, 'node known']",
+) -> "Bool[torch.Tensor, 'node known']":
     """Returns what a kind of layer sees; other kinds than those of `LAYER_SPANS` see everything."""
     span = getattr(config, LAYER_SPANS.get(kind, ""), None)
     if span is None:
         return visible
-    query, key = positions[:, None], positions[None, :]
+    query, key = positions[-len(visible) :, None], positions[None, :]
     if kind == "chunked_attention":
         return visible & (query // span == key // span)
     return visible & (query - key < span)
 
 
 def _additive(
-    mask: "Bool[torch.Tensor, 'node node']", dtype: "torch.dtype"
-) -> "Float[torch.Tensor, '1 1 node node']":
+    mask: "Bool[torch.Tensor, 'node known']", dtype: "torch.dtype"
+) -> "Float[torch.Tensor, '1 1 node known']":
     import torch
 
     zeros = torch.zeros(mask.shape, dtype=dtype)

@@ -79,6 +79,12 @@ def check_bypass(model: "Model") -> None:
             _PARTS[model] = parts if _gives_same_logits(model, parts) else []
 
 
+def has_hooks(model: "Model") -> bool:
+    """Returns whether any hook is set, besides TransformerLens's own."""
+    bridge: Any = model
+    return not all(map(_has_no_hooks, _parts(bridge.original_model)))
+
+
 def is_processed(model: Any) -> bool:
     """Returns whether the wrappers have weights of their own, or there are no wrappers."""
     return getattr(model, "compatibility_mode", True) or model._weights_processed

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -12,6 +13,7 @@ from saetask.models.loading import model_device
 if TYPE_CHECKING:
     import torch
     from jaxtyping import Bool, Float, Int
+    from transformers import Cache
 
     from saetask.models.loading import Model
 
@@ -20,18 +22,21 @@ def tree_logits(
     model: "Model",
     token_ids: "Int[torch.Tensor, 'node']",
     positions: "Int[torch.Tensor, 'node']",
-    visible: "Bool[torch.Tensor, 'node node']",
+    visible: "Bool[torch.Tensor, 'node known']",
     needed: "Int[torch.Tensor, 'needed']",
+    cache: "Cache | None" = None,
 ) -> "Float[torch.Tensor, 'needed vocab']":
     """Runs a tree of tokens as one row and returns the logits after the nodes `needed`.
 
     Args:
         model: The model to run.
         token_ids: Token of each node; a parent precedes its children.
-        positions: Depth of each node.
-        visible: Which nodes each node attends to: its ancestors and itself; layers with a window
-            attend to those of them that are within it.
+        positions: Depth of each node, behind those of the nodes in the cache.
+        visible: Which of these nodes each node attends to: its ancestors and itself; layers with a
+            window attend to those of them that are within it.
         needed: Nodes whose next-token logits are wanted, ascending.
+        cache: Keys and values of nodes that were run before (see `cached_nodes`), to which those of
+            these nodes are added; None keeps none.
 
     Returns:
         Logits, float32.
@@ -49,12 +54,30 @@ def tree_logits(
     with torch.inference_mode(), bypass_bridge(model), float32_logits(model):
         output = hf_model(
             input_ids=token_ids[None].to(device),
-            position_ids=positions[None].to(device),
+            position_ids=positions[None, -len(token_ids) :].to(device),
             attention_mask=masks,
-            use_cache=False,
+            use_cache=cache is not None,
             logits_to_keep=needed.to(device),
+            **({} if cache is None else {"past_key_values": cache}),
         )
     return output.logits[0].cpu()
+
+
+def cached_nodes(cache: "Cache | None" = None, nodes: Sequence[int] = ()) -> "Cache":
+    """Returns a cache for `tree_logits` with some nodes of another one, or an empty one.
+
+    All of a node's ancestors are kept, whatever the windows of the layers: the masks restrict what
+    is attended to.
+    """
+    import torch
+    from transformers import DynamicCache
+
+    chosen, layers = DynamicCache(), getattr(cache, "layers", ()) if nodes else ()
+    for number, layer in enumerate(layers):
+        places = torch.tensor(nodes, device=layer.keys.device)
+        kept = layer.keys.index_select(2, places), layer.values.index_select(2, places)
+        chosen.update(*kept, number)
+    return chosen
 
 
 def logits_of(
@@ -99,26 +122,29 @@ def float32_logits(model: "Model") -> Iterator[None]:
     model does with its logits (a soft cap, a scale) is done in float32, too. A `HookedTransformer`
     computes its logits by itself.
     """
+    import torch
+
     hf_model: Any = getattr(model, "original_model", None)
     head: Any = hf_model.get_output_embeddings() if hf_model is not None else None
     head = getattr(head, "original_component", head)
-    if not hasattr(head, "weight"):
+    if not hasattr(head, "weight") or head.weight.dtype == torch.float32:
         yield
         return
-    handle = head.register_forward_hook(_in_float32)
+    own = vars(head).get("forward")
+    head.forward = partial(_in_float32, head)  # a hook would come after the layer's own product
     try:
         yield
     finally:
-        handle.remove()
+        del head.forward
+        if own is not None:
+            head.forward = own
 
 
-def _in_float32(head: Any, inputs: tuple[Any, ...], output: "torch.Tensor") -> "torch.Tensor":
-    """Computes a linear layer's output again in float32, where it was computed in less."""
+def _in_float32(head: Any, hidden: "torch.Tensor") -> "torch.Tensor":
+    """Computes a linear layer's output in float32."""
     import torch
 
-    if output.dtype == torch.float32:
-        return output
-    hidden, bias = inputs[0].float(), getattr(head, "bias", None)
+    hidden, bias = hidden.float(), getattr(head, "bias", None)
     if 4 * head.weight.numel() <= LARGEST_COPY:
         logits = hidden @ _float32_copy(head).mT
     else:

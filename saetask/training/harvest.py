@@ -26,6 +26,7 @@ from saetask.utils.files import (
     write_json,
 )
 from saetask.utils.parallel import prefetch
+from saetask.utils.progress import stage
 
 if TYPE_CHECKING:
     import torch
@@ -62,21 +63,19 @@ def harvest(
             content; it can not be written or is full; or the corpus is unreadable or shorter than
             `config.tokens`.
     """
-    from tqdm import tqdm
-
     manifest = _open_manifest(folder, harvest_identity(model, config, base))
     remove_partial_writes(folder)
     rows = token_rows(config.corpus, model_tokenizer(model), config.split, base)
     new = _new_shards(model, config, folder, manifest, rows, executor or LocalExecutor(model))
     total = used = 0
     with (
-        tqdm(total=config.tokens, unit="tok", desc=f"harvest {config.split}") as bar,
+        stage(f"harvest {config.split}", config.tokens, "token") as advance,
         closing(new),
     ):
         for stored in itertools.chain(_kept_shards(folder, manifest), new):
             used += 1
             total += stored
-            bar.update(stored)
+            advance(stored)
             if total >= config.tokens:
                 break
     if total < config.tokens:

@@ -43,6 +43,7 @@ from saetask.utils.files import (
     write_json,
     write_text,
 )
+from saetask.utils.progress import stage
 
 if TYPE_CHECKING:
     from saetask.models.loading import Model
@@ -203,18 +204,17 @@ def _train_distributed(job: TrainingJob, compute: ComputeConfig, workers: int) -
 @contextmanager
 def _progress(job: TrainingJob) -> Iterator[None]:
     """Shows a progress bar that follows the log of a training in other processes."""
-    from tqdm import tqdm
-
     done = threading.Event()
     log, n_steps = job.out / LOG, job.config.n_steps
 
     def follow() -> None:
-        with tqdm(total=n_steps, unit="step", desc="train") as bar:
+        seen = 0
+        with stage("train", n_steps, "step") as advance:
             while not done.wait(SECONDS_BETWEEN_LOOKS):
                 if log.is_file() and (lines := log.read_text().splitlines()):
-                    line = json.loads(lines[-1])
-                    bar.set_postfix(fvu=f"{line['fvu']:.3f}", dead=line["dead"], refresh=False)
-                    bar.update(line["step"] - bar.n)
+                    step = json.loads(lines[-1])["step"]
+                    advance(step - seen)
+                    seen = step
 
     follower = threading.Thread(target=follow, daemon=True)
     follower.start()

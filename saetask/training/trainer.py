@@ -31,6 +31,7 @@ from saetask.training.recipe import make_sae_config
 from saetask.training.record import TrainingRecord
 from saetask.utils.files import atomic_path, read_json
 from saetask.utils.parallel import prefetch
+from saetask.utils.progress import stage
 
 if TYPE_CHECKING:
     import torch
@@ -168,7 +169,6 @@ def fit(
             diverges (`DivergenceError`); the last checkpoint stays as it was.
     """
     from sae_lens.training.sae_trainer import SAETrainer
-    from tqdm import tqdm
 
     group = record.group
     trainer = SAETrainer(trainer_config(config, str(sae.device)), sae, iter(()))
@@ -181,19 +181,17 @@ def fit(
     raw_batches = _on_device(
         batches(data.shards, config.batch_size, config.seed, start, part), sae.device
     )
-    with tqdm(
-        total=config.n_steps, initial=start, unit="step", desc="train", disable=group.size > 1
-    ) as bar:
+    shown = config.n_steps - start if group.size == 1 else 0  # a group is shown by its parent
+    with stage("train", shown, "step") as advance:
         while trainer.n_training_steps < config.n_steps:
             output = step(trainer, data.normalised(next(raw_batches)), group)
             trainer.n_training_steps += 1
-            bar.update()
+            advance(1)
             is_last = trainer.n_training_steps == config.n_steps
             stop_if_loss_diverged(config, trainer, output.loss)
             if is_last or record.saves_after(trainer.n_training_steps):
                 stop_if_weights_diverged(config, trainer)
-            if line := record.after_step(trainer, output, is_last):
-                bar.set_postfix(fvu=f"{line['fvu']:.3f}", dead=line["dead"])
+            record.after_step(trainer, output, is_last)
     trainer.set_final_sae_metadata()
 
 

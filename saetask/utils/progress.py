@@ -6,11 +6,11 @@ Where stderr is no terminal, a line for each stage takes the place of the bar.
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 SECONDS_BETWEEN_LINES = 30
 """Without a terminal, a stage that takes longer prints a line in between."""
@@ -80,7 +80,8 @@ class Job:
         left = self.seconds_left()
         rest = "" if left is None else f"; about {duration(left)} left in all"
         counted = _counted(stage.done, stage.units, stage.unit)
-        return f"saetask: [{self.place(stage)}] {stage.title}: {counted}{rest}"
+        place = f"[{self.place(stage)}] " if len(self.stages) > 1 else ""
+        return f"saetask: {place}{stage.title}: {counted}{rest}"
 
 
 _JOB: ContextVar[Job | None] = ContextVar("saetask_job", default=None)
@@ -133,6 +134,17 @@ def stage(title: str, units: int, unit: str = "prompt") -> Iterator[Advance]:
             yield advance
 
 
+Item = TypeVar("Item")
+
+
+def counted(items: Iterable[Item], units: int, title: str, unit: str = "prompt") -> Iterator[Item]:
+    """Yields items, as a stage of work in which each of them is a unit; see `stage`."""
+    with stage(title, units, unit) as advance:
+        for item in items:
+            yield item
+            advance(1)
+
+
 @contextmanager
 def _stage_of(current: Job, stage: PlannedStage) -> Iterator[Advance]:
     bar, printed = _BAR.get(), time.monotonic()
@@ -163,9 +175,22 @@ def _stage_of(current: Job, stage: PlannedStage) -> Iterator[Advance]:
 def _stage_alone(title: str, units: int, unit: str) -> Iterator[Advance]:
     from tqdm import tqdm
 
-    started = time.monotonic()
-    with tqdm(total=units, unit=unit, desc=title, disable=None) as bar:
-        yield bar.update
+    current = PlannedStage(title, units, unit=unit)
+    alone = Job([current], started := time.monotonic())
+    printed = started
+    disable = True if _is_quiet() else None  # None: where there is no terminal
+    with tqdm(total=units, unit=unit, desc=title, disable=disable) as bar:
+
+        def advance(n: int) -> None:
+            nonlocal printed
+            bar.update(n)
+            current.done += n
+            due = time.monotonic() - printed > SECONDS_BETWEEN_LINES and current.done < units
+            if due and not sys.stderr.isatty():
+                printed = time.monotonic()
+                _print(alone.line(current))
+
+        yield advance
     seconds = time.monotonic() - started
     if not sys.stderr.isatty() and seconds > SHORTEST_STAGE:
         _print(f"saetask: {title}: {_counted(units, units, unit)} in {duration(seconds)}")
@@ -187,6 +212,10 @@ def _counted(done: int, units: int, unit: str) -> str:
     return f"{done} of {units} {unit}{plural}" if done < units else f"{units} {unit}{plural}"
 
 
+def _is_quiet() -> bool:
+    return bool(os.environ.get("TQDM_DISABLE"))
+
+
 def _print(line: str) -> None:
-    if not os.environ.get("TQDM_DISABLE"):
+    if not _is_quiet():
         print(line, file=sys.stderr, flush=True)

@@ -79,8 +79,8 @@ def typed(config: type[C], values: Mapping[str, Any], owner: str) -> C:
     """
     hints = get_type_hints(config)
     for name, value in values.items():
-        if isinstance(value, bool) and is_number(hints.get(name)):
-            raise UserError(f"Option '{name}' {owner}: expected a number, found {value}.")
+        if isinstance(value, bool | str) and is_number(hints.get(name)):
+            raise UserError(f"Option '{name}' {owner}: expected a number, found {value!r}.")
     try:
         return TypeAdapter(config).validate_python(dict(values))
     except ValidationError as error:
@@ -89,6 +89,6 @@ def typed(config: type[C], values: Mapping[str, Any], owner: str) -> C:
 
 
 def is_number(hint: Any) -> bool:
-    """Returns whether a field is a number; pydantic would take true and false as 1 and 0."""
+    """Returns whether a field is a number; pydantic would take true, false and "1"."""
     kinds = {hint, *get_args(hint)}
     return bool(kinds & {int, float}) and bool not in kinds

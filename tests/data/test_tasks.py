@@ -28,6 +28,7 @@ from saetask.data import (
     read_rows,
     stated_number,
 )
+from saetask.data.samples import make_samples
 from saetask.plugins import PluginRegistry
 from saetask_plugins.tasks.metaphor import Metaphor
 from saetask_plugins.tasks.word_problems import WordProblems
@@ -681,6 +682,24 @@ def test_a_text_that_says_one_number_twice_can_be_asked_about():
 def test_a_prompt_that_can_not_be_read_is_refused_by_task_and_item(prompt, named):
     message = refusal(check_prompt, "rhymes", Item("i7", "g", {}), prompt)
     assert message.startswith("Task 'rhymes', item 'i7': ") and named in message
+
+
+@pytest.mark.parametrize(
+    ("method", "returned", "named"),
+    [
+        ("candidates", "a or b", "'a or b', not a list of saetask.data.Candidate"),
+        ("candidates", ["a", "b"], "['a', 'b'], not a list"),
+        ("score", True, "True, not a saetask.data.Score"),
+        ("gold_reading", 1, "1, not a text or None"),
+    ],
+)
+def test_what_a_task_returns_of_another_type_is_refused_by_task_item_and_method(
+    monkeypatch, sentences, method, returned, named
+):
+    monkeypatch.setattr(Metaphor, method, lambda *_: returned)
+    item = sentences[0]
+    message = refusal(make_samples, Metaphor(), [item])
+    assert f"Task 'metaphor', item '{item.id}': its method {method} returned {named}" in message
 
 
 @by_task

@@ -27,7 +27,13 @@ from saetask.experiments.note_selection import (
     order_by_loss,
     score_notes,
 )
-from saetask.experiments.pipeline import load_pipeline, raw_answer_shares, save_pipeline
+from saetask.experiments.pipeline import (
+    _check_findings,
+    check_finding,
+    load_pipeline,
+    raw_answer_shares,
+    save_pipeline,
+)
 from saetask_plugins.detectors.uncertainty import Uncertainty
 from tests.helpers.probe_choices import QuickProbe
 from tests.helpers.refusals import refusal
@@ -260,3 +266,20 @@ def test_a_detectors_span_outside_the_prompt_is_refused_by_name(
 
 def test_a_note_that_is_none_is_refused():
     assert "'a text'" in refusal(annotate, as_prompt("It rains."), "a text")
+
+
+@pytest.mark.parametrize(
+    ("method", "returned"), [("fit", None), ("fit", [0.5]), ("detect", {"a": 1})]
+)
+def test_a_detector_that_returns_no_finding_is_named_with_what_it_returned(
+    monkeypatch, method, returned
+):
+    monkeypatch.setattr(Uncertainty, method, lambda *_: returned)
+    detector, (sample, *_) = Uncertainty(), make_samples(Touch(), Touch().items())
+    check = {
+        "fit": lambda: _check_findings(detector, detector.fit([], [], [])),
+        "detect": lambda: check_finding(detector, detector.detect(None), sample),
+    }
+    message = refusal(check[method])
+    assert message.startswith("Detector 'uncertainty'")
+    assert f"its method {method} returned {returned!r}, not a" in message

@@ -40,6 +40,7 @@ def plugins():
         ("metaphor", {"items": 3}, "saetask.data.Item"),
         ("metaphor", {"items": "a.jsonl"}, "not an object of the type str"),
         ("metaphor", {"limit": True}, "Option 'limit' of a run: expected a number, found True"),
+        ("metaphor", {"limit": "5"}, "Option 'limit' of a run: expected a number, found '5'"),
         ("metaphor", {"seed": False}, "Option 'seed' of a run: expected a number, found False"),
     ],
 )
@@ -81,7 +82,7 @@ def test_items_of_an_iterator_are_kept(plugins) -> None:
 
 
 def test_values_are_converted_to_the_types_of_their_fields(plugins) -> None:
-    options = {"limit": "40", "data": "a.jsonl", "sae": Path("folder"), "arms": ("saetask",)}
+    options = {"limit": 40.0, "data": "a.jsonl", "sae": Path("folder"), "arms": ("saetask",)}
     config = resolve_inputs("metaphor", options, plugins).config
     assert (config.limit, config.data, config.sae) == (40, Path("a.jsonl"), "folder")
     assert config.arms == ["saetask"]

@@ -12,6 +12,7 @@ from sae_lens.analysis.sae_transformer_bridge import SAETransformerBridge
 
 from saetask.inference.likelihood import (
     Continuation,
+    continues_trees,
     log_likelihoods,
     longest_tree,
     supports_token_trees,
@@ -139,8 +140,16 @@ def expected_likelihood(hf_model, continuation):
 def test_ranking_beyond_the_window_equals_one_candidate_at_a_time(name, hf_model, bridge):
     asked = long_continuations()
     expected = [expected_likelihood(hf_model, continuation) for continuation in asked]
-    assert supports_token_trees(bridge) == (name in IN_TREES)
+    assert supports_token_trees(bridge) == continues_trees(bridge) == (name in IN_TREES)
     assert log_likelihoods(bridge, asked, tokens_per_row=400) == pytest.approx(expected, abs=2e-3)
+
+
+@pytest.mark.parametrize("tokens_per_row", [1, 10, 150])
+def test_rows_behind_kept_tokens_equal_one_candidate_at_a_time(hf_model, bridge, tokens_per_row):
+    asked = long_continuations()
+    expected = [expected_likelihood(hf_model, continuation) for continuation in asked]
+    found = log_likelihoods(bridge, asked, tokens_per_row)
+    assert found == pytest.approx(expected, abs=2e-3)
 
 
 def test_a_reading_beyond_the_window_is_that_of_transformers(hf_model, bridge):
@@ -181,8 +190,10 @@ def test_in_bfloat16_trees_agree_within_its_rounding(name, tiny_tokenizer):
     bridge = make_bridge(hf_model, tiny_tokenizer).to(torch.bfloat16)
     asked = long_continuations()
     expected = [expected_likelihood(hf_model, continuation) for continuation in asked]
-    assert supports_token_trees(bridge)
-    assert log_likelihoods(bridge, asked) == pytest.approx(expected, abs=0.2)
+    assert continues_trees(bridge)
+    for tokens_per_row in (10, 512):
+        found = log_likelihoods(bridge, asked, tokens_per_row)
+        assert found == pytest.approx(expected, abs=0.2)
 
 
 @pytest.mark.parametrize("name", ["mistral"], indirect=True)

@@ -9,10 +9,10 @@ import saetask.inference.likelihood
 from saetask.data.prompts import as_prompt, render
 from saetask.inference.likelihood import (
     Continuation,
-    TokenTrie,
     log_likelihoods,
     supports_token_trees,
 )
+from saetask.inference.token_trie import TokenTrie
 from saetask.models.loading import load_model
 
 sequences = st.lists(st.lists(st.integers(0, 3), max_size=6), max_size=8)

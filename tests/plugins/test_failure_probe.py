@@ -11,6 +11,7 @@ from saetask.detection import NO_SIGNAL, DetectorInput, ProbeConfig, reason_for_
 from saetask.detection.probe_features import COMPARED
 from saetask.saes.loading import assets_folder
 from saetask_plugins.detectors.failure_probe import NAMED_FEATURES, FailureProbe
+from saetask_plugins.detectors.failure_probe import REGIONS as REGIONS_OF_PROBES
 from saetask_plugins.detectors.stability import STABLE
 from tests.helpers.planted_readings import (
     CONTENT,
@@ -178,6 +179,33 @@ def test_only_stable_features_are_named_where_there_are_any(on_halves, fresh):
         n_named += all(named)
     assert n_named > len(fresh.golds) / 2
     assert 4 <= probe.summary()["n_stable_features"] < probe.summary()["n_features"]
+
+
+def named_by_a_sort_of_all_columns(probe, reading, name):
+    """The evidence's features, every column looked at."""
+    chosen, d_sae = probe.readings.index(name), probe.d_sae
+    row = np.zeros(probe.columns.shape)
+    for place, column in enumerate(probe.columns):
+        region = REGIONS_OF_PROBES[column // d_sae]
+        if region in probe.regions:
+            row[place] = np.log1p(reading.pooled(region).toarray()[0, column % d_sae])
+    others = [w for number, w in enumerate(probe.weights) if number != chosen]
+    weights = (probe.weights[chosen] - np.mean(others, axis=0)) * probe.stack[0]
+    order = [i for i in np.argsort(-row * weights, kind="stable") if row[i] * weights[i] > 0]
+    stable = [
+        i
+        for i in order
+        if probe.stability[chosen, i] >= STABLE and probe.weights[chosen, i] * weights[i] > 0
+    ]
+    features = [int(probe.columns[i] % d_sae) for i in stable or order]
+    return list(dict.fromkeys(features))[:NAMED_FEATURES]
+
+
+def test_evidence_is_that_of_a_sort_of_all_columns(on_halves, fresh):
+    for probe in (on_halves[0], without_stability(on_halves[0])):
+        for reading, name in zip(fresh.readings[:40], fresh.golds):
+            expected = named_by_a_sort_of_all_columns(probe, reading, name)
+            assert [e.id for e in probe.explain(reading, name).features] == expected
 
 
 def test_stability_changes_no_probability(on_halves, fresh):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saetask.utils import progress
-from saetask.utils.progress import Job, PlannedStage, duration, job, stage
+from saetask.utils.progress import Job, PlannedStage, counted, duration, job, stage
 
 
 @pytest.fixture
@@ -74,6 +74,36 @@ def test_a_quick_stage_by_itself_prints_nothing_and_a_long_one_a_line(capsys, cl
             clock[0] += seconds
             advance(3)
     assert capsys.readouterr().err == "saetask: read prompts: 3 prompts in 1 min 10 s\n"
+
+
+def test_a_long_stage_by_itself_says_in_between_how_far_it_is(capsys, clock) -> None:
+    with stage("train", 4, "step") as advance:
+        for seconds in (40.0, 10.0, 40.0):
+            clock[0] += seconds
+            advance(1)
+    assert capsys.readouterr().err.splitlines() == [
+        "saetask: train: 1 of 4 steps; about 2 min left in all",
+        "saetask: train: 3 of 4 steps; about 30 s left in all",
+        "saetask: train: 4 steps in 1 min 30 s",
+    ]
+
+
+def test_each_item_that_is_taken_is_a_unit(capsys, clock) -> None:
+    for _ in counted("abc", 3, "label", "feature"):
+        clock[0] += 20
+    assert capsys.readouterr().err.splitlines() == [
+        "saetask: label: 2 of 3 features; about 20 s left in all",
+        "saetask: label: 3 features in 1 min",
+    ]
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_on_a_terminal_there_is_a_bar_unless_quiet(capsys, monkeypatch, quiet) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TQDM_DISABLE", "1" if quiet else "")
+    with stage("train", 4, "step") as advance:
+        advance(4)
+    assert ("train" in capsys.readouterr().err) != quiet
 
 
 def test_quiet_prints_nothing(capsys, clock, monkeypatch) -> None:

@@ -34,6 +34,7 @@ from saetask.saes.corpus_extraction import extract_token_activations
 from saetask.saes.loading import sae_fingerprint
 from saetask.saes.random_sae import CALIBRATION_ROWS, random_sae
 from saetask.utils.files import content_hash
+from saetask.utils.progress import counted, stage
 
 if TYPE_CHECKING:
     from saetask.models.loading import Model
@@ -151,15 +152,13 @@ class _CorpusReader:
 
     def read_build_rows(self) -> CorpusPass:
         """Reads the build rows shard by shard, and saves the progress after each."""
-        from tqdm import tqdm
-
         state, work = self.state, self.work
         statistics = load_statistics(work, state, self.saes[0].cfg.d_sae)
         rows: list[TokenRow] = []
         shards = self._build_shards(rows)
-        with tqdm(total=self.config.tokens, unit="tok", desc="read build documents") as bar:
+        with stage("read build documents", self.config.tokens, "token") as advance:
             for shard in itertools.islice(shards, state.shards):
-                bar.update(sum(len(row.token_ids) for row in shard.rows))
+                advance(sum(len(row.token_ids) for row in shard.rows))
             results = self.executor.map(partial(_read_build_shard, self.saes), shards)
             for number, result in enumerate(results, state.shards):
                 statistics = merge_statistics(statistics, result.statistics)
@@ -167,7 +166,7 @@ class _CorpusReader:
                     save_activations(activations_path(work, "train", name, number), activations)
                 done = PassState(identity=state.identity, shards=number + 1)
                 save_progress(work, done, statistics)
-                bar.update(result.statistics.n_tokens)
+                advance(result.statistics.n_tokens)
         return CorpusPass(statistics, rows)
 
     def _build_shards(self, rows: list[TokenRow]) -> Iterator[_Shard]:
@@ -186,8 +185,6 @@ class _CorpusReader:
 
     def read_sample_rows(self, split: Split) -> None:
         """Reads the sample rows of a split whose files are missing, keeping every activation."""
-        from tqdm import tqdm
-
         n_rows = self.config.sample_rows
         rows = list(itertools.islice(self.rows(split), n_rows))
         if len(rows) < n_rows:
@@ -199,7 +196,7 @@ class _CorpusReader:
         missing = [start for start in paths if not all(path.is_file() for path in paths[start])]
         shards = [rows[start : start + ROWS_PER_SHARD] for start in missing]
         results = self.executor.map(partial(_read_sample_shard, self.saes), shards)
-        results = tqdm(results, total=len(shards), desc=f"read {split} documents")
+        results = counted(results, len(shards), f"read {split} documents", "shard")
         for start, activations_by_sae in zip(missing, results):
             for activations, path in zip(activations_by_sae, paths[start]):
                 save_activations(path, activations)

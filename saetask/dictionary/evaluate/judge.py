@@ -22,6 +22,7 @@ from saetask.dictionary.manifest import JudgeFigures
 from saetask.inference.endpoint import WORKERS, Answer, Endpoint, ask_once
 from saetask.utils.journal import Journal
 from saetask.utils.parallel import map_ordered
+from saetask.utils.progress import counted
 
 if TYPE_CHECKING:
     from jaxtyping import Bool
@@ -103,10 +104,9 @@ def judge_labels(
     Raises:
         UserError: The judge can not be reached; earlier answers are kept.
     """
-    from tqdm import tqdm
 
     def questions() -> Iterator[JudgeQuestion]:
-        for feature, label in tqdm(sorted(labels.items()), desc="judge"):
+        for feature, label in counted(sorted(labels.items()), len(labels), "judge", "label"):
             yield from make_judge_questions(feature, label.text, test, context)
 
     ask = partial(_ask, judge.endpoint, Journal(context.work / JUDGE_JOURNAL))

@@ -39,6 +39,7 @@ from saetask.dictionary.store import (
 )
 from saetask.errors import UserError
 from saetask.saes.random_sae import control_directions
+from saetask.utils.progress import counted
 
 if TYPE_CHECKING:
     import pyarrow
@@ -142,10 +143,8 @@ def evaluate_rules(
         vocabulary: The model's tokens.
         seed: Seed of the examples drawn.
     """
-    from tqdm import tqdm
-
     trials = []
-    for feature, rule in enumerate(tqdm(rules, desc="validate")):
+    for feature, rule in enumerate(counted(rules, len(rules), "validate", "label")):
         examples = index.draw(feature, TEST_CONTEXTS, seed)
         claimed = np.zeros(len(examples.windows), bool)
         if rule:

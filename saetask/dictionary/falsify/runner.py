@@ -41,6 +41,7 @@ from saetask.dictionary.falsify.text_requests import Writer
 from saetask.errors import UserError
 from saetask.models.loading import context_size, model_tokenizer
 from saetask.saes.interventions import N_DIRECTIONS
+from saetask.utils.progress import counted
 
 if TYPE_CHECKING:
     from saetask.dictionary.dictionary import Dictionary
@@ -96,8 +97,6 @@ def falsify(
         UserError: Another model or SAE, no feature or text to test, or a writer that can not be
             reached.
     """
-    from tqdm import tqdm
-
     dictionary.check(model, sae)
     check_config(dictionary, config)
     executor = executor or LocalExecutor(model)
@@ -110,7 +109,7 @@ def falsify(
         writer, model, sae, dictionary, pool, config, executor
     )
     results = executor.map(partial(run_feature_tests, sae, pool, config), features)
-    tests = list(tqdm(results, total=len(features), desc="falsify"))
+    tests = list(counted(results, len(features), "falsify", "feature"))
     if not (generated and generated.any_completed):
         _refuse_if_all_skipped(tests, len(pool.rows))
     entries, figures = describe_tests(tests), {}

@@ -10,6 +10,7 @@ from saetask.dictionary.falsify.document import WriterFigures
 from saetask.inference.endpoint import WORKERS, Answer, Endpoint, EndpointError, ask_once
 from saetask.utils.journal import Journal
 from saetask.utils.parallel import map_ordered
+from saetask.utils.progress import counted
 
 WRITER_JOURNAL = "writer.jsonl"
 MAX_CHARACTERS = 2000
@@ -51,11 +52,10 @@ def generate_texts(
     Raises:
         UserError: The writer can not be reached; earlier answers are kept.
     """
-    from tqdm import tqdm
-
     by_prompt = {request.prompt: request for request in requests}
     send = partial(_send, writer.endpoint, Journal(work / WRITER_JOURNAL))
-    answers = list(map_ordered(send, tqdm(by_prompt.values(), desc="writer"), writer.workers))
+    asked = counted(by_prompt.values(), len(by_prompt), "writer", "request")
+    answers = list(map_ordered(send, asked, writer.workers))
     return dict(zip(by_prompt, answers))
 
 

@@ -16,6 +16,7 @@ from saetask.dictionary.label.rules import Rule
 from saetask.utils.files import content_hash, file_sha256
 from saetask.utils.journal import Journal
 from saetask.utils.parallel import map_ordered
+from saetask.utils.progress import counted
 
 LEARNING_CONTEXTS = 300
 """Maximum number of strongly firing contexts that a label is made from."""
@@ -41,8 +42,6 @@ def label_features(
     Raises:
         UserError: The labeler gives up; the labels it made before are kept.
     """
-    from tqdm import tqdm
-
     d_sae, seed = activations.learning.d_sae, context.seed
 
     def evidence(feature: int) -> FeatureEvidence:
@@ -53,7 +52,7 @@ def label_features(
 
     wanted = range(d_sae) if features is None else sorted(features)
     labels = _labels(context.labeler, map(evidence, wanted), context.work)
-    labels = tqdm(labels, desc=f"label: {context.labeler.name}", total=len(wanted))
+    labels = counted(labels, len(wanted), f"label: {context.labeler.name}", "feature")
     by_feature = dict(zip(wanted, labels))
     return [by_feature.get(feature, NOT_LABELLED) for feature in range(d_sae)]
 
