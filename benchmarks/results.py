@@ -21,16 +21,18 @@ from benchmarks.pages import ROOT, environment, execute, page_parser
 from saetask.errors import UserError
 from saetask.experiments.arms import ARMS, arm_names
 from saetask.report import numbers, sentences
-from saetask.report.figures import ArmSpread, Auroc
+from saetask.report.figures import Auroc
 from saetask.report.render import SCORE_DESCRIPTIONS
+from saetask.report.seed_spread import ArmSpread
 from saetask.report.summary import Summary, read_summary
 from saetask.utils.files import write_json, write_text
+from saetask.utils.statistics import holm
 
 COMMAND = "python -m benchmarks.results"
 RUNS, PAGE, README = Path("docs/runs"), Path("docs/results.md"), Path("README.md")
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
 CREDITED = [arm.spec.name for arm in ARMS if arm.spec.in_sae_credit]
-"""Controls that SAE credit is taken to."""
+"""Controls that finding credit is taken to."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
@@ -40,12 +42,6 @@ class Run:
 
     name: str
     summary: Summary
-
-    @property
-    def best_control(self) -> str | None:
-        """Name of the control with the highest accuracy, None if there was none."""
-        controls = self.summary.controls
-        return max(controls, key=lambda name: controls[name].accuracy, default=None)
 
     @property
     def fitted_on(self) -> str:
@@ -116,12 +112,30 @@ def documents(root: Path) -> dict[Path, str]:
     runs.sort(key=lambda run: (run.summary.experiment, run.name))
     made = environment()
     made.globals |= {"numbers": numbers, "sentences": sentences}
-    made.globals |= {"in_order": in_order, "control_names": control_names}
+    made.globals |= {"in_order": in_order}
     made.globals |= {"score_names": score_names, "credited": CREDITED}
+    made.globals |= {"over_runs": corrected_over_runs(runs)}
     page = made.get_template("results.md.jinja").make_module({"runs": runs})
     table = str(page.readme(runs))
     readme = (root / README).read_text(encoding="utf-8")
     return {PAGE: str(page).strip() + "\n", README: with_table(readme, table)}
+
+
+def corrected_over_runs(runs: Iterable[Run]) -> dict[tuple[str, str], float]:
+    """Returns Holm's p-value of saetask against each control, over all controls of all runs.
+
+    A control that is compared in several runs has as many chances to differ.
+
+    Returns:
+        By name of the run and of the control.
+    """
+    p_values = {
+        (run.name, control): change.mcnemar_p
+        for run in runs
+        for control, change in run.summary.against.items()
+    }
+    numbered = {str(number): p for number, p in enumerate(p_values.values())}
+    return dict(zip(p_values, holm(numbered).values()))
 
 
 def in_order(collections: Iterable[Iterable[str]]) -> list[str]:
@@ -129,14 +143,6 @@ def in_order(collections: Iterable[Iterable[str]]) -> list[str]:
     names = {name: None for collection in collections for name in collection}
     places = {name: place for place, name in enumerate(arm_names())}
     return sorted(names, key=lambda name: places.get(name, len(places)))
-
-
-def control_names(runs: Iterable[Run]) -> list[str]:
-    """Returns the controls and the variants of saetask that any run has, in order."""
-    return in_order(
-        [name for name, arm in run.summary.arms.items() if arm.kind in ("control", "variant")]
-        for run in runs
-    )
 
 
 def score_names(mappings: Iterable[Mapping[str, Any]]) -> list[str]:

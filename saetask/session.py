@@ -1,10 +1,9 @@
 """A session: features, misunderstandings and annotation of one prompt at a time."""
 
 import datetime
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,12 +14,10 @@ from saetask.data.chat_template import TemplateSettings, set_template
 from saetask.data.prompts import Prompt
 from saetask.data.samples import Sample, make_samples, make_unlabelled_sample
 from saetask.data.tasks import Item, Task, check_items
-from saetask.detection.base import Detector, Finding, Misunderstanding, reason_for_silence
+from saetask.detection.base import Detector, Finding, reason_for_silence
 from saetask.detection.calibration import Calibration
 from saetask.errors import UserError
 from saetask.experiments.context import (
-    DEFAULT_SETTINGS,
-    ExperimentSettings,
     make_context,
     task_annotators,
     task_detector,
@@ -41,7 +38,7 @@ from saetask.experiments.pipeline import (
 from saetask.experiments.pipeline_name import pipeline_name
 from saetask.experiments.run_inputs import item_list
 from saetask.inference.client import ModelClient, RankResponse
-from saetask.inference.ranking import Ranking, likeliest
+from saetask.inference.ranking import likeliest
 from saetask.models.loading import (
     DEFAULT_MODEL,
     load_model,
@@ -52,61 +49,13 @@ from saetask.saes.activations import FeatureActivations
 from saetask.saes.compatibility import check_sae
 from saetask.saes.extraction import extract_features_from_passes, read_features
 from saetask.saes.loading import DEFAULT_SAE, assets_folder, load_sae
+from saetask.session_config import SessionConfig, checked_config
+from saetask.session_results import Answers, Detection, Reformulation, preference_sentence
 from saetask.utils.download import cache_folder
-from saetask.utils.validation import typed
 
 if TYPE_CHECKING:
     from saetask.models.loading import Model
     from saetask.saes.loading import SAE
-
-
-class Detection(NamedTuple):
-    """Result of detection in one prompt."""
-
-    prompt: str
-    """The text that was given; spans count in it."""
-    answer: str
-    """The model's answer to it."""
-    failure: float
-    """Calibrated probability that this answer is wrong."""
-    misunderstandings: list[Misunderstanding]
-    reason: str = ""
-    """Why there is no misunderstanding, where there is none."""
-
-
-class Reformulation(NamedTuple):
-    """A prompt with the finding in it written back as a note, and both answers."""
-
-    detection: Detection
-    reformulated: str
-    """The prompt with its annotation; the same prompt where nothing was found."""
-    annotations: list[str]
-    before: str
-    after: str
-
-
-@dataclass(frozen=True)
-class SessionConfig:
-    """Options of a session that most users leave alone."""
-
-    journal: Path | None = None
-    """Answers are stored in this file and not computed again: a run's `answers.jsonl`, for example.
-    Without one, each prompt's are dropped after it."""
-    dictionary: Path | None = None
-    """A dictionary folder of this SAE; None takes the shipped one, if there is one."""
-    unvalidated_labels: bool = False
-    """Use labels in annotations even if they are not validated."""
-    allow_sae_mismatch: bool = False
-    """Use an SAE even if `check_sae` would refuse it for its figures."""
-    ranking: Ranking = "likelihood"
-    """What candidate answers are compared by."""
-    template_options: Mapping[str, Any] = field(default_factory=dict)
-    """Variables of the model's chat template, such as `{"enable_thinking": False}`."""
-    date: datetime.date | None = None
-    """The date that a chat template is told; None takes today's when the session is opened."""
-    fit_items: int = 1000
-    """Maximum number of items that a session is fitted on."""
-    settings: ExperimentSettings = DEFAULT_SETTINGS
 
 
 class Session:
@@ -143,13 +92,13 @@ class Session:
             UserError: A name is unknown, an argument is something else, or the SAE does not belong
                 to the model.
         """
-        plugins, self._config = plugins or PluginRegistry(), _checked(config)
+        plugins, self._config = plugins or PluginRegistry(), checked_config(config)
         self.task: Task = plugins.resolve("task", task)
         make_detector: Callable[[], Detector] = plugins.resolve("detector", detector)
         annotators = configured(task_annotators(self.task, plugins), {})
         self._items = self._load_items(data)
         make_detector = task_detector(self.task, self._items or [], make_detector)
-        self.model, self.sae = load_model(model), load_sae(sae)
+        self.model, self.sae = load_model(model, dtype=self._config.dtype), load_sae(sae)
         check_sae(self.model, self.sae, allow_mismatch=self._config.allow_sae_mismatch)
         day = self._config.date or datetime.date.today()
         told = TemplateSettings(self._config.template_options, day)
@@ -209,13 +158,21 @@ class Session:
             )
             sample = observation.sample
             written = annotator.write(sample.prompt, stated)
-            if written.annotation is None:
-                before = detection.answer
-                return Reformulation(detection, written.prompt.text, [], before, before)
-            (response,) = self._context.client.rank([rank_request(sample, written.prompt)], "ask")
-            after = _answer(sample, response, pipeline.note_bias)
-            notes = [written.annotation.text]
-            return Reformulation(detection, written.prompt.text, notes, detection.answer, after)
+            notes, after = [], Answers(detection.answer, detection.calibrated_answer)
+            if written.annotation is not None:
+                request = rank_request(sample, written.prompt)
+                (response,) = self._context.client.rank([request], "ask")
+                notes = [written.annotation.text]
+                after = _answers(sample, response, pipeline.note_bias)
+            return Reformulation(
+                detection,
+                written.prompt.text,
+                notes,
+                before=detection.answer,
+                after=after.raw,
+                calibrated_before=detection.calibrated_answer,
+                calibrated_after=after.calibrated,
+            )
 
     def fit(self, parent: Path) -> Path:
         """Fits the pipeline and saves it.
@@ -266,9 +223,16 @@ class Session:
         labels = make_prompt_annotator(pipeline.template, self._context.feature_labels, [stated])
         start = observation.sample.prompt.spans["text"].start
         shown = [m._replace(span=m.span.shifted(-start)) for m in labels.labelled(stated)]
-        answer = _answer(observation.sample, observation.response, pipeline.bias)
-        reason = reason_for_silence(pipeline.detector, finding)
-        return Detection(text, answer, finding.failure, shown, reason)
+        said = _answers(observation.sample, observation.response, pipeline.bias)
+        return Detection(
+            text,
+            answer=said.raw,
+            calibrated_answer=said.calibrated,
+            failure=finding.failure,
+            misunderstandings=shown,
+            reason=reason_for_silence(pipeline.detector, finding),
+            preference=preference_sentence(pipeline.raw_answers, pipeline.bias, said),
+        )
 
     def _pipeline_for_use(self) -> FittedPipeline:
         """Returns the pipeline: from memory, as shipped, from the cache, or fitted now."""
@@ -303,22 +267,10 @@ class Session:
         check_candidates(self.task, samples, f"the items to fit the task {self.task.name} on")
         observations = observe(self._context, samples)
         note_scores = score_notes(self._context, samples, seed=0)
-        return fit_pipeline(self._context, observations, [], note_scores)
+        return fit_pipeline(self._context, observations, [], note_scores, observations)
 
 
-def _checked(config: SessionConfig | None) -> SessionConfig:
-    """Returns a session's options with values of the types of their fields."""
-    if config is None:
-        return SessionConfig()
-    if not isinstance(config, SessionConfig):
-        raise UserError(
-            "config must be a saetask.session.SessionConfig, not an object of the type "
-            f"{type(config).__name__}."
-        )
-    return typed(SessionConfig, vars(config), "of a session")
-
-
-def _answer(sample: Sample, response: RankResponse, bias: Calibration) -> str:
-    """Returns the likeliest candidate once a bias is removed."""
-    values = bias.apply(response.scores, sample.readings)
-    return sample.texts[likeliest(values, sample.texts, sample.prompt.content)].strip()
+def _answers(sample: Sample, response: RankResponse, bias: Calibration) -> Answers:
+    ranked = response.scores, bias.apply(response.scores, sample.readings)
+    best = [likeliest(scores, sample.texts, sample.prompt.content) for scores in ranked]
+    return Answers(*(sample.texts[number].strip() for number in best))

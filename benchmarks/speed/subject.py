@@ -59,7 +59,8 @@ def load_subject() -> Subject:
     from transformers import AutoModelForCausalLM
 
     from saetask import load_model, load_sae
-    from saetask.models.loading import embedded_model_folder, fast_dtype
+    from saetask.models.loading import embedded_model_folder
+    from saetask.models.precision import fast_dtype
 
     hf_model = AutoModelForCausalLM.from_pretrained(
         embedded_model_folder(), dtype=fast_dtype("cpu"), attn_implementation="sdpa"

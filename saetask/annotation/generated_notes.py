@@ -5,7 +5,6 @@ Arms write their prompts one by one, but a language model answers many requests 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from typing import NamedTuple
 
 from saetask.annotation.base import Annotation, Annotator, WritingAnnotator
@@ -32,18 +31,65 @@ class NoteSubject(NamedTuple):
     """Labels of features that the note may quote."""
 
 
-class GeneratedNotes:
-    """An annotator whose notes a language model writes; equal requests are sent once.
+class EndpointReplies:
+    """Replies of a language model at an endpoint; equal requests are sent once.
 
     Replies are stored with the run's answers. A request that failed is not sent again by the same
     process, so that all arms get the same note; the next run sends it again.
     """
 
+    def __init__(self, endpoint: Endpoint, client: ModelClient) -> None:
+        """Takes the language model, and the client that stores all replies."""
+        self.failed: set[str] = set()
+        """Requests that the endpoint did not answer."""
+        self._endpoint = endpoint
+        self._client = client
+
+    def fetch(self, requests: Iterable[str], title: str) -> None:
+        """Sends the requests that have no reply yet.
+
+        Raises:
+            UserError: The endpoint can not be reached; the replies that came are kept.
+        """
+        new = [
+            request
+            for request in dict.fromkeys(requests)
+            if request not in self.failed and self.reply(request) is None
+        ]
+        sent = map_ordered(self._send, new, WORKERS)
+        with stage(title, len(new)) as advance:
+            for _ in sent:
+                advance(1)
+
+    def reply(self, request: str) -> str | None:
+        """Returns the reply to a request; None if there is none."""
+        return self._client.stored_reply(self._key(request))
+
+    def _send(self, request: str) -> None:
+        """Sends one request and stores the reply at once, so that a later failure costs nothing."""
+        try:
+            reply = self._endpoint.ask([{"role": "user", "content": request}])
+        except EndpointError:
+            self.failed.add(request)
+        else:
+            self._client.store({self._key(request): reply.text})
+
+    def _key(self, request: str) -> str:
+        return content_hash([self._endpoint.model, self._endpoint.base_url, request])
+
+
+class GeneratedNotes:
+    """An annotator whose notes a language model writes; equal requests are sent once.
+
+    The model is the one under test, or one at an endpoint; see `EndpointReplies`.
+    """
+
     def __init__(self, writer: WritingAnnotator, client: ModelClient) -> None:
         """Wraps a plugin; the client runs the model under test and stores all replies."""
         self.name = writer.name
-        self.failed: set[str] = set()
-        """Requests that the endpoint did not answer."""
+        endpoint = writer.endpoint
+        self.replies = None if endpoint is None else EndpointReplies(endpoint, client)
+        """Those of the endpoint; None where the model under test writes."""
         self._writer = writer
         self._client = client
 
@@ -54,16 +100,11 @@ class GeneratedNotes:
             UserError: The endpoint can not be reached; the replies that came are kept.
         """
         requests = list(dict.fromkeys(self._writer.request(*subject) for subject in subjects))
-        endpoint, title = self._writer.endpoint, f"notes: {self.name}"
-        if endpoint is None:
+        title = f"notes: {self.name}"
+        if self.replies is None:
             self._client.generate([_own_request(request) for request in requests], title)
-            return
-        new = [
-            request
-            for request in requests
-            if request not in self.failed and self._reply(endpoint, request) is None
-        ]
-        self._send(endpoint, new, title)
+        else:
+            self.replies.fetch(requests, title)
 
     def candidates(
         self, misunderstanding: Misunderstanding, labels: Mapping[int, str]
@@ -71,30 +112,12 @@ class GeneratedNotes:
         """Returns the notes made of the reply; none where the request failed."""
         subject = NoteSubject(misunderstanding, labels)
         self.generate([subject])
-        request, endpoint = self._writer.request(*subject), self._writer.endpoint
-        if endpoint is None:
+        request = self._writer.request(*subject)
+        if self.replies is None:
             (reply,) = self._client.generate([_own_request(request)])
-            return self._writer.annotations(reply)
-        reply = self._reply(endpoint, request)
-        return [] if reply is None else self._writer.annotations(reply)
-
-    def _reply(self, endpoint: Endpoint, request: str) -> str | None:
-        return self._client.stored_reply(_key(endpoint, request))
-
-    def _send(self, endpoint: Endpoint, requests: Sequence[str], title: str) -> None:
-        sent = map_ordered(partial(self._send_one, endpoint), requests, WORKERS)
-        with stage(title, len(requests)) as advance:
-            for _ in sent:
-                advance(1)
-
-    def _send_one(self, endpoint: Endpoint, request: str) -> None:
-        """Sends one request and stores the reply at once, so that a later failure costs nothing."""
-        try:
-            reply = endpoint.ask([{"role": "user", "content": request}])
-        except EndpointError:
-            self.failed.add(request)
         else:
-            self._client.store({_key(endpoint, request): reply.text})
+            reply = self.replies.reply(request)
+        return [] if reply is None else self._writer.annotations(reply)
 
 
 def with_generated_notes(annotator: Annotator | WritingAnnotator, client: ModelClient) -> Annotator:
@@ -114,14 +137,11 @@ def generate_notes(annotator: Annotator, subjects: Iterable[NoteSubject]) -> Non
         annotator.generate(subjects)
 
 
-def count_failed(annotators: Sequence[Annotator]) -> int:
-    """Returns how many requests for a note failed."""
-    return sum(len(a.failed) for a in annotators if isinstance(a, GeneratedNotes))
+def count_failed(annotators: Sequence[Annotator], *others: EndpointReplies | None) -> int:
+    """Returns how many requests for a note failed, of annotators and of other writers."""
+    replies = [a.replies for a in annotators if isinstance(a, GeneratedNotes)]
+    return sum(len(each.failed) for each in (*replies, *others) if each is not None)
 
 
 def _own_request(request: str) -> GenerateRequest:
     return GenerateRequest(as_prompt(request), NOTE_TOKENS)
-
-
-def _key(endpoint: Endpoint, request: str) -> str:
-    return content_hash([endpoint.model, endpoint.base_url, request])

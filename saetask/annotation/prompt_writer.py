@@ -33,6 +33,11 @@ class ArmPrompt(NamedTuple):
     answer: str | None = None
     """What is taken as the answer without asking the model; None asks it."""
 
+    @property
+    def takes_offset(self) -> bool:
+        """Whether the answer gets the arm's own offset: it has a note, or the arm says so."""
+        return self.own_offset or self.annotation is not None
+
 
 class NoteTemplate(NamedTuple):
     """One text and placement out of those that an annotator offers."""

@@ -8,9 +8,9 @@ from saetask.models.loading import (
     DEFAULT_MODEL,
     default_device,
     embedded_model_folder,
-    fast_dtype,
     load_model,
 )
+from saetask.models.precision import dtype_name, fast_dtype
 from saetask.saes.compatibility import check_sae
 from saetask.saes.loading import DEFAULT_SAE, load_sae, sae_folder
 from saetask.utils.download import cache_folder
@@ -29,7 +29,7 @@ def examine() -> dict[str, Any]:
         "problem": None,
         **environment().to_json(),
         "device": device,
-        "dtype": str(fast_dtype(device)).removeprefix("torch."),
+        "dtype": dtype_name(fast_dtype(device)),
         "cache": str(cache_folder()),
         "model_path": None,
         "sae_path": str(sae_folder(DEFAULT_SAE)),

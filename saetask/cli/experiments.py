@@ -54,9 +54,11 @@ def declare_run(parser: CommandParser) -> None:
 
 def run(arguments: Namespace) -> None:
     """Runs an experiment, or resumes it, and prints its arms."""
-    from saetask.cli.tables import arms_table, print_table, ranking_line, silence_lines
+    from saetask.cli.run_summary import arms_table, conclusion_lines, ranking_line, silence_lines
+    from saetask.cli.tables import print_table
     from saetask.compute.config import ComputeConfig
     from saetask.experiments.run import run as run_experiment
+    from saetask.report.summary import Summary
 
     registry, out = open_registry(arguments), take(arguments, RunOptions).out
     config = _run_config(arguments, registry)
@@ -66,8 +68,12 @@ def run(arguments: Namespace) -> None:
     if arguments.json:
         print_json(summary)
         return
-    print_table(arms_table(summary))
-    print(f"{summary['n_items']} items, {summary['seconds']} s. Report: {folder}/report.html")
+    figures = Summary.model_validate(summary)
+    print_table(arms_table(figures))
+    for line in conclusion_lines(figures):
+        print(line)
+    in_type = f"{summary['n_items']} items in {summary['model']['dtype']}"
+    print(f"{in_type}, {summary['seconds']} s. Report: {folder}/report.html")
     if line := ranking_line(summary):
         print(line)
     for line in silence_lines(summary):

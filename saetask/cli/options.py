@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from saetask.errors import UserError
 from saetask.models.loading import DEFAULT_MODEL
+from saetask.models.precision import Dtype
 from saetask.saes.loading import DEFAULT_SAE
 from saetask.utils.files import json_text
 
@@ -27,13 +28,15 @@ class ModelOptions:
     """Alias, folder, .gguf file or hub id of the model."""
     sae: str = DEFAULT_SAE
     """Alias, SAE-Lens folder or SAE-Lens release/sae_id."""
+    dtype: Dtype = "auto"
+    """Type of the model's weights: float32, bfloat16, or auto, by $SAETASK_DTYPE or processor."""
 
     def load(self) -> "tuple[Model, SAE[Any]]":
         """Loads the model and the SAE."""
         from saetask.models.loading import load_model
         from saetask.saes.loading import load_sae
 
-        return load_model(self.model), load_sae(self.sae)
+        return load_model(self.model, dtype=self.dtype), load_sae(self.sae)
 
 
 @dataclass(frozen=True)

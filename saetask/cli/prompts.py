@@ -130,7 +130,7 @@ def read(arguments: Namespace) -> None:
 
 def detect(arguments: Namespace) -> None:
     """Prints what is misread in a prompt, or in each prompt of a file."""
-    from saetask.cli.tables import detection_text
+    from saetask.cli.answers import detection_text
 
     prompts, options = take(arguments, DetectOptions), take(arguments, TaskOptions)
     registry = open_registry(arguments)
@@ -148,7 +148,7 @@ def detect(arguments: Namespace) -> None:
 
 def reformulate(arguments: Namespace) -> None:
     """Prints a prompt with an annotation of what is misread in it, and the answers to both."""
-    from saetask.cli.tables import detection_text
+    from saetask.cli.answers import answers_text, detection_text
 
     options = take(arguments, TaskOptions)
     registry = open_registry(arguments)
@@ -159,12 +159,15 @@ def reformulate(arguments: Namespace) -> None:
         document = _detection_document(reformulation.detection)
         document["reformulated"] = reformulation.reformulated
         document["annotations"] = reformulation.annotations
-        document["answers"] = {"before": reformulation.before, "after": reformulation.after}
+        document["answers"] = {
+            name: getattr(reformulation, name)
+            for name in ("before", "after", "calibrated_before", "calibrated_after")
+        }
         print_json(document)
     else:
         print(detection_text(reformulation.detection))
         print(f"\nreformulated prompt:\n{reformulation.reformulated}\n")
-        print(f"answer before: {reformulation.before}\nanswer after:  {reformulation.after}")
+        print(answers_text(reformulation))
 
 
 def _require_text(prompt: str) -> str:
@@ -218,6 +221,7 @@ def _open_session(
             allow_sae_mismatch=take(arguments, MismatchOptions).allow_sae_mismatch,
             ranking=options.ranking,
             template_options=parse_options(options.template_options),
+            dtype=models.dtype,
         ),
     )
 
@@ -279,6 +283,8 @@ def _detection_document(detection: "Detection") -> dict[str, Any]:
     return {
         "prompt": detection.prompt,
         "answer": detection.answer,
+        "calibrated_answer": detection.calibrated_answer,
+        "preference": detection.preference,
         "failure": detection.failure,
         "misunderstandings": misunderstandings,
         "reason": detection.reason,

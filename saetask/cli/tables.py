@@ -3,14 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from saetask.detection.base import ANSWER_AGREES
-
 if TYPE_CHECKING:
     from rich.table import Table
 
     from saetask.plugins import Plugin
     from saetask.saes.activations import Firing
-    from saetask.session import Detection
 
 
 def print_table(table: "Table") -> None:
@@ -22,7 +19,8 @@ def print_table(table: "Table") -> None:
     Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 
-def _table(*columns: str, right: Sequence[str] = ()) -> "Table":
+def make_table(*columns: str, right: Sequence[str] = ()) -> "Table":
+    """Returns an empty table; the columns named in `right` are aligned there."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -32,87 +30,27 @@ def _table(*columns: str, right: Sequence[str] = ()) -> "Table":
     return table
 
 
-def arms_table(summary: Mapping[str, Any]) -> "Table":
-    """Returns the arms of a run, one a row."""
-    from saetask.report.sentences import undetectable_sentence
-
-    figures = ("accuracy", "95 % CI", "difference", "fixed", "broken", "annotated", "Holm p")
-    table = _table("arm", *figures, right=figures)
-    for name, arm in summary["arms"].items():
-        low, high = arm["ci95"]
-        row = [name, f"{arm['accuracy']:.3f}", f"{low:.3f} .. {high:.3f}"]
-        if "difference" in arm:
-            row += [f"{arm['difference']:+.3f}", str(arm["fixed"]), str(arm["broken"])]
-            row += [str(arm["annotated"]), f"{arm['holm_p']:.2g}"]
-        table.add_row(*row)
-    table.caption = undetectable_sentence(summary["arms"]["original"]["accuracy"]) or None
-    table.caption_justify = "left"
-    return table
-
-
 def firings_table(firings: "Sequence[Firing]", labels: Mapping[int, str]) -> "Table":
     """Returns the strongest firings, one a row."""
-    table = _table("feature", "activation", "token", "label", right=("feature", "activation"))
+    table = make_table("feature", "activation", "token", "label", right=("feature", "activation"))
     for firing in firings:
         label = labels[firing.feature]
         table.add_row(str(firing.feature), f"{firing.value:.2f}", repr(firing.text), label)
     return table
 
 
-def ranking_line(summary: Mapping[str, Any]) -> str:
-    """Returns how candidates were ranked, where that is not plain or not without ambiguity."""
-    ranking = summary.get("ranking")
-    if ranking is None:
-        return ""
-    method, n_tied, n_prefixes = (ranking[name] for name in ("method", "n_tied", "n_prefixes"))
-    if method == "likelihood" and not n_tied + n_prefixes:
-        return ""
-    return (
-        f"Candidates were ranked by {method}; {n_tied} items had tied best candidates, and in "
-        f"{n_prefixes} one candidate begins another."
-    )
-
-
-def silence_lines(summary: Mapping[str, Any]) -> list[str]:
-    """Returns why a run has no finding at all, a line a fold; none where it has findings."""
-    if summary["arms"]["saetask"]["annotated"]:
-        return []
-    folds = enumerate(summary["selection"]["folds"], 1)
-    lines = [f"fold {number}: {fold['silence']}" for number, fold in folds if fold.get("silence")]
-    if lines:
-        return ["No finding at all, so saetask's arm is the original one:", *lines]
-    return [f"No finding at all: in every item, {ANSWER_AGREES}."]
-
-
 def plugins_table(plugins: "Sequence[Plugin]") -> "Table":
     """Returns the plugins, one a row."""
-    table = _table("kind", "name", "from", "what it is")
+    table = make_table("kind", "name", "from", "what it is")
     for plugin in plugins:
         table.add_row(plugin.kind, plugin.name, plugin.source, plugin.summary)
     return table
 
 
-def detection_text(detection: "Detection") -> str:
-    """Returns a detection in a few lines."""
-    head = f"answer: {detection.answer} (probability that it is wrong: {detection.failure:.0%})"
-    if not detection.misunderstandings:
-        return f"{head}\nno misunderstanding found: {detection.reason}"
-    lines = [head]
-    for found in detection.misunderstandings:
-        lines.append(
-            f"misread: {found.text!r} at {found.span.start}; the features say: {found.reading}"
-        )
-        lines += [
-            f"  feature {f.id:>5}  {f.activation:6.2f}  weight {f.weight:+.3f}  {f.label}"
-            for f in found.features
-        ]
-    return "\n".join(lines)
-
-
 def validation_table(validation: Mapping[str, Any]) -> "Table":
     """Returns the validation figures of a dictionary and its controls, one a row."""
     figures = ("tested", "validated", "share", "chosen", "of them", "coverage", "rare", "dead")
-    table = _table("dictionary", *figures, right=figures)
+    table = make_table("dictionary", *figures, right=figures)
     for name, found in {"this SAE": validation, **validation["controls"]}.items():
         verdicts = found["verdicts"]
         table.add_row(
@@ -138,7 +76,7 @@ def falsification_table(found: Mapping[str, Any]) -> "Table":
     injected = ("own tokens", "random tokens", "q (tokens)")
     edited = ("ablated", "amplified", "random", "q (edits)")
     figures = ("feature", *injected, *edited)
-    table = _table("feature", "tokens", *injected, "edits", *edited, "label", right=figures)
+    table = make_table("feature", "tokens", *injected, "edits", *edited, "label", right=figures)
     for entry in found["features"]:
         tokens, edits = entry["injection"], entry["ablation"]
         row = [str(entry["feature"]), tokens["finding"]]
@@ -167,7 +105,7 @@ def writing_table(found: Mapping[str, Any]) -> "Table":
     rewritten = ("its texts", "others", "words kept", "q (paraphrases)")
     written = ("fitting", "resembling", "q (pairs)")
     right = ("feature", *rewritten, *written)
-    table = _table("feature", "paraphrases", *rewritten, "label", *written, "", right=right)
+    table = make_table("feature", "paraphrases", *rewritten, "label", *written, "", right=right)
     for entry in found["features"]:
         row = [str(entry["feature"])]
         for test, shares in (

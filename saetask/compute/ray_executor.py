@@ -19,6 +19,7 @@ from saetask.compute.shard_queue import ShardQueue, ShardResult, ShardTask
 from saetask.errors import UserError
 from saetask.models.content import model_content
 from saetask.models.loading import DEFAULT_MODEL, model_device
+from saetask.models.precision import model_dtype
 
 if TYPE_CHECKING:
     from saetask.models.loading import Model
@@ -42,7 +43,7 @@ def make_ray_executor(ray: Any, spec: str, model: "Model") -> Iterator["RayExecu
     is_path = spec != DEFAULT_MODEL and Path(spec).expanduser().exists()
     source = ModelSource(
         str(Path(spec).expanduser().resolve()) if is_path else spec,
-        str(next(model.parameters()).dtype).removeprefix("torch."),
+        model_dtype(model),
         model_device(model).type,
         torch.get_num_threads(),
         worker.installed_versions(),

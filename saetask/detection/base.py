@@ -202,7 +202,7 @@ NO_SIGNAL = "the features predict nothing on the fit split"
 """Value of `Detector.silence` where the weight of the features is zero."""
 
 
-ANSWER_AGREES = "the model's answer is the most probable reading"
+ANSWER_AGREES = "the model's calibrated answer is the most probable reading"
 """Why nothing is found in a prompt by a detector that can find something."""
 
 

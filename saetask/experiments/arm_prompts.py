@@ -154,10 +154,15 @@ def taken_from_probe(state: FoldState, samples: Sequence[Sample]) -> Prompts:
 
 
 def self_note(state: FoldState, samples: Sequence[Sample]) -> Prompts:
-    """Writes into each prompt the note that the model under test generates for it."""
-    requests = [self_request(sample.prompt, state) for sample in samples]
-    replies = state.context.client.generate(requests, "the model's own notes")
-    place = note_placement(state)
+    """Writes into each prompt the note that the model, or the run's self-writer, generates."""
+    writer, place = state.context.self_writer, note_placement(state)
+    if writer is None:
+        requests = [self_request(sample.prompt, state) for sample in samples]
+        replies = state.context.client.generate(requests, "the model's own notes")
+    else:
+        asked = [sample.prompt.content + SELF_REQUEST for sample in samples]
+        writer.fetch(asked, "notes of the arm self")
+        replies = [writer.reply(request) or "" for request in asked]
     return {
         sample: written_by_model(sample.prompt, reply, place)
         for sample, reply in zip(samples, replies)
@@ -194,9 +199,9 @@ def optimised(state: FoldState, samples: Sequence[Sample]) -> Prompts:
     budget += sum(sample in asked for _, sample in state.note_scores.scored)
     note = optimised_note(
         state.context,
-        list(state.pipeline.findings),
+        [observation.sample for observation in state.pipeline.trained_on],
         state.pipeline.bias,
-        GENERIC.notes[0],
+        GENERIC.notes[0]._replace(placement=note_placement(state)),
         budget,
         state.seed,
     )

@@ -130,7 +130,7 @@ ARMS: tuple[Arm, ...] = (
     Arm(
         ArmSpec(
             "self",
-            "No SAE is needed: the model writes its own note.",
+            "No SAE is needed: the model, or the run's self-writer, writes its own note.",
             "control",
             in_sae_credit=True,
             in_default=False,

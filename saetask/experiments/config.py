@@ -11,6 +11,7 @@ from saetask.errors import UserError
 from saetask.experiments.arms import arms_named, default_arm_names
 from saetask.inference.ranking import Ranking
 from saetask.models.loading import DEFAULT_MODEL
+from saetask.models.precision import Dtype
 from saetask.saes.loading import DEFAULT_SAE
 
 
@@ -28,6 +29,8 @@ class RunConfig:
     """Alias, folder, .gguf file or hub id of the model."""
     sae: str = DEFAULT_SAE
     """Alias, SAE-Lens folder or SAE-Lens release/sae_id."""
+    dtype: Dtype = "auto"
+    """Type of the model's weights: float32, bfloat16, or auto, by $SAETASK_DTYPE or processor."""
     other_saes: list[str] = field(default_factory=list)
     """More SAEs, for instance at other hook points; each fold takes the best on its fit split."""
     allow_sae_mismatch: bool = False
@@ -42,6 +45,9 @@ class RunConfig:
     """Annotators whose note templates are compared on the fit split; default: the task's own."""
     annotator_options: dict[str, str] = field(default_factory=dict)
     """Options of the annotators, by name; the flag sets one and may be repeated."""
+    self_writer: str | None = None
+    """Annotator whose language model, as its options say, writes the arm self (default: the model
+    itself)."""
     arms: list[str] = field(default_factory=default_arm_names)
     """Arms to run, original and saetask among them; `--arms all` adds the slow ones."""
     scoring: Literal["rank", "generate"] = "rank"
@@ -69,9 +75,11 @@ class RunConfig:
         """Checks the values before anything is loaded.
 
         Raises:
-            UserError: An arm is unknown or missing, or a number is too small.
+            UserError: An arm is unknown or missing, a number is too small, or the date is none.
         """
         arms_named(self.arms)
+        if self.self_writer is not None and "self" not in self.arms:
+            raise UserError("--self-writer is given, but not the arm self; add it to --arms.")
         if self.date is not None:
             parse_date(self.date)
         least = {"limit": 1, "seed": 0, "seeds": 1, "folds": 2, "max_fit_items": 1}

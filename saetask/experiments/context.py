@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saetask.annotation.base import Annotator
-from saetask.annotation.generated_notes import with_generated_notes
+from saetask.annotation.generated_notes import EndpointReplies, with_generated_notes
 from saetask.compute.executor import Executor
 from saetask.data.tasks import Item, TellsUnlearnable
 from saetask.detection.base import BaseDetector, Detector
 from saetask.detection.baselines import baselines
 from saetask.detection.silent import SilentDetector
 from saetask.dictionary.feature_labels import FeatureLabels, find_feature_labels
+from saetask.errors import UserError
 from saetask.inference.client import ModelClient
 from saetask.inference.requests import MAX_NEW_TOKENS
 from saetask.plugins import PluginRegistry
@@ -21,6 +22,7 @@ from saetask.plugins import PluginRegistry
 if TYPE_CHECKING:
     from saetask.annotation.base import WritingAnnotator
     from saetask.data.tasks import Task
+    from saetask.inference.endpoint import Endpoint
     from saetask.models.loading import Model
     from saetask.saes.loading import SAE
 
@@ -64,6 +66,8 @@ class ExperimentContext:
     executor: Executor | None = None
     """Where prompts are read; None reads them in this process."""
     settings: ExperimentSettings = DEFAULT_SETTINGS
+    self_writer: EndpointReplies | None = None
+    """Writes the notes of the arm `self`; None has the model under test write them."""
 
 
 def make_context(
@@ -77,6 +81,7 @@ def make_context(
     unvalidated_labels: bool,
     executor: Executor | None = None,
     settings: ExperimentSettings = DEFAULT_SETTINGS,
+    self_endpoint: "Endpoint | None" = None,
 ) -> ExperimentContext:
     """Returns a context, with the labels of the SAE's features and with notes that are kept.
 
@@ -91,14 +96,17 @@ def make_context(
         unvalidated_labels: Use labels in notes even if they are not validated.
         executor: Where prompts are read; None reads them in this process.
         settings: Numbers of samples and tokens of each step.
+        self_endpoint: The language model that writes the notes of the arm `self`; None has the
+            model under test write them.
 
     Raises:
         UserError: The dictionary is of another SAE, or damaged.
     """
     kept = [with_generated_notes(annotator, client) for annotator in annotators]
     labels = find_feature_labels(model, sae, dictionary, unvalidated_labels)
+    writer = None if self_endpoint is None else EndpointReplies(self_endpoint, client)
     return ExperimentContext(
-        task, model, sae, make_detector, kept, client, labels, executor, settings
+        task, model, sae, make_detector, kept, client, labels, executor, settings, writer
     )
 
 
@@ -112,6 +120,21 @@ def task_annotators(
     """
     chosen = names or [each for each in task.annotators if each not in ON_REQUEST]
     return [plugins.get("annotator", a) if isinstance(a, str) else a for a in chosen]
+
+
+def endpoint_of(annotator: "Annotator | WritingAnnotator") -> "Endpoint":
+    """Returns the language model that writes an annotator's notes.
+
+    Raises:
+        UserError: None does, or the one under test.
+    """
+    endpoint = getattr(annotator, "endpoint", None)
+    if endpoint is None:
+        raise UserError(
+            f"--self-writer is '{annotator.name}', an annotator without a language model of its "
+            "own; name one that asks an endpoint, such as llm."
+        )
+    return endpoint
 
 
 def task_detector(

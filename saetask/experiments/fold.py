@@ -36,7 +36,7 @@ class FoldState:
     pipeline: FittedPipeline
     detectors: FoldDetectors
     calibration: list[Sample]
-    """Training samples on which each arm's calibration is fitted, whatever is found in them."""
+    """Training samples on which every arm's calibration is fitted, whatever is found in them."""
     selection: Mapping[str, Any]
     """What was chosen on the fit split, as in `summary.json`."""
     seed: int
@@ -103,12 +103,14 @@ def fit_fold(
         UserError: The detector can not be fitted.
     """
     generator = np.random.default_rng([seed, number])
+    calibration = draw(fold.train, contexts[0].settings.calibration_samples, generator)
     pipelines = [
         fit_pipeline(
             context,
             [observed[sample] for sample in fold.train],
             [observed[sample] for sample in fold.auxiliary],
             note_scores,
+            [observed[sample] for sample in calibration],
         )
         for context, observed in zip(contexts, observations)
     ]
@@ -117,7 +119,6 @@ def fit_fold(
     context, observed, pipeline = contexts[best], observations[best], pipelines[best]
     hooks = [input_hook(each.sae) for each in contexts]
     tried = [{"hook_name": hook, "fit_loss": loss} for hook, loss in zip(hooks, losses)]
-    calibration = draw(fold.train, context.settings.calibration_samples, generator)
     detectors = fit_detectors(
         context,
         pipeline,

@@ -24,7 +24,6 @@ from saetask.report.arms import ArmSpec
 from saetask.report.figures import (
     ArmFigures,
     ArmResult,
-    ArmSpread,
     Bias,
     Detection,
     FindingCredit,
@@ -35,8 +34,8 @@ from saetask.report.figures import (
     Rounds,
     SAECredit,
     SecondQuestion,
-    SeedSpread,
 )
+from saetask.report.seed_spread import ArmSpread, SeedSpread
 from saetask.utils.statistics import (
     accuracy_interval,
     compare,

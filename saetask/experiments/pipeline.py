@@ -1,5 +1,6 @@
 """The fitted pipeline: the model's bias, a detector and a note template, learnt on one split."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from saetask.errors import UserError
 from saetask.experiments.context import ExperimentContext
 from saetask.experiments.note_selection import NoteScores, choose_template
 from saetask.experiments.observation import Observation, scored_item
+from saetask.inference.ranking import likeliest
 from saetask.utils.files import atomic_path, read_json, write_json
 
 FIT, DETECTOR = "fit.json", "detector.safetensors"
@@ -32,6 +34,8 @@ class FittedPipeline:
     """Of the answers to prompts that state the right reading with the chosen template."""
     detector: Detector
     template: NoteTemplate
+    raw_answers: Mapping[str, float]
+    """Share of the raw answers to the fit split's prompts that stand for each reading."""
     findings: Mapping[Sample, Finding] = field(default_factory=dict)
     """In the fit split's own prompts, each judged with its group held out; not saved."""
     trained_on: Sequence[Observation] = ()
@@ -65,6 +69,7 @@ def fit_pipeline(
     train: Sequence[Observation],
     auxiliary: Sequence[Observation],
     note_scores: NoteScores,
+    calibration: Sequence[Observation],
 ) -> FittedPipeline:
     """Fits bias, detector and note template.
 
@@ -73,12 +78,13 @@ def fit_pipeline(
         train: Observations of the fit split.
         auxiliary: More for the detector to train on, if it takes any.
         note_scores: Of note templates, on any samples; those of the fit split count.
+        calibration: Observations of the fit split that the bias is fitted on.
 
     Raises:
         UserError: The detector can not be fitted on them, or its findings lack probabilities.
     """
     readings = context.task.readings
-    bias = tested_calibration([scored_item(o.sample, o.response) for o in train])
+    bias = tested_calibration([scored_item(o.sample, o.response) for o in calibration])
     known = [o for o in train if o.sample.gold_reading is not None]
     detector = context.make_detector()
     takes_auxiliary = getattr(detector, "uses_auxiliary", False)
@@ -109,10 +115,21 @@ def fit_pipeline(
         tested_calibration(note_scores.of(choice.index, samples)),
         detector,
         template,
+        raw_answer_shares(train),
         dict(zip((observation.sample for observation in known), findings)),
         trained_on,
         selection,
     )
+
+
+def raw_answer_shares(observations: Sequence[Observation]) -> dict[str, float]:
+    """Returns the share of raw answers that stand for each reading, of those that were ranked."""
+    said = Counter(
+        o.sample.readings[likeliest(o.response.scores, o.sample.texts, o.sample.id)]
+        for o in observations
+        if len(o.response.scores)
+    )
+    return {reading: n / said.total() for reading, n in said.most_common()}
 
 
 def _check_probabilities(detector: Detector, findings: Sequence[Finding]) -> None:
@@ -153,6 +170,7 @@ def save_pipeline(folder: Path, pipeline: FittedPipeline) -> None:
         "detector": {name: value for name, value in state.items() if name not in arrays},
         "annotator": pipeline.template.annotator.name,
         "wording": pipeline.template.number,
+        "raw_answers": dict(pipeline.raw_answers),
     }
     with atomic_path(folder) as temporary:
         temporary.mkdir()
@@ -177,6 +195,7 @@ def load_pipeline(folder: Path, context: ExperimentContext) -> FittedPipeline | 
             Calibration(**document["annotated"]),
             detector,
             NoteTemplate(by_name[document["annotator"]], document["wording"]),
+            dict(document["raw_answers"]),
         )
     except (UserError, OSError, ValueError, KeyError, TypeError, SafetensorError):
         return None

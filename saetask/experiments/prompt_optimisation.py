@@ -41,7 +41,8 @@ def optimised_note(
 
     Args:
         context: Model and client.
-        samples: Training samples to optimise on.
+        samples: Training samples to optimise on, all that the detector learnt from; notes are
+            compared on those of the fit split before auxiliary ones.
         bias: The model's bias without a note; a note's score is the probability of the right
             candidates after that bias is removed.
         seed_note: The note that the search begins with.
@@ -60,6 +61,7 @@ def optimised_note(
 
     ranked = [sample for sample in samples if sample.candidates]
     order = [ranked[i] for i in np.random.default_rng(seed).permutation(len(ranked))]
+    order.sort(key=lambda sample: sample.auxiliary)
     result = optimize(
         seed_candidate={COMPONENT: seed_note.text},
         trainset=order[VALIDATION_SAMPLES:] or order,
@@ -76,9 +78,9 @@ def optimised_note(
 
 
 def _note(text: str, otherwise: Annotation) -> Annotation:
-    """Returns a text as a one-line note; an empty one gives the text of another note."""
+    """Returns a text as a one-line note at another's place; an empty one gives its text, too."""
     words = " ".join(text.split())[:MAX_CHARACTERS]
-    return Annotation(words or otherwise.text, "end", "optimised-prompt")
+    return Annotation(words or otherwise.text, otherwise.placement, "optimised-prompt")
 
 
 def _rewrite(context: ExperimentContext, request: Any) -> str:

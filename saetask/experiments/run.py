@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -23,6 +24,7 @@ from saetask.experiments.context import (
     DEFAULT_SETTINGS,
     ExperimentContext,
     ExperimentSettings,
+    endpoint_of,
     make_context,
     task_annotators,
     task_detector,
@@ -45,7 +47,8 @@ from saetask.experiments.run_stages import run_stages
 from saetask.experiments.runner import ExperimentResult, run_experiment
 from saetask.inference.client import ModelClient
 from saetask.inference.ranking import is_tied
-from saetask.models.loading import model_tokenizer
+from saetask.models.loading import model_device, model_name, model_tokenizer
+from saetask.models.precision import model_dtype
 from saetask.plugins import PluginRegistry
 from saetask.report.figures import RankingFigures
 from saetask.report.summary import CandidateCounts
@@ -126,13 +129,17 @@ def run(
     at_hand = {"items": items, "fit_items": fit_items, "model": model, "sae": sae}
     given = {name: value for name, value in at_hand.items() if value is not None}
     inputs = resolve_inputs(experiment, {**options, **given}, plugins)
+    inputs.config.check()
+    inputs = inputs.with_dtype()
     config = inputs.config
-    config.check()
     compute.check()
     chosen = task_annotators(inputs.task, plugins, config.annotators)
-    annotators = configured(chosen, config.annotator_options)
+    named = [config.self_writer] if config.self_writer else []
+    writers = [plugins.get("annotator", name) for name in named]
+    plugged = configured([*chosen, *writers], config.annotator_options)
+    self_endpoint = endpoint_of(plugged[-1]) if writers else None
     repetitions = [inputs.folds(config.seed + number) for number in range(config.seeds)]
-    _warn_of_candidates(inputs, repetitions[0])
+    warning = _warning_of_candidates(inputs, repetitions[0])
     make_detector = _detector(inputs, repetitions[0], plugins)
     folder = claim_folder(Path(out) if out else None, config, inputs.identity())
     model, sae = inputs.load_model(), inputs.load_sae()
@@ -145,16 +152,18 @@ def run(
             model,
             sae,
             make_detector,
-            annotators,
+            plugged[: len(chosen)],
             client,
             config.dictionary,
             config.unvalidated_labels,
             executor,
             settings,
+            self_endpoint,
         )
         contexts = [context, *(_with_sae(context, config, name) for name in config.other_saes)]
-        identity = run_identity(contexts, annotators, settings)
+        identity = run_identity(contexts, plugged, settings)
         claim_identity(folder, identity, client.has_answers)
+        print(_first_line(model), *warning, sep="\n", file=sys.stderr)
         results = _repeat(contexts, repetitions, config)
     _write(folder, inputs, context, figures, results, started)
     return RunResult(folder)
@@ -216,7 +225,7 @@ def _write(
         experiment=config.task,
         model=describe_model(context.model),
         sae=describe_sae(config.sae, context.sae, figures),
-        failed_notes=count_failed(context.annotators),
+        failed_notes=count_failed(context.annotators, context.self_writer),
         seconds=round(time.monotonic() - started, 1),
         seed=config.seed,
         scoring=config.scoring,
@@ -229,13 +238,18 @@ def _write(
     write_run_folder(folder, first, description)
 
 
-def _warn_of_candidates(inputs: RunInputs, folds: Sequence[Fold]) -> None:
-    """Says on stderr which tested items can not be answered by ranking their candidates."""
+def _first_line(model: "Model") -> str:
+    """Returns what a run says first, once nothing refuses it: numbers differ by type."""
+    return f"saetask: {model_name(model)} in {model_dtype(model)} on {model_device(model)}"
+
+
+def _warning_of_candidates(inputs: RunInputs, folds: Sequence[Fold]) -> list[str]:
+    """Returns a line if tested items can not be answered by ranking their candidates."""
     config, tested = inputs.config, [sample for fold in folds for sample in fold.test]
-    if config.scoring == "rank":
-        warning = check_candidates(inputs.task, tested, "The items", config.data)
-        if warning:
-            print(f"saetask: warning: {warning}", file=sys.stderr)
+    if config.scoring != "rank":
+        return []
+    warning = check_candidates(inputs.task, tested, "The items", config.data)
+    return [f"saetask: warning: {warning}"] if warning else []
 
 
 def _without_choice(result: ExperimentResult, config: RunConfig) -> CandidateCounts | None:
@@ -248,11 +262,14 @@ def _without_choice(result: ExperimentResult, config: RunConfig) -> CandidateCou
 
 def _describe_ranking(client: ModelClient, result: ExperimentResult) -> RankingFigures | None:
     """Returns how candidates were ranked; None where none were."""
-    rows = [row for row in result.results if row.arm == "original" and row.scores]
-    if not rows:
+    ranked = [row for row in result.results if row.scores]
+    originals = [row for row in ranked if row.arm == "original"]
+    if not originals:
         return None
+    tied = Counter(row.arm for row in ranked if is_tied(list(row.scores.values())))
     return RankingFigures(
         method=client.ranking,
-        n_tied=sum(is_tied(list(row.scores.values())) for row in rows),
-        n_prefixes=client.count_prefixes(rank_request(row.sample) for row in rows),
+        n_tied=tied["original"],
+        n_tied_by_arm={arm.name: tied[arm.name] for arm in result.arms},
+        n_prefixes=client.count_prefixes(rank_request(row.sample) for row in originals),
     )

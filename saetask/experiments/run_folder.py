@@ -15,14 +15,16 @@ from saetask.experiments.metrics import summarise
 from saetask.experiments.runner import ExperimentResult
 from saetask.experiments.scoring import SampleResult
 from saetask.models.loading import model_device, model_fingerprint, model_name
+from saetask.models.precision import model_dtype
 from saetask.report.documents import Environment
-from saetask.report.figures import FeatureEffect, RankingFigures, SeedSpread
+from saetask.report.figures import FeatureEffect, RankingFigures
 from saetask.report.items import (
     AnnotationRecord,
     ItemRecord,
     MisunderstandingRecord,
     RoundRecord,
 )
+from saetask.report.seed_spread import SeedSpread
 from saetask.report.summary import (
     CandidateCounts,
     ModelDescription,
@@ -136,7 +138,7 @@ def describe_model(model: "Model") -> ModelDescription:
     return ModelDescription(
         name=model_name(model),
         fingerprint=model_fingerprint(model),
-        dtype=str(next(model.parameters()).dtype).removeprefix("torch."),
+        dtype=model_dtype(model),
         device=str(model_device(model)),
     )
 

@@ -1,7 +1,7 @@
 """Inputs of a run: its config, and the task, items, model and SAE that were passed as objects."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,14 @@ from saetask.data.folds import Fold, ItemSet, add_auxiliary_samples, make_folds
 from saetask.data.tasks import Item, Task
 from saetask.errors import UserError, did_you_mean
 from saetask.experiments.config import RunConfig
-from saetask.models.loading import check_model, load_model, model_fingerprint, model_name
+from saetask.models.loading import (
+    check_model,
+    default_device,
+    load_model,
+    model_fingerprint,
+    model_name,
+)
+from saetask.models.precision import dtype_name, fast_dtype, model_dtype
 from saetask.plugins import PluginRegistry
 from saetask.saes.loading import check_is_sae, load_sae, sae_fingerprint
 from saetask.utils.files import content_hash
@@ -35,9 +42,20 @@ class RunInputs:
     sae: "SAE[Any] | None" = None
     """An SAE at hand; None loads the one that the config names."""
 
+    def with_dtype(self) -> "RunInputs":
+        """Returns the inputs with the type that `auto` stands for, here and now, in the config."""
+        if self.config.dtype != "auto":
+            return self
+        if self.model is None:
+            dtype = dtype_name(fast_dtype(default_device()))
+        else:
+            dtype = model_dtype(self.model)
+        return replace(self, config=replace(self.config, dtype=dtype))
+
     def load_model(self) -> "Model":
         """Returns the model, loaded if it is not at hand."""
-        return load_model(self.config.model) if self.model is None else self.model
+        named = self.config.model if self.model is None else self.model
+        return load_model(named, dtype=self.config.dtype)
 
     def load_sae(self) -> "SAE[Any]":
         """Returns the SAE, loaded if it is not at hand."""

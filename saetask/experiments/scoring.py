@@ -135,13 +135,14 @@ def _arm_results(
 ) -> list[SampleResult]:
     """Judges a fold's test samples in one arm, by their raw and by their calibrated answers."""
     arm = fold.arms[name]
-    own = arm.fit([scored_item(s, responses[s]) for s in arm.calibration if s in responses])
+    treated = [s for s, written in arm.calibration.items() if written.takes_offset]
+    own = arm.fit([scored_item(s, responses[s]) for s in treated if s in responses])
     results = []
     for sample in fold.test:
         written, raw, calibrated = arm.test[sample], {}, {}
         if sample in responses:
             values = responses[sample].scores
-            bias = own if written.annotation or written.own_offset else fold.bias
+            bias = own if written.takes_offset else fold.bias
             raw = dict(zip(sample.texts, values.tolist()))
             calibrated = dict(zip(sample.texts, bias.apply(values, sample.readings).tolist()))
         given = outputs.get((name, sample)) if written.answer is None else written.answer

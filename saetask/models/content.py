@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from saetask.models.precision import model_dtype
 from saetask.utils.files import content_hash
 
 if TYPE_CHECKING:
@@ -93,10 +94,9 @@ def model_content(model: "Model") -> ModelContent:
 
     Reads every parameter: about a tenth of a second for the default model.
     """
-    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
     return ModelContent(
         hash_parameters(model.named_parameters()),
-        dtype,
+        model_dtype(model),
         content_hash(_configuration(model)),
         _quick_hash(_tokenizer(model.tokenizer)),
         chat_template_hash(model),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from saetask.errors import UserError, did_you_mean
 from saetask.models.fast_forward import bypass_bridge, check_bypass
-from saetask.models.forward import logits_of
+from saetask.models.forward import float32_logits, logits_of
 from saetask.models.loading import model_device, model_name
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def log_probabilities_with_edit(
 
         hooks = [(resolve_hook_name(model, hook_name), edited)]
     tokens = torch.tensor(rows, device=model_device(model))
-    with torch.inference_mode(), with_hooks(model, hooks):
+    with torch.inference_mode(), with_hooks(model, hooks), float32_logits(model):
         logits = logits_of(model, tokens)[:, :-1].float()
         if hooks and not reached:
             raise UserError(f"Running {model_name(model)} never reached hook point '{hook_name}'.")

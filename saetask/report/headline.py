@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from saetask.report.figures import ArmResult, PairedComparison
+from saetask.report.conclusions import INERT, gated_comparisons
+from saetask.report.figures import ArmResult, PairedDifference
 from saetask.report.numbers import p_statement, percent, points, points_interval
 from saetask.report.sentences import dense_probe_sentence, is_significant
 from saetask.report.summary import Summary
 
-GATE = "always"
+UNGATED = "always"
 """The arm that annotates every item; it differs from saetask by the gate alone."""
 
 
@@ -44,6 +45,18 @@ def _effect(summary: Summary) -> Headline:
     sentence = _sentence(original, saetask, change)
     if change.difference <= 0 or not _is_shown(change):
         return _without_improvement(summary, saetask, change, sentence)
+    return _improved(summary, saetask, sentence)
+
+
+def _improved(summary: Summary, saetask: ArmResult, sentence: str) -> Headline:
+    """Returns what the controls leave of an improvement over the original prompts."""
+    gated = gated_comparisons(summary)
+    if level := [name for name in INERT if name in gated and not _is_beaten(gated[name])]:
+        text = (
+            f"{sentence} But it is not shown to be above {' and '.join(level)}, with the same "
+            "prompts picked: what the note says is not shown to matter."
+        )
+        return Headline("No improvement shown", "bad", text)
     if rivals := _rivals(summary):
         text = f"{sentence} But {_listed(rivals, saetask)}, so the SAE is not shown to matter."
         level = any(arm.accuracy >= saetask.accuracy for arm in rivals.values())
@@ -52,26 +65,44 @@ def _effect(summary: Summary) -> Headline:
     if not (controls := summary.controls):
         text = f"{sentence} No control arm was run, so why is not known."
         return Headline("Improved, without controls", "mixed", text)
+    if not gated:
+        text = (
+            f"{sentence} No control with its gate was run, so how much of that the choice of "
+            "prompts brings without a note is not known."
+        )
+        return Headline("Improved, without controls of the gate", "mixed", text)
     best = _most_accurate(controls)
     reached = percent(controls[best].accuracy)
     text = f"{sentence} The best control, {best}, reaches {reached}."
-    gate = summary.arms.get(GATE)
-    if gate and gate.accuracy >= saetask.accuracy:
-        text += f" Annotating always is as good ({percent(gate.accuracy)}): the gate adds nothing."
+    ungated = summary.arms.get(UNGATED)
+    if ungated and ungated.accuracy >= saetask.accuracy:
+        text += (
+            f" Annotating always is as good ({percent(ungated.accuracy)}): the gate adds nothing."
+        )
     return Headline("Improved", "good", text)
 
 
-def _sentence(original: ArmResult, saetask: ArmResult, change: PairedComparison) -> str:
-    return (
+def _sentence(original: ArmResult, saetask: ArmResult, change: PairedDifference) -> str:
+    calibrated = (
         f"saetask answers {percent(saetask.accuracy)} of {saetask.n} items right against "
         f"{percent(original.accuracy)} for the original prompt: {points(change.difference)} points "
         f"(95 % CI {points_interval(change.ci95)}), {change.fixed} fixed, {change.broken} broken, "
-        f"Holm {p_statement(change.holm_p)}."
+        f"Holm {p_statement(change.holm_p)}"
+    )
+    before, after = original.raw, saetask.raw
+    raw = after.change if after else None
+    if before is None or after is None or raw is None:
+        return f"{calibrated}."
+    return (
+        f"{calibrated}, by calibrated answers. By raw answers, what the model says, "
+        f"{percent(after.accuracy)} against {percent(before.accuracy)}: "
+        f"{points(raw.difference)} points (95 % CI {points_interval(raw.ci95)}), "
+        f"{raw.fixed} fixed, {raw.broken} broken, Holm {p_statement(raw.holm_p)}."
     )
 
 
 def _without_improvement(
-    summary: Summary, saetask: ArmResult, change: PairedComparison, sentence: str
+    summary: Summary, saetask: ArmResult, change: PairedDifference, sentence: str
 ) -> Headline:
     worse = change.difference < 0 and _is_shown(change)
     finding = "It makes the answers worse." if worse else "No improvement is shown."
@@ -88,18 +119,18 @@ def _most_accurate(arms: Mapping[str, ArmResult]) -> str:
     return max(arms, key=lambda name: arms[name].accuracy)
 
 
-def _is_shown(change: PairedComparison) -> bool:
+def _is_shown(change: PairedDifference) -> bool:
     return is_significant(change.ci95, change.holm_p)
+
+
+def _is_beaten(gap: PairedDifference | None) -> bool:
+    return gap is not None and gap.difference > 0 and _is_shown(gap)
 
 
 def _rivals(summary: Summary) -> dict[str, ArmResult]:
     """Returns the controls that saetask is not shown to beat, item by item."""
-
-    def is_beaten(name: str) -> bool:
-        comparison = summary.against.get(name)
-        return comparison is not None and comparison.difference > 0 and _is_shown(comparison)
-
-    return {name: arm for name, arm in summary.controls.items() if not is_beaten(name)}
+    against = summary.against
+    return {name: a for name, a in summary.controls.items() if not _is_beaten(against.get(name))}
 
 
 def _listed(rivals: Mapping[str, ArmResult], saetask: ArmResult) -> str:

@@ -25,7 +25,9 @@ class ItemComparison:
     method: str = "saetask"
     """Name of the arm that is compared with it."""
     correct: dict[str, bool] = field(default_factory=dict)
-    """Whether the answer is right, by arm."""
+    """Whether the calibrated answer is right, by arm."""
+    raw_correct: dict[str, bool] = field(default_factory=dict)
+    """Whether the raw answer is right, by arm; older runs have none."""
     before: ItemRecord | None = None
     """The item in the baseline arm."""
     after: ItemRecord | None = None
@@ -45,8 +47,12 @@ class ItemComparison:
 
     @property
     def change(self) -> str:
-        """What became of the answer: fixed, broken, right, wrong (both times) or unknown."""
-        before, after = self.correct.get(self.baseline), self.correct.get(self.method)
+        """What became of the answer: fixed, broken, right, wrong (both times) or unknown.
+
+        It is the raw answer, what the model says; the calibrated one in runs without any.
+        """
+        correct = self.raw_correct or self.correct
+        before, after = correct.get(self.baseline), correct.get(self.method)
         if before is None or after is None:
             return "unknown"
         if before == after:
@@ -81,6 +87,11 @@ class Items:
     features: list[FeatureUse]
     """Most often named first."""
 
+    @property
+    def are_raw(self) -> bool:
+        """Whether there are raw answers, by which items then count as fixed or broken."""
+        return all(item.raw_correct for item in self.every)
+
 
 def read_items(path: Path, baseline: str, method: str) -> Items:
     """Reads `items.jsonl` and gathers its rows by item.
@@ -106,6 +117,8 @@ def read_items(path: Path, baseline: str, method: str) -> Items:
 
 def _add_row(item: ItemComparison, row: ItemRecord) -> None:
     item.correct[row.arm] = row.correct
+    if row.raw_correct is not None:
+        item.raw_correct[row.arm] = row.raw_correct
     if row.rounds:
         item.rounds = row.rounds
     if row.arm == item.baseline:

@@ -69,3 +69,8 @@ def p_statement(value: float) -> str:
 def count(value: int | None) -> str:
     """Writes a whole number such as `2,000`."""
     return ABSENT if value is None else f"{value:,}"
+
+
+def rank(value: int | None, n_controls: int | None) -> str:
+    """Writes a rank among controls and what they are compared with, such as `3 of 500`."""
+    return ABSENT if value is None or n_controls is None else f"{value:,} of {n_controls + 1:,}"

@@ -18,9 +18,11 @@ from saetask.report import numbers, sentences
 from saetask.report.arms import ArmKind
 from saetask.report.browser import packed_items
 from saetask.report.charts import MARK_PATHS, accuracy_chart, against_chart, detection_chart
+from saetask.report.conclusions import conclusions
 from saetask.report.headline import headline
 from saetask.report.item_comparison import ItemComparison
 from saetask.report.run_folder import RunFolder, read_run_folder
+from saetask.report.summary import Summary
 from saetask.utils.files import write_text
 
 FEATURE_LIMIT = 20
@@ -32,6 +34,8 @@ SCORE_DESCRIPTIONS = {
     "best-feature": "The one best feature.",
     "bag-of-words": "The words of the text; no model.",
     "random-sae": "The same probe on a frozen random dictionary.",
+    "random-subset": "The same probe, fitted anew on random live features.",
+    "moved-weights": "The same probe, its weights moved to other features.",
     "answer-entropy": "How undecided the model is.",
     "prompt-length": "Characters of the prompt.",
 }
@@ -98,6 +102,7 @@ def render(run: RunFolder) -> str:
             run=run,
             summary=summary,
             headline=headline(summary),
+            conclusions=conclusions(summary),
             outcomes=outcomes(run.items.every),
             kinds={k: v for k, v in KIND_MEANINGS.items() if k in _kinds(run)},
             mark_paths=MARK_PATHS,
@@ -112,7 +117,7 @@ def render(run: RunFolder) -> str:
             ),
             sentences=sentences,
             features=run.items.features[:FEATURE_LIMIT],
-            packed_items=packed_items(run.items),
+            packed_items=packed_items(run.items, score_name(summary)),
             numbers=numbers,
             style=_source("style.css"),
             script=_source("browser.js"),
@@ -143,6 +148,12 @@ def visible(value: Any) -> Any:
     if not isinstance(value, str) or not UNSEEN.search(value):
         return value
     return UNSEEN.sub(lambda found: f"‹U+{ord(found[0]):04X}›", value)
+
+
+def score_name(summary: Summary) -> str:
+    """Returns what the raw scores of candidates are."""
+    method = summary.ranking.method if summary.ranking else "likelihood"
+    return "log-likelihoods" if method == "likelihood" else f"scores ({method})"
 
 
 def outcomes(items: list[ItemComparison]) -> list[Outcome]:

@@ -22,12 +22,26 @@ from saetask.report.summary import Summary
 
 ALPHA = 0.05
 """Level of the tests."""
+NEARLY_ALL = 0.9
+"""Share of raw answers from which on one of them is called nearly the only one."""
+MISREAD = (
+    "A prompt counts as misread where its features support another reading than that of the "
+    "model's calibrated answer: what it says (its raw answer) with a constant preference for some "
+    "reading taken out, where the fit split shows one; else the raw answer."
+)
+"""The sense of the word; every page states it once."""
 ROUNDS = {"one": "one round", "closed_loop": "the closed loop"}
 
 
 def is_significant(interval: Interval | None, p: float | None) -> bool:
     """Returns whether an interval excludes 0 and a p-value is below `ALPHA`, where given."""
     return not (interval and interval[0] <= 0 <= interval[1]) and not (p is not None and p >= ALPHA)
+
+
+def nearly_only_answer(raw_answers: Mapping[str, float]) -> str | None:
+    """Returns the reading that nearly all raw answers stand for; None if they differ."""
+    reading = max(raw_answers, key=raw_answers.__getitem__, default=None)
+    return reading if reading is not None and raw_answers[reading] >= NEARLY_ALL else None
 
 
 def undetectable_sentence(accuracy: float) -> str:
@@ -89,23 +103,25 @@ def probe_alone_sentence(probe: ProbeAccuracy, saetask: ArmFigures | None) -> st
 
 
 def credit_sentence(summary: Summary) -> str:
-    """Returns what the SAE is credited with; empty if no control that counts for it was run."""
+    """Returns what a finding is credited with; empty if no control that counts for it was run."""
     if summary.credit is None:
         return ""
     difference, interval = summary.credit.difference, summary.credit.ci95
     above = difference > 0 and is_significant(interval, None)
-    verdict = "no such control explains them" if above else "the SAE is not shown to matter"
+    verdict = "no such control explains them" if above else "the finding is not shown to matter"
     names = [name for name, arm in summary.arms.items() if arm.in_sae_credit]
     others = f", the best of {', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else ""
     return (
-        f"SAE credit: {points(difference)} points (95 % CI {points_interval(interval)}), "
-        f"saetask minus {summary.credit.control}{others}; {verdict}."
+        f"Finding credit: {points(difference)} points (95 % CI {points_interval(interval)}), "
+        f"saetask minus {summary.credit.control}{others}, which use no finding in the item; "
+        f"{verdict}."
     )
 
 
 def second_question_sentence(second: SecondQuestion) -> str:
     """Returns whether saetask's note helps with a question that it does not answer."""
-    saetask, placebo = second.arms.get("saetask"), second.arms.get("placebo")
+    saetask = second.arms.get("saetask")
+    placebo = second.arms.get("gated-placebo") or second.arms.get("placebo")  # of older runs
     change = saetask.change if saetask else None
     if change is None:
         return "What saetask's note does to these answers was not measured."

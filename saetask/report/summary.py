@@ -24,8 +24,8 @@ from saetask.report.figures import (
     Rounds,
     SAECredit,
     SecondQuestion,
-    SeedSpread,
 )
+from saetask.report.seed_spread import SeedSpread
 
 
 class ModelDescription(Document):

@@ -27,6 +27,8 @@ SENTENCE = "The ship sailed at noon."
 LOADING = ("saetask.models.loading", "saetask.experiments.run_inputs", "saetask.session")
 """Modules that commands load a model through."""
 DETECTION = {"prompt", "answer", "failure", "misunderstandings", "reason"}
+DETECTION |= {"calibrated_answer", "preference"}
+ANSWERS = {"before", "after", "calibrated_before", "calibrated_after"}
 FINDING = {"detector", "span", "text", "reading", "probability", "features"}
 
 
@@ -410,7 +412,7 @@ def test_detect_prints_one_document_with_the_keys_of_the_contract(done, tiny):
         start, end = found["span"]
         assert SENTENCE[start:end] == found["text"] == "sailed"
         assert found["probability"] == document["failure"]
-        assert found["reading"] != document["answer"]
+        assert found["reading"] != document["calibrated_answer"]
         assert all(set(f) == {"id", "label", "activation", "weight"} for f in found["features"])
     again = json.loads(done("detect", SENTENCE, "--target", "sailed", "--json", *tiny))
     assert again == document  # from the fit that was kept
@@ -450,14 +452,17 @@ def test_reformulate_prints_the_prompt_with_its_annotation_and_both_answers(done
         arguments = ("reformulate", sentence, "--target", "sailed", "--json", *tiny)
         document = json.loads(done(*arguments))
         assert set(document) == DETECTION | {"reformulated", "annotations", "answers"}
-        assert set(document["answers"]) == {"before", "after"}
+        answers = document["answers"]
+        assert set(answers) == ANSWERS
         assert sentence in document["reformulated"]
         assert bool(document["annotations"]) == bool(document["misunderstandings"])
         if document["annotations"]:
             assert document["annotations"][0] in document["reformulated"]
         else:
-            assert document["answers"]["before"] == document["answers"]["after"]
-        assert document["answers"]["before"] == document["answer"]
+            assert answers["before"] == answers["after"]
+            assert answers["calibrated_before"] == answers["calibrated_after"]
+        assert answers["before"] == document["answer"]
+        assert answers["calibrated_before"] == document["calibrated_answer"]
     text = done("reformulate", SENTENCE, "--target", "sailed", *tiny)
     assert "answer before:" in text and "reformulated prompt:" in text
 
@@ -611,9 +616,12 @@ def test_debug_shows_the_traceback(command, error):
 
 
 def test_a_ranking_is_named_where_it_is_not_plain():
-    from saetask.cli.tables import ranking_line
+    from saetask.cli.run_summary import ranking_line
 
     plain = {"method": "likelihood", "n_tied": 0, "n_prefixes": 0}
     assert ranking_line({}) == ranking_line({"ranking": plain}) == ""
     assert "likelihood; 0 items" in ranking_line({"ranking": {**plain, "n_prefixes": 2}})
+    tied = {"original": 0, "saetask": 3, "placebo": 0}
+    found = ranking_line({"ranking": {**plain, "n_tied_by_arm": tied}})
+    assert "0 items had tied best candidates (in other arms: saetask 3)," in found
     assert "ranked by pmi" in ranking_line({"ranking": {**plain, "method": "pmi"}})

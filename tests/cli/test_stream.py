@@ -45,7 +45,7 @@ class EchoSession:
         pass
 
     def detect(self, text, target):
-        return Detection(text, "literal", 0.5, [])
+        return Detection(text, "literal", "literal", 0.5, [])
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ class TaskSession(EchoSession):
         self.model, self.sae, self.task = f"the model of {model}", sae, task
 
     def detect(self, text, target):
-        return Detection(text, f"{self.task} on {self.model}", 0.5, [])
+        return Detection(text, f"{self.task} on {self.model}", "literal", 0.5, [])
 
 
 MIXED = [

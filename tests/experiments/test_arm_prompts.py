@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saetask.annotation import Annotation
-from saetask.annotation.fixed_notes import neutral_note
+from saetask.annotation.fixed_notes import GENERIC, neutral_note
+from saetask.annotation.generated_notes import EndpointReplies, count_failed
 from saetask.annotation.prompt_writer import ArmPrompt
 from saetask.data import Candidate, Item, Span
 from saetask.data.prompts import as_prompt
@@ -17,19 +18,24 @@ from saetask.data.samples import Sample
 from saetask.detection import Misunderstanding
 from saetask.detection.calibration import FEWEST_ITEMS, fit_calibration, tested_calibration
 from saetask.experiments.arm_prompts import (
+    SELF_REQUEST,
     exchange_findings,
     note_placement,
+    optimised,
+    self_note,
     self_request,
     taken_from_probe,
 )
 from saetask.experiments.arms import ARMS, arms_named
 from saetask.experiments.closed_loop import CLOSED_LOOP
 from saetask.experiments.control_detectors import RANDOM_SAES
+from saetask.inference import Endpoint
 from saetask.inference.client import RankResponse
+from tests.helpers.chat_server import Said, chat_server
 from tests.helpers.every_arm import EVERY_ARM
 from tests.helpers.probe_choices import QuickProbe
 from tests.helpers.refusals import refusal
-from tests.helpers.touch_task import NO_BASELINE, TouchNote, make_lab
+from tests.helpers.touch_task import NO_BASELINE, SENTINEL, TouchNote, make_lab
 
 
 @pytest.fixture(scope="module")
@@ -273,6 +279,42 @@ def test_self_writes_what_the_model_said_in_the_place_of_saetasks_notes(state, p
         assert written.annotation == Annotation(f"(Note: {said})", note_placement(state), "self")
         assert written.prompt.content == f"{sample.prompt.content}\n(Note: {said})"
         assert written.misunderstandings == []
+
+
+def test_self_may_be_written_by_another_model(state):
+    failing = state.fold.test[2].prompt.content
+
+    def answer(request):
+        asked = request["messages"][-1]["content"]
+        return Said("no", 500) if asked.startswith(failing) else "It is about weather.\nMore."
+
+    client = state.context.client
+    before = client.n_generated()
+    with chat_server(answer) as server:
+        writer = EndpointReplies(Endpoint("other", server.url, retries=0), client)
+        told = replace(state, context=replace(state.context, self_writer=writer))
+        written = self_note(told, state.fold.test)
+    assert client.n_generated() == before, "the model under test is not asked"
+    assert sorted(server.prompts()) == sorted({s.prompt.content + SELF_REQUEST for s in written})
+    for sample, prompt in written.items():
+        note = "" if sample.prompt.content == failing else "\n(Note: It is about weather.)"
+        assert prompt.prompt.content == sample.prompt.content + note
+    assert count_failed([], writer) == 1 and SENTINEL not in str(server.requests)
+
+
+def test_the_prompt_is_optimised_on_all_that_the_detector_learnt_from(state, monkeypatch):
+    known = [state.observations[sample] for sample in state.pipeline.findings]
+    borrowed = [replace(each, sample=replace(each.sample, auxiliary=True)) for each in known[:5]]
+    pipeline = replace(state.pipeline, trained_on=[*known, *borrowed])
+    seen = []
+
+    def optimise(context, samples, *others):
+        seen.extend(samples)
+        return GENERIC.notes[0]
+
+    monkeypatch.setattr("saetask.experiments.arm_prompts.optimised_note", optimise)
+    optimised(replace(state, pipeline=pipeline), state.fold.test)
+    assert seen == [each.sample for each in pipeline.trained_on]
 
 
 def test_a_random_dictionarys_features_are_named_by_no_label_of_the_trained_one(lab, state):

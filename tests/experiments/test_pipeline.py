@@ -27,7 +27,7 @@ from saetask.experiments.note_selection import (
     order_by_loss,
     score_notes,
 )
-from saetask.experiments.pipeline import load_pipeline, save_pipeline
+from saetask.experiments.pipeline import load_pipeline, raw_answer_shares, save_pipeline
 from saetask_plugins.detectors.uncertainty import Uncertainty
 from tests.helpers.probe_choices import QuickProbe
 from tests.helpers.refusals import refusal
@@ -201,12 +201,23 @@ def test_a_saved_pipeline_judges_the_same_and_a_damaged_one_is_none(tiny_model, 
     loaded = load_pipeline(tmp_path / "fit", lab.context)
     assert (loaded.bias, loaded.note_bias) == (fitted.bias, fitted.note_bias)
     assert loaded.template == fitted.template
+    assert loaded.raw_answers == fitted.raw_answers
     for observation in lab.observed(lab.fold.test):
         assert loaded.predict(observation) == fitted.predict(observation)
     document = tmp_path / "fit" / "fit.json"
     document.write_text(document.read_text()[:-9])
     assert load_pipeline(tmp_path / "fit", lab.context) is None
     assert load_pipeline(tmp_path / "none", lab.context) is None
+
+
+def test_raw_answers_are_counted_before_any_offset_on_the_fit_split_alone(tiny_model, tiny_sae):
+    lab = make_lab(tiny_model, tiny_sae, QuickProbe)
+    fitted = lab.fit_pipeline()
+    said = [
+        o.sample.readings[int(np.argmax(o.response.scores))] for o in lab.observed(lab.fold.train)
+    ]
+    assert fitted.raw_answers == {name: said.count(name) / len(said) for name in set(said)}
+    assert raw_answer_shares([]) == {}
 
 
 class NoProbabilities:

@@ -1,12 +1,18 @@
 """The optimised prompt: one note for all items, learnt on the fit split within its budget."""
 
 import sys
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
 from saetask.annotation.fixed_notes import GENERIC
 from saetask.detection.calibration import Calibration
-from saetask.experiments.prompt_optimisation import MAX_CHARACTERS, optimised_note
+from saetask.experiments.prompt_optimisation import (
+    MAX_CHARACTERS,
+    VALIDATION_SAMPLES,
+    optimised_note,
+)
 from tests.helpers.probe_choices import QuickProbe
 from tests.helpers.refusals import refusal
 from tests.helpers.touch_task import make_lab
@@ -47,6 +53,22 @@ def test_the_note_is_the_seed_or_what_was_rewritten_in_one_line(lab, monkeypatch
     assert note.text in (SEED_NOTE.text, "Think of the temperature.")
     assert note.annotator == "optimised-prompt" and note.placement == "end"
     assert len(optimise(lab, "long " * 200, monkeypatch).text) <= MAX_CHARACTERS
+
+
+def test_notes_are_compared_on_the_fit_splits_own_samples_first(lab, monkeypatch):
+    own = lab.fold.train
+    borrowed = [replace(sample, auxiliary=True) for sample in lab.fold.test * 4]
+    given = {}
+
+    def optimize(trainset, valset, **options):
+        given.update(trainset=trainset, valset=valset)
+        return SimpleNamespace(best_candidate={"note": "Mind the weather."})
+
+    monkeypatch.setattr("gepa.api.optimize", optimize)
+    context, _, *others = arguments(lab)
+    optimised_note(context, [*borrowed, *own], *others)
+    assert set(given["valset"]) >= set(own) and len(given["valset"]) == VALIDATION_SAMPLES
+    assert len(given["trainset"]) == len(own) + len(borrowed) - VALIDATION_SAMPLES
 
 
 def test_without_gepa_the_extra_is_named(lab, monkeypatch):

@@ -3,6 +3,7 @@
 import functools
 import json
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -196,8 +197,9 @@ def test_groups_never_stand_in_two_folds(folder):
 
 def test_the_config_is_written_with_every_default(folder, config):
     document = yaml.safe_load((folder / "config.yaml").read_text())
-    for name in RunConfig.__dataclass_fields__:
+    for name in RunConfig.__dataclass_fields__.keys() - {"dtype"}:
         assert document[name] == getattr(config, name)
+    assert config.dtype == "auto" and document["dtype"] in ("float32", "bfloat16")
 
 
 def test_the_environment_names_versions_and_hardware(folder):
@@ -205,6 +207,33 @@ def test_the_environment_names_versions_and_hardware(folder):
     assert environment["saetask"] == saetask.__version__
     for key in ("python", "torch", "transformer-lens", "sae-lens", "cpu", "cores", "gpu"):
         assert environment[key] not in ("", "not installed")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_run_says_its_type_first_and_keeps_it(tiny, tmp_path, monkeypatch, capsys, dtype):
+    other = "bfloat16" if dtype == "float32" else "float32"
+    monkeypatch.setenv("SAETASK_DTYPE", other)  # the option goes before it
+    config = RunConfig("metaphor", limit=40, folds=3, arms=TWO_ARMS, **tiny)
+    first = run(config, dtype=dtype, out=tmp_path / "run", settings=QUICK)
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("saetask: ")]
+    assert said[0] == f"saetask: tiny in {dtype} on cpu"
+    assert first.summary["model"]["dtype"] == dtype
+    facts = (first.folder / "report.html").read_text().partition('<p class="facts">')[2]
+    assert facts.lstrip().startswith(f"tiny in {dtype}")
+    before = contents(first.folder)
+    with pytest.raises(UserError, match="choose another --out"):  # of the variable's type
+        run(config, out=first.folder, settings=QUICK)
+    assert contents(first.folder) == before
+
+
+def test_ties_are_counted_in_every_arm(folder):
+    ranking = read_json(folder / "summary.json")["ranking"]
+    tied = Counter()
+    for row in read_items(folder):
+        best = sorted(row["scores"].values())[-2:]
+        tied[row["arm"]] += len(best) == 2 and best[0] == best[1]
+    assert ranking["n_tied_by_arm"] == {arm: tied[arm] for arm in DEFAULT_ARMS}
+    assert ranking["n_tied"] == tied["original"]
 
 
 def test_the_report_shows_every_arm(folder):
@@ -269,7 +298,7 @@ def test_a_run_refused_for_its_sae_does_not_occupy_the_folder(config, tmp_path, 
     assert run(short, out=tmp_path / "out", settings=QUICK).summary["n_items"] == 40
 
 
-def interrupted(*arguments):
+def interrupted(*arguments, **options):
     raise KeyboardInterrupt
 
 

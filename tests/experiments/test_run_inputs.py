@@ -28,6 +28,7 @@ def plugins():
         ("metaphor", {"arms": "all"}, "Option 'arms'"),
         ("metaphor", {"limit": "many"}, "Option 'limit'"),
         ("metaphor", {"seed": None}, "Option 'seed'"),
+        ("metaphor", {"dtype": "float16"}, "Option 'dtype'"),
         ("metaphor", {"scoring": "judge"}, "expected 'rank' or 'generate', found 'judge'"),
         ("metaphor", {"data": 3}, "Option 'data'"),
         ("metaphor", {"sae": 3.5}, "saetask.load_sae"),
@@ -53,6 +54,25 @@ def test_a_model_and_an_sae_that_change_places_are_refused(tmp_path, tiny_model,
             run, "metaphor", out=tmp_path / "r", **options
         )
     assert not (tmp_path / "r").exists()
+
+
+def test_the_type_that_auto_stands_for_is_part_of_a_run(plugins, tiny_model, monkeypatch) -> None:
+    identities = []
+    for name in ("float32", "bfloat16"):
+        monkeypatch.setenv("SAETASK_DTYPE", name)
+        inputs = resolve_inputs("metaphor", {}, plugins).with_dtype()
+        assert inputs.config.dtype == name
+        identities.append(inputs.identity())
+        named = resolve_inputs("metaphor", {"dtype": "float32"}, plugins).with_dtype()
+        assert named.config.dtype == "float32", "an option goes before the variable"
+    assert identities[0] == named.identity() != identities[1]
+    at_hand = resolve_inputs("metaphor", {"model": tiny_model}, plugins).with_dtype()
+    assert at_hand.config.dtype == "float32", "a model at hand has its own"
+
+
+def test_a_model_at_hand_of_another_type_is_refused(plugins, tiny_model) -> None:
+    inputs = resolve_inputs("metaphor", {"model": tiny_model, "dtype": "bfloat16"}, plugins)
+    assert "in float32, and dtype is bfloat16" in refusal(inputs.load_model)
 
 
 def test_items_of_an_iterator_are_kept(plugins) -> None:

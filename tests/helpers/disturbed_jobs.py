@@ -200,7 +200,7 @@ def make_jobs(model_folder: str, sae_folder: str, texts: Path) -> dict[str, Job]
     torch.set_num_threads(1)
     tqdm.set_lock(threading.RLock())  # its own is shared by forks, and a killed one keeps it
     model, sae = saetask.load_model(model_folder), saetask.load_sae(sae_folder)
-    training.load_model = run_inputs.load_model = lambda spec: model
+    training.load_model = run_inputs.load_model = lambda spec, **_: model
     run_inputs.load_sae = lambda spec: sae
     runs.time = SimpleNamespace(monotonic=float)  # runs take no time: `seconds` may not differ
     build.ROWS_PER_SHARD = 64

@@ -46,6 +46,31 @@ def compared(difference: float, half_width: float = 0.04, interval: str = "ci95"
     return {"difference": difference, interval: ends, **counts}
 
 
+GATED = {"gate_only": arm(0.60, 0.08), "gated_placebo": arm(0.58, 0.06)}
+"""Arms with saetask's gate, both behind saetask."""
+
+
+def with_raw(document: dict) -> dict:
+    """Returns a summary in which raw answers stand beside the calibrated ones.
+
+    The raw accuracies are 50 % of `original`, 70 % of saetask and 55 % of the others.
+    """
+    shares = {"original": 0.5, "saetask": 0.7}
+    arms = {}
+    for name, figures in document["arms"].items():
+        share = shares.get(name, 0.55)
+        raw = {"accuracy": share, "ci95": [share - 0.06, share + 0.06]}
+        if "difference" in figures:
+            raw |= compared(share - 0.5, interval="difference_ci95")
+        arms[name] = figures | {"raw": raw}
+    against = {
+        name: figures | {"raw": compared(0.7 - 0.55)}
+        for name, figures in document["against"].items()
+    }
+    shares = {"raw_answers": {"literal": 0.6, "metaphorical": 0.4}, "chance": 0.5, "majority": 0.48}
+    return document | {"arms": arms, "against": against, "bias": shares}
+
+
 def auroc(value: float, low: float, high: float) -> dict:
     """Returns the figures of a score."""
     return {"auroc": value, "ci95": [low, high], "n": 444}
@@ -143,6 +168,16 @@ def rows(text: str = "She chews on an idea.", item: str = "a") -> list[dict]:
     return [before, before | after | written]
 
 
+def raw_rows(text: str = "She chews on an idea.", item: str = "a") -> list[dict]:
+    """Returns the rows of an item whose raw answers are otherwise than its calibrated ones.
+
+    The model says the same before and after the note; saetask fixed the calibrated answer.
+    """
+    said = {"raw_output": "figurative", "raw_correct": True}
+    said["raw_scores"] = {"literal": -9.25, "figurative": -7.125}
+    return [row | said for row in rows(text, item)]
+
+
 def write_run(folder: Path, summary_document: dict, item_rows: list[dict]) -> Path:
     folder.mkdir(exist_ok=True)
     (folder / "summary.json").write_text(json.dumps(summary_document))
@@ -158,10 +193,25 @@ def further(**changes: Any) -> dict:
     asked = arm(0.5, 0.01, fixed=8, broken=4, mcnemar_p=0.39)
     spread = {"accuracy": [0.74, 0.77], "mean": 0.755, "min": 0.74, "max": 0.77}
     features = {"feature": 6411, "label": "about 'mind'", "n": 24, "before": 7.9, "after": 3.1}
+    ranked = {"ablation": -0.12, "random": [-0.03, 0.02], "rank": 1, "n_controls": 499}
+    ranked |= {"p": 0.002, "holm_p": 0.006}
     figures = {
         "against": {"placebo": apart | {"mcnemar_p": 1e-9, "holm_p": 2e-9}},
         "credit": {"control": "self", "difference": 0.1, "ci95": [0.06, 0.14]},
-        "probe_alone": {"accuracy": 0.743, "ci95": [0.70, 0.78], "n": 444},
+        "finding_credit": {"control": "self", "difference": 0.1, "ci95": [0.06, 0.14]},
+        "sae_credit": {
+            "over": "random-sae",
+            "difference": -0.01,
+            "ci95": [-0.03, 0.01],
+            "holm_p": 0.6,
+            "n_dictionaries": 3,
+        },
+        "probe_alone": {
+            "accuracy": 0.743,
+            "ci95": [0.70, 0.78],
+            "n": 444,
+            "comparison": compared(-0.05) | {"holm_p": 0.003},
+        },
         "reading_detection": {
             "saetask": auroc(0.81, 0.77, 0.85),
             "baselines": {
@@ -170,7 +220,7 @@ def further(**changes: Any) -> dict:
             },
         },
         "second_question": {"n": 444, "arms": {"original": original(0.49), "saetask": asked}},
-        "mechanism": [features | {"ablation": -0.12, "random": [-0.03, 0.02], "p": 0.01}],
+        "mechanism": [features | ranked],
         "rounds": {"one": 0.75, "closed_loop": 0.74, "used": "one"},
         "seeds": {"seeds": [0, 1], "arms": {"saetask": spread}},
     }

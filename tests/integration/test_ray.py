@@ -274,7 +274,7 @@ def test_a_run_has_the_same_items_and_answers(
     flags = ["--model", str(tiny_model_folder), "--sae", str(tiny_sae_folder), "--json"]
     flags += ["--limit", "40", "--folds", "3", "--arms", "original,saetask"]
     use_settings(monkeypatch, note_samples=8)
-    monkeypatch.setattr(run_inputs, "load_model", lambda spec: loaded)
+    monkeypatch.setattr(run_inputs, "load_model", lambda spec, **_: loaded)
     assert main(["run", "metaphor", *flags, "--out", str(tmp_path / "local")]) == 0
     monkeypatch.setattr(runs, "open_executor", opened)
     flags += ["--engine", "ray", "--address", "auto"]

@@ -1,12 +1,15 @@
 """One prompt at a time, on the tiny model: fitted once, kept, and consistent with itself."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from saetask import Session, UserError
 from saetask.detection import Finding, Misunderstanding
+from saetask.detection.calibration import Calibration
 from saetask.session import SessionConfig
+from saetask.session_results import Answers, preference_sentence
 from tests.helpers.probe_choices import QuickProbe
 from tests.helpers.refusals import refusal
 from tests.helpers.touch_task import ONE_BASELINE, Touch, touch_plugins
@@ -62,7 +65,7 @@ SENTENCE = "The committee boiled the report down to a page."
 def test_spans_count_in_the_text_that_was_given(session) -> None:
     detection = session.detect(SENTENCE, target="boiled")
     assert detection.prompt == SENTENCE
-    assert detection.answer in ("literal", "metaphorical")
+    assert {detection.answer, detection.calibrated_answer} <= {"literal", "metaphorical"}
     assert 0 <= detection.failure <= 1
     for found in detection.misunderstandings:
         assert SENTENCE[found.span.start : found.span.end] == found.text == "boiled"
@@ -91,8 +94,56 @@ class Disagreeing(QuickProbe):
 def test_a_prompt_without_a_finding_is_left_as_it_is(make_session) -> None:
     done = make_session(detector=Silent).reformulate(SENTENCE, target="boiled")
     assert not done.annotations
-    assert done.before == done.after
+    assert done.before == done.after == done.detection.answer
+    assert done.calibrated_before == done.calibrated_after == done.detection.calibrated_answer
     assert done.reformulated.endswith(f'"{SENTENCE}"')
+
+
+OTHER = {"literal": "metaphorical", "metaphorical": "literal"}
+
+
+def test_before_and_after_are_raw_and_the_calibrated_answers_stand_beside_them(
+    make_session,
+) -> None:
+    plain = make_session(detector=Disagreeing)
+    pipeline = plain._pipeline_for_use()
+    said = plain.reformulate(SENTENCE, target="boiled")
+
+    def against(reading: str) -> Calibration:
+        return Calibration(1.0, {OTHER[reading]: 50.0})
+
+    # Offsets that turn every answer round, and a fit split to which the model says one thing.
+    plain._pipeline = replace(
+        pipeline,
+        bias=against(said.before),
+        note_bias=against(said.after),
+        raw_answers={said.before: 0.97, OTHER[said.before]: 0.03},
+    )
+    done = plain.reformulate(SENTENCE, target="boiled")
+    assert done.before == said.before == done.detection.answer
+    assert done.calibrated_before == OTHER[said.before] == done.detection.calibrated_answer
+    (found,) = done.detection.misunderstandings
+    assert found.reading == said.before  # a finding is against the calibrated answer
+    assert done.calibrated_after == OTHER[done.after]
+    assert done.detection.preference == (
+        f"the model says '{said.before}' to 97 % of the prompts that the detector was fitted on, "
+        "so what it says tells little about this one; with that preference taken out it answers "
+        f"'{OTHER[said.before]}'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("shares", "bias", "end"),
+    [
+        ({"literal": 0.89, "metaphorical": 0.11}, Calibration(1.0, {"literal": -9.0}), ""),
+        ({}, Calibration(1.0, {}), ""),
+        ({"literal": 0.95}, Calibration(1.0, {}), "tells little about this one"),
+        ({"literal": 0.95}, Calibration(1.0, {"literal": -1.0}), "it still answers 'literal'"),
+    ],
+)
+def test_a_preference_is_told_where_there_is_one(shares, bias, end) -> None:
+    sentence = preference_sentence(shares, bias, Answers("literal", "literal"))
+    assert sentence.endswith(end) and bool(sentence) is bool(end)
 
 
 def test_a_finding_is_written_into_the_prompt(make_session) -> None:

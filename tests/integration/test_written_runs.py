@@ -11,6 +11,7 @@ import pytest
 
 import saetask
 from saetask.cli.main import main
+from saetask.experiments.arm_prompts import SELF_REQUEST
 from saetask.inference import Endpoint
 from saetask_plugins.annotators import llm
 from tests.helpers.chat_server import Said, chat_server
@@ -124,7 +125,7 @@ def test_an_endpoint_that_can_not_be_reached_is_one_line_and_exit_code_2(
     monkeypatch.setattr(llm, "Endpoint", unreachable)
     assert main(command(tmp_path / "run")) == 2
     told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("saetask:")]
-    lines = [line for line in told if not line.startswith("saetask: [")]  # progress
+    lines = [line for line in told[1:] if not line.startswith("saetask: [")]  # progress
     assert len(lines) == 1
     assert "could not be asked" in lines[0] and "give the same command again" in lines[0]
     assert (tmp_path / "run" / "answers.jsonl").stat().st_size > 0
@@ -144,6 +145,42 @@ def test_an_endpoint_that_can_not_be_reached_is_one_line_and_exit_code_2(
     ids=lambda value: value[-1] if isinstance(value, list) else "",
 )
 def test_an_option_that_does_not_do_is_refused_before_anything_is_written(
+    command, tmp_path, capsys, change, named
+) -> None:
+    assert main([*command(tmp_path / "run"), *change]) == 2
+    assert named in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_arm_self_may_be_written_by_the_model_of_an_annotator(
+    command, server, broken, tmp_path
+) -> None:
+    arguments = command(tmp_path / "run")
+    place = arguments.index("--annotators")  # the task's own annotators write saetask's notes
+    changed = [*arguments[:place], *arguments[place + 2 :], "--self-writer", "llm"]
+    server.requests.clear()
+    assert main([*changed, "--arms", "original,saetask,self"]) == 0
+    assert all(SELF_REQUEST in prompt for prompt in server.prompts())
+    for row in rows_of(tmp_path / "run", "self"):
+        notes = [(note["text"], note["annotator"]) for note in row["annotations"]]
+        failed = row["group"] in broken
+        assert notes == ([] if failed else [("(Note: This is the note.)", "self")])
+    failed = json.loads((tmp_path / "run" / "summary.json").read_text())["failed_notes"]
+    server.requests.clear()
+    assert main([*changed, "--arms", "original,saetask,self"]) == 0
+    assert len(server.requests) == failed > 0, "replies are kept, failed requests put again"
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (["--self-writer", "llm"], "not the arm self"),
+        (["--self-writer", "polarity-note", "--arms", "original,saetask,self"], "such as llm"),
+        (["--self-writer", "self-explain", "--arms", "original,saetask,self"], "such as llm"),
+        (["--self-writer", "lm", "--arms", "original,saetask,self"], "lm"),
+    ],
+)
+def test_a_self_writer_that_can_not_write_is_one_line(
     command, tmp_path, capsys, change, named
 ) -> None:
     assert main([*command(tmp_path / "run"), *change]) == 2

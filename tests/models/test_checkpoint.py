@@ -191,6 +191,12 @@ def test_models_load_in_the_type_that_is_set(folder, monkeypatch):
         monkeypatch.setenv("SAETASK_DTYPE", name)
         loaded = load_model(folder, device="cpu")
         assert next(loaded.parameters()).dtype == getattr(torch, name)
+        by_name = load_model(folder, dtype="float32", device="cpu")
+        assert next(by_name.parameters()).dtype == torch.float32
+        by_default = load_model(folder, dtype="auto", device="cpu")
+        assert next(by_default.parameters()).dtype == getattr(torch, name)
+    with pytest.raises(UserError, match="dtype is 'float8'; it must be auto, float32, bfloat16"):
+        load_model(folder, dtype="float8", device="cpu")
     monkeypatch.setenv("SAETASK_DTYPE", "float8")
     with pytest.raises(UserError, match="SAETASK_DTYPE is 'float8'; it must be float32 or bfloat"):
         load_model(folder, device="cpu")

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from saetask import TrainConfig, load_model, load_sae, read_features, train
+from saetask import Session, SessionConfig, TrainConfig, load_model, load_sae, read_features, train
+from saetask.cli.options import ModelOptions
 from saetask.data.prompts import as_prompt, render
 from saetask.inference.client import GenerateRequest, ModelClient, RankRequest
 from saetask.models.hooks import read_hook
@@ -88,3 +89,14 @@ def test_an_sae_trains(loaded_model, tiny_model_folder, harvest_config, tmp_path
     metrics = train(recipe, tmp_path / "sae", tmp_path)
     assert 0 < metrics["normalised_mse"] < 2
     read_features(loaded_model, load_sae(tmp_path / "sae", device="cpu"), TEXTS)
+
+
+@pytest.mark.parametrize("wanted", ROUNDING)
+def test_the_type_of_a_session_or_command_goes_before_the_variable(
+    wanted, tiny_model_folder, tiny_sae_folder, monkeypatch
+) -> None:
+    monkeypatch.setenv("SAETASK_DTYPE", next(name for name in ROUNDING if name != wanted))
+    session = Session(tiny_model_folder, tiny_sae_folder, config=SessionConfig(dtype=wanted))
+    options = ModelOptions(str(tiny_model_folder), str(tiny_sae_folder), dtype=wanted)
+    for model in (session.model, options.load()[0]):
+        assert next(model.parameters()).dtype == getattr(torch, wanted)

@@ -12,11 +12,12 @@ from saetask.report.charts import (
     NAME_LENGTH,
     RIGHT,
     accuracy_chart,
+    against_chart,
     axis_ticks,
     detection_chart,
 )
-from saetask.report.figures import ArmResult, Auroc
-from tests.helpers.run_folders import summary
+from saetask.report.figures import ArmResult, Auroc, PairedComparison, PairedDifference
+from tests.helpers.run_folders import compared, summary, with_raw
 
 shares = st.floats(0, 1)
 
@@ -32,10 +33,11 @@ def test_marks_and_intervals_lie_within_the_axis(figures: dict) -> None:
         assert not figures
         return
     assert [mark.name for mark in chart.marks] == list(figures)
-    places = [mark.x for mark in chart.marks] + [tick.x for tick in chart.ticks]
-    places += [end for mark in chart.marks for end in (mark.low, mark.high) if end is not None]
+    drawn = [mark.place for mark in chart.marks]
+    places = [place.x for place in drawn] + [tick.x for tick in chart.ticks]
+    places += [end for place in drawn for end in (place.low, place.high) if end is not None]
     assert all(LEFT <= place <= RIGHT for place in [*places, chart.reference])
-    assert all(mark.low is None for mark in chart.marks if figures[mark.name][1] is None)
+    assert all(mark.place.low is None for mark in chart.marks if figures[mark.name][1] is None)
     assert all(len(mark.label) <= NAME_LENGTH for mark in chart.marks)
 
 
@@ -43,7 +45,7 @@ def test_places_are_in_proportion_to_the_figures() -> None:
     scores = {"a": auroc(0.5, (0.4, 0.6)), "b": auroc(1.0, None), "c": auroc(0.0, None)}
     chart = detection_chart("any", "Any", scores)
     assert chart
-    first, second, third = chart.marks
+    first, second, third = [mark.place for mark in chart.marks]
     assert (third.x, second.x) == (LEFT, RIGHT)
     assert first.x == chart.reference == pytest.approx((LEFT + RIGHT) / 2)
     assert first.high is not None and first.high - first.x == pytest.approx((RIGHT - LEFT) / 10)
@@ -65,7 +67,7 @@ def test_the_line_is_the_baselines_whatever_its_name() -> None:
     arms = summary()["arms"]
     renamed = {"as-is": ArmResult(**arms["original"]), "features": ArmResult(**arms["saetask"])}
     chart = accuracy_chart(renamed)
-    assert chart and chart.reference == chart.marks[0].x
+    assert chart and chart.reference == chart.marks[0].place.x
     assert chart.reference_text == "the accuracy of as-is"
     assert "features: 74.1 % (95 % CI" in chart.description
 
@@ -74,5 +76,24 @@ def test_what_cannot_be_drawn_is_left_out() -> None:
     arms = summary()["arms"]
     infinite = ArmResult(**arms["saetask"] | {"ci95": [0.1, float("inf")]})
     chart = accuracy_chart({"a": infinite})
-    assert chart and chart.marks[0].low is None
+    assert chart and chart.marks[0].place.low is None
     assert accuracy_chart({}) is None
+
+
+def test_raw_figures_stand_above_the_calibrated_ones_of_their_arm() -> None:
+    arms = with_raw(summary())["arms"]
+    chart = accuracy_chart({name: ArmResult(**figures) for name, figures in arms.items()})
+    assert chart and chart.is_paired and chart.reference_text.endswith("original, calibrated")
+    top = 0.0
+    for mark, figures in zip(chart.marks, arms.values(), strict=True):
+        assert mark.raw and top < mark.raw.y < mark.y < mark.place.y < mark.y + chart.row_height / 2
+        top = mark.y + chart.row_height / 2
+        for place, share in (
+            (mark.raw, figures["raw"]["accuracy"]),
+            (mark.place, figures["accuracy"]),
+        ):
+            assert place.figure == f"{100 * share:.1f} %"
+    assert mark.description.startswith("raw 70.0 % (95 % CI 64.0 to 76.0), calibrated 74.1 %")
+    gap = PairedComparison(**compared(0.1), raw=PairedDifference(**compared(0.3)))
+    (mark,) = (against_chart("saetask", {"placebo": gap}) or chart).marks
+    assert mark.raw and mark.raw.x > mark.place.x

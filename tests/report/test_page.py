@@ -16,7 +16,16 @@ from hypothesis import strategies as st
 from saetask.report.browser import packed_items
 from saetask.report.render import UNSEEN, render, visible, write_report
 from saetask.report.run_folder import RunFolder, read_run_folder
-from tests.helpers.run_folders import arm, further, rows, summary, write_run
+from tests.helpers.run_folders import (
+    GATED,
+    arm,
+    further,
+    raw_rows,
+    rows,
+    summary,
+    with_raw,
+    write_run,
+)
 from tests.report.test_report import HOSTILE, unpacked_items
 
 VOID = {"meta", "input", "br", "link", "img", "hr"}
@@ -65,13 +74,13 @@ def full_summary() -> dict:
         "oracle": arm(0.9),
         "always": arm(0.7),
     }
-    return summary(**arms) | further()
+    return with_raw(summary(**arms, **GATED) | further())
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     folder = tmp_path_factory.mktemp("page") / "run"
-    return read_run_folder(write_run(folder, full_summary(), rows() + rows(item="b")))
+    return read_run_folder(write_run(folder, full_summary(), raw_rows() + raw_rows(item="b")))
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +139,7 @@ def test_every_chart_has_words_and_a_table(page: str) -> None:
     assert len(drawings) == len(charts) - 1
     for drawing in drawings:
         ElementTree.fromstring(drawing)
-    assert "placebo: 52.0 % (95 % CI 46.0 to 58.0)" in page
+    assert "placebo: raw 55.0 % (95 % CI 49.0 to 61.0), calibrated 52.0 % (95 % CI" in page
 
 
 def test_the_items_are_one_stop_of_the_tab_key(page: str) -> None:
@@ -187,9 +196,10 @@ def many_rows(n: int) -> Iterator[dict]:
             for step in range(1, 6)
         ]
         scores = {"literal": -(number % 313) / 97, "metaphorical": -(number % 293) / 89}
-        for row in rows(text, f"item-{number}"):
+        said = {name: round(value - 7, 5) for name, value in scores.items()}
+        for row in raw_rows(text, f"item-{number}"):
             findings = [found | {"features": features} for found in row["misunderstandings"]]
-            changed = {"group": f"group-{number // 6}", "scores": scores}
+            changed = {"group": f"group-{number // 6}", "scores": scores, "raw_scores": said}
             yield row | changed | {"misunderstandings": findings}
 
 
@@ -204,7 +214,7 @@ def test_five_thousand_items_stay_small(tmp_path: Path) -> None:
 
 
 def test_the_same_run_gives_the_same_page(run: RunFolder, page: str) -> None:
-    assert packed_items(run.items) == packed_items(run.items)
+    assert packed_items(run.items, "scores") == packed_items(run.items, "scores")
     assert render(run) == page
 
 

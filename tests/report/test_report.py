@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import re
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,18 @@ from saetask.report.headline import Headline, headline
 from saetask.report.render import render
 from saetask.report.run_folder import read_run_folder
 from saetask.report.summary import read_summary
-from tests.helpers.run_folders import ENVIRONMENT, arm, fold, rows, summary, write_run
+from tests.helpers.run_folders import (
+    ENVIRONMENT,
+    GATED,
+    arm,
+    compared,
+    fold,
+    raw_rows,
+    rows,
+    summary,
+    with_raw,
+    write_run,
+)
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\"'{{ 7 * 7 }}\ud800"
 
@@ -33,14 +45,38 @@ def unpacked_items(page: str) -> dict:
 
 
 def test_headline_improved(tmp_path: Path) -> None:
-    result = headline_of(tmp_path, summary(placebo=arm(0.52), always=arm(0.75, 0.23)))
-    assert result.tone == "good"
+    result = headline_of(tmp_path, summary(placebo=arm(0.52), always=arm(0.75, 0.23), **GATED))
+    assert result.tone == "good" and result.verdict == "Improved"
     assert result.text.startswith(
         "saetask answers 74.1 % of 444 items right against 52.0 % for the original prompt: +22.1 "
         "points (95 % CI +18.1 to +26.1), 131 fixed, 33 broken, Holm p = 3e-15."
     )
-    assert "best control, placebo, reaches 52.0 %" in result.text
+    assert "best control, gate-only, reaches 60.0 %" in result.text
     assert "the gate adds nothing" in result.text
+
+
+def test_headline_gives_raw_answers_beside_the_calibrated_ones(tmp_path: Path) -> None:
+    result = headline_of(tmp_path, with_raw(summary(**GATED)))
+    expected = "By raw answers, what the model says, 70.0 % against 50.0 %: +20.0 points (95 % CI "
+    assert "by calibrated answers" in result.text and expected in result.text
+
+
+@pytest.mark.parametrize("name", ["gate-only", "gated-placebo"])
+@pytest.mark.parametrize("gap", [(0.0, 1.0), (0.05, 0.2), (-0.05, 0.001)])
+def test_a_note_that_does_no_more_than_its_gate_is_no_improvement(
+    tmp_path: Path, name: str, gap: tuple[float, float]
+) -> None:
+    # Feature labels or gibberish: far above original, and not above the same prompts without it.
+    document = summary(shuffled=arm(0.6), **GATED)
+    document["against"][name] = compared(gap[0], 0.01) | {"holm_p": gap[1]}
+    result = headline_of(tmp_path, document)
+    assert (result.verdict, result.tone) == ("No improvement shown", "bad")
+    assert f"not shown to be above {name}, with the same prompts picked" in result.text
+
+
+def test_an_improvement_without_controls_of_the_gate_is_not_called_one(tmp_path: Path) -> None:
+    result = headline_of(tmp_path, summary(placebo=arm(0.52), shuffled=arm(0.5)))
+    assert result.tone == "mixed" and result.verdict == "Improved, without controls of the gate"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +148,38 @@ def test_browser_rows_and_features(tmp_path: Path) -> None:
         [17, "label of She chews on an idea."]
     ] * 2
     assert first["before"]["output"] == "literal" and first["after"]["parsed"] == "figurative"
-    assert first["correct"] == [["original", False], ["saetask", True]]
+    assert first["correct"] == [["original", False, None], ["saetask", True, None]]
+    assert first["before"]["raw"] is None and first["before"]["rawScores"] == []
+
+
+def test_before_and_after_are_what_the_model_says(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run", summary(), raw_rows())
+    page = write_report(folder).read_text(encoding="utf-8")
+    (item,) = unpacked_items(page)["items"]
+    # The calibrated answer was fixed; the model says the same as before.
+    assert item["change"] == "right"
+    assert item["correct"] == [["original", False, True], ["saetask", True, True]]
+    before = item["before"]
+    assert (before["raw"], before["output"]) == ("figurative", "literal")
+    assert before["rawScores"] == [["literal", -9.25], ["figurative", -7.12]]
+    assert before["scores"] == [["literal", -1.5]]
+    (feature,) = read_run_folder(folder).items.features
+    assert (feature.fixed, feature.broken) == (0, 0)
+    assert "What saetask does to what the model says, in items" in page
+    older = write_report(write_run(tmp_path / "older", summary(), rows())).read_text()
+    assert "What saetask does to the calibrated answers, in items" in older
+
+
+@pytest.mark.parametrize(
+    ("ranking", "name"), [("likelihood", "log-likelihoods"), ("pmi", "scores (pmi)"), (None, "log")]
+)
+def test_only_log_likelihoods_are_called_so(tmp_path: Path, ranking: str | None, name: str) -> None:
+    document = summary()
+    if ranking:
+        document["ranking"] = {"method": ranking, "n_tied": 0, "n_prefixes": 0}
+    page = render(read_run_folder(write_run(tmp_path / "run", document, raw_rows())))
+    assert unpacked_items(page)["scoreName"].startswith(name)
+    assert "likelihood" not in (files("saetask.report") / "templates" / "browser.js").read_text()
 
 
 def test_overlapping_and_impossible_spans(tmp_path: Path) -> None:

@@ -18,7 +18,16 @@ from saetask.report.sentences import (
     undetectable_sentence,
 )
 from saetask.report.summary import Summary, read_summary
-from tests.helpers.run_folders import arm, compared, further, original, rows, summary, write_run
+from tests.helpers.run_folders import (
+    GATED,
+    arm,
+    compared,
+    further,
+    original,
+    rows,
+    summary,
+    write_run,
+)
 
 
 def read(folder: Path, document: dict) -> Summary:
@@ -32,8 +41,9 @@ def page_of(folder: Path, document: dict, item_rows: list[dict]) -> str:
 
 
 def with_dense_probe(auroc: float, kind: str = "detection") -> dict[str, Any]:
-    """Returns a summary in which placebo is beaten and a dense probe was measured."""
-    document = summary(placebo=arm(0.52)) | further()
+    """Returns a summary in which all controls are beaten and a dense probe was measured."""
+    document = summary(placebo=arm(0.52), **GATED)
+    document |= further(against=document["against"])
     document[kind]["baselines"]["dense-probe"] = {"auroc": auroc, "ci95": None, "n": 444}
     return document
 
@@ -44,7 +54,7 @@ def test_page_shows_every_figure(tmp_path: Path) -> None:
     for expected in (
         "is right on 74.3 % of 444 items (95 % CI 70.0 to 78.0); saetask, which asks",
         "“the model now believes the probe”",
-        "SAE credit: +10.0 points (95 % CI +6.0 to +14.0), saetask minus self",
+        "Finding credit: +10.0 points (95 % CI +6.0 to +14.0), saetask minus self",
         "No change is shown, +1.0 points (95 % CI −3.0 to +5.0)",
         "could have shown (power 80 %), in points: placebo 4.1.",
         "annotating reached 75.0 %, the closed loop (read again, kept if better) 74.0 %; saetask",
@@ -111,7 +121,8 @@ def test_paired_comparison_decides_over_arms_intervals(
     tmp_path: Path, entry: dict, is_beaten: bool
 ) -> None:
     # By the intervals of the two arms alone the placebo would not be beaten.
-    document = summary(placebo=arm(0.72, 0.20)) | further(against={"placebo": entry})
+    document = summary(placebo=arm(0.72, 0.20), **GATED)
+    document["against"]["placebo"] = entry
     assert headline(read(tmp_path, document)).tone == ("good" if is_beaten else "mixed")
 
 
@@ -123,7 +134,7 @@ def test_credit_is_given_only_above_zero(tmp_path: Path, interval: list, expecte
     credit = {"control": "self", "difference": sum(interval) / 2, "ci95": interval}
     document = summary(self=arm(0.5), placebo=arm(0.5), dense_probe=arm(0.5))
     sentence = credit_sentence(read(tmp_path, document | further(credit=credit)))
-    assert expected in sentence and "minus self, the best of self and placebo;" in sentence
+    assert expected in sentence and "minus self, the best of self and placebo, which" in sentence
 
 
 @pytest.mark.parametrize(
@@ -136,10 +147,11 @@ def test_credit_is_given_only_above_zero(tmp_path: Path, interval: list, expecte
         (original(0.4), arm(0.49, 0.0), "not measured"),
     ],
 )
+@pytest.mark.parametrize("control", ["placebo", "gated-placebo"])
 def test_second_question_claims_no_more_than_shown(
-    tmp_path: Path, saetask: dict, placebo: dict, expected: str
+    tmp_path: Path, control: str, saetask: dict, placebo: dict, expected: str
 ) -> None:
-    arms = {"original": original(0.49), "saetask": saetask, "placebo": placebo}
+    arms = {"original": original(0.49), "saetask": saetask, control: placebo}
     second = read(tmp_path, summary() | {"second_question": {"n": 444, "arms": arms}})
     assert second.second_question
     assert expected in second_question_sentence(second.second_question)
@@ -192,7 +204,7 @@ def test_rounds_reach_the_item_browser(tmp_path: Path) -> None:
     (item,) = read_run_folder(write_run(tmp_path / "run", document, with_rounds)).items.every
     (found,) = item.rounds
     assert (found.annotation, found.failure_before, found.kept) == ("</script>", 0.7, True)
-    (row,) = item_data(read_run_folder(tmp_path / "run").items)["items"]
+    (row,) = item_data(read_run_folder(tmp_path / "run").items, "scores")["items"]
     assert row["rounds"][0]["annotation"] == "</script>"
 
 

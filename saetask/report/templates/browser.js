@@ -56,7 +56,7 @@
 
   function searchText(row) {
     const parts = [row.id, row.group, row.change, ...[row.prompt, row.asked || []].flat().map(([text]) => text)];
-    for (const answer of [row.before, row.after]) if (answer) parts.push(answer.output, answer.parsed);
+    for (const answer of [row.before, row.after]) if (answer) parts.push(answer.raw, answer.output, answer.parsed);
     for (const round of row.rounds) parts.push(round.annotation);
     for (const finding of row.findings) {
       parts.push(finding.reading);
@@ -116,19 +116,30 @@
     return made;
   }
 
-  // One arm: the prompt as it asked, and the answer.
-  function askedBlock(title, segments, answer, correct) {
+  const sign = (correct) => (correct ? "✓ right" : "✕ wrong");
+
+  function scoreText(name, scores) {
+    return scores.length ? [`${name}: ${scores.map(([text, value]) => `${text} ${number(value, 2)}`).join(", ")}`] : [];
+  }
+
+  // One arm: the prompt as it asked, what the model says, and its calibrated answer.
+  function askedBlock(title, segments, answer, arm) {
     const block = element("div", "", element("h3", "", title));
-    block.append(element("p", "text", ...prompt(segments)), element("h4", "", "Answer"));
+    const add = (heading, text, facts) => block.append(
+      element("h4", "", heading), element("p", "text", text), element("p", "small", facts.join(" · ")),
+    );
+    block.append(element("p", "text", ...prompt(segments)));
     if (!answer) {
       block.append(element("p", "small", "This arm has no row for the item."));
       return block;
     }
-    const facts = [correct ? "✓ right" : "✕ wrong"];
+    const [, correct, rawCorrect] = arm;
+    if (answer.raw !== null) {
+      add("The model says", answer.raw, [sign(rawCorrect), ...scoreText(data.scoreName, answer.rawScores)]);
+    }
+    const facts = [sign(correct)];
     if (answer.parsed !== null && answer.parsed !== answer.output) facts.push(`read as “${answer.parsed}”`);
-    const scores = answer.scores.map(([name, value]) => `${name} ${number(value, 2)}`);
-    if (scores.length) facts.push(`log-probabilities: ${scores.join(", ")}`);
-    block.append(element("p", "text", answer.output), element("p", "small", facts.join(" · ")));
+    add("Calibrated answer", answer.output, [...facts, ...scoreText("log-probabilities", answer.scores)]);
     return block;
   }
 
@@ -139,7 +150,7 @@
     });
     const sentence = element("p", "finding",
       `“${finding.text}” is misread, says ${finding.detector || "the detector"}: the features support ` +
-      `“${finding.reading}”, and the model's answer to the original prompt is wrong with a probability ` +
+      `“${finding.reading}”, and the model's calibrated answer to the original prompt is wrong with a probability ` +
       `of ${number(finding.probability, 2)}.`);
     if (!lines.length) return element("div", "", sentence);
     const names = [["n", "Feature"], ["label", "Label"], ["n", "Activation"], ["n", "Weight"]];
@@ -161,13 +172,13 @@
     const detail = element("div", "detail");
     const add = (title, ...children) => detail.append(element("h3", "", title), ...children);
     const small = (text) => element("p", "small", text);
-    const correct = new Map(row.correct);
+    const arms = new Map(row.correct.map((arm) => [arm[0], arm]));
     detail.append(element(
       "div", "answers",
-      askedBlock(`The prompt as it is (${data.baseline})`, row.prompt, row.before, correct.get(data.baseline)),
+      askedBlock(`The prompt as it is (${data.baseline})`, row.prompt, row.before, arms.get(data.baseline)),
       askedBlock(
         row.asked ? `The prompt with the note (${data.method})` : `No note written (${data.method})`,
-        row.asked || row.prompt.map(([text]) => [text, 0]), row.after, correct.get(data.method),
+        row.asked || row.prompt.map(([text]) => [text, 0]), row.after, arms.get(data.method),
       ),
     ));
     const findings = row.findings.map(findingBlock);
@@ -177,8 +188,11 @@
       detail.append(small(`Note written by ${origin.join("; ")}`));
     }
     if (row.rounds.length) add("Rounds of annotating", roundsTable(row.rounds));
-    const arms = row.correct.map(([name, correct]) => `${name} ${correct ? "✓ right" : "✕ wrong"}`);
-    add("All arms", small(arms.join(" · ")));
+    const results = row.correct.map(([name, correct, rawCorrect]) => {
+      if (rawCorrect === null) return `${name} ${sign(correct)}`;
+      return `${name} ${sign(rawCorrect)}${correct === rawCorrect ? "" : ` (calibrated ${sign(correct)})`}`;
+    });
+    add("All arms", small(results.join(" · ")));
     const link = element("a", "", "Link to this item");
     link.href = `#item-${linkName(row.id)}`;
     detail.append(element("p", "small", link, ` · group ${row.group || "–"} · fold ${row.fold}`));

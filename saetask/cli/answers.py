@@ -1,0 +1,42 @@
+"""What a session finds in a prompt, in lines for people."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from saetask.session_results import Detection, Reformulation
+
+
+def detection_text(detection: "Detection") -> str:
+    """Returns a detection in a few lines."""
+    answer, wrong = "answer", f"(probability that it is wrong: {detection.failure:.0%})"
+    lines = []
+    if detection.preference or detection.calibrated_answer != detection.answer:
+        lines.append(f"answer: {detection.answer}")
+        answer = "calibrated answer"
+    lines.append(f"{answer}: {detection.calibrated_answer} {wrong}")
+    if detection.preference:
+        lines.append(detection.preference)
+    if not detection.misunderstandings:
+        lines.append(f"no misunderstanding found: {detection.reason}")
+    for found in detection.misunderstandings:
+        lines.append(
+            f"misread: {found.text!r} at {found.span.start}; the features say: {found.reading}, "
+            f"the {answer}: {detection.calibrated_answer}"
+        )
+        lines += [
+            f"  feature {f.id:>5}  {f.activation:6.2f}  weight {f.weight:+.3f}  {f.label}"
+            for f in found.features
+        ]
+    return "\n".join(lines)
+
+
+def answers_text(done: "Reformulation") -> str:
+    """Returns the answers before and after a note: what the model says, calibrated beside it."""
+    pairs = (
+        ("before:", done.before, done.calibrated_before),
+        ("after: ", done.after, done.calibrated_after),
+    )
+    return "\n".join(
+        f"answer {when} {raw}" + (f" (calibrated: {calibrated})" if calibrated != raw else "")
+        for when, raw, calibrated in pairs
+    )

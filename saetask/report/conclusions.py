@@ -1,0 +1,168 @@
+"""What a run shows, in four lines: what the model says, and what gate, note and SAE do to it."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from saetask.report.figures import PairedComparison, PairedDifference, SAECredit
+from saetask.report.numbers import p_statement, percent, percent_interval, points, points_interval
+from saetask.report.sentences import is_significant, nearly_only_answer
+from saetask.report.summary import Summary
+
+GATE = "gate-only"
+INERT = (GATE, "gated-placebo")
+"""Controls that pick saetask's prompts and write nothing of a finding into them."""
+GATED = (*INERT, "shuffled")
+"""Controls with saetask's gate: they differ from saetask by what its note says, and by no more.
+Runs that lack the first two are older, and their `shuffled` had a gate of its own."""
+MOST_READINGS = 4
+"""Number of readings whose shares are listed."""
+
+
+class Conclusion(NamedTuple):
+    """One figure of a run in words."""
+
+    about: str
+    text: str
+
+
+def conclusions(summary: Summary) -> list[Conclusion]:
+    """Returns the four lines in their order."""
+    return [
+        Conclusion("What the model says", _raw_answers(summary)),
+        Conclusion("What the gate does", _gate(summary)),
+        Conclusion("What the note does", _note(summary)),
+        Conclusion("What the SAE does", _sae(summary)),
+    ]
+
+
+def gated_comparisons(summary: Summary) -> dict[str, PairedComparison]:
+    """Returns saetask minus each control with its gate that was run, the best of them first."""
+    if not summary.against.keys() & set(INERT):
+        return {}
+    against = {name: summary.against[name] for name in GATED if name in summary.against}
+    return dict(sorted(against.items(), key=lambda entry: entry[1].difference))
+
+
+def _raw_answers(summary: Summary) -> str:
+    original = summary.arms.get(summary.baseline)
+    if original is None or original.raw is None:
+        return "Not measured: this run kept its calibrated answers only."
+    parts = []
+    if summary.bias:
+        parts.append(_shares(summary.bias.raw_answers))
+    raw = original.raw
+    accuracy = f"Right are {percent(raw.accuracy)} (95 % CI {percent_interval(raw.ci95)})"
+    if summary.bias:
+        accuracy += (
+            f"; chance is {percent(summary.bias.chance)}, always giving the most frequent reading "
+            f"{percent(summary.bias.majority)}"
+        )
+    parts += [f"{accuracy}.", f"Calibrated: {percent(original.accuracy)}."]
+    return " ".join(filter(None, parts))
+
+
+def _shares(raw_answers: Mapping[str, float]) -> str:
+    """Returns how often the model gives which answer, the most frequent first."""
+    named = {reading: share for reading, share in raw_answers.items() if reading}
+    if reading := nearly_only_answer(named):
+        return (
+            f"It says “{reading}” to {percent(named[reading])} of the original prompts, whatever "
+            "they are about: a single answer tells little."
+        )
+    most = sorted(named.items(), key=lambda entry: -entry[1])[:MOST_READINGS]
+    listed = ", ".join(f"“{reading}” to {percent(share)}" for reading, share in most)
+    return f"It says {listed} of the original prompts." if listed else ""
+
+
+def _gate(summary: Summary) -> str:
+    arm = summary.arms.get(GATE)
+    change = arm.change if arm else None
+    if change is None:
+        return f"Not measured: the arm {GATE} was not run."
+    finding = _finding(
+        change,
+        "so much of the difference needs no note",
+        "choosing prompts is not shown to change the answers",
+        "choosing prompts alone makes the answers worse",
+    )
+    return (
+        f"{GATE} minus {summary.baseline}, no note but an offset for the prompts that the detector "
+        f"picks: {_figures(change)}: {finding}."
+    )
+
+
+def _note(summary: Summary) -> str:
+    compared = gated_comparisons(summary)
+    if not compared:
+        return f"Not measured: the arms {' and '.join(INERT)} were not run."
+    best, change = next(iter(compared.items()))
+    gaps = [f"{points(gap.difference)} over {name}" for name, gap in compared.items()]
+    others = f" ({', '.join(gaps[1:])})" if gaps[1:] else ""
+    finding = _finding(
+        change,
+        "what the note says helps",
+        "what the note says is not shown to help",
+        "what the note says makes the answers worse",
+    )
+    return (
+        f"{summary.method} minus {best}, the best control with its gate{others}: "
+        f"{_figures(change)}: {finding}. {_note_by_raw(compared)}"
+    ).strip()
+
+
+def _note_by_raw(compared: Mapping[str, PairedComparison]) -> str:
+    """Returns the same of raw answers, by which another control can be the best one."""
+    gaps = {name: change.raw for name, change in compared.items() if change.raw}
+    if not gaps:
+        return ""
+    best = min(gaps, key=lambda name: gaps[name].difference)
+    shown = _finding(gaps[best], "shown", "not shown", "worse")
+    return f"By what the model says, minus {best}: {_figures(gaps[best])}: {shown}."
+
+
+def _sae(summary: Summary) -> str:
+    credit = summary.sae_credit
+    probe = summary.probe_alone.comparison if summary.probe_alone else None
+    parts = []
+    if credit is None:
+        parts.append("Not measured: it takes the arms dense-probe and random-sae.")
+    else:
+        finding = _finding(
+            credit,
+            "a trained SAE adds something",
+            "the SAE is not shown to matter",
+            "the SAE does worse than what needs none",
+        )
+        over = credit.over
+        if credit.over == "random-sae" and credit.n_dictionaries > 1:
+            over += f" (mean of {credit.n_dictionaries} random dictionaries)"
+        parts.append(
+            f"{summary.method} minus {over}, the better of dense-probe and random-sae: "
+            f"{_figures(credit)}: {finding}."
+        )
+    if probe:
+        finding = _finding(
+            probe,
+            "asking again with the note is better",
+            "neither is shown to be better",
+            "taking the detector's reading as the answer is better",
+        )
+        parts.append(
+            f"{summary.method} minus the detector's own answer, the model not asked: "
+            f"{_figures(probe)}: {finding}."
+        )
+    return " ".join(parts)
+
+
+def _figures(change: PairedDifference | SAECredit) -> str:
+    return (
+        f"{points(change.difference)} points (95 % CI {points_interval(change.ci95)}, "
+        f"Holm {p_statement(change.holm_p)})"
+    )
+
+
+def _finding(change: PairedDifference | SAECredit, above: str, level: str, below: str) -> str:
+    """Returns what a difference shows: one of three statements."""
+    if not is_significant(change.ci95, change.holm_p):
+        return level
+    return above if change.difference > 0 else below

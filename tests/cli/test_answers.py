@@ -1,0 +1,48 @@
+"""What is printed of one prompt: what the model says first, the calibrated answer beside it."""
+
+import pytest
+
+from saetask.cli.answers import answers_text, detection_text
+from saetask.data.prompts import Span
+from saetask.detection import Misunderstanding
+from saetask.detection.base import ANSWER_AGREES
+from saetask.session_results import Detection, Reformulation
+
+FOUND = Misunderstanding("probe", Span(3, 10), "steered", "literal", 0.9, [])
+
+
+def detection(raw: str, calibrated: str, preference: str = "") -> Detection:
+    return Detection("He steered.", raw, calibrated, 0.9, [FOUND], "", preference)
+
+
+def test_one_line_is_enough_where_no_preference_is_taken_out() -> None:
+    assert detection_text(detection("metaphorical", "metaphorical")).splitlines() == [
+        "answer: metaphorical (probability that it is wrong: 90%)",
+        "misread: 'steered' at 3; the features say: literal, the answer: metaphorical",
+    ]
+
+
+@pytest.mark.parametrize(("calibrated", "preference"), [("odd", ""), ("even", "it says even")])
+def test_what_the_model_says_stands_above_the_calibrated_answer(
+    calibrated: str, preference: str
+) -> None:
+    said, judged, *told, misread = detection_text(
+        detection("even", calibrated, preference)
+    ).splitlines()
+    assert said == "answer: even"
+    assert judged == f"calibrated answer: {calibrated} (probability that it is wrong: 90%)"
+    assert told == [preference] * bool(preference)
+    assert misread.endswith(f"the features say: literal, the calibrated answer: {calibrated}")
+
+
+def test_without_a_finding_the_reason_names_the_calibrated_answer() -> None:
+    found = detection("even", "odd")._replace(misunderstandings=[], reason=ANSWER_AGREES)
+    (*_, last) = detection_text(found).splitlines()
+    assert last == (
+        "no misunderstanding found: the model's calibrated answer is the most probable reading"
+    )
+
+
+def test_before_and_after_are_what_the_model_says() -> None:
+    done = Reformulation(detection("even", "odd"), "asked", [], "even", "even", "odd", "even")
+    assert answers_text(done) == "answer before: even (calibrated: odd)\nanswer after:  even"

@@ -1,0 +1,69 @@
+"""The end of a run: its arms, what they show, and why there is no finding."""
+
+import pytest
+
+from saetask.cli.run_summary import arms_table, conclusion_lines, silence_lines
+from saetask.report.sentences import MISREAD
+from saetask.report.summary import Summary
+from tests.helpers.run_folders import GATED, summary, with_raw
+
+
+def run_of(annotated, *silences):
+    folds = [{} if silence == "" else {"silence": silence} for silence in silences]
+    return {"arms": {"saetask": {"annotated": annotated}}, "selection": {"folds": folds}}
+
+
+def test_a_run_with_findings_says_nothing() -> None:
+    assert silence_lines(run_of(1, "the features predict nothing")) == []
+
+
+def test_a_run_without_a_finding_gives_the_reason_of_each_fold() -> None:
+    head, *lines = silence_lines(run_of(0, "nothing there", None))
+    assert "No finding at all" in head
+    assert lines == ["fold 1: nothing there"]
+
+
+@pytest.mark.parametrize("silence", [None, ""])
+def test_a_run_whose_answers_are_all_as_read_says_so(silence) -> None:
+    (line,) = silence_lines(run_of(0, silence, silence))
+    assert (
+        "No finding at all" in line and "the model's calibrated answer is the most probable" in line
+    )
+
+
+def test_the_table_has_raw_and_calibrated_answers_with_their_tests() -> None:
+    cells = table_cells(with_raw(summary(**GATED)))
+    names = [row[0].strip() for row in cells]
+    assert names == ["original", "(chance)", "(majority)", "saetask", "gate-only", "gated-placebo"]
+    rows = dict(zip(names, cells))
+    raw, calibrated = ["0.500", "0.44..0.56", "", ""], ["0.520", "0.46..0.58", "", ""]
+    assert rows["original"][1:] == ["0", *raw, *calibrated]
+    assert rows["(majority)"][1:] == ["", "0.480", "", "", "", "0.480", "", "", ""]
+    raw, calibrated = ["0.700", "0.64..0.76", "90/11", "2e-09"], ["0.741", "0.68..0.80", "131/33"]
+    assert rows["saetask"][1:] == ["300", *raw, *calibrated, "3e-15"]
+
+
+def test_a_run_without_raw_answers_has_a_table_too() -> None:
+    original, saetask = table_cells(summary())
+    assert original[1:] == ["0", "", "", "", "", "0.520", "0.46..0.58", "", ""]
+    assert saetask[6] == "0.741"
+
+
+def table_cells(document):
+    """Returns the texts of the table's cells, by row."""
+    table = arms_table(Summary.model_validate(document))
+    columns = [list(column.cells) for column in table.columns]
+    rows = zip(*columns, strict=True)
+    return [[cell for cell in row if cell is not None] for row in rows]
+
+
+def test_the_four_lines_and_the_sense_of_misread_follow() -> None:
+    lines = list(conclusion_lines(Summary.model_validate(with_raw(summary(**GATED)))))
+    starts = [
+        "What the model says",
+        "What the gate does",
+        "What the note does",
+        "What the SAE does",
+    ]
+    assert [line.split(":")[0] for line in lines[:4]] == starts
+    assert lines[4:] == [MISREAD]
