@@ -282,8 +282,7 @@ def test_self_writes_what_the_model_said_in_the_place_of_saetasks_notes(state, p
 
 
 def test_self_may_be_written_by_another_model(state):
-    samples = state.fold.test
-    failing = samples[2].prompt.content
+    failing = state.fold.test[2].prompt.content
 
     def answer(request):
         asked = request["messages"][-1]["content"]
@@ -293,13 +292,13 @@ def test_self_may_be_written_by_another_model(state):
     before = client.n_generated()
     with chat_server(answer) as server:
         writer = EndpointReplies(Endpoint("other", server.url, retries=0), client)
-        other = replace(state, context=replace(state.context, self_writer=writer))
-        written = self_note(other, samples)
+        told = replace(state, context=replace(state.context, self_writer=writer))
+        written = self_note(told, state.fold.test)
     assert client.n_generated() == before, "the model under test is not asked"
     assert sorted(server.prompts()) == sorted({s.prompt.content + SELF_REQUEST for s in written})
     for sample, prompt in written.items():
-        assert (prompt.annotation is None) == (sample.prompt.content == failing)
-        assert prompt.annotation is None or prompt.annotation.text == "(Note: It is about weather.)"
+        note = "" if sample.prompt.content == failing else "\n(Note: It is about weather.)"
+        assert prompt.prompt.content == sample.prompt.content + note
     assert count_failed([], writer) == 1 and SENTINEL not in str(server.requests)
 
 

@@ -95,6 +95,19 @@ def test_annotated_prompts_get_the_offset_that_the_arms_training_prompts_have_ot
     assert own == N + 2 * (2 * N // 3)
 
 
+def test_only_prompts_with_a_note_count_for_an_arms_offset():
+    trial, plain = Trial(), Trial()
+    for fold in trial.folds:
+        prompts = fold.arms["oracle"].calibration
+        for sample in list(prompts)[::2]:
+            prompts[sample] = ArmPrompt(sample.prompt, None, [])
+    for fold in plain.folds:
+        for sample in list(fold.arms["oracle"].calibration)[::2]:
+            del fold.arms["oracle"].calibration[sample]
+    for first, second in zip(trial.score(), plain.score(), strict=True):
+        assert list(first.scores.values()) == pytest.approx(list(second.scores.values()))
+
+
 def test_each_arm_fits_its_offset_in_its_own_way():
     trial = Trial(fit=lambda items: Calibration(1.0, {"warm": float(len(items))}))
     for sample_result in trial.score():

@@ -214,7 +214,8 @@ class Lab:
     def fit_pipeline(self, **changes) -> FittedPipeline:
         """Returns the pipeline of the first fold; changes are of the context's fields."""
         context = replace(self.context, **changes)
-        return fit_pipeline(context, self.observed(self.fold.train), [], self.note_scores)
+        train = self.observed(self.fold.train)
+        return fit_pipeline(context, train, [], self.note_scores, train)
 
     def fit_fold(self, seed=0, controls=tuple(EVERY_ARM), **changes) -> FoldState:
         """Returns the state of the first fold; changes are of the context's fields."""

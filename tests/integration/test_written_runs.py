@@ -11,7 +11,7 @@ import pytest
 
 import saetask
 from saetask.cli.main import main
-from saetask.experiments.arms import SELF_REQUEST
+from saetask.experiments.arm_prompts import SELF_REQUEST
 from saetask.inference import Endpoint
 from saetask_plugins.annotators import llm
 from tests.helpers.chat_server import Said, chat_server
