@@ -1,6 +1,6 @@
-"""What a session finds in a prompt, in lines for people."""
+"""What a session finds in a prompt: in lines for people, and as a JSON document."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from saetask.session_results import Detection, Reformulation
@@ -40,3 +40,20 @@ def answers_text(done: "Reformulation") -> str:
         f"answer {when} {raw}" + (f" (calibrated: {calibrated})" if calibrated != raw else "")
         for when, raw, calibrated in pairs
     )
+
+
+def detection_document(detection: "Detection") -> dict[str, Any]:
+    """Returns a detection as a JSON object."""
+    misunderstandings = [
+        {**m._asdict(), "features": [f._asdict() for f in m.features]}
+        for m in detection.misunderstandings
+    ]
+    return {
+        "prompt": detection.prompt,
+        "answer": detection.answer,
+        "calibrated_answer": detection.calibrated_answer,
+        "preference": detection.preference,
+        "failure": detection.failure,
+        "misunderstandings": misunderstandings,
+        "reason": detection.reason,
+    }

@@ -22,7 +22,7 @@ from saetask.utils.files import json_text, user_error_on_failed_write
 
 if TYPE_CHECKING:
     from saetask.plugins import PluginRegistry
-    from saetask.session import Detection, Session
+    from saetask.session import Session
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def read(arguments: Namespace) -> None:
 
 def detect(arguments: Namespace) -> None:
     """Prints what is misread in a prompt, or in each prompt of a file."""
-    from saetask.cli.answers import detection_text
+    from saetask.cli.answers import detection_document, detection_text
 
     prompts, options = take(arguments, DetectOptions), take(arguments, TaskOptions)
     registry = open_registry(arguments)
@@ -141,14 +141,14 @@ def detect(arguments: Namespace) -> None:
     session = _open_session(arguments, registry, options, options.task_name(options.target))
     detection = session.detect(text, options.target)
     if arguments.json:
-        print_json(_detection_document(detection))
+        print_json(detection_document(detection))
     else:
         print(detection_text(detection))
 
 
 def reformulate(arguments: Namespace) -> None:
     """Prints a prompt with an annotation of what is misread in it, and the answers to both."""
-    from saetask.cli.answers import answers_text, detection_text
+    from saetask.cli.answers import answers_text, detection_document, detection_text
 
     options = take(arguments, TaskOptions)
     registry = open_registry(arguments)
@@ -156,7 +156,7 @@ def reformulate(arguments: Namespace) -> None:
     session = _open_session(arguments, registry, options, options.task_name(options.target))
     reformulation = session.reformulate(text, options.target)
     if arguments.json:
-        document = _detection_document(reformulation.detection)
+        document = detection_document(reformulation.detection)
         document["reformulated"] = reformulation.reformulated
         document["annotations"] = reformulation.annotations
         document["answers"] = {
@@ -233,6 +233,7 @@ def _detect_file(
 
     Every row is of its own task, which has a session of its own.
     """
+    from saetask.cli.answers import detection_document
     from saetask.data.items import PromptRow, read_validated_rows
 
     sessions: dict[str, Session] = {}
@@ -251,7 +252,7 @@ def _detect_file(
         except UserError as error:
             raise UserError(f"{path}:{number}: {error}") from error
         with user_error_on_failed_write("standard output"):
-            print(json_text(_detection_document(detection)), flush=True)
+            print(json_text(detection_document(detection)), flush=True)
 
 
 def _open_row_session(
@@ -273,22 +274,6 @@ def _open_row_session(
             "the rows above; give --task, or a file of prompts for each task."
         )
     return _open_session(arguments, registry, options, name, earlier and earlier[1])
-
-
-def _detection_document(detection: "Detection") -> dict[str, Any]:
-    misunderstandings = [
-        {**m._asdict(), "features": [f._asdict() for f in m.features]}
-        for m in detection.misunderstandings
-    ]
-    return {
-        "prompt": detection.prompt,
-        "answer": detection.answer,
-        "calibrated_answer": detection.calibrated_answer,
-        "preference": detection.preference,
-        "failure": detection.failure,
-        "misunderstandings": misunderstandings,
-        "reason": detection.reason,
-    }
 
 
 COMMANDS = {
