@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from saetask.annotation import PLACEMENTS, Annotation
+from saetask.data import number_text, numbers_in
 from saetask.detection import Misunderstanding
 
 REASONS = {
@@ -12,6 +13,13 @@ REASONS = {
     "division": "It is shared equally: divide the larger number by the smaller.",
 }
 SIGNS = {"addition": "+", "subtraction": "-", "multiplication": "*", "division": "/"}
+
+
+def beginning(problem: str, sign: str) -> str:
+    """Returns how the equation begins: with the problem's numbers, if it holds just two."""
+    numbers = sorted({number_text(number): number for number in numbers_in(problem)}.values())
+    a, b = (number_text(n) for n in reversed(numbers)) if len(numbers) == 2 else ("a", "b")
+    return f"{a} {sign} {b}"
 
 
 class OperationNote:
@@ -27,7 +35,8 @@ class OperationNote:
         if reading not in REASONS:
             return []
         form = f"The equation has the form: a {SIGNS[reading]} b = c"
-        texts = (REASONS[reading], form, f"{REASONS[reading]} {form}")
+        begins = f"The equation begins: {beginning(misunderstanding.text, SIGNS[reading])}"
+        texts = (form, f"{REASONS[reading]} {form}", f"{REASONS[reading]} {begins}")
         return [
             Annotation(text, place, self.name)
             for text in texts

@@ -81,16 +81,24 @@ def fit_scaled_softmax(
     filled = [np.where(present, score, 0.0) for score in scores]
     n_weights, n_kinds = len(scores), int(kinds.max()) + 1
 
-    def loss(values: np.ndarray) -> float:
+    def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
+        """Returns the loss and its gradient, `[n_weights + n_kinds]`."""
         weights, biases = values[:n_weights], values[n_weights:]
         weighted = sum(weight * score for weight, score in zip(weights, filled))
         logits = np.where(present, weighted + biases[kinds], -np.inf)
-        right = logsumexp(np.where(correct, logits, -np.inf), axis=1)
-        likelihood = (right - logsumexp(logits, axis=1)).mean()
-        return -likelihood + RIDGE * (biases**2).sum()
+        right_logits = np.where(correct, logits, -np.inf)
+        right = logsumexp(right_logits, axis=1, keepdims=True)
+        every = logsumexp(logits, axis=1, keepdims=True)
+        # The likelihood's slope along a choice's logit: its share of the right ones, less of all.
+        slopes = (np.exp(logits - every) - np.exp(right_logits - right)) / len(logits)
+        along_biases = np.bincount(kinds.ravel(), slopes.ravel(), minlength=n_kinds)
+        along_weights = [float((slopes * score).sum()) for score in filled]
+        gradient = np.array([*along_weights, *(along_biases + 2 * RIDGE * biases)])
+        return float((every - right).mean() + RIDGE * (biases**2).sum()), gradient
 
     bounds = [(0.0, None)] * n_weights + [(None, None)] * n_kinds
-    fit = minimize(loss, np.array([*start, *np.zeros(n_kinds)]), method="L-BFGS-B", bounds=bounds)
+    first = np.array([*start, *np.zeros(n_kinds)])
+    fit = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds)
     return SoftmaxFit(fit.x[:n_weights], fit.x[n_weights:], float(fit.fun))
 
 

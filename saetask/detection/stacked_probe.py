@@ -61,7 +61,7 @@ def in_domain_rows(inputs: Sequence[DetectorInput]) -> np.ndarray:
 
 def inner_folds(labels: np.ndarray, groups: Sequence[str]) -> list[InnerFold]:
     """Divides prompts into folds that share no group, their classes as even as groups allow."""
-    splits = stratified_splits(labels.tolist(), groups, INNER_FOLDS, seed=0)
+    splits = stratified_splits(list(labels), groups, INNER_FOLDS, seed=0)
     return [InnerFold(*rows) for rows in splits]
 
 

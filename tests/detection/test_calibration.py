@@ -16,6 +16,7 @@ from saetask.detection.calibration import (
     Calibration,
     ScoredItem,
     fit_calibration,
+    fit_scaled_softmax,
     improves,
     tested_calibration,
 )
@@ -238,3 +239,24 @@ def test_readings_that_are_not_equally_frequent_have_offsets():
     # A majority that no chance explains is worth knowing, whatever the scores say.
     items = [item for item in guesses(300, 0) if item.correct[0] or len(item.scores) > 2][:80]
     assert tested_calibration(items) == fit_calibration(items) != UNCALIBRATED
+
+
+@given(st.integers(0, 99), st.integers(2, 4), st.integers(1, 2))
+def test_no_step_from_the_fit_lowers_its_loss(seed, n_choices, n_scores):
+    generator = np.random.default_rng(seed)
+    scores = [generator.normal(size=(40, n_choices)) for _ in range(n_scores)]
+    kinds = np.broadcast_to(np.arange(n_choices), (40, n_choices))
+    right = np.argmax(scores[0] + generator.normal(size=(40, n_choices)), axis=1)
+    correct = np.arange(n_choices) == right[:, None]
+    fit = fit_scaled_softmax(scores, kinds, correct, start=[1.0] * n_scores)
+
+    def plain_loss(weights, biases):
+        logits = sum(w * score for w, score in zip(weights, scores, strict=True)) + biases
+        return -log_softmax(logits, axis=1)[correct].mean() + RIDGE * (biases**2).sum()
+
+    assert fit.loss == pytest.approx(plain_loss(fit.weights, fit.biases))
+    for step in np.eye(n_scores + n_choices) * 0.01:
+        for sign in (-1, 1):
+            weights = np.maximum(fit.weights + sign * step[:n_scores], 0)
+            moved = plain_loss(weights, fit.biases + sign * step[n_scores:])
+            assert moved >= fit.loss - 1e-6

@@ -6,7 +6,7 @@ from statistics import mean
 
 import pytest
 
-from saetask.data import AsksTwice, Item
+from saetask.data import AsksTwice, Item, numbers_in
 from saetask.data.samples import make_samples
 from saetask.experiments.note_selection import gold_finding
 from saetask_plugins.annotators.operation_note import OperationNote
@@ -163,10 +163,21 @@ def test_the_first_number_of_the_output_is_judged(output, parsed, correct):
     assert not WordProblems().score_second(replace(item, gold=None), output).correct
 
 
-def test_no_note_on_the_operation_holds_a_number(problems):
+def test_no_note_on_the_operation_holds_a_number_that_is_not_in_the_problem(problems):
     for item in problems[::50]:
         (sample,) = make_samples(WordProblems(), [item])
         for finding in gold_finding(sample):
             notes = OperationNote().candidates(finding, {})
             assert notes
-            assert not any(re.search(r"\d", note.text) for note in notes)
+            given = set(numbers_in(sample.prompt.content))
+            assert all(set(numbers_in(note.text)) <= given for note in notes)
+
+
+def test_a_note_on_two_numbers_ends_as_the_right_candidate_begins(problems):
+    item = problems[0]
+    (sample,) = make_samples(WordProblems(), [item])
+    assert len(set(numbers_in(sample.prompt.content))) == 2
+    notes = OperationNote().candidates(gold_finding(sample)[0], {})
+    (right,) = [text for text, good in zip(sample.texts, sample.correct, strict=True) if good]
+    beginning = right.partition(" =")[0].strip()
+    assert any(note.text.endswith(f"The equation begins: {beginning}") for note in notes)
