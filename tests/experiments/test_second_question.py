@@ -76,11 +76,9 @@ class Trial:
         asked = {o.sample.id: o.sample for o in results}
         rows = []
         for sample, first in self.folds[number].arms[arm].calibration.items():
-            if sample.id in asked:
+            if sample.id in asked and first.annotation:
                 second = asked[sample.id]
-                prompt = second.prompt
-                if first.annotation:
-                    prompt = annotate(prompt, first.annotation, prompt.spans["target"])
+                prompt = annotate(second.prompt, first.annotation, second.prompt.spans["target"])
                 rows.append(self.scored(second, prompt))
         return fit_calibration(rows)
 
