@@ -46,9 +46,8 @@ def outcomes(n_items=24, features=FEATURES):
             ("original", ArmPrompt(sample.prompt, None, [])),
             ("saetask", ArmPrompt(changed, note, [finding])),
         ):
-            results.append(
-                SampleResult(sample, 0, arm, written, " cold", Score("cold", False), scores)
-            )
+            answer = " cold", Score("cold", False), scores
+            results.append(SampleResult(sample, 0, arm, written, *answer, *answer))
     return results
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from benchmarks.pages import cell
 from benchmarks.results import main, without_folders
-from tests.helpers.run_folders import arm, fold, further, rows, summary, write_run
+from tests.helpers.run_folders import arm, compared, fold, further, rows, summary, write_run
 
 README = "before\n<!-- results -->\nold table\n<!-- /results -->\nafter\n"
 
@@ -26,7 +26,9 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A run folder with every figure."""
-    document = summary(placebo=arm(0.52), always=arm(0.76), oracle=arm(0.9)) | further()
+    raw = {"accuracy": 0.5, "ci95": [0.4, 0.6]} | compared(0.02, 0.01, "difference_ci95")
+    document = summary(placebo=arm(0.52, raw=raw), always=arm(0.76), oracle=arm(0.9)) | further()
+    document["bias"] = {"raw_answers": {"a": 0.9, "b": 0.1}, "chance": 0.25, "majority": 0.3}
     return write_run(tmp_path / "moh-x", document, rows())
 
 
@@ -52,14 +54,26 @@ def test_without_runs_nothing_is_touched(root: Path) -> None:
 def test_every_figure_reaches_the_page(root: Path, run: Path) -> None:
     assert main([str(run)], root) == 0
     page = page_of(root)
-    main_row, against, credit, probe, *second = table_rows(page, "moh-x")
-    measured = ["2", "0.520", "0.520", "0.760", "**0.741**", "0.900"]
-    figures = ["+0.221 (+0.181 to +0.261)", "131 / 33", "3e-15"]
-    assert main_row == ["moh-x", *measured, *figures]
-    assert against[1:] == ["placebo", "+0.200 (+0.100 to +0.300)", "90 / 11", "1e-9", "2e-9"]
+    bias, *arms, against, sae_credit, credit, probe, one, two = table_rows(page, "moh-x")
+    assert bias[1:] == ["a 0.900, b 0.100", "–", "0.250", "0.300"]
+    by_arm = {cells[1]: cells[2:] for cells in arms}
+    assert list(by_arm) == ["original", "placebo", "always", "saetask", "oracle"]
+    calibrated = ["0.741", "+0.221 (+0.181 to +0.261)", "131 / 33", "3e-15"]
+    assert by_arm["saetask"] == ["–", "–", "–", *calibrated]
+    assert by_arm["placebo"][:3] == ["0.500", "+0.020 (+0.010 to +0.030)", "2e-9"]
+    assert against[1:] == [
+        "placebo",
+        "+0.200 (+0.100 to +0.300)",
+        "90 / 11",
+        "1e-9",
+        "2e-9",
+        "1e-9",
+    ]
+    assert sae_credit[1:] == ["random-sae", "3", "−0.010 (−0.030 to +0.010)", "0.600"]
     assert credit[1:] == ["self", "+0.100 (+0.060 to +0.140)"]
-    assert probe[1:] == ["444", "0.743 (0.700 to 0.780)", "0.741"]
-    assert [cells[1] for cells in second] == ["original", "saetask"]
+    compared_with_it = ["−0.050 (−0.090 to −0.010)", "1e-9"]
+    assert probe[1:] == ["444", "0.743 (0.700 to 0.780)", "0.741", *compared_with_it]
+    assert [cells[1] for cells in (one, two)] == ["original", "saetask"]
     assert table_rows(page, "**saetask**") == [
         ["**saetask**", "0.780 (0.740 to 0.820)"],
         ["**saetask**", "0.810 (0.770 to 0.850)"],
@@ -68,14 +82,23 @@ def test_every_figure_reaches_the_page(root: Path, run: Path) -> None:
     assert table_rows(page, "saetask") == [["saetask", "0.755 (0.740 to 0.770)"]]
 
 
-def test_readme_table_names_the_best_control(root: Path, run: Path) -> None:
+def test_readmes_table_has_raw_and_calibrated_shares(root: Path, run: Path) -> None:
     main([str(run)], root)
     readme = (root / "README.md").read_text()
     (cells,) = table_rows(readme, "moh-x")
-    # Not `always`: it uses saetask's own findings.
-    assert cells[7:] == ["0.520 (placebo)", "0.743", "0.900"]
+    assert cells[1:4] == ["2", "0.250", "– / 0.520"]
+    assert cells[-3:] == ["**– / 0.741**", "–", "– / 0.900"]
     assert readme.startswith("before\n<!-- results -->\n") and "old table" not in readme
     assert readme.endswith("\n<!-- /results -->\nafter\n")
+
+
+def test_a_control_of_several_runs_is_corrected_over_them(
+    root: Path, run: Path, tmp_path: Path
+) -> None:
+    other = write_run(tmp_path / "other", summary() | further(), rows())
+    main([str(run), str(other)], root)
+    compared_rows = [r for name in ("moh-x", "other") for r in table_rows(page_of(root), name)]
+    assert [cells[-1] for cells in compared_rows if cells[1:2] == ["placebo"]][-2:] == ["2e-9"] * 2
 
 
 def test_a_probe_of_fewer_items_stands_beside_saetask_over_the_same(
@@ -84,19 +107,17 @@ def test_a_probe_of_fewer_items_stands_beside_saetask_over_the_same(
     probe = {"accuracy": 0.6, "ci95": [0.5, 0.7], "n": 84, "saetask": 0.7}
     document = summary() | further(probe_alone=probe)
     main([str(write_run(tmp_path / "fig-qa", document, rows()))], root)
-    assert ["fig-qa", "84", "0.600 (0.500 to 0.700)", "0.700"] in table_rows(
+    assert ["fig-qa", "84", "0.600 (0.500 to 0.700)", "0.700", "–", "–"] in table_rows(
         page_of(root), "fig-qa"
     )
     assert "have no right reading" in page_of(root)
-    (cells,) = table_rows((root / "README.md").read_text(), "fig-qa")
-    assert cells[8] == "0.600 (n = 84)"
 
 
 def test_older_summaries_leave_no_empty_tables(root: Path, tmp_path: Path) -> None:
     main([str(write_run(tmp_path / "old", summary(), rows()))], root)
     page = page_of(root)
     titles = [line for line in page.splitlines() if line.startswith("## ")]
-    assert titles == ["## Detection of the model's own wrong answers", "## Runs"]
+    assert titles == ["## Arms", "## Detection of the model's own wrong answers", "## Runs"]
 
 
 def test_transfer_runs_stand_apart(root: Path, run: Path, tmp_path: Path) -> None:
@@ -105,7 +126,7 @@ def test_transfer_runs_stand_apart(root: Path, run: Path, tmp_path: Path) -> Non
     assert main([str(run), str(transfer), "--names", "own,moved"], root) == 0
     own, moved = page_of(root).split("## Transfer")
     assert table_rows(own, "own") and not table_rows(own, "moved")
-    assert table_rows(moved, "moved")[0][:3] == ["moved", "vua.jsonl", "2"]
+    assert table_rows(moved, "moved")[0][:3] == ["moved", "vua.jsonl", "original"]
     assert "| moved |" not in (root / "README.md").read_text()
 
 
