@@ -36,7 +36,7 @@ class ExperimentSettings:
 
     note_samples: int = 40
     """Maximum number of training samples on which note templates are compared."""
-    calibration_samples: int = 200
+    calibration_samples: int = 400
     """Maximum number of training samples on which an arm's calibration is fitted."""
     answer_tokens: int = MAX_NEW_TOKENS
     """Maximum length of a generated answer."""
