@@ -43,7 +43,7 @@ class ExperimentSettings:
     self_note_tokens: int = 24
     """Maximum length of the model's own note, in the arm `self`."""
     second_question_samples: int = 200
-    """Maximum number of test samples asked a second question that needs a generated answer."""
+    """Maximum number of test samples asked a second question."""
     second_question_tokens: int = 12
     """Maximum length of a generated answer to a second question."""
     make_baselines: Callable[[], Sequence[BaseDetector]] = baselines

@@ -48,8 +48,9 @@ def run_stages(
         if generate:
             tested = len(arms) * sum(len(fold.test) for fold in folds)
             stages.append(PlannedStage("arms: generate", tested, GENERATED))
+        n_second = min(settings.second_question_samples, len(asked))
         asked_twice = sum(arm.spec.asks_second_question for arm in arms)
-        stages.append(PlannedStage("second question", asked_twice * len(asked)))
+        stages.append(PlannedStage("second question", asked_twice * n_second))
     return stages
 
 

@@ -30,16 +30,17 @@ def score_second_question(
 ) -> list[SampleResult]:
     """Asks the task's second question, if it has one, with the notes written for the first.
 
-    It is not asked where a language model writes notes, which may well hold the answer to it.
+    A draw of the samples is asked. None is where a language model writes notes, which may well hold
+    the answer to it.
 
     Args:
         context: Task, client and plugins.
         folds: The first question's prompts, and all training samples of the fold.
         arms: The arms that were run; those that ask a second question are asked.
-        seed: Seed of the draw, where answers must be generated.
+        seed: Seed of the draw.
 
     Returns:
-        The results of the samples that have a second question.
+        The results of the drawn samples that have a second question.
     """
     task, settings = context.task, context.settings
     freely_written = any(isinstance(a, GeneratedNotes) for a in context.annotators)
@@ -52,12 +53,12 @@ def score_second_question(
         if (second := task.second_question(sample.item))
     }
     generated = any(not second.candidates for second in asked.values())
-    if generated:
-        tested = {sample for fold, _ in folds for sample in fold.test}
-        generator = np.random.default_rng(seed)
-        candidates = [sample for sample in asked if sample in tested]
-        drawn = draw(candidates, settings.second_question_samples, generator)
-        asked = {sample: asked[sample] for sample in drawn}
+    tested = {sample for fold, _ in folds for sample in fold.test}
+    generator, n = np.random.default_rng(seed), settings.second_question_samples
+    drawn = draw([sample for sample in asked if sample in tested], n, generator)
+    if not generated:  # of samples that are not tested, candidates serve the calibration
+        drawn += draw([sample for sample in asked if sample not in tested], n, generator)
+    asked = {sample: asked[sample] for sample in drawn}
     if not asked:
         return []
     names = [arm.name for arm in arms if arm.asks_second_question]
