@@ -2,8 +2,8 @@
 
     saetask run metaphor --limit 60 --plugin benchmarks/empty_note.py --annotators empty-note
 
-Whatever `saetask` is above `original` then comes from the detector's choice of prompts and from the
-offset that is fitted on such prompts.
+`saetask` must then come out like `gated-placebo`: an empty note does nothing, whatever prompts the
+detector picks for it. What an offset fitted on such prompts would do is the arm `gate-only`.
 """
 
 from collections.abc import Mapping

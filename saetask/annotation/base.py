@@ -112,10 +112,10 @@ def annotate(prompt: Prompt, annotation: Annotation, span: Span | None = None) -
         UserError: It is no annotation or has a placement that is none, or the span is not in the
             content.
     """
-    if not isinstance(annotation, Annotation):
+    if not isinstance(annotation, Annotation) or not isinstance(annotation.text, str):
         raise UserError(
             f"An annotator returns {annotation!r:.60} as a note; it must be a "
-            "saetask.annotation.Annotation."
+            "saetask.annotation.Annotation whose text is a string."
         )
     content, note = prompt.content, annotation.text
     if annotation.placement not in PLACEMENTS:

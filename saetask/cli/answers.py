@@ -8,7 +8,9 @@ if TYPE_CHECKING:
 
 def detection_text(detection: "Detection") -> str:
     """Returns a detection in a few lines."""
-    answer, wrong = "answer", f"(probability that it is wrong: {detection.failure:.0%})"
+    # No finding is certain: what rounds to 100 % is said to be above 99 %.
+    probability = ">99%" if detection.failure > 0.994 else f"{detection.failure:.0%}"
+    answer, wrong = "answer", f"(probability that it is wrong: {probability})"
     lines = []
     if detection.preference or detection.calibrated_answer != detection.answer:
         lines.append(f"answer: {detection.answer}")

@@ -116,9 +116,12 @@ def task_annotators(
     """Returns annotators: the plugins of these names, or else those of the task.
 
     Raises:
-        UserError: There is no annotator of that name.
+        UserError: There is no annotator of that name, or the task names none.
     """
-    chosen = names or [each for each in task.annotators if each not in ON_REQUEST]
+    own = [each for each in task.annotators if each not in ON_REQUEST]
+    chosen = names or own or task.annotators
+    if not chosen:
+        raise UserError(f"The task {task.name} names no annotator; choose one with --annotators.")
     return [plugins.get("annotator", a) if isinstance(a, str) else a for a in chosen]
 
 

@@ -6,7 +6,13 @@ import numpy as np
 
 from saetask.experiments.control_detectors import DENSE_PROBE, OWN, RANDOM_SAES
 from saetask.report.arms import ArmSpec
-from saetask.report.figures import FindingCredit, PairedComparison, SAECredit
+from saetask.report.figures import (
+    ArmFigures,
+    FindingCredit,
+    PairedComparison,
+    SAECredit,
+    mostly_own_notes,
+)
 from saetask.utils.sign_flips import flip_test
 from saetask.utils.statistics import holm, mean_interval
 
@@ -15,15 +21,20 @@ def finding_credit(
     correct: Mapping[str, np.ndarray],
     specs: Sequence[ArmSpec],
     against: Mapping[str, PairedComparison],
+    figures: Mapping[str, ArmFigures],
 ) -> FindingCredit | None:
-    """Returns saetask minus the best arm that uses no finding in the item; None without one.
+    """Returns saetask minus the best arm that writes nothing found in the item; None without one.
+
+    An arm most of whose notes are saetask's own, word for word, is no such arm.
 
     Args:
         correct: Whether each item is right, bool `[item]`, by arm.
         specs: Specifications of the arms.
         against: saetask's comparison with each control.
+        figures: Figures of the arms.
     """
     names = [spec.name for spec in specs if spec.in_sae_credit and spec.name in against]
+    names = [name for name in names if not mostly_own_notes(figures[name])]
     if not names:
         return None
     # Of equally good controls the last one, which is the stronger control, is named.

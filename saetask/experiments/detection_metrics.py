@@ -51,13 +51,17 @@ def summarise_probe_alone(
     right = np.array([findings["saetask"][s.item.id].leading == s.gold_reading for s in samples])
     groups = [sample.group for sample in samples]
     annotated = correct_answers([own[i] for i in known])
-    comparison = compare(right, annotated, groups, seed)
+    # Where the reading is no answer, the two are right about different questions.
+    is_answer = all(row.output in row.scores for row in original)
+    comparison = compare(right, annotated, groups, seed)._asdict()
     return ProbeAccuracy(
         n=len(known),
         accuracy=float(right.mean()),
         ci95=accuracy_interval(right, groups, seed),
         saetask=float(annotated.mean()),
-        comparison=PairedDifference(**comparison._asdict(), holm_p=comparison.mcnemar_p),
+        comparison=PairedDifference(**comparison, holm_p=comparison["mcnemar_p"])
+        if is_answer
+        else None,
     )
 
 
@@ -66,15 +70,15 @@ def summarise_failures(
 ) -> Detection:
     """Returns how well each detector predicts the wrong answers of the arm `original`.
 
-    Only of items whose candidates were ranked: in the others the reading that the answer follows is
-    unknown, and every detector predicts a wrong answer.
+    Only of items whose answer is a ranked candidate: in the others the reading that the answer
+    follows is unknown. A detector judges the ranking, so generated answers are none of its concern.
 
     Args:
         original: Results of the arm `original`.
         findings: By detector and item id.
         seed: Seed of the resamples.
     """
-    ranked = [row for row in original if row.scores]
+    ranked = [row for row in original if row.output in row.scores]
     failed = ~correct_answers(ranked)
     groups = groups_of(ranked)
 

@@ -20,6 +20,7 @@ from saetask.experiments.detection_metrics import (
 )
 from saetask.experiments.runner import ExperimentResult
 from saetask.experiments.scoring import SampleResult
+from saetask.inference.ranking import likeliest
 from saetask.report.arms import ArmSpec
 from saetask.report.figures import (
     ArmFigures,
@@ -92,7 +93,7 @@ def summarise(result: ExperimentResult, specs: Sequence[ArmSpec], seed: int) -> 
             if spec.name in figures
         },
         against=against,
-        finding_credit=finding_credit(correct, specs, against),
+        finding_credit=finding_credit(correct, specs, against, figures),
         sae_credit=sae_credit(correct, groups_of(original), seed),
         bias=summarise_bias(original, result.majorities),
         probe_alone=summarise_probe_alone(original, arms["saetask"], findings, seed),
@@ -136,13 +137,17 @@ def summarise_arms(arms: Mapping[str, Sequence[SampleResult]], seed: int) -> dic
     calibrated = _accuracies(
         {arm: correct_answers(rows) for arm, rows in arms.items()}, groups, seed
     )
-    raw = _accuracies({arm: raw_correct(rows) for arm, rows in arms.items()}, groups, seed)
+    raw = _accuracies(
+        {arm: raw_correct(rows) for arm, rows in arms.items() if _is_asked(rows)}, groups, seed
+    )
     figures = {}
     for arm, rows in arms.items():
         entry = ArmFigures(
             n=len(rows),
             annotated=sum(row.written.annotation is not None for row in rows),
-            raw=RawFigures(**raw[arm]),
+            touched=sum(row.written.takes_offset or row.written.answer is not None for row in rows),
+            same_notes=_count_same_notes(rows, arms[OWN]) if OWN in arms else None,
+            raw=RawFigures(**raw[arm]) if arm in raw else None,
             **calibrated[arm],
         )
         flexible = [row.score.flexible_correct for row in rows]
@@ -154,6 +159,19 @@ def summarise_arms(arms: Mapping[str, Sequence[SampleResult]], seed: int) -> dic
             entry.detectable_difference = detectable if math.isfinite(detectable) else None
         figures[arm] = entry
     return figures
+
+
+def _is_asked(rows: Sequence[SampleResult]) -> bool:
+    """Returns whether the model is asked, so that there are raw answers."""
+    return all(row.written.answer is None for row in rows)
+
+
+def _count_same_notes(rows: Sequence[SampleResult], own: Sequence[SampleResult]) -> int:
+    """Returns in how many items an arm's note is that of saetask."""
+    return sum(
+        row.written.annotation is not None and row.written.prompt == other.written.prompt
+        for row, other in zip(rows, own)
+    )
 
 
 def _accuracies(
@@ -191,9 +209,12 @@ def compare_with_controls(
     """
     names = [spec.name for spec in specs if spec.kind == "control" and spec.name in arms]
     calibrated = _differences({n: correct_answers(arms[n]) for n in [*names, OWN]}, arms, seed)
-    raw = _differences({n: raw_correct(arms[n]) for n in [*names, OWN]}, arms, seed)
+    asked = [name for name in [*names, OWN] if _is_asked(arms[name])]
+    raw = _differences({name: raw_correct(arms[name]) for name in asked}, arms, seed)
     return {
-        name: PairedComparison(raw=PairedDifference(**raw[name]), **calibrated[name])
+        name: PairedComparison(
+            raw=PairedDifference(**raw[name]) if name in raw else None, **calibrated[name]
+        )
         for name in names
     }
 
@@ -215,6 +236,12 @@ def _differences(
     }
 
 
+def _likeliest_text(row: SampleResult) -> str:
+    """Returns the candidate that the model finds likeliest, also where its answer is generated."""
+    texts = list(row.raw_scores)
+    return texts[likeliest(list(row.raw_scores.values()), texts, row.sample.id)]
+
+
 def summarise_bias(original: Sequence[SampleResult], majorities: Sequence[str]) -> Bias | None:
     """Returns what the model says to the original prompts; None where none was ranked.
 
@@ -226,7 +253,7 @@ def summarise_bias(original: Sequence[SampleResult], majorities: Sequence[str]) 
     if not ranked:
         return None
     said = Counter(
-        dict(zip(row.sample.texts, row.sample.readings)).get(row.raw_output, "") for row in ranked
+        row.sample.readings[row.sample.texts.index(_likeliest_text(row))] for row in ranked
     )
     chance = [row.sample.correct.mean() for row in ranked]
     majority = [row.sample.gold_reading == majorities[row.fold] for row in ranked]

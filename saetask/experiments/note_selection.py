@@ -5,13 +5,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from saetask.annotation.base import Annotation
+from saetask.annotation.base import Annotation, Annotator
 from saetask.annotation.generated_notes import NoteSubject, generate_notes
 from saetask.annotation.prompt_writer import NoteTemplate, PromptAnnotator
 from saetask.data.prompts import Prompt, Span, renders
 from saetask.data.samples import Sample, draw
 from saetask.detection.base import Misunderstanding
 from saetask.detection.calibration import ScoredItem, fit_calibration
+from saetask.errors import UserError
 from saetask.experiments.context import ExperimentContext
 from saetask.experiments.observation import rank_request, scored_item
 from saetask.models.loading import model_tokenizer
@@ -89,12 +90,23 @@ def _annotated_prompts(
         generate_notes(annotator, (NoteSubject(found[0], {}) for found in findings.values()))
     for sample, found in findings.items():
         for annotator in context.annotators:
-            for number in range(len(annotator.candidates(found[0], {}))):
+            for number in range(_count_notes(annotator, found[0])):
                 writer = PromptAnnotator(NoteTemplate(annotator, number), {}, {})
                 written = writer.write(sample.prompt, found)
                 if written.annotation and renders(tokenizer, written.prompt):
                     prompts[annotator.name, number, sample] = written.prompt
     return prompts
+
+
+def _count_notes(annotator: Annotator, finding: Misunderstanding) -> int:
+    """Returns how many notes an annotator offers for a finding."""
+    notes: object = annotator.candidates(finding, {})
+    if not isinstance(notes, list | tuple):
+        raise UserError(
+            f"Annotator '{annotator.name}': its method candidates returned {notes!r:.60}, not a "
+            "list of saetask.annotation.Annotation."
+        )
+    return len(notes)
 
 
 def gold_finding(sample: Sample) -> list[Misunderstanding]:

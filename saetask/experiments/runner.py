@@ -20,6 +20,9 @@ from saetask.experiments.second_question import score_second_question
 from saetask.report.arms import ArmSpec
 from saetask.utils.progress import stage
 
+OF_CANDIDATES = ("calibrated", "gate-only", "probe-answer")
+"""Arms that change which candidate is taken, and no prompt."""
+GENERATED_ANSWERS = "Answers were generated: this arm would only choose among candidates."
 SEED_STEP = 1_000_003
 """Distance of the seeds of several random dictionaries, so that no other run's seed is one."""
 
@@ -91,6 +94,10 @@ def run_experiment(
     if isinstance(detector := states[0].pipeline.detector, SilentDetector):
         left_out["detection"] = f"No detector is fitted: {detector.silence}."
         print(f"saetask: warning: {left_out['detection']}", file=sys.stderr)
+    if generate:
+        left_out |= {
+            arm.spec.name: GENERATED_ANSWERS for arm in arms if arm.spec.name in OF_CANDIDATES
+        }
     kept = [arm for arm in arms if arm.spec.name not in left_out]
     specs = [arm.spec for arm in kept]
     prompts = [_fold_prompts(state, kept) for state in states]

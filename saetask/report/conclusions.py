@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from saetask.report.figures import PairedComparison, PairedDifference, SAECredit
+from saetask.report.figures import PairedComparison, PairedDifference, SAECredit, mostly_own_notes
 from saetask.report.numbers import p_statement, percent, percent_interval, points, points_interval
 from saetask.report.sentences import is_significant, nearly_only_answer
 from saetask.report.summary import Summary
@@ -39,7 +39,11 @@ def gated_comparisons(summary: Summary) -> dict[str, PairedComparison]:
     """Returns saetask minus each control with its gate that was run, the best of them first."""
     if not summary.against.keys() & set(INERT):
         return {}
-    against = {name: summary.against[name] for name in GATED if name in summary.against}
+    against = {
+        name: summary.against[name]
+        for name in GATED
+        if name in summary.against and not mostly_own_notes(summary.arms[name])
+    }
     return dict(sorted(against.items(), key=lambda entry: entry[1].difference))
 
 
@@ -79,11 +83,13 @@ def _gate(summary: Summary) -> str:
     change = arm.change if arm else None
     if change is None:
         return f"Not measured: the arm {GATE} was not run."
+    if arm and not arm.touched:
+        return f"{GATE} changes nothing: in no fold were enough prompts picked to fit an offset on."
     finding = _finding(
         change,
-        "so much of the difference needs no note",
-        "choosing prompts is not shown to change the answers",
-        "choosing prompts alone makes the answers worse",
+        "picking prompts, with an offset that is fitted on picked ones, needs no note to do that",
+        "picking prompts is not shown to change the answers",
+        "picking prompts alone makes the answers worse",
     )
     return (
         f"{GATE} minus {summary.baseline}, no note but an offset for the prompts that the detector "
@@ -98,16 +104,28 @@ def _note(summary: Summary) -> str:
     best, change = next(iter(compared.items()))
     gaps = [f"{points(gap.difference)} over {name}" for name, gap in compared.items()]
     others = f" ({', '.join(gaps[1:])})" if gaps[1:] else ""
-    finding = _finding(
-        change,
-        "what the note says helps",
-        "what the note says is not shown to help",
-        "what the note says makes the answers worse",
-    )
     return (
         f"{summary.method} minus {best}, the best control with its gate{others}: "
-        f"{_figures(change)}: {finding}. {_note_by_raw(compared)}"
+        f"{_figures(change)}: {_note_finding(summary, compared)}. {_note_by_raw(compared)}"
     ).strip()
+
+
+def _note_finding(summary: Summary, compared: Mapping[str, PairedComparison]) -> str:
+    """Returns what saetask's notes do, beyond all controls with its gate or beyond a neutral note.
+
+    The offset of `gate-only` is fitted on picked prompts, which no note's is: an arm below it may
+    still do nothing at all, so that alone is no harm.
+    """
+    shown = {name: _finding(change, "above", "level", "below") for name, change in compared.items()}
+    if set(shown.values()) == {"above"}:
+        return "what the note says helps"
+    if shown.get("gated-placebo") == "above":
+        return "the note does more than a neutral one, but not more than every control"
+    change = summary.arms[summary.method].change
+    harms = change is not None and _finding(change, "", "", "below") == "below"
+    if harms and shown.get("gated-placebo") == "below":
+        return "what the note says makes the answers worse"
+    return "what the note says is not shown to help"
 
 
 def _note_by_raw(compared: Mapping[str, PairedComparison]) -> str:
@@ -117,7 +135,7 @@ def _note_by_raw(compared: Mapping[str, PairedComparison]) -> str:
         return ""
     best = min(gaps, key=lambda name: gaps[name].difference)
     shown = _finding(gaps[best], "shown", "not shown", "worse")
-    return f"By what the model says, minus {best}: {_figures(gaps[best])}: {shown}."
+    return f"By raw answers, minus {best}: {_figures(gaps[best])}: {shown}."
 
 
 def _sae(summary: Summary) -> str:
@@ -149,7 +167,8 @@ def _sae(summary: Summary) -> str:
         )
         parts.append(
             f"{summary.method} minus the detector's own answer, the model not asked: "
-            f"{_figures(probe)}: {finding}."
+            f"{points(probe.difference)} points (95 % CI {points_interval(probe.ci95)}, "
+            f"McNemar {p_statement(probe.mcnemar_p)}): {finding}."
         )
     return " ".join(parts)
 

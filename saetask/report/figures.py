@@ -77,6 +77,10 @@ class ArmFigures(Document):
     """Number of items."""
     annotated: Count
     """Number of items whose prompt holds a note."""
+    touched: Count | None = None
+    """Number of items whose prompt or offset the arm changes; older runs lack it, like the next."""
+    same_notes: Count | None = None
+    """Number of items whose note is saetask's own, word for word; only of controls with notes."""
     accuracy: Share
     """Share of right answers."""
     ci95: Interval
@@ -126,6 +130,15 @@ def _change(figures: RawFigures | ArmFigures) -> PairedDifference | None:
         mcnemar_p=figures.mcnemar_p,
         holm_p=figures.holm_p,
     )
+
+
+def mostly_own_notes(arm: ArmFigures) -> bool:
+    """Returns whether most of an arm's notes are those of saetask, so that it controls for little.
+
+    Where a model gives one answer to everything, all findings of two readings are the same, and
+    another item's is this item's.
+    """
+    return arm.same_notes is not None and 2 * arm.same_notes > arm.annotated
 
 
 class ArmResult(ArmFigures):

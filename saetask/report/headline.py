@@ -110,7 +110,7 @@ def _without_improvement(
     better = {name: arm for name, arm in controls.items() if arm.accuracy > saetask.accuracy}
     if better:
         best = _most_accurate(better)
-        finding += f" The control {best} does better ({percent(better[best].accuracy)})."
+        finding += f" The control {best} is higher ({percent(better[best].accuracy)})."
     verdict = "Worse" if worse else "No improvement shown"
     return Headline(verdict, "bad", f"{sentence} {finding}")
 

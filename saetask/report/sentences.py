@@ -113,8 +113,8 @@ def credit_sentence(summary: Summary) -> str:
     others = f", the best of {', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else ""
     return (
         f"Finding credit: {points(difference)} points (95 % CI {points_interval(interval)}), "
-        f"saetask minus {summary.credit.control}{others}, which use no finding in the item; "
-        f"{verdict}."
+        f"saetask minus {summary.credit.control}{others}, which write nothing that saetask found "
+        f"in the item; {verdict}."
     )
 
 
