@@ -168,10 +168,8 @@ def _is_asked(rows: Sequence[SampleResult]) -> bool:
 
 def _count_same_notes(rows: Sequence[SampleResult], own: Sequence[SampleResult]) -> int:
     """Returns in how many items an arm's note is that of saetask."""
-    return sum(
-        row.written.annotation is not None and row.written.prompt == other.written.prompt
-        for row, other in zip(rows, own)
-    )
+    notes = [(row.written.annotation, other.written.annotation) for row, other in zip(rows, own)]
+    return sum(bool(note and told and note.text == told.text) for note, told in notes)
 
 
 def _accuracies(

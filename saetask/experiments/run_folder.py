@@ -67,8 +67,8 @@ def claim_folder(folder: Path | None, config: RunConfig, identity: str) -> Path:
     if not claimed:
         if path.is_file() and (folder / JOURNAL).is_file():
             raise UserError(
-                f"{folder} holds a run of another config or data; choose another --out. (The config "
-                "holds the model's type; see --dtype.)"
+                f"{folder} holds a run of another config or data; choose another --out. (The "
+                "config holds the model's type; see --dtype.)"
             )
         document = json.loads(json.dumps(asdict(config), default=str))
         write_text(path, mark + yaml.safe_dump(document, sort_keys=False))

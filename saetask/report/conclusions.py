@@ -83,7 +83,7 @@ def _gate(summary: Summary) -> str:
     change = arm.change if arm else None
     if change is None:
         return f"Not measured: the arm {GATE} was not run."
-    if arm and not arm.touched:
+    if arm and arm.touched == 0:
         return f"{GATE} changes nothing: in no fold were enough prompts picked to fit an offset on."
     finding = _finding(
         change,

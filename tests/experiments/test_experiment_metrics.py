@@ -37,15 +37,16 @@ NOTE = Annotation("(a note)", "end", "notes")
 
 def answered(sample, arm, right, random, flexible=None):
     """Returns a random answer, whose candidates were ranked."""
-    annotation = NOTE if random.random() < 0.5 and arm != "original" else None
-    share = random.uniform(0.01, 0.99)
+    note = NOTE._replace(text=f"(a note of {arm})")
+    annotation = note if random.random() < 0.5 and arm != "original" else None
+    share = random.uniform(0.3, 0.99)
     scores = {" a": math.log(share), " b": math.log(1 - share)}
     score = Score("a", bool(right), flexible)
-    said = random.choice([" a", " b"], p=[0.8, 0.2])
+    said = max(scores, key=scores.__getitem__)
     raw = Score(said, bool(random.random() < 0.9 * SHARES[arm]))
     written = ArmPrompt(sample.prompt, annotation, [])
     fold = int(sample.id) % 2
-    return SampleResult(sample, fold, arm, written, "a", score, scores, said, raw, scores)
+    return SampleResult(sample, fold, arm, written, " a", score, scores, said, raw, scores)
 
 
 def made_up(arms=EVERY_ARM, seed=0, right=None, golds=None, second=False, flexible=None):

@@ -63,7 +63,7 @@ def test_the_four_lines_stand_in_their_order_with_their_figures() -> None:
         (0.1, 0.01, ("needs no note", "what the note says helps", "SAE adds", "note is better")),
         (0.1, 0.06, ("not shown", "not shown to help", "not shown to matter", "neither is")),
         (0.02, 0.01, ("not shown", "not shown to help", "not shown to matter", "neither is")),
-        (-0.1, 0.01, ("worse", "the answers worse", "does worse", "as the answer is better")),
+        (-0.1, 0.01, ("worse", "not shown to help", "does worse", "as the answer is better")),
     ],
 )
 def test_a_difference_is_shown_by_its_interval_and_its_p_value(
@@ -88,6 +88,31 @@ def test_one_answer_to_nearly_everything_is_told_plainly(share: float, told: boo
     assert ("a single answer tells little" in lines(changed)[0]) is told
     assert nearly_only_answer(answers) == ("literal" if told else None)
     assert nearly_only_answer({}) is None
+
+
+def test_an_empty_note_neither_helps_nor_harms_however_much_the_gate_does() -> None:
+    changed = document()
+    far, level = compared(-0.4) | {"holm_p": 1e-4}, compared(0.0) | {"holm_p": 1.0}
+    changed["against"] = {"gate-only": far, "gated-placebo": level}
+    changed["arms"]["saetask"] |= compared(0.0, interval="difference_ci95") | {"holm_p": 1.0}
+    assert "what the note says is not shown to help" in lines(changed)[2]
+
+
+def test_a_note_harms_where_it_is_below_the_original_and_a_neutral_note() -> None:
+    changed = document()
+    below = compared(-0.1) | {"holm_p": 0.01}
+    changed["against"] = {"gate-only": below, "gated-placebo": below}
+    changed["arms"]["saetask"] |= compared(-0.1, interval="difference_ci95") | {"holm_p": 0.01}
+    assert "what the note says makes the answers worse" in lines(changed)[2]
+
+
+def test_another_items_finding_that_is_mostly_the_same_is_no_control() -> None:
+    changed = document()
+    changed["against"]["shuffled"] = compared(0.0) | {"holm_p": 1.0}
+    changed["arms"]["shuffled"] |= {"annotated": 30, "same_notes": 10}
+    assert lines(changed)[2].startswith("saetask minus shuffled")
+    changed["arms"]["shuffled"] |= {"same_notes": 20}
+    assert "shuffled" not in lines(changed)[2]
 
 
 def test_raw_answers_are_compared_with_the_control_that_is_best_by_them() -> None:

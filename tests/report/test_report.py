@@ -92,7 +92,7 @@ def test_headline_not_improved(tmp_path: Path, saetask: dict, expected: str) -> 
     result = headline_of(tmp_path, summary(saetask=saetask, generic=arm(0.6, 0.08)))
     assert result.tone == "bad"
     assert expected in result.text
-    assert "The control generic does better (60.0 %)." in result.text
+    assert "The control generic is higher (60.0 %)." in result.text
 
 
 @pytest.mark.parametrize("name", ["placebo", "self", "dense_probe", "random_sae", "homemade"])
