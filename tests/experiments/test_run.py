@@ -24,6 +24,7 @@ from saetask.experiments import run_inputs
 from saetask.experiments.arms import ARMS, Arm, default_arm_names
 from saetask.experiments.context import ExperimentSettings
 from saetask.experiments.run_folder import JOURNAL
+from saetask.experiments.runner import GENERATED_ANSWERS, OF_CANDIDATES
 from saetask.plugins import PluginRegistry
 from saetask.report.arms import ArmSpec
 from saetask_plugins.tasks.metaphor import Metaphor
@@ -407,10 +408,15 @@ def test_a_task_without_candidates_runs_through_every_arm(tiny, tmp_path, proble
     config = RunConfig("gsm8k", data=problems, folds=2, scoring="generate", arms=EVERY_ARM, **tiny)
     folder = run(config, out=tmp_path / "out", settings=QUICK).folder
     summary = read_json(folder / "summary.json")
-    assert list(summary["arms"]) == list(EVERY_ARM)
+    # Arms that would only choose among candidates are left out, and why is told.
+    asked = [name for name in EVERY_ARM if name not in OF_CANDIDATES]
+    assert list(summary["arms"]) == asked
+    assert {name: summary["not_measured"][name] for name in OF_CANDIDATES} == dict.fromkeys(
+        OF_CANDIDATES, GENERATED_ANSWERS
+    )
     assert summary["arms"]["original"]["flexible_accuracy"] >= 0
     rows = read_items(folder)
-    assert len(rows) == 40 * len(EVERY_ARM)
+    assert len(rows) == 40 * len(asked)
     assert not any(row["scores"] for row in rows)
     # Without an answer to compare with, the most probable reading is reported of every item.
     assert summary["arms"]["saetask"]["annotated"] == summary["arms"]["oracle"]["annotated"] == 40
