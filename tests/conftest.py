@@ -343,3 +343,14 @@ def few_choices():
         use_probe_config(patch, FEW_CHOICES)
         use_settings(patch, self_note_tokens=4)
         yield
+
+
+@pytest.fixture(scope="session")
+def half_folder(make_tiny_hf_model, tiny_tokenizer, tmp_path_factory):
+    """A model whose weights are stored in bfloat16, so that both types hold the same ones."""
+    import torch
+
+    folder = tmp_path_factory.mktemp("models") / "half"
+    make_tiny_hf_model().to(torch.bfloat16).save_pretrained(folder)
+    tiny_tokenizer.save_pretrained(folder)
+    return folder

@@ -111,8 +111,9 @@ class FailureProbe:
         """Finds a misunderstanding where a reading is more probable than the model's own."""
         log_odds = self._log_odds([detector_input])
         answers = answer_scores([detector_input], self.readings)
-        given = [detector_input], self.readings, self.stack, log_odds, answers
-        return make_findings(*given, self.explain)[0]
+        return make_findings(
+            [detector_input], self.readings, self.stack, log_odds, answers, self.explain
+        )[0]
 
     def explain(self, detector_input: DetectorInput, reading: str) -> Misunderstanding:
         """Names the stable features that add most to the reading, against the others' mean.

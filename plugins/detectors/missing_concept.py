@@ -93,8 +93,9 @@ class MissingConcept:
         """Finds a misunderstanding where another concept is more probable than the answer's."""
         scores = self._scores([detector_input])
         answers = answer_scores([detector_input], self.readings)
-        given = [detector_input], self.readings, self.stack, scores, answers
-        return make_findings(*given, self.explain)[0]
+        return make_findings(
+            [detector_input], self.readings, self.stack, scores, answers, self.explain
+        )[0]
 
     def explain(self, detector_input: DetectorInput, reading: str) -> Misunderstanding:
         """Names features of the reading's concept that fire, then silent ones of the answer's.

@@ -123,8 +123,9 @@ class SenseConflict:
         """Finds a misunderstanding where a reading is more probable than the model's own."""
         assert self.context is not None
         supported, held = self.context.log_odds([detector_input]), self._held([detector_input])
-        given = [detector_input], self.readings, self.stack, supported, held
-        return make_findings(*given, self.explain)[0]
+        return make_findings(
+            [detector_input], self.readings, self.stack, supported, held, self.explain
+        )[0]
 
     def _held(self, inputs: Sequence[DetectorInput]) -> np.ndarray:
         if self.held is None:

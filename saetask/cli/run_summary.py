@@ -9,7 +9,7 @@ from saetask.detection.base import ANSWER_AGREES
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from saetask.report.figures import ArmResult, RawFigures
+    from saetask.report.figures import AccuracyFigures
     from saetask.report.summary import Summary
 
 TESTED = ("95 % CI", "fixed/\nbroken", "Holm p")
@@ -34,7 +34,7 @@ def arms_table(summary: "Summary") -> "Table":
     return table
 
 
-def _cells(figures: "ArmResult | RawFigures") -> list[str]:
+def _cells(figures: "AccuracyFigures") -> list[str]:
     low, high = figures.ci95
     cells = [f"{figures.accuracy:.3f}", f"{low:.2f}..{high:.2f}"]
     if change := figures.change:

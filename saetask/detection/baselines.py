@@ -71,8 +71,9 @@ class Baseline:
         """Returns the finding in one prompt."""
         log_odds = _log_odds(self._estimator, self._extract([detector_input]))
         answers = answer_scores([detector_input], self.readings)
-        given = [detector_input], self.readings, self._stack, log_odds, answers
-        return make_findings(*given, self.explain)[0]
+        return make_findings(
+            [detector_input], self.readings, self._stack, log_odds, answers, self.explain
+        )[0]
 
     def explain(self, detector_input: DetectorInput, reading: str) -> Misunderstanding:
         """Returns the misunderstanding, for which there is no feature as evidence."""

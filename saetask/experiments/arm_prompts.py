@@ -178,9 +178,9 @@ def self_request(prompt: Prompt, state: FoldState) -> GenerateRequest:
 
 def note_placement(state: FoldState) -> Placement:
     """Returns the place of saetask's notes, which the fit split chose."""
-    for written in right_reading(state, state.calibration).values():
-        if written.annotation:
-            return written.annotation.placement
+    for sample in state.calibration:
+        if note := right_reading(state, [sample])[sample].annotation:
+            return note.placement
     return "end"
 
 

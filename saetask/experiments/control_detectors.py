@@ -1,6 +1,6 @@
 """Every detector of a fold, fitted on the same samples: saetask's own, its controls, baselines."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
@@ -58,28 +58,23 @@ def fit_detectors(
     n_annotated = sum(bool(finding.misunderstandings) for finding in own.values())
     inputs = {o.sample: pipeline.input(o) for o in test}
     findings = {OWN: own, MOVED_WEIGHTS: match_annotation_rate(moved, inputs, n_annotated)}
-    uses_features = bool(len(pipeline.detector.feature_ids()))
-    blind = [] if uses_features else [MOVED_WEIGHTS]
-    for number in range(len(pipeline.trained_on[0].control_features)):
-        read = partial(_through_control, number=number)
-        control = context.make_detector()
-        findings[RANDOM_SAES[number]] = _fit_and_apply(
-            control, pipeline, [read(o) for o in pipeline.trained_on], [read(o) for o in test]
-        )
-        blind += [RANDOM_SAES[number]] if not len(control.feature_ids()) else []
+    readers: dict[str, Callable[[Observation], Observation]] = {
+        RANDOM_SAES[number]: partial(_through_control, number=number)
+        for number in range(len(pipeline.trained_on[0].control_features))
+    }
     if RANDOM_SUBSET in arms:
-        kept = _random_subset(pipeline, generator)
-        read = partial(_through_subset, kept=kept)
-        findings[RANDOM_SUBSET] = _fit_and_apply(
-            context.make_detector(),
-            pipeline,
-            [read(o) for o in pipeline.trained_on],
-            [read(o) for o in test],
+        readers[RANDOM_SUBSET] = partial(_through_subset, kept=_random_subset(pipeline, generator))
+    with_features: dict[str, Detector] = {MOVED_WEIGHTS: pipeline.detector}
+    for name, read in readers.items():
+        with_features[name] = context.make_detector()
+        train = [read(o) for o in pipeline.trained_on]
+        findings[name] = _fit_and_apply(
+            with_features[name], pipeline, train, [read(o) for o in test]
         )
-        blind += [] if uses_features else [RANDOM_SUBSET]
     for baseline in context.settings.make_baselines():
         findings[baseline.name] = _fit_and_apply(baseline, pipeline, pipeline.trained_on, test)
-    return FoldDetectors(findings, [] if uses_features else blind)
+    blind = [name for name, d in with_features.items() if not len(d.feature_ids())]
+    return FoldDetectors(findings, blind if MOVED_WEIGHTS in blind else [])
 
 
 def _fit_and_apply(

@@ -23,6 +23,7 @@ from saetask.experiments.scoring import SampleResult
 from saetask.inference.ranking import likeliest
 from saetask.report.arms import ArmSpec
 from saetask.report.figures import (
+    AccuracyFigures,
     ArmFigures,
     ArmResult,
     Bias,
@@ -31,7 +32,6 @@ from saetask.report.figures import (
     PairedComparison,
     PairedDifference,
     ProbeAccuracy,
-    RawFigures,
     Rounds,
     SAECredit,
     SecondQuestion,
@@ -147,7 +147,7 @@ def summarise_arms(arms: Mapping[str, Sequence[SampleResult]], seed: int) -> dic
             annotated=sum(row.written.annotation is not None for row in rows),
             touched=sum(row.written.takes_offset or row.written.answer is not None for row in rows),
             same_notes=_count_same_notes(rows, arms[OWN]) if OWN in arms else None,
-            raw=RawFigures(**raw[arm]) if arm in raw else None,
+            raw=AccuracyFigures(**raw[arm]) if arm in raw else None,
             **calibrated[arm],
         )
         flexible = [row.score.flexible_correct for row in rows]
@@ -175,7 +175,7 @@ def _count_same_notes(rows: Sequence[SampleResult], own: Sequence[SampleResult])
 def _accuracies(
     correct: Mapping[str, np.ndarray], groups: Sequence[str], seed: int
 ) -> dict[str, dict[str, Any]]:
-    """Returns the fields of `RawFigures` for each arm."""
+    """Returns the fields of `AccuracyFigures` for each arm."""
     comparisons = {
         arm: compare(correct["original"], values, groups, seed)
         for arm, values in correct.items()

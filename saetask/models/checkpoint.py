@@ -146,7 +146,8 @@ def _check_files(folder: Path) -> None:
         if pickles:
             raise UserError(
                 f"its weights are pickled ({pickles[0]}), and loading a pickle can run any code; "
-                "convert them: AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW)"
+                "if you trust their source, convert them: "
+                "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW)"
             )
         raise UserError(f"it has no weights ({WEIGHTS}); download them again")
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from saetask.report.arms import ArmKind
 from saetask.report.documents import Interval
 from saetask.report.figures import (
+    AccuracyFigures,
     ArmResult,
     Auroc,
     PairedComparison,
     PairedDifference,
-    RawFigures,
 )
 from saetask.report.numbers import (
     decimals,
@@ -167,7 +167,7 @@ def accuracy_chart(arms: Mapping[str, ArmResult]) -> Chart | None:
     return _chart("accuracy", "Accuracy by arm", "Accuracy (%)", dots, line)
 
 
-def _accuracy(figures: ArmResult | RawFigures) -> Value:
+def _accuracy(figures: AccuracyFigures) -> Value:
     share, ends = figures.accuracy, figures.ci95
     return Value(100 * share, _in_percent(ends), percent(share), percent_interval(ends))
 

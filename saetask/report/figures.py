@@ -1,6 +1,6 @@
 """The figures in `summary.json`; where a field has the default None, its key may be left out."""
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -41,54 +41,15 @@ class PairedComparison(PairedDifference):
     """The same of what the model says, without any offset; older runs lack it."""
 
 
-class RawFigures(Document):
-    """Accuracy of an arm's raw answers, and its comparison with those of the arm `original`."""
+class AccuracyFigures(Document):
+    """Accuracy of an arm's answers, and its comparison with those of the arm `original`."""
 
-    accuracy: Share
-    """Share of right answers among what the model says."""
-    ci95: Interval
-    """95 % bootstrap interval of the accuracy, over groups of items."""
-    difference: Number | None = None
-    """Accuracy minus that of `original`; like all that follows, not of `original` itself."""
-    difference_ci95: Interval | None = None
-    """95 % bootstrap interval of the difference, over groups of items."""
-    fixed: Count | None = None
-    """Items that are wrong in `original` and right in this arm."""
-    broken: Count | None = None
-    """Items that are right in `original` and wrong in this arm."""
-    mcnemar_p: Share | None = None
-    """P-value of McNemar's exact test, two-sided."""
-    holm_p: Share | None = None
-    """The p-value corrected over all arms, by Holm."""
-
-    @property
-    def change(self) -> PairedDifference | None:
-        """The comparison with `original`; None of `original` itself."""
-        return _change(self)
-
-
-class ArmFigures(Document):
-    """Accuracy of an arm, and its comparison with the arm `original`.
-
-    The answers are calibrated, except in `raw`.
-    """
-
-    n: PositiveCount
-    """Number of items."""
-    annotated: Count
-    """Number of items whose prompt holds a note."""
-    touched: Count | None = None
-    """Number of items whose prompt or offset the arm changes; older runs lack it, like the next."""
-    same_notes: Count | None = None
-    """Number of items whose note is saetask's own, word for word; only of controls with notes."""
     accuracy: Share
     """Share of right answers."""
     ci95: Interval
     """95 % bootstrap interval of the accuracy, over groups of items."""
-    flexible_accuracy: Share | None = None
-    """Share of answers that are right by a looser rule; only of tasks that have one."""
     difference: Number | None = None
-    """Accuracy minus that of `original`; like all that follows, not of `original` itself."""
+    """Accuracy minus that of `original`; like all of the comparison, not of `original` itself."""
     difference_ci95: Interval | None = None
     """95 % bootstrap interval of the difference, over groups of items."""
     fixed: Count | None = None
@@ -99,14 +60,9 @@ class ArmFigures(Document):
     """P-value of McNemar's exact test, two-sided."""
     holm_p: Share | None = None
     """The p-value corrected over all arms, by Holm."""
-    detectable_difference: Number | None = None
-    """Smallest difference that this number of items could show with a power of 80 %; null if none.
-    """
-    raw: RawFigures | None = None
-    """The same of what the model says, without any offset; older runs lack it."""
 
     @model_validator(mode="after")
-    def _check_comparison(self) -> "ArmFigures":
+    def _check_comparison(self) -> Self:
         compared = ("difference", "difference_ci95", "fixed", "broken", "mcnemar_p", "holm_p")
         absent = [name for name in compared if getattr(self, name) is None]
         if absent and len(absent) < len(compared):
@@ -116,20 +72,37 @@ class ArmFigures(Document):
     @property
     def change(self) -> PairedDifference | None:
         """The comparison with `original`; None of `original` itself."""
-        return _change(self)
+        if self.difference is None:
+            return None
+        return PairedDifference.model_construct(
+            difference=self.difference,
+            ci95=self.difference_ci95,
+            fixed=self.fixed,
+            broken=self.broken,
+            mcnemar_p=self.mcnemar_p,
+            holm_p=self.holm_p,
+        )
 
 
-def _change(figures: RawFigures | ArmFigures) -> PairedDifference | None:
-    if figures.difference is None:
-        return None
-    return PairedDifference.model_construct(
-        difference=figures.difference,
-        ci95=figures.difference_ci95,
-        fixed=figures.fixed,
-        broken=figures.broken,
-        mcnemar_p=figures.mcnemar_p,
-        holm_p=figures.holm_p,
-    )
+class ArmFigures(AccuracyFigures):
+    """Figures of an arm: of its calibrated answers, and in `raw` of what the model says."""
+
+    n: PositiveCount
+    """Number of items."""
+    annotated: Count
+    """Number of items whose prompt holds a note."""
+    touched: Count | None = None
+    """Number of items whose prompt or offset the arm changes; older runs lack it, like the next."""
+    same_notes: Count | None = None
+    """Number of items whose note is saetask's own, word for word."""
+    flexible_accuracy: Share | None = None
+    """Share of answers that are right by a looser rule; only of tasks that have one."""
+    detectable_difference: Number | None = None
+    """Smallest difference that this number of items could show with a power of 80 %; null if none.
+    """
+    raw: AccuracyFigures | None = None
+    """Of the answers without any offset; not of an arm that does not ask the model. Older runs lack
+    it."""
 
 
 def mostly_own_notes(arm: ArmFigures) -> bool:
@@ -204,7 +177,8 @@ class ProbeAccuracy(Document):
     saetask: Share | None = None
     """Accuracy of the arm `saetask` over the same items."""
     comparison: PairedDifference | None = None
-    """saetask minus the probe alone over the same items; older runs lack it."""
+    """saetask minus the probe alone over the same items, corrected over nothing else; None where
+    the reading is no answer. Older runs lack it."""
 
 
 class Auroc(Document):

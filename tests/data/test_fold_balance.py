@@ -8,43 +8,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sklearn.model_selection import GroupKFold
 
-from saetask.data import Candidate, Item, Prompt, Score, Span
 from saetask.data.folds import ItemSet, SplitConfig, make_folds, stratified_splits
 from saetask.detection.calibration import ScoredItem, fit_calibration, tested_calibration
+from tests.helpers.letters_task import Letters
 
 LEFT_EMPTY = [(6, 2), (5, 0), (3, 0), (0, 1), (0, 3)]
 """Numbers of two classes by group, of which scikit-learn leaves one of five folds empty."""
 
 
-class Pile:
-    """A task whose items have these groups and right readings."""
-
-    name = "pile"
-    readings = ("a", "b", "c")
-    annotators = ()
-
-    def items(self, data=None):
-        return []
-
-    def prompt(self, item):
-        return Prompt([{"role": "user", "content": item.id}], spans={"text": Span(0, 1)})
-
-    def candidates(self, item):
-        return [Candidate(f" {name}", name) for name in "abc"]
-
-    def score(self, item, output):
-        return Score(output, output.strip() == item.gold)
-
-    def gold_reading(self, item):
-        return item.gold
-
-    def question_from_text(self, text, target):
-        raise NotImplementedError
-
-
 def folds_of(golds, groups, n_folds=5, seed=0):
-    items = [Item(str(i), g, {}, gold) for i, (g, gold) in enumerate(zip(groups, golds))]
-    return make_folds(Pile(), ItemSet(items, "the pile"), SplitConfig(n_folds=n_folds, seed=seed))
+    task, config = Letters(groups, golds, "abc"), SplitConfig(n_folds=n_folds, seed=seed)
+    return make_folds(task, ItemSet(task.items(), "the letters"), config)
 
 
 def rows_of(counts):

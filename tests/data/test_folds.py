@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saetask import UserError
-from saetask.data import Candidate, Item, ItemRow, Prompt, Score, Span, read_items
+from saetask.data import Item
 from saetask.data.folds import (
     FEWEST_FIT_ITEMS,
     ItemSet,
@@ -23,49 +23,8 @@ from saetask.data.folds import (
 )
 from saetask.data.samples import make_samples
 from saetask.data.tasks import check_items
+from tests.helpers.letters_task import Letters
 from tests.helpers.refusals import refusal
-
-
-class LetterRow(ItemRow):
-    """A row of a file of letters."""
-
-    gold: str
-
-
-class Letters:
-    """A task whose items are a list of groups: item `i` belongs to group `groups[i]`.
-
-    Each group has both readings, unless `golds` says which reading each item has.
-    """
-
-    name = "letters"
-    readings = ("a", "b")
-    annotators = ()
-
-    def __init__(self, groups=(), golds=None):
-        self.groups = list(groups)
-        self.golds = golds or ["ab"[(i + i // 10) % 2] for i in range(len(self.groups))]
-
-    def items(self, data=None):
-        if data is not None:
-            return read_items(data, LetterRow, lambda row: Item(row.id, row.group, {}, row.gold))
-        rows = enumerate(zip(self.groups, self.golds))
-        return [Item(str(i), group, {}, gold) for i, (group, gold) in rows]
-
-    def prompt(self, item):
-        return Prompt([{"role": "user", "content": item.id}], spans={"text": Span(0, 1)})
-
-    def candidates(self, item):
-        return None if item.group == "mute" else [Candidate(" a", "a"), Candidate(" b", "b")]
-
-    def score(self, item, output):
-        return Score(output, output.strip() == item.gold)
-
-    def gold_reading(self, item):
-        return item.gold
-
-    def question_from_text(self, text, target):
-        raise NotImplementedError
 
 
 def split(groups, *, golds=None, fit_data=None, limit=None, folds=5, max_fit_items=800, seed=0):

@@ -1,6 +1,5 @@
 """Effects of named features: on unlike items, in float32 whatever the run's type, corrected."""
 
-import pytest
 import torch
 
 from saetask.annotation.prompt_writer import ArmPrompt
@@ -49,14 +48,6 @@ def outcomes(n_items=24, features=FEATURES):
             answer = " cold", Score("cold", False), scores
             results.append(SampleResult(sample, 0, arm, written, *answer, *answer))
     return results
-
-
-@pytest.fixture(scope="module")
-def half_folder(make_tiny_hf_model, tiny_tokenizer, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "half"
-    make_tiny_hf_model().to(torch.bfloat16).save_pretrained(folder)
-    tiny_tokenizer.save_pretrained(folder)
-    return folder
 
 
 def test_effects_do_not_depend_on_the_type_of_the_run(half_folder, tiny_sae) -> None:

@@ -4,11 +4,12 @@ The gate picks prompts that are probably answered wrongly. An offset that is fit
 prompts alone tells what the gate knows, and the note would get the credit for it.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from saetask.annotation import Annotation
-from saetask.data import Item
 from saetask.data.samples import make_samples
 from saetask.experiments.arms import arms_named
 from saetask.experiments.metrics import summarise
@@ -17,8 +18,6 @@ from saetask.inference.client import RankResponse
 from tests.helpers.probe_choices import QuickProbe
 from tests.helpers.touch_task import (
     ONE_BASELINE,
-    SENTINEL,
-    THINGS,
     WORDS,
     StubClient,
     Touch,
@@ -42,18 +41,16 @@ class ManyThings(Touch):
     annotators = ("gibberish",)
 
     def items(self, data=None):
+        own = super().items()
         return [
-            Item(
-                f"{thing}-{word}-{place}",
-                thing,
-                {"sentence": f"The {thing} in the {place} was {word} today.", "word": word},
-                (SENTINEL, reading),
-            )
-            for thing in THINGS
+            replace(item, id=f"{item.id}-{place}", question=in_place(item.question, place))
             for place in PLACES
-            for reading, words in WORDS.items()
-            for word in words
+            for item in own
         ]
+
+
+def in_place(question, place):
+    return question | {"sentence": question["sentence"].replace("house", place)}
 
 
 class Gibberish:

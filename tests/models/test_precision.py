@@ -12,15 +12,6 @@ from saetask.models.precision import fits_in_float32, in_float32
 ROW = torch.tensor([1, 504, 817, 282, 260, 1491])
 
 
-@pytest.fixture(scope="module")
-def half_folder(make_tiny_hf_model, tiny_tokenizer, tmp_path_factory):
-    """A model whose weights are stored in bfloat16, so that both types hold the same ones."""
-    folder = tmp_path_factory.mktemp("models") / "half"
-    make_tiny_hf_model().to(torch.bfloat16).save_pretrained(folder)
-    tiny_tokenizer.save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture
 def half(half_folder):
     return load_model(half_folder, dtype=torch.bfloat16, device="cpu")

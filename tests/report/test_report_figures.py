@@ -222,7 +222,10 @@ def test_damaged_rounds_are_refused_with_their_line(tmp_path: Path, value: Any) 
         ({"against": {"placebo": 1}}, "placebo"),
         ({"credit": {"control": "self", "difference": "much"}}, "difference"),
         ({"probe_alone": {"n": 3, "accuracy": 74}}, "less than or equal to 1"),
-        ({"second_question": {"n": 1, "arms": {"original": {"n": 0}}}}, "greater than 0"),
+        (
+            {"second_question": {"n": 1, "arms": {"original": original(0.5) | {"n": 0}}}},
+            "greater than 0",
+        ),
         ({"mechanism": {"feature": 1}}, "mechanism"),
         ({"mechanism": [further()["mechanism"][0] | {"random": [0.1]}]}, "random"),
         ({"rounds": {"used": "one", "one": 2}}, "one"),
