@@ -1,5 +1,7 @@
 from .base import NO_SIGNAL as NO_SIGNAL
 from .base import BaseDetector as BaseDetector
+from .base import ConceptEvidence as ConceptEvidence
+from .base import ConceptToken as ConceptToken
 from .base import Detector as Detector
 from .base import DetectorInput as DetectorInput
 from .base import Evidence as Evidence

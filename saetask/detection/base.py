@@ -10,6 +10,7 @@ import numpy as np
 from saetask.data.prompts import Span
 from saetask.inference.ranking import likeliest
 from saetask.saes.activations import FeatureActivations
+from saetask.saes.concepts import Concept
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -26,6 +27,37 @@ class Evidence(NamedTuple):
     """What a unit of log(1 + activation) adds to the reading's log-odds."""
 
 
+class ConceptToken(NamedTuple):
+    """A token on which a concept's features fire."""
+
+    start: int
+    """In the last message's content."""
+    end: int
+    text: str
+    activation: float
+    """The strongest activation, on this token, of the concept's features."""
+
+
+class ConceptEvidence(NamedTuple):
+    """A concept that speaks for or against a reading."""
+
+    id: str
+    name: str
+    """The name as it is shown; see `saetask.saes.Concept.text`."""
+    contribution: float
+    """What the concept adds to the log-odds of the finding's reading; negative speaks against."""
+    verdict: str
+    """Whether the name was validated on unseen documents."""
+    reading: str
+    """The reading that the concept speaks for."""
+    tokens: list[ConceptToken]
+    """Where its features fire in this prompt, strongest first."""
+    features: list[int]
+    """The concept's features that fire in this prompt."""
+    contexts: list[str]
+    """Up to three contexts of the dictionary in which they fire."""
+
+
 class Misunderstanding(NamedTuple):
     """A span that the model is predicted to misread."""
 
@@ -38,6 +70,13 @@ class Misunderstanding(NamedTuple):
     probability: float
     """Calibrated probability that the model's answer is wrong."""
     features: list[Evidence]
+    log_odds: float | None = None
+    """Of the reading against the others, by the detector alone; None if it is made of no concepts.
+    """
+    rest: float | None = None
+    """The part of `log_odds` that no listed concept adds: the bias, and what has no name."""
+    concepts: Sequence[ConceptEvidence] = ()
+    """Concepts for and against the reading; contributions and `rest` add up to `log_odds`."""
 
 
 class Finding(NamedTuple):
@@ -73,6 +112,8 @@ class DetectorInput:
     auxiliary: bool = False
     """From other data than the run's: a probe may learn from it, but nothing is calibrated or
     chosen by it, and the model was not asked."""
+    concepts: Sequence[Concept] = ()
+    """Named groups of the SAE's features; none where no dictionary names them."""
     _pools: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def pooled(self, region: str) -> "csr_matrix":

@@ -1,0 +1,64 @@
+"""Concepts: named groups of an SAE's features, and how strongly prompts activate them."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64
+    from scipy.sparse import csr_matrix
+
+ConceptKind = Literal["on", "near", "promotes", "contrast"]
+
+
+class Concept(NamedTuple):
+    """A named group of features: what they fire on, fire near, or promote."""
+
+    id: str
+    """Kind and source, such as `on:noun.food`; unique in a dictionary."""
+    name: str
+    """A few plain words, such as `food`."""
+    kind: ConceptKind
+    """`on` the word, `near` it in the words before, `promotes` it as the next word, or `contrast`:
+    fires in one set of example sentences more than in another."""
+    features: tuple[int, ...]
+    weights: tuple[float, ...]
+    """Weight of each feature's log(1 + activation) in the concept's activation."""
+    verdict: str = "not validated"
+    """Result of the trial on unseen documents."""
+    words: tuple[str, ...] = ()
+    """Telling words: what the features fire on most."""
+    examples: tuple[str, ...] = ()
+    """Contexts in which the features fire, the firing token between « and »."""
+
+    @property
+    def text(self) -> str:
+        """The name as it is shown: with its kind, and with telling words."""
+        prefix = {"near": "near ", "promotes": "before "}.get(self.kind, "")
+        words = f" ({', '.join(self.words)})" if self.words else ""
+        return f"{prefix}{self.name}{words}"
+
+
+def concept_weights(concepts: Sequence[Concept], d_sae: int) -> "csr_matrix":
+    """Returns the weight of every feature in each concept, `[d_sae, n_concepts]`, float64."""
+    from scipy.sparse import csr_matrix
+
+    sizes = [len(concept.features) for concept in concepts]
+    features = np.array([f for concept in concepts for f in concept.features], dtype=np.int64)
+    weights = np.array([w for concept in concepts for w in concept.weights], dtype=float)
+    columns = np.repeat(np.arange(len(concepts)), sizes)
+    return csr_matrix((weights, (features, columns)), shape=(d_sae, len(concepts)))
+
+
+def concept_activations(
+    log_activations: "csr_matrix", concepts: Sequence[Concept]
+) -> "Float64[np.ndarray, 'n n_concepts']":
+    """Returns the activation of each concept: the weighted sum of its features' log-activations.
+
+    Args:
+        log_activations: log(1 + activation) of each feature in each prompt, `[n, d_sae]`.
+        concepts: The concepts.
+    """
+    weights = concept_weights(concepts, log_activations.shape[1])  # pyright: ignore
+    return np.asarray((log_activations @ weights).todense(), dtype=float)
