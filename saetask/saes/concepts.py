@@ -18,7 +18,7 @@ class Concept(NamedTuple):
     id: str
     """Kind and source, such as `on:noun.food`; unique in a dictionary."""
     name: str
-    """A few plain words, such as `food`."""
+    """A few plain words, such as `food` or `near food`."""
     kind: ConceptKind
     """`on` the word, `near` it in the words before, `promotes` it as the next word, or `contrast`:
     fires in one set of example sentences more than in another."""
@@ -34,10 +34,8 @@ class Concept(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The name as it is shown: with its kind, and with telling words."""
-        prefix = {"near": "near ", "promotes": "before "}.get(self.kind, "")
-        words = f" ({', '.join(self.words)})" if self.words else ""
-        return f"{prefix}{self.name}{words}"
+        """The name as it is shown: with telling words."""
+        return f"{self.name}: {', '.join(self.words)}" if self.words else self.name
 
 
 def concept_weights(concepts: Sequence[Concept], d_sae: int) -> "csr_matrix":
