@@ -1,6 +1,6 @@
 """Writes the table of word classes that names of features are made of.
 
-    python recipes/make_word_classes.py SYNSETS.jsonl.gz SEMCOR.jsonl.gz > saetask/assets/words/classes.txt
+    python recipes/make_word_classes.py SYNSETS.jsonl.gz SEMCOR.jsonl.gz > classes.txt
 
 A class is a lexicographer file of WordNet 3.0 (Miller 1995), such as `noun.food`. A word gets the
 class of its most frequent sense in WordNet's counts, or of its first sense where none was counted.

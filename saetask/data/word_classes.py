@@ -5,8 +5,8 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-TABLE = "assets/words/classes.txt"
-"""Made by `recipes/make_word_classes.py`."""
+CLASSES, LISTS = "classes.txt", "lists.txt"
+"""Classes are made by `recipes/make_word_classes.py`; lists are written by hand."""
 FORMS = "forms"
 WORD = re.compile(r"[^\W\d_]+")
 ENDINGS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -22,23 +22,9 @@ ENDINGS: tuple[tuple[str, tuple[str, ...]], ...] = (
 """Ending of a form, and what stands in its place in the lemma."""
 DOUBLING = ("ed", "ing", "er", "est")
 """Endings before which a final consonant may be doubled: `stopped`."""
-# fmt: off
-FUNCTION_WORDS = frozenset(
-    "a about above after again against all also although am an and any are as at be because been "
-    "before behind being below beneath beside besides between beyond both but by can cannot could "
-    "despite did do does doing done down during each either else enough even ever every few for "
-    "from had has have having he hence her here hers herself him himself his how however i if in "
-    "into is it its itself just least less many may me might mine more most much must my myself "
-    "near neither never no nor not nothing now of off often on once one only onto or other others "
-    "otherwise ought our ours ourselves out over own perhaps quite rather same several shall she "
-    "should since so some something such than that the their theirs them themselves then there "
-    "therefore these they this those though through throughout thus till to together too toward "
-    "towards under unless until up upon us very was we were what whatever when where whereas "
-    "whether which while who whom whose why will with within without would yet you your yours "
-    "yourself yourselves".split()
-)
-"""Words of the closed classes; they have no class of WordNet's, whose senses of them mislead."""
-# fmt: on
+FUNCTION_WORDS = "function words"
+"""The list of words of the closed classes. They have no class of WordNet's, whose senses of them
+mislead."""
 
 
 class _Table(NamedTuple):
@@ -51,14 +37,24 @@ class _Table(NamedTuple):
 @cache
 def _table() -> _Table:
     classes, lemmas = {}, {}
-    text = (files("saetask") / TABLE).read_text(encoding="utf-8")
-    for line in text.splitlines():
+    for line in _lines(CLASSES):
         name, *words = line.split()
         if name == FORMS:
             lemmas.update(word.split("=") for word in words)
         else:
             classes.update(dict.fromkeys(words, name))
     return _Table(classes, lemmas)
+
+
+def _lines(name: str) -> list[str]:
+    return (files("saetask") / "assets/words" / name).read_text(encoding="utf-8").splitlines()
+
+
+@cache
+def word_lists() -> dict[str, frozenset[str]]:
+    """Returns lists of lower-case words by name, such as `negation`."""
+    named = (line.split(": ") for line in _lines(LISTS))
+    return {name: frozenset(words.split()) for name, words in named}
 
 
 def class_names() -> list[str]:
@@ -92,7 +88,7 @@ def lemma_of(word: str) -> str:
 def class_of(word: str) -> str | None:
     """Returns the class of a lower-case word, such as `noun.food`; None if it has none."""
     lemma = lemma_of(word)
-    if word in FUNCTION_WORDS or lemma in FUNCTION_WORDS:
+    if {word, lemma} & word_lists()[FUNCTION_WORDS]:
         return None
     return _table().classes.get(lemma)
 

@@ -49,7 +49,7 @@ def test_the_classes_of_a_text_are_in_its_order() -> None:
     assert word_classes("She ate the honey, 7 times!") == [
         "verb.consumption",
         "noun.food",
-        "noun.event",
+        "noun.time",
     ]
 
 
