@@ -218,10 +218,7 @@ class ConceptProbe:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes over all that a fit set."""
         self.readings, self.regions = list(state["readings"]), tuple(state["regions"])
-        self.concepts = tuple(
-            Concept(**{k: tuple(v) if isinstance(v, list) else v for k, v in concept.items()})
-            for concept in state["concepts"]
-        )
+        self.concepts = tuple(_concept(values) for values in state["concepts"])
         self.probe = ConceptWeights(state["weights"], state["bias"])
         self.stack, self.tried = state["stack"], list(state["tried"])
 
@@ -229,6 +226,14 @@ class ConceptProbe:
     def silence(self) -> str | None:
         """Why nothing can be found by the concepts; None where they predict something."""
         return NO_SIGNAL if len(self.stack) and self.stack[0] == 0 else None
+
+
+def _concept(values: Mapping[str, Any]) -> Concept:
+    """Returns a concept from its JSON values, whose lists are tuples again."""
+    read: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
+    return Concept(**read)
 
 
 def _design(

@@ -62,10 +62,9 @@ class CommandParser(argparse.ArgumentParser):
             if field.name in skip:
                 continue
             default = _default(field)
+            options: dict[str, Any] = _value_options(hints[field.name], default, field.name)
             if field.name in repeated:
                 options = {"action": "append", "metavar": repeated[field.name]}
-            else:
-                options = _value_options(hints[field.name], default, field.name)
             options["help"] = _help(explanations[field.name], default)
             required = default is dataclasses.MISSING
             if field.name in positional:

@@ -57,10 +57,11 @@ def explain_by_concepts(
     listed = _listed(added)
     unlisted = np.delete(added, listed).sum()
     tokens = _tokens_read(detector_input, regions)
-    others = np.delete(np.arange(len(readings)), chosen)
+    others = [number for number in range(len(readings)) if number != chosen]
     evidence = []
     for number in listed:
-        speaks_for = chosen if added[number] > 0 else others[parts.terms[others, number].argmax()]
+        for_another = max(others, key=lambda other: parts.terms[other, number])
+        speaks_for = chosen if added[number] > 0 else for_another
         evidence.append(
             _evidence(
                 detector_input,

@@ -192,6 +192,7 @@ def make_summary(result: ExperimentResult, description: RunDescription) -> Summa
         "credit",
         "sae_credit",
         "bias",
+        "explanation",
         "without_choice",
         "ranking",
     )
