@@ -19,12 +19,13 @@ def saetask_tasks() -> list[Any]:
 
 @hookimpl
 def saetask_detectors() -> list[Any]:
+    from .detectors.concept_probe import ConceptProbe
     from .detectors.failure_probe import FailureProbe
     from .detectors.missing_concept import MissingConcept
     from .detectors.sense_conflict import SenseConflict
     from .detectors.uncertainty import Uncertainty
 
-    return [FailureProbe, SenseConflict, MissingConcept, Uncertainty]
+    return [FailureProbe, ConceptProbe, SenseConflict, MissingConcept, Uncertainty]
 
 
 @hookimpl

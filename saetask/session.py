@@ -113,6 +113,7 @@ class Session:
             self._config.dictionary,
             self._config.unvalidated_labels,
             settings=self._config.settings,
+            without=self._config.without,
         )
         self._pipeline: FittedPipeline | None = None
 
@@ -214,7 +215,9 @@ class Session:
             responses.extend(self._context.client.rank([rank_request(sample)], "ask"))
 
         extracted = extract_features_from_passes(ask, self.model, [self.sae], sample.prompt)
-        (observation,) = make_observations([sample], extracted, {sample: responses[0]})
+        (observation,) = make_observations(
+            self._context, [sample], extracted, {sample: responses[0]}
+        )
         return observation
 
     def _detection(self, text: str, observation: Observation, finding: Finding) -> Detection:
@@ -222,7 +225,7 @@ class Session:
         pipeline, stated = self._pipeline_for_use(), finding.misunderstandings
         labels = make_prompt_annotator(pipeline.template, self._context.feature_labels, [stated])
         start = observation.sample.prompt.spans["text"].start
-        shown = [m._replace(span=m.span.shifted(-start)) for m in labels.labelled(stated)]
+        shown = [m.shifted(-start) for m in labels.labelled(stated)]
         said = _answers(observation.sample, observation.response, pipeline.bias)
         return Detection(
             text,

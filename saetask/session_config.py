@@ -1,7 +1,7 @@
 """Options of a session."""
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ class SessionConfig:
     """A dictionary folder of this SAE; None takes the shipped one, if there is one."""
     unvalidated_labels: bool = False
     """Use labels in annotations even if they are not validated."""
+    without: Sequence[str] = ()
+    """Concepts whose features the detector does not see, by id or name."""
     allow_sae_mismatch: bool = False
     """Use an SAE even if `check_sae` would refuse it for its figures."""
     ranking: Ranking = "likelihood"

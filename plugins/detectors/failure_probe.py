@@ -12,12 +12,14 @@ from saetask.detection import (
     CHANCE,
     DEFAULT_PROBE,
     NO_SIGNAL,
+    ConceptTerms,
     DetectorInput,
     Evidence,
     Finding,
     Misunderstanding,
     ProbeConfig,
     answer_scores,
+    explain_by_concepts,
     fit_stack,
     held_out_loss,
     in_domain_rows,
@@ -27,8 +29,10 @@ from saetask.detection import (
     make_findings,
     make_misunderstanding,
     out_of_fold,
+    strongest_concepts,
     usable_region_sets,
 )
+from saetask.saes import Concept
 
 from .stability import STABLE, stability
 
@@ -52,7 +56,8 @@ class FailureProbe:
     on all three.
 
     A finding names features that sparse probes pick again on other halves of the groups (stability
-    selection); that changes which are named, and no probability.
+    selection); that changes which are named, and no probability. Where features have concepts, the
+    finding also sums up what its features add by concept.
     """
 
     name = "failure-probe"
@@ -137,7 +142,32 @@ class FailureProbe:
                 break
             activation, weight = float(np.expm1(row.data[place])), float(weights[place])
             evidence.setdefault(feature, Evidence(feature, "", activation, weight))
-        return make_misunderstanding(self.name, detector_input, reading, list(evidence.values()))
+        found = make_misunderstanding(self.name, detector_input, reading, list(evidence.values()))
+        if not (concepts := tuple(detector_input.concepts)):
+            return found
+        parts = self._by_concept(row, concepts)
+        return explain_by_concepts(
+            found, detector_input, self.readings, concepts, parts, self.regions
+        )
+
+    def _by_concept(self, row: csr_matrix, concepts: tuple[Concept, ...]) -> ConceptTerms:
+        """Returns a prompt's log-odds, each feature's part counted to its strongest concept.
+
+        Args:
+            row: Log-activations of the columns, `[1, column]`.
+            concepts: The concepts.
+        """
+        owners = strongest_concepts(concepts, self.d_sae)[self.columns[row.indices] % self.d_sae]
+        terms = self.weights[:, row.indices] * row.data
+        by_concept = [
+            np.bincount(owners[owners >= 0], of_class[owners >= 0], minlength=len(concepts))
+            for of_class in terms
+        ]
+        return ConceptTerms(
+            log_odds=self.stack[0] * (row @ self.weights.T + self.bias)[0],
+            terms=self.stack[0] * np.array(by_concept),
+            rest=self.stack[0] * (terms[:, owners < 0].sum(1) + self.bias),
+        )
 
     def _stable(self) -> np.ndarray:
         """Returns which columns are stable, `[class, column]`."""

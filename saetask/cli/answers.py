@@ -46,10 +46,9 @@ def answers_text(done: "Reformulation") -> str:
 
 def detection_document(detection: "Detection") -> dict[str, Any]:
     """Returns a detection as a JSON object."""
-    misunderstandings = [
-        {**m._asdict(), "features": [f._asdict() for f in m.features]}
-        for m in detection.misunderstandings
-    ]
+    from saetask.report.items import misunderstanding_record
+
+    misunderstandings = [misunderstanding_record(m).to_json() for m in detection.misunderstandings]
     return {
         "prompt": detection.prompt,
         "answer": detection.answer,

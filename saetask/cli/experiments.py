@@ -47,7 +47,7 @@ def declare_run(parser: CommandParser) -> None:
         "annotator_options": "--annotator-option",
         "template_options": "--template-option",
     }
-    parser.add_fields(RunConfig, skip=("task",), flags=flags)
+    parser.add_fields(RunConfig, skip=("task",), flags=flags, repeated={"without": "CONCEPT"})
     parser.add_fields(ComputeConfig)
     add_json(parser)
 

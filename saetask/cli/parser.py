@@ -45,6 +45,7 @@ class CommandParser(argparse.ArgumentParser):
         positional: Collection[str] = (),
         skip: Collection[str] = (),
         flags: Mapping[str, str] = {},
+        repeated: Mapping[str, str] = {},
     ) -> None:
         """Adds an argument for each field of a dataclass, explained by the field's docstring.
 
@@ -53,13 +54,17 @@ class CommandParser(argparse.ArgumentParser):
             positional: Fields that are given by position.
             skip: Fields that have no argument.
             flags: Flags that are not named after their field, by field.
+            repeated: Fields that are lists of texts with commas, and what the help calls a text;
+                their flag takes one and may be repeated.
         """
         hints, explanations = get_type_hints(config), field_docstrings(config)
         for field in dataclasses.fields(config):
             if field.name in skip:
                 continue
             default = _default(field)
-            options = _value_options(hints[field.name], default, field.name)
+            options: dict[str, Any] = _value_options(hints[field.name], default, field.name)
+            if field.name in repeated:
+                options = {"action": "append", "metavar": repeated[field.name]}
             options["help"] = _help(explanations[field.name], default)
             required = default is dataclasses.MISSING
             if field.name in positional:

@@ -67,6 +67,8 @@ class TaskOptions:
     """Dictionary folder of this SAE; without it, the shipped one if there is one."""
     unvalidated_labels: bool = False
     """Use labels in annotations even if they are not validated."""
+    without: list[str] = field(default_factory=list)
+    """Concept, by id or name, whose features the detector does not see; may be repeated."""
     ranking: Ranking = "likelihood"
     """What ranks answers: likelihood, per-token, per-character, per-byte or pmi."""
     template_options: dict[str, Any] = field(default_factory=dict)
@@ -87,15 +89,23 @@ def declare_read(parser: CommandParser) -> None:
 def declare_detect(parser: CommandParser) -> None:
     """Adds the flags of `saetask detect`."""
     parser.add_fields(DetectOptions, positional=("prompt",))
-    parser.add_fields(TaskOptions, flags={"template_options": "--template-option"})
+    _declare_task(parser)
     _declare_model(parser)
 
 
 def declare_reformulate(parser: CommandParser) -> None:
     """Adds the flags of `saetask reformulate`."""
     parser.add_fields(PromptOptions, positional=("prompt",))
-    parser.add_fields(TaskOptions, flags={"template_options": "--template-option"})
+    _declare_task(parser)
     _declare_model(parser)
+
+
+def _declare_task(parser: CommandParser) -> None:
+    parser.add_fields(
+        TaskOptions,
+        flags={"template_options": "--template-option"},
+        repeated={"without": "CONCEPT"},
+    )
 
 
 def _declare_model(parser: CommandParser) -> None:
@@ -218,6 +228,7 @@ def _open_session(
         config=SessionConfig(
             dictionary=options.dictionary,
             unvalidated_labels=options.unvalidated_labels,
+            without=options.without,
             allow_sae_mismatch=take(arguments, MismatchOptions).allow_sae_mismatch,
             ranking=options.ranking,
             template_options=parse_options(options.template_options),

@@ -78,6 +78,19 @@ class Misunderstanding(NamedTuple):
     concepts: Sequence[ConceptEvidence] = ()
     """Concepts for and against the reading; contributions and `rest` add up to `log_odds`."""
 
+    def shifted(self, offset: int) -> "Misunderstanding":
+        """Returns the misunderstanding with its places counted from another start."""
+        concepts = tuple(
+            concept._replace(
+                tokens=[
+                    token._replace(start=token.start + offset, end=token.end + offset)
+                    for token in concept.tokens
+                ]
+            )
+            for concept in self.concepts
+        )
+        return self._replace(span=self.span.shifted(offset), concepts=concepts)
+
 
 class Finding(NamedTuple):
     """A detector's result for one prompt."""
@@ -173,6 +186,7 @@ class Detector(BaseDetector, Protocol):
     It may have more:
 
     - `uses_auxiliary = True`: it is also fitted on auxiliary samples (`DetectorInput.auxiliary`).
+    - `uses_concepts = True`: its fit needs concepts (`DetectorInput.concepts`).
     - `silence: str | None`, after a fit: why nothing can be found by its features, or None.
     """
 

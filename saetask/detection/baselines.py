@@ -6,11 +6,13 @@ calibrated on the fit split in the way that the detector is.
 """
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from saetask.data.word_classes import word_classes
 from saetask.detection.base import DetectorInput, Finding, Misunderstanding, make_misunderstanding
 from saetask.detection.calibration import CHANCE
 from saetask.detection.probe_features import (
@@ -31,6 +33,8 @@ from saetask.detection.stacked_probe import (
     make_findings,
     out_of_fold,
 )
+
+WORDS = "words"
 
 
 class Setting(NamedTuple):
@@ -184,6 +188,31 @@ def _bag_of_words(detector_input: DetectorInput) -> list[Setting]:
     return [Setting(_texts, probe)]
 
 
+def _class_counts(inputs: Sequence[DetectorInput]) -> np.ndarray:
+    """Returns how many words of each of WordNet's classes the spans have, a dict a prompt."""
+    rows = []
+    for given in inputs:
+        counts = Counter({"prompts": 1})
+        for name in ("text", "target", "other"):
+            if span := given.spans.get(name):
+                classes = word_classes(given.content[span.start : span.end])
+                counts.update(f"{name} {each}" for each in classes)
+        rows.append(dict(counts))
+    return np.array(rows, dtype=object)
+
+
+def _word_classes(detector_input: DetectorInput) -> list[Setting]:
+    from sklearn.feature_extraction import DictVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    return [
+        Setting(
+            _class_counts, lambda: make_pipeline(DictVectorizer(), LogisticRegression(max_iter=300))
+        )
+    ]
+
+
 def dense_probe(config: ProbeConfig = DEFAULT_PROBE) -> Baseline:
     """Returns the linear probe on raw activations."""
     return Baseline("dense-probe", lambda detector_input: _dense(detector_input, config))
@@ -197,4 +226,5 @@ def baselines(config: ProbeConfig = DEFAULT_PROBE) -> list[Baseline]:
         Baseline("best-neuron", lambda detector_input: _single(_raw(*_spot(detector_input)))),
         Baseline("best-feature", lambda detector_input: _single(_features(*_spot(detector_input)))),
         Baseline("bag-of-words", _bag_of_words),
+        Baseline(WORDS, _word_classes),
     ]

@@ -16,10 +16,12 @@ from saetask.dictionary.store import (
     FEATURES,
     MANIFEST,
     check_fingerprints,
+    read_concepts,
     read_manifest,
     read_parquet,
 )
 from saetask.errors import UserError
+from saetask.saes.concepts import Concept
 from saetask.saes.loading import DEFAULT_SAE, assets_folder, shipped_saes
 from saetask.utils.files import content_hash, file_sha256
 
@@ -226,6 +228,20 @@ class Dictionary:
             UserError: One of the two is empty, or they are of another SAE.
         """
         return contrast_features(first, second, self.labels, limit)
+
+    def concepts(self) -> list[Concept]:
+        """Returns the named groups of features, with the verdict on each.
+
+        None where the features of the dictionary were not named.
+
+        Raises:
+            UserError: The table of concepts is damaged.
+        """
+        return list(self._concepts)
+
+    @cached_property
+    def _concepts(self) -> list[Concept]:
+        return read_concepts(self.folder)
 
     def names(self) -> dict[int, str]:
         """Returns the labels by feature; the verdict follows a label that is not validated."""

@@ -135,7 +135,14 @@ def retarget_findings(
     """Returns another prompt's findings as findings about this prompt's target (or else text)."""
     span = prompt.spans.get("target", prompt.spans["text"])
     text = prompt.content[span.start : span.end]
-    return [finding._replace(span=span, text=text) for finding in findings]
+    return [
+        finding._replace(
+            span=span,
+            text=text,
+            concepts=tuple(concept._replace(tokens=[]) for concept in finding.concepts),
+        )
+        for finding in findings
+    ]
 
 
 def taken_from_probe(state: FoldState, samples: Sequence[Sample]) -> Prompts:

@@ -131,7 +131,12 @@ def _judge_again(
     for i, (sample, prompt) in enumerate(zip(tried, prompts)):
         scores = reading_scores(scored_item(sample, responses[i]), bias, context.task.readings)
         given = DetectorInput(
-            extracted.features[0][i], prompt.content, prompt.spans, scores, extracted.raw[i]
+            context.known_concepts.seen(extracted.features[0][i]),
+            prompt.content,
+            prompt.spans,
+            scores,
+            extracted.raw[i],
+            concepts=context.known_concepts.concepts,
         )
         findings[sample] = detector.detect(given)
     return findings

@@ -15,6 +15,12 @@ from saetask.detection.baselines import baselines
 from saetask.detection.silent import SilentDetector
 from saetask.dictionary.feature_labels import FeatureLabels, find_feature_labels
 from saetask.errors import UserError
+from saetask.experiments.known_concepts import (
+    NO_CONCEPTS,
+    KnownConcepts,
+    check_concepts,
+    find_known_concepts,
+)
 from saetask.inference.client import ModelClient
 from saetask.inference.requests import MAX_NEW_TOKENS
 from saetask.plugins import PluginRegistry
@@ -68,6 +74,13 @@ class ExperimentContext:
     settings: ExperimentSettings = DEFAULT_SETTINGS
     self_writer: EndpointReplies | None = None
     """Writes the notes of the arm `self`; None has the model under test write them."""
+    known_concepts: KnownConcepts = NO_CONCEPTS
+    """Concepts that detectors may use, and features that they do not see."""
+
+    @property
+    def uses_concepts(self) -> bool:
+        """Whether the fit of the detector depends on concepts."""
+        return getattr(self.make_detector(), "uses_concepts", False)
 
 
 def make_context(
@@ -82,6 +95,7 @@ def make_context(
     executor: Executor | None = None,
     settings: ExperimentSettings = DEFAULT_SETTINGS,
     self_endpoint: "Endpoint | None" = None,
+    without: Sequence[str] = (),
 ) -> ExperimentContext:
     """Returns a context, with the labels of the SAE's features and with notes that are kept.
 
@@ -98,16 +112,32 @@ def make_context(
         settings: Numbers of samples and tokens of each step.
         self_endpoint: The language model that writes the notes of the arm `self`; None has the
             model under test write them.
+        without: Concepts whose features the detector does not see, by id or name.
 
     Raises:
-        UserError: The dictionary is of another SAE, or damaged.
+        UserError: The dictionary is of another SAE, or damaged, or lacks concepts that are named
+            or that the detector needs.
     """
     kept = [with_generated_notes(annotator, client) for annotator in annotators]
     labels = find_feature_labels(model, sae, dictionary, unvalidated_labels)
     writer = None if self_endpoint is None else EndpointReplies(self_endpoint, client)
-    return ExperimentContext(
-        task, model, sae, make_detector, kept, client, labels, executor, settings, writer
+    known = find_known_concepts(labels, without)
+    context = ExperimentContext(
+        task, model, sae, make_detector, kept, client, labels, executor, settings, writer, known
     )
+    return checked_context(context)
+
+
+def checked_context(context: ExperimentContext) -> ExperimentContext:
+    """Returns a context whose detector has the concepts that it needs.
+
+    Raises:
+        UserError: It has none.
+    """
+    if context.uses_concepts:
+        name = context.make_detector().name
+        check_concepts(name, context.known_concepts, context.feature_labels)
+    return context
 
 
 def task_annotators(

@@ -10,8 +10,11 @@ import numpy as np
 from saetask.data.samples import Sample
 from saetask.detection.base import BaseDetector, Detector, DetectorInput, Finding
 from saetask.experiments.context import ExperimentContext
+from saetask.experiments.known_concepts import random_groups, restrict_concepts
 from saetask.experiments.observation import Observation
 from saetask.experiments.pipeline import FittedPipeline
+from saetask.saes.activations import FeatureActivations
+from saetask.saes.concepts import Concept
 
 OWN = "saetask"
 MOVED_WEIGHTS, RANDOM_SUBSET, DENSE_PROBE = "moved-weights", "random-subset", "dense-probe"
@@ -46,6 +49,10 @@ def fit_detectors(
 ) -> FoldDetectors:
     """Fits every control on what saetask's detector was fitted on, and applies all of them.
 
+    Concepts hold for the SAE's features. Through a random dictionary, a detector reads random
+    groups of its live features instead, of the concepts' sizes; through random features of the
+    SAE, those that each concept keeps.
+
     Args:
         context: Plugins and baselines.
         pipeline: The fold's pipeline, with saetask's own detector.
@@ -59,7 +66,9 @@ def fit_detectors(
     inputs = {o.sample: pipeline.input(o) for o in test}
     findings = {OWN: own, MOVED_WEIGHTS: match_annotation_rate(moved, inputs, n_annotated)}
     readers: dict[str, Callable[[Observation], Observation]] = {
-        RANDOM_SAES[number]: partial(_through_control, number=number)
+        RANDOM_SAES[number]: partial(
+            _through_control, number=number, groups=_random_groups(pipeline, number, generator)
+        )
         for number in range(len(pipeline.trained_on[0].control_features))
     }
     if RANDOM_SUBSET in arms:
@@ -92,29 +101,50 @@ def _fit_and_apply(
     return {o.sample: detector.detect(pipeline.input(o)) for o in test}
 
 
-def _through_control(observation: Observation, number: int) -> Observation:
+def _through_control(
+    observation: Observation, number: int, groups: Sequence[Concept]
+) -> Observation:
     """Returns the observation as it is read through a random dictionary."""
-    return replace(observation, features=observation.control_features[number], _pooled={})
+    features = observation.control_features[number]
+    return replace(observation, features=features, concepts=groups, _pooled={})
+
+
+def _random_groups(
+    pipeline: FittedPipeline, number: int, generator: np.random.Generator
+) -> tuple[Concept, ...]:
+    """Returns random groups of a random dictionary's live features, as many as concepts."""
+    trained_on = pipeline.trained_on
+    if not (concepts := trained_on[0].concepts):
+        return ()
+    live = np.flatnonzero(_density([each.control_features[number] for each in trained_on]))
+    (own,) = generator.spawn(1)  # other draws are the same with and without concepts
+    return tuple(random_groups(concepts, live, own))
 
 
 def _through_subset(observation: Observation, kept: np.ndarray) -> Observation:
     """Returns the observation as it is read through some features of the SAE."""
-    return replace(observation, features=observation.features.restricted(kept), _pooled={})
+    features = observation.features.restricted(kept)
+    concepts = tuple(restrict_concepts(observation.concepts, kept))
+    return replace(observation, features=features, concepts=concepts, _pooled={})
 
 
 def _random_subset(pipeline: FittedPipeline, generator: np.random.Generator) -> np.ndarray:
     """Draws live features: as many as the detector can name, or else half of those it uses."""
-    detector, live = pipeline.detector, np.flatnonzero(_density(pipeline))
+    detector, live = pipeline.detector, np.flatnonzero(_own_density(pipeline))
     n_used = detector.summary().get("n_stable_features") or len(detector.feature_ids()) // 2
     return generator.permutation(live)[:n_used]
 
 
-def _density(pipeline: FittedPipeline) -> np.ndarray:
-    """Returns on how many tokens of the fit split each feature fires, `[d_sae]`."""
-    trained_on = pipeline.trained_on
-    density = np.zeros(trained_on[0].features.d_sae, dtype=np.int64)
-    for observation in trained_on:
-        density += np.bincount(observation.features.features, minlength=len(density))
+def _own_density(pipeline: FittedPipeline) -> np.ndarray:
+    """Returns on how many tokens of the fit split each feature of the SAE fires, `[d_sae]`."""
+    return _density([observation.features for observation in pipeline.trained_on])
+
+
+def _density(prompts: Sequence[FeatureActivations]) -> np.ndarray:
+    """Returns on how many tokens of some prompts each feature fires, `[d_sae]`."""
+    density = np.zeros(prompts[0].d_sae, dtype=np.int64)
+    for activations in prompts:
+        density += np.bincount(activations.features, minlength=len(density))
     return density
 
 
@@ -122,7 +152,7 @@ def _on_other_features(pipeline: FittedPipeline, generator: np.random.Generator)
     """Returns saetask's detector with its weights moved to other features of like density."""
     trained_on = pipeline.trained_on
     return pipeline.detector.on_features(
-        frequency_matched(_density(pipeline), generator),
+        frequency_matched(_own_density(pipeline), generator),
         [pipeline.input(observation) for observation in trained_on],
         [observation.sample.gold_reading or "" for observation in trained_on],
     )

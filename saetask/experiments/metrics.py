@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from saetask.detection.baselines import WORDS
 from saetask.experiments.closed_loop import CLOSED_LOOP
-from saetask.experiments.control_detectors import OWN
+from saetask.experiments.control_detectors import DENSE_PROBE, OWN, RANDOM_SAES
 from saetask.experiments.credit import finding_credit, sae_credit
 from saetask.experiments.detection_metrics import (
     correct_answers,
@@ -22,6 +23,7 @@ from saetask.experiments.runner import ExperimentResult
 from saetask.experiments.scoring import SampleResult
 from saetask.inference.ranking import likeliest
 from saetask.report.arms import ArmSpec
+from saetask.report.explanation import Explanation
 from saetask.report.figures import (
     AccuracyFigures,
     ArmFigures,
@@ -60,6 +62,7 @@ class Figures(NamedTuple):
     probe_alone: ProbeAccuracy | None
     detection: Detection
     reading_detection: Detection
+    explanation: Explanation | None
     rounds: Rounds | None
     second_question: SecondQuestion | None
     not_measured: dict[str, str]
@@ -81,6 +84,7 @@ def summarise(result: ExperimentResult, specs: Sequence[ArmSpec], seed: int) -> 
     against = compare_with_controls(arms, specs, seed)
     # Without a detector, every score would be that of the model's own answer.
     findings = {} if "detection" in result.left_out else result.findings
+    reading_detection = summarise_readings(original, findings, seed)
     return Figures(
         arms={
             spec.name: ArmResult(
@@ -98,11 +102,26 @@ def summarise(result: ExperimentResult, specs: Sequence[ArmSpec], seed: int) -> 
         bias=summarise_bias(original, result.majorities),
         probe_alone=summarise_probe_alone(original, arms["saetask"], findings, seed),
         detection=summarise_failures(original, findings, seed),
-        reading_detection=summarise_readings(original, findings, seed),
+        reading_detection=reading_detection,
+        explanation=_with_areas(result.explanation, reading_detection),
         rounds=_summarise_rounds(correct),
         second_question=_summarise_second(result.second_results, seed),
         not_measured={**({} if ranked else {"detection": NOT_RANKED}), **result.left_out},
     )
+
+
+def _with_areas(explanation: Explanation | None, readings: Detection) -> Explanation | None:
+    """Returns how well concepts explain the findings, with areas of the reading detection."""
+    if explanation is None:
+        return None
+    areas = {
+        "auroc": readings.saetask,
+        "auroc_dense": readings.baselines.get(DENSE_PROBE),
+        "auroc_words": readings.baselines.get(WORDS),
+        "auroc_random_sae": readings.baselines.get(RANDOM_SAES[0]),
+    }
+    known = {name: area.auroc if area else None for name, area in areas.items()}
+    return explanation.model_copy(update=known)
 
 
 def summarise_seeds(runs: Sequence[Sequence[SampleResult]], first: int) -> SeedSpread:

@@ -16,6 +16,7 @@ from saetask.inference.client import RankResponse
 from saetask.inference.requests import RankRequest
 from saetask.models.loading import model_tokenizer
 from saetask.saes.activations import FeatureActivations
+from saetask.saes.concepts import Concept
 from saetask.saes.extraction import ExtractedFeatures, extract_features
 from saetask.saes.random_sae import CALIBRATION_ROWS, random_sae
 
@@ -38,6 +39,8 @@ class Observation:
     response: RankResponse = NO_RESPONSE
     control_features: Sequence[FeatureActivations] = ()
     """The same prompt read through frozen random dictionaries."""
+    concepts: Sequence[Concept] = ()
+    """Named groups of `features`."""
     _pooled: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def detector_input(self, bias: Calibration, readings: Sequence[str]) -> DetectorInput:
@@ -56,6 +59,7 @@ class Observation:
             scores,
             self.residual_means,
             self.sample.auxiliary,
+            self.concepts,
             self._pooled,
         )
 
@@ -80,23 +84,26 @@ def observe(
     extracted = extract_features(context.model, saes, prompts, context.executor)
     asked = [sample for sample in samples if sample.candidates and not sample.auxiliary]
     answers = context.client.rank([rank_request(sample) for sample in asked], "original prompts")
-    return make_observations(samples, extracted, dict(zip(asked, answers)))
+    return make_observations(context, samples, extracted, dict(zip(asked, answers)))
 
 
 def make_observations(
+    context: ExperimentContext,
     samples: Sequence[Sample],
     extracted: ExtractedFeatures,
     responses: Mapping[Sample, RankResponse],
 ) -> list[Observation]:
     """Joins the features of each sample's prompt with the model's response to it."""
     features, *controls = extracted.features
+    known = context.known_concepts
     return [
         Observation(
             sample,
-            features[i],
+            known.seen(features[i]),
             extracted.raw[i],
             responses.get(sample, NO_RESPONSE),
             [control[i] for control in controls],
+            known.concepts,
         )
         for i, sample in enumerate(samples)
     ]

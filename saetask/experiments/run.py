@@ -24,12 +24,14 @@ from saetask.experiments.context import (
     DEFAULT_SETTINGS,
     ExperimentContext,
     ExperimentSettings,
+    checked_context,
     endpoint_of,
     make_context,
     task_annotators,
     task_detector,
 )
 from saetask.experiments.feature_effects import mechanism
+from saetask.experiments.known_concepts import find_known_concepts
 from saetask.experiments.metrics import summarise_seeds
 from saetask.experiments.observation import rank_request
 from saetask.experiments.run_folder import (
@@ -159,6 +161,7 @@ def run(
             executor,
             settings,
             self_endpoint,
+            config.without,
         )
         contexts = [context, *(_with_sae(context, config, name) for name in config.other_saes)]
         identity = run_identity(contexts, plugged, settings)
@@ -203,7 +206,9 @@ def _with_sae(context: ExperimentContext, config: RunConfig, name: str) -> Exper
     sae = load_sae(name)
     check_sae(context.model, sae, allow_mismatch=config.allow_sae_mismatch)
     labels = find_feature_labels(context.model, sae, None, config.unvalidated_labels)
-    return replace(context, sae=sae, feature_labels=labels)
+    known = find_known_concepts(labels, config.without)
+    other = replace(context, sae=sae, feature_labels=labels, known_concepts=known)
+    return checked_context(other)
 
 
 def _write(

@@ -21,8 +21,8 @@ from saetask.report.figures import FeatureEffect, RankingFigures
 from saetask.report.items import (
     AnnotationRecord,
     ItemRecord,
-    MisunderstandingRecord,
     RoundRecord,
+    misunderstanding_record,
 )
 from saetask.report.seed_spread import SeedSpread
 from saetask.report.summary import (
@@ -192,6 +192,7 @@ def make_summary(result: ExperimentResult, description: RunDescription) -> Summa
         "credit",
         "sae_credit",
         "bias",
+        "explanation",
         "without_choice",
         "ranking",
     )
@@ -216,10 +217,7 @@ def item_record(result: SampleResult, seed: int) -> ItemRecord:
         output=result.output.strip(),
         parsed=score.parsed,
         correct=score.correct,
-        misunderstandings=[
-            MisunderstandingRecord.model_validate(misunderstanding, from_attributes=True)
-            for misunderstanding in written.misunderstandings
-        ],
+        misunderstandings=[misunderstanding_record(m) for m in written.misunderstandings],
         annotations=[AnnotationRecord(**written.annotation._asdict())]
         if written.annotation
         else [],

@@ -12,12 +12,14 @@ from saetask.detection.silent import SilentDetector
 from saetask.experiments.arms import Arm
 from saetask.experiments.context import ExperimentContext
 from saetask.experiments.control_detectors import count_random_saes
+from saetask.experiments.explanation import measure_explanation
 from saetask.experiments.fold import FoldState, fit_fold
 from saetask.experiments.note_selection import score_notes
 from saetask.experiments.observation import observe
 from saetask.experiments.scoring import FoldPrompts, PreparedArm, SampleResult, score_folds
 from saetask.experiments.second_question import score_second_question
 from saetask.report.arms import ArmSpec
+from saetask.report.explanation import Explanation
 from saetask.utils.progress import stage
 
 OF_CANDIDATES = ("calibrated", "gate-only", "probe-answer")
@@ -43,6 +45,8 @@ class ExperimentResult(NamedTuple):
     """The most frequent right reading of each fold's training samples."""
     left_out: dict[str, str]
     """Controls that were not run, and `detection` if there is none to measure, and why."""
+    explanation: Explanation | None = None
+    """How well concepts explain the findings; None if they do not."""
 
 
 def run_experiment(
@@ -112,6 +116,7 @@ def run_experiment(
         [state.selection for state in states],
         [_majority(fold) for fold in folds],
         left_out,
+        measure_explanation(states, seed),
     )
 
 

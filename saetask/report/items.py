@@ -3,7 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import Field
+
 from saetask.data.items import read_rows
+from saetask.detection.base import Misunderstanding
 from saetask.report.documents import Count, Document, Flag, Name, Number, Text
 from saetask.utils.validation import validate
 
@@ -21,6 +24,40 @@ class EvidenceRecord(Document):
     """What a unit of log(1 + activation) adds to the log-odds of the reading."""
 
 
+class ConceptTokenRecord(Document):
+    """A token on which a concept's features fire."""
+
+    start: Count
+    """Its first character in the last message's content."""
+    end: Count
+    """The character after its last one."""
+    text: Text
+    """Text of the token."""
+    activation: Number
+    """The strongest activation of the concept's features on it."""
+
+
+class ConceptRecord(Document):
+    """A concept that speaks for or against the reading of a misunderstanding."""
+
+    id: Name
+    """Id of the concept in the dictionary."""
+    name: Text
+    """Name of the concept, as it is shown."""
+    contribution: Number
+    """What it adds to the reading's log-odds; negative speaks against it."""
+    verdict: Text
+    """Whether the name was validated on unseen documents."""
+    reading: Text = Field(alias="for")
+    """The reading that it speaks for."""
+    tokens: list[ConceptTokenRecord]
+    """Where its features fire in the prompt, strongest first; empty for another item's finding."""
+    features: list[Count]
+    """Its features that fire in the prompt."""
+    contexts: list[Text]
+    """Up to three contexts of the dictionary in which its features fire."""
+
+
 class MisunderstandingRecord(Document):
     """A span that the model is predicted to misread."""
 
@@ -36,6 +73,14 @@ class MisunderstandingRecord(Document):
     """Calibrated probability that the model's answer is wrong."""
     features: list[EvidenceRecord]
     """The features behind it, strongest first."""
+    log_odds: Number | None = None
+    """Log-odds of the reading against the others, by the detector alone; this key and the next two
+    are absent where the detector knows no concepts."""
+    rest: Number | None = None
+    """The part of `log_odds` that no listed concept adds."""
+    concepts: list[ConceptRecord] | None = None
+    """Concepts for the reading, then against it; their contributions and `rest` add up to
+    `log_odds`."""
 
 
 class AnnotationRecord(Document):
@@ -106,6 +151,15 @@ class ItemRecord(Document):
     """Seed of the run."""
     flexible_correct: Flag | None = None
     """Whether the answer is right by a looser rule; only of tasks that have one."""
+
+
+def misunderstanding_record(found: Misunderstanding) -> MisunderstandingRecord:
+    """Returns the record of a misunderstanding, without concepts where its detector knows none."""
+    values = found._asdict()
+    if found.log_odds is None:
+        for name in ("log_odds", "rest", "concepts"):
+            del values[name]
+    return MisunderstandingRecord.model_validate(values, from_attributes=True)
 
 
 def read_item_records(path: Path) -> Iterator[tuple[str, ItemRecord]]:

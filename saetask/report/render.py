@@ -33,6 +33,7 @@ SCORE_DESCRIPTIONS = {
     "best-neuron": "The one best dimension of the raw activations.",
     "best-feature": "The one best feature.",
     "bag-of-words": "The words of the text; no model.",
+    "words": "WordNet's classes of the words; no model.",
     "random-sae": "The same probe on a frozen random dictionary.",
     "random-subset": "The same probe, fitted anew on random live features.",
     "moved-weights": "The same probe, its weights moved to other features.",

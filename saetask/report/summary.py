@@ -12,6 +12,7 @@ from pydantic import Field
 
 from saetask.report.arms import ArmKind
 from saetask.report.documents import Count, Document, Number, PositiveCount, Text, read_document
+from saetask.report.explanation import Explanation
 from saetask.report.figures import (
     ArmResult,
     Bias,
@@ -171,6 +172,8 @@ class Summary(Document):
     """Detection of wrong answers."""
     reading_detection: Detection
     """Detection of the right reading, each against the rest, averaged."""
+    explanation: Explanation | None = None
+    """How well concepts explain the findings, if the dictionary has concepts and any are found."""
     rounds: Rounds | None
     """One round and the closed loop; null without the arm `closed-loop`."""
     second_question: SecondQuestion | None

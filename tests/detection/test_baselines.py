@@ -20,6 +20,7 @@ FINDS = {
     "best-neuron": "neuron",
     "best-feature": "feature",
     "bag-of-words": "word",
+    "words": "word",
 }
 """What each baseline is made to find."""
 WIDTH = 24

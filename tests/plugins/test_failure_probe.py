@@ -272,6 +272,7 @@ def test_a_reading_holds_no_gold_answer():
         "answer_scores",
         "raw",
         "auxiliary",
+        "concepts",
         "_pools",
     }
     assert not [name for name in dir(DetectorInput) if "gold" in name or "item" in name]

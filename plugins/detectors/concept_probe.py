@@ -1,0 +1,262 @@
+"""A sparse logistic probe on the activations of named concepts, which is its own explanation."""
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from saetask import UserError
+from saetask.detection import (
+    CHANCE,
+    DEFAULT_PROBE,
+    NO_SIGNAL,
+    ConceptTerms,
+    DetectorInput,
+    Evidence,
+    Finding,
+    Misunderstanding,
+    ProbeConfig,
+    answer_scores,
+    explain_by_concepts,
+    fit_stack,
+    held_out_loss,
+    in_domain_rows,
+    inner_folds,
+    known_readings,
+    labels_of,
+    log_activations,
+    make_findings,
+    make_misunderstanding,
+    usable_region_sets,
+)
+from saetask.saes import Concept, concept_activations, concept_weights
+
+from .concept_selection import ConceptWeights, fit_weights, order_of_entry
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64
+
+SIZES = (4, 8, 16)
+"""Numbers of concepts among which the fit split chooses."""
+NAMED_FEATURES = 5
+NO_CONCEPTS = (
+    "The detector concept-probe reads concepts, and the dictionary of this SAE has none; "
+    "`saetask dictionary name FOLDER` names them."
+)
+
+
+class ConceptProbe:
+    """Finds prompts whose concepts support another reading than the model's answer.
+
+    Logistic regression on the activations of at most 16 concepts, each in one or more regions of
+    the prompt, predicts the right reading. The concepts are the first on the path of an
+    L1-penalised probe; the regression on them has an L2 penalty. Regions and number of concepts
+    are chosen by grouped inner cross-validation, and within each of its folds the concepts are
+    chosen anew. Calibration and the test for chance are those of `failure-probe`.
+
+    The log-odds of a reading are exactly the sum of what each concept adds and of the bias. A
+    concept that is silent in a prompt adds nothing.
+
+    A control that reads through other features gets other groups of them in the place of the
+    concepts; see `saetask.experiments.known_concepts`.
+    """
+
+    name = "concept-probe"
+    uses_auxiliary = True
+    uses_concepts = True
+
+    def __init__(self, config: ProbeConfig = DEFAULT_PROBE) -> None:
+        self.config = config
+        self.readings: list[str] = []
+        self.regions: tuple[str, ...] = ()
+        self.concepts: tuple[Concept, ...] = ()
+        self.probe = ConceptWeights(np.empty((0, 0, 0)), np.empty(0))
+        self.stack = np.empty(0)
+        self.tried: list[dict[str, Any]] = []
+
+    def fit(
+        self, inputs: Sequence[DetectorInput], gold_readings: Sequence[str], groups: Sequence[str]
+    ) -> list[Finding]:
+        """Fits probe and calibration; see the class.
+
+        Raises:
+            UserError: There are no concepts; see also `BaseDetector.fit`.
+        """
+        self.readings = known_readings(gold_readings, groups)
+        if not (known := tuple(inputs[0].concepts)):
+            raise UserError(NO_CONCEPTS)
+        labels, own = labels_of(gold_readings, self.readings), in_domain_rows(inputs)
+        best, held_out, size = np.inf, np.zeros((len(labels), len(self.readings))), SIZES[0]
+        self.tried = []
+        for regions in usable_region_sets(
+            self.config.region_sets, inputs[0].activations.prompts[0].regions
+        ):
+            by_size = _out_of_fold(_design(inputs, regions, known), labels, groups)
+            for number, log_odds in by_size.items():
+                loss = held_out_loss(log_odds[own], labels[own])
+                setting = {"regions": list(regions), "n_concepts": number, "fit_loss": loss}
+                self.tried.append(setting)
+                if loss < best:
+                    best, self.regions, size, held_out = loss, regions, number, log_odds
+        design = _design(inputs, self.regions, known)
+        chosen = order_of_entry(design, labels)[:size]
+        self.concepts = tuple(known[number] for number in chosen)
+        self.probe = fit_weights(design[:, :, chosen], labels)
+        answers = answer_scores(inputs, self.readings)
+        chance = CHANCE / len(self.tried)
+        self.stack = fit_stack(held_out[own], answers[own], labels[own], chance)
+        return make_findings(inputs, self.readings, self.stack, held_out, answers, self.explain)
+
+    def detect(self, detector_input: DetectorInput) -> Finding:
+        """Finds a misunderstanding where a reading is more probable than the model's own."""
+        log_odds = self._log_odds([detector_input])
+        answers = answer_scores([detector_input], self.readings)
+        return make_findings(
+            [detector_input], self.readings, self.stack, log_odds, answers, self.explain
+        )[0]
+
+    def explain(self, detector_input: DetectorInput, reading: str) -> Misunderstanding:
+        """Names the concepts for and against the reading, and the features that add most."""
+        design = _design([detector_input], self.regions, self.concepts)
+        weights = self.stack[0] * self.probe.weights
+        parts = ConceptTerms(
+            log_odds=self.stack[0] * self.probe.log_odds(design)[0],
+            terms=(weights * design[0]).sum(1),
+            rest=self.stack[0] * self.probe.bias,
+        )
+        evidence = self._features(detector_input, self.readings.index(reading))
+        found = make_misunderstanding(self.name, detector_input, reading, evidence)
+        return explain_by_concepts(
+            found, detector_input, self.readings, self.concepts, parts, self.regions
+        )
+
+    def _features(self, detector_input: DetectorInput, chosen: int) -> list[Evidence]:
+        """Returns the features that add most to a reading: their weights are their concepts'."""
+        weights = self.stack[0] * self.probe.weights
+        against_others = weights[chosen] - np.delete(weights, chosen, axis=0).mean(0)
+        by_feature = concept_weights(self.concepts, detector_input.activations.d_sae)
+        added: dict[int, tuple[float, Evidence]] = {}
+        for region, of_concepts in zip(self.regions, against_others):
+            row, own = log_activations([detector_input], region), by_feature @ of_concepts
+            for feature, value in zip(row.indices.tolist(), row.data.tolist()):
+                term, weight = value * own[feature], float(own[feature])
+                if term > added.get(feature, (0.0,))[0]:
+                    activation = float(np.expm1(value))
+                    added[feature] = term, Evidence(feature, "", activation, weight)
+        strongest = sorted(added.values(), key=lambda pair: -pair[0])[:NAMED_FEATURES]
+        return [evidence for _, evidence in strongest]
+
+    def feature_ids(self) -> np.ndarray:
+        """Returns the features of the chosen concepts, ascending."""
+        features = [feature for concept in self.concepts for feature in concept.features]
+        return np.unique(np.array(features, dtype=np.int64))
+
+    def on_features(
+        self,
+        replacement: Mapping[int, int],
+        inputs: Sequence[DetectorInput],
+        gold_readings: Sequence[str],
+    ) -> "ConceptProbe":
+        """Returns a copy with other features in each concept and its calibration fitted anew.
+
+        Such a group of features is no concept: it has no examples, and its name says so.
+        """
+        moved = copy(self)
+        moved.concepts = tuple(
+            concept._replace(
+                id=f"moved:{concept.id}",
+                name=f"features in place of '{concept.name}'",
+                features=tuple(replacement.get(f, f) for f in concept.features),
+                verdict="not validated",
+                words=(),
+                examples=(),
+            )
+            for concept in self.concepts
+        )
+        answers, own = answer_scores(inputs, self.readings), in_domain_rows(inputs)
+        labels = labels_of(gold_readings, self.readings)
+        moved.stack = fit_stack(moved._log_odds(inputs)[own], answers[own], labels[own])
+        return moved
+
+    def _log_odds(self, inputs: Sequence[DetectorInput]) -> "Float64[np.ndarray, 'n class']":
+        return self.probe.log_odds(_design(inputs, self.regions, self.concepts))
+
+    def summary(self) -> dict[str, Any]:
+        """Returns regions, concepts with their weights, and how much each part weighs."""
+        return {
+            "regions": list(self.regions),
+            "tried": self.tried,
+            "n_concepts": len(self.concepts),
+            "concepts": [
+                {"id": concept.id, "name": concept.text, "weights": self._named_weights(number)}
+                for number, concept in enumerate(self.concepts)
+            ],
+            "weight_of_features": float(self.stack[0]),
+            "weight_of_answer": float(self.stack[1]),
+        }
+
+    def _named_weights(self, number: int) -> dict[str, dict[str, float]]:
+        """Returns a concept's weights by reading and region."""
+        return {
+            reading: dict(zip(self.regions, of_class[:, number].tolist()))
+            for reading, of_class in zip(self.readings, self.probe.weights)
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns all that the fit sets; the keys are the file format of fits."""
+        return {
+            "readings": self.readings,
+            "regions": list(self.regions),
+            "concepts": [concept._asdict() for concept in self.concepts],
+            "weights": self.probe.weights,
+            "bias": self.probe.bias,
+            "stack": self.stack,
+            "tried": self.tried,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over all that a fit set."""
+        self.readings, self.regions = list(state["readings"]), tuple(state["regions"])
+        self.concepts = tuple(_concept(values) for values in state["concepts"])
+        self.probe = ConceptWeights(state["weights"], state["bias"])
+        self.stack, self.tried = state["stack"], list(state["tried"])
+
+    @property
+    def silence(self) -> str | None:
+        """Why nothing can be found by the concepts; None where they predict something."""
+        return NO_SIGNAL if len(self.stack) and self.stack[0] == 0 else None
+
+
+def _concept(values: Mapping[str, Any]) -> Concept:
+    """Returns a concept from its JSON values, whose lists are tuples again."""
+    read: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+    }
+    return Concept(**read)
+
+
+def _design(
+    inputs: Sequence[DetectorInput], regions: Sequence[str], concepts: Sequence[Concept]
+) -> "Float64[np.ndarray, 'n region concept']":
+    """Returns the activation of each concept in each region."""
+    by_region = [concept_activations(log_activations(inputs, r), concepts) for r in regions]
+    return np.stack(by_region, axis=1)
+
+
+def _out_of_fold(
+    design: "Float64[np.ndarray, 'n region concept']", labels: np.ndarray, groups: Sequence[str]
+) -> "dict[int, Float64[np.ndarray, 'n class']]":
+    """Returns log-odds by number of concepts, of probes that did not see the item's group."""
+
+    n_classes = len(np.unique(labels))
+    held_out = {size: np.zeros((len(labels), n_classes)) for size in SIZES}
+    for rows in inner_folds(labels, groups):
+        if len(np.unique(labels[rows.fit])) < n_classes:
+            continue  # it says nothing, as in `out_of_fold`
+        order = order_of_entry(design[rows.fit], labels[rows.fit])
+        for size, log_odds in held_out.items():
+            chosen = design[:, :, order[:size]]
+            probe = fit_weights(chosen[rows.fit], labels[rows.fit])
+            log_odds[rows.held_out] = probe.log_odds(chosen[rows.held_out])
+    return held_out

@@ -1,0 +1,121 @@
+"""Choice of a few concepts by the L1 path, and the probe that is fitted on them."""
+
+import warnings
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from einops import rearrange, reduce
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int64
+
+MOST_CONCEPTS = 16
+STEPS = 12
+"""Penalties of the path, from the weakest C at which any column has a weight."""
+WIDEST = 300.0
+"""Largest C of the path, as a multiple of the weakest."""
+STRENGTH = 0.1
+"""Inverse strength C of the L2 penalty of the probe on the chosen concepts."""
+
+
+class ConceptWeights(NamedTuple):
+    """A linear probe on concept activations."""
+
+    weights: "Float64[np.ndarray, 'class region concept']"
+    bias: "Float64[np.ndarray, 'class']"
+
+    def log_odds(
+        self, design: "Float64[np.ndarray, 'n region concept']"
+    ) -> "Float64[np.ndarray, 'n class']":
+        """Returns the log-odds of each class, against the rest."""
+        columns = rearrange(design, "n region concept -> n (region concept)")
+        return columns @ rearrange(self.weights, "c region concept -> (region concept) c") + (
+            self.bias
+        )
+
+
+def order_of_entry(
+    design: "Float64[np.ndarray, 'n region concept']", labels: np.ndarray
+) -> "Int64[np.ndarray, 'chosen']":
+    """Returns the first concepts that get a weight as an L1 penalty is relaxed, `MOST_CONCEPTS`.
+
+    Columns are standardised. A concept enters with its first column, in any class's probe; of
+    several that enter at one penalty, those with the largest weights are first.
+
+    Args:
+        design: Activation of each concept in each region.
+        labels: The right class of each prompt, `[n]`.
+    """
+    from sklearn.svm import l1_min_c
+
+    columns = rearrange(design, "n region concept -> n (region concept)")
+    scale = columns.std(0)
+    varying = np.flatnonzero(scale > 0)
+    if not len(varying):
+        return np.arange(min(design.shape[2], 1))
+    standardised = (columns[:, varying] - columns[:, varying].mean(0)) / scale[varying]
+    entered: list[int] = []
+    weakest = float(l1_min_c(standardised, labels, loss="log"))
+    for strength in weakest * np.geomspace(1.1, WIDEST, STEPS):
+        size = np.zeros(columns.shape[1])
+        size[varying] = np.abs(_sparse_weights(standardised, labels, strength)).max(0)
+        by_concept = reduce(size, "(region concept) -> concept", "max", region=design.shape[1])
+        order = np.argsort(-by_concept, kind="stable")
+        entered += [int(c) for c in order if by_concept[c] > 0 and c not in entered]
+        if len(entered) >= MOST_CONCEPTS:
+            break
+    return np.array(entered[:MOST_CONCEPTS], dtype=np.int64)
+
+
+def fit_weights(
+    design: "Float64[np.ndarray, 'n region concept']", labels: np.ndarray
+) -> ConceptWeights:
+    """Fits one-versus-rest logistic regressions on standardised columns.
+
+    The weights are of the columns as they are: a concept that is silent adds nothing.
+
+    Args:
+        design: Activation of each concept in each region.
+        labels: The right class of each prompt, `[n]`.
+    """
+    columns = rearrange(design, "n region concept -> n (region concept)")
+    mean, scale = columns.mean(0), columns.std(0)
+    scale = np.where(scale > 0, scale, 1.0)
+    weights, bias = _dense_probe((columns - mean) / scale, labels)
+    weights = weights / scale
+    return ConceptWeights(
+        rearrange(weights, "c (region concept) -> c region concept", region=design.shape[1]),
+        bias - weights @ mean,
+    )
+
+
+def _dense_probe(columns: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn.linear_model import LogisticRegression
+
+    classes = np.unique(labels)
+    fits = []
+    for label in classes[1:] if len(classes) == 2 else classes:
+        model: Any = LogisticRegression(C=STRENGTH, max_iter=300)
+        model.fit(columns, labels == label)
+        fits.append((model.coef_[0], model.intercept_[0]))
+    weights, biases = (np.array(values) for values in zip(*fits))
+    if len(classes) == 2:  # the other class is the same probe, turned round
+        return np.concatenate([-weights, weights]), np.concatenate([-biases, biases])
+    return weights, biases
+
+
+def _sparse_weights(columns: np.ndarray, labels: np.ndarray, strength: float) -> np.ndarray:
+    """Returns the weights of L1-penalised probes, `[class or 1, column]`."""
+    from sklearn.linear_model import LogisticRegression
+
+    classes = np.unique(labels)
+    weights = []
+    for label in classes[1:] if len(classes) == 2 else classes:
+        model: Any = LogisticRegression(
+            C=strength, l1_ratio=1.0, solver="liblinear", random_state=0
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.fit(columns, labels == label)
+        weights.append(model.coef_[0])
+    return np.array(weights)

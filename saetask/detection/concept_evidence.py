@@ -1,0 +1,153 @@
+"""Concepts for and against a reading: a probe's log-odds, taken apart exactly."""
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from saetask.detection.base import ConceptEvidence, ConceptToken, DetectorInput, Misunderstanding
+from saetask.detection.probe_features import COMPARED, PLACES
+from saetask.saes.concepts import Concept
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int64
+
+LISTED = 5
+"""Maximum number of concepts that are listed for a reading, and against it."""
+TOKENS = 8
+"""Maximum number of tokens that are listed of a concept."""
+CONTEXTS = 3
+
+
+class ConceptTerms(NamedTuple):
+    """Log-odds of each class in one prompt, and the parts that they are the sum of."""
+
+    log_odds: "Float64[np.ndarray, 'class']"
+    """As the probe computes them."""
+    terms: "Float64[np.ndarray, 'class concept']"
+    """What each concept adds."""
+    rest: "Float64[np.ndarray, 'class']"
+    """What no concept adds: the bias, and features without a concept."""
+
+
+def explain_by_concepts(
+    misunderstanding: Misunderstanding,
+    detector_input: DetectorInput,
+    readings: Sequence[str],
+    concepts: Sequence[Concept],
+    parts: ConceptTerms,
+    regions: Sequence[str],
+) -> Misunderstanding:
+    """Returns a misunderstanding with the concepts that add most to its reading, and take most.
+
+    All is counted against the mean of the other readings. What concepts beyond the listed ones add
+    goes into `rest`.
+
+    Args:
+        misunderstanding: The misunderstanding.
+        detector_input: The prompt.
+        readings: The reading of each class.
+        concepts: The concepts that the log-odds are taken apart by.
+        parts: The log-odds and their parts.
+        regions: Regions of the prompt that the probe reads.
+    """
+    chosen = readings.index(misunderstanding.reading)
+    added = _against_others(parts.terms, chosen)
+    listed = _listed(added)
+    unlisted = np.delete(added, listed).sum()
+    tokens = _tokens_read(detector_input, regions)
+    others = [number for number in range(len(readings)) if number != chosen]
+    evidence = []
+    for number in listed:
+        for_another = max(others, key=lambda other: parts.terms[other, number])
+        speaks_for = chosen if added[number] > 0 else for_another
+        evidence.append(
+            _evidence(
+                detector_input,
+                concepts[number],
+                float(added[number]),
+                readings[speaks_for],
+                tokens,
+            )
+        )
+    return misunderstanding._replace(
+        log_odds=float(_against_others(parts.log_odds, chosen)),
+        rest=float(_against_others(parts.rest, chosen) + unlisted),
+        concepts=evidence,
+    )
+
+
+def _against_others(values: np.ndarray, chosen: int) -> np.ndarray:
+    """Returns a class's values minus the mean of the other classes', along the first axis."""
+    return values[chosen] - np.delete(values, chosen, axis=0).mean(0)
+
+
+def _listed(added: np.ndarray) -> list[int]:
+    """Returns the indices of the concepts to list, those for the reading first."""
+    order = np.argsort(-added, kind="stable")
+    speaking_for = [i for i in order if added[i] > 0][:LISTED]
+    against = [i for i in order[::-1] if added[i] < 0][:LISTED]
+    return [int(i) for i in (*speaking_for, *against)]
+
+
+def _tokens_read(detector_input: DetectorInput, regions: Sequence[str]) -> list[int]:
+    """Returns the tokens of the prompt that lie in the regions."""
+    prompt = detector_input.activations.prompts[0]
+    places = {place for r in regions for place in (PLACES if r in COMPARED else (r,))}
+    return sorted({token for place in places for token in prompt.tokens_in(prompt.regions[place])})
+
+
+def _evidence(
+    detector_input: DetectorInput,
+    concept: Concept,
+    contribution: float,
+    reading: str,
+    tokens: Sequence[int],
+) -> ConceptEvidence:
+    firing = detector_input.activations.restricted(np.array(concept.features, dtype=np.int64))
+    found, features = [], set()
+    for token in tokens:
+        own = slice(*firing.indptr[[token, token + 1]])
+        if len(values := firing.values[own]):
+            features.update(firing.features[own].tolist())
+            found += _in_content(detector_input, token, float(values[np.abs(values).argmax()]))
+    return ConceptEvidence(
+        concept.id,
+        concept.text,
+        contribution,
+        concept.verdict,
+        reading,
+        sorted(found, key=lambda token: -abs(token.activation))[:TOKENS],
+        sorted(features),
+        list(concept.examples[:CONTEXTS]),
+    )
+
+
+def _in_content(
+    detector_input: DetectorInput, token: int, activation: float
+) -> Iterator[ConceptToken]:
+    """Yields a token with its place in the content; nothing for one of the chat template."""
+    prompt, content = detector_input.activations.prompts[0], detector_input.content
+    start = prompt.regions["text"].start - detector_input.spans["text"].start
+    first, last = (place - start for place in prompt.token_spans[token])
+    first, last = max(first, 0), min(last, len(content))
+    if first < last:
+        yield ConceptToken(first, last, content[first:last], activation)
+
+
+@lru_cache(maxsize=16)
+def strongest_concepts(concepts: tuple[Concept, ...], d_sae: int) -> "Int64[np.ndarray, 'd_sae']":
+    """Returns the index of the concept in which each feature has its largest weight; -1 for none.
+
+    Args:
+        concepts: The concepts; of equal weights the first counts.
+        d_sae: Number of features of the SAE.
+    """
+    owners, largest = np.full(d_sae, -1, dtype=np.int64), np.zeros(d_sae)
+    for number, concept in enumerate(concepts):
+        features = np.array(concept.features, dtype=np.int64)
+        weights = np.abs(np.array(concept.weights))
+        larger = weights > largest[features]
+        owners[features[larger]], largest[features[larger]] = number, weights[larger]
+    return owners

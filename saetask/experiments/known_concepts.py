@@ -1,0 +1,136 @@
+"""Concepts that detectors may use: a dictionary's, less those that are struck out."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from saetask.dictionary.feature_labels import FeatureLabels
+from saetask.errors import UserError, did_you_mean
+from saetask.saes.activations import FeatureActivations
+from saetask.saes.concepts import Concept
+
+
+class KnownConcepts(NamedTuple):
+    """Concepts that detectors may use, and features that they do not see."""
+
+    concepts: tuple[Concept, ...]
+    struck: tuple[int, ...]
+    """Features of the concepts that were struck out, ascending."""
+
+    def seen(self, features: FeatureActivations) -> FeatureActivations:
+        """Returns the activations of the features that were not struck out."""
+        if not self.struck:
+            return features
+        return features.restricted(np.setdiff1d(np.arange(features.d_sae), self.struck))
+
+
+NO_CONCEPTS = KnownConcepts((), ())
+
+
+def find_known_concepts(labels: FeatureLabels, without: Sequence[str] = ()) -> KnownConcepts:
+    """Returns the concepts of an SAE's dictionary that detectors may use.
+
+    Only validated ones, unless annotations may use labels that are not.
+
+    Args:
+        labels: Labels of the SAE's features, with their dictionary.
+        without: Concepts to strike out, by id or name; a name may be that of several concepts. The
+            others lose the features that they share with one.
+
+    Raises:
+        UserError: A concept to strike out is unknown.
+    """
+    every = [] if labels.dictionary is None else labels.dictionary.concepts()
+    struck = {f for name in without for c in _find(name, every, labels) for f in c.features}
+    usable = [c for c in every if labels.unvalidated or c.verdict == "validated"]
+    if struck:
+        left = np.setdiff1d([f for concept in usable for f in concept.features], list(struck))
+        usable = [c for c in restrict_concepts(usable, left) if c.features]
+    return KnownConcepts(tuple(usable), tuple(sorted(struck)))
+
+
+def check_concepts(detector: str, known: KnownConcepts, labels: FeatureLabels) -> None:
+    """Checks that there are concepts for a detector that reads them.
+
+    Raises:
+        UserError: There are none; the line says which dictionary lacks them, and how to mend it.
+    """
+    if known.concepts:
+        return
+    if known.struck:
+        raise UserError(
+            f"--without leaves no concept for the detector {detector}; strike out fewer."
+        )
+    if labels.dictionary is not None and labels.dictionary.concepts():
+        raise UserError(
+            f"The detector {detector} reads concepts, and none of {_place(labels)} is validated; "
+            "--unvalidated-labels takes them as they are."
+        )
+    raise UserError(f"The detector {detector} reads concepts, and {_none_there(labels)}")
+
+
+def restrict_concepts(concepts: Sequence[Concept], kept: np.ndarray) -> list[Concept]:
+    """Returns concepts with those of their features that are kept; some may have none left.
+
+    Args:
+        concepts: The concepts.
+        kept: Indices of the features to keep, `[n_kept]`.
+    """
+    features, restricted = set(kept.tolist()), []
+    for concept in concepts:
+        pairs = [(f, w) for f, w in zip(concept.features, concept.weights) if f in features]
+        own = tuple(f for f, _ in pairs), tuple(w for _, w in pairs)
+        restricted.append(concept._replace(features=own[0], weights=own[1]))
+    return restricted
+
+
+def random_groups(
+    concepts: Sequence[Concept], live: np.ndarray, generator: np.random.Generator
+) -> list[Concept]:
+    """Returns a random group of features in the place of each concept, of its size and weights.
+
+    Concepts hold for the features that they were made of. A detector that reads concepts through
+    another dictionary, such as a random one, reads these groups instead.
+
+    Args:
+        concepts: The concepts.
+        live: Features of the other dictionary that fire, `[n_live]`.
+        generator: Source of randomness.
+    """
+    groups = []
+    for number, concept in enumerate(concepts):
+        size = min(len(concept.features), len(live))
+        features = tuple(generator.choice(live, size, replace=False).tolist())
+        name = f"random group {number}"
+        groups.append(
+            Concept(f"random:{number}", name, concept.kind, features, concept.weights[:size])
+        )
+    return groups
+
+
+def _find(name: str, concepts: Sequence[Concept], labels: FeatureLabels) -> list[Concept]:
+    """Returns the concepts of an id, or of a name as it is given or shown."""
+    if not concepts:
+        raise UserError(f"--without '{name}': {_none_there(labels)}")
+    found = [concept for concept in concepts if name in (concept.id, concept.name, concept.text)]
+    if not found:
+        known = {text for concept in concepts for text in (concept.id, concept.name)}
+        raise UserError(
+            f"--without '{name}': {_place(labels)} has no such concept.{did_you_mean(name, known)}"
+        )
+    return found
+
+
+def _place(labels: FeatureLabels) -> str:
+    return f"the dictionary {labels.dictionary.folder}" if labels.dictionary else "no dictionary"
+
+
+def _none_there(labels: FeatureLabels) -> str:
+    if labels.dictionary is None:
+        return (
+            "this SAE has no dictionary; `saetask dictionary build` makes one, and "
+            "`saetask dictionary name` its concepts."
+        )
+    folder = labels.dictionary.folder
+    return f"{_place(labels)} has none; `saetask dictionary name {folder}` names its features."

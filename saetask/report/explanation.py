@@ -1,0 +1,47 @@
+"""How well concepts explain the detector of a run: the block `explanation` of `summary.json`."""
+
+from saetask.report.documents import Count, Document, Number, Share, Text
+
+
+class Faithfulness(Document):
+    """Effect of features of named concepts, beside as many random firing features."""
+
+    effect: Number | None
+    """Effect of the features of the named concepts; null where it is not defined."""
+    random: Number | None
+    """The same of as many random features that fire in the prompt."""
+    p: Share
+    """P-value of the difference: one-sided sign-flip test, paired by prompt, over groups."""
+
+
+class Explanation(Document):
+    """How well concepts explain what the detector finds in test items."""
+
+    detector: Text
+    """Name of the detector."""
+    n_concepts: Count
+    """Maximum number of different concepts that the findings of one fold name."""
+    k_per_finding: Number
+    """Mean number of concepts that a finding names."""
+    auroc: Share | None = None
+    """Macro AUROC of the right reading, by the detector; of this and the next three null if there
+    is one reading only, or if it was not measured."""
+    auroc_dense: Share | None = None
+    """The same by the dense probe, which names nothing."""
+    auroc_words: Share | None = None
+    """The same by the classes of the prompt's words, without the model."""
+    auroc_random_sae: Share | None = None
+    """The same by the detector through a random dictionary, with random groups as concepts."""
+    named_share: Share | None
+    """Share of the named concepts in the sum of |contribution|, `rest` included."""
+    validated_share: Share | None
+    """The same of named concepts whose verdict is `validated`."""
+    additive_error: Number
+    """Maximum of |log-odds - contributions - rest|, in nats."""
+    stability: Share | None
+    """Mean Jaccard index of the five strongest concepts of a prompt, by detectors that were fitted
+    on two halves of the first fold's groups; null where the halves are too small."""
+    necessity: Faithfulness
+    """Mean fall of the log-odds of the reading when the features are silenced, in nats."""
+    sufficiency: Faithfulness
+    """Share of the log-odds of the reading that is kept when only these features are left."""
