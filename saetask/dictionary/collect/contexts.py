@@ -174,7 +174,9 @@ class ActivationIndex:
             self.windows(tokens), self.values_at(feature, tokens), kinds == 0, kinds == 2
         )
 
-    def draw_silent(self, feature: int, n_firing: int, seed: Sequence[int]) -> FiringAndSilentTokens:
+    def draw_silent(
+        self, feature: int, n_firing: int, seed: Sequence[int]
+    ) -> FiringAndSilentTokens:
         """Draws firing tokens of all strengths, and as many silent ones, half of them hard.
 
         Args:

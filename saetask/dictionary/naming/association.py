@@ -77,4 +77,4 @@ def associate(activations: "csr_matrix", holds: "csc_matrix") -> Association:
     both = np.asarray((fires.T @ truth).todense(), dtype=float)
     firing = np.asarray(fires.sum(0), dtype=float).reshape(-1, 1)
     holding = np.asarray(truth.sum(0), dtype=float).reshape(1, -1)
-    return Association(both, firing, holding, fires.shape[0])
+    return Association(both, firing, holding, activations.get_shape()[0])

@@ -5,7 +5,8 @@ class, or such a word stands before it or comes next. A reader can apply it, and
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -92,6 +93,9 @@ NEAR_TOO = ("digits", "negation", "comparison words", "quantity words", "arithme
 """Beside the classes of words: what `near` is tried for."""
 
 
+NO_LISTS: Mapping[str, Collection[str]] = MappingProxyType({})
+
+
 class Predicate(NamedTuple):
     """A plain description of a token."""
 
@@ -110,18 +114,32 @@ class Predicates(NamedTuple):
     holds: "csc_matrix"
     """`[n_tokens, n_predicates]`, boolean."""
 
+    def where(self, predicate_id: str) -> "Bool[np.ndarray, ' n_tokens']":
+        """Returns on which tokens the predicate of an id holds."""
+        column = [predicate.id for predicate in self.predicates].index(predicate_id)
+        return np.asarray(self.holds[:, [column]].todense(), bool).ravel()
 
-def apply_battery(tokens: TokenWords) -> Predicates:
-    """Returns where each predicate of the battery holds in some rows."""
+
+def apply_battery(tokens: TokenWords, own: Mapping[str, Collection[str]] = NO_LISTS) -> Predicates:
+    """Returns where each predicate of the battery holds in some rows.
+
+    Args:
+        tokens: The rows.
+        own: Word lists of the user's, by name: lower-case words, whose lemma counts as well.
+    """
     from scipy.sparse import csc_matrix
 
-    listed = list(_battery(tokens))
+    listed = list(_battery(tokens, own))
     columns = np.stack([mask for _, mask in listed], axis=1)
     return Predicates([predicate for predicate, _ in listed], csc_matrix(columns))
 
 
-def _battery(tokens: TokenWords) -> Iterator[tuple[Predicate, "Bool[np.ndarray, ' n']"]]:
+def _battery(
+    tokens: TokenWords, own: Mapping[str, Collection[str]]
+) -> Iterator[tuple[Predicate, "Bool[np.ndarray, ' n']"]]:
     here = dict(_descriptions(tokens))
+    for name, words in own.items():
+        here[name] = _of_words(tokens, lambda word, words=words: {word, lemma_of(word)} & {*words})
     for source, mask in here.items():
         name = CLASS_NAMES.get(source, source)
         yield Predicate(f"on:{source}", name, "on", source), mask
@@ -143,8 +161,7 @@ def _descriptions(tokens: TokenWords) -> Iterator[tuple[str, "Bool[np.ndarray, '
         if name not in NOT_NAMED:
             yield name, _of_words(tokens, listed.__contains__)
     for name, ending in ENDINGS.items():
-        pattern = re.compile(ending)
-        yield name, _of_words(tokens, lambda word: pattern.fullmatch(word) is not None)
+        yield name, _of_words(tokens, re.compile(ending).fullmatch)
     yield "plurals", _of_words(tokens, _is_plural)
     yield "past forms of verbs", _of_words(tokens, _is_past)
     texts = np.array(tokens.texts, dtype=object)
@@ -153,15 +170,18 @@ def _descriptions(tokens: TokenWords) -> Iterator[tuple[str, "Bool[np.ndarray, '
     yield "digits", np.array([text.isdigit() for text in texts], bool)
     yield "line breaks", tokens.breaks
     yield "capitalised words", tokens.capital
-    yield "names", tokens.capital & (classes == "") & ~_of_words(
-        tokens, word_lists()[FUNCTION_WORDS].__contains__
+    yield (
+        "names",
+        tokens.capital
+        & (classes == "")
+        & ~_of_words(tokens, word_lists()[FUNCTION_WORDS].__contains__),
     )
     yield "beginnings of long words", tokens.last > np.arange(len(texts))
     yield "control tokens", np.array([text.startswith("<|") for text in texts], bool)
 
 
-def _of_words(tokens: TokenWords, test: Callable[[str], bool]) -> "Bool[np.ndarray, ' n']":
-    known = {word: bool(word) and test(word) for word in set(tokens.words)}
+def _of_words(tokens: TokenWords, test: Callable[[str], object]) -> "Bool[np.ndarray, ' n']":
+    known = {word: bool(word and test(word)) for word in set(tokens.words)}
     return np.array([known[word] for word in tokens.words], bool)
 
 

@@ -1,11 +1,13 @@
-"""Trials of names: what is shown is tried, as a predicate, on documents that no name was made from.
-"""
+"""Trials of names: what is shown is tried, as a predicate, on unseen documents."""
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
 from saetask.dictionary.collect.contexts import ActivationIndex
+from saetask.dictionary.concept_table import TriedConcept
+from saetask.dictionary.manifest import NamingFigures
 from saetask.dictionary.naming.feature_names import FeatureNames
 
 if TYPE_CHECKING:
@@ -85,34 +87,33 @@ def _share(tokens: "Int[np.ndarray, ' n']", holding: "Int[np.ndarray, ' m']") ->
     return float(np.isin(tokens, holding).mean()) if len(tokens) else 0.0
 
 
-class NamingFigures(NamedTuple):
-    """How the names of one SAE's features do."""
-
-    n_live: int
-    named_share: float
-    """Share of live features with a name."""
-    validated_share: float
-    """Share of live features whose name is validated."""
-    coverage: float
-    """Share of all firings at which a validated name of the feature holds."""
-    mean_precision: float
-    """Of validated names."""
-    mean_recall: float
-
-
 def summarise_names(
-    trials: list[NameTrial],
+    trials: Sequence[NameTrial],
     live: "Bool[np.ndarray, ' d_sae']",
+    concepts: Sequence[TriedConcept],
 ) -> NamingFigures:
-    """Returns shares of live features, and of their firings."""
+    """Returns shares of live features, and of their firings.
+
+    Args:
+        trials: One for each feature.
+        live: Which features fire often enough to be named.
+        concepts: The concepts.
+    """
     alive = [trial for trial, is_alive in zip(trials, live) if is_alive]
     validated = [trial for trial in alive if trial.verdict == "validated"]
     n_live, n_firings = max(len(alive), 1), max(sum(trial.n_firing for trial in trials), 1)
+
+    def mean(values: Iterable[float]) -> float:
+        return sum(values) / max(len(validated), 1)
+
     return NamingFigures(
-        len(alive),
-        sum(trial.verdict != "no known concept" for trial in alive) / n_live,
-        len(validated) / n_live,
-        sum(trial.recall * trial.n_firing for trial in validated) / n_firings,
-        float(np.mean([trial.precision for trial in validated])) if validated else 0.0,
-        float(np.mean([trial.recall for trial in validated])) if validated else 0.0,
+        n_live=len(alive),
+        named_share=sum(trial.verdict != "no known concept" for trial in alive) / n_live,
+        validated_share=len(validated) / n_live,
+        coverage=sum(trial.recall * trial.n_firing for trial in validated) / n_firings,
+        mean_precision=mean(trial.precision for trial in validated),
+        mean_recall=mean(trial.recall for trial in validated),
+        auroc_floor=MIN_AUROC,
+        n_concepts=len(concepts),
+        n_concepts_validated=sum(each.concept.verdict == "validated" for each in concepts),
     )

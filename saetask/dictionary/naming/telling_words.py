@@ -65,7 +65,7 @@ def _is_telling(tokens: TokenWords, place: int) -> bool:
 
 
 def firing_examples(
-    pieces: Sequence[str],
+    pieces: list[str],
     tokens: TokenWords,
     firing: "Int[np.ndarray, ' k']",
     activations: "Float[np.ndarray, ' k']",

@@ -16,7 +16,7 @@ WORD = re.compile(r"\W?([^\W\d_]+)")
 class TokenWords(NamedTuple):
     """The tokens of rows, and the word of each.
 
-    A word is a run of letters; every token without letters is a unit of its own, with an empty word.
+    A word is a run of letters. A token without letters is a unit of its own; its word is empty.
     """
 
     texts: list[str]
@@ -49,7 +49,7 @@ def token_words(
         row_starts: Index of each row's first token, and `n`.
         texts: The text of each vocabulary entry, white space included.
     """
-    pieces = [texts[i] for i in token_ids.tolist()]
+    pieces = [str(texts[i]) for i in token_ids.tolist()]
     n = len(pieces)
     words, capital = [""] * n, np.zeros(n, bool)
     first, last = np.arange(n), np.arange(n)
