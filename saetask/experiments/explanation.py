@@ -71,7 +71,7 @@ def measure_explanation(states: Sequence[FoldState], seed: int) -> Explanation |
         {c.id for item in items if item.fold == state.number for c in item.found.concepts}
         for state in states
     ]
-    necessity, sufficiency = _faithfulness(items, seed)
+    necessity, sufficiency = measure_faithfulness(items, seed)
     return Explanation(
         detector=states[0].pipeline.detector.name,
         n_concepts=max(map(len, by_fold)),
@@ -103,8 +103,15 @@ def _additive_error(found: Misunderstanding) -> float:
     return abs((found.log_odds or 0.0) - parts)
 
 
-def _faithfulness(items: Sequence[ExplainedItem], seed: int) -> tuple[Faithfulness, Faithfulness]:
-    """Returns necessity and sufficiency of the named concepts' features."""
+def measure_faithfulness(
+    items: Sequence[ExplainedItem], seed: int
+) -> tuple[Faithfulness, Faithfulness]:
+    """Returns necessity and sufficiency of the named concepts' features.
+
+    Args:
+        items: Items with a finding.
+        seed: Seed of the random features and of the test's sign flips.
+    """
     generator = np.random.default_rng(seed)
     removed = [remove_features(item, generator) for item in items]
     groups = [item.group for item in items]

@@ -34,12 +34,22 @@ class Options:
     """A switch that is on."""
     options: dict[str, str] = field(default_factory=dict)
     """Options."""
+    without: list[str] = field(default_factory=list)
+    """Texts that may have commas."""
 
 
 def parse(*words):
     parser = CommandParser(prog="saetask try")
-    parser.add_fields(Options, positional=("text",), flags={"options": "--option"})
+    parser.add_fields(
+        Options, ("text",), flags={"options": "--option"}, repeated={"without": "CONCEPT"}
+    )
     return parser.parse_args(list(words))
+
+
+def test_a_repeated_flag_takes_a_text_with_commas_each_time() -> None:
+    parsed = parse("--without", "near food (tea, soup)", "--without", "rock")
+    assert take(parsed, Options).without == ["near food (tea, soup)", "rock"]
+    assert take(parse(), Options).without == []
 
 
 def test_without_flags_every_field_has_its_default() -> None:

@@ -22,6 +22,7 @@ from saetask.experiments.control_detectors import (
     match_annotation_rate,
 )
 from tests.helpers.made_up_readings import make_reading
+from tests.helpers.planted_concepts import make_concept
 from tests.helpers.touch_task import NO_BASELINE, make_lab
 
 NAMES = "abc"
@@ -189,6 +190,41 @@ def test_each_random_sae_is_read_instead_of_the_trained_one_and_nothing_else_dif
                 assert getattr(second, name) == getattr(first, name)
     first, second = (fitted_on[0][0].activations for fitted_on in through[:2])
     assert (first.pooled() != second.pooled()).nnz
+
+
+def with_concepts(lab, concepts):
+    """Returns the lab, its prompts read with concepts."""
+    observations = {s: replace(o, concepts=concepts) for s, o in lab.observations.items()}
+    return replace(lab, observations=observations)
+
+
+def test_a_random_dictionary_is_read_with_random_groups_and_a_subset_with_what_it_keeps(lab):
+    concepts = tuple(make_concept(f"c{i}", range(6 * i, 6 * i + 6)) for i in range(4))
+    Recorder.made = ()
+    fitted_detectors(with_concepts(lab, concepts), [RANDOM_SUBSET])
+    own, *through, subset = [recorder.fitted_on for recorder in fitted_recorders()]
+    assert {given.concepts for given, *_ in own} == {concepts}
+    for fitted_on in through:
+        (groups,) = {given.concepts for given, *_ in fitted_on}
+        live = {f for given, *_ in fitted_on for f in given.activations.features.tolist()}
+        assert [len(g.features) for g in groups] == [min(6, len(live))] * 4
+        assert {f for g in groups for f in g.features} <= live
+        assert not {g.name for g in groups} & {c.name for c in concepts}
+    (kept,) = {given.concepts for given, *_ in subset}
+    seen = {f for given, *_ in subset for f in given.activations.features.tolist()}
+    assert [c.id for c in kept] == [c.id for c in concepts]
+    assert {f for c in kept for f in c.features} == seen & set(range(24))
+
+
+def test_control_features_are_the_same_with_and_without_concepts(lab):
+    concepts = (make_concept("c", range(6)),)
+    seen = []
+    for each in (lab, with_concepts(lab, concepts)):
+        Recorder.made = ()
+        fitted_detectors(each, [RANDOM_SUBSET])
+        *_, subset = [recorder.fitted_on for recorder in fitted_recorders()]
+        seen.append({f for given, *_ in subset for f in given.activations.features.tolist()})
+    assert seen[0] == seen[1]
 
 
 @pytest.mark.parametrize(

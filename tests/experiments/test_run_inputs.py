@@ -100,3 +100,12 @@ def test_a_task_and_a_config_are_taken_as_they_are(plugins) -> None:
     assert resolve_inputs(config, {"seed": 2}, plugins).config == RunConfig(
         "metaphor", limit=30, seed=2
     )
+
+
+def test_what_is_struck_out_is_part_of_a_run_and_nothing_struck_out_is_not(plugins) -> None:
+    plain, empty, struck, other = (
+        resolve_inputs("metaphor", options, plugins).identity()
+        for options in ({}, {"without": []}, {"without": ["food"]}, {"without": ["rock"]})
+    )
+    assert plain == empty
+    assert len({plain, struck, other}) == 3

@@ -1,0 +1,125 @@
+"""Log-odds taken apart by concept: nothing is lost, whatever the weights are."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from saetask.detection import DetectorInput, make_misunderstanding
+from saetask.detection.concept_evidence import (
+    LISTED,
+    ConceptTerms,
+    explain_by_concepts,
+    strongest_concepts,
+)
+from saetask_plugins.detectors.concept_probe import ConceptProbe
+from saetask_plugins.detectors.concept_selection import ConceptWeights
+from saetask_plugins.detectors.failure_probe import FailureProbe
+from tests.helpers.planted_concepts import make_concept, sum_of_parts
+from tests.helpers.planted_readings import CONTENT, D_SAE, REGIONS, SPANS, activations
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def random_case(generator):
+    """Returns a prompt with random firings, random overlapping concepts, and readings."""
+    concepts = tuple(
+        make_concept(
+            f"c{i}",
+            generator.choice(D_SAE, generator.integers(0, 9), replace=False).tolist(),
+        )
+        for i in range(generator.integers(1, 25))
+    )
+    tokens = {
+        token: {int(f): float(generator.gamma(2.0)) for f in generator.integers(0, D_SAE, 30)}
+        for token in range(8)
+    }
+    reading = DetectorInput(
+        activations(tokens, REGIONS), CONTENT, SPANS, {"a": -0.5, "b": -1.0}, concepts=concepts
+    )
+    return reading, concepts, list("abcd"[: generator.integers(2, 5)])
+
+
+def random_concept_probe(generator, concepts, readings):
+    probe = ConceptProbe()
+    probe.readings, probe.concepts = readings, concepts
+    probe.regions = ("text", "target")
+    weights = generator.normal(size=(len(readings), 2, len(concepts)))
+    probe.probe = ConceptWeights(weights, generator.normal(size=len(readings)))
+    probe.stack = np.abs(generator.normal(size=2 + len(readings)))
+    return probe
+
+
+def random_failure_probe(generator, concepts, readings):
+    probe = FailureProbe()
+    probe.readings, probe.regions, probe.d_sae = readings, ("text", "target"), D_SAE
+    probe.columns = np.sort(generator.choice(2 * D_SAE, 120, replace=False))
+    probe.weights = generator.normal(size=(len(readings), 120))
+    probe.bias = generator.normal(size=len(readings))
+    probe.stack = np.abs(generator.normal(size=2 + len(readings)))
+    probe.stability = np.zeros_like(probe.weights)
+    return probe
+
+
+@pytest.mark.parametrize("make", [random_concept_probe, random_failure_probe])
+@given(seeds)
+def test_contributions_and_rest_add_up_to_the_log_odds(make, seed):
+    generator = np.random.default_rng(seed)
+    reading, concepts, readings = random_case(generator)
+    probe = make(generator, concepts, readings)
+    scores = probe.stack[0] * probe._log_odds([reading])[0]
+    for number, name in enumerate(readings):
+        m = probe.explain(reading, name)
+        others = [score for i, score in enumerate(scores) if i != number]
+        assert m.log_odds == pytest.approx(scores[number] - np.mean(others), abs=1e-9)
+        assert sum_of_parts(m) == pytest.approx(m.log_odds, abs=1e-9)
+        signs = [c.contribution > 0 for c in m.concepts]
+        assert sum(signs) <= LISTED >= len(signs) - sum(signs)
+        assert all((c.reading == name) == (c.contribution > 0) for c in m.concepts)
+
+
+@given(seeds)
+def test_the_strongest_are_listed_and_the_others_go_into_the_rest(seed):
+    generator = np.random.default_rng(seed)
+    reading, concepts, readings = random_case(generator)
+    terms = generator.normal(size=(len(readings), len(concepts)))
+    rest = generator.normal(size=len(readings))
+    parts = ConceptTerms(terms.sum(1) + rest, terms, rest)
+    bare = make_misunderstanding("probe", reading, "b")
+    m = explain_by_concepts(bare, reading, readings, concepts, parts, ("text",))
+    added = terms[1] - np.delete(terms, 1, axis=0).mean(0)
+    expected = sorted(added[added > 0])[::-1][:LISTED] + sorted(added[added < 0])[:LISTED]
+    assert [c.contribution for c in m.concepts] == pytest.approx(expected)
+    assert sum_of_parts(m) == pytest.approx(m.log_odds, abs=1e-9)
+
+
+@given(seeds)
+def test_a_feature_counts_to_the_concept_of_its_largest_weight(seed):
+    generator = np.random.default_rng(seed)
+    concepts = []
+    for i in range(5):
+        features = generator.choice(12, 6, replace=False).tolist()
+        weights = tuple(generator.choice([-2.0, 0.5, 1.0], 6).tolist())
+        concepts.append(make_concept(f"c{i}", features, weights=weights))
+    owners = strongest_concepts(tuple(concepts), 12)
+    for feature in range(12):
+        sizes = [
+            max((abs(w) for f, w in zip(c.features, c.weights) if f == feature), default=0.0)
+            for c in concepts
+        ]
+        assert owners[feature] == (int(np.argmax(sizes)) if any(sizes) else -1)
+
+
+def test_places_count_from_another_start_with_the_finding():
+    reading, concepts, readings = random_case(np.random.default_rng(0))
+    probe = random_concept_probe(np.random.default_rng(0), concepts, readings)
+    m = probe.explain(reading, "a")
+    moved = m.shifted(-3)
+    assert moved.span == m.span.shifted(-3)
+    pairs = [
+        (a, b)
+        for one, two in zip(m.concepts, moved.concepts, strict=True)
+        for a, b in zip(one.tokens, two.tokens, strict=True)
+    ]
+    assert pairs
+    assert all((b.start, b.end, b.text) == (a.start - 3, a.end - 3, a.text) for a, b in pairs)

@@ -1,0 +1,244 @@
+"""The concept probe, on activations in which two concepts tell the reading and thirty do not."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from saetask.detection import NO_SIGNAL, reason_for_silence
+from saetask.plugins import PluginRegistry
+from saetask_plugins.detectors.concept_probe import ConceptProbe
+from saetask_plugins.detectors.concept_selection import (
+    MOST_CONCEPTS,
+    fit_weights,
+    order_of_entry,
+)
+from saetask_plugins.detectors.failure_probe import FailureProbe
+from tests.helpers.planted_concepts import CONCEPTS, conceptual_sample, sum_of_parts
+from tests.helpers.planted_readings import D_SAE, PLANTED
+from tests.helpers.refusals import refusal
+
+TELLING = {"on:reading a", "on:reading b"}
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return conceptual_sample()
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    return conceptual_sample(1)
+
+
+@pytest.fixture(scope="module")
+def fitted(sample):
+    return sample.fit(ConceptProbe())
+
+
+@pytest.fixture(scope="module")
+def probe(fitted):
+    return fitted[0]
+
+
+@pytest.fixture(scope="module")
+def found(probe, fresh):
+    return [probe.detect(reading) for reading in fresh.readings]
+
+
+# what there is to find is found, and named
+
+
+def test_planted_concepts_predict_failures_of_held_out_prompts(fitted, sample, fresh, found):
+    assert sample.auroc(fitted[1]) > 0.9
+    assert fresh.auroc(found) > 0.9
+
+
+def test_the_planted_concepts_are_chosen_and_weigh_most(probe):
+    chosen = probe.summary()["concepts"]
+    strength = {
+        c["id"]: max(abs(w) for of_reading in c["weights"].values() for w in of_reading.values())
+        for c in chosen
+    }
+    assert set(sorted(strength, key=strength.__getitem__)[-2:]) == TELLING
+
+
+def test_a_finding_names_the_concept_of_its_reading_first(fresh, found):
+    stated = fresh.stated(found)
+    named = [m.concepts[0].id == f"on:reading {m.reading}" for m, _ in stated]
+    assert len(stated) > 50
+    assert np.mean(named) > 0.9
+
+
+def test_it_is_found_by_its_name():
+    assert PluginRegistry().get("detector", "concept-probe") is ConceptProbe
+
+
+# sparse
+
+
+def test_it_uses_sixteen_concepts_at_most_and_names_five_for_and_five_against(probe, found):
+    assert probe.summary()["n_concepts"] == len(probe.concepts) <= MOST_CONCEPTS
+    for finding in found:
+        for m in finding.misunderstandings:
+            signs = [concept.contribution > 0 for concept in m.concepts]
+            assert sum(signs) <= 5
+            assert len(signs) - sum(signs) <= 5
+            assert signs == sorted(signs, reverse=True)
+
+
+def test_three_readings_share_the_sixteen_concepts(sample):
+    golds = sample.with_a_third_reading()
+    probe = ConceptProbe()
+    probe.fit(sample.readings, golds, sample.groups)
+    assert probe.probe.weights.shape[0] == 3
+    assert len(probe.concepts) <= MOST_CONCEPTS
+    for reading in sample.readings[:10]:
+        m = probe.explain(reading, "c")
+        assert m.log_odds == pytest.approx(sum_of_parts(m), abs=1e-9)
+        assert all((c.reading == "c") == (c.contribution > 0) for c in m.concepts)
+
+
+def test_the_path_takes_the_telling_column_first_and_each_concept_once():
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 2, 300)
+    design = generator.random((300, 2, 40))
+    design[:, 1, 7] += labels
+    design[:, :, 9] = 0.0
+    order = order_of_entry(design, labels).tolist()
+    assert order[0] == 7
+    assert 9 not in order
+    assert len(set(order)) == len(order) == MOST_CONCEPTS
+
+
+def test_nothing_that_varies_is_one_concept_without_weight():
+    design, labels = np.zeros((20, 2, 5)), np.arange(20) % 2
+    assert order_of_entry(design, labels).tolist() == [0]
+    assert not fit_weights(design, labels).weights.any()
+
+
+# honest
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_permuted_readings_lead_to_no_finding(seed):
+    sample = conceptual_sample(seed)
+    order = np.random.default_rng(seed).permutation(len(sample.golds))
+    probe = ConceptProbe()
+    held_out = probe.fit(sample.readings, [sample.golds[i] for i in order], sample.groups)
+    assert probe.silence == NO_SIGNAL
+    assert not any(finding.misunderstandings for finding in held_out)
+    assert reason_for_silence(probe, held_out[0]) == NO_SIGNAL
+
+
+def test_concepts_are_chosen_without_the_held_out_groups():
+    """A concept that tells each group, whose items have one reading, tells nothing of others."""
+    sample = conceptual_sample(group_features=True, plant=False)
+    _, held_out = sample.fit(ConceptProbe())
+    assert not any(finding.misunderstandings for finding in held_out)
+
+
+def test_the_log_odds_are_those_of_the_probabilities(probe, fresh):
+    """With two readings, the odds are e to the log-odds, the answer's part and the bias."""
+    for reading in fresh.readings[:20]:
+        p = probe.detect(reading).probabilities
+        scores = reading.answer_scores
+        answer = probe.stack[1] * (scores["a"] - scores["b"]) + probe.stack[2] - probe.stack[3]
+        log_odds = probe.explain(reading, "a").log_odds
+        assert np.log(p["a"] / p["b"]) == pytest.approx(log_odds + answer, abs=1e-9)
+
+
+def test_evidence_is_where_the_features_fire(probe, fresh):
+    """A slow twin: every firing of the prompt is looked at."""
+    by_id = {concept.id: concept for concept in CONCEPTS}
+    for reading in fresh.readings[:20]:
+        for concept in probe.explain(reading, "a").concepts:
+            own = by_id[concept.id]
+            firings = [f for f in reading.activations.firings() if f.feature in own.features]
+            assert set(concept.features) <= {firing.feature for firing in firings}
+            strongest = {}
+            for f in firings:
+                strongest[f.span.start] = max(strongest.get(f.span.start, 0.0), f.value)
+            for token in concept.tokens:
+                assert token.text == reading.content[token.start : token.end]
+                assert token.activation == pytest.approx(strongest[token.start])
+            strengths = [token.activation for token in concept.tokens]
+            assert strengths == sorted(strengths, reverse=True)
+            assert concept.contexts == list(own.examples[:3])
+            assert (concept.name, concept.verdict) == (own.text, own.verdict)
+
+
+def test_a_prompt_without_firings_is_explained_by_no_concept(probe):
+    silent = conceptual_sample(2).silenced()
+    m = probe.explain(replace(silent.readings[0], concepts=CONCEPTS), "a")
+    assert (list(m.concepts), m.features) == ([], [])
+    assert m.rest == pytest.approx(m.log_odds)
+
+
+# controls, files, errors
+
+
+def test_moved_concepts_have_other_features_and_no_name(probe, sample):
+    everything = dict(zip(range(D_SAE), np.roll(np.arange(D_SAE), 1).tolist(), strict=True))
+    moved = probe.on_features(everything, sample.readings, sample.golds)
+    for concept, own in zip(moved.concepts, probe.concepts, strict=True):
+        assert concept.features == tuple(everything[f] for f in own.features)
+        assert concept.text == f"features in place of '{own.name}'"
+        assert concept.verdict == "not validated"
+    assert [c.id for c in probe.concepts] != [c.id for c in moved.concepts]
+    assert {7, 11, 23, 42} & set(probe.feature_ids().tolist())
+
+
+def test_its_state_goes_through_json(probe, fresh, found):
+    state = probe.state_dict()
+    arrays = {name: value for name, value in state.items() if isinstance(value, np.ndarray)}
+    rest = {name: value for name, value in state.items() if name not in arrays}
+    other = ConceptProbe()
+    other.load_state_dict({**json.loads(json.dumps(rest)), **arrays})
+    assert other.concepts == probe.concepts
+    assert [other.detect(reading) for reading in fresh.readings[:20]] == found[:20]
+    assert json.dumps(other.summary()) == json.dumps(probe.summary())
+
+
+def test_without_concepts_the_error_says_how_to_name_them(sample):
+    sample = conceptual_sample(n_groups=4, concepts=())
+    said = refusal(ConceptProbe().fit, sample.readings, sample.golds, sample.groups)
+    assert "saetask dictionary name" in said
+
+
+def test_a_struck_concept_changes_the_fit(sample):
+    """Without the features of the concepts that tell the reading, nothing is found."""
+    left = np.setdiff1d(np.arange(D_SAE), [f for pair in PLANTED.values() for f in pair])
+    struck = conceptual_sample(concepts=CONCEPTS[2:])
+    struck.readings = [
+        replace(r, activations=r.activations.restricted(left), _pools={}) for r in struck.readings
+    ]
+    probe, held_out = struck.fit(ConceptProbe())
+    assert not TELLING & {concept.id for concept in probe.concepts}
+    assert not any(finding.misunderstandings for finding in held_out)
+
+
+# the failure probe explains itself by concepts, too
+
+
+def test_the_failure_probe_finds_the_same_with_and_without_concepts(sample):
+    plain = replace_concepts(sample, ())
+    told, held_out = sample.fit(FailureProbe())
+    other, without = plain.fit(FailureProbe())
+    named = []
+    assert [f.probabilities for f in held_out] == [f.probabilities for f in without]
+    for one, two in zip(held_out, without, strict=True):
+        for m, bare in zip(one.misunderstandings, two.misunderstandings, strict=True):
+            assert m._replace(log_odds=None, rest=None, concepts=()) == bare
+            assert m.log_odds == pytest.approx(sum_of_parts(m), abs=1e-9)
+            named.append(m.concepts[0].id == f"on:reading {m.reading}")
+    assert np.mean(named) > 0.8
+    assert json.dumps(told.summary()) == json.dumps(other.summary())
+
+
+def replace_concepts(sample, concepts):
+    changed = conceptual_sample(n_groups=0)
+    changed.groups, changed.golds = sample.groups, sample.golds
+    changed.readings = [replace(reading, concepts=concepts) for reading in sample.readings]
+    return changed

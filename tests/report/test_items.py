@@ -1,0 +1,99 @@
+"""Rows of `items.jsonl`: with concepts, without any, and of runs that are older than concepts."""
+
+import json
+
+import pytest
+
+from saetask.cli.answers import detection_document
+from saetask.data.prompts import Prompt, Span
+from saetask.detection import ConceptEvidence, ConceptToken, Evidence, Misunderstanding
+from saetask.experiments.arm_prompts import retarget_findings
+from saetask.report.items import MisunderstandingRecord, misunderstanding_record, read_item_records
+from saetask.session_results import Detection
+from tests.helpers.refusals import refusal
+
+PLAIN = Misunderstanding(
+    "probe", Span(3, 10), "steered", "literal", 0.9, [Evidence(7, "boats", 2.0, 0.5)]
+)
+CONCEPT = ConceptEvidence(
+    "on:noun.artifact",
+    "artefact: boat",
+    -0.25,
+    "validated",
+    "metaphorical",
+    [ConceptToken(3, 10, "steered", 2.5)],
+    [7, 11],
+    ["the «boat» sank"],
+)
+NAMED = PLAIN._replace(log_odds=0.5, rest=0.75, concepts=[CONCEPT])
+OLD_KEYS = ["detector", "span", "text", "reading", "probability", "features"]
+
+
+def test_a_concept_stands_in_a_row_under_the_keys_of_the_contract():
+    row = json.loads(json.dumps(misunderstanding_record(NAMED).to_json()))
+    assert list(row) == [*OLD_KEYS, "log_odds", "rest", "concepts"]
+    assert row["span"] == [3, 10]
+    assert row["concepts"] == [
+        {
+            "id": "on:noun.artifact",
+            "name": "artefact: boat",
+            "contribution": -0.25,
+            "verdict": "validated",
+            "for": "metaphorical",
+            "tokens": [{"start": 3, "end": 10, "text": "steered", "activation": 2.5}],
+            "features": [7, 11],
+            "contexts": ["the «boat» sank"],
+        }
+    ]
+    assert MisunderstandingRecord.model_validate(row) == misunderstanding_record(NAMED)
+
+
+def test_a_detector_that_knows_no_concepts_leaves_their_keys_out():
+    row = misunderstanding_record(PLAIN).to_json()
+    assert list(row) == OLD_KEYS
+    assert MisunderstandingRecord.model_validate(row).concepts is None
+
+
+@pytest.mark.parametrize("found", [PLAIN, NAMED])
+def test_detect_prints_what_a_row_holds(found):
+    document = detection_document(Detection("He steered.", "a", "a", 0.9, [found]))
+    assert document["misunderstandings"] == [misunderstanding_record(found).to_json()]
+
+
+def row_of(misunderstanding):
+    return {
+        "id": "1",
+        "arm": "saetask",
+        "group": "g",
+        "fold": 0,
+        "prompt": "He steered.",
+        "output": "literal",
+        "parsed": "literal",
+        "correct": True,
+        "misunderstandings": [misunderstanding],
+        "annotations": [],
+        "rounds": [],
+        "scores": {},
+        "seed": 0,
+    }
+
+
+def test_rows_of_older_runs_are_read(items_file):
+    path = items_file(row_of(misunderstanding_record(PLAIN).to_json()))
+    ((_, record),) = read_item_records(path)
+    assert record.misunderstandings[0].log_odds is None
+
+
+def test_a_damaged_concept_is_named_by_row_and_field(items_file):
+    row = misunderstanding_record(NAMED).to_json()
+    row["concepts"][0]["contribution"] = "much"
+    said = refusal(lambda: list(read_item_records(items_file(row_of(row)))))
+    assert "items.jsonl:1" in said
+    assert "contribution" in said
+
+
+def test_another_prompts_finding_keeps_its_concepts_but_not_their_places():
+    prompt = Prompt([{"role": "user", "content": "It sank."}], spans={"text": Span(0, 8)})
+    (found,) = retarget_findings(prompt, [NAMED])
+    assert (found.text, found.log_odds) == ("It sank.", 0.5)
+    assert list(found.concepts) == [CONCEPT._replace(tokens=[])]
