@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from saetask.cli.evidence import evidence_text
+
 if TYPE_CHECKING:
     from saetask.session_results import Detection, Reformulation
 
@@ -25,6 +27,9 @@ def detection_text(detection: "Detection") -> str:
             f"misread: {found.text!r} at {found.span.start}; the features say: {found.reading}, "
             f"the {answer}: {detection.calibrated_answer}"
         )
+        if found.concepts:
+            lines.append(evidence_text(detection.prompt, found, detection.answer))
+            continue
         lines += [
             f"  feature {f.id:>5}  {f.activation:6.2f}  weight {f.weight:+.3f}  {f.label}"
             for f in found.features

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import Field
+
 from saetask.data.items import read_rows
 from saetask.report.documents import Count, Document, Flag, Name, Number, Text
 from saetask.utils.validation import validate
@@ -21,6 +23,40 @@ class EvidenceRecord(Document):
     """What a unit of log(1 + activation) adds to the log-odds of the reading."""
 
 
+class ConceptTokenRecord(Document):
+    """A token on which a concept's features fire."""
+
+    start: Count
+    """Start of the token in the last message's content, in characters."""
+    end: Count
+    """End of the token in the last message's content, in characters."""
+    text: Text
+    """Text of the token."""
+    activation: Number
+    """The strongest activation, on this token, of the concept's features."""
+
+
+class ConceptRecord(Document):
+    """A concept that speaks for or against a reading."""
+
+    id: Name
+    """Id of the concept in the dictionary."""
+    name: Text
+    """The name as it is shown."""
+    contribution: Number
+    """What the concept adds to the log-odds of the finding's reading; negative speaks against."""
+    verdict: Text
+    """Whether the name was validated on unseen documents."""
+    reading: Text = Field(alias="for")
+    """The reading that the concept speaks for."""
+    tokens: list[ConceptTokenRecord]
+    """Where its features fire in the prompt, strongest first."""
+    features: list[Count]
+    """The concept's features that fire in the prompt."""
+    contexts: list[Text]
+    """Up to three contexts of the dictionary in which they fire."""
+
+
 class MisunderstandingRecord(Document):
     """A span that the model is predicted to misread."""
 
@@ -36,6 +72,13 @@ class MisunderstandingRecord(Document):
     """Calibrated probability that the model's answer is wrong."""
     features: list[EvidenceRecord]
     """The features behind it, strongest first."""
+    log_odds: Number | None = None
+    """Of the reading against the others, by the detector alone; null if it is made of no concepts.
+    """
+    rest: Number | None = None
+    """The part of `log_odds` that no listed concept adds: the bias, and what has no name."""
+    concepts: list[ConceptRecord] = []
+    """Concepts for and against the reading; contributions and `rest` add up to `log_odds`."""
 
 
 class AnnotationRecord(Document):
