@@ -50,7 +50,13 @@ from saetask.saes.compatibility import check_sae
 from saetask.saes.extraction import extract_features_from_passes, read_features
 from saetask.saes.loading import DEFAULT_SAE, assets_folder, load_sae
 from saetask.session_config import SessionConfig, checked_config
-from saetask.session_results import Answers, Detection, Reformulation, preference_sentence
+from saetask.session_results import (
+    Answers,
+    Detection,
+    Reformulation,
+    preference_sentence,
+    shifted,
+)
 from saetask.utils.download import cache_folder
 
 if TYPE_CHECKING:
@@ -222,7 +228,7 @@ class Session:
         pipeline, stated = self._pipeline_for_use(), finding.misunderstandings
         labels = make_prompt_annotator(pipeline.template, self._context.feature_labels, [stated])
         start = observation.sample.prompt.spans["text"].start
-        shown = [m._replace(span=m.span.shifted(-start)) for m in labels.labelled(stated)]
+        shown = [shifted(found, -start) for found in labels.labelled(stated)]
         said = _answers(observation.sample, observation.response, pipeline.bias)
         return Detection(
             text,

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 def detection_text(detection: "Detection") -> str:
     """Returns a detection in a few lines."""
-    # No finding is certain: what rounds to 100 % is said to be above 99 %.
-    probability = ">99%" if detection.failure > 0.994 else f"{detection.failure:.0%}"
-    answer, wrong = "answer", f"(probability that it is wrong: {probability})"
+    from saetask.session_results import failure_text
+
+    answer, wrong = "answer", f"(probability that it is wrong: {failure_text(detection)})"
     lines = []
     if detection.preference or detection.calibrated_answer != detection.answer:
         lines.append(f"answer: {detection.answer}")

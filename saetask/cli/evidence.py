@@ -51,7 +51,7 @@ def evidence_text(prompt: str, found: "Misunderstanding", said: str) -> str:
     width = min(WIDTH, console.width)
     margin = "; ".join(filter(None, (margin_sentence(found), f"the model says “{said}”")))
     parts: list[RenderableType] = [
-        _marked(marked_text(prompt, found.concepts)),
+        _marked(marked_text(prompt, found)),
         "",
         _bars_table(found, width < WIDTH),
         "",

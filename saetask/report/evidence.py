@@ -27,6 +27,15 @@ class Piece(NamedTuple):
     """`PLAIN`, `FOR`, `AGAINST`, or `FOR | AGAINST`."""
 
 
+class FiredWord(NamedTuple):
+    """A word on which a concept fires."""
+
+    start: int
+    """In what the positions of tokens count in."""
+    end: int
+    text: str
+
+
 class Bar(NamedTuple):
     """What one concept, or several together, add to the log-odds of the finding's reading."""
 
@@ -39,6 +48,13 @@ class Bar(NamedTuple):
     """Where it fires in the prompt, strongest first."""
 
 
+class Weaker(NamedTuple):
+    """Concepts that are not shown one by one."""
+
+    number: int
+    contribution: float
+
+
 class Headings(NamedTuple):
     """What the two sides of a finding's evidence speak for."""
 
@@ -46,41 +62,46 @@ class Headings(NamedTuple):
     for_reading: str
 
 
-def marked_text(text: str, concepts: Sequence[AnyConcept], offset: int = 0) -> list[Piece]:
-    """Cuts a text where the concepts' tokens begin or end, and tells which side fires on a piece.
+def fired_words(concept: AnyConcept) -> list[FiredWord]:
+    """Returns the words on which a concept fires most, strongest first; adjoining tokens are one.
+
+    Blanks at the ends of a token are no part of the word.
+    """
+    words: list[tuple[float, FiredWord]] = []
+    for token in sorted(concept.tokens, key=lambda token: token.start):
+        text = token.text.strip()
+        start = token.start + len(token.text) - len(token.text.lstrip())
+        word, strength = FiredWord(start, start + len(text), text), token.activation
+        if words and words[-1][1].end == start:
+            before = words.pop()
+            word = FiredWord(before[1].start, word.end, before[1].text + text)
+            strength = max(strength, before[0])
+        if text:
+            words.append((strength, word))
+    return [word for _, word in sorted(words, key=lambda pair: -pair[0])][:MOST_WORDS]
+
+
+def shown_concepts(found: AnyFinding) -> list[AnyConcept]:
+    """Returns the strongest concepts for the reading, then the strongest against it."""
+    return [c for side in (FOR, AGAINST) for c in strongest(found, side)[:ROWS_A_SIDE]]
+
+
+def marked_text(text: str, found: AnyFinding, offset: int = 0) -> list[Piece]:
+    """Cuts a text at the words on which the shown concepts fire, and tells which side does.
 
     Args:
         text: The text.
-        concepts: Concepts for and against the reading; blanks at the ends of a token, and tokens
-            outside the text, are not marked.
-        offset: Where the text begins in what the tokens' positions count in.
+        found: The finding.
+        offset: Where the text begins in what the tokens' positions count in; words outside the text
+            are not marked.
     """
     sides = bytearray(len(text))
-    for concept in concepts:
-        side = FOR if concept.contribution > 0 else AGAINST
-        for token in concept.tokens:
-            start, end = max(0, token.start - offset), max(0, token.end - offset)
-            blanks = len(text[start:end]) - len(text[start:end].lstrip())
-            end = start + len(text[start:end].rstrip())
-            for place in range(start + blanks, end):
-                sides[place] |= side
+    for concept in shown_concepts(found):
+        for word in fired_words(concept):
+            for place in range(max(0, word.start - offset), min(len(text), word.end - offset)):
+                sides[place] |= FOR if concept.contribution > 0 else AGAINST
     places = groupby(range(len(text)), key=sides.__getitem__)
     return [Piece("".join(text[place] for place in run), side) for side, run in places]
-
-
-def fired_words(concept: AnyConcept) -> list[str]:
-    """Returns the words on which a concept fires, strongest first; adjoining tokens are one."""
-    words: list[tuple[float, str]] = []
-    last = None
-    for token in sorted(concept.tokens, key=lambda token: token.start):
-        if words and last == token.start and not token.text[:1].isspace():
-            strongest, word = words.pop()
-            words.append((max(strongest, token.activation), word + token.text))
-        else:
-            words.append((token.activation, token.text))
-        last = token.end
-    ordered = sorted(words, key=lambda pair: -pair[0])
-    return list(dict.fromkeys(word.strip() for _, word in ordered))[:MOST_WORDS]
 
 
 def strongest(found: AnyFinding, side: int) -> list[AnyConcept]:
@@ -89,18 +110,24 @@ def strongest(found: AnyFinding, side: int) -> list[AnyConcept]:
     return sorted(chosen, key=lambda concept: -abs(concept.contribution))
 
 
+def weaker(found: AnyFinding) -> Weaker:
+    """Returns the number of concepts that are not shown, and what they add together."""
+    hidden = [c.contribution for side in (FOR, AGAINST) for c in strongest(found, side)[ROWS_A_SIDE:]]
+    return Weaker(len(hidden), sum(hidden))
+
+
 def evidence_bars(found: AnyFinding) -> list[Bar]:
     """Returns the strongest concepts of both sides, the weaker ones together, and the rest.
 
     Contributions add up to the finding's log-odds.
     """
-    sides = [strongest(found, FOR), strongest(found, AGAINST)]
-    shown = [concept for side in sides for concept in side[:ROWS_A_SIDE]]
-    weaker = [concept.contribution for side in sides for concept in side[ROWS_A_SIDE:]]
-    bars = [Bar(c.name, c.contribution, 0.0, c.verdict, fired_words(c)) for c in shown]
-    if weaker:
-        name = "1 weaker concept" if len(weaker) == 1 else f"{len(weaker)} weaker concepts"
-        bars.append(Bar(name, sum(weaker), 0.0))
+    bars = [
+        Bar(c.name, c.contribution, 0.0, c.verdict, [word.text for word in fired_words(c)])
+        for c in shown_concepts(found)
+    ]
+    if number := weaker(found).number:
+        name = "1 weaker concept" if number == 1 else f"{number} weaker concepts"
+        bars.append(Bar(name, weaker(found).contribution, 0.0))
     if found.rest is not None:
         bars.append(Bar("unnamed", found.rest, 0.0))
     largest = max((abs(bar.contribution) for bar in bars), default=0.0) or 1.0
