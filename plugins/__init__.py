@@ -30,6 +30,7 @@ def saetask_detectors() -> list[Any]:
 @hookimpl
 def saetask_annotators() -> list[Any]:
     from .annotators.choice_note import ChoiceNote
+    from .annotators.evidence import Evidence
     from .annotators.feature_label import FeatureLabel
     from .annotators.gloss import Gloss
     from .annotators.llm import LLM
@@ -47,6 +48,7 @@ def saetask_annotators() -> list[Any]:
         ChoiceNote(),
         Gloss(),
         FeatureLabel(),
+        Evidence(),
         SelfExplain(),
         LLM(),
     ]
