@@ -117,9 +117,7 @@ def make_prompt_annotator(
 
 def with_validated_concepts(finding: Misunderstanding) -> Misunderstanding:
     """Returns a finding without the concepts whose names were not validated."""
-    return finding._replace(
-        concepts=tuple(c for c in finding.concepts if c.verdict == "validated")
-    )
+    return finding._replace(concepts=tuple(c for c in finding.concepts if c.verdict == "validated"))
 
 
 def label_evidence(

@@ -12,6 +12,7 @@ import numpy as np
 from saetask.dictionary.manifest import Manifest
 from saetask.dictionary.queries import Contrast, contrast_features, similarities, words_fired_on
 from saetask.dictionary.store import (
+    CONCEPTS,
     CONTEXTS,
     FEATURES,
     MANIFEST,
@@ -20,6 +21,7 @@ from saetask.dictionary.store import (
     read_parquet,
 )
 from saetask.errors import UserError
+from saetask.saes.concepts import Concept
 from saetask.saes.loading import DEFAULT_SAE, assets_folder, shipped_saes
 from saetask.utils.files import content_hash, file_sha256
 
@@ -234,6 +236,19 @@ class Dictionary:
             feature: label if verdict == "validated" else f"{label} ({verdict})"
             for feature, (label, verdict) in enumerate(pairs)
         }
+
+    def concepts(self) -> list[Concept]:
+        """Returns the named groups of features; an empty list where none were named."""
+        path = self.folder / CONCEPTS
+        if not path.is_file():
+            return []
+        table = read_parquet(path)
+        names = [name for name in Concept._fields if name in table.column_names]
+        sequences = {"features", "weights", "words", "examples"} & set(names)
+        return [
+            Concept(**(row | {name: tuple(row[name] or ()) for name in sequences}))
+            for row in table.select(names).to_pylist()
+        ]
 
     def to_datasets(self) -> "Dataset":
         """Returns the features table as a `datasets.Dataset`."""

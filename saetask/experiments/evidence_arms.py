@@ -1,8 +1,8 @@
 """Arms whose notes name the concepts behind a finding, and not its reading.
 
-Wording and place are chosen on the fit split, like those of other notes: training samples are scored
-with the concepts that the fold's detector gives for their right reading. It was fitted on these
-samples as well, so that choice, and the offset, see evidence a little clearer than that of others.
+Wording and place are chosen on the fit split, like those of other notes: training samples are
+scored with the concepts that the fold's detector gives for their right reading. It was fitted on
+these samples too, so both the choice and the offset see clearer evidence than tested prompts have.
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -72,7 +72,8 @@ def _row(
         "before": _answer(item.before),
         "after": _answer(item.after),
         "findings": [
-            _finding(finding, features) | {"evidence": evidence_data(finding, prompt, offset, concepts)}
+            _finding(finding, features)
+            | {"evidence": evidence_data(finding, prompt, offset, concepts)}
             for finding in item.findings
         ],
         "notes": [[note.text, note.placement, note.annotator] for note in item.annotations],

@@ -112,7 +112,9 @@ def strongest(found: AnyFinding, side: int) -> list[AnyConcept]:
 
 def weaker(found: AnyFinding) -> Weaker:
     """Returns the number of concepts that are not shown, and what they add together."""
-    hidden = [c.contribution for side in (FOR, AGAINST) for c in strongest(found, side)[ROWS_A_SIDE:]]
+    hidden = [
+        c.contribution for side in (FOR, AGAINST) for c in strongest(found, side)[ROWS_A_SIDE:]
+    ]
     return Weaker(len(hidden), sum(hidden))
 
 
@@ -151,7 +153,7 @@ def headings(found: AnyFinding) -> Headings:
 
 def short_name(name: str) -> str:
     """Returns a concept's name without its telling words."""
-    return name.split(" (")[0]
+    return name.split(" (", maxsplit=1)[0]
 
 
 def signed(value: float) -> str:

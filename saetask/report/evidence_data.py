@@ -6,8 +6,8 @@ by its place, so that the evidence of 5,000 items stays small.
 
 from typing import Any
 
-from saetask.report.evidence import fired_words, other_reading, shown_concepts, weaker
-from saetask.report.items import ConceptRecord, MisunderstandingRecord
+from saetask.report.evidence import AnyConcept, fired_words, other_reading, shown_concepts, weaker
+from saetask.report.items import MisunderstandingRecord
 
 PLACES = 2
 """Decimals of log-odds and contributions."""
@@ -21,7 +21,7 @@ class ConceptTable:
         self.rows: list[list[Any]] = []
         """By place: name, verdict, and contexts."""
 
-    def place(self, concept: ConceptRecord) -> int:
+    def place(self, concept: AnyConcept) -> int:
         """Returns the place of a concept, which is added where it is new."""
         key = (concept.id, concept.verdict)
         if key not in self._places:
@@ -51,19 +51,22 @@ def evidence_data(
     if not finding.concepts:
         return None
     words: dict[tuple[int, int], int] = {}
-    bars = []
+    bars, lines = [], []
     for concept in shown_concepts(finding):
-        fired = [] if offset is None else fired_words(concept)
-        ends = [(offset + word.start, word.end - word.start) for word in fired]
-        numbers = [words.setdefault(each, len(words)) for each in ends]
-        bars.append([table.place(concept), _rounded(concept.contribution), *numbers])
+        bar = [table.place(concept), _rounded(concept.contribution)]
+        if offset is not None:
+            fired = [(offset + word.start, len(word.text)) for word in fired_words(concept)]
+            bar += [words.setdefault(each, len(words)) for each in fired]
+        bars.append(bar)
+    if offset is not None:
+        lines = _lines(prompt, offset + finding.span[0], offset + finding.span[1])
     hidden = weaker(finding)
     return [
         other_reading(finding),
         _rounded(finding.log_odds),
         _rounded(finding.rest),
         [hidden.number, _rounded(hidden.contribution)],
-        [] if offset is None else _lines(prompt, offset + finding.span[0], offset + finding.span[1]),
+        lines,
         [number for each in words for number in each],
         bars,
     ]

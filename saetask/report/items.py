@@ -77,7 +77,7 @@ class MisunderstandingRecord(Document):
     """
     rest: Number | None = None
     """The part of `log_odds` that no listed concept adds: the bias, and what has no name."""
-    concepts: list[ConceptRecord] = []
+    concepts: list[ConceptRecord] = Field(default_factory=list)
     """Concepts for and against the reading; contributions and `rest` add up to `log_odds`."""
 
 
