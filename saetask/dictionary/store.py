@@ -26,6 +26,7 @@ CARD = "README.md"
 MANIFEST = "manifest.json"
 FEATURES = "features.parquet"
 CONTEXTS = "contexts.parquet"
+CONCEPTS = "concepts.parquet"
 RULES = "rules.safetensors"
 
 

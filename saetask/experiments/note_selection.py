@@ -1,6 +1,6 @@
 """Choosing a note template: training samples are scored with the right reading in each of them."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,7 +43,17 @@ class NoteScores(NamedTuple):
         return {sample for _, sample in self.scored}
 
 
-def score_notes(context: ExperimentContext, samples: Sequence[Sample], seed: int) -> NoteScores:
+StateFinding = Callable[[Sample], list[Misunderstanding]]
+"""Returns the finding that a sample's note is to state; an empty list for none."""
+
+
+def score_notes(
+    context: ExperimentContext,
+    samples: Sequence[Sample],
+    seed: int,
+    state_finding: StateFinding | None = None,
+    title: str = "note templates",
+) -> NoteScores:
     """Scores a draw of samples with every note template, each stating the right reading.
 
     Placements that the model's chat template refuses (a system message, often) are left out. Where
@@ -54,10 +64,13 @@ def score_notes(context: ExperimentContext, samples: Sequence[Sample], seed: int
         context: Model, client and annotators.
         samples: Training samples to draw from; those without candidates or right reading are not.
         seed: Seed of the draw.
+        state_finding: What is stated; None states the right reading without evidence.
+        title: What the stage is called in the progress.
     """
     known = [s for s in samples if s.candidates and s.gold_reading is not None]
     drawn = draw(known, context.settings.note_samples, np.random.default_rng(seed))
-    prompts = _annotated_prompts(context, drawn)
+    findings = {sample: (state_finding or gold_finding)(sample) for sample in drawn}
+    prompts = _annotated_prompts(context, findings)
     by_name = {annotator.name: annotator for annotator in context.annotators}
     names = sorted({(name, number) for name, number, _ in prompts})
     # Without any prompt the templates can not be compared: the first one is taken.
@@ -70,7 +83,7 @@ def score_notes(context: ExperimentContext, samples: Sequence[Sample], seed: int
         for sample in drawn
     ]
     responses = context.client.rank(
-        [rank_request(sample, prompt) for _, sample, prompt in asked], "note templates"
+        [rank_request(sample, prompt) for _, sample, prompt in asked], title
     )
     scored = {
         (n, sample): scored_item(sample, response)
@@ -80,18 +93,17 @@ def score_notes(context: ExperimentContext, samples: Sequence[Sample], seed: int
 
 
 def _annotated_prompts(
-    context: ExperimentContext, samples: Sequence[Sample]
+    context: ExperimentContext, findings: Mapping[Sample, list[Misunderstanding]]
 ) -> dict[tuple[str, int, Sample], Prompt]:
-    """Returns the prompts with the right reading, by annotator, template number and sample."""
-    tokenizer = model_tokenizer(context.model)
-    findings = {sample: gold_finding(sample) for sample in samples}
+    """Returns the prompts with these findings, by annotator, template number and sample."""
+    tokenizer, unvalidated = model_tokenizer(context.model), context.feature_labels.unvalidated
     prompts = {}
     for annotator in context.annotators:
         generate_notes(annotator, (NoteSubject(found[0], {}) for found in findings.values()))
     for sample, found in findings.items():
         for annotator in context.annotators:
             for number in range(_count_notes(annotator, found[0])):
-                writer = PromptAnnotator(NoteTemplate(annotator, number), {}, {})
+                writer = PromptAnnotator(NoteTemplate(annotator, number), {}, {}, unvalidated)
                 written = writer.write(sample.prompt, found)
                 if written.annotation and renders(tokenizer, written.prompt):
                     prompts[annotator.name, number, sample] = written.prompt

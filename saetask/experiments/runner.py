@@ -12,6 +12,7 @@ from saetask.detection.silent import SilentDetector
 from saetask.experiments.arms import Arm
 from saetask.experiments.context import ExperimentContext
 from saetask.experiments.control_detectors import count_random_saes
+from saetask.experiments.evidence_arms import unwritable
 from saetask.experiments.explanation import measure_explanation
 from saetask.experiments.fold import FoldState, fit_fold
 from saetask.experiments.note_selection import score_notes
@@ -94,7 +95,7 @@ def run_experiment(
                 )
             )
             advance(1)
-    left_out = _redundant_controls(context, states)
+    left_out = _redundant_controls(context, states) | unwritable(states, names)
     if isinstance(detector := states[0].pipeline.detector, SilentDetector):
         left_out["detection"] = f"No detector is fitted: {detector.silence}."
         print(f"saetask: warning: {left_out['detection']}", file=sys.stderr)
