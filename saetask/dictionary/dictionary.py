@@ -13,7 +13,6 @@ from saetask.dictionary.concept_table import read_concepts
 from saetask.dictionary.manifest import Manifest
 from saetask.dictionary.queries import Contrast, contrast_features, similarities, words_fired_on
 from saetask.dictionary.store import (
-    CONCEPTS,
     CONTEXTS,
     FEATURES,
     MANIFEST,
@@ -251,19 +250,6 @@ class Dictionary:
             feature: label if verdict == "validated" else f"{label} ({verdict})"
             for feature, (label, verdict) in enumerate(pairs)
         }
-
-    def concepts(self) -> list[Concept]:
-        """Returns the named groups of features; an empty list where none were named."""
-        path = self.folder / CONCEPTS
-        if not path.is_file():
-            return []
-        table = read_parquet(path)
-        names = [name for name in Concept._fields if name in table.column_names]
-        sequences = {"features", "weights", "words", "examples"} & set(names)
-        return [
-            Concept(**(row | {name: tuple(row[name] or ()) for name in sequences}))
-            for row in table.select(names).to_pylist()
-        ]
 
     def to_datasets(self) -> "Dataset":
         """Returns the features table as a `datasets.Dataset`."""
