@@ -49,8 +49,8 @@ from saetask.saes.activations import FeatureActivations
 from saetask.saes.compatibility import check_sae
 from saetask.saes.extraction import extract_features_from_passes, read_features
 from saetask.saes.loading import DEFAULT_SAE, assets_folder, load_sae
-from saetask.session_config import SessionConfig, checked_config
-from saetask.session_results import Answers, Detection, Reformulation, preference_sentence
+from saetask.session.config import SessionConfig, checked_config
+from saetask.session.results import Answers, Detection, Reformulation, preference_sentence
 from saetask.utils.download import cache_folder
 
 if TYPE_CHECKING:
