@@ -8,7 +8,8 @@ import numpy as np
 from saetask.annotation.base import Annotation, Annotator
 from saetask.annotation.generated_notes import NoteSubject, generate_notes
 from saetask.annotation.prompt_writer import NoteTemplate, PromptAnnotator
-from saetask.data.prompts import Prompt, Span, renders
+from saetask.data.prompts import Prompt, Span
+from saetask.data.rendering import renders
 from saetask.data.samples import Sample, draw
 from saetask.detection.base import Misunderstanding
 from saetask.detection.calibration import ScoredItem, fit_calibration

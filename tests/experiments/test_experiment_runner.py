@@ -13,7 +13,7 @@ from saetask import UserError
 from saetask.annotation.base import annotate
 from saetask.data import Prompt
 from saetask.data.folds import add_auxiliary_samples
-from saetask.data.prompts import render
+from saetask.data.rendering import render
 from saetask.data.samples import make_samples
 from saetask.detection.baselines import baselines
 from saetask.experiments.arms import ARMS, arms_named
