@@ -141,13 +141,28 @@ def _dense(detector_input: DetectorInput, config: ProbeConfig) -> list[Setting]:
 def _difference_in_means(detector_input: DetectorInput) -> list[Setting]:
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-    # With its covariance shrunk to the identity, what is left is the difference of the means.
+    # With a multiple of the identity as covariance, what is left is the difference of the means.
     return [
         Setting(
             _raw(*_spot(detector_input)),
-            lambda: LinearDiscriminantAnalysis(solver="lsqr", shrinkage=1.0),
+            lambda: LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=_Isotropic()),
         )
     ]
+
+
+class _Isotropic:
+    """Estimates a class's covariance as the identity times its mean variance; 0 of one item.
+
+    It is what `shrinkage=1.0` comes to, but for the whole covariance and, of a class with one item,
+    a warning.
+    """
+
+    covariance_: np.ndarray
+
+    def fit(self, design: np.ndarray) -> None:
+        """Sets `covariance_`, `[width, width]`, from a class's items, `[n, width]`."""
+        variance = design.var(axis=0, dtype=np.float64).mean()
+        self.covariance_ = variance * np.eye(design.shape[1])
 
 
 def _single(extract: Callable[[Sequence[DetectorInput]], Any]) -> list[Setting]:
