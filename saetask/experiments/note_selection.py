@@ -1,6 +1,12 @@
-"""Choosing a note template: training samples are scored with the right reading in each of them."""
+"""Choosing a note template: training samples are scored with the right reading in each of them.
 
-from collections.abc import Collection, Mapping, Sequence
+The templates are compared by successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943): all
+of them on a part of the samples, the better half on twice as many, and a few on all.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +24,10 @@ from saetask.experiments.context import ExperimentContext
 from saetask.experiments.observation import rank_request, scored_item
 from saetask.models.loading import model_tokenizer
 
+FINALISTS = 4
+"""Number of templates that are compared on all samples."""
+FEWEST_SAMPLES = 8
+"""Minimum number of samples, if there are as many, on which any are compared."""
 LOSS_DIGITS = 4
 """Decimals of a loss, in nats, that are compared: where a calibration separates the right answers
 from the others, the optimiser stops anywhere below 1e-5."""
@@ -27,37 +37,38 @@ class NoteScores(NamedTuple):
     """The model's scores of training samples whose prompt states the right reading."""
 
     templates: list[NoteTemplate]
+    drawn: Sequence[Sample]
+    """The samples to compare them on, in random order."""
     scored: dict[tuple[int, Sample], ScoredItem]
-    """By index of the template, and sample."""
+    """By index of the template, and sample; not of a template's samples after it was dropped."""
 
-    def of(self, template: int, samples: Collection[Sample]) -> list[ScoredItem]:
-        """Returns the scores of some samples under one template."""
-        chosen = set(samples)
+    def of(self, template: int, samples: Iterable[Sample]) -> list[ScoredItem]:
+        """Returns the scores under one template of those samples that have one, in their order."""
         return [
-            scored
-            for (n, sample), scored in self.scored.items()
-            if n == template and sample in chosen
+            self.scored[template, sample] for sample in samples if (template, sample) in self.scored
         ]
 
-    def samples(self) -> set[Sample]:
-        """Returns the samples that were scored."""
-        return {sample for _, sample in self.scored}
 
+def score_notes(
+    context: ExperimentContext, fit_splits: Sequence[Collection[Sample]], seed: int
+) -> NoteScores:
+    """Scores a draw of samples with note templates, each stating the right reading.
 
-def score_notes(context: ExperimentContext, samples: Sequence[Sample], seed: int) -> NoteScores:
-    """Scores a draw of samples with every note template, each stating the right reading.
-
-    Placements that the model's chat template refuses (a system message, often) are left out. Where
-    a language model wrote no note, the prompt is asked unchanged, so that all templates are
-    compared on the same samples.
+    Each fit split drops templates by its own samples alone; a prompt that several splits need is
+    asked once. Placements that the model's chat template refuses (a system message, often) are left
+    out. Where a language model wrote no note, the prompt is asked unchanged, so that all templates
+    are compared on the same samples.
 
     Args:
         context: Model, client and annotators.
-        samples: Training samples to draw from; those without candidates or right reading are not.
+        fit_splits: Training samples of each fold, to draw from; those without candidates or right
+            reading are not.
         seed: Seed of the draw.
     """
+    samples = sorted({s for split in fit_splits for s in split}, key=lambda s: s.position)
     known = [s for s in samples if s.candidates and s.gold_reading is not None]
-    drawn = draw(known, context.settings.note_samples, np.random.default_rng(seed))
+    generator = np.random.default_rng(seed)
+    drawn = draw(known, context.settings.note_samples, generator)
     prompts = _annotated_prompts(context, drawn)
     by_name = {annotator.name: annotator for annotator in context.annotators}
     names = sorted({(name, number) for name, number, _ in prompts})
@@ -65,19 +76,95 @@ def score_notes(context: ExperimentContext, samples: Sequence[Sample], seed: int
     templates = [NoteTemplate(by_name[name], number) for name, number in names] or [
         NoteTemplate(context.annotators[0], 0)
     ]
-    asked = [
-        (n, sample, prompts.get((*name, sample)) or sample.prompt)
-        for n, name in enumerate(names)
-        for sample in drawn
-    ]
-    responses = context.client.rank(
-        [rank_request(sample, prompt) for _, sample, prompt in asked], "note templates"
-    )
-    scored = {
-        (n, sample): scored_item(sample, response)
-        for (n, sample, _), response in zip(asked, responses)
-    }
-    return NoteScores(templates, scored)
+    in_random_order = [drawn[i] for i in generator.permutation(len(drawn))]
+    scores = NoteScores(templates, in_random_order, {})
+    if not names:
+        return scores
+    rounds = [_first_round(scores, split) for split in fit_splits]
+    while rounds:
+        asked = {
+            (n, sample): prompts.get((*names[n], sample)) or sample.prompt
+            for each in rounds
+            for n in each.templates
+            for sample in each.samples
+            if (n, sample) not in scores.scored
+        }
+        requests = [rank_request(sample, prompt) for (_, sample), prompt in asked.items()]
+        responses = context.client.rank(requests, "note templates")
+        scores.scored.update(
+            (key, scored_item(key[1], response)) for key, response in zip(asked, responses)
+        )
+        following = [_next_round(each, _losses(scores, each)) for each in rounds]
+        rounds = [each for each in following if each]
+    return scores
+
+
+class _Round(NamedTuple):
+    """A round of a fit split's comparison."""
+
+    templates: list[int]
+    """Those that are left."""
+    samples: list[Sample]
+    """Those that they are compared on in this round."""
+    everything: list[Sample]
+    """Those of the last round."""
+
+
+Losses = dict[int, dict[str, Any]]
+"""By index of the template, as in `TemplateChoice.losses`."""
+
+
+def _first_round(scores: NoteScores, samples: Collection[Sample]) -> _Round:
+    """Returns the round with every template."""
+    chosen = set(samples)
+    order = _readings_in_turn(sample for sample in scores.drawn if sample in chosen)
+    return _round(list(range(len(scores.templates))), order)
+
+
+def _next_round(current: _Round, losses: Losses) -> _Round | None:
+    """Returns the round with the better half; None after the last one."""
+    left = current.templates
+    if len(left) <= FINALISTS:
+        return None
+    best = order_by_loss([losses[index] for index in left])
+    kept = best[: max(FINALISTS, math.ceil(len(left) / 2))]
+    return _round(sorted(left[place] for place in kept), current.everything)
+
+
+def _round(templates: list[int], samples: list[Sample]) -> _Round:
+    n_halvings = max(0, math.ceil(math.log2(len(templates) / FINALISTS)))
+    n = max(FEWEST_SAMPLES, math.ceil(len(samples) / 2**n_halvings))
+    return _Round(templates, samples[:n], samples)
+
+
+def _readings_in_turn(samples: Iterable[Sample]) -> list[Sample]:
+    """Returns samples so that any first part has about as many of each right reading."""
+    seen: Counter[str | None] = Counter()
+    turns = []
+    for sample in samples:
+        turns.append((seen[sample.gold_reading], sample))
+        seen[sample.gold_reading] += 1
+    return [sample for _, sample in sorted(turns, key=lambda turn: turn[0])]
+
+
+def _losses(scores: NoteScores, current: _Round) -> Losses:
+    """Returns the losses of a round's templates on its samples."""
+    losses: Losses = {}
+    for index in current.templates:
+        rows = scores.of(index, current.samples)
+        calibration = fit_calibration(rows)
+        right = [
+            np.exp(calibration.apply(row.scores, row.readings))[row.correct].sum() for row in rows
+        ]
+        loss = float(-np.log(np.maximum(right, 1e-9)).mean()) if rows else None
+        annotator, number = scores.templates[index]
+        losses[index] = {
+            "annotator": annotator.name,
+            "wording": number,
+            "fit_loss": loss,
+            "n": len(rows),
+        }
+    return losses
 
 
 def _annotated_prompts(
@@ -125,7 +212,8 @@ class TemplateChoice(NamedTuple):
 
     index: int
     losses: list[dict[str, Any]]
-    """By template: `annotator`, `wording`, and `fit_loss` in nats (None without a sample)."""
+    """By template: `annotator`, `wording`, `fit_loss` in nats (None without a sample), and `n`, the
+    number of samples: less of a template that was dropped."""
 
 
 def choose_template(scores: NoteScores, samples: Collection[Sample]) -> TemplateChoice:
@@ -133,16 +221,14 @@ def choose_template(scores: NoteScores, samples: Collection[Sample]) -> Template
 
     A template that none of them was asked in has no loss, and is taken only if none has one.
     """
-    losses = []
-    for index, (annotator, number) in enumerate(scores.templates):
-        rows = scores.of(index, samples)
-        calibration = fit_calibration(rows)
-        right = [
-            np.exp(calibration.apply(row.scores, row.readings))[row.correct].sum() for row in rows
-        ]
-        loss = float(-np.log(np.maximum(right, 1e-9)).mean()) if rows else None
-        losses.append({"annotator": annotator.name, "wording": number, "fit_loss": loss})
-    return TemplateChoice(order_by_loss(losses)[0], losses)
+    losses: Losses = {}
+    current: _Round | None = _first_round(scores, samples)
+    while current:
+        own = _losses(scores, current)
+        losses |= own
+        current = _next_round(current, own)
+    entries = [losses[index] for index in range(len(scores.templates))]
+    return TemplateChoice(order_by_loss(entries)[0], entries)
 
 
 def choose_note(scores: NoteScores, samples: Collection[Sample]) -> Annotation:
@@ -155,11 +241,13 @@ def choose_note(scores: NoteScores, samples: Collection[Sample]) -> Annotation:
 def order_by_loss(losses: Sequence[Mapping[str, Any]]) -> list[int]:
     """Returns the indices of templates, lowest loss first; those without a loss come last.
 
-    Losses that agree to `LOSS_DIGITS` are ties, which the first template wins: what is left of the
+    One that was dropped, and has a loss of fewer samples, comes after those that were not. Losses
+    that agree to `LOSS_DIGITS` are ties, which the first template wins: what is left of the
     difference is the optimiser's tolerance and rounding, which other processors do otherwise.
     """
-    values = [entry["fit_loss"] for entry in losses]
-    return sorted(
-        range(len(values)),
-        key=lambda i: np.inf if values[i] is None else round(values[i], LOSS_DIGITS),
-    )
+
+    def place(index: int) -> tuple[int, float]:
+        loss, n = losses[index]["fit_loss"], losses[index]["n"]
+        return -n, np.inf if loss is None else round(loss, LOSS_DIGITS)
+
+    return sorted(range(len(losses)), key=place)

@@ -266,7 +266,7 @@ class Session:
         samples = make_samples(self.task, [items[i] for i in sorted(chosen)])
         check_candidates(self.task, samples, f"the items to fit the task {self.task.name} on")
         observations = observe(self._context, samples)
-        note_scores = score_notes(self._context, samples, seed=0)
+        note_scores = score_notes(self._context, [samples], seed=0)
         return fit_pipeline(self._context, observations, [], note_scores, observations)
 
 
