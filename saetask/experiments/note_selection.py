@@ -1,7 +1,7 @@
 """Choosing a note template: training samples are scored with the right reading in each of them.
 
-The templates are compared by successive halving (Jamieson & Talwalkar 2016, arXiv 1502.07943): all
-of them on a part of the samples, the better half on twice as many, and a few on all.
+All are compared on a part of the samples, and the best few on all of them: a round of successive
+halving (Jamieson & Talwalkar 2016, arXiv 1502.07943).
 """
 
 import math
@@ -26,8 +26,8 @@ from saetask.models.loading import model_tokenizer
 
 FINALISTS = 4
 """Number of templates that are compared on all samples."""
-FEWEST_SAMPLES = 8
-"""Minimum number of samples, if there are as many, on which any are compared."""
+SMALLEST_PART = 16
+"""Minimum number of samples on which all are compared: the loss on eight is not that of forty."""
 LOSS_DIGITS = 4
 """Decimals of a loss, in nats, that are compared: where a calibration separates the right answers
 from the others, the optimiser stops anywhere below 1e-5."""
@@ -41,6 +41,11 @@ class NoteScores(NamedTuple):
     """The samples to compare them on, in random order."""
     scored: dict[tuple[int, Sample], ScoredItem]
     """By index of the template, and sample; not of a template's samples after it was dropped."""
+
+    def drawn_from(self, samples: Collection[Sample]) -> list[Sample]:
+        """Returns those of some samples that were drawn, in random order."""
+        chosen = set(samples)
+        return [sample for sample in self.drawn if sample in chosen]
 
     def of(self, template: int, samples: Iterable[Sample]) -> list[ScoredItem]:
         """Returns the scores under one template of those samples that have one, in their order."""
@@ -80,61 +85,33 @@ def score_notes(
     scores = NoteScores(templates, in_random_order, {})
     if not names:
         return scores
-    rounds = [_first_round(scores, split) for split in fit_splits]
-    while rounds:
-        asked = {
-            (n, sample): prompts.get((*names[n], sample)) or sample.prompt
-            for each in rounds
-            for n in each.templates
-            for sample in each.samples
-            if (n, sample) not in scores.scored
-        }
-        requests = [rank_request(sample, prompt) for (_, sample), prompt in asked.items()]
-        responses = context.client.rank(requests, "note templates")
-        scores.scored.update(
-            (key, scored_item(key[1], response)) for key, response in zip(asked, responses)
-        )
-        following = [_next_round(each, _losses(scores, each)) for each in rounds]
-        rounds = [each for each in following if each]
+
+    def ask(wanted: Iterable[tuple[int, Sample]]) -> None:
+        keys = [key for key in dict.fromkeys(wanted) if key not in scores.scored]
+        texts = [prompts.get((*names[n], sample)) or sample.prompt for n, sample in keys]
+        requests = [rank_request(sample, text) for (_, sample), text in zip(keys, texts)]
+        for key, response in zip(keys, context.client.rank(requests, "note templates")):
+            scores.scored[key] = scored_item(key[1], response)
+
+    splits = [scores.drawn_from(split) for split in fit_splits]
+    every = range(len(templates))
+    ask((n, sample) for own in splits for n in every for sample in _part(scores, own))
+    ask((n, sample) for own in splits for n in _finalists(scores, own) for sample in own)
     return scores
 
 
-class _Round(NamedTuple):
-    """A round of a fit split's comparison."""
-
-    templates: list[int]
-    """Those that are left."""
-    samples: list[Sample]
-    """Those that they are compared on in this round."""
-    everything: list[Sample]
-    """Those of the last round."""
+def _part(scores: NoteScores, own: list[Sample]) -> list[Sample]:
+    """Returns those of a split's drawn samples on which all templates are compared."""
+    if len(scores.templates) <= FINALISTS:
+        return own
+    return _readings_in_turn(own)[: max(SMALLEST_PART, math.ceil(len(own) / 2))]
 
 
-Losses = dict[int, dict[str, Any]]
-"""By index of the template, as in `TemplateChoice.losses`."""
-
-
-def _first_round(scores: NoteScores, samples: Collection[Sample]) -> _Round:
-    """Returns the round with every template."""
-    chosen = set(samples)
-    order = _readings_in_turn(sample for sample in scores.drawn if sample in chosen)
-    return _round(list(range(len(scores.templates))), order)
-
-
-def _next_round(current: _Round, losses: Losses) -> _Round | None:
-    """Returns the round with the better half; None after the last one."""
-    left = current.templates
-    if len(left) <= FINALISTS:
-        return None
-    best = order_by_loss([losses[index] for index in left])
-    kept = best[: max(FINALISTS, math.ceil(len(left) / 2))]
-    return _round(sorted(left[place] for place in kept), current.everything)
-
-
-def _round(templates: list[int], samples: list[Sample]) -> _Round:
-    n_halvings = max(0, math.ceil(math.log2(len(templates) / FINALISTS)))
-    n = max(FEWEST_SAMPLES, math.ceil(len(samples) / 2**n_halvings))
-    return _Round(templates, samples[:n], samples)
+def _finalists(scores: NoteScores, own: list[Sample]) -> list[int]:
+    """Returns the templates that are best on that part."""
+    part = _part(scores, own)
+    losses = [_loss(scores, index, part) for index in range(len(scores.templates))]
+    return order_by_loss(losses)[:FINALISTS]
 
 
 def _readings_in_turn(samples: Iterable[Sample]) -> list[Sample]:
@@ -147,24 +124,14 @@ def _readings_in_turn(samples: Iterable[Sample]) -> list[Sample]:
     return [sample for _, sample in sorted(turns, key=lambda turn: turn[0])]
 
 
-def _losses(scores: NoteScores, current: _Round) -> Losses:
-    """Returns the losses of a round's templates on its samples."""
-    losses: Losses = {}
-    for index in current.templates:
-        rows = scores.of(index, current.samples)
-        calibration = fit_calibration(rows)
-        right = [
-            np.exp(calibration.apply(row.scores, row.readings))[row.correct].sum() for row in rows
-        ]
-        loss = float(-np.log(np.maximum(right, 1e-9)).mean()) if rows else None
-        annotator, number = scores.templates[index]
-        losses[index] = {
-            "annotator": annotator.name,
-            "wording": number,
-            "fit_loss": loss,
-            "n": len(rows),
-        }
-    return losses
+def _loss(scores: NoteScores, index: int, samples: Sequence[Sample]) -> dict[str, Any]:
+    """Returns the loss of a template on some samples, as in `TemplateChoice.losses`."""
+    rows = scores.of(index, samples)
+    calibration = fit_calibration(rows)
+    right = [np.exp(calibration.apply(row.scores, row.readings))[row.correct].sum() for row in rows]
+    loss = float(-np.log(np.maximum(right, 1e-9)).mean()) if rows else None
+    annotator, number = scores.templates[index]
+    return {"annotator": annotator.name, "wording": number, "fit_loss": loss, "n": len(rows)}
 
 
 def _annotated_prompts(
@@ -221,14 +188,12 @@ def choose_template(scores: NoteScores, samples: Collection[Sample]) -> Template
 
     A template that none of them was asked in has no loss, and is taken only if none has one.
     """
-    losses: Losses = {}
-    current: _Round | None = _first_round(scores, samples)
-    while current:
-        own = _losses(scores, current)
-        losses |= own
-        current = _next_round(current, own)
-    entries = [losses[index] for index in range(len(scores.templates))]
-    return TemplateChoice(order_by_loss(entries)[0], entries)
+    own = scores.drawn_from(samples)
+    part = _part(scores, own)
+    losses = [_loss(scores, index, part) for index in range(len(scores.templates))]
+    for index in order_by_loss(losses)[:FINALISTS]:
+        losses[index] = _loss(scores, index, own)
+    return TemplateChoice(order_by_loss(losses)[0], losses)
 
 
 def choose_note(scores: NoteScores, samples: Collection[Sample]) -> Annotation:

@@ -70,8 +70,8 @@ class WordingLoss(Document):
     fit_loss: Number | None
     """Mean negative log-probability of the right reading, in nats; None if never asked with."""
     n: Count | None = None
-    """Number of items that the loss is of: only the templates with the most were compared on all.
-    Older runs lack it."""
+    """Number of items that the loss is of; those that did worst on a part are not asked about the
+    rest. Older runs lack it."""
 
 
 class SAELoss(Document):
