@@ -86,17 +86,20 @@ def score_notes(
     if not names:
         return scores
 
-    def ask(wanted: Iterable[tuple[int, Sample]]) -> None:
+    def ask(wanted: Iterable[tuple[int, Sample]], title: str) -> None:
         keys = [key for key in dict.fromkeys(wanted) if key not in scores.scored]
         texts = [prompts.get((*names[n], sample)) or sample.prompt for n, sample in keys]
         requests = [rank_request(sample, text) for (_, sample), text in zip(keys, texts)]
-        for key, response in zip(keys, context.client.rank(requests, "note templates")):
+        for key, response in zip(keys, context.client.rank(requests, title)):
             scores.scored[key] = scored_item(key[1], response)
 
     splits = [scores.drawn_from(split) for split in fit_splits]
     every = range(len(templates))
-    ask((n, sample) for own in splits for n in every for sample in _part(scores, own))
-    ask((n, sample) for own in splits for n in _finalists(scores, own) for sample in own)
+    parts = [_part(scores, own) for own in splits]
+    ask(((n, s) for part in parts for n in every for s in part), "note templates")
+    finalists = [_finalists(scores, own) for own in splits]
+    best = ((n, s) for own, left in zip(splits, finalists) for n in left for s in own)
+    ask(best, "best note templates")
     return scores
 
 

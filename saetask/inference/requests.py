@@ -34,6 +34,13 @@ class GenerateRequest(NamedTuple):
 Request = RankRequest | GenerateRequest
 
 
+class TokenisedRequest(NamedTuple):
+    """A request that was checked, and its tokens."""
+
+    request: Request
+    tokens: AnswerTokens
+
+
 def tokenise(model: "Model", request: Request) -> AnswerTokens:
     """Returns the tokens of a request's prompt and candidates.
 
