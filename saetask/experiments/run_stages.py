@@ -6,6 +6,7 @@ from saetask.data.folds import Fold, all_samples, training_samples
 from saetask.data.samples import Sample
 from saetask.experiments.arms import Arm
 from saetask.experiments.context import ExperimentContext
+from saetask.experiments.note_selection import SMALLEST_PART
 from saetask.utils.progress import PlannedStage
 
 NOTE_TEMPLATES, BEST_TEMPLATES = 8, 2
@@ -43,7 +44,10 @@ def run_stages(
             PlannedStage("read prompts", len(samples), 0.5),
             PlannedStage("original prompts", len(asked)),
             PlannedStage("note templates", NOTE_TEMPLATES * drawn),
-            PlannedStage("best note templates", BEST_TEMPLATES * drawn),
+        ]
+        if drawn > SMALLEST_PART:
+            stages.append(PlannedStage("best note templates", BEST_TEMPLATES * drawn))
+        stages += [
             PlannedStage("fit detectors", len(folds), FOLD),
             PlannedStage("arms", written),
         ]
