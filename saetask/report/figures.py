@@ -158,7 +158,7 @@ class SAECredit(SAECreditFigures):
     """saetask minus the better of the two, by calibrated and by raw answers."""
 
     raw: SAECreditFigures | None = None
-    """The same of what the models say, by which the other one can be the better; older runs lack
+    """The same of what the model says, by which the other one can be the better; older runs lack
     it."""
 
 
