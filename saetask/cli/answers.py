@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from saetask.cli.evidence import evidence_text
 
 if TYPE_CHECKING:
-    from saetask.session_results import Detection, Reformulation
+    from saetask.session import Detection, Reformulation
 
 
 def detection_text(detection: "Detection") -> str:

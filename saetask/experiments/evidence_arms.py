@@ -73,7 +73,7 @@ def evidence_template(state: FoldState) -> NoteTemplate:
     """Returns the wording and place of these notes under which the fit split is answered best."""
     scores = score_notes(
         replace(state.context, annotators=[NOTES]),
-        state.fold.train,
+        [state.fold.train],
         state.seed,
         lambda sample: right_evidence(state, sample),
         "evidence notes",
