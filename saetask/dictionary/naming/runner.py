@@ -9,7 +9,7 @@ from saetask.dictionary.collect.contexts import (
     SplitActivations,
     load_split_activations,
 )
-from saetask.dictionary.collect.neighbours import neighbours_by_direction
+from saetask.dictionary.collect.neighbours import Neighbours, neighbours_by_direction
 from saetask.dictionary.collect.work_folder import CONTROL, DESCRIBED
 from saetask.dictionary.concept_table import TriedConcept, write_concepts
 from saetask.dictionary.label.rules import token_texts
@@ -25,6 +25,7 @@ from saetask.dictionary.naming.feature_names import (
 )
 from saetask.dictionary.naming.name_columns import with_names
 from saetask.dictionary.naming.name_trials import NameTrial, summarise_names, try_names
+from saetask.dictionary.naming.openings import without_openings
 from saetask.dictionary.naming.token_words import token_words
 from saetask.dictionary.naming.user_concepts import UserConcept, contrast_concept, word_lists_of
 from saetask.dictionary.store import (
@@ -76,9 +77,10 @@ def name_features(
     manifest = read_manifest(folder)
     check_fingerprints(manifest, model, sae, folder)
     contrasts = [contrast_concept(c, model, sae) for c in user_concepts if not c.words]
-    described = load_split_activations(folder, DESCRIBED, neighbours_by_direction(sae.W_dec))
-    directions = neighbours_by_direction(control_directions(sae, manifest.seed))
-    control = load_split_activations(folder, CONTROL, directions)
+    described = _load(folder, DESCRIBED, neighbours_by_direction(sae.W_dec))
+    control = _load(
+        folder, CONTROL, neighbours_by_direction(control_directions(sae, manifest.seed))
+    )
     texts = token_texts(model_tokenizer(model))
     with stage("name features", 2) as advance:
         splits = [_read_split(index, texts, word_lists_of(user_concepts)) for index in described]
@@ -93,6 +95,17 @@ def name_features(
     write_parquet(folder / FEATURES, table)
     write_manifest(folder, manifest.model_copy(update={"naming": naming}))
     return naming
+
+
+def _load(folder: Path, name: str, directions: Neighbours) -> SplitActivations:
+    """Reads the activations of an SAE on each split, without openings that many rows share."""
+    splits = load_split_activations(folder, name, directions)
+    return SplitActivations(
+        *(
+            ActivationIndex(without_openings(index.activations), index.floors, index.neighbours)
+            for index in splits
+        )
+    )
 
 
 def _read_split(
