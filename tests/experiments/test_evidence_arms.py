@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from saetask.detection.base import ConceptEvidence
 from saetask.experiments.arms import arms_named
 from saetask.experiments.evidence_arms import (
     EVIDENCE,
@@ -15,35 +14,15 @@ from saetask.experiments.evidence_arms import (
     evidence_for_fit,
     evidence_shuffled,
     evidence_template,
-    named_findings,
     right_evidence,
 )
 from saetask.experiments.note_selection import choose_template, score_notes
 from saetask.experiments.runner import run_experiment
+from tests.helpers.named_probe import OTHER, SAID, NamedProbe
 from tests.helpers.probe_choices import QuickProbe
 from tests.helpers.touch_task import NO_BASELINE, TouchNote, make_lab
 
 ARMS = ["original", EVIDENCE, SHUFFLED, "saetask"]
-SAID = {"warm": "fire", "cold": "ice"}
-OTHER = {"warm": "cold", "cold": "warm"}
-
-
-class NamedProbe(QuickProbe):
-    """The failure probe with planted concepts: the thing for the reading, and one against it."""
-
-    verdict = "validated"
-
-    def explain(self, detector_input, reading):
-        found = super().explain(detector_input, reading)
-        thing = detector_input.content.split()[1]
-        concepts = [
-            self.concept(f"{SAID[reading]} {thing}", 1.0, reading),
-            self.concept(SAID[OTHER[reading]], -0.5, OTHER[reading]),
-        ]
-        return found._replace(concepts=concepts, log_odds=0.5, rest=0.0)
-
-    def concept(self, name, added, reading):
-        return ConceptEvidence(f"on:{name}", name, added, self.verdict, reading, [], [1], [])
 
 
 class Unvalidated(NamedProbe):
@@ -130,18 +109,3 @@ def test_without_concepts_that_may_be_named_the_arms_are_left_out_with_the_reaso
     assert set(result.left_out) == {EVIDENCE, SHUFFLED}
     assert "failure-probe has a concept that a note may name" in result.left_out[EVIDENCE]
     assert {row.arm for row in result.results} == {"original", "saetask"}
-
-
-def test_no_arm_sees_what_is_right_in_a_tested_prompt(state):
-    flipped = {
-        sample: replace(sample, gold_reading=OTHER[sample.gold_reading])
-        for sample in state.fold.test
-    }
-    found = {flipped[s]: finding for s, finding in state.findings("saetask").items()}
-    detectors = state.detectors._replace(findings={"saetask": found})
-    fold = state.fold._replace(test=list(flipped.values()))
-    other = replace(state, fold=fold, detectors=detectors)
-    for write in (evidence, evidence_shuffled):
-        expected = [w.prompt.text for w in write(state, state.fold.test).values()]
-        assert [w.prompt.text for w in write(other, fold.test).values()] == expected
-    assert named_findings(state)

@@ -7,7 +7,7 @@ import pytest
 from saetask.data.samples import make_samples
 from saetask.experiments.arms import arm_names, arms_named
 from saetask.experiments.runner import run_experiment
-from tests.helpers.probe_choices import QuickProbe
+from tests.helpers.named_probe import NamedProbe
 from tests.helpers.touch_task import (
     SENTINEL,
     SETTINGS,
@@ -36,7 +36,7 @@ class Outcome:
         ]
         folds = make_folds_in_turn(make_samples(self.task, items), N_FOLDS)
         context = make_context(
-            model, sae, QuickProbe, self.task, client=StubClient(), settings=SETTINGS
+            model, sae, NamedProbe, self.task, client=StubClient(), settings=SETTINGS
         )
         self.result = run_experiment([context], folds, arms_named(arm_names()), False, 0)
         self.tested = {sample.id for sample in folds[FLIPPED].test}

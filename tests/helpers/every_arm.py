@@ -1,5 +1,6 @@
-"""Names of the arms that need no extra."""
+"""Names of the arms that need no extra, and no detector that gives concepts."""
 
 from saetask.experiments.arms import arm_names
+from saetask.experiments.evidence_arms import EVIDENCE, SHUFFLED
 
-EVERY_ARM = [name for name in arm_names() if name != "optimised-prompt"]
+EVERY_ARM = [n for n in arm_names() if n not in ("optimised-prompt", EVIDENCE, SHUFFLED)]
