@@ -115,7 +115,7 @@ def test_the_path_takes_the_telling_column_first_and_each_concept_once():
 def test_nothing_that_varies_is_one_concept_without_weight():
     design, labels = np.zeros((20, 2, 5)), np.arange(20) % 2
     assert order_of_entry(design, labels).tolist() == [0]
-    assert not fit_weights(design, labels).weights.any()
+    assert not fit_weights(design, labels, 0.1).weights.any()
 
 
 # honest
