@@ -66,7 +66,8 @@ class ConceptProbe:
     those of `failure-probe`.
 
     The log-odds of a reading are exactly the sum of what each concept adds and of the bias. A
-    concept that is silent in a prompt adds nothing.
+    concept adds its weight times what its activation has beyond its mean in the fit split: groups
+    of many features fire in nearly every prompt. One that speaks by firing less has no tokens.
 
     A control that reads through other features gets other groups of them in the place of the
     concepts; see `saetask.experiments.known_concepts`.
@@ -82,6 +83,8 @@ class ConceptProbe:
         self.regions: tuple[str, ...] = ()
         self.concepts: tuple[Concept, ...] = ()
         self.probe = ConceptWeights(np.empty((0, 0, 0)), np.empty(0))
+        self.means = np.empty((0, 0))
+        """Mean activation of each concept in the fit split, `[region, concept]`."""
         self.stack = np.empty(0)
         self.tried: list[dict[str, Any]] = []
 
@@ -113,6 +116,7 @@ class ConceptProbe:
         design = _design(inputs, self.regions, known)
         chosen = order_of_entry(design, labels)[: choice.n_concepts]
         self.concepts = tuple(known[number] for number in chosen)
+        self.means = design[own][:, :, chosen].mean(0)
         self.probe = fit_weights(design[:, :, chosen], labels, choice.strength)
         answers = answer_scores(inputs, self.readings)
         chance = CHANCE / len(self.tried)
@@ -130,11 +134,12 @@ class ConceptProbe:
     def explain(self, detector_input: DetectorInput, reading: str) -> Misunderstanding:
         """Names the concepts for and against the reading, and the features that add most."""
         design = _design([detector_input], self.regions, self.concepts)
-        weights = self.stack[0] * self.probe.weights
+        beyond = design[0] - self.means
         parts = ConceptTerms(
             log_odds=self.stack[0] * self.probe.log_odds(design)[0],
-            terms=(weights * design[0]).sum(1),
-            rest=self.stack[0] * self.probe.bias,
+            terms=self.stack[0] * (self.probe.weights * beyond).sum(1),
+            rest=self.stack[0] * self.probe.log_odds(self.means[None])[0],
+            fires_less=np.flatnonzero(beyond.sum(0) < 0).tolist(),
         )
         evidence = self._features(detector_input, self.readings.index(reading))
         found = make_misunderstanding(self.name, detector_input, reading, evidence)
@@ -222,6 +227,7 @@ class ConceptProbe:
             "concepts": [concept._asdict() for concept in self.concepts],
             "weights": self.probe.weights,
             "bias": self.probe.bias,
+            "means": self.means,
             "stack": self.stack,
             "tried": self.tried,
         }
@@ -231,6 +237,7 @@ class ConceptProbe:
         self.readings, self.regions = list(state["readings"]), tuple(state["regions"])
         self.concepts = tuple(_concept(values) for values in state["concepts"])
         self.probe = ConceptWeights(state["weights"], state["bias"])
+        self.means = state["means"]
         self.stack, self.tried = state["stack"], list(state["tried"])
 
     @property

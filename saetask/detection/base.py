@@ -57,7 +57,8 @@ class ConceptEvidence(NamedTuple):
     reading: str
     """The reading that the concept speaks for."""
     tokens: list[ConceptToken]
-    """Where its features fire in this prompt, strongest first."""
+    """Where its features fire in this prompt, strongest first; empty where they speak by firing
+    less than usual."""
     features: list[int]
     """The concept's features that fire in this prompt."""
     contexts: list[str]

@@ -46,6 +46,7 @@ def random_concept_probe(generator, concepts, readings):
     probe.readings, probe.concepts = readings, concepts
     probe.regions = ("text", "target")
     weights = generator.normal(size=(len(readings), 2, len(concepts)))
+    probe.means = generator.random((2, len(concepts)))
     probe.probe = ConceptWeights(weights, generator.normal(size=len(readings)))
     probe.stack = np.abs(generator.normal(size=2 + len(readings)))
     return probe
