@@ -31,6 +31,7 @@ def saetask_detectors() -> list[Any]:
 @hookimpl
 def saetask_annotators() -> list[Any]:
     from .annotators.choice_note import ChoiceNote
+    from .annotators.evidence import Evidence
     from .annotators.feature_label import FeatureLabel
     from .annotators.gloss import Gloss
     from .annotators.llm import LLM
@@ -48,6 +49,7 @@ def saetask_annotators() -> list[Any]:
         ChoiceNote(),
         Gloss(),
         FeatureLabel(),
+        Evidence(),
         SelfExplain(),
         LLM(),
     ]

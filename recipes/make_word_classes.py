@@ -69,21 +69,22 @@ def class_of_words(synsets: Iterator[dict[str, Any]]) -> dict[str, str]:
 
 
 def irregular_forms(sentences: Iterator[dict[str, Any]], classes: dict[str, str]) -> dict[str, str]:
-    """Returns the lemma of each form that the rules lead to no lemma, or to another one."""
+    """Returns the most frequent lemma of each form that the rules lead to another one, or none."""
     counts: Counter[tuple[str, str]] = Counter()
     for sentence in sentences:
         for token in sentence["tokens"]:
             form, lemma = token["w"].lower(), token.get("lemma", "")
-            known = WORD.fullmatch(form) and lemma in classes and lemma not in NAME_LEMMAS
-            if known and form != lemma:
-                reached = [each for each in (form, *regular_lemmas(form)) if each in classes]
-                if not reached or reached[0] != lemma:
-                    counts[form, lemma] += 1
-    forms: dict[str, str] = {}
+            if WORD.fullmatch(form) and lemma in classes and lemma not in NAME_LEMMAS:
+                counts[form, lemma] += 1
+    most_frequent: dict[str, str] = {}
     for (form, lemma), count in counts.most_common():
         if count >= MIN_FORMS:
-            forms.setdefault(form, lemma)
-    return forms
+            most_frequent.setdefault(form, lemma)
+    return {
+        form: lemma
+        for form, lemma in most_frequent.items()
+        if lemma != next((e for e in (form, *regular_lemmas(form)) if e in classes), None)
+    }
 
 
 if __name__ == "__main__":

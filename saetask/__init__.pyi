@@ -13,10 +13,10 @@ from .saes.activations import FeatureActivations as FeatureActivations
 from .saes.compatibility import check_sae as check_sae
 from .saes.extraction import read_features as read_features
 from .saes.loading import load_sae as load_sae
+from .session import Detection as Detection
+from .session import Reformulation as Reformulation
 from .session import Session as Session
-from .session_config import SessionConfig as SessionConfig
-from .session_results import Detection as Detection
-from .session_results import Reformulation as Reformulation
+from .session import SessionConfig as SessionConfig
 from .training.config import TrainConfig as TrainConfig
 from .training.runner import train as train
 

@@ -39,7 +39,7 @@ class Annotator(Protocol):
         """Returns notes for a finding, in a fixed order of note templates and placements.
 
         Args:
-            misunderstanding: The finding.
+            misunderstanding: The finding, with those of its concepts that a note may name.
             labels: What is known of the meaning of features.
         """
         ...
@@ -63,7 +63,7 @@ class WritingAnnotator(Protocol):
         """Returns the request to the language model; the same for the same finding.
 
         Args:
-            misunderstanding: The finding.
+            misunderstanding: The finding, with those of its concepts that a note may name.
             labels: What is known of the meaning of features.
         """
         ...

@@ -55,6 +55,8 @@ class PromptAnnotator(NamedTuple):
     """Labels that the note may quote."""
     labels_for_display: Mapping[int, str]
     """Labels that the reader of a finding is shown."""
+    unvalidated: bool = False
+    """Whether the note may name concepts that are not validated."""
 
     def labelled(self, findings: Sequence[Misunderstanding]) -> list[Misunderstanding]:
         """Returns the findings with the labels of their features filled in."""
@@ -64,7 +66,8 @@ class PromptAnnotator(NamedTuple):
         """Annotates the most probable finding; without a finding the prompt is left unchanged."""
         labelled = self.labelled(findings)
         for finding in labelled[:1]:
-            notes = self.template.annotator.candidates(finding, self.labels_for_annotation)
+            subject = self._subject(finding)
+            notes = self.template.annotator.candidates(*subject)
             if self.template.number < len(notes):
                 note = notes[self.template.number]
                 return ArmPrompt(annotate(prompt, note, finding.span), note, labelled)
@@ -79,8 +82,12 @@ class PromptAnnotator(NamedTuple):
             UserError: The language model that writes them can not be reached.
         """
         labelled = [self.labelled(found) for found in findings if found]
-        subjects = (NoteSubject(found[0], self.labels_for_annotation) for found in labelled)
-        generate_notes(self.template.annotator, subjects)
+        generate_notes(self.template.annotator, (self._subject(found[0]) for found in labelled))
+
+    def _subject(self, finding: Misunderstanding) -> NoteSubject:
+        """Returns the finding as the annotator gets it: with what it may quote, and no more."""
+        quotable = finding if self.unvalidated else with_validated_concepts(finding)
+        return NoteSubject(quotable, self.labels_for_annotation)
 
 
 def make_prompt_annotator(
@@ -101,8 +108,16 @@ def make_prompt_annotator(
         return PromptAnnotator(template, {}, {})
     features = sorted(named)
     return PromptAnnotator(
-        template, feature_labels.for_annotation(features), feature_labels.for_display(features)
+        template,
+        feature_labels.for_annotation(features),
+        feature_labels.for_display(features),
+        feature_labels.unvalidated,
     )
+
+
+def with_validated_concepts(finding: Misunderstanding) -> Misunderstanding:
+    """Returns a finding without the concepts whose names were not validated."""
+    return finding._replace(concepts=tuple(c for c in finding.concepts if c.verdict == "validated"))
 
 
 def label_evidence(

@@ -2,15 +2,17 @@
 
 from typing import TYPE_CHECKING, Any
 
+from saetask.cli.evidence import evidence_text
+
 if TYPE_CHECKING:
-    from saetask.session_results import Detection, Reformulation
+    from saetask.session import Detection, Reformulation
 
 
 def detection_text(detection: "Detection") -> str:
     """Returns a detection in a few lines."""
-    # No finding is certain: what rounds to 100 % is said to be above 99 %.
-    probability = ">99%" if detection.failure > 0.994 else f"{detection.failure:.0%}"
-    answer, wrong = "answer", f"(probability that it is wrong: {probability})"
+    from saetask.session_results import failure_text
+
+    answer, wrong = "answer", f"(probability that it is wrong: {failure_text(detection)})"
     lines = []
     if detection.preference or detection.calibrated_answer != detection.answer:
         lines.append(f"answer: {detection.answer}")
@@ -25,6 +27,9 @@ def detection_text(detection: "Detection") -> str:
             f"misread: {found.text!r} at {found.span.start}; the features say: {found.reading}, "
             f"the {answer}: {detection.calibrated_answer}"
         )
+        if found.concepts:
+            lines.append(evidence_text(detection.prompt, found, detection.answer))
+            continue
         lines += [
             f"  feature {f.id:>5}  {f.activation:6.2f}  weight {f.weight:+.3f}  {f.label}"
             for f in found.features

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from saetask.cli.commands import Command, CommandGroup
 from saetask.cli.config_files import read_config
+from saetask.cli.dictionary_names import COMMAND as NAME
 from saetask.cli.dictionary_tests import COMMANDS as TESTS
 from saetask.cli.options import (
     MismatchOptions,
@@ -184,6 +185,7 @@ GROUP = CommandGroup(
     {
         "Make": {
             "build": Command("label every feature of an SAE from a corpus", declare_build, build),
+            "name": NAME,
             "export": Command("write a dictionary as Neuronpedia JSONL", declare_export, export),
         },
         "Test": TESTS,

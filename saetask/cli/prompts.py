@@ -48,7 +48,9 @@ class ReadOptions:
     """Flags of `saetask read`."""
 
     top: int = 10
-    """Number of features to show."""
+    """Number of concepts or features to show."""
+    features: bool = False
+    """Show features, even where a dictionary names concepts."""
     dictionary: Path | None = None
     """Dictionary folder of this SAE; without it, the shipped one if there is one."""
 
@@ -115,7 +117,8 @@ def _declare_model(parser: CommandParser) -> None:
 
 
 def read(arguments: Namespace) -> None:
-    """Prints the features that a prompt activates most."""
+    """Prints the concepts that a prompt activates most, or its features where none are named."""
+    from saetask.cli.concept_table import concept_firings, concepts_table
     from saetask.cli.tables import firings_table, print_table
     from saetask.data.prompts import as_prompt
     from saetask.dictionary.feature_labels import find_feature_labels
@@ -131,9 +134,15 @@ def read(arguments: Namespace) -> None:
     firings = activations.top(options.top, region="text")
     feature_labels = find_feature_labels(model, sae, options.dictionary)
     labels = feature_labels.for_display([firing.feature for firing in firings])
+    dictionary = feature_labels.dictionary
+    named = dictionary.concepts() if dictionary and not options.features else []
+    concepts = concept_firings(activations, named, options.top)
     if arguments.json:
         rows = [{**f._asdict(), "label": labels[f.feature]} for f in firings]
-        print_json({"prompt": prompt.content, "features": rows})
+        found = [concept._asdict() for concept in concepts]
+        print_json({"prompt": prompt.content, "features": rows, "concepts": found})
+    elif concepts:
+        print_table(concepts_table(concepts))
     else:
         print_table(firings_table(firings, labels))
 
@@ -288,7 +297,7 @@ def _open_row_session(
 
 
 COMMANDS = {
-    "read": Command("show the features that a prompt activates", declare_read, read),
+    "read": Command("show the concepts or features that a prompt activates", declare_read, read),
     "detect": Command("find what is misread in a prompt", declare_detect, detect),
     "reformulate": Command(
         "detect, write the finding into the prompt, ask again", declare_reformulate, reformulate

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from saetask.dictionary.manifest import Naming
     from saetask.plugins import Plugin
     from saetask.saes.activations import Firing
 
@@ -63,6 +64,25 @@ def validation_table(validation: Mapping[str, Any]) -> "Table":
             f"{found['coverage']:.1%}",
             str(verdicts["too rare"]),
             str(verdicts["dead"]),
+        )
+    return table
+
+
+def naming_table(naming: "Naming") -> "Table":
+    """Returns how the names of a dictionary and of its control do on unseen documents."""
+    columns = ("live", "named", "validated", "coverage", "precision", "recall", "concepts", "valid")
+    table = make_table("dictionary", *columns, right=columns)
+    for name, figures in {"this SAE": naming, **naming.controls}.items():
+        table.add_row(
+            name,
+            str(figures.n_live),
+            f"{figures.named_share:.1%}",
+            f"{figures.validated_share:.1%}",
+            f"{figures.coverage:.1%}",
+            f"{figures.mean_precision:.2f}",
+            f"{figures.mean_recall:.2f}",
+            str(figures.n_concepts),
+            str(figures.n_concepts_validated),
         )
     return table
 

@@ -16,11 +16,11 @@ from .numbers import rounded_text as rounded_text
 from .numbers import same_number as same_number
 from .numbers import stated_number as stated_number
 from .prompts import Prompt as Prompt
-from .prompts import RenderedPrompt as RenderedPrompt
 from .prompts import Span as Span
 from .prompts import as_prompt as as_prompt
-from .prompts import render as render
 from .reasoning import without_reasoning as without_reasoning
+from .rendering import RenderedPrompt as RenderedPrompt
+from .rendering import render as render
 from .sources import Source as Source
 from .tasks import AsksTwice as AsksTwice
 from .tasks import Candidate as Candidate

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from saetask.data.prompts import chat_tokens
+from saetask.data.rendering import chat_tokens
 from saetask.data.sources import Source, SourceRows, source_content
 from saetask.data.tokenization import bos_ids, text_ids
 from saetask.errors import UserError

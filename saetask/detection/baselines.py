@@ -143,15 +143,31 @@ def _dense(detector_input: DetectorInput, config: ProbeConfig) -> list[Setting]:
 
 
 def _difference_in_means(detector_input: DetectorInput) -> list[Setting]:
-    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    return [Setting(_raw(*_spot(detector_input)), _IsotropicDiscriminant)]
 
-    # With its covariance shrunk to the identity, what is left is the difference of the means.
-    return [
-        Setting(
-            _raw(*_spot(detector_input)),
-            lambda: LinearDiscriminantAnalysis(solver="lsqr", shrinkage=1.0),
-        )
-    ]
+
+class _IsotropicDiscriminant:
+    """Linear discriminant analysis with one variance in all directions: differences of means.
+
+    It is what `LinearDiscriminantAnalysis` with `shrinkage=1.0` comes to, which estimates and
+    inverts whole covariances nevertheless, and warns of a class with one item.
+    """
+
+    def fit(self, design: np.ndarray, labels: np.ndarray) -> "_IsotropicDiscriminant":
+        """Takes the means and the pooled variance of classes, from `[n, width]`."""
+        design = design.astype(np.float64)
+        of_class = [design[labels == label] for label in np.unique(labels)]
+        shares = np.array([len(rows) / len(labels) for rows in of_class])
+        variance = shares @ np.array([rows.var(axis=0).mean() for rows in of_class])
+        means = np.stack([rows.mean(axis=0) for rows in of_class])
+        self._weights = means / variance if variance > 0 else np.zeros_like(means)
+        self._biases = np.log(shares) - (means * self._weights).sum(1) / 2
+        return self
+
+    def decision_function(self, design: np.ndarray) -> np.ndarray:
+        """Returns log-odds, up to a constant, `[n, class]`; `[n]`, of the second of two classes."""
+        values = design.astype(np.float64) @ self._weights.T + self._biases
+        return values[:, 1] - values[:, 0] if values.shape[1] == 2 else values
 
 
 def _single(extract: Callable[[Sequence[DetectorInput]], Any]) -> list[Setting]:

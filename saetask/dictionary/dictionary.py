@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from saetask.dictionary.concept_table import read_concepts
 from saetask.dictionary.manifest import Manifest
 from saetask.dictionary.queries import Contrast, contrast_features, similarities, words_fired_on
 from saetask.dictionary.store import (
@@ -16,7 +17,6 @@ from saetask.dictionary.store import (
     FEATURES,
     MANIFEST,
     check_fingerprints,
-    read_concepts,
     read_manifest,
     read_parquet,
 )

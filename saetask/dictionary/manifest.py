@@ -130,6 +130,36 @@ class Validation(ValidationFigures):
     """The same figures of the random SAE and of a model with shuffled weights, by name."""
 
 
+class NamingFigures(Document):
+    """How the names of one SAE's features do on unseen documents."""
+
+    n_live: int
+    """Number of features that fire often enough to be named."""
+    named_share: float
+    """Share of these with a name."""
+    validated_share: float
+    """Share of these whose name is validated."""
+    coverage: float
+    """Share of all firings at which a validated name of the feature holds."""
+    mean_precision: float
+    """Of validated names: share of the tokens where the name holds on which the feature fires."""
+    mean_recall: float
+    """Of validated names: share of the feature's firings at which the name holds."""
+    auroc_floor: float
+    """Area under the curve that a validated name must reach, half of the silent tokens hard."""
+    n_concepts: int
+    """Number of concepts."""
+    n_concepts_validated: int
+    """Number of those that were validated."""
+
+
+class Naming(NamingFigures):
+    """Result of naming a dictionary's features, and of its control."""
+
+    controls: dict[str, NamingFigures]
+    """The same figures of the random SAE, by name."""
+
+
 class Manifest(Document):
     """Sources of a dictionary, and the figures of its labels."""
 
@@ -153,3 +183,5 @@ class Manifest(Document):
     """Number of features that fired on a build token."""
     validation: Validation | None
     """Figures of `saetask dictionary validate`; null before it ran."""
+    naming: Naming | None = None
+    """Figures of `saetask dictionary name`; the key is left out before it ran."""

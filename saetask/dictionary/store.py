@@ -13,7 +13,6 @@ from saetask.dictionary.label.rules import Rule
 from saetask.dictionary.manifest import SCHEMA_VERSION, Manifest, Validation
 from saetask.errors import UserError
 from saetask.models.loading import model_fingerprint
-from saetask.saes.concepts import Concept
 from saetask.saes.loading import sae_fingerprint
 from saetask.utils.files import atomic_path, read_json, write_text
 
@@ -141,33 +140,6 @@ def read_parquet(path: Path) -> "pyarrow.Table":
     except (OSError, pyarrow.ArrowException) as error:
         reason = " ".join(str(error).split())[:120]
         raise UserError(f"{path} cannot be read ({reason}); build the dictionary anew.") from error
-
-
-def read_concepts(folder: Path) -> list[Concept]:
-    """Reads the concepts of a dictionary; returns none where its features were not named.
-
-    Raises:
-        UserError: The table is damaged.
-    """
-    path = folder / CONCEPTS
-    if not path.is_file():
-        return []
-    try:
-        return [
-            Concept(
-                row["id"],
-                row["name"],
-                row["kind"],
-                tuple(row["features"]),
-                tuple(row["weights"]),
-                row["verdict"] or "not validated",
-                tuple(row.get("words") or ()),
-                tuple(row["examples"] or ()),
-            )
-            for row in read_parquet(path).to_pylist()
-        ]
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}); name the features anew.") from error
 
 
 def save_rules(path: Path, rules: Sequence[Rule | None]) -> None:

@@ -201,9 +201,8 @@ def written_by_model(prompt: Prompt, reply: str, placement: Placement) -> ArmPro
 
 def optimised(state: FoldState, samples: Sequence[Sample]) -> Prompts:
     """Writes one note into all prompts, optimised with as many requests as the pipeline used."""
-    asked = set(state.fold.train)
     budget = len(state.fold.train) + len(state.calibration)
-    budget += sum(sample in asked for _, sample in state.note_scores.scored)
+    budget += sum(template["n"] for template in state.pipeline.selection["wordings"])
     note = optimised_note(
         state.context,
         [observation.sample for observation in state.pipeline.trained_on],

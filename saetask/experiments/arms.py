@@ -15,6 +15,13 @@ from saetask.experiments.control_detectors import (
     RANDOM_SAES,
     RANDOM_SUBSET,
 )
+from saetask.experiments.evidence_arms import (
+    EVIDENCE,
+    SHUFFLED,
+    evidence,
+    evidence_for_fit,
+    evidence_shuffled,
+)
 from saetask.experiments.scoring import FitCalibration
 from saetask.report.arms import ArmSpec
 
@@ -184,6 +191,28 @@ ARMS: tuple[Arm, ...] = (
             in_default=False,
         ),
         prompts.always,
+    ),
+    Arm(
+        ArmSpec(
+            SHUFFLED,
+            "Any concepts would do: those named in another of the annotated prompts, of another "
+            "group.",
+            "control",
+            in_sae_credit=True,
+            in_default=False,
+        ),
+        evidence_shuffled,
+        evidence_for_fit,
+    ),
+    Arm(
+        ArmSpec(
+            EVIDENCE,
+            "saetask without its conclusion: the note names the concepts, and not the reading.",
+            "variant",
+            in_default=False,
+        ),
+        evidence,
+        evidence_for_fit,
     ),
     Arm(
         ArmSpec(

@@ -1,6 +1,7 @@
 """What saetask's gain is to the credit of: the finding, or the trained SAE."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,10 @@ def finding_credit(
 
 
 def sae_credit(
-    correct: Mapping[str, np.ndarray], groups: Sequence[str], seed: int
+    correct: Mapping[str, np.ndarray],
+    raw: Mapping[str, np.ndarray],
+    groups: Sequence[str],
+    seed: int,
 ) -> SAECredit | None:
     """Returns saetask minus the better of a dense probe and random dictionaries; None without both.
 
@@ -51,10 +55,22 @@ def sae_credit(
     p-value flips the signs of whole groups' differences (see `flip_test`).
 
     Args:
-        correct: Whether each item is right, bool `[item]`, by arm.
+        correct: Whether each item's calibrated answer is right, bool `[item]`, by arm.
+        raw: The same of raw answers, of the arms that have any.
         groups: Group of each item.
         seed: Seed of resamples and flips.
     """
+    figures = _sae_credit(correct, groups, seed)
+    if figures is None:
+        return None
+    by_raw = _sae_credit(raw, groups, seed)
+    return SAECredit.model_validate(figures | ({"raw": by_raw} if by_raw else {}))
+
+
+def _sae_credit(
+    correct: Mapping[str, np.ndarray], groups: Sequence[str], seed: int
+) -> dict[str, Any] | None:
+    """Returns the fields of `SAECreditFigures`; None without both kinds of rivals."""
     random = [correct[name] for name in RANDOM_SAES if name in correct]
     if DENSE_PROBE not in correct or not random:
         return None
@@ -65,15 +81,13 @@ def sae_credit(
     differences = {name: correct[OWN] - rival for name, rival in rivals.items()}
     corrected = holm({name: _p_value(d, groups, seed) for name, d in differences.items()})
     over = max(rivals, key=lambda name: float(rivals[name].mean()))
-    return SAECredit.model_validate(
-        {
-            "over": over,
-            "difference": float(differences[over].mean()),
-            "ci95": mean_interval(differences[over], groups, seed),
-            "holm_p": corrected[over],
-            "n_dictionaries": len(random),
-        }
-    )
+    return {
+        "over": over,
+        "difference": float(differences[over].mean()),
+        "ci95": mean_interval(differences[over], groups, seed),
+        "holm_p": corrected[over],
+        "n_dictionaries": len(random),
+    }
 
 
 def _p_value(differences: np.ndarray, groups: Sequence[str], seed: int) -> float:

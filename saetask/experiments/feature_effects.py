@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from saetask.data.prompts import render_answers
+from saetask.data.rendering import render_answers
 from saetask.data.samples import Sample
 from saetask.experiments.context import ExperimentContext
 from saetask.experiments.scoring import SampleResult

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from saetask.annotation.base import Annotation
-from saetask.annotation.prompt_writer import ArmPrompt, make_prompt_annotator
+from saetask.annotation.prompt_writer import ArmPrompt, NoteTemplate, make_prompt_annotator
 from saetask.data.folds import Fold
 from saetask.data.samples import Sample, draw
 from saetask.detection.base import Finding, Misunderstanding
@@ -63,16 +63,22 @@ class FoldState:
         return {s: finding.misunderstandings for s, finding in self.findings(detector).items()}
 
     def write(
-        self, findings: Mapping[Sample, Sequence[Misunderstanding]], labels_known: bool = True
+        self,
+        findings: Mapping[Sample, Sequence[Misunderstanding]],
+        labels_known: bool = True,
+        template: NoteTemplate | None = None,
     ) -> dict[Sample, ArmPrompt]:
-        """Writes findings into the samples' prompts with the chosen note template.
+        """Writes findings into the samples' prompts.
 
         Args:
             findings: What to write, by sample; a sample without any keeps its prompt.
             labels_known: The features are the SAE's, so that their labels apply.
+            template: The note template; None takes the chosen one.
         """
         labels = self.context.feature_labels if labels_known else None
-        annotator = make_prompt_annotator(self.pipeline.template, labels, findings.values())
+        annotator = make_prompt_annotator(
+            template or self.pipeline.template, labels, findings.values()
+        )
         annotator.generate_notes(findings.values())
         return {sample: annotator.write(sample.prompt, ms) for sample, ms in findings.items()}
 

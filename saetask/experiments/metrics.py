@@ -79,6 +79,7 @@ def summarise(result: ExperimentResult, specs: Sequence[ArmSpec], seed: int) -> 
     arms = _by_arm(result.results)
     original = arms["original"]
     correct = {arm: correct_answers(rows) for arm, rows in arms.items()}
+    raw = {arm: raw_correct(rows) for arm, rows in arms.items() if _is_asked(rows)}
     figures = summarise_arms(arms, seed)
     ranked = any(sample_result.scores for sample_result in original)
     against = compare_with_controls(arms, specs, seed)
@@ -98,7 +99,7 @@ def summarise(result: ExperimentResult, specs: Sequence[ArmSpec], seed: int) -> 
         },
         against=against,
         finding_credit=finding_credit(correct, specs, against, figures),
-        sae_credit=sae_credit(correct, groups_of(original), seed),
+        sae_credit=sae_credit(correct, raw, groups_of(original), seed),
         bias=summarise_bias(original, result.majorities),
         probe_alone=summarise_probe_alone(original, arms["saetask"], findings, seed),
         detection=summarise_failures(original, findings, seed),

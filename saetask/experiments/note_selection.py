@@ -1,6 +1,12 @@
-"""Choosing a note template: training samples are scored with the right reading in each of them."""
+"""Choosing a note template: training samples are scored with the right reading in each of them.
 
-from collections.abc import Collection, Mapping, Sequence
+All are compared on a part of the samples, and the best few on all of them: a round of successive
+halving (Jamieson & Talwalkar 2016, arXiv 1502.07943).
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,7 +14,8 @@ import numpy as np
 from saetask.annotation.base import Annotation, Annotator
 from saetask.annotation.generated_notes import NoteSubject, generate_notes
 from saetask.annotation.prompt_writer import NoteTemplate, PromptAnnotator
-from saetask.data.prompts import Prompt, Span, renders
+from saetask.data.prompts import Prompt, Span
+from saetask.data.rendering import renders
 from saetask.data.samples import Sample, draw
 from saetask.detection.base import Misunderstanding
 from saetask.detection.calibration import ScoredItem, fit_calibration
@@ -17,6 +24,10 @@ from saetask.experiments.context import ExperimentContext
 from saetask.experiments.observation import rank_request, scored_item
 from saetask.models.loading import model_tokenizer
 
+FINALISTS = 4
+"""Number of templates that are compared on all samples."""
+SMALLEST_PART = 16
+"""Minimum number of samples on which all are compared: the loss on eight is not that of forty."""
 LOSS_DIGITS = 4
 """Decimals of a loss, in nats, that are compared: where a calibration separates the right answers
 from the others, the optimiser stops anywhere below 1e-5."""
@@ -26,72 +37,129 @@ class NoteScores(NamedTuple):
     """The model's scores of training samples whose prompt states the right reading."""
 
     templates: list[NoteTemplate]
+    drawn: Sequence[Sample]
+    """The samples to compare them on, in random order."""
     scored: dict[tuple[int, Sample], ScoredItem]
-    """By index of the template, and sample."""
+    """By index of the template, and sample; not of a template's samples after it was dropped."""
 
-    def of(self, template: int, samples: Collection[Sample]) -> list[ScoredItem]:
-        """Returns the scores of some samples under one template."""
+    def drawn_from(self, samples: Collection[Sample]) -> list[Sample]:
+        """Returns those of some samples that were drawn, in random order."""
         chosen = set(samples)
+        return [sample for sample in self.drawn if sample in chosen]
+
+    def of(self, template: int, samples: Iterable[Sample]) -> list[ScoredItem]:
+        """Returns the scores under one template of those samples that have one, in their order."""
         return [
-            scored
-            for (n, sample), scored in self.scored.items()
-            if n == template and sample in chosen
+            self.scored[template, sample] for sample in samples if (template, sample) in self.scored
         ]
 
-    def samples(self) -> set[Sample]:
-        """Returns the samples that were scored."""
-        return {sample for _, sample in self.scored}
+
+StateFinding = Callable[[Sample], list[Misunderstanding]]
+"""Returns the finding that a sample's note is to state; an empty list for none."""
 
 
-def score_notes(context: ExperimentContext, samples: Sequence[Sample], seed: int) -> NoteScores:
-    """Scores a draw of samples with every note template, each stating the right reading.
+def score_notes(
+    context: ExperimentContext,
+    fit_splits: Sequence[Collection[Sample]],
+    seed: int,
+    state_finding: StateFinding | None = None,
+    title: str = "note templates",
+) -> NoteScores:
+    """Scores a draw of samples with note templates, each stating the right reading.
 
-    Placements that the model's chat template refuses (a system message, often) are left out. Where
-    a language model wrote no note, the prompt is asked unchanged, so that all templates are
-    compared on the same samples.
+    Each fit split drops templates by its own samples alone; a prompt that several splits need is
+    asked once. Placements that the model's chat template refuses (a system message, often) are left
+    out. Where a language model wrote no note, the prompt is asked unchanged, so that all templates
+    are compared on the same samples.
 
     Args:
         context: Model, client and annotators.
-        samples: Training samples to draw from; those without candidates or right reading are not.
+        fit_splits: Training samples of each fold, to draw from; those without candidates or right
+            reading are not.
         seed: Seed of the draw.
+        state_finding: What is stated; None states the right reading without evidence.
+        title: What the stage is called in the progress.
     """
+    samples = sorted({s for split in fit_splits for s in split}, key=lambda s: s.position)
     known = [s for s in samples if s.candidates and s.gold_reading is not None]
-    drawn = draw(known, context.settings.note_samples, np.random.default_rng(seed))
-    prompts = _annotated_prompts(context, drawn)
+    generator = np.random.default_rng(seed)
+    drawn = draw(known, context.settings.note_samples, generator)
+    findings = {sample: (state_finding or gold_finding)(sample) for sample in drawn}
+    prompts = _annotated_prompts(context, findings)
     by_name = {annotator.name: annotator for annotator in context.annotators}
     names = sorted({(name, number) for name, number, _ in prompts})
     # Without any prompt the templates can not be compared: the first one is taken.
     templates = [NoteTemplate(by_name[name], number) for name, number in names] or [
         NoteTemplate(context.annotators[0], 0)
     ]
-    asked = [
-        (n, sample, prompts.get((*name, sample)) or sample.prompt)
-        for n, name in enumerate(names)
-        for sample in drawn
-    ]
-    responses = context.client.rank(
-        [rank_request(sample, prompt) for _, sample, prompt in asked], "note templates"
-    )
-    scored = {
-        (n, sample): scored_item(sample, response)
-        for (n, sample, _), response in zip(asked, responses)
-    }
-    return NoteScores(templates, scored)
+    in_random_order = [drawn[i] for i in generator.permutation(len(drawn))]
+    scores = NoteScores(templates, in_random_order, {})
+    if not names:
+        return scores
+
+    def ask(wanted: Iterable[tuple[int, Sample]], stage_title: str) -> None:
+        keys = [key for key in dict.fromkeys(wanted) if key not in scores.scored]
+        texts = [prompts.get((*names[n], sample)) or sample.prompt for n, sample in keys]
+        requests = [rank_request(sample, text) for (_, sample), text in zip(keys, texts)]
+        for key, response in zip(keys, context.client.rank(requests, stage_title)):
+            scores.scored[key] = scored_item(key[1], response)
+
+    splits = [scores.drawn_from(split) for split in fit_splits]
+    every = range(len(templates))
+    parts = [_part(scores, own) for own in splits]
+    ask(((n, s) for part in parts for n in every for s in part), title)
+    finalists = [_finalists(scores, own) for own in splits]
+    best = ((n, s) for own, left in zip(splits, finalists) for n in left for s in own)
+    ask(best, f"best {title}")
+    return scores
+
+
+def _part(scores: NoteScores, own: list[Sample]) -> list[Sample]:
+    """Returns those of a split's drawn samples on which all templates are compared."""
+    if len(scores.templates) <= FINALISTS:
+        return own
+    return _readings_in_turn(own)[: max(SMALLEST_PART, math.ceil(len(own) / 2))]
+
+
+def _finalists(scores: NoteScores, own: list[Sample]) -> list[int]:
+    """Returns the templates that are best on that part."""
+    part = _part(scores, own)
+    losses = [_loss(scores, index, part) for index in range(len(scores.templates))]
+    return order_by_loss(losses)[:FINALISTS]
+
+
+def _readings_in_turn(samples: Iterable[Sample]) -> list[Sample]:
+    """Returns samples so that any first part has about as many of each right reading."""
+    seen: Counter[str | None] = Counter()
+    turns = []
+    for sample in samples:
+        turns.append((seen[sample.gold_reading], sample))
+        seen[sample.gold_reading] += 1
+    return [sample for _, sample in sorted(turns, key=lambda turn: turn[0])]
+
+
+def _loss(scores: NoteScores, index: int, samples: Sequence[Sample]) -> dict[str, Any]:
+    """Returns the loss of a template on some samples, as in `TemplateChoice.losses`."""
+    rows = scores.of(index, samples)
+    calibration = fit_calibration(rows)
+    right = [np.exp(calibration.apply(row.scores, row.readings))[row.correct].sum() for row in rows]
+    loss = float(-np.log(np.maximum(right, 1e-9)).mean()) if rows else None
+    annotator, number = scores.templates[index]
+    return {"annotator": annotator.name, "wording": number, "fit_loss": loss, "n": len(rows)}
 
 
 def _annotated_prompts(
-    context: ExperimentContext, samples: Sequence[Sample]
+    context: ExperimentContext, findings: Mapping[Sample, list[Misunderstanding]]
 ) -> dict[tuple[str, int, Sample], Prompt]:
-    """Returns the prompts with the right reading, by annotator, template number and sample."""
-    tokenizer = model_tokenizer(context.model)
-    findings = {sample: gold_finding(sample) for sample in samples}
+    """Returns the prompts with these findings, by annotator, template number and sample."""
+    tokenizer, unvalidated = model_tokenizer(context.model), context.feature_labels.unvalidated
     prompts = {}
     for annotator in context.annotators:
         generate_notes(annotator, (NoteSubject(found[0], {}) for found in findings.values()))
     for sample, found in findings.items():
         for annotator in context.annotators:
             for number in range(_count_notes(annotator, found[0])):
-                writer = PromptAnnotator(NoteTemplate(annotator, number), {}, {})
+                writer = PromptAnnotator(NoteTemplate(annotator, number), {}, {}, unvalidated)
                 written = writer.write(sample.prompt, found)
                 if written.annotation and renders(tokenizer, written.prompt):
                     prompts[annotator.name, number, sample] = written.prompt
@@ -124,7 +192,8 @@ class TemplateChoice(NamedTuple):
 
     index: int
     losses: list[dict[str, Any]]
-    """By template: `annotator`, `wording`, and `fit_loss` in nats (None without a sample)."""
+    """By template: `annotator`, `wording`, `fit_loss` in nats (None without a sample), and `n`, the
+    number of samples: less of a template that was dropped."""
 
 
 def choose_template(scores: NoteScores, samples: Collection[Sample]) -> TemplateChoice:
@@ -132,15 +201,11 @@ def choose_template(scores: NoteScores, samples: Collection[Sample]) -> Template
 
     A template that none of them was asked in has no loss, and is taken only if none has one.
     """
-    losses = []
-    for index, (annotator, number) in enumerate(scores.templates):
-        rows = scores.of(index, samples)
-        calibration = fit_calibration(rows)
-        right = [
-            np.exp(calibration.apply(row.scores, row.readings))[row.correct].sum() for row in rows
-        ]
-        loss = float(-np.log(np.maximum(right, 1e-9)).mean()) if rows else None
-        losses.append({"annotator": annotator.name, "wording": number, "fit_loss": loss})
+    own = scores.drawn_from(samples)
+    part = _part(scores, own)
+    losses = [_loss(scores, index, part) for index in range(len(scores.templates))]
+    for index in order_by_loss(losses)[:FINALISTS]:
+        losses[index] = _loss(scores, index, own)
     return TemplateChoice(order_by_loss(losses)[0], losses)
 
 
@@ -154,11 +219,13 @@ def choose_note(scores: NoteScores, samples: Collection[Sample]) -> Annotation:
 def order_by_loss(losses: Sequence[Mapping[str, Any]]) -> list[int]:
     """Returns the indices of templates, lowest loss first; those without a loss come last.
 
-    Losses that agree to `LOSS_DIGITS` are ties, which the first template wins: what is left of the
+    One that was dropped, and has a loss of fewer samples, comes after those that were not. Losses
+    that agree to `LOSS_DIGITS` are ties, which the first template wins: what is left of the
     difference is the optimiser's tolerance and rounding, which other processors do otherwise.
     """
-    values = [entry["fit_loss"] for entry in losses]
-    return sorted(
-        range(len(values)),
-        key=lambda i: np.inf if values[i] is None else round(values[i], LOSS_DIGITS),
-    )
+
+    def place(index: int) -> tuple[int, float]:
+        loss, n = losses[index]["fit_loss"], losses[index]["n"]
+        return -n, np.inf if loss is None else round(loss, LOSS_DIGITS)
+
+    return sorted(range(len(losses)), key=place)

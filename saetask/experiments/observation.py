@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from saetask.data.corpus import TokenRow
-from saetask.data.prompts import Prompt, render
+from saetask.data.prompts import Prompt
+from saetask.data.rendering import render
 from saetask.data.samples import Sample
 from saetask.detection.base import DetectorInput
 from saetask.detection.calibration import Calibration, ScoredItem

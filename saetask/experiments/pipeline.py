@@ -77,7 +77,7 @@ def fit_pipeline(
         context: Task and plugins.
         train: Observations of the fit split.
         auxiliary: More for the detector to train on, if it takes any.
-        note_scores: Of note templates, on any samples; those of the fit split count.
+        note_scores: Of note templates; the scores of this fit split's samples count.
         calibration: Observations of the fit split that the bias is fitted on.
 
     Raises:
@@ -106,6 +106,7 @@ def fit_pipeline(
         "annotator": template.annotator.name,
         "wording": template.number,
         "wordings": choice.losses,
+        "answer_slope": bias.slope,
         "detector": detector.summary(),
         "silence": getattr(detector, "silence", None),
     }

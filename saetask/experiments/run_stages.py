@@ -6,10 +6,12 @@ from saetask.data.folds import Fold, all_samples, training_samples
 from saetask.data.samples import Sample
 from saetask.experiments.arms import Arm
 from saetask.experiments.context import ExperimentContext
+from saetask.experiments.note_selection import SMALLEST_PART
 from saetask.utils.progress import PlannedStage
 
-NOTE_TEMPLATES = 8
-"""Assumed number of note templates; annotators tell only when they see a finding."""
+NOTE_TEMPLATES, BEST_TEMPLATES = 8, 2
+"""Assumed number of requests for each sample that note templates are compared on, in the two stages
+of the comparison; annotators tell the number of templates only when they see a finding."""
 WRITTEN = 0.7
 """Assumed share of an arm's prompts that no other arm or fold has, as well."""
 FOLD, GENERATED = 30.0, 8.0
@@ -42,6 +44,10 @@ def run_stages(
             PlannedStage("read prompts", len(samples), 0.5),
             PlannedStage("original prompts", len(asked)),
             PlannedStage("note templates", NOTE_TEMPLATES * drawn),
+        ]
+        if drawn > SMALLEST_PART:
+            stages.append(PlannedStage("best note templates", BEST_TEMPLATES * drawn))
+        stages += [
             PlannedStage("fit detectors", len(folds), FOLD),
             PlannedStage("arms", written),
         ]

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from saetask.data.folds import Fold, all_samples, training_samples
+from saetask.data.folds import Fold, all_samples
 from saetask.detection.base import Finding
 from saetask.detection.silent import SilentDetector
 from saetask.experiments.arms import Arm
 from saetask.experiments.context import ExperimentContext
 from saetask.experiments.control_detectors import count_random_saes
+from saetask.experiments.evidence_arms import unwritable
 from saetask.experiments.explanation import measure_explanation
 from saetask.experiments.fold import FoldState, fit_fold
 from saetask.experiments.note_selection import score_notes
@@ -78,10 +79,10 @@ def run_experiment(
     observations = [
         dict(zip(samples, observe(context, samples, random_saes))) for context in contexts
     ]
-    train = training_samples(folds)
-    note_scores = score_notes(context, train, seed)
+    fit_splits = [fold.train for fold in folds]
+    note_scores = score_notes(context, fit_splits, seed)
     fixed_notes = {
-        arm.spec.name: score_notes(replace(context, annotators=[arm.notes]), train, seed)
+        arm.spec.name: score_notes(replace(context, annotators=[arm.notes]), fit_splits, seed)
         for arm in arms
         if arm.notes
     }
@@ -94,7 +95,7 @@ def run_experiment(
                 )
             )
             advance(1)
-    left_out = _redundant_controls(context, states)
+    left_out = _redundant_controls(context, states) | unwritable(states, names)
     if isinstance(detector := states[0].pipeline.detector, SilentDetector):
         left_out["detection"] = f"No detector is fitted: {detector.silence}."
         print(f"saetask: warning: {left_out['detection']}", file=sys.stderr)
@@ -121,18 +122,20 @@ def run_experiment(
 
 
 def _fold_prompts(state: FoldState, arms: Sequence[Arm]) -> FoldPrompts:
-    return FoldPrompts(
-        state.number,
-        state.fold.test,
-        state.pipeline.bias,
-        {
-            arm.spec.name: PreparedArm(
-                arm.write(state, state.fold.test),
-                arm.calibrate(state, state.calibration),
-                arm.fit,
-            )
-            for arm in arms
-        },
+    prepared = {arm.spec.name: _prepare(arm, state) for arm in arms}
+    return FoldPrompts(state.number, state.fold.test, state.pipeline.bias, prepared)
+
+
+def _prepare(arm: Arm, state: FoldState) -> PreparedArm:
+    """Writes an arm's prompts; at once where all are written alike, as the note may be searched."""
+    test, calibration = state.fold.test, state.calibration
+    if arm.calibrate is not arm.write:
+        return PreparedArm(arm.write(state, test), arm.calibrate(state, calibration), arm.fit)
+    written = arm.write(state, [*test, *calibration])
+    return PreparedArm(
+        {sample: written[sample] for sample in test},
+        {sample: written[sample] for sample in calibration},
+        arm.fit,
     )
 
 

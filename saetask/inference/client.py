@@ -3,25 +3,20 @@
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from saetask.compute.executor import Executor, LocalExecutor
-from saetask.data.chat_template import (
-    AS_IT_IS,
-    TemplateSettings,
-    set_template,
-    template_settings,
-)
+from saetask.data.chat_template import template_settings
 from saetask.inference.likelihood import Continuation, log_likelihoods
 from saetask.inference.ranking import Ranking, begins_another, neutral_prompt, normalised
 from saetask.inference.requests import (
     GenerateRequest,
     RankRequest,
     Request,
+    TokenisedRequest,
     tokenise,
 )
 from saetask.models.content import model_content
@@ -175,26 +170,24 @@ class ModelClient:
         new = {self._key(request): request for request in requests}
         new = {key: request for key, request in new.items() if key not in self._answers}
         keys, pending = list(new), list(new.values())
-        self._check(pending)
+        checked = self._check(pending)
         starts = range(0, len(pending), REQUESTS_PER_SHARD)
-        shards = [pending[start : start + REQUESTS_PER_SHARD] for start in starts]
-        settings = self._template_settings()
-        work = answer_requests if settings == AS_IT_IS else partial(answer_with, settings)
+        shards = [checked[start : start + REQUESTS_PER_SHARD] for start in starts]
         with stage(title, len(pending)) as advance:
-            for start, answers in zip(starts, self._executor.map(work, shards)):
+            for start, answers in zip(starts, self._executor.map(answer_requests, shards)):
                 self.store(dict(zip(keys[start:], answers)))
                 advance(len(answers))
 
-    def _check(self, requests: Sequence[Request]) -> None:
+    def _check(self, requests: Sequence[Request]) -> list[TokenisedRequest]:
         """Checks requests before any of them is sent: their lengths, and their candidates.
 
         Raises:
             UserError: One is too long, or has candidates without tokens or the same twice.
         """
-        tokens = [tokenise(self._model, request) for request in requests]
+        checked = [TokenisedRequest(each, tokenise(self._model, each)) for each in requests]
         if self.ranking != "likelihood" or self._warned:
-            return
-        n_prefixes = sum(begins_another(each.answers) for each in tokens)
+            return checked
+        n_prefixes = sum(begins_another(each.tokens.answers) for each in checked)
         if n_prefixes:
             self._warned = True
             print(
@@ -203,13 +196,12 @@ class ModelClient:
                 "per-byte or pmi.",
                 file=sys.stderr,
             )
-
-    def _template_settings(self) -> TemplateSettings:
-        return template_settings(model_tokenizer(self._model))
+        return checked
 
     def _key(self, request: Request) -> str:
         """Returns what a request's answer is stored by: all that the answer depends on."""
-        prompt, told = request.prompt, self._template_settings().key(model_tokenizer(self._model))
+        tokenizer = model_tokenizer(self._model)
+        prompt, told = request.prompt, template_settings(tokenizer).key(tokenizer)
         messages = [dict(message) for message in prompt.messages]
         if isinstance(request, RankRequest):
             asked = [messages, prompt.answer_prefix, request.candidates]
@@ -218,21 +210,9 @@ class ModelClient:
         return content_hash([self._content, *asked, *told])
 
 
-def answer_with(
-    settings: TemplateSettings, model: "Model", requests: Sequence[Request]
-) -> list[Answer]:
-    """Runs a model as `answer_requests` does, with variables of its chat template set."""
-    set_template(model_tokenizer(model), settings)
-    return answer_requests(model, requests)
-
-
-def answer_requests(model: "Model", requests: Sequence[Request]) -> list[Answer]:
-    """Runs a model: returns log-likelihoods of candidates, or the generated text, by request.
-
-    Raises:
-        UserError: A prompt with its answer is too long, or a candidate has no tokens.
-    """
-    tokens = [tokenise(model, request) for request in requests]
+def answer_requests(model: "Model", checked: Sequence[TokenisedRequest]) -> list[Answer]:
+    """Runs a model: returns log-likelihoods of candidates, or the generated text, by request."""
+    requests, tokens = [each.request for each in checked], [each.tokens for each in checked]
     answers: list[Answer] = [""] * len(requests)
     ranked = {i: request for i, request in enumerate(requests) if isinstance(request, RankRequest)}
     continuations = [

@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from saetask.data.prompts import common_length
+from saetask.data.rendering import common_length
 from saetask.inference.token_trie import TokenTrie
 from saetask.models.attention_masks import AttentionSpans, attention_spans
 from saetask.models.fast_forward import close, has_hooks

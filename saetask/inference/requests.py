@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from saetask.data.prompts import AnswerTokens, Prompt, render_answers
+from saetask.data.prompts import Prompt
+from saetask.data.rendering import AnswerTokens, render_answers
 from saetask.errors import UserError
 from saetask.models.loading import context_size, model_tokenizer
 
@@ -31,6 +32,13 @@ class GenerateRequest(NamedTuple):
 
 
 Request = RankRequest | GenerateRequest
+
+
+class TokenisedRequest(NamedTuple):
+    """A request that was checked, and its tokens."""
+
+    request: Request
+    tokens: AnswerTokens
 
 
 def tokenise(model: "Model", request: Request) -> AnswerTokens:

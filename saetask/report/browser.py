@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
+from saetask.report.evidence_data import ConceptTable, evidence_data
 from saetask.report.item_comparison import ItemComparison, Items
 from saetask.report.items import ItemRecord, MisunderstandingRecord, RoundRecord
 
@@ -38,21 +39,26 @@ def item_data(items: Items, score_name: str) -> dict[str, Any]:
         score_name: What the raw scores of candidates are called, such as `log-likelihoods`.
     """
     features: dict[tuple[int, str], int] = {}
-    rows = [_row(item, features) for item in items.every]
+    concepts = ConceptTable()
+    rows = [_row(item, features, concepts) for item in items.every]
     return {
         "baseline": items.baseline,
         "method": items.method,
         "scoreName": score_name,
         "features": list(features),
+        "concepts": concepts.rows,
         "items": rows,
     }
 
 
-def _row(item: ItemComparison, features: dict[tuple[int, str], int]) -> dict[str, Any]:
-    """Returns an item; a feature is given by its place in `features`, where new ones are added."""
+def _row(
+    item: ItemComparison, features: dict[tuple[int, str], int], concepts: ConceptTable
+) -> dict[str, Any]:
+    """Returns an item; features and concepts are given by their places, new ones are added."""
     # Cut here and not in the browser: JavaScript counts UTF-16 units, the spans count characters.
     prompt = item.before.prompt if item.before else ""
     asked = item.after.prompt if item.after and item.annotations else None
+    offset = _message_start(prompt, item.findings)
     return {
         "id": item.id,
         "group": item.group,
@@ -65,7 +71,11 @@ def _row(item: ItemComparison, features: dict[tuple[int, str], int]) -> dict[str
         "asked": None if asked is None else written_segments(prompt, asked),
         "before": _answer(item.before),
         "after": _answer(item.after),
-        "findings": [_finding(finding, features) for finding in item.findings],
+        "findings": [
+            _finding(finding, features)
+            | {"evidence": evidence_data(finding, prompt, offset, concepts)}
+            for finding in item.findings
+        ],
         "notes": [[note.text, note.placement, note.annotator] for note in item.annotations],
         "rounds": [_round(entry) for entry in item.rounds],
     }
@@ -97,7 +107,8 @@ def _finding(
             round(entry.activation, PLACES),
             round(entry.weight, PLACES),
         ]
-        for entry in finding.features
+        # Concepts take the place of features.
+        for entry in ([] if finding.concepts else finding.features)
     ]
     return {
         "text": finding.text,

@@ -14,6 +14,8 @@ INERT = (GATE, "gated-placebo")
 GATED = (*INERT, "shuffled")
 """Controls with saetask's gate: they differ from saetask by what its note says, and by no more.
 Runs that lack the first two are older, and their `shuffled` had a gate of its own."""
+FLAT = 0.05
+"""Slope of a calibration below which next to nothing of the model's answer is left."""
 MOST_READINGS = 4
 """Number of readings whose shares are listed."""
 
@@ -61,8 +63,20 @@ def _raw_answers(summary: Summary) -> str:
             f"; chance is {percent(summary.bias.chance)}, always giving the most frequent reading "
             f"{percent(summary.bias.majority)}"
         )
-    parts += [f"{accuracy}.", f"Calibrated: {percent(original.accuracy)}."]
+    parts += [f"{accuracy}.", f"Calibrated: {percent(original.accuracy)}.", _flat_folds(summary)]
     return " ".join(filter(None, parts))
+
+
+def _flat_folds(summary: Summary) -> str:
+    """Returns in how many folds the calibrated answer hardly depends on what the model says."""
+    folds = summary.selection.folds
+    n = sum(fold.answer_slope is not None and fold.answer_slope < FLAT for fold in folds)
+    if not n:
+        return ""
+    return (
+        f"In {n} of {len(folds)} folds the calibration leaves next to nothing of what the model "
+        f"says (its slope is below {FLAT})."
+    )
 
 
 def _shares(raw_answers: Mapping[str, float]) -> str:

@@ -139,7 +139,7 @@ class FindingCredit(Document):
     """95 % bootstrap interval of the difference, over groups of items."""
 
 
-class SAECredit(Document):
+class SAECreditFigures(Document):
     """saetask minus the better of the two pipelines that need no trained SAE."""
 
     over: Literal["dense-probe", "random-sae"]
@@ -152,6 +152,14 @@ class SAECredit(Document):
     """P-value by flipping the sign of groups' differences, corrected over the two, by Holm."""
     n_dictionaries: Count
     """Number of random dictionaries that were run."""
+
+
+class SAECredit(SAECreditFigures):
+    """saetask minus the better of the two, by calibrated and by raw answers."""
+
+    raw: SAECreditFigures | None = None
+    """The same of what the model says, by which the other one can be the better; older runs lack
+    it."""
 
 
 class Bias(Document):

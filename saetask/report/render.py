@@ -97,7 +97,7 @@ def render(run: RunFolder) -> str:
     summary = run.summary
     method = summary.method
     return (
-        _environment()
+        environment()
         .get_template("report.html.jinja")
         .render(
             run=run,
@@ -121,13 +121,14 @@ def render(run: RunFolder) -> str:
             packed_items=packed_items(run.items, score_name(summary)),
             numbers=numbers,
             style=_source("style.css"),
-            script=_source("browser.js"),
+            script=_source("evidence.js") + _source("browser.js"),
         )
     )
 
 
 @cache
-def _environment() -> Any:
+def environment() -> Any:
+    """Returns the templates of the package, which escape what they are given."""
     from jinja2 import Environment, PackageLoader
 
     environment = Environment(

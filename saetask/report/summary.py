@@ -70,6 +70,9 @@ class WordingLoss(Document):
     """Number of the note template among the annotator's."""
     fit_loss: Number | None
     """Mean negative log-probability of the right reading, in nats; None if never asked with."""
+    n: Count | None = None
+    """Number of items that the loss is of; those that did worst on a part are not asked about the
+    rest. Older runs lack it."""
 
 
 class SAELoss(Document):
@@ -105,6 +108,9 @@ class FoldSelection(Document):
     """Number of its chosen note template."""
     wordings: list[WordingLoss]
     """Losses of all note templates."""
+    answer_slope: Number | None = None
+    """Factor of the model's scores in the calibration of its answers to the original prompts: near
+    0, next to nothing of what it says is left in the calibrated ones. Older runs lack it."""
     detector: dict[Text, Any]
     """What the detector chose, in its own terms."""
     silence: Text | None = None

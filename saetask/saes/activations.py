@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from saetask.data.prompts import RenderedPrompt, Span
+from saetask.data.prompts import Span
+from saetask.data.rendering import RenderedPrompt
 from saetask.errors import UserError
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Concepts: named groups of an SAE's features, and how strongly prompts activate them."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -58,5 +58,6 @@ def concept_activations(
         log_activations: log(1 + activation) of each feature in each prompt, `[n, d_sae]`.
         concepts: The concepts.
     """
-    weights = concept_weights(concepts, log_activations.shape[1])  # pyright: ignore
-    return np.asarray((log_activations @ weights).todense(), dtype=float)
+    matrix: Any = log_activations
+    weights = concept_weights(concepts, matrix.shape[1])
+    return (matrix @ weights).toarray().astype(float)

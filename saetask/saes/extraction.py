@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from saetask.compute.executor import Executor, LocalExecutor
-from saetask.data.prompts import Prompt, RenderedPrompt, as_prompt, render
+from saetask.data.prompts import Prompt, as_prompt
+from saetask.data.rendering import RenderedPrompt, render
 from saetask.errors import UserError
 from saetask.models.forward import batches_by_length, right_padded
 from saetask.models.hooks import capture, read_hook

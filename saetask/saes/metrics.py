@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from saetask.data.prompts import render
+from saetask.data.rendering import render
 from saetask.errors import UserError
 from saetask.models.forward import right_padded
 from saetask.models.hooks import log_probabilities_with_edit, run_with_hook_outputs

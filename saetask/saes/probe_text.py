@@ -3,7 +3,7 @@
 import itertools
 from typing import TYPE_CHECKING, Any
 
-from saetask.data.prompts import render
+from saetask.data.rendering import render
 from saetask.models.loading import context_size, model_tokenizer
 
 if TYPE_CHECKING:

@@ -124,12 +124,12 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     """
     if not all(0 <= p <= 1 for p in p_values.values()):
         raise ValueError(f"p-values must lie between 0 and 1, not {dict(p_values)}.")
-    if not p_values:
-        return {}
-    from statsmodels.stats.multitest import multipletests
-
-    adjusted = np.asarray(multipletests(list(p_values.values()), method="holm")[1])
-    return dict(zip(p_values, adjusted.tolist()))
+    # The one of statsmodels collects garbage, which takes a third of a second beside a model.
+    adjusted, highest = {}, 0.0
+    for place, name in enumerate(sorted(p_values, key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, (len(p_values) - place) * p_values[name]))
+        adjusted[name] = highest
+    return {name: adjusted[name] for name in p_values}
 
 
 def auroc(

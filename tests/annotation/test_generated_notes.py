@@ -265,9 +265,9 @@ def test_a_template_without_a_note_is_compared_by_the_prompt_as_it_is(tiny_model
         context = with_notes(tiny_model, tiny_sae, Dictated(Endpoint("tiny", server.url)), None, 12)
         samples = make_samples(context.task, context.task.items())
         plain = context.client.rank([rank_request(sample) for sample in samples])
-        scores = score_notes(context, samples, 0)
+        scores = score_notes(context, [samples], 0)
     assert [template.number for template in scores.templates] == [0, 1]
-    drawn = scores.samples()
+    drawn = set(scores.drawn)
     assert len(drawn) == 12 and set(scores.scored) == {(n, s) for n in (0, 1) for s in drawn}
     for (_, sample), row in scores.scored.items():
         same = (row.scores == plain[sample.position].log_likelihoods).all()

@@ -24,7 +24,7 @@ from tests.helpers.probe_choices import FEW_CHOICES, use_fit_items, use_settings
 pytestmark = pytest.mark.usefixtures("few_choices")
 
 SENTENCE = "The ship sailed at noon."
-LOADING = ("saetask.models.loading", "saetask.experiments.run_inputs", "saetask.session")
+LOADING = ("saetask.models.loading", "saetask.experiments.run_inputs", "saetask.session.session")
 """Modules that commands load a model through."""
 DETECTION = {"prompt", "answer", "failure", "misunderstandings", "reason"}
 DETECTION |= {"calibrated_answer", "preference"}

@@ -12,7 +12,8 @@ from saetask.data.chat_template import (
     parse_options,
     set_template,
 )
-from saetask.data.prompts import Prompt, as_prompt, chat_tokens, render, render_answers
+from saetask.data.prompts import Prompt, as_prompt
+from saetask.data.rendering import chat_tokens, render, render_answers
 from saetask.errors import UserError
 
 BODY = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant: "

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from saetask.data.prompts import Prompt, Span, as_prompt, chat_tokens, render, render_answers
+from saetask.data.prompts import Prompt, Span, as_prompt
+from saetask.data.rendering import chat_tokens, render, render_answers
 from saetask.data.tokenization import control_tokens, text_codec, text_tokens
 from saetask.errors import UserError
 

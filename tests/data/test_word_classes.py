@@ -20,7 +20,7 @@ from saetask.data.word_classes import (
         ("ate", "eat"),
         ("stopped", "stop"),
         ("running", "run"),
-        ("bigger", "big"),
+        ("colder", "cold"),
         ("children", "child"),
         ("honey", "honey"),
         ("xyzzy", "xyzzy"),

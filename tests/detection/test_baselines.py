@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from scipy.special import log_softmax
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import roc_auc_score
 
 from saetask.detection import ProbeConfig, stacked_probe
@@ -135,6 +136,26 @@ def test_three_readings_are_told_apart():
     for name in NAMES:
         findings = made(name).fit(sample.readings, golds, sample.groups)
         assert all(set(finding.probabilities) == set("abc") for finding in findings)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_reading_with_one_item_is_fitted_without_a_warning(samples, name):
+    sample = samples[FINDS[name]]
+    golds = ["c", *sample.golds[1:]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        findings = made(name).fit(sample.readings, golds, sample.groups)
+    assert set(findings[0].probabilities) == {"a", "b", "c"}
+
+
+def test_a_difference_in_means_is_discriminant_analysis_shrunk_all_the_way():
+    random = np.random.default_rng(0)
+    design, labels = random.normal(size=(60, 12)), random.integers(0, 3, 60)
+    design[:, 0] += 3 * labels
+    (setting,) = made("difference-in-means")._settings(make_reading({}, raw={"text": design[0]}))
+    slow = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=1.0).fit(design, labels)
+    fast = setting.make().fit(design, labels)
+    np.testing.assert_allclose(fast.decision_function(design), slow.decision_function(design))
 
 
 @pytest.mark.parametrize("name", NAMES)

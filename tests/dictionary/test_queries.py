@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from scipy.stats import fisher_exact
 
 from saetask import read_features
-from saetask.data.prompts import RenderedPrompt, Span
+from saetask.data.prompts import Span
+from saetask.data.rendering import RenderedPrompt
 from saetask.dictionary.queries import contrast_features, similarities, words_fired_on
 from saetask.saes.activations import FeatureActivations
 from tests.helpers.refusals import refusal

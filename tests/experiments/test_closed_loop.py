@@ -173,7 +173,9 @@ class State(NamedTuple):
 
 def test_the_best_templates_of_the_fit_split_are_tried_one_a_round(lab):
     losses = [0.5, 0.2, 0.9, 0.1]
-    wordings = [{"annotator": "notes", "wording": n, "fit_loss": x} for n, x in enumerate(losses)]
+    wordings = [
+        {"annotator": "notes", "wording": n, "fit_loss": x, "n": 8} for n, x in enumerate(losses)
+    ]
     pipeline = SimpleNamespace(selection={"wordings": wordings})
     train, others = lab.samples[:2], lab.samples[2:4]
     scored = {
@@ -184,7 +186,7 @@ def test_the_best_templates_of_the_fit_split_are_tried_one_a_round(lab):
         for sample in (*train, *others)
     }
     notes = Notes()
-    scores = NoteScores([NoteTemplate(notes, number) for number in range(4)], scored)
+    scores = NoteScores([NoteTemplate(notes, number) for number in range(4)], train, scored)
     fold = Fold(train, others)
     chosen = round_templates(State(pipeline, scores, fold))
     assert [each.template.number for each in chosen] == [3, 1, 0]

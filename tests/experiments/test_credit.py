@@ -43,7 +43,7 @@ def test_an_item_counts_as_the_share_of_the_random_dictionaries_that_are_right()
     arms = made_up(dense=0.0)
     mean = np.mean([arms[name] for name in RANDOM_SAES], axis=0)
     assert set(mean) - {0.0, 1.0}  # the differences are fractions
-    credit = sae_credit(arms, GROUPS, 0)
+    credit = sae_credit(arms, {}, GROUPS, 0)
     assert (credit.over, credit.n_dictionaries) == ("random-sae", 3)
     assert credit.difference == pytest.approx(arms["saetask"].mean() - mean.mean())
     assert credit.ci95[0] <= credit.difference <= credit.ci95[1]
@@ -54,7 +54,7 @@ def test_an_item_counts_as_the_share_of_the_random_dictionaries_that_are_right()
 )
 def test_it_is_over_the_better_of_the_two(dense, random, over):
     arms = made_up(dense=dense, random=random)
-    credit = sae_credit(arms, GROUPS, 0)
+    credit = sae_credit(arms, {}, GROUPS, 0)
     assert credit.over == over
     rates = {name: arms[name].mean() for name in ("dense-probe", *RANDOM_SAES)}
     best = max(rates["dense-probe"], np.mean([rates[name] for name in RANDOM_SAES]))
@@ -66,7 +66,7 @@ def test_its_p_value_is_that_of_all_flips_of_whole_groups_corrected_over_the_two
     own, dense, first, second
 ):
     arms = {"saetask": own, "dense-probe": dense, "random-sae": first, "random-sae-2": second}
-    credit = sae_credit(arms, GROUPS, 0)
+    credit = sae_credit(arms, {}, GROUPS, 0)
     p_values = {
         "dense-probe": slow_p(own.astype(float) - dense, GROUPS),
         "random-sae": slow_p(own - (first + second.astype(float)) / 2, GROUPS),
@@ -84,7 +84,7 @@ def test_with_items_that_are_groups_of_their_own_it_is_mcnemars_test_of_one_dict
         )
     }
     groups = [str(i) for i in range(13)]
-    credit = sae_credit(arms, groups, 0)
+    credit = sae_credit(arms, {}, groups, 0)
     assert credit.over == "random-sae"
     mcnemar = {
         name: compare(arms[name], arms["saetask"], groups, 0).mcnemar_p
@@ -100,7 +100,7 @@ def test_with_items_that_are_groups_of_their_own_it_is_mcnemars_test_of_one_dict
 def test_every_dictionary_that_was_run_counts():
     arms = made_up(dense=0.0)
     del arms["random-sae-2"]
-    credit = sae_credit(arms, GROUPS, 0)
+    credit = sae_credit(arms, {}, GROUPS, 0)
     mean = (arms["random-sae"].astype(float) + arms["random-sae-3"]).mean() / 2
     assert credit.n_dictionaries == 2
     assert credit.difference == pytest.approx(arms["saetask"].mean() - mean)
@@ -108,4 +108,16 @@ def test_every_dictionary_that_was_run_counts():
 
 @pytest.mark.parametrize("missing", ["dense-probe", "random-sae"])
 def test_without_either_of_the_two_there_is_none(missing):
-    assert sae_credit({k: v for k, v in made_up(1).items() if k != missing}, GROUPS, 0) is None
+    arms = {k: v for k, v in made_up(1).items() if k != missing}
+    assert sae_credit(arms, made_up(1), GROUPS, 0) is None
+    assert sae_credit(made_up(1), arms, GROUPS, 0).raw is None
+
+
+def test_raw_answers_have_a_credit_of_their_own_over_a_rival_of_their_own():
+    calibrated, raw = made_up(dense=0.9, random=0.3), made_up(1, dense=0.2, random=0.8)
+    credit = sae_credit(calibrated, raw, GROUPS, 0)
+    by_raw = sae_credit(raw, {}, GROUPS, 0)
+    assert (credit.over, credit.raw.over) == ("dense-probe", "random-sae")
+    assert credit.raw.to_json() == by_raw.to_json()
+    without = sae_credit(calibrated, {}, GROUPS, 0).to_json()
+    assert {k: v for k, v in credit.to_json().items() if k != "raw"} == without

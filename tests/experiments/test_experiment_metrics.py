@@ -167,7 +167,8 @@ def test_each_arm_is_compared_with_the_original_as_by_hand(result, summary):
 
 
 def test_saetask_is_compared_with_every_control_and_with_controls_only(result, summary):
-    controls = set(EVERY_ARM) - {"original", "saetask", "oracle", "always", "closed-loop"}
+    others = {"original", "saetask", "oracle", "always", "closed-loop", "evidence"}
+    controls = set(EVERY_ARM) - others
     assert set(summary["against"]) == controls
     own = correct(result, "saetask")
     for arm, entry in summary["against"].items():

@@ -11,9 +11,10 @@ import pytest
 import saetask.inference.client
 from saetask import UserError
 from saetask.annotation.base import annotate
+from saetask.annotation.fixed_notes import GENERIC
 from saetask.data import Prompt
 from saetask.data.folds import add_auxiliary_samples
-from saetask.data.prompts import render
+from saetask.data.rendering import render
 from saetask.data.samples import make_samples
 from saetask.detection.baselines import baselines
 from saetask.experiments.arms import ARMS, arms_named
@@ -166,6 +167,20 @@ def test_the_original_arm_is_the_tasks_own_prompt(whole):
     for sample_result in by_arm(whole)["original"].values():
         assert sample_result.written.prompt == Touch().prompt(sample_result.sample.item)
         assert sample_result.written.annotation is None
+
+
+def test_a_prompt_is_optimised_once_a_fold(small, monkeypatch):
+    searched = []
+
+    def optimise(context, samples, *others):
+        searched.append(len(samples))
+        return GENERIC.notes[0]._replace(text=f"(Search {len(searched)})")
+
+    monkeypatch.setattr("saetask.experiments.arm_prompts.optimised_note", optimise)
+    result = small(arms=["original", "optimised-prompt", "saetask"])
+    assert len(searched) == 2  # folds
+    rows = [row for row in result.results if row.arm == "optimised-prompt"]
+    assert all(row.written.annotation.text == f"(Search {row.fold + 1})" for row in rows)
 
 
 @pytest.mark.parametrize("arm", ["generic", "placebo"])

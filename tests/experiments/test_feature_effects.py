@@ -4,7 +4,7 @@ import torch
 
 from saetask.annotation.prompt_writer import ArmPrompt
 from saetask.data import Score
-from saetask.data.prompts import render_answers
+from saetask.data.rendering import render_answers
 from saetask.data.samples import make_samples
 from saetask.detection import Evidence, Misunderstanding
 from saetask.experiments.feature_effects import (

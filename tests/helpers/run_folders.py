@@ -83,7 +83,7 @@ def fold(**changes: Any) -> dict:
         "n_borrowed": 0,
         "annotator": "sense-note",
         "wording": 0,
-        "wordings": [{"annotator": "sense-note", "wording": 0, "fit_loss": 0.5}],
+        "wordings": [{"annotator": "sense-note", "wording": 0, "fit_loss": 0.5, "n": 40}],
         "detector": {"penalty": ["l2", 0.003]},
         "sae": 0,
         "saes": [{"hook_name": "blocks.3.hook_resid_post", "fit_loss": 0.6}],

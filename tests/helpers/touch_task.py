@@ -231,12 +231,13 @@ def make_lab(model, sae, detector, task=None, annotator=None, n_items=32, settin
     context = make_context(model, sae, detector, task, annotator, StubClient(), settings)
     observations = dict(zip(samples, observe(context, samples, range(len(RANDOM_SAES)))))
     folds = make_folds_in_turn(samples, 2)
+    fit_splits = [fold.train for fold in folds]
     fixed = {
-        arm.spec.name: score_notes(replace(context, annotators=[arm.notes]), samples, 0)
+        arm.spec.name: score_notes(replace(context, annotators=[arm.notes]), fit_splits, 0)
         for arm in ARMS
         if arm.notes
     }
-    return Lab(context, folds, observations, score_notes(context, samples, 0), fixed)
+    return Lab(context, folds, observations, score_notes(context, fit_splits, 0), fixed)
 
 
 @hookimpl

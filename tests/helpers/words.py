@@ -56,8 +56,10 @@ def write_corpus(path: Path) -> Path:
     return path
 
 
-def build_dictionary(model, sae, corpus: Path, out: Path) -> Path:
+def build_dictionary(model, sae, corpus: Path, out: Path, sample_rows: int = 30) -> Path:
     splits = CorpusConfig(
         [Source(str(corpus))], context_size=48, test_share=0.2, selection_share=0.2
     )
-    return build(model, sae, BuildConfig(splits, tokens=3_000, sample_rows=30), Nouns(), out)
+    return build(
+        model, sae, BuildConfig(splits, tokens=3_000, sample_rows=sample_rows), Nouns(), out
+    )

@@ -9,7 +9,12 @@ import saetask.inference.client
 from saetask import UserError
 from saetask.data.prompts import Prompt, as_prompt
 from saetask.inference.client import ModelClient, answer_requests
-from saetask.inference.requests import GenerateRequest, RankRequest
+from saetask.inference.requests import (
+    GenerateRequest,
+    RankRequest,
+    TokenisedRequest,
+    tokenise,
+)
 
 REPLIES = ({"a": [-1.5, -2.0]}, {"b": "said"}, {"c": [0.1]})
 
@@ -36,6 +41,12 @@ def shards(monkeypatch):
     return calls
 
 
+def answer_alone(model, request):
+    """Returns the answer to a request that is computed by itself."""
+    (answer,) = answer_requests(model, [TokenisedRequest(request, tokenise(model, request))])
+    return answer
+
+
 def make_requests(n, start=0):
     return [
         RankRequest(as_prompt(f"Number {i}?"), (" yes", " no")) for i in range(start, start + n)
@@ -60,7 +71,7 @@ def varied_requests():
 @pytest.fixture(scope="module")
 def one_at_a_time(tiny_model):
     """The scores of the varied requests, each computed alone."""
-    return [answer_requests(tiny_model, [request])[0] for request in varied_requests()]
+    return [answer_alone(tiny_model, request) for request in varied_requests()]
 
 
 @given(st.permutations(range(len(varied_requests()))))
@@ -89,7 +100,7 @@ def test_equal_requests_are_computed_once_and_each_gets_the_response(tiny_model,
 
 def test_texts_stand_in_the_order_of_the_requests_whatever_their_length(tiny_model):
     requests = [GenerateRequest(as_prompt(f"Number {i}?"), 2 + i % 3) for i in range(7)]
-    alone = [answer_requests(tiny_model, [request])[0] for request in requests]
+    alone = [answer_alone(tiny_model, request) for request in requests]
     assert ModelClient(tiny_model).generate(requests) == alone
     assert ModelClient(tiny_model).generate(requests[::-1]) == alone[::-1]
 
@@ -144,3 +155,17 @@ def test_a_journal_keeps_what_is_asked_within_a_temporary_cache(journal, tiny_mo
     assert (first.log_likelihoods == again.log_likelihoods).all()
     assert (first.log_likelihoods == later.log_likelihoods).all()
     assert sum(map(len, shards)) == 1
+
+
+def test_every_request_is_tokenised_once(tiny_model, monkeypatch):
+    tokenised = []
+
+    def counted(model, request):
+        tokenised.append(request)
+        return tokenise(model, request)
+
+    monkeypatch.setattr(saetask.inference.client, "tokenise", counted)
+    client = ModelClient(tiny_model)
+    client.rank(make_requests(3))
+    client.generate([GenerateRequest(as_prompt("Number 1?"), 2)])
+    assert len(tokenised) == 4

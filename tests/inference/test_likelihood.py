@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import saetask.inference.likelihood
-from saetask.data.prompts import as_prompt, render
+from saetask.data.prompts import as_prompt
+from saetask.data.rendering import render
 from saetask.inference.likelihood import (
     Continuation,
     log_likelihoods,

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saetask.data.prompts import Prompt, render
+from saetask.data.prompts import Prompt
+from saetask.data.rendering import render
 from saetask.errors import UserError
 from saetask.inference.client import ModelClient
 from saetask.inference.likelihood import Continuation, score_separately

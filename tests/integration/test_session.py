@@ -9,7 +9,7 @@ from saetask import Session, UserError
 from saetask.detection import Finding, Misunderstanding
 from saetask.detection.calibration import Calibration
 from saetask.session import SessionConfig
-from saetask.session_results import Answers, preference_sentence
+from saetask.session.results import Answers, preference_sentence
 from tests.helpers.probe_choices import QuickProbe
 from tests.helpers.refusals import refusal
 from tests.helpers.touch_task import ONE_BASELINE, Touch, touch_plugins
@@ -41,7 +41,7 @@ def never_fitted(monkeypatch):
     def refuse(*arguments):
         raise AssertionError("A pipeline was fitted although one was kept.")
 
-    monkeypatch.setattr("saetask.session.fit_pipeline", refuse)
+    monkeypatch.setattr("saetask.session.session.fit_pipeline", refuse)
 
 
 @pytest.fixture
@@ -273,6 +273,6 @@ def test_the_shipped_pipelines_spare_the_defaults_fitting(
     def refuse(*arguments):
         raise AssertionError("The shipped pipeline was not found.")
 
-    monkeypatch.setattr("saetask.session.fit_pipeline", refuse)
+    monkeypatch.setattr("saetask.session.session.fit_pipeline", refuse)
     found = Session(model, default_sae, task).detect(text, target)
     assert 0 < found.failure < 1

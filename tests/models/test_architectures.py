@@ -13,7 +13,8 @@ import torch
 
 from saetask import TrainConfig, load_model, load_sae, train
 from saetask.data.corpus import CorpusConfig, Source
-from saetask.data.prompts import as_prompt, render
+from saetask.data.prompts import as_prompt
+from saetask.data.rendering import render
 from saetask.errors import UserError
 from saetask.inference.client import GenerateRequest, ModelClient
 from saetask.inference.likelihood import Continuation, log_likelihoods

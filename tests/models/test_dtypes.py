@@ -10,7 +10,8 @@ import torch
 
 from saetask import Session, SessionConfig, TrainConfig, load_model, load_sae, read_features, train
 from saetask.cli.options import ModelOptions
-from saetask.data.prompts import as_prompt, render
+from saetask.data.prompts import as_prompt
+from saetask.data.rendering import render
 from saetask.inference.client import GenerateRequest, ModelClient, RankRequest
 from saetask.models.hooks import read_hook
 from saetask.saes.compatibility import check_sae

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from saetask import UserError, load_model
-from saetask.data.prompts import as_prompt, render
+from saetask.data.prompts import as_prompt
+from saetask.data.rendering import render
 from saetask.inference.client import ModelClient, RankRequest
 from saetask.models.loading import model_name
 from tests.helpers.gguf_writer import write_gguf

@@ -9,7 +9,7 @@ from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
 from saetask import UserError, load_model, read_features
-from saetask.data.prompts import render
+from saetask.data.rendering import render
 from saetask.models.vocabulary import keep_embedded_tokens
 from tests.helpers.tiny_models import build, save
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from saetask.data import Task
-from saetask.data.prompts import render
+from saetask.data.rendering import render
 from saetask.plugins import PluginRegistry
 from saetask_plugins.tasks.figurative_qa import FigurativeQA
 from saetask_plugins.tasks.gsm8k import GSM8K

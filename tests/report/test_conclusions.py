@@ -15,6 +15,7 @@ from tests.helpers.run_folders import (
     GATED,
     arm,
     compared,
+    fold,
     further,
     raw_rows,
     rows,
@@ -55,6 +56,17 @@ def test_the_four_lines_stand_in_their_order_with_their_figures() -> None:
     )
     assert "minus random-sae (mean of 3 random dictionaries)" in sae and "−1.0 points" in sae
     assert "the detector's own answer, the model not asked: −5.0 points" in sae
+
+
+@pytest.mark.parametrize(("slopes", "n"), [((0.0, 0.049, 0.05), 2), ((0.05, 1.0, 1.0), 0)])
+def test_folds_whose_calibration_leaves_nothing_of_the_answer_are_counted(
+    slopes: tuple[float, ...], n: int
+) -> None:
+    folds = [fold(answer_slope=slope) for slope in slopes]
+    says, *_ = lines(document() | {"selection": {"folds": folds}})
+    counted = f"In {n} of 3 folds the calibration leaves next to nothing of what the model says"
+    assert (counted in says) == (n > 0)
+    assert ("folds" in says) == (n > 0)
 
 
 @pytest.mark.parametrize(

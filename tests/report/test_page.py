@@ -162,7 +162,7 @@ def test_the_script_finds_what_it_looks_for(page: str) -> None:
 
 
 def test_the_script_makes_no_html_of_texts() -> None:
-    script = source("browser.js")
+    script = source("evidence.js") + source("browser.js")
     for dangerous in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
         assert dangerous not in script
 
@@ -211,6 +211,42 @@ def test_five_thousand_items_stay_small(tmp_path: Path) -> None:
     assert len(unpacked_items(page)["items"]) == 5000
     # The page itself does not grow with them: items are drawn fifty at a time.
     assert len(Page(page).elements) < 2000
+
+
+def with_concepts(row: dict, n: int = 7) -> dict:
+    """Returns a row whose findings have concepts that fire on two words each."""
+    words, number = row["prompt"].split(), int(row["id"].split("-")[1])
+    concepts = []
+    for step in range(n):
+        fired = [words[(number + step) % 19], words[(3 * number + step) % 19]]
+        places = [(row["prompt"].index(word), word) for word in fired]
+        added, place = (number * (step + 3)) % 499 / 499 - 0.5, (number * (2 * step + 1)) % 400
+        named = {
+            "id": f"on:{place}",
+            "name": f"concept{place} (some, words)",
+            "contribution": added,
+        }
+        tokens = [
+            {"start": start, "end": start + len(word), "text": word, "activation": 2.5}
+            for start, word in places
+        ]
+        contexts = [f"a long context {place} that «fires» in place {kind}" for kind in range(3)]
+        told = {"verdict": "validated", "for": "figurative" if added > 0 else "literal"}
+        fires = {"tokens": tokens, "features": [1, 2], "contexts": contexts}
+        concepts.append(named | told | fires)
+    total = 0.25 + sum(concept["contribution"] for concept in concepts)
+    about = {"span": [0, len(words[0])], "text": words[0]}
+    about |= {"log_odds": total, "rest": 0.25, "concepts": concepts}
+    return row | {"misunderstandings": [found | about for found in row["misunderstandings"]]}
+
+
+def test_five_thousand_items_with_concepts_stay_small(tmp_path: Path) -> None:
+    planted = [with_concepts(row) for row in many_rows(5000)]
+    path = write_report(write_run(tmp_path / "run", full_summary(), planted))
+    assert path.stat().st_size < SIZE_LIMIT
+    data = unpacked_items(path.read_text(encoding="utf-8"))
+    assert len(data["concepts"]) == 400  # not 35,000
+    assert all(item["findings"][0]["evidence"] for item in data["items"])
 
 
 def test_the_same_run_gives_the_same_page(run: RunFolder, page: str) -> None:

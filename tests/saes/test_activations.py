@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saetask.data.prompts import RenderedPrompt, Span, as_prompt, render
+from saetask.data.prompts import Span, as_prompt
+from saetask.data.rendering import RenderedPrompt, render
 from saetask.saes.activations import FeatureActivations
 from saetask.saes.extraction import read_features
 from tests.helpers.refusals import refusal

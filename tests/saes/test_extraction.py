@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import saetask.saes.extraction
-from saetask.data.prompts import Prompt, Span, as_prompt, render
+from saetask.data.prompts import Prompt, Span, as_prompt
+from saetask.data.rendering import render
 from saetask.errors import UserError
 from saetask.inference.client import ModelClient
 from saetask.inference.requests import GenerateRequest, RankRequest

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from saetask.data.prompts import render
+from saetask.data.rendering import render
 from saetask.models.hooks import read_hook
 from saetask.saes.metrics import cross_entropy_recovered, measure, reconstruction
 from saetask.saes.probe_text import PROBE_TEXTS

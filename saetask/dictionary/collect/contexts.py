@@ -40,6 +40,17 @@ class Examples(NamedTuple):
         return self.activations == 0
 
 
+class FiringAndSilentTokens(NamedTuple):
+    """Tokens drawn for a feature, by what it does on them."""
+
+    firing: "Int64[np.ndarray, ' n']"
+    """Of all strengths."""
+    hard: "Int64[np.ndarray, ' m']"
+    """Silent, and chosen to resemble firing ones."""
+    random: "Int64[np.ndarray, ' k']"
+    """Silent."""
+
+
 class FiringCounts(NamedTuple):
     """Number of tokens on which each feature fires."""
 
@@ -161,6 +172,31 @@ class ActivationIndex:
         tokens = np.concatenate([firing, weak, hard, random]).astype(np.int64)
         return Examples(
             self.windows(tokens), self.values_at(feature, tokens), kinds == 0, kinds == 2
+        )
+
+    def draw_silent(
+        self, feature: int, n_firing: int, seed: Sequence[int]
+    ) -> FiringAndSilentTokens:
+        """Draws firing tokens of all strengths, and as many silent ones, half of them hard.
+
+        Args:
+            feature: The feature.
+            n_firing: Maximum number of firing tokens.
+            seed: Seed of the draw.
+        """
+        generator = np.random.default_rng([*seed, feature])
+        anywhere = self.tokens_firing(feature)
+        firing = generator.permutation(anywhere)[:n_firing]
+        half = (len(firing) + 1) // 2
+        same_token = self._usable_occurrences(np.unique(self.activations.token_ids[firing]))
+        near = self.tokens_firing(int(self.neighbours[feature]))
+        hard = [
+            generator.permutation(np.setdiff1d(pool, anywhere))[: (half + 1) // 2]
+            for pool in (same_token, near)
+        ]
+        random = np.setdiff1d(generator.choice(self._usable_tokens, 2 * half + 8), anywhere)
+        return FiringAndSilentTokens(
+            firing, np.concatenate(hard), generator.permutation(random)[:half]
         )
 
     def windows(self, tokens: "Int[np.ndarray, ' n']") -> "Int32[np.ndarray, 'n WINDOW']":

@@ -61,6 +61,7 @@
     for (const finding of row.findings) {
       parts.push(finding.reading);
       for (const [place] of finding.features) parts.push(`#${data.features[place][0]}`, data.features[place][1]);
+      for (const [place] of finding.evidence?.at(-1) ?? []) parts.push(data.concepts[place][0]);
     }
     return parts.join("\n").toLowerCase();
   }
@@ -143,7 +144,7 @@
     return block;
   }
 
-  function findingBlock(finding) {
+  function findingBlock(finding, row) {
     const lines = finding.features.map(([place, activation, weight]) => {
       const [id, label] = data.features[place];
       return [`#${id}`, label || "no label", number(activation, 3), number(weight, 3)];
@@ -152,6 +153,11 @@
       `“${finding.text}” is misread, says ${finding.detector || "the detector"}: the features support ` +
       `“${finding.reading}”, and the model's calibrated answer to the original prompt is wrong with a probability ` +
       `of ${number(finding.probability, 2)}.`);
+    if (finding.evidence) {
+      const asked = row.prompt.map(([text]) => text).join("");
+      const shown = evidenceBlock(finding.evidence, finding.reading, asked, data.concepts, element, tableOf);
+      return element("div", "", sentence, ...shown);
+    }
     if (!lines.length) return element("div", "", sentence);
     const names = [["n", "Feature"], ["label", "Label"], ["n", "Activation"], ["n", "Weight"]];
     return element("div", "", sentence, tableOf("Features behind it, strongest first", names, lines));
@@ -181,7 +187,7 @@
         row.asked || row.prompt.map(([text]) => [text, 0]), row.after, arms.get(data.method),
       ),
     ));
-    const findings = row.findings.map(findingBlock);
+    const findings = row.findings.map((finding) => findingBlock(finding, row));
     add("What was found", ...(findings.length ? findings : [small("Nothing: the prompt stays as it is.")]));
     if (row.notes.length) {
       const origin = row.notes.map(([, placement, annotator]) => [annotator, placement].filter(Boolean).join(", placed: "));

@@ -49,8 +49,8 @@ from saetask.saes.activations import FeatureActivations
 from saetask.saes.compatibility import check_sae
 from saetask.saes.extraction import extract_features_from_passes, read_features
 from saetask.saes.loading import DEFAULT_SAE, assets_folder, load_sae
-from saetask.session_config import SessionConfig, checked_config
-from saetask.session_results import Answers, Detection, Reformulation, preference_sentence
+from saetask.session.config import SessionConfig, checked_config
+from saetask.session.results import Answers, Detection, Reformulation, preference_sentence
 from saetask.utils.download import cache_folder
 
 if TYPE_CHECKING:
@@ -269,7 +269,7 @@ class Session:
         samples = make_samples(self.task, [items[i] for i in sorted(chosen)])
         check_candidates(self.task, samples, f"the items to fit the task {self.task.name} on")
         observations = observe(self._context, samples)
-        note_scores = score_notes(self._context, samples, seed=0)
+        note_scores = score_notes(self._context, [samples], seed=0)
         return fit_pipeline(self._context, observations, [], note_scores, observations)
 
 

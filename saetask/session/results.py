@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from saetask.detection.base import Misunderstanding
 from saetask.detection.calibration import UNCALIBRATED, Calibration
+from saetask.report.notebook import findings_html
 from saetask.report.sentences import nearly_only_answer
 
 
@@ -33,6 +34,9 @@ class Detection(NamedTuple):
     preference: str = ""
     """A sentence on what the model says to nearly every prompt, where it does."""
 
+    def _repr_html_(self) -> str:
+        return findings_html(self.prompt, self.misunderstandings, detection_facts(self))
+
 
 class Reformulation(NamedTuple):
     """A prompt with the finding in it written back as a note, and the answers to both."""
@@ -49,6 +53,36 @@ class Reformulation(NamedTuple):
     """The calibrated answer to the prompt as it is."""
     calibrated_after: str
     """The calibrated answer to the annotated prompt, whose offset is one of annotated prompts."""
+
+    def _repr_html_(self) -> str:
+        found = self.detection
+        facts = detection_facts(found) | {
+            "reformulated prompt": self.reformulated,
+            "answer before": self.before,
+            "answer after": self.after,
+        }
+        return findings_html(found.prompt, found.misunderstandings, facts)
+
+
+def failure_text(detection: Detection) -> str:
+    """Returns the probability that the calibrated answer is wrong, in percent."""
+    # No finding is certain: what rounds to 100 % is said to be above 99 %.
+    return ">99%" if detection.failure > 0.994 else f"{detection.failure:.0%}"
+
+
+def detection_facts(detection: Detection) -> dict[str, str]:
+    """Returns what a detection says beside its evidence, by name."""
+    wrong = f"(probability that it is wrong: {failure_text(detection)})"
+    return {
+        "the model says": detection.answer,
+        "calibrated answer": f"{detection.calibrated_answer} {wrong}",
+        "preference": detection.preference,
+        "no misunderstanding found": detection.reason,
+        "misread": "; ".join(
+            f"“{found.text}”: the features say “{found.reading}”"
+            for found in detection.misunderstandings
+        ),
+    }
 
 
 def preference_sentence(

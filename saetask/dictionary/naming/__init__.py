@@ -1,0 +1,1 @@
+"""Names of features: a battery of word contrasts, tried on unseen documents."""

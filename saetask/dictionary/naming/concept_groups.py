@@ -1,0 +1,102 @@
+"""Concepts: for every predicate the features that fire more often where it holds."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from saetask.dictionary.naming.association import Association
+from saetask.dictionary.naming.battery import Predicate
+from saetask.dictionary.naming.feature_names import MIN_FIRINGS, MIN_LIFT, Evidence
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64
+    from scipy.sparse import csc_matrix, csr_matrix
+
+Z_TRAIN, Z_SELECTION = 5.0, 3.0
+"""Standard errors by which the predicate must hold more often where the feature fires."""
+MIN_FEATURES = 3
+TRIED_RELATIONS = ("on", "near")
+"""Relations whose predicates become concepts."""
+SHIFTS = 10
+"""Number of ways in which predicates are moved along the text, for areas by chance."""
+
+
+class ConceptGroups(NamedTuple):
+    """Features of each predicate, and their weights."""
+
+    weights: "Float64[np.ndarray, 'd_sae n_predicates']"
+    """log2 of the lift on the build documents; zero outside the group."""
+    statistic: "Float64[np.ndarray, ' n_predicates']"
+    """Median standard score of a group's features on the selection documents."""
+
+    def columns(self, predicates: Sequence[Predicate]) -> list[int]:
+        """Returns the indices of the predicates that have a group and become concepts."""
+        filled = np.any(self.weights > 0, axis=0)
+        return [
+            column
+            for column, predicate in enumerate(predicates)
+            if filled[column] and predicate.id.partition(":")[0] in TRIED_RELATIONS
+        ]
+
+
+def group_features(evidence: Evidence) -> ConceptGroups:
+    """Returns the features that belong to each predicate.
+
+    A feature belongs to it if the predicate holds at its firings at least `MIN_LIFT` times as
+    often as anywhere, by `Z_TRAIN` standard errors on the build documents and by `Z_SELECTION` on
+    others.
+    """
+    z_train, z_selection = (standard_scores(each) for each in evidence)
+    lifts = np.minimum(evidence.train.lift, evidence.selection.lift)
+    member = (z_train >= Z_TRAIN) & (z_selection >= Z_SELECTION) & (lifts >= MIN_LIFT)
+    member &= evidence.train.firing >= MIN_FIRINGS
+    member &= member.sum(0) >= MIN_FEATURES
+    lift = np.maximum(evidence.train.lift, 1)
+    scores = np.ma.masked_where(~member, z_selection)
+    statistic = np.ma.median(scores, axis=0).filled(0.0)
+    return ConceptGroups(np.where(member, np.log2(lift), 0), statistic)
+
+
+def standard_scores(association: Association) -> "Float64[np.ndarray, 'd_sae n_predicates']":
+    """Returns by how many standard errors a predicate holds more often where a feature fires."""
+    base = association.holding / association.n_tokens
+    error = np.sqrt(base * (1 - base) / np.maximum(association.firing, 1))
+    return (association.recall - base) / np.maximum(error, 1e-12)
+
+
+def concept_scores(
+    activations: "csr_matrix", weights: "Float64[np.ndarray, 'd_sae n']"
+) -> "Float64[np.ndarray, 'n_tokens n']":
+    """Returns the activation of each concept on each token; see `saetask.saes.Concept`."""
+    log_activations = activations.copy()
+    log_activations.data = np.log1p(log_activations.data)
+    return np.asarray(log_activations @ weights)
+
+
+def concept_aurocs(
+    scores: "Float64[np.ndarray, 'n_tokens n']", holds: "csc_matrix"
+) -> "Float64[np.ndarray, ' n']":
+    """Returns how well each concept's activation tells where its predicate holds.
+
+    Args:
+        scores: Activation of each concept on each token.
+        holds: Where the predicate of each concept holds, `[n_tokens, n]`.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    areas = []
+    for column in range(scores.shape[1]):
+        truth = np.asarray(holds[:, [column]].todense()).ravel()
+        both = 0 < truth.sum() < len(truth)
+        areas.append(roc_auc_score(truth, scores[:, column]) if both else 0.5)
+    return np.array(areas)
+
+
+def null_aurocs(
+    scores: "Float64[np.ndarray, 'n_tokens n']", holds: "csc_matrix"
+) -> "Float64[np.ndarray, ' n']":
+    """Returns the largest of such areas when the predicates are moved along the text."""
+    rows = np.arange(len(scores))
+    moved = [np.roll(rows, shift * len(rows) // (SHIFTS + 1)) for shift in range(1, SHIFTS + 1)]
+    return np.max([concept_aurocs(scores, holds[order]) for order in moved], axis=0)

@@ -1,0 +1,206 @@
+"""A finding's evidence as people are shown it: marked text, and what speaks for each reading."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from math import exp
+from typing import NamedTuple
+
+from saetask.detection.base import ConceptEvidence, Misunderstanding
+from saetask.report.items import ConceptRecord, MisunderstandingRecord
+
+PLAIN, FOR, AGAINST = 0, 1, 2
+"""What the evidence on a piece of text speaks for; where both sides fire, it is `FOR | AGAINST`."""
+ROWS_A_SIDE = 3
+"""Maximum number of concepts that are shown on each side; the others are added up."""
+MOST_WORDS = 3
+LARGEST_ODDS = 1000
+
+AnyFinding = Misunderstanding | MisunderstandingRecord
+AnyConcept = ConceptEvidence | ConceptRecord
+
+
+class Piece(NamedTuple):
+    """A piece of a text."""
+
+    text: str
+    side: int
+    """`PLAIN`, `FOR`, `AGAINST`, or `FOR | AGAINST`."""
+
+
+class FiredWord(NamedTuple):
+    """A word on which a concept fires."""
+
+    start: int
+    """In what the positions of tokens count in."""
+    end: int
+    text: str
+
+
+class Bar(NamedTuple):
+    """What one concept, or several together, add to the log-odds of the finding's reading."""
+
+    name: str
+    contribution: float
+    share: float
+    """Its size, relative to the largest of the finding."""
+    verdict: str = ""
+    words: Sequence[str] = ()
+    """Where it fires in the prompt, strongest first."""
+
+
+class Weaker(NamedTuple):
+    """Concepts that are not shown one by one."""
+
+    number: int
+    contribution: float
+
+
+class Headings(NamedTuple):
+    """What the two sides of a finding's evidence speak for."""
+
+    against: str
+    for_reading: str
+
+
+def fired_words(concept: AnyConcept) -> list[FiredWord]:
+    """Returns the words on which a concept fires most, strongest first; adjoining tokens are one.
+
+    Blanks at the ends of a token are no part of the word.
+    """
+    words: list[tuple[float, FiredWord]] = []
+    for token in sorted(concept.tokens, key=lambda token: token.start):
+        text = token.text.strip()
+        start = token.start + len(token.text) - len(token.text.lstrip())
+        word, strength = FiredWord(start, start + len(text), text), token.activation
+        if words and words[-1][1].end == start:
+            before = words.pop()
+            word = FiredWord(before[1].start, word.end, before[1].text + text)
+            strength = max(strength, before[0])
+        if text:
+            words.append((strength, word))
+    return [word for _, word in sorted(words, key=lambda pair: -pair[0])][:MOST_WORDS]
+
+
+def shown_concepts(found: AnyFinding) -> list[AnyConcept]:
+    """Returns the strongest concepts for the reading, then the strongest against it."""
+    return [c for side in (FOR, AGAINST) for c in strongest(found, side)[:ROWS_A_SIDE]]
+
+
+def marked_text(text: str, found: AnyFinding, offset: int = 0) -> list[Piece]:
+    """Cuts a text at the words on which the shown concepts fire, and tells which side does.
+
+    Args:
+        text: The text.
+        found: The finding.
+        offset: Where the text begins in what the tokens' positions count in; words outside the text
+            are not marked.
+    """
+    sides = bytearray(len(text))
+    for concept in shown_concepts(found):
+        for word in fired_words(concept):
+            for place in range(max(0, word.start - offset), min(len(text), word.end - offset)):
+                sides[place] |= FOR if concept.contribution > 0 else AGAINST
+    places = groupby(range(len(text)), key=sides.__getitem__)
+    return [Piece("".join(text[place] for place in run), side) for side, run in places]
+
+
+def strongest(found: AnyFinding, side: int) -> list[AnyConcept]:
+    """Returns the concepts of one side, strongest first."""
+    chosen = [c for c in found.concepts if (c.contribution > 0) == (side == FOR)]
+    return sorted(chosen, key=lambda concept: -abs(concept.contribution))
+
+
+def weaker(found: AnyFinding) -> Weaker:
+    """Returns the number of concepts that are not shown, and what they add together."""
+    hidden = [
+        c.contribution for side in (FOR, AGAINST) for c in strongest(found, side)[ROWS_A_SIDE:]
+    ]
+    return Weaker(len(hidden), sum(hidden))
+
+
+def evidence_bars(found: AnyFinding) -> list[Bar]:
+    """Returns the strongest concepts of both sides, the weaker ones together, and the rest.
+
+    Contributions add up to the finding's log-odds.
+    """
+    bars = [
+        Bar(c.name, c.contribution, 0.0, c.verdict, [word.text for word in fired_words(c)])
+        for c in shown_concepts(found)
+    ]
+    if number := weaker(found).number:
+        name = "1 weaker concept" if number == 1 else f"{number} weaker concepts"
+        bars.append(Bar(name, weaker(found).contribution, 0.0))
+    if found.rest is not None:
+        bars.append(Bar("unnamed", found.rest, 0.0))
+    largest = max((abs(bar.contribution) for bar in bars), default=0.0) or 1.0
+    return [bar._replace(share=abs(bar.contribution) / largest) for bar in bars]
+
+
+def other_reading(found: AnyFinding) -> str:
+    """Returns the reading for which all that speaks against the finding's speaks; "" for several.
+
+    That is the other one of two readings.
+    """
+    others = {c.reading for c in found.concepts if c.contribution <= 0} - {found.reading}
+    return others.pop() if len(others) == 1 else ""
+
+
+def headings(found: AnyFinding) -> Headings:
+    """Returns what each side speaks for: one of two readings, or for and against one of more."""
+    other = other_reading(found)
+    return Headings(f"for {other}" if other else "against it", f"for {found.reading}")
+
+
+def short_name(name: str) -> str:
+    """Returns a concept's name without its telling words."""
+    return name.split(" (", maxsplit=1)[0]
+
+
+def signed(value: float) -> str:
+    """Returns a number with its sign and two decimals."""
+    return f"{value:+.2f}".replace("-", "−")
+
+
+def margin_sentence(found: AnyFinding) -> str:
+    """Returns what all evidence together says, in log-odds and as odds; "" where it is unknown."""
+    if found.log_odds is None:
+        return ""
+    odds = exp(min(abs(found.log_odds), 50))
+    told = f"over {LARGEST_ODDS}" if odds > LARGEST_ODDS else f"about {odds:.2g}"
+    told = f"{told} to 1 {'for' if found.log_odds > 0 else 'against'} “{found.reading}”"
+    return f"margin {signed(found.log_odds)}: {told}, by the features alone"
+
+
+def removal_sentence(found: AnyFinding) -> str:
+    """Returns what the features would say without the strongest concept for the reading.
+
+    It is "" where no concept speaks for the reading, or they do not favour it with all of them.
+    """
+    speaking = strongest(found, FOR)
+    if not speaking or found.log_odds is None or found.log_odds <= 0:
+        return ""
+    left = found.log_odds - speaking[0].contribution
+    if left > 0:
+        told = f"still say “{found.reading}”"
+    elif other := other_reading(found):
+        told = f"say “{other}”"
+    else:
+        told = f"no longer say “{found.reading}”"
+    return f"without “{short_name(speaking[0].name)}” the features would {told} ({signed(left)})"
+
+
+class Contexts(NamedTuple):
+    """Contexts of the dictionary in which a concept fires, the firing token between « and »."""
+
+    name: str
+    texts: Sequence[str]
+
+
+def telling_contexts(found: AnyFinding) -> list[Contexts]:
+    """Returns the contexts of the strongest concept on each side."""
+    chosen = [side[0] for side in (strongest(found, FOR), strongest(found, AGAINST)) if side]
+    return [
+        Contexts(short_name(concept.name), [" ".join(text.split()) for text in concept.contexts])
+        for concept in chosen
+        if concept.contexts
+    ]

@@ -1,0 +1,5 @@
+"""Sessions: features, misunderstandings and annotation of one prompt at a time."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,4 @@
+from .config import SessionConfig as SessionConfig
+from .results import Detection as Detection
+from .results import Reformulation as Reformulation
+from .session import Session as Session

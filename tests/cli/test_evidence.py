@@ -1,0 +1,65 @@
+"""Evidence on a terminal: who reads it can say why the prompt was called misread."""
+
+import pytest
+
+from saetask.cli.answers import detection_text
+from saetask.cli.evidence import WIDTH, evidence_text
+from saetask.session_results import Detection
+from tests.helpers.planted_evidence import CONCEPTS, SENTENCE, concept, planted_finding
+
+LONG = [
+    concept(f"a long name of concept {n} ({'word, ' * 9})", 0.2 * (-1) ** n, "insult", "soup")
+    for n in range(20)
+]
+
+
+def lines(**changes) -> list[str]:
+    return evidence_text(SENTENCE, planted_finding(**changes), "metaphorical").splitlines()
+
+
+def test_words_that_the_evidence_fires_on_are_in_brackets() -> None:
+    assert " She [swallowed] the [insult] with her [soup]." in lines()
+
+
+def test_every_concept_has_a_bar_on_its_side_its_name_and_its_verdict() -> None:
+    table = lines()
+    heading = next(line for line in table if "for metaphorical │ for literal" in line)
+    axis = heading.index("│")
+    rows = [line for line in table if line[axis : axis + 1] == "│"][1:]
+    assert len(rows) == len(CONCEPTS) + 1
+    for row in rows:
+        left, right = row[:axis].strip(), row[axis + 2 : axis + 20].strip()
+        assert (set(left), set(right)) in (({"▒"}, set()), (set(), {"█"}))
+    assert "−0.60" in rows[2] and "feelings" in rows[2] and rows[2].endswith("insult")
+    assert "not validated" in rows[1]
+    assert "+0.31 unnamed" in rows[-1]
+
+
+def test_what_the_model_says_and_what_a_missing_concept_would_change_is_told() -> None:
+    told = "\n".join(lines())
+    assert "3 to 1 for “literal”" in told and "the model says “metaphorical”" in told
+    assert "without “food” the features would say “metaphorical” (−0.09)" in told
+
+
+@pytest.mark.parametrize("concepts", [CONCEPTS, LONG, LONG[:1]])
+def test_it_fits_on_a_screen(concepts) -> None:
+    detection = Detection(SENTENCE, "a", "b", 0.9, [planted_finding(concepts=concepts)], "", "c")
+    shown = detection_text(detection).splitlines()
+    assert len(shown) <= 27
+    assert max(map(len, shown[4:])) <= WIDTH
+
+
+def test_a_long_context_keeps_the_token_that_fires() -> None:
+    context = "x " * 90 + "«here»" + " y" * 90
+    told = "\n".join(lines(concepts=[concept("food", 1.0, contexts=[context])]))
+    assert "«here»" in told
+
+
+def test_texts_are_no_markup() -> None:
+    told = "\n".join(lines(concepts=[concept("[bold]food[/]", 1.0, verdict="[red]no[/red]")]))
+    assert "[bold]food[/]" in told and "[red]no[/red" in told
+
+
+def test_a_finding_without_concepts_keeps_its_features() -> None:
+    found = planted_finding(concepts=[])
+    assert len(detection_text(Detection(SENTENCE, "a", "a", 0.9, [found])).splitlines()) == 2

@@ -1,0 +1,58 @@
+"""A predicate holds where a reader would say that its name does."""
+
+import numpy as np
+import pytest
+
+from saetask.data.word_classes import FUNCTION_WORDS, word_lists
+from saetask.dictionary.naming.battery import apply_battery
+from saetask.dictionary.naming.token_words import token_words
+
+TEXTS = ["She", " ate", " the", " honey", ".", " He", " never", " ran", " 12", " miles", "\n"]
+ROW = np.arange(len(TEXTS))
+
+
+@pytest.fixture(scope="module")
+def predicates():
+    return apply_battery(token_words(ROW, np.array([0, len(ROW)]), TEXTS), {"sweets": {"honey"}})
+
+
+def where(predicates, predicate_id: str) -> list[str]:
+    return [TEXTS[i].strip() for i in np.flatnonzero(predicates.where(predicate_id))]
+
+
+def test_predicates_of_the_word_itself(predicates) -> None:
+    assert where(predicates, "on:noun.food") == ["honey"]
+    assert where(predicates, "on:verb.consumption") == ["ate"]
+    assert where(predicates, "on:negation") == ["never"]
+    assert where(predicates, "on:digits") == ["12"]
+    assert where(predicates, "on:past forms of verbs") == ["ate", "ran"]
+    assert where(predicates, "on:sweets") == ["honey"]
+
+
+def test_predicates_of_the_words_around(predicates) -> None:
+    assert where(predicates, "after:noun.food") == ["."]
+    assert where(predicates, "before:noun.food") == ["the"]
+    assert where(predicates, "near:noun.food") == [".", "He", "never", "ran", "12", "miles", ""]
+    assert where(predicates, "in:first word of a sentence") == ["He"]
+
+
+def test_rows_do_not_see_each_other() -> None:
+    split = token_words(np.tile(ROW, 2), np.array([0, len(ROW), 2 * len(ROW)]), TEXTS)
+    holds = apply_battery(split).holds.toarray()
+    assert (holds[: len(ROW)] == holds[len(ROW) :]).all()
+
+
+def test_names_are_plain_words_without_control_characters_or_stop_words(predicates) -> None:
+    stop = word_lists()[FUNCTION_WORDS] - {"of", "or", "and", "before", "after", "near", "in", "up"}
+    for predicate in predicates.predicates:
+        assert predicate.name.isprintable() and predicate.name
+        if predicate.source not in word_lists():  # those are named by their words, or by their use
+            relation, _, source = predicate.id.partition(":")
+            assert relation in {"on", "after", "before", "near", "in"} and source
+            words = {word.strip("-,") for word in predicate.name.split()}
+            assert not words & (stop - {"having", "being", "a", "the", "inside", "with"})
+
+
+def test_every_predicate_has_an_id_of_its_own(predicates) -> None:
+    ids = [predicate.id for predicate in predicates.predicates]
+    assert len(set(ids)) == len(ids) == predicates.holds.shape[1]
