@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -46,17 +46,28 @@ NO_CONCEPTS = (
 )
 
 
+class _Choice(NamedTuple):
+    """What the fit split chooses beside the regions."""
+
+    n_concepts: int
+    strength: float
+    """Inverse strength C of the L2 penalty."""
+
+
 class ConceptProbe:
     """Finds prompts whose concepts support another reading than the model's answer.
 
     Logistic regression on the activations of at most 16 concepts, each in one or more regions of
     the prompt, predicts the right reading. The concepts are the first on the path of an
-    L1-penalised probe; the regression on them has an L2 penalty. Regions and number of concepts
-    are chosen by grouped inner cross-validation, and within each of its folds the concepts are
-    chosen anew. Calibration and the test for chance are those of `failure-probe`.
+    L1-penalised probe; the regression on them has an L2 penalty. (Forward selection by held-out
+    loss did worse on the built-in metaphors, 0.914 against 0.938 AUROC, and took 30 times as long.)
+    Regions, number of concepts and penalty are chosen by grouped inner cross-validation, and
+    within each of its folds the concepts are chosen anew. Calibration and the test for chance are
+    those of `failure-probe`.
 
     The log-odds of a reading are exactly the sum of what each concept adds and of the bias. A
-    concept that is silent in a prompt adds nothing.
+    concept adds its weight times what its activation has beyond its mean in the fit split: groups
+    of many features fire in nearly every prompt. One that speaks by firing less has no tokens.
 
     A control that reads through other features gets other groups of them in the place of the
     concepts; see `saetask.experiments.known_concepts`.
@@ -72,6 +83,8 @@ class ConceptProbe:
         self.regions: tuple[str, ...] = ()
         self.concepts: tuple[Concept, ...] = ()
         self.probe = ConceptWeights(np.empty((0, 0, 0)), np.empty(0))
+        self.means = np.empty((0, 0))
+        """Mean activation of each concept in the fit split, `[region, concept]`."""
         self.stack = np.empty(0)
         self.tried: list[dict[str, Any]] = []
 
@@ -87,22 +100,24 @@ class ConceptProbe:
         if not (known := tuple(inputs[0].concepts)):
             raise UserError(NO_CONCEPTS)
         labels, own = labels_of(gold_readings, self.readings), in_domain_rows(inputs)
-        best, held_out, size = np.inf, np.zeros((len(labels), len(self.readings))), SIZES[0]
-        self.tried = []
+        best, held_out = np.inf, np.zeros((len(labels), len(self.readings)))
+        strengths = [strength for kind, strength in self.config.penalties if kind == "l2"]
+        choice, self.tried = _Choice(SIZES[0], strengths[0]), []
         for regions in usable_region_sets(
             self.config.region_sets, inputs[0].activations.prompts[0].regions
         ):
-            by_size = _out_of_fold(_design(inputs, regions, known), labels, groups)
-            for number, log_odds in by_size.items():
+            design = _design(inputs, regions, known)
+            for setting, log_odds in _out_of_fold(design, labels, groups, strengths).items():
                 loss = held_out_loss(log_odds[own], labels[own])
-                setting = {"regions": list(regions), "n_concepts": number, "fit_loss": loss}
-                self.tried.append(setting)
+                tried = {"regions": list(regions), **setting._asdict(), "fit_loss": loss}
+                self.tried.append(tried)
                 if loss < best:
-                    best, self.regions, size, held_out = loss, regions, number, log_odds
+                    best, self.regions, choice, held_out = loss, regions, setting, log_odds
         design = _design(inputs, self.regions, known)
-        chosen = order_of_entry(design, labels)[:size]
+        chosen = order_of_entry(design, labels)[: choice.n_concepts]
         self.concepts = tuple(known[number] for number in chosen)
-        self.probe = fit_weights(design[:, :, chosen], labels)
+        self.means = design[own][:, :, chosen].mean(0)
+        self.probe = fit_weights(design[:, :, chosen], labels, choice.strength)
         answers = answer_scores(inputs, self.readings)
         chance = CHANCE / len(self.tried)
         self.stack = fit_stack(held_out[own], answers[own], labels[own], chance)
@@ -119,11 +134,12 @@ class ConceptProbe:
     def explain(self, detector_input: DetectorInput, reading: str) -> Misunderstanding:
         """Names the concepts for and against the reading, and the features that add most."""
         design = _design([detector_input], self.regions, self.concepts)
-        weights = self.stack[0] * self.probe.weights
+        beyond = design[0] - self.means
         parts = ConceptTerms(
             log_odds=self.stack[0] * self.probe.log_odds(design)[0],
-            terms=(weights * design[0]).sum(1),
-            rest=self.stack[0] * self.probe.bias,
+            terms=self.stack[0] * (self.probe.weights * beyond).sum(1),
+            rest=self.stack[0] * self.probe.log_odds(self.means[None])[0],
+            fires_less=np.flatnonzero(beyond.sum(0) < 0).tolist(),
         )
         evidence = self._features(detector_input, self.readings.index(reading))
         found = make_misunderstanding(self.name, detector_input, reading, evidence)
@@ -211,6 +227,7 @@ class ConceptProbe:
             "concepts": [concept._asdict() for concept in self.concepts],
             "weights": self.probe.weights,
             "bias": self.probe.bias,
+            "means": self.means,
             "stack": self.stack,
             "tried": self.tried,
         }
@@ -220,6 +237,7 @@ class ConceptProbe:
         self.readings, self.regions = list(state["readings"]), tuple(state["regions"])
         self.concepts = tuple(_concept(values) for values in state["concepts"])
         self.probe = ConceptWeights(state["weights"], state["bias"])
+        self.means = state["means"]
         self.stack, self.tried = state["stack"], list(state["tried"])
 
     @property
@@ -245,18 +263,22 @@ def _design(
 
 
 def _out_of_fold(
-    design: "Float64[np.ndarray, 'n region concept']", labels: np.ndarray, groups: Sequence[str]
-) -> "dict[int, Float64[np.ndarray, 'n class']]":
-    """Returns log-odds by number of concepts, of probes that did not see the item's group."""
+    design: "Float64[np.ndarray, 'n region concept']",
+    labels: np.ndarray,
+    groups: Sequence[str],
+    strengths: Sequence[float],
+) -> "dict[_Choice, Float64[np.ndarray, 'n class']]":
+    """Returns log-odds by setting, of probes that did not see the item's group."""
 
     n_classes = len(np.unique(labels))
-    held_out = {size: np.zeros((len(labels), n_classes)) for size in SIZES}
+    settings = [_Choice(size, strength) for size in SIZES for strength in strengths]
+    held_out = {setting: np.zeros((len(labels), n_classes)) for setting in settings}
     for rows in inner_folds(labels, groups):
         if len(np.unique(labels[rows.fit])) < n_classes:
             continue  # it says nothing, as in `out_of_fold`
         order = order_of_entry(design[rows.fit], labels[rows.fit])
-        for size, log_odds in held_out.items():
-            chosen = design[:, :, order[:size]]
-            probe = fit_weights(chosen[rows.fit], labels[rows.fit])
+        for setting, log_odds in held_out.items():
+            chosen = design[:, :, order[: setting.n_concepts]]
+            probe = fit_weights(chosen[rows.fit], labels[rows.fit], setting.strength)
             log_odds[rows.held_out] = probe.log_odds(chosen[rows.held_out])
     return held_out

@@ -14,8 +14,6 @@ STEPS = 12
 """Penalties of the path, from the weakest C at which any column has a weight."""
 WIDEST = 300.0
 """Largest C of the path, as a multiple of the weakest."""
-STRENGTH = 0.1
-"""Inverse strength C of the L2 penalty of the probe on the chosen concepts."""
 
 
 class ConceptWeights(NamedTuple):
@@ -68,7 +66,7 @@ def order_of_entry(
 
 
 def fit_weights(
-    design: "Float64[np.ndarray, 'n region concept']", labels: np.ndarray
+    design: "Float64[np.ndarray, 'n region concept']", labels: np.ndarray, strength: float
 ) -> ConceptWeights:
     """Fits one-versus-rest logistic regressions on standardised columns.
 
@@ -77,11 +75,12 @@ def fit_weights(
     Args:
         design: Activation of each concept in each region.
         labels: The right class of each prompt, `[n]`.
+        strength: Inverse strength C of the L2 penalty.
     """
     columns = rearrange(design, "n region concept -> n (region concept)")
     mean, scale = columns.mean(0), columns.std(0)
     scale = np.where(scale > 0, scale, 1.0)
-    weights, bias = _dense_probe((columns - mean) / scale, labels)
+    weights, bias = _l2_weights((columns - mean) / scale, labels, strength)
     weights = weights / scale
     return ConceptWeights(
         rearrange(weights, "c (region concept) -> c region concept", region=design.shape[1]),
@@ -89,13 +88,16 @@ def fit_weights(
     )
 
 
-def _dense_probe(columns: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _l2_weights(
+    columns: np.ndarray, labels: np.ndarray, strength: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns weights `[class, column]` and biases of L2-penalised probes."""
     from sklearn.linear_model import LogisticRegression
 
     classes = np.unique(labels)
     fits = []
     for label in classes[1:] if len(classes) == 2 else classes:
-        model: Any = LogisticRegression(C=STRENGTH, max_iter=300)
+        model: Any = LogisticRegression(C=strength, max_iter=300)
         model.fit(columns, labels == label)
         fits.append((model.coef_[0], model.intercept_[0]))
     weights, biases = (np.array(values) for values in zip(*fits))

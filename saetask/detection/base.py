@@ -37,6 +37,12 @@ class ConceptToken(NamedTuple):
     activation: float
     """The strongest activation, on this token, of the concept's features."""
 
+    def within(self, part: Span) -> "ConceptToken":
+        """Returns the piece of the token inside a part of the content, counted from there."""
+        start, end = max(self.start, part.start), min(self.end, part.end)
+        text = self.text[start - self.start : end - self.start]
+        return self._replace(start=start - part.start, end=end - part.start, text=text)
+
 
 class ConceptEvidence(NamedTuple):
     """A concept that speaks for or against a reading."""
@@ -51,7 +57,8 @@ class ConceptEvidence(NamedTuple):
     reading: str
     """The reading that the concept speaks for."""
     tokens: list[ConceptToken]
-    """Where its features fire in this prompt, strongest first."""
+    """Where its features fire in this prompt, strongest first; empty where they speak by firing
+    less than usual."""
     features: list[int]
     """The concept's features that fire in this prompt."""
     contexts: list[str]
@@ -78,18 +85,22 @@ class Misunderstanding(NamedTuple):
     concepts: Sequence[ConceptEvidence] = ()
     """Concepts for and against the reading; contributions and `rest` add up to `log_odds`."""
 
-    def shifted(self, offset: int) -> "Misunderstanding":
-        """Returns the misunderstanding with its places counted from another start."""
+    def within(self, part: Span) -> "Misunderstanding":
+        """Returns the misunderstanding with its places counted in a part of the content.
+
+        Tokens of concepts that lie outside are left out.
+        """
         concepts = tuple(
             concept._replace(
                 tokens=[
-                    token._replace(start=token.start + offset, end=token.end + offset)
+                    token.within(part)
                     for token in concept.tokens
+                    if token.start < part.end and token.end > part.start
                 ]
             )
             for concept in self.concepts
         )
-        return self._replace(span=self.span.shifted(offset), concepts=concepts)
+        return self._replace(span=self.span.shifted(-part.start), concepts=concepts)
 
 
 class Finding(NamedTuple):

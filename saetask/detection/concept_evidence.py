@@ -1,6 +1,6 @@
 """Concepts for and against a reading: a probe's log-odds, taken apart exactly."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,6 +29,8 @@ class ConceptTerms(NamedTuple):
     """What each concept adds."""
     rest: "Float64[np.ndarray, 'class']"
     """What no concept adds: the bias, and features without a concept."""
+    fires_less: Collection[int] = ()
+    """Concepts that fire less than usual in the prompt: no token shows what they add."""
 
 
 def explain_by_concepts(
@@ -69,6 +71,7 @@ def explain_by_concepts(
                 float(added[number]),
                 readings[speaks_for],
                 tokens,
+                lists_tokens=number not in parts.fires_less,
             )
         )
     return misunderstanding._replace(
@@ -104,6 +107,7 @@ def _evidence(
     contribution: float,
     reading: str,
     tokens: Sequence[int],
+    lists_tokens: bool,
 ) -> ConceptEvidence:
     firing = detector_input.activations.restricted(np.array(concept.features, dtype=np.int64))
     found, features = [], set()
@@ -118,7 +122,7 @@ def _evidence(
         contribution,
         concept.verdict,
         reading,
-        sorted(found, key=lambda token: -abs(token.activation))[:TOKENS],
+        sorted(found, key=lambda token: -abs(token.activation))[: TOKENS * lists_tokens],
         sorted(features),
         list(concept.examples[:CONTEXTS]),
     )

@@ -1,8 +1,9 @@
 """How well concepts explain a detector, by its findings in test items, without the model.
 
 Necessity and sufficiency are the comprehensiveness and sufficiency of ERASER (DeYoung et al. 2020,
-arXiv 1911.03429), of the detector's log-odds: features of the named concepts are silenced, or left
-alone, and so are as many random features that fire in the same text.
+arXiv 1911.03429), of the detector's log-odds: features of the concepts that are named for the
+reading are silenced, or those of all named concepts left alone, and so are as many random features
+that fire in the same text.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from saetask.detection.base import Detector, DetectorInput, Misunderstanding
+from saetask.detection.base import ConceptEvidence, Detector, DetectorInput, Misunderstanding
 from saetask.errors import UserError
 from saetask.experiments.control_detectors import OWN
 from saetask.experiments.fold import FoldState
@@ -138,15 +139,24 @@ def remove_features(item: ExplainedItem, generator: np.random.Generator) -> Remo
         generator: Draws as many random features, of those that fire in the item's text or are
             named.
     """
-    named = np.unique([f for concept in item.found.concepts for f in concept.features]).astype(int)
+    concepts = item.found.concepts
+    named = _features(concepts)
+    speaking_for = _features([concept for concept in concepts if concept.contribution > 0])
     firing = np.union1d(item.given.pooled("text").indices, named)
-    drawn = generator.choice(firing, len(named), replace=False)
+    removed, left = (
+        generator.choice(firing, len(features), replace=False) for features in (speaking_for, named)
+    )
     every = np.unique(item.given.activations.features)
     return Removals(
         item.found.log_odds or 0.0,
-        *(item.log_odds(np.setdiff1d(every, features)) for features in (named, drawn)),
-        *(item.log_odds(features) for features in (named, drawn)),
+        *(item.log_odds(np.setdiff1d(every, features)) for features in (speaking_for, removed)),
+        *(item.log_odds(features) for features in (named, left)),
     )
+
+
+def _features(concepts: Sequence[ConceptEvidence]) -> np.ndarray:
+    """Returns the firing features of some concepts, ascending."""
+    return np.unique([f for concept in concepts for f in concept.features]).astype(int)
 
 
 def _p_value(differences: np.ndarray, groups: Sequence[str], seed: int) -> float:

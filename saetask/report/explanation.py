@@ -42,6 +42,8 @@ class Explanation(Document):
     """Mean Jaccard index of the five strongest concepts of a prompt, by detectors that were fitted
     on two halves of the first fold's groups; null where the halves are too small."""
     necessity: Faithfulness
-    """Mean fall of the log-odds of the reading when the features are silenced, in nats."""
+    """Mean fall of the log-odds of the reading when the features of the concepts named for it are
+    silenced, in nats."""
     sufficiency: Faithfulness
-    """Share of the log-odds of the reading that is kept when only these features are left."""
+    """Share of the log-odds of the reading that is kept when only the features of all named
+    concepts are left."""

@@ -51,7 +51,8 @@ class ConceptRecord(Document):
     reading: Text = Field(alias="for")
     """The reading that it speaks for."""
     tokens: list[ConceptTokenRecord]
-    """Where its features fire in the prompt, strongest first; empty for another item's finding."""
+    """Where its features fire in the prompt, strongest first; empty where they speak by firing
+    less than usual, and for another item's finding."""
     features: list[Count]
     """Its features that fire in the prompt."""
     contexts: list[Text]

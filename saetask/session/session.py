@@ -224,8 +224,8 @@ class Session:
         """Returns the finding with labels, its spans counted in the given text."""
         pipeline, stated = self._pipeline_for_use(), finding.misunderstandings
         labels = make_prompt_annotator(pipeline.template, self._context.feature_labels, [stated])
-        start = observation.sample.prompt.spans["text"].start
-        shown = [m.shifted(-start) for m in labels.labelled(stated)]
+        asked_about = observation.sample.prompt.spans["text"]
+        shown = [m.within(asked_about) for m in labels.labelled(stated)]
         said = _answers(observation.sample, observation.response, pipeline.bias)
         return Detection(
             text,

@@ -47,20 +47,27 @@ def planted():
     ]
 
 
+def what_they_add(item, id):
+    """Returns what the features of a concept add to a reading, against their silence."""
+    probe, chosen = item.detector, "ab".index(item.found.reading)
+    (number,) = [i for i, concept in enumerate(probe.concepts) if concept.id == id]
+    added = 0.0
+    for place, region in enumerate(probe.regions):
+        weights = probe.stack[0] * probe.probe.weights[:, place, number]
+        pooled = item.given.pooled(region).toarray()[0]
+        activation = sum(np.log1p(pooled[f]) for f in probe.concepts[number].features)
+        added += (weights[chosen] - weights[1 - chosen]) * activation
+    return added
+
+
 def test_removed_features_take_their_contributions_along(planted):
-    """Where all that a finding names is silenced, what is left is the rest."""
+    """Concepts share no feature here, so each takes what its own features add to it."""
     generator = np.random.default_rng(0)
     for item in planted[:30]:
-        if len(item.found.concepts) < len(item.detector.concepts):
-            listed = {concept.id for concept in item.found.concepts}
-            silent = [c for c in item.detector.concepts if c.id not in listed]
-            explained = item.detector.explain(item.given, item.found.reading)
-            assert all(c.id not in {s.id for s in silent} for c in explained.concepts)
         removed = remove_features(item, generator)
-        named = sum(concept.contribution for concept in item.found.concepts)
+        fallen = sum(what_they_add(item, c.id) for c in item.found.concepts if c.contribution > 0)
         assert removed.whole == item.found.log_odds
-        assert removed.whole - removed.without_named == pytest.approx(named, abs=1e-4)
-        assert removed.only_named == pytest.approx(removed.whole, abs=1e-4)
+        assert removed.whole - removed.without_named == pytest.approx(fallen, abs=1e-4)
 
 
 def test_named_features_are_necessary_and_sufficient_beyond_random_ones(planted):

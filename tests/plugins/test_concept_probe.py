@@ -64,11 +64,14 @@ def test_the_planted_concepts_are_chosen_and_weigh_most(probe):
     assert set(sorted(strength, key=strength.__getitem__)[-2:]) == TELLING
 
 
-def test_a_finding_names_the_concept_of_its_reading_first(fresh, found):
-    stated = fresh.stated(found)
-    named = [m.concepts[0].id == f"on:reading {m.reading}" for m, _ in stated]
+def test_a_finding_names_a_telling_concept_first_by_its_presence_or_its_absence(fresh, found):
+    stated = [m for m, _ in fresh.stated(found)]
     assert len(stated) > 50
-    assert np.mean(named) > 0.9
+    assert np.mean([m.concepts[0].id in TELLING for m in stated]) > 0.9
+    for m in stated:
+        for concept in m.concepts:
+            if concept.id in TELLING:
+                assert bool(concept.tokens) == (concept.id == f"on:reading {concept.reading}")
 
 
 def test_it_is_found_by_its_name():
@@ -115,7 +118,7 @@ def test_the_path_takes_the_telling_column_first_and_each_concept_once():
 def test_nothing_that_varies_is_one_concept_without_weight():
     design, labels = np.zeros((20, 2, 5)), np.arange(20) % 2
     assert order_of_entry(design, labels).tolist() == [0]
-    assert not fit_weights(design, labels).weights.any()
+    assert not fit_weights(design, labels, 0.1).weights.any()
 
 
 # honest
@@ -169,11 +172,22 @@ def test_evidence_is_where_the_features_fire(probe, fresh):
             assert (concept.name, concept.verdict) == (own.text, own.verdict)
 
 
-def test_a_prompt_without_firings_is_explained_by_no_concept(probe):
+def test_a_concept_that_fires_less_than_usual_speaks_and_lists_no_token(probe):
     silent = conceptual_sample(2).silenced()
     m = probe.explain(replace(silent.readings[0], concepts=CONCEPTS), "a")
-    assert (list(m.concepts), m.features) == ([], [])
-    assert m.rest == pytest.approx(m.log_odds)
+    speaks = {concept.id: concept.reading for concept in m.concepts}
+    assert (speaks["on:reading a"], speaks["on:reading b"]) == ("b", "a")
+    assert not any(concept.tokens or concept.features for concept in m.concepts)
+    assert m.features == []
+    assert m.log_odds == pytest.approx(sum_of_parts(m), abs=1e-9)
+
+
+def test_the_average_prompt_is_explained_by_the_bias_alone(probe):
+    at_mean = probe.stack[0] * probe.probe.log_odds(probe.means[None])[0]
+    silent = conceptual_sample(2).silenced().readings[0]
+    m = probe.explain(silent, "a")
+    unlisted = len(probe.concepts) > len(m.concepts)
+    assert unlisted or m.rest == pytest.approx(at_mean[0] - at_mean[1])
 
 
 # controls, files, errors
