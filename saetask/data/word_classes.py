@@ -40,7 +40,8 @@ def _table() -> _Table:
     for line in _lines(CLASSES):
         name, *words = line.split()
         if name == FORMS:
-            lemmas.update(word.split("=") for word in words)
+            pairs = (word.partition("=") for word in words)
+            lemmas.update({form: lemma for form, _, lemma in pairs})
         else:
             classes.update(dict.fromkeys(words, name))
     return _Table(classes, lemmas)

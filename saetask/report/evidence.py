@@ -106,7 +106,7 @@ def marked_text(text: str, found: AnyFinding, offset: int = 0) -> list[Piece]:
 
 def strongest(found: AnyFinding, side: int) -> list[AnyConcept]:
     """Returns the concepts of one side, strongest first."""
-    chosen = [c for c in found.concepts if (c.contribution > 0) == (side == FOR)]
+    chosen = [c for c in (found.concepts or ()) if (c.contribution > 0) == (side == FOR)]
     return sorted(chosen, key=lambda concept: -abs(concept.contribution))
 
 
@@ -141,7 +141,7 @@ def other_reading(found: AnyFinding) -> str:
 
     That is the other one of two readings.
     """
-    others = {c.reading for c in found.concepts if c.contribution <= 0} - {found.reading}
+    others = {c.reading for c in (found.concepts or ()) if c.contribution <= 0} - {found.reading}
     return others.pop() if len(others) == 1 else ""
 
 

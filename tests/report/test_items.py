@@ -9,7 +9,7 @@ from saetask.data.prompts import Prompt, Span
 from saetask.detection import ConceptEvidence, ConceptToken, Evidence, Misunderstanding
 from saetask.experiments.arm_prompts import retarget_findings
 from saetask.report.items import MisunderstandingRecord, misunderstanding_record, read_item_records
-from saetask.session_results import Detection
+from saetask.session import Detection
 from tests.helpers.refusals import refusal
 
 PLAIN = Misunderstanding(

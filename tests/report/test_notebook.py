@@ -2,7 +2,7 @@
 
 import pytest
 
-from saetask.session_results import Detection, Reformulation
+from saetask.session import Detection, Reformulation
 from tests.helpers.planted_evidence import SENTENCE, concept, planted_finding
 from tests.report.test_page import Page
 from tests.report.test_report import HOSTILE
