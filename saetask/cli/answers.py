@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def detection_text(detection: "Detection") -> str:
     """Returns a detection in a few lines."""
-    from saetask.session_results import failure_text
+    from saetask.session.results import failure_text
 
     answer, wrong = "answer", f"(probability that it is wrong: {failure_text(detection)})"
     lines = []

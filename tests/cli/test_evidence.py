@@ -4,7 +4,7 @@ import pytest
 
 from saetask.cli.answers import detection_text
 from saetask.cli.evidence import WIDTH, evidence_text
-from saetask.session_results import Detection
+from saetask.session.results import Detection
 from tests.helpers.planted_evidence import CONCEPTS, SENTENCE, concept, planted_finding
 
 LONG = [

@@ -2,7 +2,8 @@
 
 import pytest
 
-from saetask.session_results import Detection, Reformulation
+from saetask.data import Span
+from saetask.session.results import Detection, Reformulation
 from tests.helpers.planted_evidence import SENTENCE, concept, planted_finding
 from tests.report.test_page import Page
 from tests.report.test_report import HOSTILE
@@ -50,9 +51,9 @@ def test_without_concepts_features_are_shown_and_without_a_finding_the_reason() 
     assert "they agree" in nothing._repr_html_() and "<table" not in nothing._repr_html_()
 
 
-def test_a_shifted_finding_is_on_the_same_words() -> None:
+def test_a_finding_in_a_part_of_the_content_is_on_the_same_words() -> None:
     begins = SENTENCE.index("swallowed")
-    found = planted_finding().shifted(-begins)
+    found = planted_finding().within(Span(begins, len(SENTENCE)))
     text = SENTENCE[begins:]
     assert text[found.span.start : found.span.end] == "swallowed"
     tokens = [token for each in found.concepts for token in each.tokens]
