@@ -79,7 +79,7 @@ class MisunderstandingRecord(Document):
     are absent where the detector knows no concepts."""
     rest: Number | None = None
     """The part of `log_odds` that no listed concept adds."""
-    concepts: list[ConceptRecord] | None = None
+    concepts: list[ConceptRecord] = Field(default_factory=list)
     """Concepts for the reading, then against it; their contributions and `rest` add up to
     `log_odds`."""
 

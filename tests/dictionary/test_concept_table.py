@@ -6,15 +6,9 @@ import pyarrow
 import pytest
 
 from saetask import Dictionary
+from saetask.dictionary.concept_table import CONCEPTS, read_concepts
 from saetask.dictionary.dictionary import dictionary_folder
-from saetask.dictionary.store import (
-    CONCEPTS,
-    CONTEXTS,
-    FEATURES,
-    MANIFEST,
-    read_concepts,
-    write_parquet,
-)
+from saetask.dictionary.store import CONTEXTS, FEATURES, MANIFEST, write_parquet
 from saetask.saes import Concept
 from saetask.saes.loading import DEFAULT_SAE
 from tests.helpers.refusals import refusal
