@@ -1,0 +1,294 @@
+"""A search for the SAE that reads best, on data that no result is reported on.
+
+    python -m benchmarks.sae_search SEARCH.yaml WORK_FOLDER [--out docs/sae_search.json]
+
+`SEARCH.yaml` (see `recipes/sae_search.yaml`) has a recipe, the SAEs that differ from it, and the
+data to choose on. The activations of all layers are harvested in one pass; each SAE is trained on
+them by saetask's own trainer, and measured: reconstruction and cross-entropy on the corpus's
+selection split, k-sparse probing (`benchmarks.sparse_probing`) on the data to choose on, and how
+much of its features' firings are on one token. What is finished is skipped by the next start.
+
+Prints the table as Markdown; `--out` gets it as JSON, which `python -m benchmarks.training` reads.
+"""
+
+import argparse
+import itertools
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.sparse_probing import REPEATS, labelled_prompts, probe_all
+from saetask.cli.config_files import read_config
+from saetask.data.corpus import TokenRow, token_rows
+from saetask.errors import UserError
+from saetask.models.loading import load_model, model_device, model_name, model_tokenizer
+from saetask.saes.corpus_extraction import extract_token_activations
+from saetask.saes.loading import load_sae
+from saetask.saes.metrics import cross_entropy_recovered, measure
+from saetask.training import TrainConfig
+from saetask.training.activation_store import ActivationShards
+from saetask.training.harvest import harvest_hooks
+from saetask.training.recipe import check_recipe
+from saetask.training.trainer import TrainingJob, fit_and_save
+from saetask.utils.files import content_hash, read_json, write_json
+
+if TYPE_CHECKING:
+    from sae_lens import SAE
+
+    from saetask.models.loading import Model
+    from saetask.saes.activations import TokenActivations
+
+KS = (1, 2, 4, 8)
+LOSS_ROWS = 24
+FEWEST_FIRINGS = 10
+"""A feature with fewer firings has no unigram share."""
+SAME_DIRECTION = 0.7
+"""Least cosine of two decoder directions that count as one feature."""
+BATCH = 1024
+
+
+@dataclass(frozen=True)
+class ProbingData:
+    """Items of a task to choose on."""
+
+    name: str
+    task: str
+    data: str | None = None
+    """A file of items, beside the search's; None takes the task's built-in ones."""
+    limit: int | None = None
+    """Number of items to draw."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An SAE of the search: what differs from the recipe."""
+
+    layer: int
+    architecture: str
+    d_sae: int
+    options: dict[str, Any]
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """A name that tells it from the others."""
+        options = "-".join(f"{key}{value}" for key, value in self.options.items())
+        name = f"layer{self.layer}-{self.architecture}-{self.d_sae}-{options}-seed{self.seed}"
+        return re.sub(r"[^\w.-]+", "_", name)
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """A search."""
+
+    recipe: TrainConfig
+    """What all SAEs share; `{layer}` in `harvest.hook_name` is replaced."""
+    saes: list[Candidate] = field(default_factory=list)
+    probing: list[ProbingData] = field(default_factory=list)
+
+    def hook_name(self, layer: int) -> str:
+        """Returns the hook point of a layer."""
+        return self.recipe.harvest.hook_name.replace("{layer}", str(layer))
+
+    def recipe_of(self, sae: Candidate) -> TrainConfig:
+        """Returns the recipe of one SAE."""
+        hook_name = self.hook_name(sae.layer)
+        changes = {k: v for k, v in asdict(sae).items() if k != "layer"}
+        return replace(
+            self.recipe, harvest=replace(self.recipe.harvest, hook_name=hook_name), **changes
+        )
+
+
+class Search(NamedTuple):
+    """A search that runs."""
+
+    config: SearchConfig
+    model: "Model"
+    base: Path
+    """Folder that relative paths are taken from."""
+    work: Path
+
+
+def run(search: Search) -> list[dict[str, Any]]:
+    """Trains and measures what is missing; returns a row for every SAE, in the search's order."""
+    for sae in search.config.saes:
+        check_recipe(search.config.recipe_of(sae))
+    layers = list(dict.fromkeys(sae.layer for sae in search.config.saes))
+    train = _harvest(search, layers, "train", search.config.recipe.harvest.tokens)
+    held_out = _harvest(search, layers, "selection", search.config.recipe.test_tokens)
+    rows = {}
+    for layer in layers:
+        own = {s.name: s for s in search.config.saes if s.layer == layer}
+        folders = {name: _train(search, sae, train[layer]) for name, sae in own.items()}
+        rows |= _measured(search, folders, held_out[layer])
+    return [{**asdict(s), "name": s.name, **rows[s.name]} for s in search.config.saes]
+
+
+def _harvest(
+    search: Search, layers: Sequence[int], split: Any, tokens: int
+) -> dict[int, ActivationShards]:
+    config = replace(search.config.recipe.harvest, split=split, tokens=tokens)
+    hooks = {search.config.hook_name(layer): layer for layer in layers}
+    folders = {hook: search.work / "harvest" / split / hook for hook in hooks}
+    found = harvest_hooks(search.model, config, folders, search.base)
+    return {hooks[hook]: shards for hook, shards in found.items()}
+
+
+def _train(search: Search, sae: Candidate, shards: ActivationShards) -> Path:
+    """Trains an SAE unless it is there; returns its folder, whose name has its recipe's hash."""
+    recipe = search.config.recipe_of(sae)
+    identity = content_hash({**asdict(recipe), "harvest": shards.manifest["identity"]})
+    out = (search.work / f"{sae.name}-{identity[:8]}").resolve()
+    if not (out / "cfg.json").is_file():
+        print(f"sae_search: {sae.name}", file=sys.stderr)
+        device = "cuda" if model_device(search.model).type == "cuda" else "cpu"
+        n_shards = len(shards.shards)
+        name = model_name(search.model)
+        fit_and_save(
+            TrainingJob(recipe, out, name, shards.manifest["identity"], n_shards, device), shards
+        )
+    return out
+
+
+def _measured(
+    search: Search, folders: Mapping[str, Path], held_out: ActivationShards
+) -> dict[str, dict[str, Any]]:
+    """Measures SAEs of one hook point that have no figures yet; returns the figures of all."""
+    figures = {name: folder / "figures.json" for name, folder in folders.items()}
+    saes = {name: load_sae(folders[name]) for name, path in figures.items() if not path.is_file()}
+    if saes:
+        rows = list(_selection_rows(search))
+        read = extract_token_activations(search.model, [*saes.values()], rows)
+        found = {
+            name: _reconstruction(search, sae, held_out, rows, activations)
+            for (name, sae), activations in zip(saes.items(), read)
+        }
+        for data in search.config.probing:
+            path = search.base / data.data if data.data else None
+            tokenizer = model_tokenizer(search.model)
+            prompts = labelled_prompts(data.task, tokenizer, path, data.limit)
+            probed = probe_all(search.model, prompts, saes, (), KS, REPEATS)
+            for name, own in probed["saes"].items():
+                neurons = probed["neurons"][own["hook_name"]]
+                found[name].setdefault("probing", {})[data.name] = {**own, "neurons": neurons}
+        for name, own in found.items():
+            write_json(figures[name], own)
+    return {name: read_json(path) for name, path in figures.items()}
+
+
+def _selection_rows(search: Search) -> Iterator[TokenRow]:
+    """Yields rows of the selection split, up to the recipe's `test_tokens`."""
+    corpus = search.config.recipe.harvest.corpus
+    n_tokens = 0
+    for row in token_rows(corpus, model_tokenizer(search.model), "selection", search.base):
+        yield row
+        n_tokens += len(row.token_ids)
+        if n_tokens >= search.config.recipe.test_tokens:
+            return
+
+
+def _reconstruction(
+    search: Search,
+    sae: "SAE[Any]",
+    held_out: ActivationShards,
+    rows: Sequence[TokenRow],
+    activations: "TokenActivations",
+) -> dict[str, Any]:
+    """Returns how an SAE reconstructs the selection split, and how much of it is unigrams."""
+    import torch
+
+    quality = measure(sae, (held_out.rows(i) for i in torch.arange(len(held_out)).split(BATCH)))
+    shares = unigram_shares(activations)
+    texts = [list(row.token_ids) for row in itertools.islice(rows, LOSS_ROWS)]
+    return {
+        "normalised_mse": quality.normalised_mse,
+        "fvu": quality.fvu,
+        "l0": quality.l0,
+        "sparsity": quality.l0 / sae.cfg.d_sae,
+        "dead_share": 1 - quality.alive_share,
+        "cross_entropy_recovered": cross_entropy_recovered(search.model, sae, texts),
+        "unigram_share": float(np.nanmedian(shares)),
+        "unigram_features": float((shares[~np.isnan(shares)] > 0.5).mean()),
+    }
+
+
+def unigram_shares(activations: "TokenActivations") -> np.ndarray:
+    """Returns the share of each feature's firings that are on its most frequent token.
+
+    Returns:
+        `[d_sae]`; NaN of features with fewer than `FEWEST_FIRINGS` firings.
+    """
+    tokens = np.repeat(activations.token_ids, np.diff(activations.indptr))
+    n_firings = np.bincount(activations.features, minlength=activations.d_sae)
+    pairs = np.stack([activations.features.astype(np.int64), tokens.astype(np.int64)])
+    (features, _), counts = np.unique(pairs, axis=1, return_counts=True)
+    most = np.zeros(activations.d_sae, dtype=np.int64)
+    np.maximum.at(most, features, counts)
+    return np.where(n_firings >= FEWEST_FIRINGS, most / np.maximum(n_firings, 1), np.nan)
+
+
+def same_direction_share(one: "SAE[Any]", other: "SAE[Any]") -> float:
+    """Returns the share of an SAE's features that have a decoder direction of another SAE's."""
+    import torch
+
+    directions = [torch.nn.functional.normalize(s.W_dec.detach(), dim=-1) for s in (one, other)]
+    nearest = (directions[0] @ directions[1].T).amax(-1)
+    return float((nearest >= SAME_DIRECTION).float().mean())
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Returns the rows as a Markdown table."""
+    names = [*rows[0]["probing"]] if rows else []
+    head = ["SAE", "MSE", "FVU", "L0", "dead", "CE", "unigram", *names]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for row in rows:
+        cells = [
+            row["name"],
+            f"{row['normalised_mse']:.3f}",
+            f"{row['fvu']:.3f}",
+            f"{row['l0']:.0f} ({row['sparsity']:.2%})",
+            f"{row['dead_share']:.1%}",
+            f"{row['cross_entropy_recovered']:.3f}",
+            f"{row['unigram_share']:.2f}",
+        ]
+        for name in names:
+            areas = [
+                " ".join(f"{row['probing'][name][kind][str(k)]['value']:.2f}" for k in KS)
+                for kind in ("auroc", "neurons", "random")
+            ]
+            cells.append(" / ".join(areas))
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.sae_search",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("config", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args(given)
+    try:
+        config = read_config(options.config, SearchConfig, "Search")
+        model = load_model(config.recipe.model)
+        rows = run(Search(config, model, options.config.parent, options.work))
+        if options.out:
+            write_json(options.out, {"harvest": asdict(config.recipe.harvest), "saes": rows})
+    except UserError as error:
+        print(f"sae_search: {error}", file=sys.stderr)
+        return 2
+    print(table(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
