@@ -15,19 +15,19 @@ import argparse
 import itertools
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from benchmarks.sparse_probing import REPEATS, labelled_prompts, probe_all
+from benchmarks.sparse_probing import labelled_prompts, probe_all
 from saetask.cli.config_files import read_config
-from saetask.data.corpus import TokenRow, token_rows
+from saetask.data.corpus import token_rows
 from saetask.errors import UserError
 from saetask.models.loading import load_model, model_device, model_name, model_tokenizer
-from saetask.saes.corpus_extraction import extract_token_activations
+from saetask.saes.encoding import encode_rows
 from saetask.saes.loading import load_sae
 from saetask.saes.metrics import cross_entropy_recovered, measure
 from saetask.training import TrainConfig
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from sae_lens import SAE
 
     from saetask.models.loading import Model
-    from saetask.saes.activations import TokenActivations
 
 KS = (1, 2, 4, 8)
 LOSS_ROWS = 24
@@ -50,6 +49,8 @@ FEWEST_FIRINGS = 10
 SAME_DIRECTION = 0.7
 """Least cosine of two decoder directions that count as one feature."""
 BATCH = 1024
+FIGURES = "figures.json"
+"""In an SAE's folder, what was measured of it."""
 
 
 @dataclass(frozen=True)
@@ -116,27 +117,24 @@ class Search(NamedTuple):
 
 def run(search: Search) -> list[dict[str, Any]]:
     """Trains and measures what is missing; returns a row for every SAE, in the search's order."""
-    for sae in search.config.saes:
-        check_recipe(search.config.recipe_of(sae))
-    layers = list(dict.fromkeys(sae.layer for sae in search.config.saes))
-    train = _harvest(search, layers, "train", search.config.recipe.harvest.tokens)
-    held_out = _harvest(search, layers, "selection", search.config.recipe.test_tokens)
-    rows = {}
-    for layer in layers:
-        own = {s.name: s for s in search.config.saes if s.layer == layer}
-        folders = {name: _train(search, sae, train[layer]) for name, sae in own.items()}
-        rows |= _measured(search, folders, held_out[layer])
-    return [{**asdict(s), "name": s.name, **rows[s.name]} for s in search.config.saes]
+    config = search.config
+    for sae in config.saes:
+        check_recipe(config.recipe_of(sae))
+    train = _harvest(search, "train", config.recipe.harvest.tokens)
+    held_out = _harvest(search, "selection", config.recipe.test_tokens)
+    folders = {sae.name: _train(search, sae, train[sae.layer]) for sae in config.saes}
+    _measure(search, folders, held_out)
+    found = {name: read_json(folder / FIGURES) for name, folder in folders.items()}
+    return [{"name": sae.name, **asdict(sae), **found[sae.name]} for sae in config.saes]
 
 
-def _harvest(
-    search: Search, layers: Sequence[int], split: Any, tokens: int
-) -> dict[int, ActivationShards]:
+def _harvest(search: Search, split: Any, tokens: int) -> dict[int, ActivationShards]:
+    """Harvests all layers of the search in one pass; returns the shards of each."""
     config = replace(search.config.recipe.harvest, split=split, tokens=tokens)
-    hooks = {search.config.hook_name(layer): layer for layer in layers}
-    folders = {hook: search.work / "harvest" / split / hook for hook in hooks}
+    layers = {search.config.hook_name(sae.layer): sae.layer for sae in search.config.saes}
+    folders = {hook: search.work / "harvest" / split / hook for hook in layers}
     found = harvest_hooks(search.model, config, folders, search.base)
-    return {hooks[hook]: shards for hook, shards in found.items()}
+    return {layers[hook]: shards for hook, shards in found.items()}
 
 
 def _train(search: Search, sae: Candidate, shards: ActivationShards) -> Path:
@@ -155,80 +153,71 @@ def _train(search: Search, sae: Candidate, shards: ActivationShards) -> Path:
     return out
 
 
-def _measured(
-    search: Search, folders: Mapping[str, Path], held_out: ActivationShards
-) -> dict[str, dict[str, Any]]:
-    """Measures SAEs of one hook point that have no figures yet; returns the figures of all."""
-    figures = {name: folder / "figures.json" for name, folder in folders.items()}
-    saes = {name: load_sae(folders[name]) for name, path in figures.items() if not path.is_file()}
-    if saes:
-        rows = list(_selection_rows(search))
-        read = extract_token_activations(search.model, [*saes.values()], rows)
-        found = {
-            name: _reconstruction(search, sae, held_out, rows, activations)
-            for (name, sae), activations in zip(saes.items(), read)
-        }
-        for data in search.config.probing:
-            path = search.base / data.data if data.data else None
-            tokenizer = model_tokenizer(search.model)
-            prompts = labelled_prompts(data.task, tokenizer, path, data.limit)
-            probed = probe_all(search.model, prompts, saes, (), KS, REPEATS)
-            for name, own in probed["saes"].items():
-                neurons = probed["neurons"][own["hook_name"]]
-                found[name].setdefault("probing", {})[data.name] = {**own, "neurons": neurons}
-        for name, own in found.items():
-            write_json(figures[name], own)
-    return {name: read_json(path) for name, path in figures.items()}
+def _measure(
+    search: Search, folders: Mapping[str, Path], held_out: Mapping[int, ActivationShards]
+) -> None:
+    """Measures the SAEs that have no figures yet, and writes them."""
+    missing = [s for s in search.config.saes if not (folders[s.name] / FIGURES).is_file()]
+    saes = {sae.name: load_sae(folders[sae.name]) for sae in missing}
+    if not saes:
+        return
+    tokenizer = model_tokenizer(search.model)
+    rows = token_rows(search.config.recipe.harvest.corpus, tokenizer, "selection", search.base)
+    texts = [list(row.token_ids) for row in itertools.islice(rows, LOSS_ROWS)]
+    found = {sae.name: _quality(saes[sae.name], held_out[sae.layer]) for sae in missing}
+    for name, own in found.items():
+        own["cross_entropy_recovered"] = cross_entropy_recovered(search.model, saes[name], texts)
+        own["probing"] = {}
+    for data in search.config.probing:
+        path = search.base / data.data if data.data else None
+        prompts = labelled_prompts(data.task, tokenizer, path, data.limit)
+        probed = probe_all(search.model, prompts, saes, ks=KS)
+        for name, own in probed["saes"].items():
+            neurons = probed["neurons"][own["hook_name"]]
+            found[name]["probing"][data.name] = {**own, "neurons": neurons}
+    for name, own in found.items():
+        write_json(folders[name] / FIGURES, own)
 
 
-def _selection_rows(search: Search) -> Iterator[TokenRow]:
-    """Yields rows of the selection split, up to the recipe's `test_tokens`."""
-    corpus = search.config.recipe.harvest.corpus
-    n_tokens = 0
-    for row in token_rows(corpus, model_tokenizer(search.model), "selection", search.base):
-        yield row
-        n_tokens += len(row.token_ids)
-        if n_tokens >= search.config.recipe.test_tokens:
-            return
-
-
-def _reconstruction(
-    search: Search,
-    sae: "SAE[Any]",
-    held_out: ActivationShards,
-    rows: Sequence[TokenRow],
-    activations: "TokenActivations",
-) -> dict[str, Any]:
-    """Returns how an SAE reconstructs the selection split, and how much of it is unigrams."""
+def _quality(sae: "SAE[Any]", held_out: ActivationShards) -> dict[str, Any]:
+    """Returns how an SAE reconstructs held-out activations, and how much of it is unigrams."""
     import torch
 
-    quality = measure(sae, (held_out.rows(i) for i in torch.arange(len(held_out)).split(BATCH)))
-    shares = unigram_shares(activations)
-    texts = [list(row.token_ids) for row in itertools.islice(rows, LOSS_ROWS)]
+    batches = torch.arange(len(held_out)).split(BATCH)
+    quality = measure(sae, (held_out.rows(i) for i in batches))
+    inputs = [held_out.rows(i) for i in batches]
+    encoded = encode_rows(sae, inputs, [torch.ones(len(i), dtype=torch.bool) for i in inputs])
+    token_ids = held_out.token_ids().numpy()
+    tokens = [token_ids[i.numpy()][own.positions] for i, own in zip(batches, encoded)]
+    features = np.concatenate([own.features for own in encoded])
+    shares = unigram_shares(features, np.concatenate(tokens), sae.cfg.d_sae)
     return {
         "normalised_mse": quality.normalised_mse,
         "fvu": quality.fvu,
         "l0": quality.l0,
         "sparsity": quality.l0 / sae.cfg.d_sae,
         "dead_share": 1 - quality.alive_share,
-        "cross_entropy_recovered": cross_entropy_recovered(search.model, sae, texts),
         "unigram_share": float(np.nanmedian(shares)),
         "unigram_features": float((shares[~np.isnan(shares)] > 0.5).mean()),
     }
 
 
-def unigram_shares(activations: "TokenActivations") -> np.ndarray:
+def unigram_shares(features: np.ndarray, tokens: np.ndarray, d_sae: int) -> np.ndarray:
     """Returns the share of each feature's firings that are on its most frequent token.
+
+    Args:
+        features: Feature of each firing.
+        tokens: Id of the token of each firing.
+        d_sae: Number of features.
 
     Returns:
         `[d_sae]`; NaN of features with fewer than `FEWEST_FIRINGS` firings.
     """
-    tokens = np.repeat(activations.token_ids, np.diff(activations.indptr))
-    n_firings = np.bincount(activations.features, minlength=activations.d_sae)
-    pairs = np.stack([activations.features.astype(np.int64), tokens.astype(np.int64)])
-    (features, _), counts = np.unique(pairs, axis=1, return_counts=True)
-    most = np.zeros(activations.d_sae, dtype=np.int64)
-    np.maximum.at(most, features, counts)
+    n_firings = np.bincount(features, minlength=d_sae)
+    pairs = np.stack([features.astype(np.int64), tokens.astype(np.int64)])
+    (owners, _), counts = np.unique(pairs, axis=1, return_counts=True)
+    most = np.zeros(d_sae, dtype=np.int64)
+    np.maximum.at(most, owners, counts)
     return np.where(n_firings >= FEWEST_FIRINGS, most / np.maximum(n_firings, 1), np.nan)
 
 

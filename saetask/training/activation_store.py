@@ -31,8 +31,15 @@ class ActivationShards:
 
         self.manifest = read_json(folder / MANIFEST)
         numbers = range(self.manifest["shards"] if n_shards is None else n_shards)
-        self.shards = [load_file(folder / shard_name(i))["activations"] for i in numbers]
+        self._tensors = [load_file(folder / shard_name(i)) for i in numbers]
+        self.shards = [tensors["activations"] for tensors in self._tensors]
         self.d_in = self.shards[0].shape[1]
+
+    def token_ids(self) -> "Int[torch.Tensor, 'n']":
+        """Returns the token of each activation."""
+        import torch
+
+        return torch.cat([tensors["token_ids"] for tensors in self._tensors])
 
     def __len__(self) -> int:
         return sum(len(shard) for shard in self.shards)

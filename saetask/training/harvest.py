@@ -7,7 +7,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from saetask.compute.executor import Executor, LocalExecutor
 from saetask.data.corpus import TokenRow, corpus_content, token_rows
@@ -30,7 +30,7 @@ from saetask.utils.progress import stage
 
 if TYPE_CHECKING:
     import torch
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
 
     from saetask.models.loading import Model
 
@@ -178,11 +178,11 @@ def _new_shards(
         try:
             for number, computed in enumerate(executor.map(compute, prefetch(shards)), first):
                 own = [store for store in stores if len(store.counts) == number]
-                kept = [_without_outliers(computed[s.hook_name], s, config) for s in own]
+                kept = [_without_outliers(computed, s, config) for s in own]
                 _wait(writing)
                 writing = [
-                    writer.submit(_write_shard, store.folder, store.manifest, activations)
-                    for store, activations in zip(own, kept)
+                    writer.submit(_write_shard, store.folder, store.manifest, tensors)
+                    for store, tensors in zip(own, kept)
                 ]
                 yield
         finally:
@@ -190,15 +190,20 @@ def _new_shards(
 
 
 def _without_outliers(
-    activations: "Float[torch.Tensor, 'token d_in']", store: _Store, config: HarvestConfig
-) -> "Float[torch.Tensor, 'kept d_in']":
-    """Drops norm outliers of a store's next shard, whose activations it counts."""
+    shard: "_ComputedShard", store: _Store, config: HarvestConfig
+) -> "dict[str, torch.Tensor]":
+    """Returns a store's next shard without norm outliers, and counts its activations."""
+    activations = shard.activations[store.hook_name]
     norms = activations.float().norm(dim=-1)
     limit = store.manifest["norm_limit"] or config.norm_limit * norms.median().item()
-    kept = activations[norms <= limit]
+    kept = norms <= limit
     store.manifest["norm_limit"] = limit
-    store.counts.append(len(kept))
-    return kept
+    store.counts.append(int(kept.sum()))
+    return {
+        "activations": activations[kept],
+        "token_ids": shard.token_ids[kept],
+        "rows": shard.rows[kept],
+    }
 
 
 def _wait(writing: "Sequence[Future[None]]") -> None:
@@ -206,14 +211,12 @@ def _wait(writing: "Sequence[Future[None]]") -> None:
         future.result()
 
 
-def _write_shard(
-    folder: Path, manifest: dict, activations: "Float[torch.Tensor, 'token d_in']"
-) -> None:
+def _write_shard(folder: Path, manifest: dict, tensors: "dict[str, torch.Tensor]") -> None:
     """Stores a shard and then counts it in the manifest, so that only whole shards are counted."""
     from safetensors.torch import save_file
 
     with atomic_path(folder / shard_name(manifest["shards"])) as temporary:
-        save_file({"activations": activations}, temporary)
+        save_file(tensors, temporary)
     manifest["shards"] += 1
     write_json(folder / MANIFEST, manifest)
 
@@ -242,24 +245,38 @@ def _open_manifest(folder: Path, identity: str) -> dict:
     return manifest
 
 
+class _ComputedShard(NamedTuple):
+    """The ordinary tokens of a shard's rows; tokens of one row are consecutive, and in order."""
+
+    activations: "dict[str, Float[torch.Tensor, 'token d_in']]"
+    """By hook point, bfloat16."""
+    token_ids: "Int[torch.Tensor, 'token']"
+    rows: "Int[torch.Tensor, 'token']"
+    """Number of each token's row in the shard."""
+
+
 def _compute_shard(
     hook_names: Sequence[str], rows_per_batch: int, model: "Model", rows: list[TokenRow]
-) -> "dict[str, Float[torch.Tensor, 'token d_in']]":
+) -> _ComputedShard:
     """Runs rows in batches of similar length and returns their ordinary tokens' activations."""
     import torch
     from einops import rearrange
 
     special = torch.tensor(sorted(model_tokenizer(model).all_special_ids))
-    token_ids = [row.token_ids for row in rows]
+    row_ids = [row.token_ids for row in rows]
     chunks: dict[str, list[torch.Tensor]] = {name: [] for name in hook_names}
-    for batch in batches_by_length([len(row) for row in token_ids], rows_per_batch):
-        tokens = right_padded([token_ids[i] for i in batch])
-        lengths = torch.tensor([len(token_ids[i]) for i in batch])
+    token_ids, numbers = [], []
+    for batch in batches_by_length([len(row) for row in row_ids], rows_per_batch):
+        tokens = right_padded([row_ids[i] for i in batch])
+        lengths = torch.tensor([len(row_ids[i]) for i in batch])
         kept = torch.arange(tokens.shape[1]) < lengths[:, None]
         kept &= ~torch.isin(tokens, special)
+        token_ids.append(tokens[kept].int())
+        numbers.append(torch.tensor(batch)[kept.nonzero()[:, 0]].int())
         # Selected on the device, by index, so that the CPU waits for a GPU only once a shard.
         chosen = kept.flatten().nonzero()[:, 0].to(model_device(model), non_blocking=True)
         for name, activations in read_hooks(model, tokens, hook_names).items():
             tokens_first = rearrange(activations, "batch pos d_in -> (batch pos) d_in")
             chunks[name].append(tokens_first[chosen].to(torch.bfloat16))
-    return {name: torch.cat(own).cpu() for name, own in chunks.items()}
+    found = {name: torch.cat(own).cpu() for name, own in chunks.items()}
+    return _ComputedShard(found, torch.cat(token_ids), torch.cat(numbers))
