@@ -73,14 +73,16 @@ class Candidate:
     architecture: str
     d_sae: int
     options: dict[str, Any]
+    unigram_relief: float = 0.0
     seed: int = 0
 
     @property
     def name(self) -> str:
         """A name that tells it from the others."""
-        options = "-".join(f"{key}{value}" for key, value in self.options.items())
-        name = f"layer{self.layer}-{self.architecture}-{self.d_sae}-{options}-seed{self.seed}"
-        return re.sub(r"[^\w.-]+", "_", name)
+        parts = [f"layer{self.layer}", self.architecture, self.d_sae]
+        parts += [f"{key}{value}" for key, value in self.options.items()]
+        parts += [f"relief{self.unigram_relief:g}"] * bool(self.unigram_relief)
+        return re.sub(r"[^\w.-]+", "_", "-".join(map(str, [*parts, f"seed{self.seed}"])))
 
 
 @dataclass(frozen=True)
@@ -124,8 +126,15 @@ def run(search: Search) -> list[dict[str, Any]]:
     held_out = _harvest(search, "selection", config.recipe.test_tokens)
     folders = {sae.name: _train(search, sae, train[sae.layer]) for sae in config.saes}
     _measure(search, folders, held_out)
-    found = {name: read_json(folder / FIGURES) for name, folder in folders.items()}
-    return [{"name": sae.name, **asdict(sae), **found[sae.name]} for sae in config.saes]
+    return [
+        {
+            "name": sae.name,
+            **asdict(sae),
+            **read_json(folders[sae.name] / FIGURES),
+            "same_direction": _seed_stability(sae, folders),
+        }
+        for sae in config.saes
+    ]
 
 
 def _harvest(search: Search, split: Any, tokens: int) -> dict[int, ActivationShards]:
@@ -221,6 +230,16 @@ def unigram_shares(features: np.ndarray, tokens: np.ndarray, d_sae: int) -> np.n
     return np.where(n_firings >= FEWEST_FIRINGS, most / np.maximum(n_firings, 1), np.nan)
 
 
+def _seed_stability(sae: Candidate, folders: Mapping[str, Path]) -> float | None:
+    """Returns the share of an SAE's features that another seed finds too; None without one."""
+    own = replace(sae, seed=0).name.removesuffix("0")
+    twins = [f for name, f in folders.items() if name.startswith(own) and name != sae.name]
+    if not twins:
+        return None
+    one, other = (load_sae(folder) for folder in (folders[sae.name], twins[0]))
+    return same_direction_share(one, other)
+
+
 def same_direction_share(one: "SAE[Any]", other: "SAE[Any]") -> float:
     """Returns the share of an SAE's features that have a decoder direction of another SAE's."""
     import torch
@@ -230,10 +249,20 @@ def same_direction_share(one: "SAE[Any]", other: "SAE[Any]") -> float:
     return float((nearest >= SAME_DIRECTION).float().mean())
 
 
+def _described(recipe: TrainConfig) -> dict[str, Any]:
+    """Returns what all SAEs of a search share, without the places of files."""
+    return {
+        "model": Path(recipe.model).name,
+        "tokens": recipe.harvest.tokens,
+        "samples": recipe.samples,
+        "sources": {Path(s.path).name: s.share for s in recipe.harvest.corpus.sources},
+    }
+
+
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Returns the rows as a Markdown table."""
     names = [*rows[0]["probing"]] if rows else []
-    head = ["SAE", "MSE", "FVU", "L0", "dead", "CE", "unigram", *names]
+    head = ["SAE", "MSE", "FVU", "L0", "dead", "CE", "unigram", "other seed", *names]
     lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
     for row in rows:
         cells = [
@@ -244,6 +273,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
             f"{row['dead_share']:.1%}",
             f"{row['cross_entropy_recovered']:.3f}",
             f"{row['unigram_share']:.2f}",
+            "" if row["same_direction"] is None else f"{row['same_direction']:.2f}",
         ]
         for name in names:
             areas = [
@@ -271,7 +301,7 @@ def main(given: Sequence[str] | None = None) -> int:
         model = load_model(config.recipe.model)
         rows = run(Search(config, model, options.config.parent, options.work))
         if options.out:
-            write_json(options.out, {"harvest": asdict(config.recipe.harvest), "saes": rows})
+            write_json(options.out, {**_described(config.recipe), "saes": rows})
     except UserError as error:
         print(f"sae_search: {error}", file=sys.stderr)
         return 2

@@ -53,8 +53,8 @@ if TYPE_CHECKING:
     from saetask.data.prompts import RenderedPrompt
     from saetask.models.loading import Model
 
-    Inputs = np.ndarray | csr_matrix
-    """Inputs of probes, `[item, input]`."""
+    Inputs = Any
+    """Inputs of probes, `[item, input]`: an `np.ndarray` of neurons, a `csr_matrix` of features."""
 
 KS = (1, 2, 4, 8, 16)
 N_FOLDS, REPEATS = 5, 3
@@ -226,7 +226,7 @@ def _decide(fit: "Inputs", positive: np.ndarray, held_out: "Inputs", k: int | No
         fit, held_out = (
             (_dense(part[:, chosen]) - mean[chosen]) / deviation[chosen] for part in (fit, held_out)
         )
-    elif isinstance(fit, np.ndarray) and isinstance(held_out, np.ndarray):
+    elif isinstance(fit, np.ndarray):
         fit, held_out = ((part - mean) / deviation for part in (fit, held_out))
         probe.C = DENSE_NORM / fit.shape[1]
     else:  # rare features would weigh as much as the others, if they were standardised
@@ -252,7 +252,7 @@ def _class_contrast(inputs: "Inputs", positive: np.ndarray) -> _Contrast:
     share = positive.mean()
     deviation = np.sqrt(share * variances[0] + (1 - share) * variances[1])
     # An input that is constant in each class, or nearly, would have an endless contrast.
-    deviation = np.maximum(deviation, 1e-3 * (np.abs(means).max() + 1e-9))
+    deviation = np.maximum(deviation, 1e-3 * np.abs(means).max(0) + 1e-12)
     mean = share * means[0] + (1 - share) * means[1]
     return _Contrast(mean, deviation, (means[0] - means[1]) / deviation)
 

@@ -58,14 +58,15 @@ def relieve_unigrams(
         means: Yields the token means that belong to the activations of each step.
     """
     forward = sae.training_forward_pass
+    topk: Any = sae  # which has the weights that not every training SAE has
 
     def forward_with_relief(step_input: "TrainStepInput") -> "TrainStepOutput":
         output = forward(step_input)
         acts = output.feature_acts.detach()
         active = (acts.to_dense() if acts.is_sparse else acts)[:, :n_features] > 0
         inputs = sae.process_sae_in(step_input.sae_in)
-        hidden_pre = inputs @ sae.W_enc[:, :n_features] + sae.b_enc[:n_features]
-        context = (hidden_pre.relu() * active) @ sae.W_dec[:n_features] + sae.b_dec
+        hidden_pre = inputs @ topk.W_enc[:, :n_features] + topk.b_enc[:n_features]
+        context = (hidden_pre.relu() * active) @ topk.W_dec[:n_features] + topk.b_dec
         error = next(means).to(context) + context - step_input.sae_in
         loss = coefficient * error.pow(2).sum(-1).mean()
         output.losses["unigram_relief"] = loss

@@ -49,10 +49,8 @@ def search_file(harvest_config, tmp_path):
         "batch_size": 64,
         "test_tokens": 200,
     }
-    saes = [
-        {"layer": layer, "architecture": "topk", "d_sae": 64, "options": {"k": 4}}
-        for layer in (1, 2)
-    ]
+    shape = {"architecture": "topk", "d_sae": 64, "options": {"k": 4}}
+    saes = [{"layer": layer, "seed": seed, **shape} for layer, seed in ((1, 0), (2, 0), (2, 1))]
     probing = [{"name": "metaphor", "task": "metaphor", "limit": 60}]
     path = tmp_path / "search.yaml"
     path.write_text(yaml.safe_dump({"recipe": recipe, "saes": saes, "probing": probing}))
@@ -68,7 +66,9 @@ def test_a_search_measures_every_sae_once(
     assert sae_search.main(given) == 0
     printed, first = capsys.readouterr().out, out.read_text()
     rows = json.loads(first)["saes"]
-    assert [row["layer"] for row in rows] == [1, 2]
+    assert [row["layer"] for row in rows] == [1, 2, 2]
+    alone, *twins = [row["same_direction"] for row in rows]
+    assert alone is None and all(0 <= share <= 1 for share in twins)
     for row in rows:
         assert row["name"] in printed
         assert 0 < row["normalised_mse"] < 1 and row["l0"] <= 4
