@@ -186,52 +186,58 @@ def probe_scores(
     inputs: "Inputs",
     labels: Sequence[str],
     groups: Sequence[str],
-    k: int | None,
+    ks: Sequence[int | None],
     repeats: int = REPEATS,
-) -> dict[str, np.ndarray]:
+) -> dict[int | None, dict[str, np.ndarray]]:
     """Returns held-out scores of probes on k inputs, for each class against the rest.
 
     Args:
         inputs: `[item, input]`.
         labels: Class of each item.
         groups: Group of each item; no group is on both sides of a split.
-        k: Number of inputs, chosen on each fold's training part; None takes all.
+        ks: Numbers of inputs, chosen on each fold's training part; None takes all.
         repeats: Number of ways of splitting.
 
     Returns:
-        By class, ranks within the fold from 0 to 1, `[repeats * item]`.
+        By k and class, ranks within the fold from 0 to 1, `[repeats * item]`.
     """
     from scipy.stats import rankdata
 
     names = np.asarray(labels)
-    scores = {name: np.zeros((repeats, len(names))) for name in sorted(set(labels))}
+    classes = sorted(set(labels))
+    scores = {k: {name: np.zeros((repeats, len(names))) for name in classes} for k in ks}
     for seed in range(repeats):
         for fit, held_out in stratified_splits(labels, groups, N_FOLDS, seed):
-            for name, ranks in scores.items():
-                decided = _decide(inputs[fit], names[fit] == name, inputs[held_out], k)
-                ranks[seed, held_out] = rankdata(decided) / len(held_out)
-    return {name: ranks.reshape(-1) for name, ranks in scores.items()}
+            for name in classes:
+                decided = _decide(inputs[fit], names[fit] == name, inputs[held_out], ks)
+                for k, values in zip(ks, decided):
+                    scores[k][name][seed, held_out] = rankdata(values) / len(held_out)
+    return {k: {name: r.reshape(-1) for name, r in own.items()} for k, own in scores.items()}
 
 
-def _decide(fit: "Inputs", positive: np.ndarray, held_out: "Inputs", k: int | None) -> np.ndarray:
-    """Fits a probe on k inputs and returns its decision values on what is held out."""
+def _decide(
+    fit: "Inputs", positive: np.ndarray, held_out: "Inputs", ks: Sequence[int | None]
+) -> Iterator[np.ndarray]:
+    """Fits a probe on k inputs for each k; yields decision values on what is held out."""
     from sklearn.linear_model import LogisticRegression
 
     if positive.all() or not positive.any():
-        return np.zeros(held_out.shape[0])
+        yield from (np.zeros(held_out.shape[0]) for _ in ks)
+        return
     mean, deviation, contrast = _class_contrast(fit, positive)
-    probe = LogisticRegression(max_iter=500)
-    if k is not None:
-        chosen = np.argsort(-np.abs(contrast), kind="stable")[:k]
-        fit, held_out = (
-            (_dense(part[:, chosen]) - mean[chosen]) / deviation[chosen] for part in (fit, held_out)
-        )
-    elif isinstance(fit, np.ndarray):
-        fit, held_out = ((part - mean) / deviation for part in (fit, held_out))
-        probe.C = DENSE_NORM / fit.shape[1]
-    else:  # rare features would weigh as much as the others, if they were standardised
-        probe.C = DENSE_NORM / float(fit.multiply(fit).sum(1).mean())
-    return probe.fit(fit, positive).decision_function(held_out)
+    order = np.argsort(-np.abs(contrast), kind="stable")
+    for k in ks:
+        probe = LogisticRegression(max_iter=500)
+        parts = fit, held_out
+        if k is not None:
+            own = order[:k]
+            parts = [(_dense(part[:, own]) - mean[own]) / deviation[own] for part in parts]
+        elif isinstance(fit, np.ndarray):
+            parts = [(part - mean) / deviation for part in parts]
+            probe.C = DENSE_NORM / fit.shape[1]
+        else:  # rare features would weigh as much as the others, if they were standardised
+            probe.C = DENSE_NORM / float(fit.multiply(fit).sum(1).mean())
+        yield probe.fit(parts[0], positive).decision_function(parts[1])
 
 
 class _Contrast(NamedTuple):
@@ -287,19 +293,18 @@ def probe_all(
     inputs = read_inputs(model, data, hooks, {**saes, **controls})
     labels, groups = data.readings * repeats, data.groups * repeats
     scores = {}
-    with stage("probe", len(inputs) * len(ks)) as advance:
+    with stage("probe", len(inputs)) as advance:
         for name, own in inputs.items():
-            for k in ks:
-                scores[name, k] = probe_scores(own, data.readings, data.groups, k, repeats)
-                advance(1)
+            scores[name] = probe_scores(own, data.readings, data.groups, ks, repeats)
+            advance(1)
 
     def areas(name: str, minus: str | None = None) -> dict[str, Any]:
         by_k = {}
         for k in ks:
             if minus is None:
-                area = macro_auroc(labels, scores[name, k], groups, 0, N_RESAMPLES)
+                area = macro_auroc(labels, scores[name][k], groups, 0, N_RESAMPLES)
             else:
-                pair = scores[name, k], scores[minus, k]
+                pair = scores[name][k], scores[minus][k]
                 area = macro_auroc_difference(labels, *pair, groups, 0, N_RESAMPLES)
             by_k["all" if k is None else str(k)] = _rounded(area)
         return by_k

@@ -15,8 +15,8 @@ GROUPS = [str(i // 4) for i in range(N)]
 
 
 def area(inputs, labels, k) -> float:
-    scores = probe_scores(inputs, labels, GROUPS, k, repeats=2)
-    found = macro_auroc([*labels] * 2, scores, GROUPS * 2, n_resamples=1)
+    scores = probe_scores(inputs, labels, GROUPS, [k], repeats=2)
+    found = macro_auroc([*labels] * 2, scores[k], GROUPS * 2, n_resamples=1)
     assert found is not None
     return found.value
 
@@ -55,8 +55,8 @@ def test_permuted_labels_give_chance_though_inputs_are_chosen(planted) -> None:
 
 def test_sparse_and_dense_inputs_give_the_same_scores(planted) -> None:
     labels, inputs = planted
-    dense = probe_scores(inputs, labels, GROUPS, 4, repeats=1)
-    sparse = probe_scores(csr_matrix(inputs), labels, GROUPS, 4, repeats=1)
+    dense = probe_scores(inputs, labels, GROUPS, [4], repeats=1)[4]
+    sparse = probe_scores(csr_matrix(inputs), labels, GROUPS, [4], repeats=1)[4]
     for name, scores in dense.items():
         np.testing.assert_allclose(sparse[name], scores, atol=1 / 8)
 
