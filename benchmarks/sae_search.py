@@ -35,7 +35,8 @@ from saetask.training.activation_store import ActivationShards
 from saetask.training.harvest import harvest_hooks
 from saetask.training.recipe import check_recipe
 from saetask.training.trainer import TrainingJob, fit_and_save
-from saetask.utils.files import content_hash, read_json, write_json
+from saetask.utils.files import content_hash, write_json
+from saetask.utils.journal import Journal
 
 if TYPE_CHECKING:
     from sae_lens import SAE
@@ -49,8 +50,6 @@ FEWEST_FIRINGS = 10
 SAME_DIRECTION = 0.7
 """Least cosine of two decoder directions that count as one feature."""
 BATCH = 1024
-FIGURES = "figures.json"
-"""In an SAE's folder, what was measured of it."""
 
 
 @dataclass(frozen=True)
@@ -125,13 +124,18 @@ def run(search: Search) -> list[dict[str, Any]]:
     train = _harvest(search, "train", config.recipe.harvest.tokens)
     held_out = _harvest(search, "selection", config.recipe.test_tokens)
     folders = {sae.name: _train(search, sae, train[sae.layer]) for sae in config.saes}
-    _measure(search, folders, held_out)
+    journal = Journal(search.work / "figures.jsonl")
+    _measure_quality(search, folders, held_out, journal)
+    _probe(search, folders, journal)
     return [
         {
             "name": sae.name,
             **asdict(sae),
-            **read_json(folders[sae.name] / FIGURES),
+            **journal[f"{folders[sae.name].name} quality"],
             "same_direction": _seed_stability(sae, folders),
+            "probing": {
+                data.name: journal[_probing_key(folders[sae.name], data)] for data in config.probing
+            },
         }
         for sae in config.saes
     ]
@@ -162,30 +166,46 @@ def _train(search: Search, sae: Candidate, shards: ActivationShards) -> Path:
     return out
 
 
-def _measure(
-    search: Search, folders: Mapping[str, Path], held_out: Mapping[int, ActivationShards]
+def _measure_quality(
+    search: Search,
+    folders: Mapping[str, Path],
+    held_out: Mapping[int, ActivationShards],
+    journal: Journal,
 ) -> None:
-    """Measures the SAEs that have no figures yet, and writes them."""
-    missing = [s for s in search.config.saes if not (folders[s.name] / FIGURES).is_file()]
-    saes = {sae.name: load_sae(folders[sae.name]) for sae in missing}
-    if not saes:
-        return
+    """Measures how SAEs reconstruct the selection split, as far as the journal does not say."""
     tokenizer = model_tokenizer(search.model)
     rows = token_rows(search.config.recipe.harvest.corpus, tokenizer, "selection", search.base)
     texts = [list(row.token_ids) for row in itertools.islice(rows, LOSS_ROWS)]
-    found = {sae.name: _quality(saes[sae.name], held_out[sae.layer]) for sae in missing}
-    for name, own in found.items():
-        own["cross_entropy_recovered"] = cross_entropy_recovered(search.model, saes[name], texts)
-        own["probing"] = {}
+    for candidate in search.config.saes:
+        folder = folders[candidate.name]
+        key = f"{folder.name} quality"
+        if key not in journal:
+            sae = load_sae(folder)
+            quality = _quality(sae, held_out[candidate.layer])
+            quality["cross_entropy_recovered"] = cross_entropy_recovered(search.model, sae, texts)
+            journal.add(key, quality)
+
+
+def _probe(search: Search, folders: Mapping[str, Path], journal: Journal) -> None:
+    """Probes SAEs on the data to choose on, as far as the journal does not say."""
+    tokenizer = model_tokenizer(search.model)
     for data in search.config.probing:
+        keys = {name: _probing_key(folder, data) for name, folder in folders.items()}
+        saes = {name: load_sae(folders[name]) for name, key in keys.items() if key not in journal}
+        if not saes:
+            continue
         path = search.base / data.data if data.data else None
         prompts = labelled_prompts(data.task, tokenizer, path, data.limit)
         probed = probe_all(search.model, prompts, saes, ks=KS)
-        for name, own in probed["saes"].items():
-            neurons = probed["neurons"][own["hook_name"]]
-            found[name]["probing"][data.name] = {**own, "neurons": neurons}
-    for name, own in found.items():
-        write_json(folders[name] / FIGURES, own)
+        found = {
+            keys[name]: {**own, "neurons": probed["neurons"][own["hook_name"]]}
+            for name, own in probed["saes"].items()
+        }
+        journal.add_together(found)
+
+
+def _probing_key(folder: Path, data: ProbingData) -> str:
+    return f"{folder.name} {data.name} {data.limit}"
 
 
 def _quality(sae: "SAE[Any]", held_out: ActivationShards) -> dict[str, Any]:
