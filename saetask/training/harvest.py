@@ -199,11 +199,7 @@ def _without_outliers(
     kept = norms <= limit
     store.manifest["norm_limit"] = limit
     store.counts.append(int(kept.sum()))
-    return {
-        "activations": activations[kept],
-        "token_ids": shard.token_ids[kept],
-        "rows": shard.rows[kept],
-    }
+    return {"activations": activations[kept], "token_ids": shard.token_ids[kept]}
 
 
 def _wait(writing: "Sequence[Future[None]]") -> None:
@@ -246,13 +242,11 @@ def _open_manifest(folder: Path, identity: str) -> dict:
 
 
 class _ComputedShard(NamedTuple):
-    """The ordinary tokens of a shard's rows; tokens of one row are consecutive, and in order."""
+    """The ordinary tokens of a shard's rows."""
 
     activations: "dict[str, Float[torch.Tensor, 'token d_in']]"
     """By hook point, bfloat16."""
     token_ids: "Int[torch.Tensor, 'token']"
-    rows: "Int[torch.Tensor, 'token']"
-    """Number of each token's row in the shard."""
 
 
 def _compute_shard(
@@ -265,18 +259,17 @@ def _compute_shard(
     special = torch.tensor(sorted(model_tokenizer(model).all_special_ids))
     row_ids = [row.token_ids for row in rows]
     chunks: dict[str, list[torch.Tensor]] = {name: [] for name in hook_names}
-    token_ids, numbers = [], []
+    token_ids = []
     for batch in batches_by_length([len(row) for row in row_ids], rows_per_batch):
         tokens = right_padded([row_ids[i] for i in batch])
         lengths = torch.tensor([len(row_ids[i]) for i in batch])
         kept = torch.arange(tokens.shape[1]) < lengths[:, None]
         kept &= ~torch.isin(tokens, special)
         token_ids.append(tokens[kept].int())
-        numbers.append(torch.tensor(batch)[kept.nonzero()[:, 0]].int())
         # Selected on the device, by index, so that the CPU waits for a GPU only once a shard.
         chosen = kept.flatten().nonzero()[:, 0].to(model_device(model), non_blocking=True)
         for name, activations in read_hooks(model, tokens, hook_names).items():
             tokens_first = rearrange(activations, "batch pos d_in -> (batch pos) d_in")
             chunks[name].append(tokens_first[chosen].to(torch.bfloat16))
     found = {name: torch.cat(own).cpu() for name, own in chunks.items()}
-    return _ComputedShard(found, torch.cat(token_ids), torch.cat(numbers))
+    return _ComputedShard(found, torch.cat(token_ids))

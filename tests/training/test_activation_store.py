@@ -108,3 +108,12 @@ def test_hook_points_harvested_in_one_pass_equal_those_harvested_alone(
         everything = torch.arange(len(shards))
         assert len(together[name]) == len(shards)
         assert torch.equal(together[name].rows(everything), shards.rows(everything))
+        assert torch.equal(together[name].token_ids(), shards.token_ids())
+
+
+def test_stored_tokens_are_those_of_the_activations(harvest_config, tmp_path, tiny_model) -> None:
+    """The first block's input is the token's embedding, whatever the batch that it was in."""
+    config = replace(harvest_config, hook_name="blocks.0.hook_resid_pre")
+    shards = harvest(tiny_model, config, tmp_path / "shards", tmp_path)
+    embedded = tiny_model.W_E[shards.token_ids().long()].bfloat16().float()
+    assert torch.equal(shards.rows(torch.arange(len(shards))), embedded)
