@@ -20,16 +20,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
+from benchmarks.sae_figures import sae_quality, same_direction_share
 from benchmarks.sparse_probing import labelled_prompts, probe_all
 from saetask.cli.config_files import read_config
 from saetask.data.corpus import token_rows
 from saetask.errors import UserError
 from saetask.models.loading import load_model, model_device, model_name, model_tokenizer
-from saetask.saes.encoding import encode_rows
 from saetask.saes.loading import load_sae
-from saetask.saes.metrics import cross_entropy_recovered, measure
+from saetask.saes.metrics import cross_entropy_recovered
 from saetask.training import TrainConfig
 from saetask.training.activation_store import ActivationShards
 from saetask.training.harvest import harvest_hooks
@@ -39,17 +37,10 @@ from saetask.utils.files import content_hash, write_json
 from saetask.utils.journal import Journal
 
 if TYPE_CHECKING:
-    from sae_lens import SAE
-
     from saetask.models.loading import Model
 
 KS = (1, 2, 4, 8)
 LOSS_ROWS = 24
-FEWEST_FIRINGS = 10
-"""A feature with fewer firings has no unigram share."""
-SAME_DIRECTION = 0.7
-"""Least cosine of two decoder directions that count as one feature."""
-BATCH = 1024
 
 
 @dataclass(frozen=True)
@@ -181,7 +172,7 @@ def _measure_quality(
         key = f"{folder.name} quality"
         if key not in journal:
             sae = load_sae(folder)
-            quality = _quality(sae, held_out[candidate.layer])
+            quality = sae_quality(sae, held_out[candidate.layer])
             quality["cross_entropy_recovered"] = cross_entropy_recovered(search.model, sae, texts)
             journal.add(key, quality)
 
@@ -208,48 +199,6 @@ def _probing_key(folder: Path, data: ProbingData) -> str:
     return f"{folder.name} {data.name} {data.limit}"
 
 
-def _quality(sae: "SAE[Any]", held_out: ActivationShards) -> dict[str, Any]:
-    """Returns how an SAE reconstructs held-out activations, and how much of it is unigrams."""
-    import torch
-
-    batches = torch.arange(len(held_out)).split(BATCH)
-    quality = measure(sae, (held_out.rows(i) for i in batches))
-    inputs = [held_out.rows(i) for i in batches]
-    encoded = encode_rows(sae, inputs, [torch.ones(len(i), dtype=torch.bool) for i in inputs])
-    token_ids = held_out.token_ids().numpy()
-    tokens = [token_ids[i.numpy()][own.positions] for i, own in zip(batches, encoded)]
-    features = np.concatenate([own.features for own in encoded])
-    shares = unigram_shares(features, np.concatenate(tokens), sae.cfg.d_sae)
-    return {
-        "normalised_mse": quality.normalised_mse,
-        "fvu": quality.fvu,
-        "l0": quality.l0,
-        "sparsity": quality.l0 / sae.cfg.d_sae,
-        "dead_share": 1 - quality.alive_share,
-        "unigram_share": float(np.nanmedian(shares)),
-        "unigram_features": float((shares[~np.isnan(shares)] > 0.5).mean()),
-    }
-
-
-def unigram_shares(features: np.ndarray, tokens: np.ndarray, d_sae: int) -> np.ndarray:
-    """Returns the share of each feature's firings that are on its most frequent token.
-
-    Args:
-        features: Feature of each firing.
-        tokens: Id of the token of each firing.
-        d_sae: Number of features.
-
-    Returns:
-        `[d_sae]`; NaN of features with fewer than `FEWEST_FIRINGS` firings.
-    """
-    n_firings = np.bincount(features, minlength=d_sae)
-    pairs = np.stack([features.astype(np.int64), tokens.astype(np.int64)])
-    (owners, _), counts = np.unique(pairs, axis=1, return_counts=True)
-    most = np.zeros(d_sae, dtype=np.int64)
-    np.maximum.at(most, owners, counts)
-    return np.where(n_firings >= FEWEST_FIRINGS, most / np.maximum(n_firings, 1), np.nan)
-
-
 def _seed_stability(sae: Candidate, folders: Mapping[str, Path]) -> float | None:
     """Returns the share of an SAE's features that another seed finds too; None without one."""
     own = replace(sae, seed=0).name.removesuffix("0")
@@ -258,15 +207,6 @@ def _seed_stability(sae: Candidate, folders: Mapping[str, Path]) -> float | None
         return None
     one, other = (load_sae(folder) for folder in (folders[sae.name], twins[0]))
     return same_direction_share(one, other)
-
-
-def same_direction_share(one: "SAE[Any]", other: "SAE[Any]") -> float:
-    """Returns the share of an SAE's features that have a decoder direction of another SAE's."""
-    import torch
-
-    directions = [torch.nn.functional.normalize(s.W_dec.detach(), dim=-1) for s in (one, other)]
-    nearest = (directions[0] @ directions[1].T).amax(-1)
-    return float((nearest >= SAME_DIRECTION).float().mean())
 
 
 def _described(recipe: TrainConfig) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from benchmarks import sae_search
-from benchmarks.sae_search import same_direction_share, unigram_shares
+from benchmarks.sae_figures import same_direction_share, unigram_shares
 
 
 def test_unigram_shares_count_a_features_most_frequent_token() -> None:
