@@ -1,6 +1,6 @@
 """A search for the SAE that reads best, on data that no result is reported on.
 
-    python -m benchmarks.sae_search SEARCH.yaml WORK_FOLDER [--out docs/sae_search.json]
+    python -m benchmarks.sae_search SEARCH.yaml WORK_FOLDER [--out FILE.json]
 
 `SEARCH.yaml` (see `recipes/sae_search.yaml`) has a recipe, the SAEs that differ from it, and the
 data to choose on. The activations of all layers are harvested in one pass; each SAE is trained on
@@ -8,7 +8,7 @@ them by saetask's own trainer, and measured: reconstruction and cross-entropy on
 selection split, k-sparse probing (`benchmarks.sparse_probing`) on the data to choose on, and how
 much of its features' firings are on one token. What is finished is skipped by the next start.
 
-Prints the table as Markdown; `--out` gets it as JSON, which `python -m benchmarks.training` reads.
+Prints the table as Markdown; `--out` gets it as JSON.
 """
 
 import argparse

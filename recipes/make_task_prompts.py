@@ -44,7 +44,9 @@ def chats(task_name: str, path: Path, excluded: set[str]) -> Iterator[dict[str, 
 
 def main(given: Sequence[str] | None = None) -> int:
     """Prints the corpus and returns the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("items", nargs="+", metavar="TASK=FILE")
     parser.add_argument("--exclude", nargs="*", type=Path, default=[])
     options = parser.parse_args(given)
