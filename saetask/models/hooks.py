@@ -75,10 +75,30 @@ def read_hook(
     Raises:
         UserError: The hook point does not exist, or the run never reached it.
     """
-    activations = run_with_hook_outputs(model, tokens, [hook_name]).activations
-    if hook_name not in activations:
-        raise UserError(f"Running {model_name(model)} never reached hook point '{hook_name}'.")
-    return activations[hook_name]
+    return read_hooks(model, tokens, [hook_name])[hook_name]
+
+
+def read_hooks(
+    model: "Model", tokens: "Int[torch.Tensor, 'batch pos']", hook_names: Sequence[str]
+) -> "dict[str, Float[torch.Tensor, 'batch pos width']]":
+    """Runs the model up to the last of several hook points and returns the activations there.
+
+    Args:
+        model: The model to run; its own hooks stay as they are.
+        tokens: Token ids, right-padded, as `read_hook` takes them.
+        hook_names: Hook points, canonical or alias.
+
+    Returns:
+        The activations by the name given, in the model's dtype, heads flattened.
+
+    Raises:
+        UserError: A hook point does not exist, or the run never reached it.
+    """
+    activations = run_with_hook_outputs(model, tokens, hook_names).activations
+    for name in hook_names:
+        if name not in activations:
+            raise UserError(f"Running {model_name(model)} never reached hook point '{name}'.")
+    return activations
 
 
 def run_with_hook_outputs(

@@ -29,10 +29,26 @@ class ActivationShards:
         """Opens the first `n_shards` shards of a folder; None opens all."""
         from safetensors.torch import load_file
 
-        self.manifest = read_json(folder / MANIFEST)
+        self._folder, self.manifest = folder, read_json(folder / MANIFEST)
         numbers = range(self.manifest["shards"] if n_shards is None else n_shards)
-        self.shards = [load_file(folder / shard_name(i))["activations"] for i in numbers]
+        self._tensors = [load_file(folder / shard_name(i)) for i in numbers]
+        self.shards = [tensors["activations"] for tensors in self._tensors]
         self.d_in = self.shards[0].shape[1]
+
+    def token_ids(self) -> "Int[torch.Tensor, 'n']":
+        """Returns the token of each activation.
+
+        Raises:
+            UserError: An earlier version stored the activations without their tokens.
+        """
+        import torch
+
+        if any("token_ids" not in tensors for tensors in self._tensors):
+            raise UserError(
+                f"The activations in {self._folder} were stored by an earlier version, without "
+                "their tokens; remove that folder, or give another --out."
+            )
+        return torch.cat([tensors["token_ids"] for tensors in self._tensors])
 
     def __len__(self) -> int:
         return sum(len(shard) for shard in self.shards)
@@ -87,30 +103,41 @@ def batches(
     start: int = 0,
     part: slice = slice(None),
 ) -> "Iterator[Float[torch.Tensor, 'batch d_in']]":
-    """Yields raw float32 batches without end, each epoch shuffled across all shards.
+    """Yields raw float32 batches without end; see `batch_indices`."""
+    return map(shards.rows, batch_indices(len(shards), batch_size, seed, start, part))
+
+
+def batch_indices(
+    n_activations: int,
+    batch_size: int,
+    seed: int,
+    start: int = 0,
+    part: slice = slice(None),
+) -> "Iterator[Int[torch.Tensor, 'batch']]":
+    """Yields the indices of batches without end, each epoch shuffled across all shards.
 
     Args:
-        shards: The activations.
+        n_activations: Number of activations.
         batch_size: Rows in a batch; an epoch's incomplete last batch is left out.
         seed: With the epoch's number, the seed of its order.
         start: Number of batches to skip, so that a resumed run gets the same batches.
-        part: Rows of each batch to read and yield.
+        part: Rows of each batch to yield.
 
     Raises:
         UserError: There are fewer activations than one batch needs.
     """
     import torch
 
-    per_epoch = len(shards) // batch_size
+    per_epoch = n_activations // batch_size
     if not per_epoch:
         raise UserError(
-            f"{len(shards)} activations are fewer than one batch of {batch_size}; raise "
+            f"{n_activations} activations are fewer than one batch of {batch_size}; raise "
             "harvest.tokens or lower batch_size in the recipe."
         )
     number = start
     while True:
         generator = torch.Generator().manual_seed(seed * 10_007 + number // per_epoch)
-        order = torch.randperm(len(shards), generator=generator)
+        order = torch.randperm(n_activations, generator=generator)
         for i in range(number % per_epoch, per_epoch):
-            yield shards.rows(order[i * batch_size : (i + 1) * batch_size][part])
+            yield order[i * batch_size : (i + 1) * batch_size][part]
             number += 1

@@ -10,6 +10,9 @@ ARCHITECTURES = ("topk", "batchtopk", "jumprelu", "standard", "gated", "matryosh
 INITIAL_DECODERS = ("data", "random")
 BATCH_SELECTING_ARCHITECTURES = ("batchtopk", "matryoshka_batchtopk")
 """Architectures that select the strongest features of a whole batch, not of each activation."""
+RELIEVABLE_ARCHITECTURES = ("topk", "batchtopk")
+"""Architectures that `unigram_relief` is for; Matryoshka's losses ask the opposite of the first
+features."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,11 @@ class TrainConfig:
     """A feature inactive for this many activations counts as dead and gets the auxiliary loss."""
     initial_decoder: str = "data"
     """`data`: decoder rows start as centred activations; `random`: as SAE-Lens draws them."""
+    unigram_relief: float = 0.0
+    """Coefficient of a second loss of the first features, which reconstruct with the help of each
+    token's mean activation; the saved SAE is a plain one. For `topk` and `batchtopk`."""
+    relieved_share: float = 0.25
+    """Share of the features, from the first on, that have this loss."""
     test_tokens: int = 60_000
     """Activations of held-out documents that the saved SAE is measured on."""
     checkpoint_steps: int = 200

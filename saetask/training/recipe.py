@@ -14,7 +14,12 @@ from typing import (
 )
 
 from saetask.errors import UserError, did_you_mean
-from saetask.training.config import ARCHITECTURES, INITIAL_DECODERS, TrainConfig
+from saetask.training.config import (
+    ARCHITECTURES,
+    INITIAL_DECODERS,
+    RELIEVABLE_ARCHITECTURES,
+    TrainConfig,
+)
 
 if TYPE_CHECKING:
     from sae_lens import TrainingSAEConfig
@@ -65,6 +70,8 @@ RANGES = {
     "warm_up_steps": AT_LEAST_0,
     "decay_share": Range(float, 0, 0.75),  # the warm-up may take the first quarter
     "dead_after_samples": AT_LEAST_1,
+    "unigram_relief": NOT_NEGATIVE,
+    "relieved_share": Range(float, 0, 1, open_low=True),
     "test_tokens": AT_LEAST_1,
     "checkpoint_steps": AT_LEAST_1,
     "seed": AT_LEAST_0,
@@ -117,6 +124,11 @@ def check_recipe(config: TrainConfig) -> None:
         raise UserError(
             "Recipe keys 'harvest.corpus.test_share' and 'selection_share' are "
             f"{corpus.test_share:g} and {corpus.selection_share:g}; no document is left to train."
+        )
+    if config.unigram_relief and config.architecture not in RELIEVABLE_ARCHITECTURES:
+        raise UserError(
+            f"Recipe key 'unigram_relief' can not be had with '{config.architecture}'; leave it "
+            f"out, or take one of {', '.join(RELIEVABLE_ARCHITECTURES)}."
         )
     _check_options(config)
 

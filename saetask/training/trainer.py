@@ -17,6 +17,7 @@ from saetask.training.activation_store import (
     MANIFEST,
     ActivationShards,
     TrainingData,
+    batch_indices,
     batches,
     shard_name,
 )
@@ -29,6 +30,7 @@ from saetask.training.divergence import (
 )
 from saetask.training.recipe import make_sae_config
 from saetask.training.record import TrainingRecord
+from saetask.training.unigram_relief import TokenMeans, relieve_unigrams
 from saetask.utils.files import atomic_path, read_json
 from saetask.utils.parallel import prefetch
 from saetask.utils.progress import stage
@@ -178,6 +180,8 @@ def fit(
     share_gradients(sae, group)
     data = replace(data, mean=data.mean.to(sae.device))
     part = group.part(config.batch_size)
+    if config.unigram_relief:
+        _relieve_unigrams(config, sae, data, start, part)
     raw_batches = _on_device(
         batches(data.shards, config.batch_size, config.seed, start, part), sae.device
     )
@@ -193,6 +197,16 @@ def fit(
                 stop_if_weights_diverged(config, trainer)
             record.after_step(trainer, output, is_last)
     trainer.set_final_sae_metadata()
+
+
+def _relieve_unigrams(
+    config: "TrainConfig", sae: "TrainingSAE[Any]", data: TrainingData, start: int, part: slice
+) -> None:
+    """Adds the loss of `unigram_relief` to the steps from `start` on."""
+    means = TokenMeans(data)
+    indices = batch_indices(len(data.shards), config.batch_size, config.seed, start, part)
+    n_features = max(1, int(config.relieved_share * config.d_sae))
+    relieve_unigrams(sae, config.unigram_relief, n_features, map(means.at, indices))
 
 
 def _on_device(

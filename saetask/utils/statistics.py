@@ -180,20 +180,59 @@ def macro_auroc(
     Returns:
         The mean area, or None if there are fewer than two classes.
     """
-    classes = sorted(set(labels))
-    if len(classes) < 2:
+    if len(set(labels)) < 2:
         return None
-    is_class = {name: np.array([label == name for label in labels]) for name in classes}
-    scores = {name: np.asarray(probabilities[name], dtype=float) for name in classes}
-    indices = _group_indices(groups, *is_class.values(), *scores.values())
+    indices = _group_indices(groups, np.asarray(labels), *probabilities.values())
+    return _auroc(indices, _mean_area(labels, probabilities), seed, n_resamples)
 
-    def mean_area(weights: Ints) -> Floats:
-        areas = [_weighted_aurocs(is_class[name], scores[name], weights) for name in classes]
-        return np.mean(areas, axis=0)
 
-    value = float(mean_area(np.ones((1, len(labels)), dtype=int))[0])
-    areas = _resampled(indices, mean_area, seed, n_resamples)
-    return Auroc(value, _interval(areas), len(labels))
+def macro_auroc_difference(
+    labels: Sequence[str],
+    probabilities: Mapping[str, Floats],
+    others: Mapping[str, Floats],
+    groups: Sequence[str],
+    seed: int = 0,
+    n_resamples: int = 1000,
+) -> Auroc | None:
+    """Returns how much larger the macro AUROC of one probe is than that of another, paired.
+
+    Args:
+        labels: Class of each item, `[item]`.
+        probabilities: Probabilities `[item]` of each class that occurs, by the one probe.
+        others: The same, by the other probe.
+        groups: Group of each item, `[item]`.
+        seed: Seed of the resamples.
+        n_resamples: Number of resamples; those that lack a class are left out of the interval.
+
+    Returns:
+        The difference, or None if there are fewer than two classes.
+    """
+    if len(set(labels)) < 2:
+        return None
+    columns = [*probabilities.values(), *others.values()]
+    indices = _group_indices(groups, np.asarray(labels), *columns)
+    one, other = _mean_area(labels, probabilities), _mean_area(labels, others)
+    return _auroc(indices, lambda weights: one(weights) - other(weights), seed, n_resamples)
+
+
+def _mean_area(
+    labels: Sequence[str], probabilities: Mapping[str, Floats]
+) -> Callable[[Ints], Floats]:
+    """Returns a function from item weights `[resample, item]` to macro AUROCs `[resample]`."""
+    names = np.asarray(labels)
+    classes = {name: np.asarray(probabilities[name], dtype=float) for name in sorted(set(labels))}
+    return lambda weights: np.mean(
+        [_weighted_aurocs(names == name, scores, weights) for name, scores in classes.items()],
+        axis=0,
+    )
+
+
+def _auroc(
+    indices: Ints, statistic: Callable[[Ints], Floats], seed: int, n_resamples: int
+) -> Auroc:
+    """Returns the value and the interval of a statistic that is NaN where a class is missing."""
+    value = float(statistic(np.ones((1, len(indices)), dtype=int))[0])
+    return Auroc(value, _interval(_resampled(indices, statistic, seed, n_resamples)), len(indices))
 
 
 def smallest_detectable_difference(n: int, discordant_share: float) -> float:

@@ -8,7 +8,7 @@ import torch
 from saetask import UserError
 from saetask.training import harvest as harvest_module
 from saetask.training.activation_store import TrainingData, batches
-from saetask.training.harvest import harvest
+from saetask.training.harvest import harvest, harvest_hooks
 
 
 def test_a_killed_harvest_keeps_its_shards_and_ends_the_same(
@@ -84,3 +84,36 @@ def test_a_disk_that_is_full_at_the_last_shard_is_not_passed_over(
     resumed = harvest(tiny_model, harvest_config, tmp_path / "full", tmp_path)
     everything = torch.arange(len(whole))
     assert torch.equal(resumed.rows(everything), whole.rows(everything))
+
+
+def test_hook_points_harvested_in_one_pass_equal_those_harvested_alone(
+    harvest_config, tmp_path, tiny_model
+) -> None:
+    """Also where one of them is begun already, or finished."""
+    names = [f"blocks.{layer}.hook_resid_post" for layer in range(3)]
+    alone = {
+        name: harvest(
+            tiny_model, replace(harvest_config, hook_name=name), tmp_path / name, tmp_path
+        )
+        for name in names
+    }
+    folders = {name: tmp_path / f"together-{name}" for name in names}
+    begun = replace(harvest_config, hook_name=names[1], tokens=500)
+    harvest(tiny_model, begun, folders[names[1]], tmp_path)
+    finished = replace(harvest_config, hook_name=names[2])
+    harvest(tiny_model, finished, folders[names[2]], tmp_path)
+    together = harvest_hooks(tiny_model, harvest_config, folders, tmp_path)
+    assert [*together] == names
+    for name, shards in alone.items():
+        everything = torch.arange(len(shards))
+        assert len(together[name]) == len(shards)
+        assert torch.equal(together[name].rows(everything), shards.rows(everything))
+        assert torch.equal(together[name].token_ids(), shards.token_ids())
+
+
+def test_stored_tokens_are_those_of_the_activations(harvest_config, tmp_path, tiny_model) -> None:
+    """The first block's input is the token's embedding, whatever the batch that it was in."""
+    config = replace(harvest_config, hook_name="blocks.0.hook_resid_pre")
+    shards = harvest(tiny_model, config, tmp_path / "shards", tmp_path)
+    embedded = tiny_model.W_E[shards.token_ids().long()].bfloat16().float()
+    assert torch.equal(shards.rows(torch.arange(len(shards))), embedded)
