@@ -30,7 +30,7 @@ import numpy as np
 
 from saetask.data.corpus import TokenRow
 from saetask.data.folds import stratified_splits
-from saetask.data.prompts import render
+from saetask.data.rendering import render
 from saetask.data.samples import Sample, draw, make_samples
 from saetask.errors import UserError
 from saetask.models.forward import batches_by_length, right_padded
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from sae_lens import SAE
     from scipy.sparse import csr_matrix
 
-    from saetask.data.prompts import RenderedPrompt
+    from saetask.data.rendering import RenderedPrompt
     from saetask.models.loading import Model
 
     Inputs = Any

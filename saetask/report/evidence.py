@@ -14,6 +14,8 @@ ROWS_A_SIDE = 3
 """Maximum number of concepts that are shown on each side; the others are added up."""
 MOST_WORDS = 3
 LARGEST_ODDS = 1000
+LESS = "(less than usual)"
+"""In place of words, for a concept that speaks by firing less than in the average prompt."""
 
 AnyFinding = Misunderstanding | MisunderstandingRecord
 AnyConcept = ConceptEvidence | ConceptRecord
@@ -124,7 +126,7 @@ def evidence_bars(found: AnyFinding) -> list[Bar]:
     Contributions add up to the finding's log-odds.
     """
     bars = [
-        Bar(c.name, c.contribution, 0.0, c.verdict, [word.text for word in fired_words(c)])
+        Bar(c.name, c.contribution, 0.0, c.verdict, [w.text for w in fired_words(c)] or [LESS])
         for c in shown_concepts(found)
     ]
     if number := weaker(found).number:

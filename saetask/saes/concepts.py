@@ -35,7 +35,7 @@ class Concept(NamedTuple):
     @property
     def text(self) -> str:
         """The name as it is shown: with telling words."""
-        return f"{self.name}: {', '.join(self.words)}" if self.words else self.name
+        return f"{self.name} ({', '.join(self.words)})" if self.words else self.name
 
 
 def concept_weights(concepts: Sequence[Concept], d_sae: int) -> "csr_matrix":

@@ -6,13 +6,13 @@ import numpy as np
 from rich.console import Console
 
 from saetask.cli.concept_table import concept_firings, concepts_table
-from saetask.data.prompts import RenderedPrompt, Span
+from saetask.data import RenderedPrompt, Span
 from saetask.saes import Concept, FeatureActivations
 
 TEXT = "sys eat warm soup"
 SPANS = [Span(0, 3), Span(4, 7), Span(8, 12), Span(13, 17)]
 FOOD = Concept("on:food", "food", "on", (1, 2, 3), (1.0, 1.0, 1.0), "validated", ("soup",))
-HEAT = Concept("near:heat", "[heat]", "near", (2,), (1.0,))
+HEAT = Concept("near:heat", "near [heat]", "near", (2,), (1.0,))
 SILENT = Concept("on:none", "none", "on", (7,), (1.0,))
 OUTSIDE = Concept("on:system", "system", "on", (4,), (1.0,))
 

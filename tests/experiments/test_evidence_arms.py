@@ -84,7 +84,9 @@ def test_samples_whose_reading_was_not_fitted_have_no_right_evidence(state):
 def test_wording_and_place_are_the_ones_under_which_the_fit_split_is_answered_best(state):
     template = evidence_template(state)
     context = replace(state.context, annotators=[NOTES])
-    scores = score_notes(context, state.fold.train, state.seed, lambda s: right_evidence(state, s))
+    scores = score_notes(
+        context, [state.fold.train], state.seed, lambda s: right_evidence(state, s)
+    )
     choice = choose_template(scores, state.fold.train)
     losses = [entry["fit_loss"] for entry in choice.losses]
     assert len(losses) > 4 and len(set(losses)) > 1

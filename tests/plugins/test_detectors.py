@@ -9,7 +9,8 @@ import pytest
 from saetask.detection.baselines import dense_probe
 from saetask.plugins import PluginRegistry
 from saetask_plugins.detectors.failure_probe import FailureProbe
-from tests.helpers.planted_readings import D_SAE, PlantedSample
+from tests.helpers.planted_concepts import conceptual_sample
+from tests.helpers.planted_readings import D_SAE
 from tests.helpers.refusals import refusal
 from tests.helpers.saved_state import saved_and_loaded
 
@@ -19,18 +20,18 @@ every_detector = pytest.mark.parametrize("name", sorted(DETECTORS))
 
 @pytest.fixture(scope="module", params=sorted(DETECTORS))
 def fitted(request):
-    return PlantedSample(n_groups=20).fit(DETECTORS[request.param]())
+    return conceptual_sample(n_groups=20).fit(DETECTORS[request.param]())
 
 
 @pytest.fixture(scope="module")
 def fresh():
-    return PlantedSample(seed=1, n_groups=8)
+    return conceptual_sample(seed=1, n_groups=8)
 
 
 def test_a_finding_is_made_exactly_where_another_reading_is_more_probable(fitted, fresh):
     detector, held_out = fitted
     found = [detector.detect(reading) for reading in fresh.readings]
-    readings = [*PlantedSample(n_groups=20).readings, *fresh.readings]
+    readings = [*conceptual_sample(n_groups=20).readings, *fresh.readings]
     for finding, reading in zip([*held_out, *found], readings, strict=True):
         assert sum(finding.probabilities.values()) == pytest.approx(1.0)
         assert finding.failure == pytest.approx(1 - finding.probabilities[reading.answer])
@@ -54,7 +55,7 @@ def test_the_evidence_names_features_that_the_detector_says_it_uses(fitted, fres
 
 def test_features_exchanged_for_themselves_leave_what_is_found_much_the_same(fitted, fresh):
     detector, _ = fitted
-    sample = PlantedSample(n_groups=20)
+    sample = conceptual_sample(n_groups=20)
     same = detector.on_features({i: i for i in range(D_SAE)}, sample.readings, sample.golds)
     assert same.feature_ids().tolist() == detector.feature_ids().tolist()
     failures = [[d.detect(r).failure for r in fresh.readings] for d in (detector, same)]
@@ -70,7 +71,7 @@ def test_what_is_kept_is_arrays_and_json_and_what_is_reported_is_json(fitted):
 
 def test_what_was_learnt_survives_json_and_safetensors(fitted):
     detector, _ = fitted
-    other, readings = saved_and_loaded(detector), PlantedSample(seed=1).readings
+    other, readings = saved_and_loaded(detector), conceptual_sample(seed=1).readings
     assert [other.detect(r) for r in readings] == [detector.detect(r) for r in readings]
     assert json.dumps(other.summary()) == json.dumps(detector.summary())
 
@@ -78,14 +79,14 @@ def test_what_was_learnt_survives_json_and_safetensors(fitted):
 @every_detector
 def test_what_is_known_of_a_group_alone_does_not_help_on_prompts_held_out(name):
     # A group's own feature tells its reading: perfect within the group, useless for others.
-    sample = PlantedSample(plant=False, group_features=True)
+    sample = conceptual_sample(plant=False, group_features=True)
     _, held_out = sample.fit(DETECTORS[name]())
     assert 0.35 < sample.auroc(held_out) < 0.65
 
 
 @every_detector
 def test_a_fit_split_of_one_reading_or_of_none_is_refused(name):
-    sample = PlantedSample(n_groups=6)
+    sample = conceptual_sample(n_groups=6)
     one = ["a"] * len(sample.golds)
     assert "two at least" in refusal(DETECTORS[name]().fit, sample.readings, one, sample.groups)
     assert "two at least" in refusal(DETECTORS[name]().fit, [], [], [])
@@ -94,7 +95,7 @@ def test_a_fit_split_of_one_reading_or_of_none_is_refused(name):
 @every_detector
 @pytest.mark.parametrize("n_groups", [1, 2])
 def test_too_few_groups_for_the_inner_folds_are_refused(name, n_groups):
-    message = refusal(PlantedSample(n_groups=n_groups).fit, DETECTORS[name]())
+    message = refusal(conceptual_sample(n_groups=n_groups).fit, DETECTORS[name]())
     assert f"has {n_groups} groups; it needs 3" in message
 
 
@@ -107,7 +108,7 @@ def joined(own, auxiliary):
 
 @pytest.mark.parametrize("make", [FailureProbe, dense_probe], ids=["failure-probe", "dense-probe"])
 def test_borrowed_prompts_calibrate_nothing(make):
-    own, auxiliary = PlantedSample(plant=False), PlantedSample(seed=2)
+    own, auxiliary = conceptual_sample(plant=False), conceptual_sample(seed=2)
     for sample in (own, auxiliary):
         for reading, gold in zip(sample.readings, sample.golds, strict=True):
             speaks = 3.0 * (gold == "a") if sample is auxiliary else 0.0
@@ -122,7 +123,7 @@ def test_borrowed_prompts_calibrate_nothing(make):
 
 
 def test_a_probe_learns_from_borrowed_prompts():
-    own, fresh = PlantedSample(n_groups=6), PlantedSample(seed=1)
+    own, fresh = conceptual_sample(n_groups=6), conceptual_sample(seed=1)
 
     def area(*material):
         probe = FailureProbe()
@@ -130,4 +131,4 @@ def test_a_probe_learns_from_borrowed_prompts():
         return fresh.auroc([probe.detect(reading) for reading in fresh.readings])
 
     alone = area(own.readings, own.golds, own.groups)
-    assert area(*joined(own, PlantedSample(seed=2))) > alone + 0.01
+    assert area(*joined(own, conceptual_sample(seed=2))) > alone + 0.01

@@ -64,6 +64,17 @@ class Association:
             bits += share * np.log2(np.where(possible, ratio, 1))
         return np.where(self.lift >= 1, bits, -bits)
 
+    @property
+    def uncertainty_coefficient(self) -> "Float64[np.ndarray, 'd_sae n_predicates']":
+        """Share of the uncertainty of a feature's firing that a predicate takes away, 0 to 1.
+
+        (Theil 1970: mutual information divided by the entropy of the firing.) Zero where they avoid
+        each other.
+        """
+        share = np.clip(self.firing / self.n_tokens, 1e-12, 1 - 1e-12)
+        entropy = -share * np.log2(share) - (1 - share) * np.log2(1 - share)
+        return np.maximum(self.information, 0) / np.maximum(entropy, 1e-12)
+
 
 def associate(activations: "csr_matrix", holds: "csc_matrix") -> Association:
     """Counts on which tokens each feature fires and each predicate holds.

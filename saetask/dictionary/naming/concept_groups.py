@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Z_TRAIN, Z_SELECTION = 5.0, 3.0
 """Standard errors by which the predicate must hold more often where the feature fires."""
 MIN_FEATURES = 3
+MOST_CONCEPTS = 2
+"""Maximum number of concepts that a feature belongs to."""
 TRIED_RELATIONS = ("on", "near")
 """Relations whose predicates become concepts."""
 SHIFTS = 10
@@ -26,36 +28,41 @@ class ConceptGroups(NamedTuple):
     """Features of each predicate, and their weights."""
 
     weights: "Float64[np.ndarray, 'd_sae n_predicates']"
-    """log2 of the lift on the build documents; zero outside the group."""
+    """Share of the uncertainty of the feature's firing that the predicate takes away, on the build
+    documents; zero outside the group."""
     statistic: "Float64[np.ndarray, ' n_predicates']"
     """Median standard score of a group's features on the selection documents."""
 
-    def columns(self, predicates: Sequence[Predicate]) -> list[int]:
-        """Returns the indices of the predicates that have a group and become concepts."""
-        filled = np.any(self.weights > 0, axis=0)
-        return [
-            column
-            for column, predicate in enumerate(predicates)
-            if filled[column] and predicate.id.partition(":")[0] in TRIED_RELATIONS
-        ]
+    @property
+    def columns(self) -> list[int]:
+        """Indices of the predicates that have a group and become concepts."""
+        return np.flatnonzero(np.any(self.weights > 0, axis=0)).tolist()
 
 
-def group_features(evidence: Evidence) -> ConceptGroups:
+def group_features(evidence: Evidence, predicates: Sequence[Predicate]) -> ConceptGroups:
     """Returns the features that belong to each predicate.
 
-    A feature belongs to it if the predicate holds at its firings at least `MIN_LIFT` times as
-    often as anywhere, by `Z_TRAIN` standard errors on the build documents and by `Z_SELECTION` on
-    others.
+    A feature belongs to the `MOST_CONCEPTS` predicates that tell most about its firing, if it does
+    so beyond chance:
+
+    the predicate holds at its firings at least `MIN_LIFT` times as often as anywhere, by `Z_TRAIN`
+    standard errors on the build documents and by `Z_SELECTION` on others.
+
+    Args:
+        evidence: Where features fire and predicates hold.
+        predicates: The predicates.
     """
     z_train, z_selection = (standard_scores(each) for each in evidence)
     lifts = np.minimum(evidence.train.lift, evidence.selection.lift)
     member = (z_train >= Z_TRAIN) & (z_selection >= Z_SELECTION) & (lifts >= MIN_LIFT)
     member &= evidence.train.firing >= MIN_FIRINGS
+    member &= [each.id.partition(":")[0] in TRIED_RELATIONS for each in predicates]
+    told = np.where(member, evidence.train.uncertainty_coefficient, 0)
+    member &= np.argsort(np.argsort(-told, axis=1, kind="stable"), axis=1) < MOST_CONCEPTS
     member &= member.sum(0) >= MIN_FEATURES
-    lift = np.maximum(evidence.train.lift, 1)
     scores = np.ma.masked_where(~member, z_selection)
     statistic = np.ma.median(scores, axis=0).filled(0.0)
-    return ConceptGroups(np.where(member, np.log2(lift), 0), statistic)
+    return ConceptGroups(np.where(member, told, 0), statistic)
 
 
 def standard_scores(association: Association) -> "Float64[np.ndarray, 'd_sae n_predicates']":

@@ -57,7 +57,7 @@ def try_concepts(
         test: On the test documents.
     """
     predicates = splits[0].predicates.predicates
-    columns = groups.columns(predicates)
+    columns = groups.columns
     weights = groups.weights[:, columns]
     scores, holds = concept_scores(test, weights), splits[2].predicates.holds[:, columns]
     areas, nulls = concept_aurocs(scores, holds), null_aurocs(scores, holds)

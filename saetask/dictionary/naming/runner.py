@@ -125,7 +125,7 @@ def _name(activations: SplitActivations, splits: Sequence[NamedSplit], seed: int
     null = gather_evidence(train, selection, holds[0], holds[1], shifted=True)
     names = choose_names(evidence, null)
     trials = try_names(names, activations.test, holds[2], seed)
-    groups = group_features(evidence)
+    groups = group_features(evidence, splits[0].predicates.predicates)
     concepts = try_concepts(groups, splits, train, test)
     figures = summarise_names(trials, is_live(evidence), concepts)
     return _Named(names, trials, concepts, figures)

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy.sparse import csc_matrix, csr_matrix
 
+from saetask.dictionary.naming.battery import Predicate
 from saetask.dictionary.naming.concept_groups import (
     concept_aurocs,
     concept_scores,
@@ -12,6 +13,7 @@ from saetask.dictionary.naming.concept_groups import (
 from saetask.dictionary.naming.feature_names import Evidence, choose_names, gather_evidence
 
 N, NARROW, BROAD = 6000, 0, 1
+PREDICATES = [Predicate(f"on:{n}", str(n), "on", str(n)) for n in range(6)]
 generator = np.random.default_rng(0)
 HOLDS = np.zeros((N, 6), bool)
 HOLDS[:, BROAD] = generator.random(N) < 0.3
@@ -41,7 +43,7 @@ def test_features_that_fire_anywhere_get_no_name() -> None:
 
 
 def test_a_concept_is_the_features_of_its_predicate_and_tells_where_that_holds() -> None:
-    groups = group_features(evidence(False))
+    groups = group_features(evidence(False), PREDICATES)
     assert (groups.weights[:10, NARROW] > 0).all() and (groups.weights[20:] == 0).all()
     scores = concept_scores(csr_matrix(FIRES), groups.weights)
     areas = concept_aurocs(scores, csc_matrix(HOLDS))
