@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 WIDTH = 100
 """Maximum number of columns."""
-BAR, NARROW_BAR = 14, 12
+BAR, NARROW_BAR = 16, 12
 """Columns of the longest bar; the second where a terminal has fewer than `WIDTH`."""
 CONTEXT = 76
 """Maximum length of a context, in characters."""
@@ -83,9 +83,9 @@ def _bars_table(found: "Misunderstanding", narrow: bool) -> "Table":
     table.add_column("│", width=1, style="dim")
     table.add_column(names.for_reading, width=longest, no_wrap=not narrow)
     table.add_column("adds", width=5, justify="right")
-    table.add_column("concept", no_wrap=not narrow, max_width=30)
+    table.add_column("concept", no_wrap=not narrow, max_width=28)
     table.add_column("its name is", no_wrap=not narrow, min_width=13)
-    table.add_column("fires on", no_wrap=not narrow, max_width=16)
+    table.add_column("fires on", no_wrap=not narrow, max_width=14)
     for bar in evidence_bars(found):
         drawn = _drawn(bar, longest)
         words = _line(", ".join(bar.words))
