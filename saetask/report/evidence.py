@@ -168,7 +168,7 @@ def margin_sentence(found: AnyFinding) -> str:
     if found.log_odds is None:
         return ""
     odds = exp(min(abs(found.log_odds), 50))
-    told = f"over {LARGEST_ODDS}" if odds > LARGEST_ODDS else f"about {odds:.2g}"
+    told = f"over {LARGEST_ODDS}" if odds > LARGEST_ODDS else f"about {float(f'{odds:.2g}'):g}"
     told = f"{told} to 1 {'for' if found.log_odds > 0 else 'against'} “{found.reading}”"
     return f"margin {signed(found.log_odds)}: {told}, by the features alone"
 

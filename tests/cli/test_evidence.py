@@ -3,7 +3,7 @@
 import pytest
 
 from saetask.cli.answers import detection_text
-from saetask.cli.evidence import WIDTH, evidence_text
+from saetask.cli.evidence import BAR, WIDTH, evidence_text
 from saetask.session import Detection
 from tests.helpers.planted_evidence import CONCEPTS, SENTENCE, concept, planted_finding
 
@@ -28,7 +28,7 @@ def test_every_concept_has_a_bar_on_its_side_its_name_and_its_verdict() -> None:
     rows = [line for line in table if line[axis : axis + 1] == "│"][1:]
     assert len(rows) == len(CONCEPTS) + 1
     for row in rows:
-        left, right = row[:axis].strip(), row[axis + 2 : axis + 20].strip()
+        left, right = row[:axis].strip(), row[axis + 2 : axis + 2 + BAR].strip()
         assert (set(left), set(right)) in (({"▒"}, set()), (set(), {"█"}))
     assert "−0.60" in rows[2] and "feelings" in rows[2] and rows[2].endswith("insult")
     assert "not validated" in rows[1]
