@@ -1,6 +1,6 @@
 from .compute.config import ComputeConfig as ComputeConfig
 from .dictionary.dictionary import Dictionary as Dictionary
-from .dictionary.dictionary import FeatureCard as FeatureCard
+from .dictionary.feature_card import FeatureCard as FeatureCard
 from .errors import UserError as UserError
 from .experiments.config import RunConfig as RunConfig
 from .experiments.run import RunResult as RunResult

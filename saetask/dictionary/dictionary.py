@@ -1,15 +1,14 @@
 """A dictionary of an SAE's features: look them up, search their labels, show their contexts."""
 
-import html
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from saetask.dictionary.concept_table import read_concepts
+from saetask.dictionary.feature_card import FeatureCard
 from saetask.dictionary.manifest import Manifest
 from saetask.dictionary.queries import Contrast, contrast_features, similarities, words_fired_on
 from saetask.dictionary.store import (
@@ -31,61 +30,6 @@ if TYPE_CHECKING:
     from saetask.models.loading import Model
     from saetask.saes.activations import FeatureActivations
     from saetask.saes.loading import SAE
-
-SHOWN_CONTEXTS = 6
-
-
-@dataclass(frozen=True)
-class FeatureCard:
-    """One feature's row and contexts; rendered as HTML in a notebook."""
-
-    row: Mapping[str, Any]
-    """The feature's row of the features table."""
-    contexts: list[dict[str, Any]]
-    """Strongest first, then one of each decile."""
-
-    @property
-    def label(self) -> str:
-        """The feature's label."""
-        return self.row["label"]
-
-    @property
-    def verdict(self) -> str:
-        """The verdict on the label on held-out documents; `not validated` where there is none."""
-        return self.row.get("verdict", "not validated")
-
-    @property
-    def is_dead(self) -> bool:
-        """Whether the feature never fired when the dictionary was built."""
-        return not self.row["density"] > 0
-
-    def text(self) -> str:
-        """Returns the card as plain text."""
-        row = self.row
-        lines = [f"feature {row['feature']}: {row['label']}", f"  {self._summary()}"]
-        for name in ("promoted", "suppressed"):
-            lines.append(f"  {name}: {', '.join(map(repr, row[name][:6]))}")
-        for context in self.contexts[:SHOWN_CONTEXTS]:
-            parts = _split_at_token(context)
-            text = f"{parts.before}[{parts.token}]{parts.after}".replace("\n", "↵")
-            lines.append(f"  {context['activation']:6.1f}  {text}")
-        return "\n".join(lines)
-
-    def _summary(self) -> str:
-        summary = f"{self.verdict}; fires on {self.row['density']:.2%} of tokens"
-        if "precision" in self.row:
-            summary += f"; precision {self.row['precision']:.2f}, recall {self.row['recall']:.2f}"
-        return summary
-
-    def _repr_html_(self) -> str:
-        head = f"<b>feature {self.row['feature']}: {html.escape(self.label)}</b>"
-        parts = [f"<p>{head}<br>{html.escape(self._summary())}</p>"]
-        for context in self.contexts:
-            before, token, after = map(html.escape, _split_at_token(context))
-            share = context["activation"] / max(self.row["maximum"], 1e-9)
-            mark = f"<span style='background:rgba(255,140,0,{share:.2f})'>{token}</span>"
-            parts.append(f"<div style='font-family:monospace'>{before}{mark}{after}</div>")
-        return "".join(parts)
 
 
 class Dictionary:
@@ -278,17 +222,3 @@ def shipped_dictionaries() -> Iterator[Dictionary]:
     for alias in shipped_saes():
         if dictionary_folder(alias).is_dir():
             yield Dictionary.load(alias)
-
-
-class _SplitContext(NamedTuple):
-    """A context, cut at the token on which the feature fires."""
-
-    before: str
-    token: str
-    after: str
-
-
-def _split_at_token(context: Mapping[str, Any]) -> _SplitContext:
-    tokens, position = context["tokens"], context["position"]
-    before, after = tokens[:position], tokens[position + 1 :]
-    return _SplitContext("".join(before), tokens[position], "".join(after))

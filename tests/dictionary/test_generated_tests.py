@@ -9,7 +9,6 @@ import pytest
 
 from saetask import Dictionary
 from saetask.cli.main import main
-from saetask.dictionary.dictionary import FeatureCard
 from saetask.dictionary.falsify.base import FalsifyConfig, SkippedTest
 from saetask.dictionary.falsify.counterexamples import (
     FORMS,
@@ -35,6 +34,7 @@ from saetask.dictionary.falsify.paraphrases import (
 )
 from saetask.dictionary.falsify.text_pool import file_rows, read_text_pool
 from saetask.dictionary.falsify.text_requests import MAX_CHARACTERS, WRITER_JOURNAL, Writer
+from saetask.dictionary.feature_card import FeatureCard
 from saetask.dictionary.label.tables import median_activation
 from saetask.inference import Endpoint, EndpointError
 from tests.helpers.chat_server import ChatServer, Said, chat_server

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
-    from saetask.dictionary.dictionary import FeatureCard
+    from saetask.dictionary.feature_card import FeatureCard
 
 MIN_TEXTS = 6
 """With fewer texts no two-sided paired test can reach significance (2 / 2^5 > 0.05)."""

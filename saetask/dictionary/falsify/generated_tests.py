@@ -54,7 +54,8 @@ from saetask.saes.corpus_extraction import extract_token_activations
 if TYPE_CHECKING:
     from jaxtyping import Bool
 
-    from saetask.dictionary.dictionary import Dictionary, FeatureCard
+    from saetask.dictionary.dictionary import Dictionary
+    from saetask.dictionary.feature_card import FeatureCard
     from saetask.models.loading import Model
     from saetask.saes.loading import SAE
 

@@ -27,6 +27,13 @@ def test_a_feature_that_fires_on_a_noun_is_named_by_the_class_of_the_noun(named)
     assert row["name_words"] == ["sea"] and row["name_recall"] == 1.0
 
 
+def test_a_card_tells_the_name_its_words_and_the_verdict(named) -> None:
+    card = Dictionary.load(named[0]).feature(SEA)
+    assert card.name.startswith("natural things (sea): ")
+    assert card.name in card.text() and "name: natural" in card._repr_html_()
+    assert Dictionary.load(named[0]).feature(DEAD).name == "no known concept"
+
+
 def test_features_that_never_or_always_fire_have_no_known_concept(named) -> None:
     dictionary = Dictionary.load(named[0])
     for feature in (DEAD, ALWAYS):
