@@ -29,6 +29,7 @@ from saetask.detection import (
     make_findings,
     make_misunderstanding,
     out_of_fold,
+    owned_concepts,
     strongest_concepts,
     usable_region_sets,
 )
@@ -146,9 +147,8 @@ class FailureProbe:
         if not (concepts := tuple(detector_input.concepts)):
             return found
         parts = self._by_concept(row, concepts)
-        return explain_by_concepts(
-            found, detector_input, self.readings, concepts, parts, self.regions
-        )
+        owned = owned_concepts(concepts, self.d_sae)
+        return explain_by_concepts(found, detector_input, self.readings, owned, parts, self.regions)
 
     def _by_concept(self, row: csr_matrix, concepts: tuple[Concept, ...]) -> ConceptTerms:
         """Returns a prompt's log-odds, each feature's part counted to its strongest concept.

@@ -29,7 +29,7 @@ def declare_name(parser: CommandParser) -> None:
 def name(arguments: Namespace) -> None:
     """Names the features of a dictionary and prints how the names do on unseen documents."""
     from saetask.cli.tables import naming_table, print_table
-    from saetask.dictionary.concept_table import CONCEPTS
+    from saetask.dictionary.concept_table import CONCEPTS, read_concepts
     from saetask.dictionary.naming.runner import name_features
     from saetask.dictionary.naming.user_concepts import read_user_concepts
     from saetask.dictionary.store import read_manifest
@@ -43,7 +43,10 @@ def name(arguments: Namespace) -> None:
         print_json(naming.to_dict())
         return
     print_table(naming_table(naming))
-    print(f"{options.folder / CONCEPTS}: {naming.n_concepts + len(own)} concepts")
+    written = read_concepts(options.folder, read_manifest(options.folder).n_features)
+    print(f"{options.folder / CONCEPTS}: {len(written)} concepts")
+    for name in {concept.name for concept in own} - {concept.name for concept in written}:
+        print(f"'{name}' is none of them: fewer than three features fire on its words")
 
 
 COMMAND = Command("name features and concepts, tried on unseen documents", declare_name, name)

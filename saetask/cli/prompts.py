@@ -140,7 +140,9 @@ def read(arguments: Namespace) -> None:
     if arguments.json:
         rows = [{**f._asdict(), "label": labels[f.feature]} for f in firings]
         found = [concept._asdict() for concept in concepts]
-        print_json({"prompt": prompt.content, "features": rows, "concepts": found})
+        rendered = activations.prompts[0].text  # in which the spans of features count
+        document = {"prompt": prompt.content, "rendered": rendered}
+        print_json({**document, "features": rows, "concepts": found})
     elif concepts:
         print_table(concepts_table(concepts))
     else:

@@ -13,6 +13,7 @@ from .base import reason_for_silence as reason_for_silence
 from .calibration import CHANCE as CHANCE
 from .concept_evidence import ConceptTerms as ConceptTerms
 from .concept_evidence import explain_by_concepts as explain_by_concepts
+from .concept_evidence import owned_concepts as owned_concepts
 from .concept_evidence import strongest_concepts as strongest_concepts
 from .probe_features import DEFAULT_PROBE as DEFAULT_PROBE
 from .probe_features import ProbeConfig as ProbeConfig

@@ -81,7 +81,8 @@ class Misunderstanding(NamedTuple):
     """Of the reading against the others, by the detector alone; None if it is made of no concepts.
     """
     rest: float | None = None
-    """The part of `log_odds` that no listed concept adds: the bias, and what has no name."""
+    """The part of `log_odds` that no listed concept adds: weaker concepts, what has no name, and
+    what an average prompt gets."""
     concepts: Sequence[ConceptEvidence] = ()
     """Concepts for and against the reading; contributions and `rest` add up to `log_odds`."""
 

@@ -141,6 +141,24 @@ def _in_content(
 
 
 @lru_cache(maxsize=16)
+def owned_concepts(concepts: tuple[Concept, ...], d_sae: int) -> tuple[Concept, ...]:
+    """Returns the concepts, each with those features alone whose strongest concept it is.
+
+    Args:
+        concepts: The concepts.
+        d_sae: Number of features of the SAE.
+    """
+    owners = strongest_concepts(concepts, d_sae)
+    owned = []
+    for number, concept in enumerate(concepts):
+        pairs = zip(concept.features, concept.weights)
+        kept = [(feature, weight) for feature, weight in pairs if owners[feature] == number]
+        features, weights = tuple(f for f, _ in kept), tuple(w for _, w in kept)
+        owned.append(concept._replace(features=features, weights=weights))
+    return tuple(owned)
+
+
+@lru_cache(maxsize=16)
 def strongest_concepts(concepts: tuple[Concept, ...], d_sae: int) -> "Int64[np.ndarray, 'd_sae']":
     """Returns the index of the concept in which each feature has its largest weight; -1 for none.
 

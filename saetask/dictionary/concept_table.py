@@ -49,17 +49,17 @@ def write_concepts(folder: Path, concepts: list[TriedConcept]) -> None:
     write_parquet(folder / CONCEPTS, pyarrow.Table.from_pylist(rows, schema))
 
 
-def read_concepts(folder: Path) -> list[Concept]:
+def read_concepts(folder: Path, d_sae: int) -> list[Concept]:
     """Reads the concepts of a dictionary; returns none where its features were not named.
 
     Raises:
-        UserError: The table is damaged.
+        UserError: The table is damaged, or has features that the dictionary has not.
     """
     path = folder / CONCEPTS
-    if not path.is_file():
+    if not path.exists():
         return []
     try:
-        return [
+        concepts = [
             Concept(
                 row["id"],
                 row["name"],
@@ -74,3 +74,11 @@ def read_concepts(folder: Path) -> list[Concept]:
         ]
     except (KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}); name the features anew.") from error
+    for concept in concepts:
+        known = all(0 <= feature < d_sae for feature in concept.features)
+        if not known or len(concept.features) != len(concept.weights):
+            raise UserError(
+                f"{path} is damaged (concept '{concept.id}' has features that the dictionary has "
+                "not, or not a weight for each); name the features anew."
+            )
+    return concepts

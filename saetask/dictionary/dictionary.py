@@ -125,9 +125,9 @@ class Dictionary:
     def search(self, text: str, limit: int = 10) -> list[int]:
         """Returns the features that are most similar to a text.
 
-        Similarity is the cosine of TF-IDF vectors of words. Features whose labels or promoted
-        tokens have a word of the text come first; then those that fire on such a word in their
-        contexts.
+        Similarity is the cosine of TF-IDF vectors of words. Features whose labels, names or
+        promoted tokens have a word of the text come first; then those that fire on such a word in
+        their contexts.
 
         Args:
             text: One or more words.
@@ -139,12 +139,23 @@ class Dictionary:
         if not text.strip():
             raise UserError("Nothing to search for; give a word.")
         promoted = self._features["promoted"].to_pylist()
-        texts = [f"{label} {' '.join(p)}" for label, p in zip(self.labels, promoted)]
+        texts = [
+            f"{label} {name} {' '.join(words)}"
+            for label, name, words in zip(self.labels, self._names, promoted)
+        ]
         found = _ranked(similarities(texts, text))
         if len(found) < limit:
             known = set(found)
             found += [f for f in _ranked(similarities(self._words, text)) if f not in known]
         return found[:limit]
+
+    @property
+    def _names(self) -> list[str]:
+        """The name of each feature with its telling words; "" where it has none."""
+        if "name" not in self._features.column_names:
+            return [""] * len(self)
+        columns = (self._features[column].to_pylist() for column in ("name", "name_words"))
+        return [" ".join([name, *words]) if name else "" for name, words in zip(*columns)]
 
     @cached_property
     def _words(self) -> list[str]:
@@ -176,7 +187,7 @@ class Dictionary:
     def concepts(self) -> list[Concept]:
         """Returns the named groups of features, with the verdict on each.
 
-        None where the features of the dictionary were not named.
+        The list is empty where the features of the dictionary were not named.
 
         Raises:
             UserError: The table of concepts is damaged.
@@ -185,7 +196,7 @@ class Dictionary:
 
     @cached_property
     def _concepts(self) -> list[Concept]:
-        return read_concepts(self.folder)
+        return read_concepts(self.folder, len(self))
 
     def names(self) -> dict[int, str]:
         """Returns the labels by feature; the verdict follows a label that is not validated."""

@@ -14,6 +14,8 @@ ROWS_A_SIDE = 3
 """Maximum number of concepts that are shown on each side; the others are added up."""
 MOST_WORDS = 3
 LARGEST_ODDS = 1000
+REST = "everything else"
+"""What no listed concept adds: further concepts, features without a name, the average prompt."""
 LESS = "(less than usual)"
 """In place of words, for a concept that speaks by firing less than in the average prompt."""
 
@@ -133,7 +135,7 @@ def evidence_bars(found: AnyFinding) -> list[Bar]:
         name = "1 weaker concept" if number == 1 else f"{number} weaker concepts"
         bars.append(Bar(name, weaker(found).contribution, 0.0))
     if found.rest is not None:
-        bars.append(Bar("unnamed", found.rest, 0.0))
+        bars.append(Bar(REST, found.rest, 0.0))
     largest = max((abs(bar.contribution) for bar in bars), default=0.0) or 1.0
     return [bar._replace(share=abs(bar.contribution) / largest) for bar in bars]
 

@@ -39,19 +39,25 @@ ROW = {
 def test_a_row_is_a_concept(tmp_path, changes, verdict, words):
     write_parquet(tmp_path / CONCEPTS, pyarrow.Table.from_pylist([{**ROW, **changes}]))
     expected = Concept("on:noun.food", "food", "on", (3, 7), (1.0, 0.5), verdict, words)
-    assert read_concepts(tmp_path) == [expected._replace(examples=("some «tea»",))]
+    assert read_concepts(tmp_path, 8) == [expected._replace(examples=("some «tea»",))]
 
 
 def test_a_dictionary_that_was_not_named_has_no_concepts(tmp_path):
-    assert read_concepts(tmp_path) == []
+    assert read_concepts(tmp_path, 8) == []
 
 
 def test_a_damaged_table_is_named(tmp_path):
     row = {name: value for name, value in ROW.items() if name != "weights"}
     write_parquet(tmp_path / CONCEPTS, pyarrow.Table.from_pylist([row]))
-    said = refusal(read_concepts, tmp_path)
+    said = refusal(read_concepts, tmp_path, 8)
     assert CONCEPTS in said
     assert "weights" in said
+
+
+@pytest.mark.parametrize("changes", [{"features": [3, 8]}, {"weights": [1.0]}])
+def test_features_that_the_dictionary_has_not_are_refused(tmp_path, changes):
+    write_parquet(tmp_path / CONCEPTS, pyarrow.Table.from_pylist([{**ROW, **changes}]))
+    assert "on:noun.food" in refusal(read_concepts, tmp_path, 8)
 
 
 def test_a_dictionary_gives_its_concepts_and_they_are_part_of_its_content(tmp_path):

@@ -8,8 +8,10 @@ import numpy as np
 from pydantic import ConfigDict, Field, model_validator
 
 from saetask.data.items import read_rows
+from saetask.data.word_classes import word_lists
 from saetask.dictionary.concept_table import TriedConcept
 from saetask.dictionary.documents import Document
+from saetask.dictionary.naming.battery import CLASS_NAMES, ENDINGS, SIGNS
 from saetask.errors import UserError
 from saetask.saes.concepts import Concept, concept_activations
 from saetask.saes.extraction import read_features
@@ -45,6 +47,10 @@ class UserConcept(Document):
 
     @model_validator(mode="after")
     def _check(self) -> "UserConcept":
+        if not self.name.strip() or not all(word.strip().isalpha() for word in self.words):
+            raise ValueError("name must not be empty, and words must be single words of letters")
+        if self.name in {*CLASS_NAMES, *CLASS_NAMES.values(), *word_lists(), *SIGNS, *ENDINGS}:
+            raise ValueError(f"'{self.name}' is the name of a built-in concept; take another")
         sentences = min(len(self.examples), len(self.others))
         if bool(self.words) == bool(self.examples or self.others):
             raise ValueError("give either words, or examples and others")
@@ -134,7 +140,7 @@ def _area_and_null(scores: np.ndarray, present: np.ndarray) -> tuple[float, floa
 def word_lists_of(concepts: Sequence[UserConcept]) -> dict[str, frozenset[str]]:
     """Returns the words of each concept that is a word list, in lower case."""
     return {
-        concept.name: frozenset(word.lower() for word in concept.words)
+        concept.name: frozenset(word.strip().lower() for word in concept.words)
         for concept in concepts
         if concept.words
     }

@@ -31,10 +31,10 @@ function evidenceBlock(evidence, reading, prompt, concepts, element, tableOf) {
   function barsTable() {
     const rows = bars.map(([place, adds, ...fired]) => {
       const [name, verdict] = concepts[place];
-      return [name, adds, verdict, fired.map(wordAt).join(", ")];
+      return [name, adds, verdict, fired.map(wordAt).join(", ") || "(less than usual)"];
     });
     if (nWeaker) rows.push([nWeaker === 1 ? "1 weaker concept" : `${nWeaker} weaker concepts`, weaker, "", ""]);
-    if (rest !== null) rows.push(["unnamed", rest, "", ""]);
+    if (rest !== null) rows.push(["everything else", rest, "", ""]);
     const largest = Math.max(...rows.map(([, adds]) => Math.abs(adds)), 1e-9);
     const bar = (adds, side) => {
       const made = element("span", `bar ${side}`);

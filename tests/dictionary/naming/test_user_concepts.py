@@ -43,6 +43,9 @@ def test_words_and_sentences_are_read(tmp_path) -> None:
         ([{"name": "x", "examples": WITH[:2], "others": WITHOUT}], str(MIN_SENTENCES)),
         ([{"name": "x", "words": ["a"], "colour": 1}], "colour"),
         ([{"name": "x", "words": ["a"]}] * 2, "twice"),
+        ([{"name": " ", "words": ["a"]}], "must not be empty"),
+        ([{"name": "x", "words": ["two words"]}], "single words"),
+        ([{"name": "negation", "words": ["a"]}], "built-in"),
     ],
 )
 def test_a_row_that_does_not_fit_is_one_line_with_its_place(tmp_path, rows, reason) -> None:
