@@ -11,6 +11,7 @@ from saetask.detection.concept_evidence import (
     LISTED,
     ConceptTerms,
     explain_by_concepts,
+    owned_concepts,
     strongest_concepts,
 )
 from saetask_plugins.detectors.concept_probe import ConceptProbe
@@ -110,6 +111,10 @@ def test_a_feature_counts_to_the_concept_of_its_largest_weight(seed):
             for c in concepts
         ]
         assert owners[feature] == (int(np.argmax(sizes)) if any(sizes) else -1)
+    owned = owned_concepts(tuple(concepts), 12)
+    for number, (whole, own) in enumerate(zip(concepts, owned, strict=True)):
+        assert set(own.features) == set(np.flatnonzero(owners == number).tolist())
+        assert set(zip(own.features, own.weights)) <= set(zip(whole.features, whole.weights))
 
 
 @given(seeds)
