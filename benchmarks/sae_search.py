@@ -20,8 +20,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from benchmarks.probe_inputs import labelled_prompts
 from benchmarks.sae_figures import sae_quality, same_direction_share
-from benchmarks.sparse_probing import labelled_prompts, probe_all
+from benchmarks.sparse_probing import probe_all
 from saetask.cli.config_files import read_config
 from saetask.data.corpus import token_rows
 from saetask.errors import UserError

@@ -22,252 +22,27 @@ the same hook point, with intervals over resampled groups. `all` stands for a pr
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from saetask.data.corpus import TokenRow
-from saetask.data.folds import stratified_splits
-from saetask.data.rendering import render
-from saetask.data.samples import Sample, draw, make_samples
+from benchmarks.k_sparse_probes import REPEATS, probe_scores
+from benchmarks.probe_inputs import LabelledPrompts, labelled_prompts, random_controls, read_inputs
 from saetask.errors import UserError
-from saetask.models.forward import batches_by_length, right_padded
-from saetask.models.hooks import read_hooks
 from saetask.models.loading import load_model, model_tokenizer
-from saetask.plugins import PluginRegistry
-from saetask.saes.encoding import encode_rows, input_hook, ordinary_tokens, sae_view
+from saetask.saes.encoding import input_hook
 from saetask.saes.loading import load_sae
-from saetask.saes.random_sae import CALIBRATION_ROWS, random_sae
+from saetask.utils.auroc import Auroc, macro_auroc
 from saetask.utils.files import write_json
 from saetask.utils.progress import stage
-from saetask.utils.statistics import Auroc, macro_auroc, macro_auroc_difference
 
 if TYPE_CHECKING:
-    import torch
-    from jaxtyping import Float
     from sae_lens import SAE
-    from scipy.sparse import csr_matrix
 
-    from saetask.data.rendering import RenderedPrompt
     from saetask.models.loading import Model
 
-    Inputs = Any
-    """Inputs of probes, `[item, input]`: an `np.ndarray` of neurons, a `csr_matrix` of features."""
-
 KS = (1, 2, 4, 8, 16)
-N_FOLDS, REPEATS = 5, 3
-TOKENS_PER_BATCH = 2048
-DENSE_NORM = 10.0
-"""Mean squared norm of an item's inputs in the probe on all of them, whose penalty it sets."""
 N_RESAMPLES = 500
-
-
-class LabelledPrompts(NamedTuple):
-    """Prompts whose right readings are known."""
-
-    prompts: "list[RenderedPrompt]"
-    regions: list[str]
-    """Parts of each prompt that are read, side by side."""
-    readings: list[str]
-    groups: list[str]
-
-
-def labelled_prompts(
-    task_name: str, tokenizer: Any, data: Path | None = None, limit: int | None = None
-) -> LabelledPrompts:
-    """Returns the prompts of a task's items, of at most `limit` of them drawn at random."""
-    task = PluginRegistry().get("task", task_name)
-    samples: list[Sample] = [s for s in make_samples(task, task.items(data)) if s.gold_reading]
-    samples = draw(samples, limit or len(samples), np.random.default_rng(0))
-    return LabelledPrompts(
-        [render(tokenizer, sample.prompt) for sample in samples],
-        sorted(samples[0].prompt.spans),
-        [sample.gold_reading or "" for sample in samples],
-        [sample.group for sample in samples],
-    )
-
-
-# Inputs
-
-
-def read_inputs(
-    model: "Model", data: LabelledPrompts, hooks: Sequence[str], saes: "Mapping[str, SAE[Any]]"
-) -> "dict[str, Inputs]":
-    """Reads neurons and features in one pass over the prompts.
-
-    Args:
-        model: The model to run.
-        data: The prompts.
-        hooks: Hook points whose dimensions are read.
-        saes: SAEs by name, at any hook points.
-
-    Returns:
-        By hook point and by name of SAE, the inputs of every region side by side.
-    """
-    from scipy.sparse import csr_matrix, vstack
-
-    special = set(model_tokenizer(model).all_special_ids)
-    every_hook = list(dict.fromkeys([*hooks, *map(input_hook, saes.values())]))
-    lengths = [len(prompt.token_ids) for prompt in data.prompts]
-    by_prompt: dict[str, dict[int, Any]] = {name: {} for name in [*hooks, *saes]}
-    with stage("read prompts", len(lengths)) as advance:
-        for batch in batches_by_length(lengths, max_tokens=TOKENS_PER_BATCH):
-            prompts = [data.prompts[i] for i in batch]
-            tokens = right_padded([prompt.token_ids for prompt in prompts])
-            activations = read_hooks(model, tokens, every_hook)
-            regions = [
-                [prompt.tokens_in(prompt.regions[name]) for name in data.regions]
-                for prompt in prompts
-            ]
-            for hook in hooks:
-                rows = map(_region_means, activations[hook].float().cpu().numpy(), regions)
-                by_prompt[hook].update(zip(batch, rows))
-            for name, sae in saes.items():
-                inputs = [
-                    sae_view(sae, row[: len(prompt.token_ids)], sae.cfg.d_in)
-                    for row, prompt in zip(activations[input_hook(sae)], prompts)
-                ]
-                rows = _region_maxima(sae, prompts, inputs, regions, special)
-                by_prompt[name].update(zip(batch, rows))
-            advance(len(batch))
-    order = range(len(lengths))
-    return {
-        name: np.stack([rows[i] for i in order])
-        if name in hooks
-        else csr_matrix(vstack([rows[i] for i in order]))
-        for name, rows in by_prompt.items()
-    }
-
-
-def _region_means(activations: np.ndarray, regions: list[list[int]]) -> np.ndarray:
-    """Returns the mean activation of each region, side by side, `[regions * d_in]`."""
-    return np.concatenate([activations[tokens].mean(0) for tokens in regions])
-
-
-def _region_maxima(
-    sae: "SAE[Any]",
-    prompts: "Sequence[RenderedPrompt]",
-    inputs: "list[Float[torch.Tensor, 'pos d_in']]",
-    regions: list[list[list[int]]],
-    special: set[int],
-) -> "Iterator[csr_matrix]":
-    """Yields each prompt's log(1 + largest activation) in each region, `[1, regions * d_sae]`."""
-    import torch
-    from scipy.sparse import csr_matrix
-
-    kept = []
-    for prompt, row, tokens in zip(prompts, inputs, regions):
-        wanted = torch.zeros(len(row), dtype=torch.bool)
-        wanted[sorted({token for region in tokens for token in region})] = True
-        ids = torch.tensor(prompt.token_ids)
-        kept.append(wanted & ordinary_tokens(ids, row, sae, special))
-    for encoded, tokens in zip(encode_rows(sae, inputs, kept), regions):
-        pooled = np.zeros((len(tokens), sae.cfg.d_sae), dtype=np.float32)
-        for own, region in zip(pooled, tokens):
-            inside = np.isin(encoded.positions, region)
-            np.maximum.at(own, encoded.features[inside], encoded.values[inside])
-        yield csr_matrix(np.log1p(pooled).reshape(1, -1))
-
-
-def random_controls(
-    model: "Model", data: LabelledPrompts, saes: "Mapping[str, SAE[Any]]"
-) -> "dict[str, SAE[Any]]":
-    """Returns a frozen random SAE for each SAE, as sparse as it on the first prompts."""
-    rows = [TokenRow("", "", prompt.token_ids) for prompt in data.prompts[:CALIBRATION_ROWS]]
-    return {name: random_sae(model, sae, rows) for name, sae in saes.items()}
-
-
-# Probes
-
-
-def probe_scores(
-    inputs: "Inputs",
-    labels: Sequence[str],
-    groups: Sequence[str],
-    ks: Sequence[int | None],
-    repeats: int = REPEATS,
-) -> dict[int | None, dict[str, np.ndarray]]:
-    """Returns held-out scores of probes on k inputs, for each class against the rest.
-
-    Args:
-        inputs: `[item, input]`.
-        labels: Class of each item.
-        groups: Group of each item; no group is on both sides of a split.
-        ks: Numbers of inputs, chosen on each fold's training part; None takes all.
-        repeats: Number of ways of splitting.
-
-    Returns:
-        By k and class, ranks within the fold from 0 to 1, `[repeats * item]`.
-    """
-    from scipy.stats import rankdata
-
-    names = np.asarray(labels)
-    classes = sorted(set(labels))
-    scores = {k: {name: np.zeros((repeats, len(names))) for name in classes} for k in ks}
-    for seed in range(repeats):
-        for fit, held_out in stratified_splits(labels, groups, N_FOLDS, seed):
-            for name in classes:
-                decided = _decide(inputs[fit], names[fit] == name, inputs[held_out], ks)
-                for k, values in zip(ks, decided):
-                    scores[k][name][seed, held_out] = rankdata(values) / len(held_out)
-    return {k: {name: r.reshape(-1) for name, r in own.items()} for k, own in scores.items()}
-
-
-def _decide(
-    fit: "Inputs", positive: np.ndarray, held_out: "Inputs", ks: Sequence[int | None]
-) -> Iterator[np.ndarray]:
-    """Fits a probe on k inputs for each k; yields decision values on what is held out."""
-    from sklearn.linear_model import LogisticRegression
-
-    if positive.all() or not positive.any():
-        yield from (np.zeros(held_out.shape[0]) for _ in ks)
-        return
-    mean, deviation, contrast = _class_contrast(fit, positive)
-    order = np.argsort(-np.abs(contrast), kind="stable")
-    for k in ks:
-        probe = LogisticRegression(max_iter=500)
-        parts = fit, held_out
-        if k is not None:
-            own = order[:k]
-            parts = [(_dense(part[:, own]) - mean[own]) / deviation[own] for part in parts]
-        elif isinstance(fit, np.ndarray):
-            parts = [(part - mean) / deviation for part in parts]
-            probe.C = DENSE_NORM / fit.shape[1]
-        else:  # rare features would weigh as much as the others, if they were standardised
-            probe.C = DENSE_NORM / float(fit.multiply(fit).sum(1).mean())
-        yield probe.fit(parts[0], positive).decision_function(parts[1])
-
-
-class _Contrast(NamedTuple):
-    mean: np.ndarray
-    """Of each input, `[input]`."""
-    deviation: np.ndarray
-    """Standard deviation of each input within the classes, `[input]`, above 0."""
-    contrast: np.ndarray
-    """Difference of the class means in standard deviations, `[input]`."""
-
-
-def _class_contrast(inputs: "Inputs", positive: np.ndarray) -> _Contrast:
-    """Compares the classes' means, input by input."""
-    squares = inputs**2 if isinstance(inputs, np.ndarray) else inputs.multiply(inputs).tocsr()
-    shares = np.stack([positive / positive.sum(), ~positive / (~positive).sum()])
-    means = np.asarray(shares @ inputs)
-    variances = np.maximum(np.asarray(shares @ squares) - means**2, 0)
-    share = positive.mean()
-    deviation = np.sqrt(share * variances[0] + (1 - share) * variances[1])
-    # An input that is constant in each class, or nearly, would have an endless contrast.
-    deviation = np.maximum(deviation, 1e-3 * np.abs(means).max(0) + 1e-12)
-    mean = share * means[0] + (1 - share) * means[1]
-    return _Contrast(mean, deviation, (means[0] - means[1]) / deviation)
-
-
-def _dense(inputs: "Inputs") -> np.ndarray:
-    return inputs if isinstance(inputs, np.ndarray) else inputs.toarray()
-
-
-# The document
 
 
 def probe_all(
@@ -301,11 +76,8 @@ def probe_all(
     def areas(name: str, minus: str | None = None) -> dict[str, Any]:
         by_k = {}
         for k in ks:
-            if minus is None:
-                area = macro_auroc(labels, scores[name][k], groups, 0, N_RESAMPLES)
-            else:
-                pair = scores[name][k], scores[minus][k]
-                area = macro_auroc_difference(labels, *pair, groups, 0, N_RESAMPLES)
+            other = None if minus is None else scores[minus][k]
+            area = macro_auroc(labels, scores[name][k], groups, 0, N_RESAMPLES, other)
             by_k["all" if k is None else str(k)] = _rounded(area)
         return by_k
 

@@ -149,13 +149,8 @@ def owned_concepts(concepts: tuple[Concept, ...], d_sae: int) -> tuple[Concept, 
         d_sae: Number of features of the SAE.
     """
     owners = strongest_concepts(concepts, d_sae)
-    owned = []
-    for number, concept in enumerate(concepts):
-        pairs = zip(concept.features, concept.weights)
-        kept = [(feature, weight) for feature, weight in pairs if owners[feature] == number]
-        features, weights = tuple(f for f, _ in kept), tuple(w for _, w in kept)
-        owned.append(concept._replace(features=features, weights=weights))
-    return tuple(owned)
+    owned = (set(np.flatnonzero(owners == number).tolist()) for number in range(len(concepts)))
+    return tuple(concept.restricted(own) for concept, own in zip(concepts, owned))
 
 
 @lru_cache(maxsize=16)

@@ -8,8 +8,9 @@ import numpy as np
 from saetask.detection.base import Finding
 from saetask.experiments.scoring import SampleResult
 from saetask.report.figures import Auroc, Detection, PairedDifference, ProbeAccuracy
-from saetask.utils import statistics
-from saetask.utils.statistics import accuracy_interval, auroc, compare, macro_auroc
+from saetask.utils.auroc import Auroc as Area
+from saetask.utils.auroc import auroc, macro_auroc
+from saetask.utils.statistics import accuracy_interval, compare
 
 
 def groups_of(rows: Sequence[SampleResult]) -> list[str]:
@@ -123,7 +124,7 @@ def summarise_readings(
     return Detection(saetask=measured.pop("saetask", None), baselines=measured)
 
 
-def _area(area: statistics.Auroc | None) -> Auroc | None:
+def _area(area: Area | None) -> Auroc | None:
     return None if area is None else Auroc(auroc=area.value, ci95=area.ci95, n=area.n)
 
 

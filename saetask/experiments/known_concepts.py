@@ -77,12 +77,8 @@ def restrict_concepts(concepts: Sequence[Concept], kept: np.ndarray) -> list[Con
         concepts: The concepts.
         kept: Indices of the features to keep, `[n_kept]`.
     """
-    features, restricted = set(kept.tolist()), []
-    for concept in concepts:
-        pairs = [(f, w) for f, w in zip(concept.features, concept.weights) if f in features]
-        own = tuple(f for f, _ in pairs), tuple(w for _, w in pairs)
-        restricted.append(concept._replace(features=own[0], weights=own[1]))
-    return restricted
+    features = set(kept.tolist())
+    return [concept.restricted(features) for concept in concepts]
 
 
 def random_groups(

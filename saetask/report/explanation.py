@@ -33,9 +33,10 @@ class Explanation(Document):
     auroc_random_sae: Share | None = None
     """The same by the detector through a random dictionary, with random groups as concepts."""
     named_share: Share | None
-    """Share of the named concepts in the sum of |contribution|, `rest` included."""
+    """Share of the listed concepts in the sum of |contribution|, `rest` included: weaker concepts,
+    what has no name, and what an average prompt gets."""
     validated_share: Share | None
-    """The same of named concepts whose verdict is `validated`."""
+    """The same of listed concepts whose verdict is `validated`."""
     additive_error: Number
     """Maximum of |log-odds - contributions - rest|, in nats."""
     stability: Share | None

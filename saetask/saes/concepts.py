@@ -1,6 +1,6 @@
 """Concepts: named groups of an SAE's features, and how strongly prompts activate them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -36,6 +36,14 @@ class Concept(NamedTuple):
     def text(self) -> str:
         """The name as it is shown: with telling words."""
         return f"{self.name} ({', '.join(self.words)})" if self.words else self.name
+
+    def restricted(self, kept: Collection[int]) -> "Concept":
+        """Returns the concept with those of its features that are kept; it may have none left."""
+        pairs = [(f, w) for f, w in zip(self.features, self.weights) if f in kept]
+        return self._replace(
+            features=tuple(feature for feature, _ in pairs),
+            weights=tuple(weight for _, weight in pairs),
+        )
 
 
 def concept_weights(concepts: Sequence[Concept], d_sae: int) -> "csr_matrix":

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from benchmarks import sparse_probing
-from benchmarks.sparse_probing import probe_scores
-from saetask.utils.statistics import macro_auroc
+from benchmarks import k_sparse_probes, probe_inputs, sparse_probing
+from benchmarks.k_sparse_probes import probe_scores
+from saetask.utils.auroc import macro_auroc
 
 N = 160
 GROUPS = [str(i // 4) for i in range(N)]
@@ -64,7 +64,7 @@ def test_sparse_and_dense_inputs_give_the_same_scores(planted) -> None:
 def test_the_contrast_is_that_of_the_plain_formula(planted) -> None:
     labels, inputs = planted
     positive = labels == "b"
-    found = sparse_probing._class_contrast(inputs, positive)
+    found = k_sparse_probes._class_contrast(inputs, positive)
     one, other = inputs[positive], inputs[~positive]
     within = np.sqrt((len(one) * one.var(0) + len(other) * other.var(0)) / N)
     np.testing.assert_allclose(found.contrast, (one.mean(0) - other.mean(0)) / within)
@@ -100,12 +100,12 @@ def test_regions_are_read_as_extraction_reads_them(tiny_model, tiny_sae) -> None
     from saetask.saes.extraction import read_features
 
     torch = pytest.importorskip("torch")
-    data = sparse_probing.labelled_prompts("metaphor", tiny_model.tokenizer, limit=5)
+    data = probe_inputs.labelled_prompts("metaphor", tiny_model.tokenizer, limit=5)
     task = PluginRegistry().get("task", "metaphor")
     by_text = {s.prompt.content: s.prompt for s in make_samples(task, task.items())}
     prompts = [next(p for t, p in by_text.items() if t in r.text) for r in data.prompts]
     hook = tiny_sae.cfg.metadata.hook_name
-    found = sparse_probing.read_inputs(tiny_model, data, [hook], {"sae": tiny_sae})
+    found = probe_inputs.read_inputs(tiny_model, data, [hook], {"sae": tiny_sae})
     pooled = read_features(tiny_model, tiny_sae, prompts)
     expected = np.hstack([pooled.pooled(name).log1p().toarray() for name in data.regions])
     np.testing.assert_allclose(found["sae"].toarray(), expected, atol=1e-4)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csc_matrix, csr_matrix
 
 MIN_FIRINGS = 30
-"""Minimum number of firings on the documents that a name is chosen on."""
+"""Minimum number of firings on the documents that a name is chosen on, and tried on."""
 MIN_LIFT = 2.0
 """How many times more often than anywhere the predicate must hold where the feature fires."""
 TRIED = 5
@@ -81,8 +81,7 @@ def choose_names(evidence: Evidence, null: Evidence) -> FeatureNames:
     """
     chosen, by_chance = _best(evidence), _best(null)
     threshold = _null_thresholds(by_chance.auroc, evidence.train.firing[:, 0])
-    enough = evidence.train.firing[:, 0] >= MIN_FIRINGS
-    named = enough & (chosen.auroc > threshold) & (chosen.predicate >= 0)
+    named = is_live(evidence) & (chosen.auroc > threshold) & (chosen.predicate >= 0)
     return FeatureNames(np.where(named, chosen.predicate, -1), chosen.auroc, threshold)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from saetask.dictionary.collect.contexts import ActivationIndex
 from saetask.dictionary.concept_table import TriedConcept
 from saetask.dictionary.manifest import NamingFigures
-from saetask.dictionary.naming.feature_names import FeatureNames
+from saetask.dictionary.naming.feature_names import MIN_FIRINGS, FeatureNames
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 NameVerdict = Literal["validated", "not confirmed", "too rare", "no known concept"]
 MAX_FIRINGS = 400
 """Maximum number of firings of a feature that are tried, drawn from all of its activations."""
-MIN_FIRINGS = 30
 MIN_AUROC, MIN_LOWER = 0.65, 0.6
 """Area under the curve that a validated name must reach, and the lower end of its interval (95 %).
 """
