@@ -1,0 +1,28 @@
+"""Items of an evaluation that has been made: prompts with what a model answered, and its score."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from saetask.data.prompts import Prompt
+
+
+@dataclass(frozen=True)
+class EvaluatedItem:
+    """A prompt as a model got it, what the model answered, and how that was scored."""
+
+    id: str
+    """Unique in its log."""
+    prompt: Prompt | str
+    """A chat, or a string where the model got running text without a chat template."""
+    output: str
+    """What the model answered."""
+    correct: float | None
+    """Score from 0 (wrong) to 1 (right); None where the log has none."""
+    group: str
+    """Items of one group are dependent, and stay in one half of a split; the id where there is no
+    grouping."""
+    samples: tuple[str, ...] = ()
+    """Further answers to the same prompt, from other samples or epochs."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    """What else the log has of the item, such as its subject; never shown to the model."""
