@@ -299,3 +299,32 @@ def test_damaged_summary(tmp_path: Path, change: dict, expected: str) -> None:
     folder = write_run(tmp_path / "run", summary() | change, rows())
     with pytest.raises(UserError, match=rf"summary\.json.*{expected}"):
         write_report(folder)
+
+
+def test_the_page_shows_how_well_concepts_explain_beside_controls(tmp_path: Path) -> None:
+    faithful = {"effect": 3.5, "random": 0.33, "p": 0.0001}
+    explanation = {
+        "detector": "concept-probe",
+        "n_concepts": 16,
+        "k_per_finding": 9.4,
+        "auroc": 0.9577,
+        "auroc_dense": 0.9798,
+        "auroc_words": 0.8949,
+        "auroc_random_sae": 0.7381,
+        "named_share": 0.8158,
+        "validated_share": 0.8158,
+        "additive_error": 4e-15,
+        "stability": 0.3166,
+        "necessity": faithful,
+        "sufficiency": {"effect": None, "random": None, "p": 1.0},
+    }
+    document = {**summary(**GATED), "explanation": explanation}
+    page = render(read_run_folder(write_run(tmp_path, document, rows())))
+    section = page[page.index('id="explanation"') : page.index('id="items-heading"')]
+    cells = re.findall(r"<t[dh][^>]*>([^<]*)<", section)
+    for figure in ("0.958", "0.980", "0.895", "0.738", "3.50", "0.33", "0.82", "0.32"):
+        assert figure in cells
+    assert cells[-5:].count("–") >= 2  # what is not defined has no figure
+    without = {**summary(**GATED), "explanation": None}
+    page = render(read_run_folder(write_run(tmp_path / "without", without, rows())))
+    assert 'id="explanation"' not in page
