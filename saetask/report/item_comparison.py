@@ -1,9 +1,11 @@
-"""The rows of `items.jsonl` for the report: gathered by item, and counted by feature."""
+"""The rows of `items.jsonl` for the report: gathered by item, and counted by evidence."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from saetask.errors import UserError
+from saetask.report.evidence import LESS
 from saetask.report.items import (
     AnnotationRecord,
     ItemRecord,
@@ -61,13 +63,15 @@ class ItemComparison:
 
 
 @dataclass
-class FeatureUse:
-    """How often a feature was given as evidence, in items."""
+class EvidenceUse:
+    """How often a feature, or a concept for a reading, was given as evidence, in items."""
 
-    id: int
+    id: int | str
     label: str = ""
+    reading: str = ""
+    """The reading that a concept speaks for; empty for a feature."""
     named: int = 0
-    """Items with a finding that names the feature."""
+    """Items with a finding that names it."""
     annotated: int = 0
     """Items among them whose prompt was annotated."""
     fixed: int = 0
@@ -84,8 +88,10 @@ class Items:
     """In the order of the file."""
     baseline: str
     method: str
-    features: list[FeatureUse]
+    features: list[EvidenceUse]
     """Most often named first."""
+    concepts: list[EvidenceUse]
+    """Those that speak for a finding's reading, most often named first."""
 
     @property
     def are_raw(self) -> bool:
@@ -112,7 +118,7 @@ def read_items(path: Path, baseline: str, method: str) -> Items:
             raise UserError(f'{where}: a second row of arm "{row.arm}" for item "{row.id}".')
         _add_row(item, row)
     every = list(items.values())
-    return Items(every, baseline, method, _feature_uses(every))
+    return Items(every, baseline, method, _uses(every, _features), _uses(every, _concepts))
 
 
 def _add_row(item: ItemComparison, row: ItemRecord) -> None:
@@ -127,14 +133,29 @@ def _add_row(item: ItemComparison, row: ItemRecord) -> None:
         item.after = row
 
 
-def _feature_uses(items: list[ItemComparison]) -> list[FeatureUse]:
-    uses: dict[int, FeatureUse] = {}
+def _features(finding: MisunderstandingRecord) -> Iterator[EvidenceUse]:
+    for feature in finding.features:
+        yield EvidenceUse(feature.id, feature.label)
+
+
+def _concepts(finding: MisunderstandingRecord) -> Iterator[EvidenceUse]:
+    for concept in finding.concepts:
+        if concept.contribution > 0:
+            name = concept.name if concept.tokens else f"{concept.name} {LESS}"
+            yield EvidenceUse(concept.id, name, concept.reading)
+
+
+def _uses(
+    items: list[ItemComparison],
+    evidence: Callable[[MisunderstandingRecord], Iterator[EvidenceUse]],
+) -> list[EvidenceUse]:
+    uses: dict[tuple[int | str, str], EvidenceUse] = {}
     for item in items:
-        # An item counts once, even if several of its findings name the feature.
-        labels = {e.id: e.label for finding in item.findings for e in finding.features}
-        for feature_id, label in labels.items():
-            use = uses.setdefault(feature_id, FeatureUse(feature_id))
-            use.label = use.label or label
+        # An item counts once, even if several of its findings name the same.
+        found = {(e.id, e.reading): e for f in item.findings for e in evidence(f)}
+        for key, fresh in found.items():
+            use = uses.setdefault(key, fresh)
+            use.label = use.label or fresh.label
             use.named += 1
             # Without an annotation nothing was changed, so nothing is credited or blamed.
             if item.annotations:

@@ -25,8 +25,8 @@ from saetask.report.run_folder import RunFolder, read_run_folder
 from saetask.report.summary import Summary
 from saetask.utils.files import write_text
 
-FEATURE_LIMIT = 20
-"""Maximum number of features in the table of evidence."""
+EVIDENCE_LIMIT = 20
+"""Maximum number of concepts, and of features, in the tables of evidence."""
 SCORE_DESCRIPTIONS = {
     "dense-probe": "A linear probe on the raw activations.",
     "difference-in-means": "The direction between the classes' mean activations.",
@@ -117,7 +117,7 @@ def render(run: RunFolder) -> str:
                 "reading", "Scores that tell the right reading", summary.reading_detection.measured
             ),
             sentences=sentences,
-            features=run.items.features[:FEATURE_LIMIT],
+            evidence_limit=EVIDENCE_LIMIT,
             packed_items=packed_items(run.items, score_name(summary)),
             numbers=numbers,
             style=_source("style.css"),

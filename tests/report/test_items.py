@@ -8,6 +8,7 @@ from saetask.cli.answers import detection_document
 from saetask.data.prompts import Prompt, Span
 from saetask.detection import ConceptEvidence, ConceptToken, Evidence, Misunderstanding
 from saetask.experiments.arm_prompts import retarget_findings
+from saetask.report.item_comparison import read_items
 from saetask.report.items import MisunderstandingRecord, misunderstanding_record, read_item_records
 from saetask.session import Detection
 from tests.helpers.refusals import refusal
@@ -90,6 +91,22 @@ def test_a_damaged_concept_is_named_by_row_and_field(items_file):
     said = refusal(lambda: list(read_item_records(items_file(row_of(row)))))
     assert "items.jsonl:1" in said
     assert "contribution" in said
+
+
+def test_concepts_are_counted_by_the_reading_that_they_speak_for(items_file):
+    fires = CONCEPT._replace(contribution=0.5, reading="literal")
+    absent = fires._replace(tokens=[])
+    for concept, label in ((fires, "artefact: boat"), (absent, "artefact: boat (less than usual)")):
+        found = NAMED._replace(concepts=[concept, CONCEPT])
+        before = row_of(misunderstanding_record(found).to_json()) | {
+            "arm": "original",
+            "correct": False,
+        }
+        note = {"text": "Note.", "placement": "end", "annotator": "gloss"}
+        after = before | {"arm": "saetask", "correct": True, "annotations": [note]}
+        (use,) = read_items(items_file(before, after), "original", "saetask").concepts
+        assert (use.label, use.reading) == (label, "literal")
+        assert (use.named, use.annotated, use.fixed, use.broken) == (1, 1, 1, 0)
 
 
 def test_another_prompts_finding_keeps_its_concepts_but_not_their_places():
