@@ -24,5 +24,9 @@ class EvaluatedItem:
     grouping."""
     samples: tuple[str, ...] = ()
     """Further answers to the same prompt, from other samples or epochs."""
+    target: str | None = None
+    """The right answer, where the log has it; only what scores answers anew may see it."""
+    choices: tuple[str, ...] = ()
+    """The answers that the model had to choose from; empty where it wrote one freely."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """What else the log has of the item, such as its subject; never shown to the model."""
