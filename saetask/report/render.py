@@ -120,8 +120,8 @@ def render(run: RunFolder) -> str:
             evidence_limit=EVIDENCE_LIMIT,
             packed_items=packed_items(run.items, score_name(summary)),
             numbers=numbers,
-            style=_source("style.css"),
-            script=_source("evidence.js") + _source("browser.js"),
+            style=page_source("style.css"),
+            script=page_source("evidence.js") + page_source("browser.js"),
         )
     )
 
@@ -179,7 +179,7 @@ def _csp_hash(source: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()
 
 
-def _source(name: str) -> Any:
+def page_source(name: str) -> Any:
     from markupsafe import Markup
 
     return Markup((files("saetask.report") / "templates" / name).read_text(encoding="utf-8"))

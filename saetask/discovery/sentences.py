@@ -1,0 +1,76 @@
+"""What a discovery shows, in words: for the terminal and for the page."""
+
+from collections.abc import Iterator
+
+from saetask.discovery.documents import Discovery, DiscoverySummary
+from saetask.report.numbers import count, p_statement, percent, points, points_interval
+
+FAILURE = {
+    "correctness": "answers wrongly",
+    "disagreement": "disagrees with itself",
+}
+"""What the model does when it fails, by what stands for failure."""
+
+
+def verdict(summary: DiscoverySummary) -> str:
+    """Returns what was found, in a few words."""
+    confirmed = sum(found.confirmed for found in summary.discoveries)
+    if not confirmed:
+        return "No discovery confirmed"
+    return f"{confirmed} discover{'y' if confirmed == 1 else 'ies'} confirmed"
+
+
+def discovery_sentence(found: Discovery, by: str) -> str:
+    """Returns how much more the model fails with a discovered concept, on the confirmation half."""
+    if found.difference is None or found.failure_with is None or found.failure_without is None:
+        return (
+            f"{found.name}: present in {count(found.n_with)} prompts, too few or too many to tell."
+        )
+    compared = (
+        f"The model {FAILURE[by]} on {percent(found.failure_with)} of the "
+        f"{count(found.n_with)} prompts with {found.name}, and on "
+        f"{percent(found.failure_without)} of the others: {points(found.difference)} points "
+        f"(95 % CI {points_interval(found.ci95)}; q = {found.q:.2g})"
+    )
+    return f"{compared}. {_words_sentence(found)}" if found.confirmed else f"{compared}."
+
+
+def _words_sentence(found: Discovery) -> str:
+    looked_for = ", ".join(found.words) or "nothing"
+    if found.needs_sae:
+        return (
+            f"Words alone do not account for it (they would look for: {looked_for}): with what "
+            f"they tell given, {p_statement(found.p_beyond_words or 0.0)}."
+        )
+    return f"Words alone account for it: {looked_for}."
+
+
+def control_sentences(summary: DiscoverySummary) -> Iterator[str]:
+    """Yields what the same search finds by words, by a random dictionary, and by chance."""
+    controls = summary.controls
+    for name, found in (
+        ("Words and word pairs", controls.words),
+        ("A random dictionary", controls.random_sae),
+    ):
+        listed = f": {', '.join(found.confirmed[:5])}" if found.confirmed else ""
+        yield f"{name}: {found.n_confirmed} of {found.n_tested} confirmed{listed}."
+    permuted = controls.permuted
+    yield (
+        f"Permuted outcomes ({permuted.n_permutations} times): {permuted.mean_confirmed:.2f} "
+        f"confirmed on average, any in {percent(permuted.share_with_any)} of them."
+    )
+
+
+def power_sentence(summary: DiscoverySummary) -> str:
+    """Returns what difference could have been seen."""
+    parts = []
+    for figure in summary.power:
+        smallest = [(n, v) for n, v in (("concept", figure.concepts), ("feature", figure.features))]
+        seen = " and ".join(f"{points(v)} for a {n}" for n, v in smallest if v is not None)
+        parts.append(f"in {percent(figure.share)} of the prompts, {seen or 'none'}")
+    return (
+        "The smallest difference, in points, that would have been found four times in five, where "
+        f"it is present {'; '.join(parts)}."
+        if parts
+        else ""
+    )

@@ -1,0 +1,39 @@
+"""A note mends only where it beats the original prompts and every control."""
+
+import pytest
+
+from saetask.discovery.mended import mended_documents
+from saetask.discovery.mending import mend
+from tests.discovery.test_mending import ListeningClient, slice_of
+
+
+def mended(cure: str):
+    mending = mend(ListeningClient(cure), slice_of(40), "weather")
+    assert mending is not None
+    (document,) = mended_documents([mending])
+    return document
+
+
+def test_a_note_that_helps_by_what_it_names_mends():
+    found = mended("about loss")
+    assert found.mended and found.verdict.startswith("The note mends: +100.0 points")
+    assert found.holm_p == pytest.approx(2 * 0.5**20)
+    assert [arm.arm for arm in found.arms][:2] == ["original", "mended"]
+
+
+def test_a_note_that_helps_by_being_there_does_not():
+    found = mended("(Note:")
+    assert not found.mended and found.holm_p == 1
+    assert "not shown to do more than placebo and generic and other-concept" in found.verdict
+
+
+def test_a_note_without_effect_does_not():
+    found = mended("never")
+    assert not found.mended and "not shown to help" in found.verdict
+
+
+def test_notes_are_corrected_over_the_discoveries():
+    one = mend(ListeningClient("about loss"), slice_of(40), "weather")
+    assert one is not None
+    both = mended_documents([one, one._replace(id="on:gain")])
+    assert both[0].holm_p == pytest.approx(4 * 0.5**20)

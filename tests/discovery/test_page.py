@@ -1,0 +1,63 @@
+"""The page of a discovery: figures beside their controls, and nothing that a log could run."""
+
+import json
+import re
+
+from saetask.discovery.documents import ShownPrompt, write_discovery
+from saetask.discovery.page import pieces, render, write_discovery_page
+from tests.helpers.planted_discovery import discovery, row, shown, summary
+from tests.helpers.refusals import refusal
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\"'{{ 7 * 7 }}\u202e"
+
+
+def test_the_page_tells_each_discovery_with_its_controls():
+    found = discovery()
+    page = render(summary(found), [row(found, shown())], "run")
+    text = re.sub(r"\s+", " ", re.sub("<[^>]+>", "", page)).replace("\N{NO-BREAK SPACE}", " ")
+    assert "1 discovery confirmed" in text
+    assert "answers wrongly on 60.0 % of the 120 prompts with verbs of having" in text
+    assert "+35.0 points (95 % CI +26.0 to +44.0" in text
+    assert "they would look for: gave, lost" in text
+    assert "Words and word pairs: 1 of 20 confirmed: &#39;lost&#39;." in text
+    assert "0.05 confirmed on average" in text
+    assert "<mark>lost</mark>" in page and "Bo gave 2 away." in page
+
+
+def test_nothing_confirmed_is_said_with_what_could_have_been_seen():
+    found = discovery(confirmed=False, q=0.4, needs_sae=None, p_beyond_words=None)
+    page = render(summary(found), [row(found, shown())], "run")
+    assert "No discovery confirmed" in page
+    assert "+14.0 for a concept" in page.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_texts_of_a_log_are_shown_and_not_run():
+    found = discovery(name=HOSTILE)
+    prompt = shown(text=HOSTILE, output=HOSTILE, id=HOSTILE, tokens=[])
+    page = render(summary(found), [row(found, prompt)], HOSTILE)
+    assert "<script" not in page and "<img" not in page and "49" not in page
+    assert "\u202e" not in page
+    assert "default-src 'none'" in page and "script-src" not in page
+
+
+def test_marks_lie_on_the_tokens_and_the_text_is_whole():
+    tokens = [
+        {"start": 0, "end": 3, "text": "Ann", "activation": 1.0},
+        {"start": 3, "end": 8, "text": " lost", "activation": 1.0},
+        {"start": 20, "end": 400, "text": "?", "activation": 1.0},
+    ]
+    cut = pieces(ShownPrompt.model_validate(shown(tokens=tokens)))
+    assert "".join(piece.text for piece in cut) == "Ann lost 3 of 9 marbles."
+    assert [piece.text for piece in cut if piece.marked] == ["Ann lost", "les."]
+    assert pieces(ShownPrompt.model_validate(shown(text="", tokens=[]))) == []
+
+
+def test_a_folder_becomes_a_page_and_a_damaged_one_is_named(tmp_path):
+    found = discovery()
+    write_discovery(tmp_path, summary(found), [row(found, shown())])
+    assert "Ann" in write_discovery_page(tmp_path).read_text(encoding="utf-8")
+    rows = tmp_path / "discoveries.jsonl"
+    rows.write_text(json.dumps({**discovery(), "n_with": "many"}) + "\n", encoding="utf-8")
+    assert "discoveries.jsonl:1" in refusal(lambda: write_discovery_page(tmp_path))
+    (tmp_path / "summary.json").unlink()
+    assert "holds no summary.json" in refusal(lambda: write_discovery_page(tmp_path))
