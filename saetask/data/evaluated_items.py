@@ -26,3 +26,5 @@ class EvaluatedItem:
     """Further answers to the same prompt, from other samples or epochs."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """What else the log has of the item, such as its subject; never shown to the model."""
+    place: str = field(default="", compare=False)
+    """Where it stands in its log, such as `log.jsonl:12`, for messages."""
