@@ -20,7 +20,7 @@ from saetask.data import (
 if TYPE_CHECKING:
     from inspect_ai.log import EvalSample  # pyright: ignore[reportMissingImports]
 
-UNUSED = {"events", "store", "attachments"}
+UNUSED = {"events", "store"}
 """Large parts of a sample that are not read."""
 LARGEST_JSON = 256 << 20
 """Maximum size in bytes of a log in JSON, which inspect_ai reads into memory as a whole."""
@@ -64,16 +64,15 @@ def _samples(path: Path) -> "Iterator[EvalSample]":
 
     try:
         if path.suffix == ".eval":
-            yield from read_eval_log_samples(
-                str(path), all_samples_required=False, exclude_fields=UNUSED
-            )
+            options = {"resolve_attachments": True, "exclude_fields": UNUSED}
+            yield from read_eval_log_samples(str(path), all_samples_required=False, **options)
         else:
             if path.stat().st_size > LARGEST_JSON:
                 raise UserError(
                     f"{path} is too large for a log in JSON; make it an .eval log, which is read "
                     f"piece by piece: inspect log convert {path} --to eval --output-dir DIR"
                 )
-            samples = read_eval_log(str(path)).samples or []
+            samples = read_eval_log(str(path), resolve_attachments=True).samples or []
             yield from sorted(samples, key=lambda sample: (str(sample.id), sample.epoch))
     except UserError:
         raise

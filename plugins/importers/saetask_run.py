@@ -54,9 +54,8 @@ class SaetaskRun:
             is_raw = row.get("raw_correct") is not None
             output, correct = (row["raw_" * is_raw + name] for name in ("output", "correct"))
             prompt = as_prompt(row["prompt"])
-            metadata = {"fold": row.get("fold"), "parsed": row.get("parsed")}
-            identity = str(row["id"]), prompt, str(output), correct, str(row["group"])
-            yield EvaluatedItem(*identity, metadata=metadata, place=place)
+            name, group = str(row["id"]), str(row["group"])
+            yield EvaluatedItem(name, prompt, str(output), correct, group, place=place)
         if is_empty:
             raise UserError(f"{path} has no arm '{arm}'; name one with --arm: {', '.join(arms)}.")
 
