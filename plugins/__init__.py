@@ -62,3 +62,16 @@ def saetask_labelers() -> list[Any]:
     from .labelers.openai import OpenAI
 
     return [Keywords(), Neuronpedia(), OpenAI()]
+
+
+@hookimpl
+def saetask_importers() -> list[Any]:
+    from .importers.csv_table import CSVTable
+    from .importers.dataset_rows import DatasetRows
+    from .importers.inspect_log import InspectLog
+    from .importers.json_lines import JSONLines
+    from .importers.lm_eval_samples import LMEvalSamples
+    from .importers.saetask_run import SaetaskRun
+
+    # In this order they are asked whether they recognise a log: JSON Lines are tables last.
+    return [SaetaskRun(), LMEvalSamples(), InspectLog(), JSONLines(), CSVTable(), DatasetRows()]

@@ -9,6 +9,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,6 +20,7 @@ from saetask.utils.plugin_options import check_options
 
 if TYPE_CHECKING:
     from saetask.annotation.base import Annotator, WritingAnnotator
+    from saetask.data.importers import Importer
     from saetask.data.tasks import Task
     from saetask.detection.base import Detector
     from saetask.dictionary.label.base import Labeler
@@ -47,6 +49,10 @@ class Hooks:
     def saetask_labelers(self) -> "list[Labeler]":  # pyright: ignore[reportReturnType]
         """Returns labeler plugins."""
 
+    @hookspec
+    def saetask_importers(self) -> "list[Importer]":  # pyright: ignore[reportReturnType]
+        """Returns importer plugins."""
+
 
 class Plugin(NamedTuple):
     """One registered plugin."""
@@ -58,7 +64,9 @@ class Plugin(NamedTuple):
     value: Any
 
 
-KINDS = ("task", "detector", "annotator", "labeler")
+KINDS = ("task", "detector", "annotator", "labeler", "importer")
+BUILT_IN = "builtin"
+"""Entry point of the plugins that come with saetask."""
 
 
 class PluginRegistry:
@@ -108,6 +116,11 @@ class PluginRegistry:
     def all(self) -> list[Plugin]:
         """Returns every plugin, by kind and name."""
         return [p for kind in KINDS for _, p in sorted(self._plugins[kind].items())]
+
+    def by_name(self, kind: str) -> dict[str, Any]:
+        """Returns the plugins of a kind by name, the user's own before those of saetask."""
+        plugins = sorted(self._plugins[kind].values(), key=lambda p: p.source == BUILT_IN)
+        return {plugin.name: plugin.value for plugin in plugins}
 
     def get(self, kind: str, name: str) -> Any:
         """Returns a plugin by kind and name.
@@ -215,14 +228,28 @@ def _attribute_problem(kind: str, plugin: Any) -> str:
             names = getattr(plugin, name, None)
             if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
                 return f"its attribute {name} must be a list or tuple of names, not {names!r}"
+    if kind == "importer":
+        return _fields_problem(plugin)
     if hasattr(plugin, "request") and kind == "annotator" and not hasattr(plugin, "endpoint"):
         return "it has no attribute endpoint (None has the model under test write)"
     return check_options(plugin)
 
 
+def _fields_problem(importer: Any) -> str:
+    from saetask.data.importers import LogFields
+
+    names, known = getattr(importer, "fields", None), {f.name for f in fields(LogFields)}
+    if not isinstance(names, list | tuple):
+        return f"its attribute fields must be a list or tuple of names, not {names!r}"
+    unknown = next((name for name in names if name not in known), None)
+    hint = did_you_mean(str(unknown), known)
+    return "" if unknown is None else f"its field {unknown!r} is none of LogFields.{hint}"
+
+
 def _declared_methods(kind: str, plugin: Any) -> dict[str, Callable[..., Any]]:
     """Returns the methods that the protocol of a plugin's kind declares, by name."""
     from saetask.annotation.base import Annotator, WritingAnnotator
+    from saetask.data.importers import Importer
     from saetask.data.tasks import AsksTwice, Task
     from saetask.detection.base import BaseDetector, Detector
     from saetask.dictionary.label.base import Labeler
@@ -234,6 +261,7 @@ def _declared_methods(kind: str, plugin: Any) -> dict[str, Callable[..., Any]]:
         "detector": [BaseDetector, Detector],
         "annotator": [WritingAnnotator if writes else Annotator],
         "labeler": [Labeler],
+        "importer": [Importer],
     }
     return {
         name: value

@@ -37,6 +37,6 @@ def doctor(arguments: Namespace) -> None:
 
 
 COMMANDS = {
-    "plugins": Command("list tasks, detectors, annotators and labelers", add_json, plugins),
+    "plugins": Command("list tasks, detectors, annotators, labelers, importers", add_json, plugins),
     "doctor": Command("check versions, hardware and the default model", add_json, doctor),
 }

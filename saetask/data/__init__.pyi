@@ -1,4 +1,15 @@
 from .corpus import CorpusConfig as CorpusConfig
+from .evaluated_items import EvaluatedItem as EvaluatedItem
+from .evaluation_logs import INSPECT as INSPECT
+from .evaluation_logs import LM_EVAL as LM_EVAL
+from .evaluation_logs import LONGEST_LINE as LONGEST_LINE
+from .evaluation_logs import SAETASK as SAETASK
+from .evaluation_logs import first_row as first_row
+from .evaluation_logs import log_file_kind as log_file_kind
+from .evaluation_logs import log_kind as log_kind
+from .importers import Importer as Importer
+from .importers import LogFields as LogFields
+from .importers import read_log as read_log
 from .items import ItemRow as ItemRow
 from .items import Name as Name
 from .items import PromptRow as PromptRow
@@ -8,6 +19,8 @@ from .items import read_items as read_items
 from .items import read_lines as read_lines
 from .items import read_rows as read_rows
 from .items import read_validated_rows as read_validated_rows
+from .log_values import as_logged_prompt as as_logged_prompt
+from .log_values import as_score as as_score
 from .numbers import first_number as first_number
 from .numbers import last_number as last_number
 from .numbers import number_text as number_text

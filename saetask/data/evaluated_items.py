@@ -30,3 +30,5 @@ class EvaluatedItem:
     """The answers that the model had to choose from; empty where it wrote one freely."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """What else the log has of the item, such as its subject; never shown to the model."""
+    place: str = field(default="", compare=False)
+    """Where it stands in its log, such as `log.jsonl:12`, for messages."""

@@ -1,17 +1,25 @@
 """Logs of evaluations by other programs: recognised where an item file is expected."""
 
+import json
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from saetask.errors import UserError
+from saetask.utils.files import read_lines
+
 LM_EVAL = "samples of lm-evaluation-harness"
 INSPECT = "a log of inspect_ai"
+SAETASK = "items of a run of saetask"
 KEYS: Mapping[str, tuple[Collection[str], ...]] = {
     LM_EVAL: ({"doc_id", "doc", "arguments"}, {"doc_id", "resps"}, {"doc", "filtered_resps"}),
     INSPECT: ({"eval", "samples"}, {"eval", "status"}, {"input", "target", "epoch", "output"}),
+    SAETASK: ({"id", "arm", "prompt", "output", "correct", "misunderstandings"},),
 }
 """Keys that a row or document of a log has, by what it is called; one set of them is enough."""
+LONGEST_LINE = 1 << 26
+"""Maximum number of bytes of a line of a log: one that is longer is no row."""
 HEAD_BYTES = 4096
 """Length of the beginning of a file that tells a log of several lines."""
 
@@ -33,3 +41,12 @@ def log_file_kind(path: Path) -> str | None:
         return None
     is_log = re.match(rb"\s*\{", head) and re.search(rb'"eval"\s*:\s*\{', head)
     return INSPECT if is_log and b'"status"' in head else None
+
+
+def first_row(path: Path) -> Mapping[str, Any]:
+    """Returns the first object of a file of JSON Lines; an empty one where it has none."""
+    try:
+        row = next((json.loads(line) for _, line in read_lines(path, longest=LONGEST_LINE)), None)
+    except (UserError, ValueError, RecursionError):
+        return {}
+    return row if isinstance(row, dict) else {}

@@ -82,10 +82,10 @@ RowType = TypeVar("RowType", bound=Row)
 ItemRowType = TypeVar("ItemRowType", bound=ItemRow)
 
 
-def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_rows(path: Path, longest: int | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yields the objects of a `.jsonl` or `.jsonl.gz` file with their line numbers.
 
-    Blank lines are passed over.
+    Blank lines are passed over; `longest` is the maximum number of bytes of a line.
 
     Raises:
         UserError: The file is missing, empty or damaged, is a table or one JSON document instead,
@@ -94,7 +94,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     if not path.is_file():
         raise UserError(f"Data file {path} does not exist.")
     is_empty = True
-    for number, line in read_lines(path):
+    for number, line in read_lines(path, longest=longest):
         if is_empty:
             _check_first_line(line.strip(), path)
         is_empty = False

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from saetask.data.chats import text_or_chat
 from saetask.errors import UserError
 from saetask.utils.files import file_sha256, parse_json, read_json, read_lines
 from saetask.utils.names import is_path, local_path
@@ -15,7 +16,6 @@ from saetask.utils.names import is_path, local_path
 if TYPE_CHECKING:
     from datasets import Dataset
 
-Message = Mapping[str, str]
 KINDS = {
     ".jsonl": "lines",
     ".ndjson": "lines",
@@ -25,8 +25,6 @@ KINDS = {
 }
 """How files are read, by the end of their names; all but Parquet may be packed as `.gz`."""
 READ_KINDS = ".jsonl, .ndjson, .json, .txt (each also as .gz) and .parquet"
-SHAREGPT_ROLES = {"human": "user", "gpt": "assistant"}
-"""Roles of ShareGPT's chats that have another name in chat templates."""
 CELL = "cell"
 """Column of the rows of JSON files: the JSON text of the cell, null where there is none."""
 
@@ -95,7 +93,7 @@ class SourceRows:
         value = self._data[number][self._column]
         if self._is_json and value is not None:
             value = json.loads(value)
-        return _text_or_chat(value, self.place(number))
+        return text_or_chat(value, self.place(number))
 
     def place(self, number: int) -> str:
         """Returns where a row is, for messages."""
@@ -216,48 +214,6 @@ def _no_column(source: Source, names: Sequence[str]) -> UserError:
     return UserError(
         f"Corpus source {source.path} has no column '{source.column}'; it has {others}.{hint}"
     )
-
-
-def _text_or_chat(value: Any, place: str) -> str | list[dict[str, str]] | None:
-    if value is None or isinstance(value, str):
-        return value
-    if not isinstance(value, list) or not all(isinstance(part, Mapping) for part in value):
-        kind = type(value).__name__
-        raise UserError(f"{place}: expected a text or a chat, found {kind} {value!r:.60}.")
-    messages = [_message(part, f"{place}, message {i}") for i, part in enumerate(value, 1)]
-    if any(message is None for message in messages):
-        return None
-    return [message for message in messages if message is not None] or None
-
-
-def _message(value: Mapping[str, Any], place: str) -> dict[str, str] | None:
-    """Returns a chat message; None where its content is null, as of a call of a tool."""
-    keys = ("role", "content") if "role" in value else ("from", "value")
-    if any(key not in value for key in keys):
-        names = ", ".join(value) or "none"
-        raise UserError(
-            f"{place}: expected the keys role and content, or from and value; it has: {names}."
-        )
-    role, content = (value[key] for key in keys)
-    if content is None or role is None:
-        return None
-    if not isinstance(role, str):
-        raise UserError(f"{place}: its {keys[0]} is {role!r:.60}, which is no text.")
-    return {"role": SHAREGPT_ROLES.get(role, role), "content": _content(content, place)}
-
-
-def _content(content: Any, place: str) -> str:
-    """Returns the text of a message, which may stand in several parts."""
-    if isinstance(content, str):
-        return content
-    parts = content if isinstance(content, list) else [content]
-    texts = []
-    for part in parts:
-        text = part.get("text") if isinstance(part, Mapping) else part
-        if not isinstance(text, str):
-            raise UserError(f"{place}: its content is no text: {part!r:.60}.")
-        texts.append(text)
-    return "".join(texts)
 
 
 @cache

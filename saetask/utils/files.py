@@ -79,20 +79,33 @@ def read_text(path: Path) -> str:
     return decode(data, path)
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+def read_lines(
+    path: Path, *, with_ends: bool = False, longest: int | None = None
+) -> Iterator[tuple[int, str]]:
     """Yields the lines of a text file, or of one packed as `.gz`, with their numbers from 1.
 
-    Lines that are blank are passed over.
+    Args:
+        path: The file.
+        with_ends: Yield lines with the characters that end them, blank ones too; by default, those
+            that are blank are passed over.
+        longest: Maximum number of bytes of a line; None for any number.
 
     Raises:
-        UserError: The file can not be read, or a line is not UTF-8; the line is named.
+        UserError: The file can not be read, or a line is not UTF-8 or too long; it is named.
     """
-    number = 0
+    number, size = 0, longest or -1
     try:
         with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
-            for number, data in enumerate(file, 1):
+            for number, data in enumerate(iter(lambda: file.readline(size), b""), 1):
+                if len(data) == longest and not data.endswith(b"\n"):
+                    raise UserError(
+                        f"{path}:{number}: a line of {longest:,} bytes or more; "
+                        "is this a file of one row a line?"
+                    )
                 line = decode(data, f"{path}:{number}")
-                if line.strip():
+                if with_ends:
+                    yield number, line
+                elif line.strip():
                     yield number, line.rstrip("\r\n")
     except (OSError, EOFError, zlib.error) as error:
         raise UserError(f"{path}:{number + 1}: cannot be read ({error}).") from error

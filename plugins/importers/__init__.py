@@ -1,0 +1,1 @@
+"""Importers: evaluation logs, read as evaluated items."""

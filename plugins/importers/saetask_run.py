@@ -1,0 +1,65 @@
+"""Run folders of saetask."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from saetask import UserError
+from saetask.data import (
+    LONGEST_LINE,
+    SAETASK,
+    EvaluatedItem,
+    LogFields,
+    as_prompt,
+    first_row,
+    log_kind,
+    read_rows,
+)
+
+DEFAULT_ARM = "original"
+NEEDED = ("id", "arm", "group", "prompt", "output", "correct")
+
+
+class SaetaskRun:
+    """A run folder of saetask, or its items.jsonl: one arm, what the model said without offset.
+
+    The prompt is read as one message of the user's, because items.jsonl has all messages as one
+    text.
+    """
+
+    name = "saetask"
+    fields = ("arm",)
+
+    def recognises(self, log: str) -> bool:
+        """Returns whether a log is the items of a run."""
+        path = _items_file(log)
+        return path.is_file() and log_kind(first_row(path)) == SAETASK
+
+    def read(self, log: str, fields: LogFields) -> Iterator[EvaluatedItem]:
+        """Yields the items of an arm.
+
+        Raises:
+            UserError: A row is damaged, or the run has no such arm.
+        """
+        path, arm, arms, is_empty = _items_file(log), fields.arm or DEFAULT_ARM, {}, True
+        for number, row in read_rows(path, longest=LONGEST_LINE):
+            place = f"{path}:{number}"
+            if missing := [name for name in NEEDED if name not in row]:
+                raise UserError(f"{place}: field '{missing[0]}' is missing; is this a run's file?")
+            arms[str(row["arm"])] = None
+            if row["arm"] != arm:
+                continue
+            is_empty = False
+            if not isinstance(row["prompt"], str):
+                raise UserError(f"{place}: field 'prompt' is no text: {row['prompt']!r:.60}.")
+            is_raw = row.get("raw_correct") is not None
+            output, correct = (row["raw_" * is_raw + name] for name in ("output", "correct"))
+            prompt = as_prompt(row["prompt"])
+            name, group = str(row["id"]), str(row["group"])
+            yield EvaluatedItem(name, prompt, str(output), correct, group, place=place)
+        if is_empty:
+            raise UserError(f"{path} has no arm '{arm}'; name one with --arm: {', '.join(arms)}.")
+
+
+def _items_file(log: str) -> Path:
+    path = Path(log).expanduser()
+    return path / "items.jsonl" if path.is_dir() else path
