@@ -1,0 +1,178 @@
+"""`summary.json` and `discoveries.jsonl` of a discovery."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from saetask.report.documents import (
+    Count,
+    Document,
+    Flag,
+    Interval,
+    Name,
+    Number,
+    PositiveCount,
+    Share,
+    Text,
+)
+
+SUMMARY, DISCOVERIES = "summary.json", "discoveries.jsonl"
+SCHEMA_VERSION = 1
+Difference = Annotated[float, Field(strict=True, ge=-1, le=1)]
+
+
+class Discovery(Document):
+    """A hypothesis that was chosen on one half and tested on the other."""
+
+    concept: Name
+    """Its id: that of a concept, or `feature:12`."""
+    name: Text
+    """A few plain words."""
+    kind: Literal["concept", "feature"]
+    threshold: Number
+    """It is present in a prompt where its activation on some token is above, chosen on the
+    discovery half."""
+    n_with: Count
+    """Number of prompts of the confirmation half in which it is present; the figures below are of
+    that half."""
+    failure_with: Share | None
+    """Failure rate where it is present; null where it is nowhere."""
+    failure_without: Share | None
+    """Failure rate where it is not; null where it is everywhere."""
+    difference: Difference | None
+    """`failure_with` minus `failure_without`."""
+    ci95: Interval | None
+    """Of the difference, by a bootstrap over groups."""
+    adjusted_difference: Number | None
+    """The difference given the confounders."""
+    adjusted_ci95: Interval | None
+    """Of the adjusted difference."""
+    p: Share
+    """One-sided, by permutation, given the confounders."""
+    q: Share
+    """P-value adjusted by Benjamini and Hochberg's procedure for the hypotheses tested."""
+    confirmed: Flag
+    """Whether `q` is at most the rate that was asked for."""
+    needs_sae: Flag | None
+    """Whether it is still significant when what words tell of it is given; null where it is not
+    confirmed."""
+    p_beyond_words: Share | None
+    """P-value of that test."""
+    words: list[Text]
+    """What words would look for in its place, the most telling first."""
+    merged: list[Text]
+    """Names of candidates that told no more than this one on the discovery half."""
+    examples: list[Text]
+    """Ids of prompts of the confirmation half in which it is present, and which failed, the
+    strongest presence first."""
+    near_misses: list[Text]
+    """Ids of prompts of that half in which it is present, and which did not fail."""
+
+
+class FiringToken(Document):
+    """A token on which a discovery's concept is active."""
+
+    start: Count
+    """First character in the shown text."""
+    end: Count
+    text: Text
+    activation: Number
+
+
+class ShownPrompt(Document):
+    """A prompt that is shown with a discovery."""
+
+    id: Text
+    text: Text
+    """What is read of the prompt: its last message, without what all prompts of the log share."""
+    output: Text
+    failure: Share
+    """1 for a wrong answer, 0 for a right one, or a score between."""
+    tokens: list[FiringToken]
+    """Where the concept is active above the threshold, in order."""
+
+
+class DiscoveryRow(Discovery):
+    """A row of `discoveries.jsonl`: a discovery with the prompts that are shown."""
+
+    shown_examples: list[ShownPrompt]
+    shown_near_misses: list[ShownPrompt]
+
+
+class ControlFound(Document):
+    """What the same search finds by other means."""
+
+    n_confirmed: Count
+    n_tested: Count
+    confirmed: list[Text]
+    """Names of what was confirmed."""
+
+
+class PermutedFound(Document):
+    """What the same search finds where failures are permuted."""
+
+    mean_confirmed: Annotated[float, Field(strict=True, ge=0)]
+    share_with_any: Share
+    """Share of the permutations in which something was confirmed."""
+    n_permutations: Count
+
+
+class Controls(Document):
+    """Controls of a discovery."""
+
+    words: ControlFound
+    """Words and n-grams in place of concepts and features."""
+    random_sae: ControlFound = Field(alias="random-sae")
+    """A random dictionary, with random groups in place of concepts."""
+    permuted: PermutedFound
+
+
+class PowerFigure(Document):
+    """What difference could have been seen."""
+
+    share: Share
+    """Share of the prompts in which a concept is present."""
+    concepts: Share | None
+    """The smallest difference of failure rates that a concept shows with a probability of 80 %;
+    null where none is large enough."""
+    features: Share | None
+    """The same of a single feature."""
+
+
+class DiscoverySummary(Document):
+    """`summary.json` of a discovery."""
+
+    schema_version: PositiveCount
+    by: Literal["correctness", "disagreement"]
+    """What stands for failure."""
+    q: Share
+    """False discovery rate that was asked for."""
+    n_items: PositiveCount
+    """Number of items that have a score."""
+    n_without_score: Count
+    """Number of items that were left out because they have none."""
+    n_discovery: Count
+    n_confirmation: Count
+    failure_rate: Share
+    confounders: list[Text]
+    """What is given to the model of failures first."""
+    n_concepts: Count
+    """Number of concepts that were tried."""
+    n_features: Count
+    """Number of features that were tried."""
+    discoveries: list[Discovery]
+    """Every hypothesis that was tested, the smallest p-value first."""
+    controls: Controls
+    power: list[PowerFigure]
+    mended: list[dict[str, Any]]
+    """What notes on the discoveries mend; empty where that was not tried."""
+
+
+def write_discovery(folder: Path, summary: DiscoverySummary, rows: list[DiscoveryRow]) -> None:
+    """Writes both documents of a discovery."""
+    from saetask.utils.files import json_text, write_json, write_text
+
+    lines = [json_text(row.to_json()) + "\n" for row in rows]
+    write_text(folder / DISCOVERIES, "".join(lines))
+    write_json(folder / SUMMARY, summary.to_json())
