@@ -122,7 +122,7 @@ def discover(
     read = _read(scored.items, loaded, loaded_sae, labels, config, executor)
     numbers = group_indices(groups, scored.failures)
     log = Log(scored.failures, read.confounders.values, numbers, halves)
-    with stage("search", 4, unit="search") as advance:
+    with stage("search", 4, unit="step") as advance:
         families = _families(read.sae, read.reader, labels)
         logs = [log, *permuted_logs(log, config.n_permuted, config.seed)]
         found, *in_permuted = search(families, logs, config.seed)
@@ -142,7 +142,7 @@ def discover(
         permuted=permuted_found(in_permuted, config.q),
     )
     shown = rows_with_prompts(
-        rows, scored.items, log, read.texts, read.rendered, loaded, loaded_sae
+        rows, read.texts, read.rendered, scored.items, log, loaded, loaded_sae
     )
     summary = _summary(scored.n_without, log, read, families, controls, rows, config)
     return DiscoveryResult(

@@ -56,7 +56,7 @@ def test_screening_is_the_same_statistic_with_every_prompt_a_group(seed):
 
 
 def test_a_confounder_that_is_constant_or_given_twice_changes_nothing():
-    failures, confounders, presence, groups = drawn(0)
+    failures, confounders, _, groups = drawn(0)
     doubled = np.column_stack([confounders, confounders, np.full(len(failures), 7.0)])
     one, other = (adjust_failures(failures, given, groups) for given in (confounders, doubled))
     np.testing.assert_allclose(one.residual, other.residual, atol=1e-9)
