@@ -1,6 +1,9 @@
 from .compute.config import ComputeConfig as ComputeConfig
 from .dictionary.dictionary import Dictionary as Dictionary
 from .dictionary.feature_card import FeatureCard as FeatureCard
+from .discovery import DiscoveryConfig as DiscoveryConfig
+from .discovery import DiscoveryResult as DiscoveryResult
+from .discovery import discover as discover
 from .errors import UserError as UserError
 from .experiments.config import RunConfig as RunConfig
 from .experiments.run import RunResult as RunResult

@@ -1,6 +1,6 @@
 """Feature activations of prompts."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -112,17 +112,49 @@ def extract_features(
     Raises:
         UserError: A prompt is empty or longer than the model's context.
     """
-    rendered = _rendered(model, saes, prompts)
+    rendered = rendered_prompts(model, saes[0], prompts)
+    by_prompt: dict[int, _PromptFeatures] = {}
+    with stage("read prompts", len(rendered)) as advance:
+        for batch, results in _read_batches(model, saes, rendered, executor):
+            by_prompt |= zip(batch, results)
+            advance(len(batch))
+    return _by_sae(saes, rendered, [by_prompt[i] for i in range(len(rendered))])
+
+
+class FeatureBatch(NamedTuple):
+    """Activations of some of many prompts."""
+
+    prompts: list[int]
+    """Index of each."""
+    features: list[FeatureActivations]
+    """Of each SAE."""
+
+
+def extract_in_batches(
+    model: "Model",
+    saes: "Sequence[SAE[Any]]",
+    rendered: Sequence[RenderedPrompt],
+    executor: Executor | None = None,
+) -> Iterator[FeatureBatch]:
+    """Yields the activations of batches of prompts of similar length, short prompts first.
+
+    As `extract_features`, for more prompts than whose activations have room in memory.
+    """
+    for batch, results in _read_batches(model, saes, rendered, executor):
+        yield FeatureBatch(batch, _by_sae(saes, [rendered[i] for i in batch], results).features)
+
+
+def _read_batches(
+    model: "Model",
+    saes: "Sequence[SAE[Any]]",
+    rendered: Sequence[RenderedPrompt],
+    executor: Executor | None,
+) -> "Iterator[tuple[list[int], list[_PromptFeatures]]]":
     lengths = [len(prompt.token_ids) for prompt in rendered]
     batches = list(batches_by_length(lengths, max_tokens=TOKENS_PER_BATCH))
     shards = [[rendered[i] for i in batch] for batch in batches]
     results = (executor or LocalExecutor(model)).map(partial(_read_batch, list(saes)), shards)
-    by_prompt: dict[int, _PromptFeatures] = {}
-    with stage("read prompts", len(rendered)) as advance:
-        for batch, batch_features in zip(batches, results):
-            by_prompt |= zip(batch, batch_features)
-            advance(len(batch))
-    return _by_sae(saes, rendered, [by_prompt[i] for i in range(len(rendered))])
+    yield from zip(batches, results)
 
 
 def extract_features_from_passes(
@@ -140,7 +172,7 @@ def extract_features_from_passes(
     Raises:
         UserError: The prompt is empty or longer than the model's context.
     """
-    (rendered,) = _rendered(model, saes, [prompt])
+    (rendered,) = rendered_prompts(model, saes[0], [prompt])
     length = len(rendered.token_ids)
     with capture(model, input_hook(saes[0])) as passes:
         ask()
@@ -151,10 +183,15 @@ def extract_features_from_passes(
     return _by_sae(saes, [rendered], _encode_prompts(saes, model, [rendered], whole[-1:]))
 
 
-def _rendered(
-    model: "Model", saes: "Sequence[SAE[Any]]", prompts: Sequence[Prompt | str]
+def rendered_prompts(
+    model: "Model", sae: "SAE[Any]", prompts: Sequence[Prompt | str]
 ) -> list[RenderedPrompt]:
-    limit, bos = context_size(model), reads_bos(saes[0])
+    """Returns prompts as text and tokens, as an SAE reads them.
+
+    Raises:
+        UserError: A prompt is empty or longer than the model's context.
+    """
+    limit, bos = context_size(model), reads_bos(sae)
     return [render(model_tokenizer(model), prompt, limit, bos) for prompt in prompts]
 
 

@@ -1,0 +1,30 @@
+"""Options of a discovery."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from saetask.discovery.failures import By
+
+
+@dataclass(frozen=True)
+class DiscoveryConfig:
+    """Options of a discovery that most users leave alone."""
+
+    by: By = "correctness"
+    """What stands for failure: wrong answers, or answers to one prompt that differ."""
+    q: float = 0.05
+    """False discovery rate of what is confirmed."""
+    discovery_share: float = 0.5
+    """Share of the items to find hypotheses on; the others confirm them."""
+    seed: int = 0
+    """Seed of the split, the permutations and the random dictionary."""
+    n_permuted: int = 20
+    """Number of searches in permuted failures."""
+    dictionary: Path | None = None
+    """A dictionary folder of this SAE; None takes the shipped one, if there is one."""
+    unvalidated_labels: bool = False
+    """Try concepts even if they are not validated."""
+    allow_sae_mismatch: bool = False
+    """Use an SAE even if `check_sae` would refuse it for its figures."""
+    cache: Path | None = None
+    """Folder of what is read of the prompts; a discovery that was stopped goes on from there."""

@@ -1,0 +1,113 @@
+"""What stands for failure: wrong answers, or answers to one prompt that differ."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+
+from saetask.data.evaluated_items import EvaluatedItem
+from saetask.errors import UserError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64
+
+By = Literal["correctness", "disagreement"]
+FEWEST_ITEMS, FEWEST_FAILURES = 40, 10
+"""Numbers of scored items, and of failures (and of the rest) among them, that a search needs."""
+
+
+class ScoredItems(NamedTuple):
+    """The items that have a score, and their failures."""
+
+    items: list[EvaluatedItem]
+    failures: "Float64[np.ndarray, ' n']"
+    n_without: int
+    """Number of items that were left out because they have no score."""
+
+
+def scored_items(items: Sequence[EvaluatedItem], by: By) -> ScoredItems:
+    """Returns the items that can be searched, in the order of the log.
+
+    By correctness, failure is 1 minus the score. By disagreement, it is the share of the pairs of
+    answers to the prompt that differ, blanks and case aside.
+
+    Args:
+        items: The items of a log.
+        by: What stands for failure.
+
+    Raises:
+        UserError: There are no items, too few with a score, or nothing to tell apart.
+    """
+    if not items:
+        raise UserError("The log has no items; give one that has some.")
+    check_ids(items)
+    scores = [_wrongness(item) if by == "correctness" else disagreement(item) for item in items]
+    kept = [i for i, score in enumerate(scores) if score is not None]
+    if not kept:
+        raise UserError(_nothing_scored(items, by))
+    failures = np.array([scores[i] for i in kept], dtype=float)
+    _check(failures, by)
+    return ScoredItems([items[i] for i in kept], failures, len(items) - len(kept))
+
+
+def disagreement(item: EvaluatedItem) -> float | None:
+    """Returns the share of pairs of an item's answers that differ; None where it has one answer."""
+    answers = [" ".join(text.split()).casefold() for text in (item.output, *item.samples)]
+    n = len(answers)
+    if n < 2:
+        return None
+    same = sum(count * (count - 1) for count in Counter(answers).values())
+    return 1 - same / (n * (n - 1))
+
+
+def check_ids(items: Sequence[EvaluatedItem]) -> None:
+    """Checks that no two items share an id.
+
+    Raises:
+        UserError: Two do; the line names the id.
+    """
+    name, count = Counter(item.id for item in items).most_common(1)[0]
+    if count > 1:
+        raise UserError(f"{count} items of the log have the id '{name}'; give each one of its own.")
+
+
+def _wrongness(item: EvaluatedItem) -> float | None:
+    if item.correct is None:
+        return None
+    if not 0 <= item.correct <= 1:
+        raise UserError(
+            f"Item '{item.id}' has the score {item.correct}; scores go from 0 (wrong) to 1 (right)."
+        )
+    return 1 - float(item.correct)
+
+
+def _nothing_scored(items: Sequence[EvaluatedItem], by: By) -> str:
+    if by == "disagreement":
+        return (
+            "The log has one answer to each prompt, so none disagree; give a log with several "
+            "samples or epochs, or search by correctness."
+        )
+    if any(item.samples for item in items):
+        return "No item of the log has a score; it has several answers, so --by disagreement works."
+    return "No item of the log has a score; score the answers, or name the column of scores."
+
+
+def _check(failures: "Float64[np.ndarray, ' n']", by: By) -> None:
+    n = len(failures)
+    if np.ptp(failures) == 0:
+        kind = {0.0: "right", 1.0: "wrong"}.get(float(failures[0]), "scored alike")
+        if by == "disagreement":
+            kind = {0.0: "agreed on"}.get(float(failures[0]), "disagreed on alike")
+        raise UserError(
+            f"All {n} items are {kind}, so there is nothing to tell apart; give a log with both."
+        )
+    least = min(
+        np.count_nonzero(failures > failures.min()), np.count_nonzero(failures < failures.max())
+    )
+    if n < FEWEST_ITEMS or least < FEWEST_FAILURES:
+        raise UserError(
+            f"The log has {n} scored items, of which {np.count_nonzero(failures > failures.min())} "
+            f"failed in some part; a search needs {FEWEST_ITEMS} at least, {FEWEST_FAILURES} of "
+            f"them failures and {FEWEST_FAILURES} not."
+        )

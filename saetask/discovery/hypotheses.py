@@ -1,0 +1,87 @@
+"""Hypotheses: what may be present in a prompt, and how strongly each is."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from saetask.dictionary.feature_labels import FeatureLabels
+from saetask.saes.concepts import Concept
+
+if TYPE_CHECKING:
+    from jaxtyping import Float32
+    from scipy.sparse import csc_matrix
+
+HypothesisKind = Literal["concept", "feature", "word", "n-gram"]
+
+
+class Hypothesis(NamedTuple):
+    """Something that a prompt may have, and that the model may fail on."""
+
+    id: str
+    """Unique: a concept's id, `feature:12`, or `word:money`."""
+    name: str
+    """A few plain words."""
+    kind: HypothesisKind
+    concept: Concept | None = None
+    """The features and their weights; None for words."""
+
+
+class Family(NamedTuple):
+    """Hypotheses that are corrected for multiple testing together, with their scores."""
+
+    scores: "Float32[np.ndarray, 'n m'] | csc_matrix"
+    """How strongly each is present in each prompt; 0 where it is not."""
+    hypothesis: Callable[[int], Hypothesis]
+    """Returns the hypothesis of a column."""
+
+    def columns(self, columns: Sequence[int] | slice) -> "Float32[np.ndarray, 'n k']":
+        """Returns the scores of some columns, dense."""
+        chosen: Any = self.scores[:, columns]
+        return chosen if isinstance(chosen, np.ndarray) else chosen.toarray()
+
+    def rows(self, rows: np.ndarray) -> "Family":
+        """Returns the family on some of the prompts."""
+        scores: Any = self.scores
+        return self._replace(scores=scores[rows])
+
+
+def concept_family(scores: "Float32[np.ndarray, 'n m']", concepts: Sequence[Concept]) -> Family:
+    """Returns the concepts as hypotheses."""
+
+    def hypothesis(column: int) -> Hypothesis:
+        concept = concepts[column]
+        return Hypothesis(concept.id, concept.text, "concept", concept)
+
+    return Family(scores, hypothesis)
+
+
+def feature_family(scores: "csc_matrix", labels: FeatureLabels | None) -> Family:
+    """Returns the features as hypotheses, by name where they have one, else by label.
+
+    Args:
+        scores: log(1 + activation), `[n, d_sae]`.
+        labels: Labels of the features; None where they have none, as those of a random dictionary.
+    """
+
+    def hypothesis(column: int) -> Hypothesis:
+        name = f"feature {column}" if labels is None else feature_name(labels, column)
+        concept = Concept(f"feature:{column}", name, "on", (column,), (1.0,))
+        return Hypothesis(concept.id, name, "feature", concept)
+
+    return Family(scores, hypothesis)
+
+
+def feature_name(labels: FeatureLabels, feature: int) -> str:
+    """Returns a feature's name with telling words where that is validated, else its label."""
+    if labels.dictionary is not None:
+        row = labels.dictionary.feature(feature).row
+        if row.get("name") and row.get("name_verdict") == "validated":
+            words = row["name_words"]
+            return f"{row['name']} ({', '.join(words)})" if words else row["name"]
+    return labels.for_display([feature])[feature]
+
+
+def word_family(scores: "csc_matrix", terms: Sequence[str], kind: HypothesisKind) -> Family:
+    """Returns words or n-grams as hypotheses."""
+    return Family(scores, lambda c: Hypothesis(f"{kind}:{terms[c]}", f"'{terms[c]}'", kind))

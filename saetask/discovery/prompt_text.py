@@ -1,0 +1,44 @@
+"""What is read of a prompt: the user's text, without what all prompts of a log share."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from saetask.data.prompts import Prompt, Span
+
+READ = "read"
+"""Name of the prompt's span that is read."""
+
+
+def content_of(prompt: Prompt | str) -> str:
+    """Returns the text that is asked about: a chat's last message, or the running text."""
+    return prompt if isinstance(prompt, str) else prompt.content
+
+
+def own_texts(prompts: Sequence[Prompt | str]) -> list[Span]:
+    """Returns the range of each content without the words with which all contents begin or end.
+
+    Instructions, examples and question marks that are the same everywhere tell no prompt from
+    another. Where nothing is left of a prompt, its whole content is taken.
+    """
+    contents = [content_of(prompt) for prompt in prompts]
+    whole = [Span(0, len(content)) for content in contents]
+    if len(set(contents)) < 2:
+        return whole
+    head, tail = _shared(contents), _shared([content[::-1] for content in contents])
+    own = [Span(head, len(content) - tail) for content in contents]
+    kept = zip(contents, own, whole)
+    return [span if text[span.start : span.end].strip() else all_ for text, span, all_ in kept]
+
+
+def _shared(contents: Sequence[str]) -> int:
+    """Returns the number of characters of the whole words with which all contents begin."""
+    first, last = min(contents), max(contents)
+    pairs = enumerate(zip(first, last))
+    length = next((i for i, (a, b) in pairs if a != b), min(len(first), len(last)))
+    blanks = (i for i in range(length, 0, -1) if first[i - 1].isspace())
+    return next(blanks, 0)
+
+
+def with_span(prompt: Prompt | str, span: Span) -> Prompt | str:
+    """Returns a chat with the range of its content as a span named `READ`; a string as it is."""
+    return prompt if isinstance(prompt, str) else replace(prompt, spans={READ: span})

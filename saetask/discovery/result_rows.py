@@ -1,0 +1,138 @@
+"""The rows of a discovery: each hypothesis that was tested, with its figures and prompts."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from saetask.data.evaluated_items import EvaluatedItem
+from saetask.data.rendering import RenderedPrompt
+from saetask.discovery.confirmation import differences
+from saetask.discovery.controls import WordFamilies
+from saetask.discovery.documents import Discovery, DiscoveryRow, ShownPrompt
+from saetask.discovery.hypotheses import Family, Hypothesis
+from saetask.discovery.search import Found, Log
+from saetask.discovery.shown_prompts import Shown, firing_tokens, prompts_to_show
+from saetask.discovery.words_alone import BeyondWords, beyond_words
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool
+
+    from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
+
+
+class Row(NamedTuple):
+    """A hypothesis that was tested."""
+
+    discovery: Discovery
+    hypothesis: Hypothesis
+    presence: "Bool[np.ndarray, ' n']"
+    shown: Shown
+
+
+class Searched(NamedTuple):
+    """A search with concepts and features, and the same with words."""
+
+    families: Sequence[Family]
+    found: Found
+    words: WordFamilies
+    word_found: Found
+
+
+def result_rows(
+    searched: Searched, log: Log, items: Sequence[EvaluatedItem], q: float, seed: int
+) -> list[Row]:
+    """Returns a row of each hypothesis that was tested, the smallest p-value first."""
+    families, found, words, word_found = searched
+    other = log.halves.confirmation
+    adjusted = log.adjusted(other)
+    measured = differences(found.presence[other], log.failures[other], adjusted, seed)
+    confirmed = found.confirmed(q)
+    beyond = beyond_words(
+        found.presence,
+        words.all.terms,
+        words.all.presence,
+        word_found.presence[:, word_found.confirmed(q)],
+        log,
+        seed,
+    )
+    rows = []
+    for i in np.argsort(found.tests.p_values, kind="stable").tolist():
+        choice = found.choices[i]
+        hypothesis = families[choice.family].hypothesis(choice.column)
+        scores = families[choice.family].columns([choice.column])[:, 0]
+        shown = prompts_to_show(scores, found.presence[:, i], log.failures, other)
+        discovery = Discovery(
+            **_identity(hypothesis, choice.threshold),
+            **measured[i]._asdict(),
+            p=float(found.tests.p_values[i]),
+            q=float(found.tests.q_values[i]),
+            confirmed=bool(confirmed[i]),
+            **_word_figures(beyond[i], bool(confirmed[i]), q),
+            merged=[families[f].hypothesis(c).name for f, c in choice.merged],
+            examples=[items[n].id for n in shown.examples],
+            near_misses=[items[n].id for n in shown.near_misses],
+        )
+        rows.append(Row(discovery, hypothesis, found.presence[:, i], shown))
+    return rows
+
+
+def _identity(hypothesis: Hypothesis, threshold: float) -> dict[str, Any]:
+    return {
+        "concept": hypothesis.id,
+        "name": hypothesis.name,
+        "kind": hypothesis.kind,
+        "threshold": threshold,
+    }
+
+
+def _word_figures(beyond: BeyondWords, confirmed: bool, q: float) -> dict[str, Any]:
+    return {
+        "needs_sae": beyond.p_value <= q if confirmed else None,
+        "p_beyond_words": beyond.p_value,
+        "words": beyond.words,
+    }
+
+
+def rows_with_prompts(
+    rows: Sequence[Row],
+    texts: Sequence[str],
+    rendered: Sequence[RenderedPrompt],
+    items: Sequence[EvaluatedItem],
+    log: Log,
+    model: "Model",
+    sae: "SAE[Any]",
+) -> list[DiscoveryRow]:
+    """Returns the rows with the prompts that are shown; those not confirmed have none."""
+    wanted = [
+        (index, row.hypothesis.concept, row.discovery.threshold)
+        for row in rows
+        if row.discovery.confirmed and row.hypothesis.concept is not None
+        for index in (*row.shown.examples, *row.shown.near_misses)
+    ]
+    tokens = iter(firing_tokens(model, sae, rendered, wanted))
+
+    def shown(indices: Sequence[int]) -> list[ShownPrompt]:
+        return [
+            ShownPrompt(
+                id=items[i].id,
+                text=texts[i],
+                output=items[i].output,
+                failure=float(log.failures[i]),
+                tokens=next(tokens),
+            )
+            for i in indices
+        ]
+
+    written = []
+    for row in rows:
+        none = not row.discovery.confirmed
+        written.append(
+            DiscoveryRow(
+                **dict(row.discovery),
+                shown_examples=[] if none else shown(row.shown.examples),
+                shown_near_misses=[] if none else shown(row.shown.near_misses),
+            )
+        )
+    return written

@@ -1,0 +1,92 @@
+"""Prompts that are shown with a discovery, with the tokens on which its concept is active."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from saetask.data.rendering import RenderedPrompt
+from saetask.discovery.documents import FiringToken
+from saetask.discovery.reading import READ, concepts_on_tokens
+from saetask.saes.concepts import Concept
+from saetask.saes.extraction import extract_in_batches
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float64, Int64
+
+    from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
+
+MOST_SHOWN = 10
+
+
+class Shown(NamedTuple):
+    """Prompts to show with a discovery, as indices, the strongest presence first."""
+
+    examples: list[int]
+    """Present and failed."""
+    near_misses: list[int]
+    """Present and did not fail."""
+
+
+def prompts_to_show(
+    scores: "Float64[np.ndarray, ' n']",
+    presence: "Bool[np.ndarray, ' n']",
+    failures: "Float64[np.ndarray, ' n']",
+    half: "Int64[np.ndarray, ' n_half']",
+) -> Shown:
+    """Returns the prompts of a half to show with a hypothesis.
+
+    Args:
+        scores: How strongly it is present in each prompt.
+        presence: Whether it is.
+        failures: Failure of each prompt; one that is above the mean counts as failed.
+        half: Prompts to choose from.
+    """
+    present = half[presence[half]]
+    ordered = present[np.argsort(-scores[present], kind="stable")]
+    failed = failures[ordered] > failures.mean()
+    return Shown(ordered[failed][:MOST_SHOWN].tolist(), ordered[~failed][:MOST_SHOWN].tolist())
+
+
+def firing_tokens(
+    model: "Model",
+    sae: "SAE[Any]",
+    rendered: Sequence[RenderedPrompt],
+    wanted: Sequence[tuple[int, Concept, float]],
+) -> list[list[FiringToken]]:
+    """Returns the tokens on which concepts are active above a threshold, in characters of `READ`.
+
+    Args:
+        model: The model.
+        sae: The SAE of the concepts.
+        rendered: The prompts of the log.
+        wanted: Index of a prompt, a concept and a threshold, for each result.
+    """
+    places = sorted({index for index, _, _ in wanted})
+    by_prompt: dict[int, list[int]] = {}
+    for number, (index, _, _) in enumerate(wanted):
+        by_prompt.setdefault(index, []).append(number)
+    results: list[list[FiringToken]] = [[] for _ in wanted]
+    for batch in extract_in_batches(model, [sae], [rendered[i] for i in places]):
+        for position, place in enumerate(batch.prompts):
+            activations = batch.features[0][position]
+            for number in by_prompt[places[place]]:
+                _, concept, threshold = wanted[number]
+                (on_tokens,) = concepts_on_tokens(activations, [concept])
+                values = on_tokens[:, 0]
+                results[number] = _tokens(activations.prompts[0], values, threshold)
+    return results
+
+
+def _tokens(prompt: RenderedPrompt, values: np.ndarray, threshold: float) -> list[FiringToken]:
+    region = prompt.regions[READ]
+    tokens = []
+    for token, value in zip(prompt.tokens_in(region), values.tolist()):
+        span = prompt.token_spans[token]
+        start, end = max(span.start, region.start), min(span.end, region.end)
+        if value > threshold:
+            text = prompt.text[start:end]
+            place = {"start": start - region.start, "end": end - region.start}
+            tokens.append(FiringToken(**place, text=text, activation=value))
+    return tokens

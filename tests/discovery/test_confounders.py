@@ -1,0 +1,34 @@
+import numpy as np
+
+from saetask.data.evaluated_items import EvaluatedItem
+from saetask.discovery.confounders import MOST_ANSWERS, confounders
+
+
+def items(outputs):
+    return [EvaluatedItem(str(i), "p", text, 1.0, str(i)) for i, text in enumerate(outputs)]
+
+
+def given(outputs, texts=None):
+    texts = texts or ["two words"] * len(outputs)
+    return confounders(items(outputs), texts, np.arange(1, len(outputs) + 1))
+
+
+def test_length_numbers_and_position_are_given():
+    found = given(["a", "b", "a"], ["one 1", "1,000 and 2.5", "none"])
+    columns = dict(zip(found.names, found.values.T))
+    assert np.all(np.diff(columns["tokens"]) > 0)
+    np.testing.assert_allclose(columns["numbers"], np.log([2, 3, 1]))
+    assert columns["position"].tolist() == [-1, 0, 1]
+
+
+def test_the_answer_is_given_where_there_are_few_different_ones():
+    found = given(["Yes", "yes ", "no", "yes"])
+    assert found.names[-1] == "answer 'no'"
+    assert found.values[:, -1].tolist() == [0, 0, 1, 0]
+    many = given([str(i) for i in range(MOST_ANSWERS + 1)])
+    assert not any(name.startswith("answer") for name in many.names)
+
+
+def test_prompts_of_one_length_and_a_single_item_give_finite_columns():
+    found = confounders(items(["a"]), [""], np.array([0]))
+    assert np.isfinite(found.values).all()

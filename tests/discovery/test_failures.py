@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from saetask.data.evaluated_items import EvaluatedItem
+from saetask.discovery.failures import disagreement, scored_items
+from saetask.errors import UserError
+from tests.helpers.refusals import refusal
+
+
+def item(number, correct=None, output="yes", samples=(), **fields):
+    name = f"item-{number}"
+    return EvaluatedItem(name, f"Prompt {number}?", output, correct, name, samples, **fields)
+
+
+def half_right(n):
+    return [item(i, float(i % 2)) for i in range(n)]
+
+
+def test_failure_is_one_minus_the_score_and_items_without_one_are_counted():
+    items = [*half_right(60), item(60, 0.25), item(61)]
+    scored = scored_items(items, "correctness")
+    assert scored.n_without == 1 and len(scored.items) == 61
+    assert scored.failures[:2].tolist() == [1, 0] and scored.failures[-1] == 0.75
+
+
+@pytest.mark.parametrize(
+    ("output", "samples", "expected"),
+    [
+        ("yes", (), None),
+        ("yes", (" YES ", "yes"), 0.0),
+        ("yes", ("no",), 1.0),
+        ("yes", ("no", "yes"), 2 / 3),
+    ],
+)
+def test_disagreement_is_the_share_of_pairs_of_answers_that_differ(output, samples, expected):
+    assert disagreement(item(0, output=output, samples=samples)) == pytest.approx(expected)
+
+
+def test_disagreement_needs_no_score_and_leaves_single_answers_out():
+    items = [item(i, samples=("no" if i % 2 else "yes",)) for i in range(60)]
+    scored = scored_items([*items, item(60)], "disagreement")
+    assert scored.n_without == 1 and scored.failures.mean() == 0.5
+
+
+@pytest.mark.parametrize(
+    ("items", "by", "said"),
+    [
+        ([], "correctness", "has no items"),
+        ([item(i, 1.0) for i in range(60)], "correctness", "All 60 items are right"),
+        ([item(i, 0.0) for i in range(60)], "correctness", "All 60 items are wrong"),
+        ([item(i) for i in range(60)], "correctness", "No item of the log has a score"),
+        ([item(i, samples=("a",)) for i in range(9)], "correctness", "--by disagreement"),
+        (half_right(30), "correctness", "a search needs 40 at least"),
+        ([item(i, float(i > 5)) for i in range(99)], "correctness", "of which 6 failed"),
+        (half_right(60), "disagreement", "one answer to each prompt"),
+        ([item(i, samples=("YES",)) for i in range(60)], "disagreement", "are agreed on"),
+        ([item(0, 1.0), item(0, 0.0)], "correctness", "2 items of the log have the id 'item-0'"),
+        ([*half_right(60), item(60, 3.0)], "correctness", "Item 'item-60' has the score 3.0"),
+        ([*half_right(60), item(60, float("nan"))], "correctness", "has the score nan"),
+    ],
+)
+def test_a_log_with_nothing_to_search_is_refused_in_one_line(items, by, said):
+    message = refusal(scored_items, items, by)
+    assert said in message and "\n" not in message
+
+
+def test_scores_between_right_and_wrong_can_be_searched():
+    items = [item(i, i / 59) for i in range(60)]
+    np.testing.assert_allclose(scored_items(items, "correctness").failures, 1 - np.arange(60) / 59)
+    with pytest.raises(UserError, match="scored alike"):
+        scored_items([item(i, 0.5) for i in range(60)], "correctness")

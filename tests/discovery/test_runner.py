@@ -1,0 +1,150 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from saetask.data.evaluated_items import EvaluatedItem
+from saetask.data.prompts import as_prompt
+from saetask.discovery import DiscoveryConfig, discover, runner, write_discovery
+from saetask.discovery import reading as reading_module
+from saetask.discovery.documents import DiscoveryRow, DiscoverySummary
+from saetask.experiments.known_concepts import KnownConcepts
+from saetask.saes.concepts import Concept
+from tests.helpers.refusals import refusal
+from tests.helpers.words import NOUNS, SEA
+
+SHIP = NOUNS.index("ship")
+CONFIG = DiscoveryConfig(allow_sae_mismatch=True, n_permuted=5)
+N = 160
+
+
+def make_items(failing=("sea", "ship"), high=0.9, low=0.1):
+    """Prompts of three nouns each; those with one of some nouns fail more often."""
+    generator = np.random.default_rng(0)
+    items = []
+    for number in range(N):
+        nouns = generator.choice(NOUNS, 3, replace=False)
+        text = f"Look at the {nouns[0]} and the {nouns[1]} by the {nouns[2]} of {number} men."
+        failed = generator.random() < (high if set(nouns) & set(failing) else low)
+        items.append(
+            EvaluatedItem(f"i{number}", as_prompt(text), "yes", 1.0 - failed, f"g{number // 2}")
+        )
+    return items
+
+
+@pytest.fixture(scope="module")
+def water():
+    """A concept of the two nouns, in the place of a dictionary's concepts."""
+    concept = Concept("on:water", "water", "on", (SEA, SHIP), (1.0, 1.0), "validated")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runner, "find_known_concepts", lambda labels: KnownConcepts((concept,), ()))
+        yield concept
+
+
+@pytest.fixture(scope="module")
+def result(water, tiny_model, word_sae):
+    return discover(make_items(), tiny_model, word_sae, CONFIG)
+
+
+def test_a_planted_concept_is_confirmed_with_its_figures(result):
+    first = result.summary.discoveries[0]
+    assert (first.concept, first.kind, first.confirmed) == ("on:water", "concept", True)
+    half = result.halves.confirmation
+    present, failed = result.presence[half, 0], result.failures[half]
+    assert first.n_with == present.sum()
+    assert first.failure_with == pytest.approx(failed[present].mean())
+    assert first.difference > 0.5 and first.ci95[0] > 0.2
+    texts = [item.prompt.content for item in result.items]
+    has = np.array([any(f" {noun} " in text for noun in ("sea", "ship")) for text in texts])
+    np.testing.assert_array_equal(result.presence[:, 0], has)
+
+
+def test_two_words_of_one_concept_need_no_sae(result):
+    """Both are among the words that the rule learns, so words alone tell the slice."""
+    first = result.summary.discoveries[0]
+    assert first.needs_sae is False and {"sea", "ship"} <= set(first.words)
+
+
+def test_prompts_are_shown_with_the_tokens_on_which_the_concept_is_active(result):
+    row = result.rows[0]
+    assert row.shown_examples and row.shown_near_misses
+    for shown in (*row.shown_examples, *row.shown_near_misses):
+        assert shown.tokens
+        for token in shown.tokens:
+            assert shown.text[token.start : token.end] == token.text
+            assert token.text.strip() in ("sea", "ship")
+    assert all(shown.failure == 1 for shown in row.shown_examples)
+    assert [shown.id for shown in row.shown_examples] == row.examples
+
+
+def test_controls_stand_beside_it(result):
+    controls = result.summary.controls
+    assert controls.permuted.n_permutations == 5 and controls.permuted.mean_confirmed <= 1
+    assert controls.words.n_confirmed == len(controls.words.confirmed)
+    assert "random-sae" in controls.to_json()
+
+
+def test_no_group_is_in_both_halves(result):
+    groups = [{result.items[i].group for i in half} for half in result.halves]
+    assert not groups[0] & groups[1]
+
+
+def test_documents_are_read_back_as_they_were_written(result, tmp_path):
+    write_discovery(tmp_path, result.summary, result.rows)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert DiscoverySummary.model_validate_json(json.dumps(summary)) == result.summary
+    rows = [json.loads(line) for line in (tmp_path / "discoveries.jsonl").open()]
+    assert [DiscoveryRow.model_validate_json(json.dumps(row)) for row in rows] == result.rows
+
+
+def test_failures_that_nothing_raises_lead_to_no_discovery(water, tiny_model, word_sae):
+    items = make_items(high=0.4, low=0.4)
+    found = discover(items, tiny_model, word_sae, CONFIG)
+    assert not any(each.confirmed for each in found.summary.discoveries)
+    assert all(each.needs_sae is None for each in found.summary.discoveries)
+
+
+def test_a_discovery_that_was_stopped_goes_on_from_what_was_read(
+    result, water, tiny_model, word_sae, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(reading_module, "PROMPTS_PER_PART", 50)
+    config = replace(CONFIG, cache=tmp_path)
+    assert discover(make_items(), tiny_model, word_sae, config).summary == result.summary
+    parts = sorted(tmp_path.glob("*.safetensors"))
+    assert len(parts) == 4
+    parts[0].unlink()
+    parts[1].write_bytes(b"half a file")
+    read = []
+    real = reading_module.extract_in_batches
+
+    def counted(model, saes, rendered, executor=None):
+        read.append(len(rendered))
+        return real(model, saes, rendered, executor)
+
+    monkeypatch.setattr(reading_module, "extract_in_batches", counted)
+    assert discover(make_items(), tiny_model, word_sae, config).summary == result.summary
+    assert sum(read) <= 100
+
+
+def test_disagreement_stands_in_for_failure(water, tiny_model, word_sae):
+    items = [
+        replace(item, correct=None, samples=("yes" if item.correct else "no",))
+        for item in make_items()
+    ]
+    config = replace(CONFIG, by="disagreement")
+    found = discover(items, tiny_model, word_sae, config)
+    assert found.summary.by == "disagreement"
+    assert found.summary.discoveries[0].concept == "on:water"
+
+
+def test_bad_logs_are_refused_in_one_line(water, tiny_model, word_sae):
+    items = make_items()
+    empty = [*items[:-1], replace(items[-1], prompt=as_prompt(" "))]
+    assert "Item 'i159': The prompt is empty" in refusal(
+        discover, empty, tiny_model, word_sae, CONFIG
+    )
+    long = [*items[:-1], replace(items[-1], prompt="sea " * 500)]
+    assert "more than the model's context" in refusal(discover, long, tiny_model, word_sae, CONFIG)
+    one_group = [replace(item, group="g") for item in items]
+    assert "of 1 groups" in refusal(discover, one_group, tiny_model, word_sae, CONFIG)
