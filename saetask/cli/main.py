@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from saetask.cli import dictionary, experiments, installation, prompts, training
+from saetask.cli import dictionary, discovery, experiments, installation, prompts, training
 from saetask.cli.commands import CommandGroup, add_commands
 from saetask.cli.parser import CommandParser
 from saetask.errors import UserError
@@ -19,6 +19,7 @@ ROOT = CommandGroup(
     {
         "One prompt": prompts.COMMANDS,
         "Experiments": experiments.COMMANDS,
+        "Evaluation logs": discovery.COMMANDS,
         "SAEs and dictionaries": {**training.COMMANDS, "dictionary": dictionary.GROUP},
         "This installation": installation.COMMANDS,
     },

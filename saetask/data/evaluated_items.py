@@ -24,11 +24,11 @@ class EvaluatedItem:
     grouping."""
     samples: tuple[str, ...] = ()
     """Further answers to the same prompt, from other samples or epochs."""
-    target: str | None = None
-    """The right answer, where the log has it; only what scores answers anew may see it."""
-    choices: tuple[str, ...] = ()
-    """The answers that the model had to choose from; empty where it wrote one freely."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
     """What else the log has of the item, such as its subject; never shown to the model."""
     place: str = field(default="", compare=False)
     """Where it stands in its log, such as `log.jsonl:12`, for messages."""
+    target: str | None = None
+    """The right answer, where the log has it; only what scores answers anew may see it."""
+    choices: tuple[str, ...] = ()
+    """The answers that the model had to choose from; empty where it wrote one freely."""

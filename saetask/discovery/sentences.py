@@ -62,15 +62,13 @@ def control_sentences(summary: DiscoverySummary) -> Iterator[str]:
 
 
 def power_sentence(summary: DiscoverySummary) -> str:
-    """Returns what difference could have been seen."""
-    parts = []
-    for figure in summary.power:
-        smallest = [(n, v) for n, v in (("concept", figure.concepts), ("feature", figure.features))]
-        seen = " and ".join(f"{points(v)} for a {n}" for n, v in smallest if v is not None)
-        parts.append(f"in {percent(figure.share)} of the prompts, {seen or 'none'}")
+    """Returns what difference a concept must have made to be found, by how often it is present."""
+    seen = [figure for figure in summary.power if figure.concepts is not None]
+    if not seen:
+        return "Too few prompts: no difference would have been found four times in five."
+    parts = [f"{points(f.concepts)} points if it is in {percent(f.share)} of them" for f in seen]
+    rarer = " A rarer one could not." if len(seen) < len(summary.power) else ""
     return (
-        "The smallest difference, in points, that would have been found four times in five, where "
-        f"it is present {'; '.join(parts)}."
-        if parts
-        else ""
+        "To be found four times in five in so many prompts, a concept must make failures more "
+        f"frequent by {', '.join(parts)}.{rarer}"
     )

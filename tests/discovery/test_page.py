@@ -28,7 +28,7 @@ def test_nothing_confirmed_is_said_with_what_could_have_been_seen():
     found = discovery(confirmed=False, q=0.4, needs_sae=None, p_beyond_words=None)
     page = render(summary(found), [row(found, shown())], "run")
     assert "No discovery confirmed" in page
-    assert "+14.0 for a concept" in page.replace("\N{NO-BREAK SPACE}", " ")
+    assert "+14.0 points if it is in 25.0 % of them" in page.replace("\N{NO-BREAK SPACE}", " ")
 
 
 def test_texts_of_a_log_are_shown_and_not_run():

@@ -1,0 +1,156 @@
+"""The command `saetask discover`."""
+
+from argparse import Namespace
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from saetask.cli.commands import Command
+from saetask.cli.options import ModelOptions, add_json, open_registry, print_json, require_positive
+from saetask.cli.parser import CommandParser, take
+from saetask.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from saetask.discovery.documents import DiscoverySummary
+
+MOST_ROWS = 20
+
+
+@dataclass(frozen=True)
+class DiscoverOptions:
+    """Flags of `saetask discover` beside those of its config."""
+
+    log: str
+    """An evaluation log: a run folder of saetask, lm-eval samples, an inspect log, JSONL, CSV."""
+    format: str = "auto"
+    """Format of the log: an importer (saetask plugins lists them), or auto."""
+    limit: int | None = None
+    """Number of items to read, from the first on."""
+    mend: bool = False
+    """Write notes on what is confirmed, and ask the prompts of the other half again with them."""
+    out: Path | None = None
+    """Discovery folder; without it, one below runs/ named after the log."""
+
+
+def declare_discover(parser: CommandParser) -> None:
+    """Adds the flags of `saetask discover`."""
+    from saetask.compute.config import ComputeConfig
+    from saetask.data.importers import LogFields
+    from saetask.discovery.config import DiscoveryConfig
+
+    parser.add_fields(DiscoverOptions, positional=("log",))
+    parser.add_fields(LogFields)
+    parser.add_fields(ModelOptions)
+    parser.add_fields(DiscoveryConfig, skip=("cache",))
+    parser.add_fields(ComputeConfig)
+    add_json(parser)
+
+
+def discover(arguments: Namespace) -> None:
+    """Discovers with what the model of a log fails, and prints and writes what was confirmed."""
+    from saetask.compute.config import ComputeConfig, open_executor
+    from saetask.data.importers import LogFields, read_log
+    from saetask.discovery import DiscoveryConfig, write_discovery
+    from saetask.discovery import discover as discover_in
+    from saetask.discovery.mend_log import mend_discoveries
+    from saetask.discovery.mending import check_mendable
+    from saetask.discovery.page import write_discovery_page
+
+    registry, options = open_registry(arguments), take(arguments, DiscoverOptions)
+    if options.limit is not None:
+        require_positive(options, "limit")
+    compute = take(arguments, ComputeConfig)
+    compute.check()
+    importers = registry.by_name("importer")
+    log = read_log(options.log, options.format, take(arguments, LogFields), importers)
+    items = list(islice(log, options.limit))
+    if options.mend:
+        check_mendable(items)
+    folder = options.out or _default_folder(options.log)
+    _check_folder(folder)
+    config = replace(take(arguments, DiscoveryConfig), cache=folder / "work")
+    chosen = take(arguments, ModelOptions)
+    model, sae = chosen.load()
+    with open_executor(compute, chosen.model, model) as executor:
+        result = discover_in(items, model, sae, config, executor)
+        if options.mend:
+            mended = mend_discoveries(result, model, sae, folder / "work" / "answers.jsonl")
+            summary = result.summary.model_copy(update={"mended": mended})
+            result = replace(result, summary=summary)
+    write_discovery(folder, result.summary, result.rows)
+    page = write_discovery_page(folder)
+    if arguments.json:
+        print_json(result.summary.to_json())
+        return
+    _print_summary(result.summary)
+    print(f"Page: {page}")
+
+
+def _default_folder(log: str) -> Path:
+    name = Path(log).absolute().name
+    return Path("runs") / f"discover-{name.removesuffix('.gz').rpartition('.')[0] or name}"
+
+
+def _check_folder(folder: Path) -> None:
+    """Checks that a folder can take a discovery.
+
+    Raises:
+        UserError: It is a file, or holds something else.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--out {folder} is a file; give a folder.")
+    others = {"items.jsonl", "features.parquet", "cfg.json"}
+    if folder.is_dir() and any((folder / name).exists() for name in others):
+        raise UserError(f"--out {folder} holds a run, an SAE or a dictionary; give another folder.")
+
+
+def _print_summary(summary: "DiscoverySummary") -> None:
+    from saetask.cli.tables import print_table
+    from saetask.discovery import sentences
+
+    print_table(_table(summary))
+    print(f"{sentences.verdict(summary)}.")
+    for found in summary.discoveries:
+        if found.confirmed:
+            print(f"- {sentences.discovery_sentence(found, summary.by)}")
+    for line in sentences.control_sentences(summary):
+        print(line)
+    print(sentences.power_sentence(summary))
+    for mended in summary.mended:
+        print(f"Mending {mended.name}: {mended.verdict}")
+
+
+def _table(summary: "DiscoverySummary") -> "Table":
+    from rich.markup import escape
+
+    from saetask.cli.tables import make_table
+    from saetask.report.numbers import ABSENT, percent, points, points_interval
+
+    figures = ("prompts", "failure\nwith", "without", "difference", "95 % CI", "q")
+    table = make_table("concept or feature", *figures, "confirmed", "beyond\nwords", right=figures)
+    for found in summary.discoveries[:MOST_ROWS]:
+        needs = ABSENT if found.needs_sae is None else ("yes" if found.needs_sae else "no")
+        table.add_row(
+            escape(found.name),
+            str(found.n_with),
+            percent(found.failure_with),
+            percent(found.failure_without),
+            points(found.difference),
+            points_interval(found.ci95),
+            f"{found.q:.2g}",
+            "yes" if found.confirmed else "no",
+            needs,
+        )
+    return table
+
+
+COMMANDS = {
+    "discover": Command(
+        "say with which concepts a model fails more often, from an evaluation log",
+        declare_discover,
+        discover,
+    ),
+}

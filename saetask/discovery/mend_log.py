@@ -1,0 +1,92 @@
+"""Mending of all confirmed discoveries of a log, by the model that was read."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from saetask.discovery.documents import FiringToken, Mended
+from saetask.discovery.mended import mended_documents
+from saetask.discovery.mending import Mending, Slice, mend
+from saetask.discovery.prompt_text import content_of, own_texts
+from saetask.discovery.reading import render_log
+from saetask.discovery.runner import DiscoveryResult
+from saetask.discovery.shown_prompts import firing_tokens
+from saetask.inference.client import ModelClient
+
+if TYPE_CHECKING:
+    from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
+
+_WORD = re.compile(r"\w+(?:['’]\w+)*")
+
+
+def mend_discoveries(
+    result: DiscoveryResult, model: "Model", sae: "SAE[Any]", journal: Path | None = None
+) -> list[Mended]:
+    """Tries a note on each confirmed discovery; see `mend`.
+
+    Args:
+        result: A discovery in a log whose prompts can be asked again (`check_mendable`).
+        model: The model that is asked.
+        sae: The SAE of the discovery's concepts.
+        journal: A file that answers are kept in; None keeps none.
+
+    Returns:
+        A document for each discovery with enough prompts in both halves.
+    """
+    client = ModelClient(model, journal)
+    confirmed = [i for i, row in enumerate(result.rows) if row.confirmed]
+    is_confirmation = np.zeros(len(result.items), dtype=bool)
+    is_confirmation[result.halves.confirmation] = True
+    mendings: list[Mending] = []
+    for number in confirmed:
+        found = _slice(result, number, is_confirmation, model, sae)
+        if mending := mend(client, found, _other_name(result, number)):
+            mendings.append(mending)
+    return mended_documents(mendings)
+
+
+def _slice(
+    result: DiscoveryResult,
+    number: int,
+    is_confirmation: np.ndarray,
+    model: "Model",
+    sae: "SAE[Any]",
+) -> Slice:
+    row, concept = result.rows[number], result.hypotheses[number].concept
+    assert concept is not None
+    places = np.flatnonzero(result.presence[:, number]).tolist()
+    items = [result.items[i] for i in places]
+    # What all prompts of the log share is known only from all of them.
+    every = [item.prompt for item in result.items]
+    spans = own_texts(every)
+    chosen, own = [every[i] for i in places], [spans[i] for i in places]
+    rendered = render_log(model, sae, [item.id for item in items], chosen, own)
+    wanted = [(i, concept, row.threshold) for i in range(len(items))]
+    texts = [content_of(p)[span.start : span.end] for p, span in zip(chosen, own)]
+    tokens = firing_tokens(model, sae, rendered, wanted)
+    words = [fired_words(text, fired) for text, fired in zip(texts, tokens)]
+    return Slice(row.concept, concept.name, items, words, is_confirmation[places])
+
+
+def fired_words(text: str, tokens: Sequence[FiringToken]) -> list[str]:
+    """Returns the words of a text on which tokens fire, strongest first, each once."""
+    found: dict[str, None] = {}
+    words = list(_WORD.finditer(text))
+    for token in sorted(tokens, key=lambda token: -token.activation):
+        for word in words:
+            if word.start() < token.end and token.start < word.end():
+                found[word.group()] = None
+    return list(found)
+
+
+def _other_name(result: DiscoveryResult, number: int) -> str:
+    """Returns the name of another hypothesis, the least present in the discovery's prompts."""
+    present = result.presence[result.presence[:, number]]
+    shares = present.mean(axis=0) if len(present) else np.zeros(result.presence.shape[1])
+    others = [i for i in np.argsort(shares, kind="stable").tolist() if i != number]
+    named = [result.hypotheses[i].concept for i in others]
+    return next((c.name for c in named if c is not None), "the weather")
