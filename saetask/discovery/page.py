@@ -20,6 +20,10 @@ from saetask.utils.files import read_json, write_text
 from saetask.utils.validation import validate
 
 
+MOST_TOLD = 3
+"""Maximum number of discoveries that the page begins with, in words."""
+
+
 class Piece(NamedTuple):
     """A piece of a prompt's text."""
 
@@ -64,6 +68,7 @@ def render(summary: DiscoverySummary, rows: list[DiscoveryRow], name: str) -> st
             name=name,
             sentences=sentences,
             numbers=numbers,
+            most_told=MOST_TOLD,
             pieces=pieces,
             style=page_source("style.css"),
         )
@@ -74,7 +79,8 @@ def pieces(prompt: ShownPrompt) -> list[Piece]:
     """Returns a prompt's text in pieces, with or without a mark; neighbours of a kind are one."""
     marked = [False] * len(prompt.text)
     for token in prompt.tokens:
-        for place in range(token.start, min(token.end, len(marked))):
+        blanks = len(token.text) - len(token.text.lstrip())
+        for place in range(token.start + blanks, min(token.end, len(marked))):
             marked[place] = True
     edges = [i for i in range(len(marked)) if i == 0 or marked[i] != marked[i - 1]]
     return [

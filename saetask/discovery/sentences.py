@@ -45,6 +45,14 @@ def _words_sentence(found: Discovery) -> str:
     return f"Words alone account for it: {looked_for}."
 
 
+def given(summary: DiscoverySummary) -> str:
+    """Returns what is given to the model of failures first, such as `tokens and position`."""
+    names = [name for name in summary.confounders if not name.endswith(" squared")]
+    return (
+        " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names) or "nothing"
+    )
+
+
 def control_sentences(summary: DiscoverySummary) -> Iterator[str]:
     """Yields what the same search finds by words, by a random dictionary, and by chance."""
     controls = summary.controls
@@ -53,7 +61,7 @@ def control_sentences(summary: DiscoverySummary) -> Iterator[str]:
         ("A random dictionary", controls.random_sae),
     ):
         listed = f": {', '.join(found.confirmed[:5])}" if found.confirmed else ""
-        yield f"{name}: {found.n_confirmed} of {found.n_tested} confirmed{listed}."
+        yield f"{name}: {found.n_confirmed} confirmed, of {found.n_tested} tested{listed}."
     permuted = controls.permuted
     yield (
         f"Permuted outcomes ({permuted.n_permutations} times): {permuted.mean_confirmed:.2f} "

@@ -19,7 +19,7 @@ def test_the_page_tells_each_discovery_with_its_controls():
     assert "answers wrongly on 60.0 % of the 120 prompts with verbs of having" in text
     assert "+35.0 points (95 % CI +26.0 to +44.0" in text
     assert "they would look for: gave, lost" in text
-    assert "Words and word pairs: 1 of 20 confirmed: &#39;lost&#39;." in text
+    assert "Words and word pairs: 1 confirmed, of 20 tested: &#39;lost&#39;." in text
     assert "0.05 confirmed on average" in text
     assert "<mark>lost</mark>" in page and "Bo gave 2 away." in page
 
@@ -48,7 +48,7 @@ def test_marks_lie_on_the_tokens_and_the_text_is_whole():
     ]
     cut = pieces(ShownPrompt.model_validate(shown(tokens=tokens)))
     assert "".join(piece.text for piece in cut) == "Ann lost 3 of 9 marbles."
-    assert [piece.text for piece in cut if piece.marked] == ["Ann lost", "les."]
+    assert [piece.text for piece in cut if piece.marked] == ["Ann", "lost", "les."]
     assert pieces(ShownPrompt.model_validate(shown(text="", tokens=[]))) == []
 
 
