@@ -31,7 +31,7 @@ class CSVTable:
 
 
 def _rows(path: Path) -> Iterator[PlacedRow]:
-    csv.field_size_limit(LONGEST_CELL)
+    csv.field_size_limit(LONGEST_CELL)  # by default prompts of 131,073 characters are too long
     lines = (line for _, line in read_lines(path, with_ends=True, longest=LONGEST_LINE))
     first = next(lines, "")
     reader = csv.reader(chain([first], lines), delimiter=_delimiter(first), strict=True)

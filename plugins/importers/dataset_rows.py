@@ -38,27 +38,36 @@ class DatasetRows:
 
 def _open(log: str, split: str | None) -> Iterator[Mapping[str, Any]]:
     """Yields the rows of a data set."""
-    import datasets
-
-    path = Path(log).expanduser()
     try:
-        if path.is_dir():
-            data = datasets.load_from_disk(path)
-        elif path.exists():
-            files = {"data_files": str(path), "split": "train", "streaming": True}
-            data, split = datasets.load_dataset("parquet", **files), None
-        else:
-            data, split = datasets.load_dataset(log, split=split or "train", streaming=True), None
+        data = _data(log, split)
+        if isinstance(data, dict):  # by split
+            data = data[_split(log, [str(name) for name in data], split)]
+        elif split is not None and Path(log).expanduser().exists():
+            raise UserError(f"{log} has no splits; leave --hub-split out.")
+        yield from data
+    except UserError:
+        raise
     except Exception as error:  # of pyarrow, fsspec, huggingface_hub, ...
         reason = " ".join(str(error).split())[:240]
         raise UserError(f"Cannot read the data set {log}: {reason}") from error
-    if isinstance(data, datasets.DatasetDict):
-        names = list(data)
-        if split is None and len(names) == 1:
-            (split,) = names
-        if split not in names:
-            raise UserError(f"{log} has the splits {', '.join(names)}; name one with --hub-split.")
-        data = data[split]
-    elif split is not None:
-        raise UserError(f"{log} has no splits; leave --hub-split out.")
-    yield from data
+
+
+def _split(log: str, names: list[str], wanted: str | None) -> str:
+    if wanted is None and len(names) == 1:
+        return names[0]
+    if wanted is None or wanted not in names:
+        raise UserError(f"{log} has the splits {', '.join(names)}; name one with --hub-split.")
+    return wanted
+
+
+def _data(log: str, split: str | None) -> Any:
+    """Returns a data set, or several by their split."""
+    import datasets
+
+    path = Path(log).expanduser()
+    if path.is_dir():
+        return datasets.load_from_disk(path)
+    if path.exists():
+        files = str(path)
+        return datasets.load_dataset("parquet", data_files=files, split="train", streaming=True)
+    return datasets.load_dataset(log, split=split or "train", streaming=True)

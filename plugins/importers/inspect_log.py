@@ -20,8 +20,11 @@ from saetask.data import (
 if TYPE_CHECKING:
     from inspect_ai.log import EvalSample  # pyright: ignore[reportMissingImports]
 
+PACKAGE = "inspect_ai>=0.3.242"
 UNUSED = {"events", "store"}
 """Large parts of a sample that are not read."""
+AT_A_TIME = 256
+"""Number of samples that are in memory at a time."""
 LARGEST_JSON = 256 << 20
 """Maximum size in bytes of a log in JSON, which inspect_ai reads into memory as a whole."""
 
@@ -49,7 +52,7 @@ class InspectLog:
         """
         if importlib.util.find_spec("inspect_ai") is None:
             raise UserError(
-                f'{log} is read by inspect_ai, which is not installed: pip install "saetask[evals]"'
+                f'{log} is read by inspect_ai, which is not installed: pip install "{PACKAGE}"'
             )
         for _, epochs in groupby(_samples(Path(log).expanduser()), key=lambda sample: sample.id):
             yield _item(log, list(epochs), fields)
@@ -57,28 +60,44 @@ class InspectLog:
 
 def _samples(path: Path) -> "Iterator[EvalSample]":
     """Yields the samples of a log, all epochs of one after another."""
-    from inspect_ai.log import (  # pyright: ignore[reportMissingImports]
-        read_eval_log,
-        read_eval_log_samples,
-    )
+    from inspect_ai.log import read_eval_log  # pyright: ignore[reportMissingImports]
 
     try:
         if path.suffix == ".eval":
-            options = {"resolve_attachments": True, "exclude_fields": UNUSED}
-            yield from read_eval_log_samples(str(path), all_samples_required=False, **options)
-        else:
-            if path.stat().st_size > LARGEST_JSON:
-                raise UserError(
-                    f"{path} is too large for a log in JSON; make it an .eval log, which is read "
-                    f"piece by piece: inspect log convert {path} --to eval --output-dir DIR"
-                )
-            samples = read_eval_log(str(path), resolve_attachments=True).samples or []
-            yield from sorted(samples, key=lambda sample: (str(sample.id), sample.epoch))
+            yield from _samples_of_archive(str(path))
+            return
+        if path.stat().st_size > LARGEST_JSON:
+            raise UserError(
+                f"{path} is too large for a log in JSON; make it an .eval log, which is read "
+                f"piece by piece: inspect log convert {path} --to eval --output-dir DIR"
+            )
+        samples = read_eval_log(str(path), resolve_attachments=True).samples or []
+        yield from sorted(samples, key=lambda sample: (str(sample.id), sample.epoch))
     except UserError:
         raise
     except Exception as error:  # of zipfile, json, pydantic, ...
         reason = " ".join(str(error).split())[:240]
         raise UserError(f"{path}: cannot be read as a log of inspect_ai: {reason}") from error
+
+
+def _samples_of_archive(path: str) -> "Iterator[EvalSample]":
+    """Yields the samples of an .eval log, read a few at a time."""
+    from inspect_ai.log import (  # pyright: ignore[reportMissingImports]
+        read_eval_log_sample_summaries,
+        read_eval_log_samples_by_id,
+    )
+
+    epochs: dict[int | str, list[int]] = {}
+    for summary in read_eval_log_sample_summaries(path):
+        epochs.setdefault(summary.id, []).append(summary.epoch)
+    names = [(name, epoch) for name, numbers in epochs.items() for epoch in sorted(numbers)]
+    for start in range(0, len(names), AT_A_TIME):
+        yield from read_eval_log_samples_by_id(
+            path,
+            names[start : start + AT_A_TIME],
+            resolve_attachments=True,
+            exclude_fields=UNUSED,
+        )
 
 
 def _item(log: str, epochs: "list[EvalSample]", fields: LogFields) -> EvaluatedItem:

@@ -159,6 +159,6 @@ def read_items(
 def _log_error(where: str, kind: str, needed: Collection[str]) -> UserError:
     fields = ", ".join(sorted(needed, key=lambda name: (name != "id", name)))
     return UserError(
-        f"{where}: this is {kind}, not an item file. Write its questions as items, one JSON "
-        f"object a line; an item of this task needs {fields}."
+        f"{where}: this is {kind}, not an item file. `saetask discover` reads it; for this, write "
+        f"its questions as items, one JSON object a line; an item of this task needs {fields}."
     )

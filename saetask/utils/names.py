@@ -7,7 +7,7 @@ HUB_NAME = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 """An id on the Hugging Face hub: a name, with its owner's before it or without."""
 FILE_ENDINGS = re.compile(
     r"\.(jsonl?|ndjson|csv|tsv|txt|text|md|parquet|arrow|feather|gz|zip|zst|bz2|xz|tar|ya?ml|toml"
-    r"|xlsx?|safetensors|gguf|bin|pt|pth|ckpt|npz|npy)",
+    r"|xlsx?|eval|safetensors|gguf|bin|pt|pth|ckpt|npz|npy)",
     re.IGNORECASE,
 )
 """Ends of the names of data and weight files, which no hub name has."""

@@ -255,7 +255,7 @@ def test_a_log_of_an_evaluation_is_recognised_and_the_fields_of_an_item_are_told
     path = tmp_path / "samples_x.jsonl"
     path.write_text(content + "\n")
     message = refusal(task.items, path)
-    assert message.startswith(str(path)) and kind in message
+    assert message.startswith(str(path)) and kind in message and "saetask discover" in message
     assert f"needs id, {'label, sentence' if task.name == 'metaphor' else 'answer'}" in message
 
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from saetask.annotation.base import configured
-from saetask.data import check_prompt
+from saetask.data import LogFields, check_prompt, read_log
 from saetask.detection import reason_for_silence
 from saetask.plugins import PluginRegistry
 from saetask.utils.plugin_options import option_help
@@ -21,7 +21,7 @@ GUIDE = Path(__file__).parents[2] / "docs" / "plugins.md"
 def registry(tmp_path_factory):
     folder = tmp_path_factory.mktemp("guide")
     blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     for i, block in enumerate(blocks):
         (folder / f"guide_{i}.py").write_text(block)
     return PluginRegistry(sorted(folder.iterdir()))
@@ -64,3 +64,14 @@ def test_the_labeler_names_the_first_token(registry):
     labeler = registry.get("labeler", "first-promoted")
     assert labeler.label(SimpleNamespace(promoted=["sea", "sail"])).text == "sea"
     assert labeler.label(SimpleNamespace(promoted=[])).text == ""
+
+
+def test_the_importer_reads_its_log_and_its_faults_are_told_by_line(registry, tmp_path):
+    log, importers = tmp_path / "answers.pipes", registry.by_name("importer")
+    log.write_text("a|How many?|3|1\nb|How many?|4|no\n")
+    first, second = read_log(log, "auto", LogFields(), importers)
+    assert (first.prompt.content, first.output, first.correct) == ("How many?", "3", 1.0)
+    assert (second.correct, second.group) == (0.0, "a")
+    log.write_text("a|How many?|3|1\na|How many?|4|12\n")
+    faulty = read_log(log, "auto", LogFields(), importers)
+    assert refusal(list, faulty).startswith(f"{log}:2: the score is '12'")

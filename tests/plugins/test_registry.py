@@ -199,6 +199,10 @@ def hook(kind: str, body: str) -> str:
 ANNOTATOR = (
     "class Mine:\n    name = 'mine'\n    def candidates(self, misunderstanding, labels): ..."
 )
+IMPORTER = (
+    "class Mine:\n    name = 'mine'\n    fields = ()\n    def recognises(self, log): ...\n"
+    "    def read(self, log, fields): ..."
+)
 FAULTS = [
     ("task", TASK_FILE.replace("    def prompt(self, item): ...\n", ""), "no method prompt(item)"),
     ("task", TASK_FILE.replace("def score(self, item, output)", "def score(self, item)"), "score"),
@@ -221,6 +225,9 @@ FAULTS = [
     ("annotator", ANNOTATOR + "\n    options_type = dict", "no dataclass"),
     ("labeler", "class Mine:\n    name = 'mine'", "no method label(evidence)"),
     ("detector", "class Mine:\n    name = 'mine'\n    def fit(self): ...", "fit(inputs, "),
+    ("importer", IMPORTER.replace("log, fields", "log"), "read(log, fields)"),
+    ("importer", IMPORTER.replace("fields = ()", ""), "attribute fields"),
+    ("importer", IMPORTER.replace("()", "('metrik',)", 1), "Did you mean 'metric'"),
 ]
 
 
@@ -230,6 +237,12 @@ def test_a_plugin_that_breaks_its_contract_is_refused_in_one_line(tmp_path, kind
     path.write_text(text.format(name="faulty") if kind == "task" else hook(kind, text))
     message = refusal(PluginRegistry, [path])
     assert named in message and str(path) in message
+
+
+def test_importers_of_the_user_come_before_those_of_saetask(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(hook("importer", IMPORTER))
+    assert list(PluginRegistry([path]).by_name("importer"))[:2] == ["mine", "saetask"]
 
 
 def test_a_plugin_may_name_its_parameters_as_it_likes_and_take_more(tmp_path):

@@ -72,3 +72,20 @@ def test_lines_keep_their_numbers_where_blank_ones_are_passed_over(tmp_path, suf
     content = b"\xef\xbb\xbfone\r\n\n \t\n  four \n"
     path.write_bytes(gzip.compress(content) if suffix else content)
     assert list(read_lines(path)) == [(1, "one"), (4, "  four ")]
+
+
+def test_lines_with_their_ends_are_the_whole_text(tmp_path):
+    path: Path = tmp_path / "lines.txt"
+    path.write_bytes(b"one\r\n\n  four \nlast")
+    lines = [line for _, line in read_lines(path, with_ends=True)]
+    assert lines == ["one\r\n", "\n", "  four \n", "last"]
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_line_that_is_too_long_is_refused_before_it_is_read_as_a_whole(tmp_path, suffix):
+    path: Path = tmp_path / f"lines.txt{suffix}"
+    content = b"123456\n" + b"9" * 7 + b"\n"
+    path.write_bytes(gzip.compress(content) if suffix else content)
+    assert [number for number, _ in read_lines(path, longest=8)] == [1, 2]
+    message = refusal(list, read_lines(path, longest=7))
+    assert message.startswith(f"{path}:2: a line of 7 bytes or more")
