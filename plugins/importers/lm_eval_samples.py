@@ -121,7 +121,7 @@ def _item(
         prompt, answers = _asked(row)
     except (TypeError, KeyError, IndexError, ValueError, AttributeError) as error:
         raise UserError(
-            f"{place}: fields 'arguments' and 'resps' are not as lm-eval writes them ({error!r:.120})."
+            f"{place}: 'arguments' and 'resps' are not as lm-eval writes them ({error!r:.120})."
         ) from error
     name = f"{task}/{row['doc_id']}" if is_one_of_several else str(row["doc_id"])
     return EvaluatedItem(
