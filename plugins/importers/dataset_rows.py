@@ -20,11 +20,10 @@ class DatasetRows:
     fields = (*COLUMN_FIELDS, "hub_split")
 
     def recognises(self, log: str) -> bool:
-        """Returns whether a log is a saved folder or a Parquet file; a hub name if no path."""
+        """Returns whether a log is a saved folder or a Parquet file."""
         path = Path(log).expanduser()
-        if path.is_dir():
-            return any((path / name).is_file() for name in FOLDER_FILES)
-        return path.suffix.lower() == ".parquet" or not path.exists()
+        is_saved = any((path / name).is_file() for name in FOLDER_FILES)
+        return is_saved or (path.suffix.lower() == ".parquet" and path.is_file())
 
     def read(self, log: str, fields: LogFields) -> Iterator[EvaluatedItem]:
         """Yields the item of each row; files are mapped into memory, hub data sets streamed.
@@ -49,7 +48,10 @@ def _open(log: str, split: str | None) -> Iterator[Mapping[str, Any]]:
         raise
     except Exception as error:  # of pyarrow, fsspec, huggingface_hub, ...
         reason = " ".join(str(error).split())[:240]
-        raise UserError(f"Cannot read the data set {log}: {reason}") from error
+        hint = (
+            "" if Path(log).expanduser().exists() else "; there is no file or folder of that name"
+        )
+        raise UserError(f"Cannot read the data set {log}: {reason}{hint}") from error
 
 
 def _split(log: str, names: list[str], wanted: str | None) -> str:

@@ -121,7 +121,7 @@ def _item(
         prompt, answers = _asked(row)
     except (TypeError, KeyError, IndexError, ValueError, AttributeError) as error:
         raise UserError(
-            f"{place}: fields 'arguments' and 'resps' are not as lm-eval writes them ({error!r})."
+            f"{place}: 'arguments' and 'resps' are not as lm-eval writes them ({error!r:.120})."
         ) from error
     name = f"{task}/{row['doc_id']}" if is_one_of_several else str(row["doc_id"])
     return EvaluatedItem(
@@ -138,8 +138,10 @@ def _item(
 
 def _metric(place: str, row: Mapping[str, Any], wanted: str | None) -> str:
     """Returns the name of the metric that is the score."""
-    listed = row.get("metrics", [name for name in row if name not in OWN_FIELDS])
-    names = [name for name in listed if name in row]
+    listed = row.get("metrics")
+    if not isinstance(listed, list):
+        listed = [name for name in row if name not in OWN_FIELDS]
+    names = [name for name in map(str, listed) if name in row]
     if wanted in names:
         return str(wanted)
     if wanted is None and len(names) == 1:

@@ -51,7 +51,7 @@ class SaetaskRun:
             is_empty = False
             if not isinstance(row["prompt"], str):
                 raise UserError(f"{place}: field 'prompt' is no text: {row['prompt']!r:.60}.")
-            is_raw = row.get("raw_correct") is not None
+            is_raw = None not in (row.get("raw_output"), row.get("raw_correct"))
             output, correct = (row["raw_" * is_raw + name] for name in ("output", "correct"))
             prompt = as_prompt(row["prompt"])
             name, group = str(row["id"]), str(row["group"])

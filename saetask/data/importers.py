@@ -69,7 +69,7 @@ def read_log(
     Where the log has no groups, items with the same prompt are one group.
 
     Args:
-        log: Path of a file or folder, or the name of a data set on a hub.
+        log: Path of a file or folder, or, where the format is named, of a data set on a hub.
         format: Name of the importer; `auto` takes the first that recognises the log.
         fields: Which parts of the log are read.
         importers: The importers by name, as `PluginRegistry.by_name("importer")` returns them.
@@ -80,8 +80,9 @@ def read_log(
             from 0 to 1.
     """
     name = str(log)
-    if is_path(log) and not local_path(log).exists():
-        raise UserError(f"Log {name} does not exist.")
+    if not local_path(log).exists() and (format == "auto" or is_path(log)):
+        hint = "" if is_path(log) else " A data set on the hub is read with --format datasets."
+        raise UserError(f"Log {name} does not exist.{hint}")
     importer = _importer(name, format, importers)
     for field in _given(fields):
         if field not in importer.fields:

@@ -112,6 +112,9 @@ def test_what_can_not_be_read_is_refused_before_it_is_opened(log):
     assert refusal(read, log, format="plantd").endswith("Did you mean 'planted'?")
     assert "name one with --format: planted" in refusal(read, log.rename(log.with_suffix(".txt")))
     assert refusal(read, "no/such.eval").endswith("no/such.eval does not exist.")
+    message = refusal(read, "no/such")
+    assert message.endswith("not exist. A data set on the hub is read with --format datasets.")
+    assert read("no/such", item(), format="planted")
 
 
 def test_a_field_that_the_format_does_not_take_is_refused(log):

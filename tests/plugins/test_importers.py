@@ -110,7 +110,7 @@ JSON = st.recursive(
 @given(st.data())
 def test_a_damaged_row_of_samples_is_one_line_with_its_place(importers, tmp_path_factory, data):
     row = json.loads(samples("tiny_choice").read_text().splitlines()[0])
-    row[data.draw(st.sampled_from(["arguments", "resps", "acc"]))] = data.draw(JSON)
+    row[data.draw(st.sampled_from(["arguments", "resps", "acc", *row]))] = data.draw(JSON)
     path = tmp_path_factory.getbasetemp() / "samples_x.jsonl"
     path.write_text(json.dumps(row))
     try:

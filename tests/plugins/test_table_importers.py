@@ -201,3 +201,21 @@ def test_splits_are_listed_where_there_are_several(read, tmp_path):
     (tmp_path / "bad.parquet").write_bytes(b"PAR1")
     message = refusal(read, tmp_path / "bad.parquet")
     assert message.startswith(f"Cannot read the data set {tmp_path}/bad.parquet: ")
+
+
+def test_a_data_set_on_the_hub_is_streamed_from_the_split_that_is_named(read, monkeypatch):
+    import datasets
+
+    asked = []
+
+    def load_dataset(name, **options):
+        asked.append((name, options))
+        if name == "no/such":
+            raise ConnectionError("first line\nsecond line")
+        return ROWS
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    assert [i.id for i in read("some/log", "datasets", hub_split="test")] == ["a", "b"]
+    assert asked == [("some/log", {"split": "test", "streaming": True})]
+    message = refusal(read, "no/such", "datasets")
+    assert message.endswith("first line second line; there is no file or folder of that name")
