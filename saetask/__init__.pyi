@@ -4,6 +4,7 @@ from .dictionary.feature_card import FeatureCard as FeatureCard
 from .discovery import DiscoveryConfig as DiscoveryConfig
 from .discovery import DiscoveryResult as DiscoveryResult
 from .discovery import discover as discover
+from .discovery.logs import read_log as read_log
 from .errors import UserError as UserError
 from .experiments.config import RunConfig as RunConfig
 from .experiments.run import RunResult as RunResult

@@ -5,3 +5,4 @@ from .documents import DiscoverySummary as DiscoverySummary
 from .documents import write_discovery as write_discovery
 from .runner import DiscoveryResult as DiscoveryResult
 from .runner import discover as discover
+from .logs import read_log as read_log
