@@ -239,7 +239,7 @@ def measure(
     )
     texts.arms["words"] = texts.words.families
     plants = make_plants(texts.texts, texts.n_tokens)
-    sizes = [n for n in sizes if n <= len(texts.texts)]
+    sizes = sorted({min(n, len(texts.texts)) for n in sizes})
     cases = [
         (plant, n, difference, arm)
         for plant in plants
@@ -278,7 +278,11 @@ def texts_of(path: Path, field: str, limit: int) -> list[str]:
 def write_page(document: dict[str, Any]) -> None:
     """Writes the page of the documentation."""
     template = environment().get_template("discovery.md.jinja")
-    write_text(PAGE, template.render(document=document))
+    write_text(PAGE, template.render(document=document, percent=_percent))
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.0f} %"
 
 
 def main(given: Sequence[str] | None = None) -> int:

@@ -16,8 +16,8 @@ from saetask.discovery.score_tests import (
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float32, Float64
 
-SHARES = (0.5, 0.35, 0.2, 0.1, 0.05, 0.02)
-"""A threshold is tried for each: the score that this share of the prompts exceeds."""
+SHARES = (1.0, 0.5, 0.35, 0.2, 0.1, 0.05, 0.02)
+"""A threshold is tried for each: the score that this share of the prompts exceeds; 0 for all."""
 LEAST_SHARE, FEWEST, LARGEST_SHARE = 0.01, 5, 0.9
 """Shares and number of the half's prompts in which a hypothesis has to be present to be tried."""
 COLUMNS_AT_A_TIME = 512
@@ -111,13 +111,12 @@ def _best_thresholds(
     outcomes: "Float64[np.ndarray, 'n r']",
 ) -> _Best:
     n, m = scores.shape
-    ranks = [n - 1 - int(share * n) for share in SHARES]
+    ranks = [n - 1 - int(share * n) for share in SHARES[1:]]
     ordered = np.partition(scores, ranks, axis=0)
     shape = (outcomes.shape[1], m)
     best, chosen = np.full(shape, -np.inf), np.zeros(shape, np.float32)
     n_tried, before = np.zeros(m), np.full(m, -1, np.float32)
-    for rank in ranks:
-        thresholds = np.maximum(ordered[rank], 0)
+    for thresholds in (np.zeros(m, np.float32), *np.maximum(ordered[ranks], 0)):
         presence = (scores > thresholds).astype(np.float32)
         counts = presence.sum(0)
         usable = (counts >= max(FEWEST, LEAST_SHARE * n)) & (counts <= LARGEST_SHARE * n)

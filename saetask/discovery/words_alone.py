@@ -40,10 +40,11 @@ def beyond_words(
     """Tests each hypothesis once more on the confirmation half, with its words given.
 
     A logistic regression on all words and n-grams learns on the discovery half where the hypothesis
-    is present. Its log-odds on the confirmation half, and the presence of the words that the search
-    with words confirmed, are given to the model of failures with the other confounders: only what
-    no sum of words that was learnt there accounts for is left to be tested. A word that occurs in
-    the confirmation half alone is not accounted for.
+    is present. Its log-odds, its probabilities and the slice that it would choose itself (odds
+    above 1), and the presence of the words that the search with words confirmed, are given to the
+    model of failures with the other confounders: only what no sum of words that was learnt there
+    accounts for is left to be tested. A word that occurs in the confirmation half alone is not
+    accounted for.
 
     Args:
         presence: Presence of each hypothesis in all prompts.
@@ -60,27 +61,45 @@ def beyond_words(
         rule = _word_rule(words, column, half)
         given = [log.confounders, confirmed_words.astype(float)]
         if rule is not None:
-            given.append(np.asarray(words @ rule)[:, None])
+            given.append(rule.predictions(words))
         adjusted = adjust_failures(
             log.failures[other], np.column_stack(given)[other], log.groups[other]
         )
         generator = np.random.default_rng([seed, number])
         there = column[other, None].astype(float)
         p_value = permutation_p_values(there, adjusted, generator, n_permutations)[0]
-        order = [] if rule is None else np.argsort(-rule, kind="stable")[:MOST_WORDS]
-        shown = [terms[i] for i in order if rule is not None and rule[i] > 0]
+        shown = [] if rule is None else rule.strongest(terms)
         results.append(BeyondWords(float(p_value), shown))
     return results
 
 
+class _WordRule(NamedTuple):
+    """A logistic regression of a hypothesis' presence on words."""
+
+    weights: "Float64[np.ndarray, ' n_terms']"
+    intercept: float
+
+    def predictions(self, words: "csr_matrix") -> "Float64[np.ndarray, 'n 3']":
+        """Returns the log-odds, the probability and the predicted presence in each prompt."""
+        from scipy.special import expit
+
+        log_odds = words @ self.weights + self.intercept
+        return np.column_stack([log_odds, expit(log_odds), log_odds > 0])
+
+    def strongest(self, terms: Sequence[str]) -> list[str]:
+        """Returns the words that tell most of presence."""
+        order = np.argsort(-self.weights, kind="stable")[:MOST_WORDS]
+        return [terms[i] for i in order if self.weights[i] > 0]
+
+
 def _word_rule(
     words: "csr_matrix", presence: "Bool[np.ndarray, ' n']", half: np.ndarray
-) -> "Float64[np.ndarray, ' n_terms'] | None":
-    """Returns the weight of each word; None where there are no words or nothing to tell apart."""
+) -> _WordRule | None:
+    """Returns the rule; None where there are no words or nothing to tell apart."""
     from sklearn.linear_model import LogisticRegression
 
     labels = presence[half]
     if not words.shape[1] or labels.all() or not labels.any():
         return None
     model = LogisticRegression(C=C, solver="liblinear").fit(words[half], labels)
-    return model.coef_[0]
+    return _WordRule(model.coef_[0], float(model.intercept_[0]))
