@@ -10,6 +10,7 @@ COLUMN_FIELDS = (
     "prompt_field",
     "output_field",
     "correct_field",
+    "target_field",
     "id_field",
     "group_field",
     "as_chat",
@@ -19,6 +20,7 @@ DEFAULT_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "prompt_field": ("prompt", "question", "input", "messages"),
     "output_field": ("output", "response", "prediction"),
     "correct_field": ("correct", "score", "acc"),
+    "target_field": ("target", "gold", "reference"),
     "id_field": ("id",),
     "group_field": ("group",),
 }
@@ -78,9 +80,18 @@ def _item(row: PlacedRow, columns: Mapping[str, str], fields: LogFields) -> Eval
     name = _name(values.get("id_field"), str(row.number), where(columns.get("id_field")))
     group = _name(values.get("group_field"), name, where(columns.get("group_field")))
     score = as_score(values.get("correct_field"), where(columns.get("correct_field")))
+    target = values.get("target_field")
     rest = {key: value for key, value in row.values.items() if key not in columns.values()}
     return EvaluatedItem(
-        name, prompt, output, score, group, tuple(samples), _short(rest), row.place
+        name,
+        prompt,
+        output,
+        score,
+        group,
+        tuple(samples),
+        _short(rest),
+        row.place,
+        None if target is None else _text(target, where(columns["target_field"])),
     )
 
 

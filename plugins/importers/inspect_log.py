@@ -115,8 +115,9 @@ def _item(log: str, epochs: "list[EvalSample]", fields: LogFields) -> EvaluatedI
         sum(known) / len(known) if known else None,
         _group(place, first.metadata, fields.group_field) or name,
         tuple(samples),
-        {"target": target[:200]},
+        {},
         place,
+        target or None,
     )
 
 

@@ -33,6 +33,8 @@ class Answered(NamedTuple):
 
     prompt: Any
     answers: list[str]
+    choices: tuple[str, ...] = ()
+    """Continuations among which the model had to choose, after one prompt."""
 
 
 class LMEvalSamples:
@@ -118,7 +120,7 @@ def _item(
             raise UserError(f"{place}: field '{field}' is missing; is this a file of samples?")
     metric = _metric(place, row, fields.metric)
     try:
-        prompt, answers = _asked(row)
+        asked = _asked(row)
     except (TypeError, KeyError, IndexError, ValueError, AttributeError) as error:
         raise UserError(
             f"{place}: 'arguments' and 'resps' are not as lm-eval writes them ({error!r:.120})."
@@ -126,14 +128,25 @@ def _item(
     name = f"{task}/{row['doc_id']}" if is_one_of_several else str(row["doc_id"])
     return EvaluatedItem(
         name,
-        as_logged_prompt(prompt, f"{place}, field 'arguments'"),
-        answers[0],
+        as_logged_prompt(asked.prompt, f"{place}, field 'arguments'"),
+        asked.answers[0],
         as_score(row[metric], f"{place}, metric '{metric}'"),
         _group(place, row, fields.group_field) or name,
-        tuple(answers[1:]),
-        {"task": task, "target": str(row.get("target", ""))[:200]},
+        tuple(asked.answers[1:]),
+        {"task": task},
         place,
+        _target(row, asked.choices),
+        asked.choices,
     )
+
+
+def _target(row: Mapping[str, Any], choices: tuple[str, ...]) -> str | None:
+    """Returns the right answer; rows have its text, or the number of the choice."""
+    target = str(row.get("target", "")).strip()
+    if choices and target not in choices:
+        number = int(target) if target.isdecimal() else len(choices)
+        return choices[number] if number < len(choices) else None
+    return target or None
 
 
 def _metric(place: str, row: Mapping[str, Any], wanted: str | None) -> str:
@@ -182,7 +195,8 @@ def _asked(row: Mapping[str, Any]) -> Answered:
         texts = [f"{a}{b}" for a, b in zip(shared, continuations)]
         prompt = re.sub(r"\S*$", "", _shared_beginning(texts)).rstrip()
         return Answered(prompt, [texts[best][len(prompt) :].strip()])
-    return Answered(prompt, [continuations[best].strip()])
+    choices = tuple(continuation.strip() for continuation in continuations)
+    return Answered(prompt, [choices[best]], choices if len(choices) > 1 else ())
 
 
 def _shared_beginning(texts: list[str]) -> str:

@@ -41,6 +41,7 @@ class SaetaskRun:
             UserError: A row is damaged, or the run has no such arm.
         """
         path, arm, arms, is_empty = _items_file(log), fields.arm or DEFAULT_ARM, {}, True
+        targets = _targets(path)
         for number, row in read_rows(path, longest=LONGEST_LINE):
             place = f"{path}:{number}"
             if missing := [name for name in NEEDED if name not in row]:
@@ -55,9 +56,22 @@ class SaetaskRun:
             output, correct = (row["raw_" * is_raw + name] for name in ("output", "correct"))
             prompt = as_prompt(row["prompt"])
             name, group = str(row["id"]), str(row["group"])
-            yield EvaluatedItem(name, prompt, str(output), correct, group, place=place)
+            choices = tuple(row.get("raw_scores" if is_raw else "scores") or ())
+            yield EvaluatedItem(
+                name, prompt, str(output), correct, group, (), {}, place, targets.get(name), choices
+            )
         if is_empty:
             raise UserError(f"{path} has no arm '{arm}'; name one with --arm: {', '.join(arms)}.")
+
+
+def _targets(path: Path) -> dict[str, str]:
+    """Returns the right answer to each item that any arm answered rightly: rows have no gold."""
+    targets: dict[str, str] = {}
+    for _, row in read_rows(path, longest=LONGEST_LINE):
+        for correct, output in (("correct", "output"), ("raw_correct", "raw_output")):
+            if row.get(correct) is True and isinstance(row.get(output), str):
+                targets.setdefault(str(row.get("id")), row[output])
+    return targets
 
 
 def _items_file(log: str) -> Path:

@@ -23,6 +23,8 @@ class LogFields:
     """Column of what the model answered (default: output, response or prediction)."""
     correct_field: str | None = None
     """Column of the score, 0 (wrong) to 1 (right) (default: correct, score or acc)."""
+    target_field: str | None = None
+    """Column of the right answer, for what is asked again (default: target, gold or reference)."""
     id_field: str | None = None
     """Column of the id (default: id, else the row's number)."""
     group_field: str | None = None

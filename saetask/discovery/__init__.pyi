@@ -3,6 +3,6 @@ from .documents import Discovery as Discovery
 from .documents import DiscoveryRow as DiscoveryRow
 from .documents import DiscoverySummary as DiscoverySummary
 from .documents import write_discovery as write_discovery
+from .logs import read_log as read_log
 from .runner import DiscoveryResult as DiscoveryResult
 from .runner import discover as discover
-from .logs import read_log as read_log

@@ -83,8 +83,8 @@ def check_mendable(items: Sequence[EvaluatedItem]) -> None:
     """
     if any(isinstance(item.prompt, str) for item in items):
         raise UserError(
-            "--mend asks prompts as chats, and the log's are running text; evaluate with the "
-            "model's chat template (lm-evaluation-harness: --apply_chat_template)."
+            "--mend asks prompts as chats, and the log's are running text; give a log with "
+            "messages (of inspect_ai, or a column of chats), or --as-chat."
         )
     if all(item.target is None for item in items):
         raise UserError(

@@ -19,7 +19,6 @@ from saetask.report.render import environment, page_source
 from saetask.utils.files import read_json, write_text
 from saetask.utils.validation import validate
 
-
 MOST_TOLD = 3
 """Maximum number of discoveries that the page begins with, in words."""
 

@@ -13,6 +13,8 @@ from saetask.data.answer_matching import matches_target
         ("She has 12 apples left, so the answer is 5.", "5", True),
         ("She has 5 apples, so the answer is 12.", "5", False),
         ("#### 1,200", "1200", True),
+        ("So she has 72.", "48 / 2 = 24, and 48 + 24 = 72\n#### 72", True),
+        ("So she has 24.", "48 / 2 = 24, and 48 + 24 = 72\n#### 72", False),
         ("<think>5 or 6</think> The answer is 7", "7", True),
         ("Paris", "Paris", True),
         ("paris is the capital.", "Paris", True),

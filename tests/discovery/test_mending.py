@@ -97,7 +97,7 @@ def test_too_few_prompts_give_nothing():
 def test_a_log_that_cannot_be_asked_again_is_refused():
     item = slice_of(1).items[0]
     text = EvaluatedItem("a", "running text", "x", 0.0, "a", target="y")
-    assert "apply_chat_template" in refusal(lambda: check_mendable([item, text]))
+    assert "--as-chat" in refusal(lambda: check_mendable([item, text]))
     untold = EvaluatedItem("a", as_prompt("text"), "x", 0.0, "a")
     assert "no right answers" in refusal(lambda: check_mendable([untold]))
     check_mendable([item])

@@ -84,7 +84,7 @@ def test_epochs_are_one_item_with_the_mean_of_their_scores(read):
     )
     assert (first.output, first.samples) == ("answer 1", ("answer 2", "answer 3"))
     assert (first.correct, second.correct, second.samples) == (0.5, None, ())
-    assert (first.group, first.metadata) == ("giving", {"target": "3"})
+    assert (first.group, first.target, first.metadata) == ("giving", "3", {})
 
 
 def test_scorers_and_their_parts_are_listed_where_none_is_named(read):
