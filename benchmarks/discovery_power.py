@@ -108,7 +108,7 @@ def read_texts(texts: list[str], work: Path | None) -> Texts:
     identity = [model_fingerprint(model), sae_fingerprint(sae), "benchmark"]
     read = read_log(model, [reader, control], rendered, work, identity)
     of_sae, of_random = read.readings
-    features = feature_family(of_sae.features.tocsc(), labels)
+    features = feature_family(of_sae.features, labels)
     words = word_families(texts)
     arms = {
         "concepts": [concept_family(of_sae.concepts, reader.concepts), features],
@@ -116,7 +116,7 @@ def read_texts(texts: list[str], work: Path | None) -> Texts:
         "words": words.families,
         "random": [
             concept_family(of_random.concepts, control.concepts),
-            feature_family(of_random.features.tocsc(), None),
+            feature_family(of_random.features, None),
         ],
         "word classes": [word_class_family(texts)],
     }

@@ -109,8 +109,9 @@ def _difference(
 ) -> Difference:
     n_with = int(there.sum())
     if n_with in (0, len(there)):
-        means = [float(failures.mean()) if part else None for part in (n_with, not n_with)]
-        return Difference(n_with, *means, None, None, None, None)
+        mean = float(failures.mean())
+        rates = (mean, None) if n_with else (None, mean)
+        return Difference(n_with, rates[0], rates[1], None, None, None, None)
     return Difference(
         n_with,
         float(failures[there].mean()),

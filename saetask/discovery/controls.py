@@ -27,8 +27,8 @@ def word_families(texts: Sequence[str]) -> WordFamilies:
     """Returns the words and n-grams of texts as hypotheses, words first, as concepts are."""
     words, ngrams = word_presence(texts, (1, 1)), word_presence(texts, (2, LONGEST))
     families = [
-        word_family(words.presence.tocsc(), words.terms, "word"),
-        word_family(ngrams.presence.tocsc(), ngrams.terms, "n-gram"),
+        word_family(words.presence, words.terms, "word"),
+        word_family(ngrams.presence, ngrams.terms, "n-gram"),
     ]
     return WordFamilies(families, words.beside(ngrams))
 

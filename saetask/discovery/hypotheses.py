@@ -10,7 +10,7 @@ from saetask.saes.concepts import Concept
 
 if TYPE_CHECKING:
     from jaxtyping import Float32
-    from scipy.sparse import csc_matrix
+    from scipy.sparse import csc_matrix, csr_matrix
 
 HypothesisKind = Literal["concept", "feature", "word", "n-gram"]
 
@@ -31,9 +31,15 @@ class Family(NamedTuple):
     """Hypotheses that are corrected for multiple testing together, with their scores."""
 
     scores: "Float32[np.ndarray, 'n m'] | csc_matrix"
-    """How strongly each is present in each prompt; 0 where it is not."""
+    """How strongly each is present in each prompt; 0 where it is not. Sparse ones by columns."""
     hypothesis: Callable[[int], Hypothesis]
     """Returns the hypothesis of a column."""
+
+    @property
+    def width(self) -> int:
+        """Number of hypotheses."""
+        scores: Any = self.scores
+        return scores.shape[1]
 
     def columns(self, columns: Sequence[int] | slice) -> "Float32[np.ndarray, 'n k']":
         """Returns the scores of some columns, dense."""
@@ -56,7 +62,7 @@ def concept_family(scores: "Float32[np.ndarray, 'n m']", concepts: Sequence[Conc
     return Family(scores, hypothesis)
 
 
-def feature_family(scores: "csc_matrix", labels: FeatureLabels | None) -> Family:
+def feature_family(scores: "csr_matrix", labels: FeatureLabels | None) -> Family:
     """Returns the features as hypotheses, by name where they have one, else by label.
 
     Args:
@@ -69,7 +75,7 @@ def feature_family(scores: "csc_matrix", labels: FeatureLabels | None) -> Family
         concept = Concept(f"feature:{column}", name, "on", (column,), (1.0,))
         return Hypothesis(concept.id, name, "feature", concept)
 
-    return Family(scores, hypothesis)
+    return Family(_by_columns(scores), hypothesis)
 
 
 def feature_name(labels: FeatureLabels, feature: int) -> str:
@@ -82,6 +88,15 @@ def feature_name(labels: FeatureLabels, feature: int) -> str:
     return labels.for_display([feature])[feature]
 
 
-def word_family(scores: "csc_matrix", terms: Sequence[str], kind: HypothesisKind) -> Family:
+def word_family(scores: "csr_matrix", terms: Sequence[str], kind: HypothesisKind) -> Family:
     """Returns words or n-grams as hypotheses."""
-    return Family(scores, lambda c: Hypothesis(f"{kind}:{terms[c]}", f"'{terms[c]}'", kind))
+
+    def hypothesis(column: int) -> Hypothesis:
+        return Hypothesis(f"{kind}:{terms[column]}", f"'{terms[column]}'", kind)
+
+    return Family(_by_columns(scores), hypothesis)
+
+
+def _by_columns(scores: "csr_matrix") -> "csc_matrix":
+    rows: Any = scores
+    return rows.tocsc()

@@ -136,7 +136,7 @@ def _read_part(
 
 def pool(activations: FeatureActivations, concepts: Sequence[Concept]) -> Readings:
     """Returns the largest activation of features and concepts over the tokens that are read."""
-    features = activations.pooled(READ)
+    features: Any = activations.pooled(READ)
     features.data = np.log1p(np.maximum(features.data, 0))
     scores = np.zeros((len(activations), len(concepts)), np.float32)
     for item, on_tokens in enumerate(concepts_on_tokens(activations, concepts)):

@@ -138,8 +138,8 @@ def discover(
         advance(1)
     controls = Controls(
         words=found_document(words.families, word_search, config.q),
-        random_sae=random_found,
         permuted=permuted_found(in_permuted, config.q),
+        **{"random-sae": random_found},
     )
     shown = rows_with_prompts(
         rows, read.texts, read.rendered, scored.items, log, loaded, loaded_sae
@@ -184,13 +184,14 @@ def _read(
     read = read_log(model, [reader, control], rendered, config.cache, identity, executor)
     texts = [content_of(p)[s.start : s.end] for p, s in zip(prompts, spans)]
     given = confounders(items, texts, read.n_tokens)
-    return _Read(texts, rendered, *read.readings, reader, control, given)
+    of_sae, of_random = read.readings
+    return _Read(texts, rendered, of_sae, of_random, reader, control, given)
 
 
 def _families(readings: Readings, reader: Reader, labels: FeatureLabels | None) -> list[Family]:
     return [
         concept_family(readings.concepts, reader.concepts),
-        feature_family(readings.features.tocsc(), labels),
+        feature_family(readings.features, labels),
     ]
 
 
@@ -207,7 +208,7 @@ def _summary(
     counts = [n_tried(family.rows(log.halves.discovery)) for family in families]
     sizes = [len(half) for half in log.halves]
     of_concepts, of_features = (
-        smallest_differences(*sizes, rate, count, config.q) for count in counts
+        smallest_differences(sizes[0], sizes[1], rate, count, config.q) for count in counts
     )
     return DiscoverySummary(
         schema_version=SCHEMA_VERSION,

@@ -67,7 +67,7 @@ def presence_of(
 ) -> "Bool[np.ndarray, 'n n_choices']":
     """Returns in which prompts each chosen hypothesis is present."""
     columns = [families[c.family].columns([c.column])[:, 0] > c.threshold for c in choices]
-    n = families[0].scores.shape[0]
+    n = len(families[0].columns([]))
     return np.column_stack(columns) if columns else np.empty((n, 0), dtype=bool)
 
 
@@ -85,7 +85,7 @@ def screen(
     """
     from scipy.stats import norm
 
-    width = family.scores.shape[1]
+    width = family.width
     blocks = [
         _best_thresholds(family.columns(slice(first, first + COLUMNS_AT_A_TIME)), basis, outcomes)
         for first in range(0, width, COLUMNS_AT_A_TIME)

@@ -37,13 +37,12 @@ def word_presence(texts: Sequence[str], n_words: tuple[int, int]) -> WordPresenc
     """
     from sklearn.feature_extraction.text import CountVectorizer
 
-    vectorizer = CountVectorizer(
-        token_pattern=PATTERN, ngram_range=n_words, binary=True, dtype=np.float32
-    )
+    vectorizer = CountVectorizer(token_pattern=PATTERN, ngram_range=n_words, binary=True)
     try:
-        presence = vectorizer.fit_transform(texts)
+        counts: Any = vectorizer.fit_transform(texts)
     except ValueError:  # no text has a word
         return WordPresence([], _empty(len(texts)))
+    presence = counts.astype(np.float32)
     kept = np.flatnonzero(presence.getnnz(axis=0) >= FEWEST_PROMPTS)
     names = vectorizer.get_feature_names_out()[kept].tolist()
     return WordPresence(names, presence[:, kept].tocsr())

@@ -1,7 +1,6 @@
 """Whether a slice that a concept found is found by the words of its prompts alone."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -30,7 +29,7 @@ class BeyondWords(NamedTuple):
 
 def beyond_words(
     presence: "Bool[np.ndarray, 'n m']",
-    terms: Sequence[str],
+    terms: list[str],
     words: "csr_matrix",
     confirmed_words: "Bool[np.ndarray, 'n k']",
     log: Log,
@@ -86,7 +85,7 @@ class _WordRule(NamedTuple):
         log_odds = words @ self.weights + self.intercept
         return np.column_stack([log_odds, expit(log_odds), log_odds > 0])
 
-    def strongest(self, terms: Sequence[str]) -> list[str]:
+    def strongest(self, terms: list[str]) -> list[str]:
         """Returns the words that tell most of presence."""
         order = np.argsort(-self.weights, kind="stable")[:MOST_WORDS]
         return [terms[i] for i in order if self.weights[i] > 0]
@@ -98,8 +97,8 @@ def _word_rule(
     """Returns the rule; None where there are no words or nothing to tell apart."""
     from sklearn.linear_model import LogisticRegression
 
-    labels = presence[half]
-    if not words.shape[1] or labels.all() or not labels.any():
+    labels, matrix = presence[half], cast("Any", words)
+    if not matrix.shape[1] or labels.all() or not labels.any():
         return None
-    model = LogisticRegression(C=C, solver="liblinear").fit(words[half], labels)
+    model = LogisticRegression(C=C, solver="liblinear").fit(matrix[half], labels)
     return _WordRule(model.coef_[0], float(model.intercept_[0]))
