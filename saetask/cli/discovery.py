@@ -53,11 +53,10 @@ def discover(arguments: Namespace) -> None:
     """Discovers with what the model of a log fails, and prints and writes what was confirmed."""
     from saetask.compute.config import ComputeConfig, open_executor
     from saetask.data.importers import LogFields, read_log
-    from saetask.discovery import DiscoveryConfig, write_discovery
+    from saetask.discovery import DiscoveryConfig
     from saetask.discovery import discover as discover_in
     from saetask.discovery.mend_log import mend_discoveries
     from saetask.discovery.mending import check_mendable
-    from saetask.discovery.page import write_discovery_page
 
     registry, options = open_registry(arguments), take(arguments, DiscoverOptions)
     if options.limit is not None:
@@ -80,8 +79,7 @@ def discover(arguments: Namespace) -> None:
             mended = mend_discoveries(result, model, sae, folder / "work" / "answers.jsonl")
             summary = result.summary.model_copy(update={"mended": mended})
             result = replace(result, summary=summary)
-    write_discovery(folder, result.summary, result.rows)
-    page = write_discovery_page(folder)
+    page = result.save(folder)
     if arguments.json:
         print_json(result.summary.to_json())
         return
@@ -109,18 +107,11 @@ def _check_folder(folder: Path) -> None:
 
 def _print_summary(summary: "DiscoverySummary") -> None:
     from saetask.cli.tables import print_table
-    from saetask.discovery import sentences
+    from saetask.discovery.sentences import result_sentences
 
     print_table(_table(summary))
-    print(f"{sentences.verdict(summary)}.")
-    for found in summary.discoveries:
-        if found.confirmed:
-            print(f"- {sentences.discovery_sentence(found, summary.by)}")
-    for line in sentences.control_sentences(summary):
-        print(line)
-    print(sentences.power_sentence(summary))
-    for mended in summary.mended:
-        print(f"Mending {mended.name}: {mended.verdict}")
+    for sentence in result_sentences(summary):
+        print(sentence)
 
 
 def _table(summary: "DiscoverySummary") -> "Table":

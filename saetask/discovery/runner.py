@@ -26,9 +26,11 @@ from saetask.discovery.documents import (
     DiscoveryRow,
     DiscoverySummary,
     PowerFigure,
+    write_discovery,
 )
 from saetask.discovery.failures import scored_items
 from saetask.discovery.hypotheses import Family, Hypothesis, concept_family, feature_family
+from saetask.discovery.page import write_discovery_page
 from saetask.discovery.power import smallest_differences
 from saetask.discovery.prompt_text import content_of, own_texts
 from saetask.discovery.random_dictionary import random_reader
@@ -36,6 +38,7 @@ from saetask.discovery.reading import Reader, Readings, read_log, render_log
 from saetask.discovery.result_rows import Row, Searched, result_rows, rows_with_prompts
 from saetask.discovery.search import Log, search
 from saetask.discovery.selection import n_tried
+from saetask.discovery.sentences import result_sentences
 from saetask.discovery.splitting import Halves, split
 from saetask.errors import UserError
 from saetask.experiments.known_concepts import find_known_concepts
@@ -46,6 +49,7 @@ from saetask.utils.progress import stage
 from saetask.utils.resampling import group_indices
 
 if TYPE_CHECKING:
+    import pandas
     from jaxtyping import Bool, Float64
 
     from saetask.models.loading import Model
@@ -71,6 +75,22 @@ class DiscoveryResult:
     """Of each row; `concept` holds the features."""
     presence: "Bool[np.ndarray, 'n m']"
     """In which items the hypothesis of each row is present."""
+
+    def sentences(self) -> list[str]:
+        """Returns what was confirmed, and what the controls found, in words."""
+        return [*result_sentences(self.summary)]
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """Returns a table with a row for each concept and feature that was tested."""
+        import pandas
+
+        return pandas.DataFrame([found.to_json() for found in self.summary.discoveries])
+
+    def save(self, folder: Path | str) -> Path:
+        """Writes `discoveries.jsonl`, `summary.json` and a page, and returns the page's path."""
+        folder = Path(folder)
+        write_discovery(folder, self.summary, self.rows)
+        return write_discovery_page(folder)
 
 
 class _Read(NamedTuple):

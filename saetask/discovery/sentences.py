@@ -20,6 +20,18 @@ def verdict(summary: DiscoverySummary) -> str:
     return f"{confirmed} discover{'y' if confirmed == 1 else 'ies'} confirmed"
 
 
+def result_sentences(summary: DiscoverySummary) -> Iterator[str]:
+    """Yields what was confirmed, what the controls found, what could have been, what was mended."""
+    yield f"{verdict(summary)}."
+    for found in summary.discoveries:
+        if found.confirmed:
+            yield discovery_sentence(found, summary.by)
+    yield from control_sentences(summary)
+    yield power_sentence(summary)
+    for mended in summary.mended:
+        yield f"Mending {mended.name}: {mended.verdict}"
+
+
 def discovery_sentence(found: Discovery, by: str) -> str:
     """Returns how much more the model fails with a discovered concept, on the confirmation half."""
     if found.difference is None or found.failure_with is None or found.failure_without is None:
