@@ -46,9 +46,10 @@ def write_discovery_page(folder: Path) -> Path:
             f"{folder} holds no {SUMMARY}; give a folder that `saetask discover` wrote."
         )
     summary = validate(DiscoverySummary, read_json(path), str(path))
+    # The file has no rows where nothing was tested.
+    lines = read_rows(folder / DISCOVERIES) if summary.discoveries else ()
     rows = [
-        validate(DiscoveryRow, row, f"{folder / DISCOVERIES}:{number}")
-        for number, row in read_rows(folder / DISCOVERIES)
+        validate(DiscoveryRow, row, f"{folder / DISCOVERIES}:{number}") for number, row in lines
     ]
     page = folder / "report.html"
     # A log may hold half a surrogate pair, which UTF-8 cannot.

@@ -28,7 +28,7 @@ from saetask.discovery.documents import (
     PowerFigure,
     write_discovery,
 )
-from saetask.discovery.failures import scored_items
+from saetask.discovery.failures import ScoredItems, scored_items
 from saetask.discovery.hypotheses import Family, Hypothesis, concept_family, feature_family
 from saetask.discovery.page import write_discovery_page
 from saetask.discovery.power import smallest_differences
@@ -130,10 +130,8 @@ def discover(
             long; or the SAE does not belong to the model.
     """
     config = config or DiscoveryConfig()
-    scored = scored_items(items, config.by)
+    scored, halves = scored_halves(items, config)
     groups = [item.group for item in scored.items]
-    halves = split(scored.failures, groups, config.discovery_share, config.seed)
-    _check_halves(halves, len(set(groups)))
     loaded, loaded_sae = load_model(model), load_sae(sae)
     check_sae(loaded, loaded_sae, allow_mismatch=config.allow_sae_mismatch)
     labels = find_feature_labels(
@@ -174,6 +172,26 @@ def discover(
         [row.hypothesis for row in rows],
         np.column_stack([row.presence for row in rows]) if rows else found.presence,
     )
+
+
+class ScoredHalves(NamedTuple):
+    """The items of a log that have a score, and which of them find and confirm."""
+
+    scored: ScoredItems
+    halves: Halves
+
+
+def scored_halves(items: Sequence[EvaluatedItem], config: DiscoveryConfig) -> ScoredHalves:
+    """Returns a log's items with a score, split by group, before anything is loaded.
+
+    Raises:
+        UserError: There are too few, or they all fail or all do not.
+    """
+    scored = scored_items(items, config.by)
+    groups = [item.group for item in scored.items]
+    halves = split(scored.failures, groups, config.discovery_share, config.seed)
+    _check_halves(halves, len(set(groups)))
+    return ScoredHalves(scored, halves)
 
 
 def _check_halves(halves: Halves, n_groups: int) -> None:

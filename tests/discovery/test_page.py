@@ -52,6 +52,12 @@ def test_marks_lie_on_the_tokens_and_the_text_is_whole():
     assert pieces(ShownPrompt.model_validate(shown(text="", tokens=[]))) == []
 
 
+def test_a_discovery_in_which_nothing_was_tested_has_a_page(tmp_path):
+    write_discovery(tmp_path, summary(), [])
+    page = write_discovery_page(tmp_path).read_text(encoding="utf-8")
+    assert "No discovery confirmed" in page and "Nothing on the discovery half" in page
+
+
 def test_a_folder_becomes_a_page_and_a_damaged_one_is_named(tmp_path):
     found = discovery()
     write_discovery(tmp_path, summary(found), [row(found, shown())])
