@@ -110,7 +110,7 @@ def discover(
             long; or the SAE does not belong to the model.
     """
     config = config or DiscoveryConfig()
-    scored = scored_items(items, config.by)
+    scored = scored_items(list(items), config.by)
     groups = [item.group for item in scored.items]
     halves = split(scored.failures, groups, config.discovery_share, config.seed)
     _check_halves(halves, len(set(groups)))
