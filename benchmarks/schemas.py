@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.pages import ROOT, execute, page_parser
 from saetask.dictionary.falsify.document import Falsification
 from saetask.dictionary.manifest import Manifest
+from saetask.discovery.documents import DiscoveryRow, DiscoverySummary
 from saetask.experiments.config import RunConfig
 from saetask.experiments.run_identity import RunIdentity
 from saetask.report.documents import Environment
@@ -37,6 +38,8 @@ DOCUMENTS = {
     "run-identity": RunIdentity,
     "dictionary-manifest": Manifest,
     "dictionary-falsification": Falsification,
+    "discovery-summary": DiscoverySummary,
+    "discovery-row": DiscoveryRow,
     "run-config": RunConfig,
     "train-config": TrainConfig,
     "task-figurative-qa": FigurativeRow,

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from saetask.discovery.failures import By
+from saetask.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -28,3 +30,15 @@ class DiscoveryConfig:
     """Use an SAE even if `check_sae` would refuse it for its figures."""
     cache: Path | None = None
     """Folder of what is read of the prompts; a discovery that was stopped goes on from there."""
+
+    def __post_init__(self) -> None:
+        """Refuses values that no search can be made with.
+
+        Raises:
+            UserError: A value is out of its range.
+        """
+        if self.by not in get_args(By):
+            raise UserError(f"by is one of {', '.join(get_args(By))}, not '{self.by}'.")
+        for name in ("q", "discovery_share"):
+            if not 0 < getattr(self, name) < 1:
+                raise UserError(f"{name} is between 0 and 1, not {getattr(self, name)}.")

@@ -47,7 +47,7 @@ def confounders(
         "numbers": np.log([1 + len(NUMBER.findall(text)) for text in texts]),
         "position": place,
         "position squared": place**2,
-        **_answers([" ".join(item.output.split()).casefold() for item in items]),
+        **_answers(items),
     }
     return Confounders(list(columns), np.column_stack(list(columns.values())).astype(float))
 
@@ -57,10 +57,16 @@ def _standard(values: "Float64[np.ndarray, ' n']") -> "Float64[np.ndarray, ' n']
     return (values - values.mean()) / (spread if spread > 0 else 1.0)
 
 
-def _answers(outputs: Sequence[str]) -> dict[str, "Float64[np.ndarray, ' n']"]:
-    """Returns an indicator of each answer but the most frequent one; none where there are many."""
+def _answers(items: Sequence[EvaluatedItem]) -> dict[str, "Float64[np.ndarray, ' n']"]:
+    """Returns an indicator of each answer but the most frequent one; none where there are many.
+
+    Nor where every answer is always right or always wrong, as in a log in which only one is ever
+    right: then they are the failures, and would leave nothing to explain.
+    """
+    outputs = [" ".join(item.output.split()).casefold() for item in items]
     counts = Counter(outputs)
-    if len(counts) > MOST_ANSWERS:
+    judged = {(output, item.correct) for output, item in zip(outputs, items)}
+    if len(counts) > MOST_ANSWERS or len(judged) == len(counts):
         return {}
     given = np.array(outputs, dtype=object)
     return {f"answer {text!r}": given == text for text, _ in counts.most_common()[1:]}

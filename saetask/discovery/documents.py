@@ -30,6 +30,7 @@ class Discovery(Document):
     name: Text
     """A few plain words."""
     kind: Literal["concept", "feature"]
+    """Whether it is a group of features or a single one."""
     threshold: Number
     """It is present in a prompt where its activation on some token is above, chosen on the
     discovery half."""
@@ -76,17 +77,22 @@ class FiringToken(Document):
     start: Count
     """First character in the shown text."""
     end: Count
+    """Its last character, and one more."""
     text: Text
+    """The token's text."""
     activation: Number
+    """Activation of the concept on the token."""
 
 
 class ShownPrompt(Document):
     """A prompt that is shown with a discovery."""
 
     id: Text
+    """Id of the item."""
     text: Text
     """What is read of the prompt: its last message, without what all prompts of the log share."""
     output: Text
+    """What the model answered."""
     failure: Share
     """1 for a wrong answer, 0 for a right one, or a score between."""
     tokens: list[FiringToken]
@@ -97,14 +103,18 @@ class DiscoveryRow(Discovery):
     """A row of `discoveries.jsonl`: a discovery with the prompts that are shown."""
 
     shown_examples: list[ShownPrompt]
+    """The prompts of `examples`; none where it is not confirmed."""
     shown_near_misses: list[ShownPrompt]
+    """The prompts of `near_misses`; none where it is not confirmed."""
 
 
 class ControlFound(Document):
     """What the same search finds by other means."""
 
     n_confirmed: Count
+    """Number of hypotheses that were confirmed."""
     n_tested: Count
+    """Number of hypotheses that were chosen on the discovery half."""
     confirmed: list[Text]
     """Names of what was confirmed."""
 
@@ -113,9 +123,11 @@ class PermutedFound(Document):
     """What the same search finds where failures are permuted."""
 
     mean_confirmed: Annotated[float, Field(strict=True, ge=0)]
+    """Mean number of hypotheses that were confirmed."""
     share_with_any: Share
     """Share of the permutations in which something was confirmed."""
     n_permutations: Count
+    """Number of searches."""
 
 
 class Controls(Document):
@@ -126,6 +138,7 @@ class Controls(Document):
     random_sae: ControlFound = Field(alias="random-sae")
     """A random dictionary, with random groups in place of concepts."""
     permuted: PermutedFound
+    """The search with concepts and features in permuted failures."""
 
 
 class PowerFigure(Document):
@@ -187,6 +200,7 @@ class DiscoverySummary(Document):
     """`summary.json` of a discovery."""
 
     schema_version: PositiveCount
+    """Version of this document's keys."""
     by: Literal["correctness", "disagreement"]
     """What stands for failure."""
     q: Share
@@ -196,8 +210,11 @@ class DiscoverySummary(Document):
     n_without_score: Count
     """Number of items that were left out because they have none."""
     n_discovery: Count
+    """Number of items that hypotheses were chosen on."""
     n_confirmation: Count
+    """Number of items that they were tested on."""
     failure_rate: Share
+    """Mean failure of all items."""
     confounders: list[Text]
     """What is given to the model of failures first."""
     n_concepts: Count
@@ -207,7 +224,9 @@ class DiscoverySummary(Document):
     discoveries: list[Discovery]
     """Every hypothesis that was tested, the smallest p-value first."""
     controls: Controls
+    """What the same search finds by other means."""
     power: list[PowerFigure]
+    """What differences could have been seen."""
     mended: list[Mended]
     """What notes on the discoveries mend; empty where that was not tried, or where too few prompts
     have a discovery to try it."""

@@ -39,9 +39,7 @@ def scored_items(items: Sequence[EvaluatedItem], by: By) -> ScoredItems:
     Raises:
         UserError: There are no items, too few with a score, or nothing to tell apart.
     """
-    if not items:
-        raise UserError("The log has no items; give one that has some.")
-    check_ids(items)
+    check_items(items)
     scores = [_wrongness(item) if by == "correctness" else disagreement(item) for item in items]
     kept = [i for i, score in enumerate(scores) if score is not None]
     if not kept:
@@ -61,12 +59,20 @@ def disagreement(item: EvaluatedItem) -> float | None:
     return 1 - same / (n * (n - 1))
 
 
-def check_ids(items: Sequence[EvaluatedItem]) -> None:
-    """Checks that no two items share an id.
+def check_items(items: Sequence[EvaluatedItem]) -> None:
+    """Checks that there are items, and that no two share an id.
 
     Raises:
-        UserError: Two do; the line names the id.
+        UserError: There are none, one is something else, or two share an id.
     """
+    if not items:
+        raise UserError("The log has no items; give one that has some.")
+    for item in items:
+        if not isinstance(item, EvaluatedItem):
+            raise UserError(
+                "items must be a list of saetask.data.evaluated_items.EvaluatedItem objects; one "
+                f"of them is {' '.join(repr(item).split()):.60}."
+            )
     name, count = Counter(item.id for item in items).most_common(1)[0]
     if count > 1:
         raise UserError(f"{count} items of the log have the id '{name}'; give each one of its own.")

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from saetask.data.evaluated_items import EvaluatedItem
+from saetask.data.prompts import Prompt
+from saetask.discovery import mending
 from saetask.discovery.documents import FiringToken, Mended
 from saetask.discovery.mended import mended_documents
 from saetask.discovery.mending import Mending, Slice, mend
@@ -14,12 +17,16 @@ from saetask.discovery.prompt_text import content_of, own_texts
 from saetask.discovery.reading import render_log
 from saetask.discovery.runner import DiscoveryResult
 from saetask.discovery.shown_prompts import firing_tokens
+from saetask.errors import UserError
 from saetask.inference.client import ModelClient
+from saetask.inference.requests import GenerateRequest, tokenise
 
 if TYPE_CHECKING:
     from saetask.models.loading import Model
     from saetask.saes.loading import SAE
 
+NOTE_TOKENS = 60
+"""Room for a note, in tokens."""
 _WORD = re.compile(r"\w+(?:['’]\w+)*")
 
 
@@ -35,7 +42,7 @@ def mend_discoveries(
         journal: A file that answers are kept in; None keeps none.
 
     Returns:
-        A document for each discovery with enough prompts in both halves.
+        A document for each discovery with enough prompts in both halves that have room for a note.
     """
     client = ModelClient(model, journal)
     confirmed = [i for i, row in enumerate(result.rows) if row.confirmed]
@@ -44,8 +51,8 @@ def mend_discoveries(
     mendings: list[Mending] = []
     for number in confirmed:
         found = _slice(result, number, is_confirmation, model, sae)
-        if mending := mend(client, found, _other_name(result, number)):
-            mendings.append(mending)
+        if tried := mend(client, found, _other_name(result, number)):
+            mendings.append(tried)
     return mended_documents(mendings)
 
 
@@ -58,7 +65,8 @@ def _slice(
 ) -> Slice:
     row, concept = result.rows[number], result.hypotheses[number].concept
     assert concept is not None
-    places = np.flatnonzero(result.presence[:, number]).tolist()
+    present = np.flatnonzero(result.presence[:, number]).tolist()
+    places = [i for i in present if fits(model, result.items[i])]
     items = [result.items[i] for i in places]
     # What all prompts of the log share is known only from all of them.
     every = [item.prompt for item in result.items]
@@ -70,6 +78,16 @@ def _slice(
     tokens = firing_tokens(model, sae, rendered, wanted)
     words = [fired_words(text, fired) for text, fired in zip(texts, tokens)]
     return Slice(row.concept, concept.name, items, words, is_confirmation[places])
+
+
+def fits(model: "Model", item: EvaluatedItem) -> bool:
+    """Returns whether a prompt, with a note and an answer, has room in the model's context."""
+    assert isinstance(item.prompt, Prompt)  # see `check_mendable`
+    try:
+        tokenise(model, GenerateRequest(item.prompt, NOTE_TOKENS + mending.MAX_NEW_TOKENS))
+    except UserError:
+        return False
+    return True
 
 
 def fired_words(text: str, tokens: Sequence[FiringToken]) -> list[str]:

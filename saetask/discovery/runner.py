@@ -130,7 +130,7 @@ def discover(
             long; or the SAE does not belong to the model.
     """
     config = config or DiscoveryConfig()
-    scored, halves = scored_halves(items, config)
+    scored, halves = scored_halves(list(items), config)
     groups = [item.group for item in scored.items]
     loaded, loaded_sae = load_model(model), load_sae(sae)
     check_sae(loaded, loaded_sae, allow_mismatch=config.allow_sae_mismatch)

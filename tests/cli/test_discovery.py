@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from saetask.cli.main import main
+from saetask.discovery import mending
 from tests.helpers.words import NOUNS, make_word_sae
 
 N = 400
@@ -65,7 +66,15 @@ def test_what_was_planted_is_printed_and_written(discover, tmp_path):
     assert "<mark>ship</mark>" in (folder / "report.html").read_text(encoding="utf-8")
 
 
-def test_mending_is_tried_on_what_was_confirmed(discover, tmp_path):
+def test_prompts_without_room_for_a_note_are_left_out(discover, tmp_path, monkeypatch):
+    monkeypatch.setattr(mending, "MAX_NEW_TOKENS", 200)  # of the 256 that the model can read
+    code, out, err = discover(write(tmp_path / "log.jsonl", rows()), "--mend", "--json")
+    assert code == 0, err
+    assert json.loads(out)["mended"] == []
+
+
+def test_mending_is_tried_on_what_was_confirmed(discover, tmp_path, monkeypatch):
+    monkeypatch.setattr(mending, "MAX_NEW_TOKENS", 4)
     code, out, err = discover(write(tmp_path / "log.jsonl", rows()), "--mend", "--json")
     assert code == 0, err
     (mended,) = json.loads(out)["mended"]

@@ -4,13 +4,15 @@ from saetask.data.evaluated_items import EvaluatedItem
 from saetask.discovery.confounders import MOST_ANSWERS, confounders
 
 
-def items(outputs):
-    return [EvaluatedItem(str(i), "p", text, 1.0, str(i)) for i, text in enumerate(outputs)]
+def items(outputs, correct=None):
+    correct = correct or [i % 2 for i in range(len(outputs))]
+    pairs = enumerate(zip(outputs, correct))
+    return [EvaluatedItem(str(i), "p", text, right, str(i)) for i, (text, right) in pairs]
 
 
-def given(outputs, texts=None):
+def given(outputs, texts=None, correct=None):
     texts = texts or ["two words"] * len(outputs)
-    return confounders(items(outputs), texts, np.arange(1, len(outputs) + 1))
+    return confounders(items(outputs, correct), texts, np.arange(1, len(outputs) + 1))
 
 
 def test_length_numbers_and_position_are_given():
@@ -27,6 +29,12 @@ def test_the_answer_is_given_where_there_are_few_different_ones():
     assert found.values[:, -1].tolist() == [0, 0, 1, 0]
     many = given([str(i) for i in range(MOST_ANSWERS + 1)])
     assert not any(name.startswith("answer") for name in many.names)
+
+
+def test_answers_that_are_the_failures_themselves_are_not_given():
+    outputs = ["yes", "no", "yes", "no"]
+    assert not any(n.startswith("answer") for n in given(outputs, correct=[1, 0, 1, 0]).names)
+    assert "answer 'no'" in given(outputs, correct=[1, 0, 0, 0]).names
 
 
 def test_prompts_of_one_length_and_a_single_item_give_finite_columns():

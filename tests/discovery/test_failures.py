@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from saetask.data.evaluated_items import EvaluatedItem
+from saetask.discovery.config import DiscoveryConfig
 from saetask.discovery.failures import disagreement, scored_items
 from saetask.errors import UserError
 from tests.helpers.refusals import refusal
@@ -46,6 +47,7 @@ def test_disagreement_needs_no_score_and_leaves_single_answers_out():
     ("items", "by", "said"),
     [
         ([], "correctness", "has no items"),
+        ([{"id": "a"}], "correctness", "one of them is {'id': 'a'}"),
         ([item(i, 1.0) for i in range(60)], "correctness", "All 60 items are right"),
         ([item(i, 0.0) for i in range(60)], "correctness", "All 60 items are wrong"),
         ([item(i) for i in range(60)], "correctness", "No item of the log has a score"),
@@ -69,3 +71,15 @@ def test_scores_between_right_and_wrong_can_be_searched():
     np.testing.assert_allclose(scored_items(items, "correctness").failures, 1 - np.arange(60) / 59)
     with pytest.raises(UserError, match="scored alike"):
         scored_items([item(i, 0.5) for i in range(60)], "correctness")
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"q": 0.0}, "q is between 0 and 1, not 0.0"),
+        ({"discovery_share": 1.0}, "discovery_share is between 0 and 1"),
+        ({"by": "length"}, "by is one of correctness, disagreement, not 'length'"),
+    ],
+)
+def test_options_out_of_range_are_refused(option, said):
+    assert said in refusal(DiscoveryConfig, **option)
