@@ -36,12 +36,15 @@ class WordPresence(NamedTuple):
 def word_presence(texts: Sequence[str]) -> WordPresence:
     """Returns the words that `FEWEST_PROMPTS` texts have, their lemmas, and which text has which.
 
-    A lemma is left out where its other forms occur in no text that it is not in itself.
+    A lemma is left out where all texts that have one of its forms have the lemma itself.
     """
     terms, presence = _counted(texts, _words_and_lemmas, (1, 1))
     counts = dict(zip(terms, presence.getnnz(axis=0).tolist()))
-    kept = [i for i, t in enumerate(terms) if counts[t] != counts.get(t.removesuffix(ANY_FORM), 0)]
-    kept = sorted({*kept, *(i for i, t in enumerate(terms) if not t.endswith(ANY_FORM))})
+    kept = [
+        place
+        for place, term in enumerate(terms)
+        if not term.endswith(ANY_FORM) or counts[term] != counts.get(term.removesuffix(ANY_FORM))
+    ]
     return WordPresence([terms[i] for i in kept], presence[:, kept])
 
 
@@ -60,9 +63,8 @@ def _counted(
 ) -> WordPresence:
     from sklearn.feature_extraction.text import CountVectorizer
 
-    vectorizer = CountVectorizer(
-        tokenizer=split, token_pattern=None, ngram_range=n_words, binary=True
-    )
+    options: dict[str, Any] = {"tokenizer": split, "token_pattern": None}
+    vectorizer = CountVectorizer(ngram_range=n_words, binary=True, **options)
     try:
         counts: Any = vectorizer.fit_transform(texts)
     except ValueError:  # no text has a word
