@@ -9,7 +9,7 @@ from saetask.discovery.documents import ControlFound, PermutedFound
 from saetask.discovery.hypotheses import Family, word_family
 from saetask.discovery.score_tests import block_permutations
 from saetask.discovery.search import Found, Log, chosen_hypotheses, search
-from saetask.discovery.words import WordPresence, word_presence
+from saetask.discovery.words import WordPresence, ngram_presence, word_presence
 
 LONGEST = 3
 """Number of words of the longest n-gram."""
@@ -25,7 +25,7 @@ class WordFamilies(NamedTuple):
 
 def word_families(texts: Sequence[str]) -> WordFamilies:
     """Returns the words and n-grams of texts as hypotheses, words first, as concepts are."""
-    words, ngrams = word_presence(texts, (1, 1)), word_presence(texts, (2, LONGEST))
+    words, ngrams = word_presence(texts), ngram_presence(texts, LONGEST)
     families = [
         word_family(words.presence, words.terms, "word"),
         word_family(ngrams.presence, ngrams.terms, "n-gram"),

@@ -1,22 +1,27 @@
 """Words and n-grams of prompts: the control that needs no model."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from saetask.data.word_classes import lemma_of
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 FEWEST_PROMPTS = 5
-PATTERN = r"[^\W_]+(?:['’][^\W_]+)*|[^\w\s]"
+PATTERN = re.compile(r"[^\W_]+(?:['’][^\W_]+)*|[^\w\s]")
 """A word, a number, or a sign."""
+ANY_FORM = " (any form)"
 
 
 class WordPresence(NamedTuple):
     """Which words and n-grams each text has."""
 
     terms: list[str]
+    """A word, an n-gram, or `give (any form)` of a word's lemma."""
     presence: "csr_matrix"
     """0 or 1, `[n, n_terms]`, float32."""
 
@@ -28,16 +33,38 @@ class WordPresence(NamedTuple):
         return WordPresence([*self.terms, *other.terms], joined)
 
 
-def word_presence(texts: Sequence[str], n_words: tuple[int, int]) -> WordPresence:
-    """Returns the words (or n-grams) that `FEWEST_PROMPTS` texts have, and which text has which.
+def word_presence(texts: Sequence[str]) -> WordPresence:
+    """Returns the words that `FEWEST_PROMPTS` texts have, their lemmas, and which text has which.
 
-    Args:
-        texts: The texts.
-        n_words: Number of words of the shortest and of the longest n-gram.
+    A lemma is left out where all texts that have one of its forms have the lemma itself.
     """
+    terms, presence = _counted(texts, _words_and_lemmas, (1, 1))
+    counts = dict(zip(terms, presence.getnnz(axis=0).tolist()))
+    kept = [
+        place
+        for place, term in enumerate(terms)
+        if not term.endswith(ANY_FORM) or counts[term] != counts.get(term.removesuffix(ANY_FORM))
+    ]
+    return WordPresence([terms[i] for i in kept], presence[:, kept])
+
+
+def ngram_presence(texts: Sequence[str], longest: int) -> WordPresence:
+    """Returns the n-grams of 2 to `longest` words that `FEWEST_PROMPTS` texts have."""
+    return _counted(texts, PATTERN.findall, (2, longest))
+
+
+def _words_and_lemmas(text: str) -> list[str]:
+    words = set(PATTERN.findall(text))
+    return [*words, *{lemma_of(word) + ANY_FORM for word in words if word[0].isalpha()}]
+
+
+def _counted(
+    texts: Sequence[str], split: Callable[[str], list[str]], n_words: tuple[int, int]
+) -> WordPresence:
     from sklearn.feature_extraction.text import CountVectorizer
 
-    vectorizer = CountVectorizer(token_pattern=PATTERN, ngram_range=n_words, binary=True)
+    options: dict[str, Any] = {"tokenizer": split, "token_pattern": None}
+    vectorizer = CountVectorizer(ngram_range=n_words, binary=True, **options)
     try:
         counts: Any = vectorizer.fit_transform(texts)
     except ValueError:  # no text has a word

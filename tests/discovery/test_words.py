@@ -1,18 +1,18 @@
 from saetask.discovery.controls import word_families
-from saetask.discovery.words import FEWEST_PROMPTS, word_presence
+from saetask.discovery.words import FEWEST_PROMPTS, ngram_presence, word_presence
 
 
 def test_words_and_ngrams_are_those_that_enough_texts_have():
     texts = ["He didn't sell 12 cows."] * FEWEST_PROMPTS + ["He sells rare words."]
-    words = word_presence(texts, (1, 1))
-    assert words.terms == [".", "12", "cows", "didn't", "he", "sell"]
-    assert words.presence.toarray()[-1].tolist() == [1, 0, 0, 0, 1, 0]
-    pairs = word_presence(texts, (2, 2))
+    words = word_presence(texts)
+    assert words.terms == [".", "12", "cows", "didn't", "he", "sell", "sell (any form)"]
+    assert words.presence.toarray()[-1].tolist() == [1, 0, 0, 0, 1, 0, 1]
+    pairs = ngram_presence(texts, 2)
     assert "sell 12" in pairs.terms and "he sells" not in pairs.terms
 
 
 def test_texts_without_words_have_none():
-    words = word_presence(["", " "], (1, 1))
+    words = word_presence(["", " "])
     assert words.terms == [] and words.presence.shape == (2, 0)
 
 
