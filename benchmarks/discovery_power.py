@@ -44,17 +44,17 @@ from benchmarks.planted_failures import (
     make_plants,
 )
 from saetask.data.evaluated_items import EvaluatedItem
-from saetask.data.word_classes import WORD, class_names, class_of, lemma_of, word_lists
 from saetask.dictionary.feature_labels import find_feature_labels
 from saetask.discovery.confounders import confounders
 from saetask.discovery.controls import WordFamilies, word_families
-from saetask.discovery.hypotheses import Family, Hypothesis, concept_family, feature_family
+from saetask.discovery.hypotheses import Family, concept_family, feature_family
 from saetask.discovery.prompt_text import own_texts
 from saetask.discovery.random_dictionary import random_reader
 from saetask.discovery.reading import Reader, read_log, render_log
 from saetask.discovery.score_tests import residuals
 from saetask.discovery.search import Found, Log, chosen_hypotheses, search
 from saetask.discovery.splitting import Halves
+from saetask.discovery.word_class_control import word_class_family
 from saetask.discovery.words_alone import beyond_words
 from saetask.errors import UserError
 from saetask.experiments.known_concepts import find_known_concepts
@@ -123,20 +123,6 @@ def read_texts(texts: list[str], work: Path | None) -> Texts:
     items = [EvaluatedItem(name, text, name, None, name) for name, text in zip(ids, texts)]
     given = confounders(items, texts, read.n_tokens)
     return Texts(texts, arms, words, given.values, read.n_tokens)
-
-
-def word_class_family(texts: Sequence[str]) -> Family:
-    """Returns the classes and lists of words, present where a text has one of their words."""
-    lists = word_lists()
-    names = [*class_names(), *lists]
-    scores = np.zeros((len(texts), len(names)), np.float32)
-    for row, text in enumerate(texts):
-        for match in WORD.finditer(text):
-            word = match.group().lower()
-            held = {class_of(word), *(n for n, of in lists.items() if {word, lemma_of(word)} & of)}
-            for name in held - {None}:
-                scores[row, names.index(str(name))] += 1
-    return Family(scores, lambda c: Hypothesis(f"class:{names[c]}", names[c], "word"))
 
 
 def draw(texts: Texts, plant: Plant, n: int, difference: float, seed: int, n_logs: int) -> Draw:

@@ -135,6 +135,8 @@ class Controls(Document):
 
     words: ControlFound
     """Words and n-grams in place of concepts and features."""
+    word_classes: ControlFound = Field(alias="word-classes")
+    """The classes and lists of words that concepts are named after, without any model."""
     random_sae: ControlFound = Field(alias="random-sae")
     """A random dictionary, with random groups in place of concepts."""
     permuted: PermutedFound

@@ -40,6 +40,7 @@ from saetask.discovery.search import Log, search
 from saetask.discovery.selection import n_tried
 from saetask.discovery.sentences import result_sentences
 from saetask.discovery.splitting import Halves, split
+from saetask.discovery.word_class_control import word_class_family
 from saetask.errors import UserError
 from saetask.experiments.known_concepts import find_known_concepts
 from saetask.models.loading import load_model, model_fingerprint
@@ -140,13 +141,15 @@ def discover(
     read = _read(scored.items, loaded, loaded_sae, labels, config, executor)
     numbers = group_indices(groups, scored.failures)
     log = Log(scored.failures, read.confounders.values, numbers, halves)
-    with stage("search", 4, unit="step") as advance:
+    with stage("search", 5, unit="step") as advance:
         families = _families(read.sae, read.reader, labels)
         logs = [log, *permuted_logs(log, config.n_permuted, config.seed)]
         found, *in_permuted = search(families, logs, config.seed)
         advance(1)
         words = word_families(read.texts)
         (word_search,) = search(words.families, [log], config.seed)
+        advance(1)
+        classes_found = control_found([word_class_family(read.texts)], log, config.q, config.seed)
         advance(1)
         of_random = _families(read.random, read.random_reader, None)
         random_found = control_found(of_random, log, config.q, config.seed)
@@ -157,7 +160,7 @@ def discover(
     controls = Controls(
         words=found_document(words.families, word_search, config.q),
         permuted=permuted_found(in_permuted, config.q),
-        **{"random-sae": random_found},
+        **{"word-classes": classes_found, "random-sae": random_found},
     )
     shown = rows_with_prompts(
         rows, read.texts, read.rendered, scored.items, log, loaded, loaded_sae

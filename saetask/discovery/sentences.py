@@ -70,6 +70,7 @@ def control_sentences(summary: DiscoverySummary) -> Iterator[str]:
     controls = summary.controls
     for name, found in (
         ("Words and word pairs", controls.words),
+        ("Classes of words (WordNet's, without a model)", controls.word_classes),
         ("A random dictionary", controls.random_sae),
     ):
         listed = f": {', '.join(found.confirmed[:5])}" if found.confirmed else ""

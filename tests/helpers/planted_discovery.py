@@ -61,6 +61,7 @@ def summary(*discoveries: dict[str, Any], **changes: Any) -> DiscoverySummary:
         "discoveries": list(discoveries),
         "controls": {
             "words": {"n_confirmed": 1, "n_tested": 20, "confirmed": ["'lost'"]},
+            "word-classes": {"n_confirmed": 2, "n_tested": 3, "confirmed": ["food", "plants"]},
             "random-sae": {"n_confirmed": 0, "n_tested": 12, "confirmed": []},
             "permuted": {"mean_confirmed": 0.05, "share_with_any": 0.04, "n_permutations": 100},
         },
