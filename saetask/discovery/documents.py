@@ -102,6 +102,9 @@ class ShownPrompt(Document):
 class DiscoveryRow(Discovery):
     """A row of `discoveries.jsonl`: a discovery with the prompts that are shown."""
 
+    contexts: list[Text]
+    """Contexts of the dictionary in which the concept's features fire, the firing token between «
+    and »; empty where there is none."""
     shown_examples: list[ShownPrompt]
     """The prompts of `examples`; none where it is not confirmed."""
     shown_near_misses: list[ShownPrompt]

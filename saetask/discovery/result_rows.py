@@ -131,6 +131,7 @@ def rows_with_prompts(
         written.append(
             DiscoveryRow(
                 **dict(row.discovery),
+                contexts=list(row.hypothesis.concept.examples) if row.hypothesis.concept else [],
                 shown_examples=[] if none else shown(row.shown.examples),
                 shown_near_misses=[] if none else shown(row.shown.near_misses),
             )

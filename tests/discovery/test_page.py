@@ -21,6 +21,7 @@ def test_the_page_tells_each_discovery_with_its_controls():
     assert "they would look for: gave, lost" in text
     assert "Words and word pairs: 1 confirmed, of 20 tested: &#39;lost&#39;." in text
     assert "0.05 confirmed on average" in text
+    assert "He «gave» her the book." in text
     assert "<mark>lost</mark>" in page and "Bo gave 2 away." in page
 
 

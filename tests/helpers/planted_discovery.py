@@ -75,5 +75,11 @@ def summary(*discoveries: dict[str, Any], **changes: Any) -> DiscoverySummary:
 def row(found: dict[str, Any], *examples: dict[str, Any]) -> DiscoveryRow:
     """Returns a discovery with prompts that are shown."""
     near = [shown(id="18", text="Bo gave 2 away.", failure=0.0, tokens=[])]
-    document = {**found, "shown_examples": list(examples), "shown_near_misses": near}
+    contexts = ["He «gave» her the book."]
+    document = {
+        **found,
+        "contexts": contexts,
+        "shown_examples": list(examples),
+        "shown_near_misses": near,
+    }
     return DiscoveryRow.model_validate(document)
