@@ -2,9 +2,10 @@
 
     python -m benchmarks.training [--check]
 
-Writes `docs/training.md` from the dataclasses of a recipe and from `docs/sae_check.json`, which
-`python -m benchmarks.sae_check` measures. `--check` writes nothing and exits with 1 if the page
-differs from what would be written.
+Writes `docs/training.md` from the dataclasses of a recipe, from `docs/sae_check.json`, which
+`python -m benchmarks.sae_check` measures, and from `docs/sae_search.json`, which `python -m
+benchmarks.sae_search` does. `--check` writes nothing and exits with 1 if the page differs from what
+would be written.
 """
 
 import json
@@ -17,6 +18,7 @@ import numpy as np
 from scipy.stats import beta
 
 from benchmarks.pages import ROOT, environment, execute, page_parser
+from benchmarks.sae_search import KS, table
 from benchmarks.schemas import schema
 from saetask.training.config import ARCHITECTURES, TrainConfig
 from saetask.training.recipe import OPTION_RANGES, RANGES, architecture_options
@@ -24,6 +26,7 @@ from saetask.utils.files import write_text
 
 COMMAND = "python -m benchmarks.training"
 PAGE, MEASURED = Path("docs/training.md"), Path("docs/sae_check.json")
+SEARCH = Path("docs/sae_search.json")
 TYPES = {"integer": "whole number", "string": "text", "boolean": "true or false", "object": "keys"}
 
 
@@ -86,9 +89,13 @@ def page(root: Path) -> str:
     trials = measured["trials"]
     own = {trial["subject"]: trial["fvu"] for trial in trials if trial["fits"]}
     missed = [t["fvu"] / own[t["subject"]] for t in trials if not t["fits"] and not t["refused"]]
+    search = json.loads((root / SEARCH).read_text(encoding="utf-8"))
     template = environment().get_template("training.md.jinja")
     return template.render(
         keys=recipe_keys(),
+        search=search,
+        search_ks=KS,
+        search_table=table(search["saes"]),
         options=option_rows(),
         rows=measured["summary"],
         subjects=[*own],
