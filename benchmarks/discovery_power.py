@@ -263,8 +263,10 @@ def texts_of(path: Path, field: str, limit: int) -> list[str]:
 
 def write_page(document: dict[str, Any]) -> None:
     """Writes the page of the documentation."""
-    template = environment().get_template("discovery.md.jinja")
-    write_text(PAGE, template.render(document=document, percent=_percent))
+    pages = environment()
+    pages.filters["zip"] = zip
+    template = pages.get_template("discovery.md.jinja")
+    write_text(PAGE, template.render(document=document, percent=_percent, dict=dict))
 
 
 def _percent(share: float | None) -> str:

@@ -79,13 +79,17 @@ def feature_family(scores: "csr_matrix", labels: FeatureLabels | None) -> Family
 
 
 def feature_name(labels: FeatureLabels, feature: int) -> str:
-    """Returns a feature's name with telling words where that is validated, else its label."""
+    """Returns a feature's name with telling words where that is validated, else its number.
+
+    With the number comes the first part of its label: what it fires on, or promotes.
+    """
     if labels.dictionary is not None:
         row = labels.dictionary.feature(feature).row
         if row.get("name") and row.get("name_verdict") == "validated":
             words = row["name_words"]
             return f"{row['name']} ({', '.join(words)})" if words else row["name"]
-    return labels.for_display([feature])[feature]
+    label = labels.for_display([feature])[feature].partition(";")[0]
+    return f"feature {feature}, {label}" if label else f"feature {feature}"
 
 
 def word_family(scores: "csr_matrix", terms: Sequence[str], kind: HypothesisKind) -> Family:

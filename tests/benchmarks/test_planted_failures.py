@@ -2,6 +2,8 @@ from collections import Counter
 
 import numpy as np
 
+from benchmarks import discovery_power
+from benchmarks.pages import ROOT
 from benchmarks.planted_failures import (
     MOST_OF_A_VERB,
     VERBS_OF_LOSS,
@@ -51,3 +53,10 @@ def test_drawn_prompts_have_the_share_that_is_asked_for():
         drawn = drawn_prompts(planted, n, share, np.random.default_rng(0))
         assert planted[drawn].sum() == expected
         assert len(set(drawn.tolist())) == len(drawn)
+
+
+def test_the_page_is_that_of_the_committed_document(tmp_path, monkeypatch):
+    monkeypatch.setattr(discovery_power, "PAGE", tmp_path / "page.md")
+    assert discovery_power.main(["--page", str(ROOT / "docs" / "discovery_power.json")]) == 0
+    committed = (ROOT / "docs" / "discovery.md").read_text(encoding="utf-8")
+    assert (tmp_path / "page.md").read_text(encoding="utf-8") == committed
