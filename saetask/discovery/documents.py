@@ -56,8 +56,8 @@ class Discovery(Document):
     confirmed: Flag
     """Whether `q` is at most the rate that was asked for."""
     needs_sae: Flag | None
-    """Whether it is still significant when what words tell of it is given; null where it is not
-    confirmed."""
+    """Whether it is still significant when what words tell of it is given, and the words and
+    classes of words that are confirmed themselves; null where it is not confirmed."""
     p_beyond_words: Share | None
     """P-value of that test."""
     words: list[Text]

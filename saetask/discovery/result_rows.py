@@ -32,19 +32,20 @@ class Row(NamedTuple):
 
 
 class Searched(NamedTuple):
-    """A search with concepts and features, and the same with words."""
+    """A search with concepts and features, and the same with words and with their classes."""
 
     families: Sequence[Family]
     found: Found
     words: WordFamilies
     word_found: Found
+    class_found: Found
 
 
 def result_rows(
     searched: Searched, log: Log, items: Sequence[EvaluatedItem], q: float, seed: int
 ) -> list[Row]:
     """Returns a row of each hypothesis that was tested, the smallest p-value first."""
-    families, found, words, word_found = searched
+    families, found, words, word_found, class_found = searched
     other = log.halves.confirmation
     adjusted = log.adjusted(other)
     measured = differences(found.presence[other], log.failures[other], adjusted, seed)
@@ -53,7 +54,7 @@ def result_rows(
         found.presence,
         words.all.terms,
         words.all.presence,
-        word_found.presence[:, word_found.confirmed(q)],
+        np.hstack([by.presence[:, by.confirmed(q)] for by in (word_found, class_found)]),
         log,
         seed,
     )

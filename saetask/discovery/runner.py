@@ -149,18 +149,22 @@ def discover(
         words = word_families(read.texts)
         (word_search,) = search(words.families, [log], config.seed)
         advance(1)
-        classes_found = control_found([word_class_family(read.texts)], log, config.q, config.seed)
+        classes = [word_class_family(read.texts)]
+        (class_search,) = search(classes, [log], config.seed)
         advance(1)
         of_random = _families(read.random, read.random_reader, None)
         random_found = control_found(of_random, log, config.q, config.seed)
         advance(1)
-        searched = Searched(families, found, words, word_search)
+        searched = Searched(families, found, words, word_search, class_search)
         rows = result_rows(searched, log, scored.items, config.q, config.seed)
         advance(1)
     controls = Controls(
         words=found_document(words.families, word_search, config.q),
         permuted=permuted_found(in_permuted, config.q),
-        **{"word-classes": classes_found, "random-sae": random_found},
+        **{
+            "word-classes": found_document(classes, class_search, config.q),
+            "random-sae": random_found,
+        },
     )
     shown = rows_with_prompts(
         rows, read.texts, read.rendered, scored.items, log, loaded, loaded_sae

@@ -51,10 +51,10 @@ def _words_sentence(found: Discovery) -> str:
     looked_for = ", ".join(found.words) or "nothing"
     if found.needs_sae:
         return (
-            f"Words alone do not account for it (they would look for: {looked_for}): with what "
-            f"they tell given, {p_statement(found.p_beyond_words or 0.0)}."
+            f"Words and their classes do not account for it (words would look for: {looked_for}): "
+            f"with what they tell given, {p_statement(found.p_beyond_words or 0.0)}."
         )
-    return f"Words alone account for it: {looked_for}."
+    return f"Words or their classes account for it (words would look for: {looked_for})."
 
 
 def given(summary: DiscoverySummary) -> str:

@@ -18,7 +18,7 @@ def test_the_page_tells_each_discovery_with_its_controls():
     assert "1 discovery confirmed" in text
     assert "answers wrongly on 60.0 % of the 120 prompts with verbs of having" in text
     assert "+35.0 points (95 % CI +26.0 to +44.0" in text
-    assert "they would look for: gave, lost" in text
+    assert "words would look for: gave, lost" in text
     assert "Words and word pairs: 1 confirmed, of 20 tested: &#39;lost&#39;." in text
     assert "0.05 confirmed on average" in text
     assert "He «gave» her the book." in text
