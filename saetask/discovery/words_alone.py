@@ -41,9 +41,9 @@ def beyond_words(
     A logistic regression on all words and n-grams learns on the discovery half where the hypothesis
     is present. Its log-odds, its probabilities and the slice that it would choose itself (odds
     above 1), and the presence of the words and classes of words that searches with them confirmed,
-    are given to the model of failures with the other confounders: only what no sum of words that was
-    learnt there accounts for is left to be tested. A word that occurs in the confirmation half alone is not
-    accounted for.
+    are given to the model of failures with the other confounders: only what no sum of words that
+    was learnt there accounts for is left to be tested. A word that occurs in the confirmation half
+    alone is not accounted for.
 
     Args:
         presence: Presence of each hypothesis in all prompts.
