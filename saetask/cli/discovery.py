@@ -111,7 +111,8 @@ def _print_summary(summary: "DiscoverySummary") -> None:
     from saetask.cli.tables import print_table
     from saetask.discovery.sentences import result_sentences
 
-    print_table(_table(summary))
+    if summary.discoveries:
+        print_table(_table(summary))
     for sentence in result_sentences(summary):
         print(sentence)
 
