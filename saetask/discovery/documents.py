@@ -165,6 +165,7 @@ class MendedArm(Document):
     """`original`, `mended` (the note on the discovery), or a control: `placebo` (a neutral note of
     its length), `generic` (a request for care), `other-concept` (the same note on another)."""
     accuracy: Share
+    """Share of right answers."""
     fixed: Count | None
     """Prompts wrong in `original` and right here; null for `original`."""
     broken: Count | None
@@ -183,6 +184,7 @@ class Mended(Document):
     concept: Name
     """Id of the discovery."""
     name: Text
+    """Name of its concept."""
     template: Text
     """The note; `{words}` stands for the words of a prompt on which the concept is active."""
     placement: Text
@@ -192,6 +194,7 @@ class Mended(Document):
     n: Count
     """Number of prompts of the confirmation half on which it was tried."""
     arms: list[MendedArm]
+    """The original prompts, the mended ones, and controls."""
     holm_p: Share
     """The largest p-value of `mended` against the other arms, by Holm's procedure over
     discoveries."""
