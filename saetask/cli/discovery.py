@@ -44,7 +44,7 @@ def declare_discover(parser: CommandParser) -> None:
     parser.add_fields(DiscoverOptions, positional=("log",))
     parser.add_fields(LogFields)
     parser.add_fields(ModelOptions)
-    parser.add_fields(DiscoveryConfig, skip=("cache",))
+    parser.add_fields(DiscoveryConfig, skip=("cache", "log"))
     parser.add_fields(ComputeConfig)
     add_json(parser)
 
@@ -70,18 +70,19 @@ def discover(arguments: Namespace) -> None:
     if options.mend:
         check_mendable(items)
     folder = options.out or _default_folder(options.log)
-    _check_folder(folder)
-    config = replace(take(arguments, DiscoveryConfig), cache=folder / "work")
+    _check_folder(folder, options.log)
+    config = replace(take(arguments, DiscoveryConfig), cache=folder / "work", log=options.log)
     scored_halves(items, config)
     chosen = take(arguments, ModelOptions)
     model, sae = chosen.load()
     with open_executor(compute, chosen.model, model) as executor:
         result = discover_in(items, model, sae, config, executor)
+        page = result.save(folder)
         if options.mend:
             mended = mend_discoveries(result, model, sae, folder / "work" / "answers.jsonl")
             summary = result.summary.model_copy(update={"mended": mended})
             result = replace(result, summary=summary)
-    page = result.save(folder)
+            result.save(folder)
     if arguments.json:
         print_json(result.summary.to_json())
         return
@@ -94,17 +95,22 @@ def _default_folder(log: str) -> Path:
     return Path("runs") / f"discover-{name.removesuffix('.gz').rpartition('.')[0] or name}"
 
 
-def _check_folder(folder: Path) -> None:
-    """Checks that a folder can take a discovery.
+def _check_folder(folder: Path, log: str) -> None:
+    """Checks that a folder can take a discovery in a log.
 
     Raises:
-        UserError: It is a file, or holds something else.
+        UserError: It is a file or in one, or holds something else.
     """
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"--out {folder} is a file; give a folder.")
-    others = {"items.jsonl", "features.parquet", "cfg.json"}
-    if folder.is_dir() and any((folder / name).exists() for name in others):
-        raise UserError(f"--out {folder} holds a run, an SAE or a dictionary; give another folder.")
+    from saetask.discovery.documents import DISCOVERIES, SUMMARY
+    from saetask.utils.files import read_json
+
+    if file := next((path for path in (folder, *folder.parents) if path.is_file()), None):
+        raise UserError(f"--out {folder}: {file} is a file; give a folder.")
+    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if held - {"work"} and DISCOVERIES not in held:
+        raise UserError(f"--out {folder} holds other files; give a folder of its own.")
+    if SUMMARY in held and (other := read_json(folder / SUMMARY).get("log")) != log:
+        raise UserError(f"--out {folder} holds a discovery in {other}; give another folder.")
 
 
 def _print_summary(summary: "DiscoverySummary") -> None:

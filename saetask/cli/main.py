@@ -18,8 +18,7 @@ ROOT = CommandGroup(
     "detect what a language model misread in a prompt, write it back, and test if that helps",
     {
         "One prompt": prompts.COMMANDS,
-        "Experiments": experiments.COMMANDS,
-        "Evaluation logs": discovery.COMMANDS,
+        "Experiments": {**experiments.COMMANDS, **discovery.COMMANDS},
         "SAEs and dictionaries": {**training.COMMANDS, "dictionary": dictionary.GROUP},
         "This installation": installation.COMMANDS,
     },

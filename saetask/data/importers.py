@@ -28,10 +28,9 @@ class LogFields:
     id_field: str | None = None
     """Column of the id (default: id, else the row's number)."""
     group_field: str | None = None
-    """Column whose equal values tell items that depend on each other; in lm-eval a field of doc, in
-    inspect a key of the sample's metadata (default: group, where it is a column)."""
+    """Column (lm-eval: field of doc; inspect: key of metadata) that items in a group share."""
     as_chat: bool = False
-    """Read texts as a user's message in the model's chat template, not as running text."""
+    """Read texts as a user's message in the model's chat template (the default: running text)."""
     metric: str | None = None
     """Metric (lm-eval) or scorer (inspect) that tells right from wrong, where there are several."""
     filter: str | None = None

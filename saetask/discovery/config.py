@@ -23,11 +23,13 @@ class DiscoveryConfig:
     n_permuted: int = 20
     """Number of searches in permuted failures."""
     dictionary: Path | None = None
-    """A dictionary folder of this SAE; None takes the shipped one, if there is one."""
+    """A dictionary folder of this SAE (default: the shipped one, if there is one)."""
     unvalidated_labels: bool = False
     """Try concepts even if they are not validated."""
     allow_sae_mismatch: bool = False
-    """Use an SAE even if `check_sae` would refuse it for its figures."""
+    """Use the SAE even if its figures show that it does not fit the model."""
+    log: str = ""
+    """What the log is called in the documents."""
     cache: Path | None = None
     """Folder of what is read of the prompts; a discovery that was stopped goes on from there."""
 
@@ -42,3 +44,6 @@ class DiscoveryConfig:
         for name in ("q", "discovery_share"):
             if not 0 < getattr(self, name) < 1:
                 raise UserError(f"{name} is between 0 and 1, not {getattr(self, name)}.")
+        for name in ("seed", "n_permuted"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name} is {getattr(self, name)}; it must be 0 or more.")

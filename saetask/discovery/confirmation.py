@@ -69,6 +69,9 @@ def differences(
 ) -> list[Difference]:
     """Returns the failure rates with and without each hypothesis, with group-bootstrap intervals.
 
+    There is no interval where all prompts with a hypothesis failed, or all did not, and likewise
+    without: a bootstrap would give one that is too narrow.
+
     The adjusted difference is the coefficient of presence in the linear model of the confounders;
     in resamples, what the confounders explain is not fitted anew.
 
@@ -112,12 +115,14 @@ def _difference(
         mean = float(failures.mean())
         rates = (mean, None) if n_with else (None, mean)
         return Difference(n_with, rates[0], rates[1], None, None, None, None)
+    # Resamples of a part whose failures are all alike have no spread.
+    has_spread = all(np.ptp(failures[part]) > 0 for part in (there, ~there))
     return Difference(
         n_with,
         float(failures[there].mean()),
         float(failures[~there].mean()),
         float(whole[0]),
-        interval_of(resampled[:, 0]),
+        interval_of(resampled[:, 0]) if has_spread else None,
         float(whole[1]) if np.isfinite(whole[1]) else None,
-        interval_of(resampled[:, 1]),
+        interval_of(resampled[:, 1]) if has_spread else None,
     )

@@ -57,7 +57,8 @@ class Discovery(Document):
     """Whether `q` is at most the rate that was asked for."""
     needs_sae: Flag | None
     """Whether it is still significant when what words tell of it is given, and the words and
-    classes of words that are confirmed themselves; null where it is not confirmed."""
+    classes of words that are confirmed themselves; by Benjamini and Hochberg's procedure over the
+    confirmed ones, null for the others."""
     p_beyond_words: Share | None
     """P-value of that test."""
     words: list[Text]
@@ -209,6 +210,18 @@ class DiscoverySummary(Document):
 
     schema_version: PositiveCount
     """Version of this document's keys."""
+    log: Text
+    """The log, as it was named; empty for items that were given from Python."""
+    model: Name
+    """The model that was read."""
+    sae: Text
+    """The SAE: its hook point and number of features."""
+    seed: Count
+    """Seed of the split, the permutations and the random dictionary."""
+    answer: Text
+    """The most frequent answer."""
+    answer_share: Share
+    """Share of the items that have it."""
     by: Literal["correctness", "disagreement"]
     """What stands for failure."""
     q: Share

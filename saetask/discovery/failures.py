@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -40,6 +41,8 @@ def scored_items(items: Sequence[EvaluatedItem], by: By) -> ScoredItems:
         UserError: There are no items, too few with a score, or nothing to tell apart.
     """
     check_items(items)
+    if by == "disagreement":
+        items = merge_samples(items)
     scores = [_wrongness(item) if by == "correctness" else disagreement(item) for item in items]
     kept = [i for i, score in enumerate(scores) if score is not None]
     if not kept:
@@ -47,6 +50,23 @@ def scored_items(items: Sequence[EvaluatedItem], by: By) -> ScoredItems:
     failures = np.array([scores[i] for i in kept], dtype=float)
     _check(failures, by)
     return ScoredItems([items[i] for i in kept], failures, len(items) - len(kept))
+
+
+def merge_samples(items: Sequence[EvaluatedItem]) -> list[EvaluatedItem]:
+    """Returns one item for each prompt, with the answers of all items that ask it as samples.
+
+    The first item of a prompt gives the id and what else there is.
+    """
+    by_prompt: dict[str, list[EvaluatedItem]] = {}
+    for item in items:
+        by_prompt.setdefault(repr(item.prompt), []).append(item)
+    return [
+        replace(
+            same[0],
+            samples=(*same[0].samples, *(t for i in same[1:] for t in (i.output, *i.samples))),
+        )
+        for same in by_prompt.values()
+    ]
 
 
 def disagreement(item: EvaluatedItem) -> float | None:
@@ -96,7 +116,10 @@ def _nothing_scored(items: Sequence[EvaluatedItem], by: By) -> str:
         )
     if any(item.samples for item in items):
         return "No item of the log has a score; it has several answers, so --by disagreement works."
-    return "No item of the log has a score; score the answers, or name the column of scores."
+    return (
+        "No item of the log has a score; score the answers, or name the column of scores with "
+        "--correct-field."
+    )
 
 
 def _check(failures: "Float64[np.ndarray, ' n']", by: By) -> None:

@@ -11,6 +11,7 @@ from saetask.discovery.confirmation import differences
 from saetask.discovery.controls import WordFamilies
 from saetask.discovery.documents import Discovery, DiscoveryRow, ShownPrompt
 from saetask.discovery.hypotheses import Family, Hypothesis
+from saetask.discovery.score_tests import benjamini_hochberg
 from saetask.discovery.search import Found, Log
 from saetask.discovery.shown_prompts import Shown, firing_tokens, prompts_to_show
 from saetask.discovery.words_alone import BeyondWords, beyond_words
@@ -58,6 +59,7 @@ def result_rows(
         log,
         seed,
     )
+    needs_sae = _needs_sae(beyond, confirmed, q)
     rows = []
     for i in np.argsort(found.tests.p_values, kind="stable").tolist():
         choice = found.choices[i]
@@ -70,7 +72,7 @@ def result_rows(
             p=float(found.tests.p_values[i]),
             q=float(found.tests.q_values[i]),
             confirmed=bool(confirmed[i]),
-            **_word_figures(beyond[i], bool(confirmed[i]), q),
+            **_word_figures(beyond[i], needs_sae.get(i)),
             merged=[families[f].hypothesis(c).name for f, c in choice.merged],
             examples=[items[n].id for n in shown.examples],
             near_misses=[items[n].id for n in shown.near_misses],
@@ -88,9 +90,20 @@ def _identity(hypothesis: Hypothesis, threshold: float) -> dict[str, Any]:
     }
 
 
-def _word_figures(beyond: BeyondWords, confirmed: bool, q: float) -> dict[str, Any]:
+def _needs_sae(
+    beyond: Sequence[BeyondWords], confirmed: "Bool[np.ndarray, ' m']", q: float
+) -> dict[int, bool]:
+    """Returns whether each confirmed hypothesis tells more than words, corrected over them."""
+    places: list[int] = np.flatnonzero(confirmed).tolist()
+    if not places:
+        return {}
+    adjusted = benjamini_hochberg(np.array([beyond[i].p_value for i in places]))
+    return dict(zip(places, (adjusted <= q).tolist()))
+
+
+def _word_figures(beyond: BeyondWords, needs_sae: bool | None) -> dict[str, Any]:
     return {
-        "needs_sae": beyond.p_value <= q if confirmed else None,
+        "needs_sae": needs_sae,
         "p_beyond_words": beyond.p_value,
         "words": beyond.words,
     }

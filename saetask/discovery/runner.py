@@ -1,5 +1,6 @@
 """Discovery: what a model gets wrong, said in concepts, from an evaluation that has been made."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,13 +39,14 @@ from saetask.discovery.reading import Reader, Readings, read_log, render_log
 from saetask.discovery.result_rows import Row, Searched, result_rows, rows_with_prompts
 from saetask.discovery.search import Log, search
 from saetask.discovery.selection import n_tried
-from saetask.discovery.sentences import result_sentences
+from saetask.discovery.sentences import result_sentences, verdict
 from saetask.discovery.splitting import Halves, split
 from saetask.discovery.word_class_control import word_class_family
 from saetask.errors import UserError
 from saetask.experiments.known_concepts import find_known_concepts
-from saetask.models.loading import load_model, model_fingerprint
+from saetask.models.loading import load_model, model_fingerprint, model_name
 from saetask.saes.compatibility import check_sae
+from saetask.saes.encoding import input_hook
 from saetask.saes.loading import load_sae, sae_fingerprint
 from saetask.utils.progress import stage
 from saetask.utils.resampling import group_indices
@@ -57,9 +59,11 @@ if TYPE_CHECKING:
     from saetask.saes.loading import SAE
 
 FEWEST_OF_A_HALF = 15
+LONGEST_ANSWER = 80
+"""Number of characters of the most frequent answer that are kept."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class DiscoveryResult:
     """What a discovery found, with what is needed to go on from there."""
 
@@ -76,6 +80,11 @@ class DiscoveryResult:
     """Of each row; `concept` holds the features."""
     presence: "Bool[np.ndarray, 'n m']"
     """In which items the hypothesis of each row is present."""
+
+    def __repr__(self) -> str:
+        """Returns what was found, in a few words."""
+        n = len(self.items)
+        return f"DiscoveryResult({verdict(self.summary)}, {len(self.rows)} tested, {n} prompts)"
 
     def sentences(self) -> list[str]:
         """Returns what was confirmed, and what the controls found, in words."""
@@ -169,7 +178,17 @@ def discover(
     shown = rows_with_prompts(
         rows, read.texts, read.rendered, scored.items, log, loaded, loaded_sae
     )
-    summary = _summary(scored.n_without, log, read, families, controls, rows, config)
+    answer, n_same = Counter(item.output.strip() for item in scored.items).most_common(1)[0]
+    hook = f"{input_hook(loaded_sae)}, {loaded_sae.cfg.d_sae} features"
+    origin = {
+        "log": config.log,
+        "model": model_name(loaded),
+        "sae": hook,
+        "seed": config.seed,
+        "answer": answer[:LONGEST_ANSWER],
+        "answer_share": n_same / len(scored.items),
+    }
+    summary = _summary(scored.n_without, log, read, families, controls, rows, config, origin)
     return DiscoveryResult(
         summary,
         shown,
@@ -248,6 +267,7 @@ def _summary(
     controls: Controls,
     rows: Sequence[Row],
     config: DiscoveryConfig,
+    origin: dict[str, Any],
 ) -> DiscoverySummary:
     rate = float(log.failures.mean())
     counts = [n_tried(family.rows(log.halves.discovery)) for family in families]
@@ -257,6 +277,7 @@ def _summary(
     )
     return DiscoverySummary(
         schema_version=SCHEMA_VERSION,
+        **origin,
         by=config.by,
         q=config.q,
         n_items=len(log.failures),

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from saetask.discovery.documents import Discovery, DiscoverySummary
 from saetask.report.numbers import count, p_statement, percent, points, points_interval
 
+ONE_ANSWER = 0.9
+"""Share of one answer from which a model is said to give one answer."""
 FAILURE = {
     "correctness": "answers wrongly",
     "disagreement": "disagrees with itself",
@@ -22,14 +24,43 @@ def verdict(summary: DiscoverySummary) -> str:
 
 def result_sentences(summary: DiscoverySummary) -> Iterator[str]:
     """Yields what was confirmed, what the controls found, what could have been, what was mended."""
+    yield log_sentence(summary)
     yield f"{verdict(summary)}."
     for found in summary.discoveries:
         if found.confirmed:
             yield discovery_sentence(found, summary.by)
+    yield from caveats(summary)
     yield from control_sentences(summary)
     yield power_sentence(summary)
     for mended in summary.mended:
         yield f"Mending {mended.name}: {mended.verdict}"
+
+
+def log_sentence(summary: DiscoverySummary) -> str:
+    """Returns what was searched, and by what it was read."""
+    log = f" of {summary.log}" if summary.log else ""
+    without = summary.n_without_score
+    return (
+        f"{count(summary.n_items)} prompts{log}, read by {summary.model} ({summary.sae}); the "
+        f"model {FAILURE[summary.by]} on {percent(summary.failure_rate)} of them; "
+        f"{count(summary.n_discovery)} to discover on, {count(summary.n_confirmation)} to confirm "
+        f"on{f'; {count(without)} left out without a score' if without else ''}."
+    )
+
+
+def caveats(summary: DiscoverySummary) -> Iterator[str]:
+    """Yields how what was confirmed is not to be read."""
+    if summary.answer_share >= ONE_ANSWER:
+        yield (
+            f"The model gives one answer, “{summary.answer}”, to {percent(summary.answer_share)} "
+            "of the prompts: it fails where another is right, whatever it read."
+        )
+    if any(found.confirmed for found in summary.discoveries):
+        yield (
+            "A name says what features were active on in other texts, not what these prompts hold; "
+            "what goes with failure need not be its cause; and another split (--seed) finds others "
+            "of several that go together. Look at the prompts."
+        )
 
 
 def discovery_sentence(found: Discovery, by: str) -> str:
@@ -38,23 +69,22 @@ def discovery_sentence(found: Discovery, by: str) -> str:
         return (
             f"{found.name}: present in {count(found.n_with)} prompts, too few or too many to tell."
         )
+    interval = f"95 % CI {points_interval(found.ci95)}; " if found.ci95 else ""
     compared = (
         f"The model {FAILURE[by]} on {percent(found.failure_with)} of the "
-        f"{count(found.n_with)} prompts with {found.name}, and on "
+        f"{count(found.n_with)} prompts in which “{found.name}” is active, and on "
         f"{percent(found.failure_without)} of the others: {points(found.difference)} points "
-        f"(95 % CI {points_interval(found.ci95)}; q = {found.q:.2g})"
+        f"({interval}q = {found.q:.2g})"
     )
     return f"{compared}. {_words_sentence(found)}" if found.confirmed else f"{compared}."
 
 
 def _words_sentence(found: Discovery) -> str:
     looked_for = ", ".join(found.words) or "nothing"
+    given = f"given what words and their classes tell, {p_statement(found.p_beyond_words or 0)}"
     if found.needs_sae:
-        return (
-            f"Words and their classes do not account for it (words would look for: {looked_for}): "
-            f"with what they tell given, {p_statement(found.p_beyond_words or 0.0)}."
-        )
-    return f"Words or their classes account for it (words would look for: {looked_for})."
+        return f"It tells more than they do: {given} (words would look for: {looked_for})."
+    return f"That it tells more than words is not shown: {given} (these look for: {looked_for})."
 
 
 def given(summary: DiscoverySummary) -> str:
@@ -76,6 +106,9 @@ def control_sentences(summary: DiscoverySummary) -> Iterator[str]:
         listed = f": {', '.join(found.confirmed[:5])}" if found.confirmed else ""
         yield f"{name}: {found.n_confirmed} confirmed, of {found.n_tested} tested{listed}."
     permuted = controls.permuted
+    if not permuted.n_permutations:
+        yield "Permuted outcomes: not tried."
+        return
     yield (
         f"Permuted outcomes ({permuted.n_permutations} times): {permuted.mean_confirmed:.2f} "
         f"confirmed on average, any in {percent(permuted.share_with_any)} of them."
@@ -88,8 +121,8 @@ def power_sentence(summary: DiscoverySummary) -> str:
     if not seen:
         return "Too few prompts: no difference would have been found four times in five."
     parts = [f"{points(f.concepts)} points if it is in {percent(f.share)} of them" for f in seen]
-    rarer = " A rarer one could not." if len(seen) < len(summary.power) else ""
     return (
-        "To be found four times in five in so many prompts, a concept must make failures more "
-        f"frequent by {', '.join(parts)}.{rarer}"
+        f"Found four times in five in {count(summary.n_items)} prompts: a concept that makes "
+        f"failures more frequent by {', by '.join(parts)}. Smaller differences and rarer concepts "
+        "are missed more often than that."
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from saetask.data.word_classes import lemma_of
+from saetask.data.word_classes import FUNCTION_WORDS, lemma_of, word_lists
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -55,7 +55,8 @@ def ngram_presence(texts: Sequence[str], longest: int) -> WordPresence:
 
 def _words_and_lemmas(text: str) -> list[str]:
     words = set(PATTERN.findall(text))
-    return [*words, *{lemma_of(word) + ANY_FORM for word in words if word[0].isalpha()}]
+    inflected = {w for w in words if w[0].isalpha()} - word_lists()[FUNCTION_WORDS]
+    return [*words, *{lemma_of(word) + ANY_FORM for word in inflected}]
 
 
 def _counted(

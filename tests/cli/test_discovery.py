@@ -96,6 +96,8 @@ def test_mending_is_tried_on_what_was_confirmed(discover, tmp_path, monkeypatch)
         (rows(20), ("--limit", "0"), "--limit"),
         (rows(20), ("--format", "jsonll"), "Did you mean 'jsonl'"),
         (rows(40), ("--by", "disagreement"), "answer"),
+        (rows(40), ("--seed", "-1"), "0 or more"),
+        (rows(40), ("--n-permuted", "-1"), "0 or more"),
         ([{**row, "target": None} for row in rows(40)], ("--mend",), "no right answers"),
     ],
 )
@@ -111,7 +113,21 @@ def test_a_log_that_tells_nothing_is_refused_in_one_line(discover, tmp_path, mad
 def test_a_folder_that_holds_something_else_is_not_written_to(discover, tmp_path):
     folder = tmp_path / "found"
     folder.mkdir()
-    (folder / "items.jsonl").write_text("{}\n", encoding="utf-8")
+    (folder / "summary.json").write_text("{}\n", encoding="utf-8")
     code, _, err = discover(write(tmp_path / "log.jsonl", rows()))
-    assert code == 2 and "give another folder" in err
-    assert [path.name for path in folder.iterdir()] == ["items.jsonl"]
+    assert code == 2 and "holds other files" in err
+    assert [path.name for path in folder.iterdir()] == ["summary.json"]
+    assert (folder / "summary.json").read_text(encoding="utf-8") == "{}\n"
+
+
+def test_a_discovery_in_another_log_is_not_replaced(discover, tmp_path):
+    assert discover(write(tmp_path / "log.jsonl", rows()))[0] == 0
+    code, _, err = discover(write(tmp_path / "other.jsonl", rows()))
+    assert code == 2 and "holds a discovery in" in err and "log.jsonl" in err
+    assert discover(tmp_path / "log.jsonl")[0] == 0
+
+
+def test_a_folder_inside_a_file_is_refused_before_anything_is_read(discover, tmp_path):
+    file = write(tmp_path / "log.jsonl", rows())
+    code, _, err = discover(file, "--out", file / "found")
+    assert code == 2 and "is a file" in err

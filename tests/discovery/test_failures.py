@@ -3,7 +3,7 @@ import pytest
 
 from saetask.data.evaluated_items import EvaluatedItem
 from saetask.discovery.config import DiscoveryConfig
-from saetask.discovery.failures import disagreement, scored_items
+from saetask.discovery.failures import disagreement, merge_samples, scored_items
 from saetask.errors import UserError
 from tests.helpers.refusals import refusal
 
@@ -83,3 +83,17 @@ def test_scores_between_right_and_wrong_can_be_searched():
 )
 def test_options_out_of_range_are_refused(option, said):
     assert said in refusal(DiscoveryConfig, **option)
+
+
+def test_rows_that_ask_the_same_prompt_are_its_samples():
+    items = [
+        EvaluatedItem(f"{prompt}#{i}", prompt, answer, None, prompt)
+        for prompt, answers in (("p", "aab"), ("q", "ccc"))
+        for i, answer in enumerate(answers)
+    ]
+    merged = merge_samples(items)
+    assert [(item.id, item.output, item.samples) for item in merged] == [
+        ("p#0", "a", ("a", "b")),
+        ("q#0", "c", ("c", "c")),
+    ]
+    assert [disagreement(item) for item in merged] == [pytest.approx(2 / 3), 0]

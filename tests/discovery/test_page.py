@@ -16,13 +16,28 @@ def test_the_page_tells_each_discovery_with_its_controls():
     page = render(summary(found), [row(found, shown())], "run")
     text = re.sub(r"\s+", " ", re.sub("<[^>]+>", "", page)).replace("\N{NO-BREAK SPACE}", " ")
     assert "1 discovery confirmed" in text
-    assert "answers wrongly on 60.0 % of the 120 prompts with verbs of having" in text
+    assert "answers wrongly on 60.0 % of the 120 prompts in which “verbs of having" in text
     assert "+35.0 points (95 % CI +26.0 to +44.0" in text
     assert "words would look for: gave, lost" in text
     assert "Words and word pairs: 1 confirmed, of 20 tested: &#39;lost&#39;." in text
     assert "0.05 confirmed on average" in text
     assert "He «gave» her the book." in text
     assert "<mark>lost</mark>" in page and "Bo gave 2 away." in page
+
+
+def test_one_answer_to_everything_and_what_a_name_says_are_said():
+    found = discovery()
+    page = render(summary(found, answer="no", answer_share=0.95), [row(found, shown())], "run")
+    assert "gives one answer, “no”, to 95.0" in page and "Look at the prompts." in page
+    page = render(summary(found), [row(found, shown())], "run")
+    assert "gives one answer" not in page and "Look at the prompts." in page
+    assert "log.jsonl, read by tiny (blocks.0.hook_resid_post, 32 features)" in page
+
+
+def test_controls_that_were_not_tried_are_not_called_passed():
+    none = {"mean_confirmed": 0.0, "share_with_any": 0.0, "n_permutations": 0}
+    controls = summary().to_json()["controls"] | {"permuted": none}
+    assert "Permuted outcomes: not tried." in render(summary(controls=controls), [], "run")
 
 
 def test_nothing_confirmed_is_said_with_what_could_have_been_seen():

@@ -48,6 +48,12 @@ def summary(*discoveries: dict[str, Any], **changes: Any) -> DiscoverySummary:
     """Returns the summary of some discoveries."""
     document = {
         "schema_version": 1,
+        "log": "log.jsonl",
+        "model": "tiny",
+        "sae": "blocks.0.hook_resid_post, 32 features",
+        "seed": 0,
+        "answer": "yes",
+        "answer_share": 0.5,
         "by": "correctness",
         "q": 0.05,
         "n_items": 800,
