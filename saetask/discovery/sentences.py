@@ -83,7 +83,7 @@ def _words_sentence(found: Discovery) -> str:
     looked_for = ", ".join(found.words) or "nothing"
     given = f"given what words and their classes tell, {p_statement(found.p_beyond_words or 0)}"
     if found.needs_sae:
-        return f"It tells more than they do: {given} (words would look for: {looked_for})."
+        return f"It tells more than words do: {given} (words would look for: {looked_for})."
     return f"That it tells more than words is not shown: {given} (these look for: {looked_for})."
 
 
