@@ -92,7 +92,7 @@ def test_a_log_of_inspect_is_the_same_as_archive_and_as_json(stored, request, tm
         {"role": "user", "content": "Tom had 5 pears and gave 2 away. How many?"},
     ]
     assert {first.output, *first.samples} == {"3", "about 7"}
-    assert (first.correct, first.group, first.metadata) == (0.5, "giving", {"target": "3"})
+    assert (first.correct, first.group, first.target) == (0.5, "giving", "3")
     assert [i.correct for i in read(folder / "questions.json", metric="length")] == [0.125, 0.875]
 
 
