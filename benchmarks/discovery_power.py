@@ -55,7 +55,7 @@ from saetask.discovery.score_tests import residuals
 from saetask.discovery.search import Found, Log, chosen_hypotheses, search
 from saetask.discovery.splitting import Halves
 from saetask.discovery.word_class_control import word_class_family
-from saetask.discovery.words_alone import beyond_words
+from saetask.discovery.words_alone import compare_with_words
 from saetask.errors import UserError
 from saetask.experiments.known_concepts import find_known_concepts
 from saetask.models.loading import load_model, model_fingerprint
@@ -197,18 +197,14 @@ def _counted(families: Sequence[Family], drawn: Draw, log: Log, found: Found) ->
 
 def _needing(texts: Texts, drawn: Draw, log: Log, found: Found) -> list[bool]:
     """Returns whether each confirmed hypothesis tells what words do not."""
-    families = [family.rows(drawn.places) for family in texts.words.families]
-    (of_words,) = search(families, [log], 0, N_PERMUTATIONS)
-    beyond = beyond_words(
-        found.presence[:, found.confirmed(Q)],
-        texts.words.all.terms,
-        texts.words.all.presence[drawn.places],
-        of_words.presence[:, of_words.confirmed(Q)],
-        log,
-        0,
-        N_PERMUTATIONS,
-    )
-    return [each.p_value <= Q for each in beyond]
+    by_words = [
+        search([f.rows(drawn.places) for f in texts.arms[arm]], [log], 0, N_PERMUTATIONS)[0]
+        for arm in ("words", "word classes")
+    ]
+    words = texts.words.all
+    words = words._replace(presence=words.presence[drawn.places])
+    beyond = compare_with_words(found, by_words, words, log, Q, 0, N_PERMUTATIONS)
+    return [each.needs_sae for each in beyond if each.needs_sae is not None]
 
 
 def measure(

@@ -1,6 +1,7 @@
 """Rows of a table as evaluated items: which column is the prompt, the answer, the score."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from saetask import UserError
@@ -34,6 +35,12 @@ class PlacedRow(NamedTuple):
     number: int
     """Its number, from 1: the id of a row without one."""
     values: Mapping[str, Any]
+
+
+def ends_with(log: str, *endings: str) -> bool:
+    """Returns whether a log is a file whose name, less `.gz`, has one of some endings."""
+    name = log.lower().removesuffix(".gz")
+    return name.endswith(endings) and Path(log).expanduser().is_file()
 
 
 def items_of_rows(rows: Iterable[PlacedRow], fields: LogFields) -> Iterator[EvaluatedItem]:

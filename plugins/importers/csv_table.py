@@ -8,7 +8,7 @@ from pathlib import Path
 from saetask import UserError
 from saetask.data import LONGEST_LINE, EvaluatedItem, LogFields, read_lines
 
-from .columns import COLUMN_FIELDS, PlacedRow, items_of_rows
+from .columns import COLUMN_FIELDS, PlacedRow, ends_with, items_of_rows
 
 LONGEST_CELL = 1 << 24
 """Maximum number of characters of a cell; a longer one is most often a quote that is not closed."""
@@ -22,8 +22,7 @@ class CSVTable:
 
     def recognises(self, log: str) -> bool:
         """Returns whether a log is a file that ends as tables do."""
-        name = log.lower().removesuffix(".gz")
-        return name.endswith((".csv", ".tsv")) and Path(log).expanduser().is_file()
+        return ends_with(log, ".csv", ".tsv")
 
     def read(self, log: str, fields: LogFields) -> Iterator[EvaluatedItem]:
         """Yields the item of each row."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from saetask.data import LONGEST_LINE, EvaluatedItem, LogFields, read_rows
 
-from .columns import COLUMN_FIELDS, PlacedRow, items_of_rows
+from .columns import COLUMN_FIELDS, PlacedRow, ends_with, items_of_rows
 
 
 class JSONLines:
@@ -16,8 +16,7 @@ class JSONLines:
 
     def recognises(self, log: str) -> bool:
         """Returns whether a log is a file that ends as JSON Lines do."""
-        name = log.lower().removesuffix(".gz")
-        return name.endswith((".jsonl", ".ndjson")) and Path(log).expanduser().is_file()
+        return ends_with(log, ".jsonl", ".ndjson")
 
     def read(self, log: str, fields: LogFields) -> Iterator[EvaluatedItem]:
         """Yields the item of each line."""

@@ -13,9 +13,7 @@ from saetask.discovery import mending
 from saetask.discovery.documents import FiringToken, Mended
 from saetask.discovery.mended import mended_documents
 from saetask.discovery.mending import Mending, Slice, mend
-from saetask.discovery.prompt_text import content_of, own_texts
-from saetask.discovery.reading import render_log
-from saetask.discovery.runner import DiscoveryResult
+from saetask.discovery.result import DiscoveryResult
 from saetask.discovery.shown_prompts import firing_tokens
 from saetask.errors import UserError
 from saetask.inference.client import ModelClient
@@ -67,16 +65,10 @@ def _slice(
     assert concept is not None
     present = np.flatnonzero(result.presence[:, number]).tolist()
     places = [i for i in present if fits(model, result.items[i])]
+    wanted = [(i, concept, row.threshold) for i in places]
+    tokens = firing_tokens(model, sae, result.reading.rendered, wanted)
+    words = [fired_words(result.reading.texts[i], fired) for i, fired in zip(places, tokens)]
     items = [result.items[i] for i in places]
-    # What all prompts of the log share is known only from all of them.
-    every = [item.prompt for item in result.items]
-    spans = own_texts(every)
-    chosen, own = [every[i] for i in places], [spans[i] for i in places]
-    rendered = render_log(model, sae, [item.id for item in items], chosen, own)
-    wanted = [(i, concept, row.threshold) for i in range(len(items))]
-    texts = [content_of(p)[span.start : span.end] for p, span in zip(chosen, own)]
-    tokens = firing_tokens(model, sae, rendered, wanted)
-    words = [fired_words(text, fired) for text, fired in zip(texts, tokens)]
     return Slice(row.concept, concept.name, items, words, is_confirmation[places])
 
 

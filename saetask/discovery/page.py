@@ -15,8 +15,8 @@ from saetask.discovery.documents import (
 )
 from saetask.errors import UserError
 from saetask.report import numbers
-from saetask.report.render import environment, page_source
-from saetask.utils.files import read_json, write_text
+from saetask.report.render import environment, page_source, write_page
+from saetask.utils.files import read_json
 from saetask.utils.validation import validate
 
 MOST_TOLD = 3
@@ -51,10 +51,7 @@ def write_discovery_page(folder: Path) -> Path:
     rows = [
         validate(DiscoveryRow, row, f"{folder / DISCOVERIES}:{number}") for number, row in lines
     ]
-    page = folder / "report.html"
-    # A log may hold half a surrogate pair, which UTF-8 cannot.
-    write_text(page, render(summary, rows, folder.name).encode("utf-8", "replace").decode("utf-8"))
-    return page
+    return write_page(folder, render(summary, rows, folder.name))
 
 
 def render(summary: DiscoverySummary, rows: list[DiscoveryRow], name: str) -> str:

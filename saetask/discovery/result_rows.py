@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from saetask.data.evaluated_items import EvaluatedItem
-from saetask.data.rendering import RenderedPrompt
+from saetask.discovery.config import DiscoveryConfig
 from saetask.discovery.confirmation import differences
-from saetask.discovery.controls import WordFamilies
 from saetask.discovery.documents import Discovery, DiscoveryRow, ShownPrompt
-from saetask.discovery.hypotheses import Family, Hypothesis
-from saetask.discovery.score_tests import benjamini_hochberg
-from saetask.discovery.search import Found, Log
+from saetask.discovery.hypotheses import Hypothesis
+from saetask.discovery.log_reading import LogReading
+from saetask.discovery.search import Log
+from saetask.discovery.searches import Searches
 from saetask.discovery.shown_prompts import Shown, firing_tokens, prompts_to_show
-from saetask.discovery.words_alone import BeyondWords, beyond_words
+from saetask.discovery.words_alone import compare_with_words
 
 if TYPE_CHECKING:
     from jaxtyping import Bool
@@ -32,34 +32,17 @@ class Row(NamedTuple):
     shown: Shown
 
 
-class Searched(NamedTuple):
-    """A search with concepts and features, and the same with words and with their classes."""
-
-    families: Sequence[Family]
-    found: Found
-    words: WordFamilies
-    word_found: Found
-    class_found: Found
-
-
 def result_rows(
-    searched: Searched, log: Log, items: Sequence[EvaluatedItem], q: float, seed: int
+    searches: Searches, log: Log, items: Sequence[EvaluatedItem], config: DiscoveryConfig
 ) -> list[Row]:
     """Returns a row of each hypothesis that was tested, the smallest p-value first."""
-    families, found, words, word_found, class_found = searched
+    (families, found), q, seed = searches.sae, config.q, config.seed
     other = log.halves.confirmation
     adjusted = log.adjusted(other)
     measured = differences(found.presence[other], log.failures[other], adjusted, seed)
     confirmed = found.confirmed(q)
-    beyond = beyond_words(
-        found.presence,
-        words.all.terms,
-        words.all.presence,
-        np.hstack([by.presence[:, by.confirmed(q)] for by in (word_found, class_found)]),
-        log,
-        seed,
-    )
-    needs_sae = _needs_sae(beyond, confirmed, q)
+    by_words = [searches.words.found, searches.classes.found]
+    beyond = compare_with_words(found, by_words, searches.word_presence, log, q, seed)
     rows = []
     for i in np.argsort(found.tests.p_values, kind="stable").tolist():
         choice = found.choices[i]
@@ -72,7 +55,9 @@ def result_rows(
             p=float(found.tests.p_values[i]),
             q=float(found.tests.q_values[i]),
             confirmed=bool(confirmed[i]),
-            **_word_figures(beyond[i], needs_sae.get(i)),
+            needs_sae=beyond[i].needs_sae,
+            p_beyond_words=beyond[i].p_value,
+            words=beyond[i].words,
             merged=[families[f].hypothesis(c).name for f, c in choice.merged],
             examples=[items[n].id for n in shown.examples],
             near_misses=[items[n].id for n in shown.near_misses],
@@ -90,29 +75,9 @@ def _identity(hypothesis: Hypothesis, threshold: float) -> dict[str, Any]:
     }
 
 
-def _needs_sae(
-    beyond: Sequence[BeyondWords], confirmed: "Bool[np.ndarray, ' m']", q: float
-) -> dict[int, bool]:
-    """Returns whether each confirmed hypothesis tells more than words, corrected over them."""
-    places: list[int] = np.flatnonzero(confirmed).tolist()
-    if not places:
-        return {}
-    adjusted = benjamini_hochberg(np.array([beyond[i].p_value for i in places]))
-    return dict(zip(places, (adjusted <= q).tolist()))
-
-
-def _word_figures(beyond: BeyondWords, needs_sae: bool | None) -> dict[str, Any]:
-    return {
-        "needs_sae": needs_sae,
-        "p_beyond_words": beyond.p_value,
-        "words": beyond.words,
-    }
-
-
 def rows_with_prompts(
     rows: Sequence[Row],
-    texts: Sequence[str],
-    rendered: Sequence[RenderedPrompt],
+    reading: LogReading,
     items: Sequence[EvaluatedItem],
     log: Log,
     model: "Model",
@@ -125,13 +90,13 @@ def rows_with_prompts(
         if row.discovery.confirmed and row.hypothesis.concept is not None
         for index in (*row.shown.examples, *row.shown.near_misses)
     ]
-    tokens = iter(firing_tokens(model, sae, rendered, wanted))
+    tokens = iter(firing_tokens(model, sae, reading.rendered, wanted))
 
     def shown(indices: Sequence[int]) -> list[ShownPrompt]:
         return [
             ShownPrompt(
                 id=items[i].id,
-                text=texts[i],
+                text=reading.texts[i],
                 output=items[i].output,
                 failure=float(log.failures[i]),
                 tokens=next(tokens),

@@ -67,7 +67,7 @@ def discovery_sentence(found: Discovery, by: str) -> str:
     """Returns how much more the model fails with a discovered concept, on the confirmation half."""
     if found.difference is None or found.failure_with is None or found.failure_without is None:
         return (
-            f"{found.name}: present in {count(found.n_with)} prompts, too few or too many to tell."
+            f"{found.name}: active in {count(found.n_with)} prompts, too few or too many to tell."
         )
     interval = f"95 % CI {points_interval(found.ci95)}; " if found.ci95 else ""
     compared = (

@@ -1,12 +1,18 @@
 """Whether a slice that a concept found is found by the words of its prompts alone."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
 from saetask.discovery.confirmation import N_PERMUTATIONS
-from saetask.discovery.score_tests import adjust_failures, permutation_p_values
-from saetask.discovery.search import Log
+from saetask.discovery.score_tests import (
+    adjust_failures,
+    benjamini_hochberg,
+    permutation_p_values,
+)
+from saetask.discovery.search import Found, Log
+from saetask.discovery.words import WordPresence
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float64
@@ -25,6 +31,39 @@ class BeyondWords(NamedTuple):
     """One-sided, of its presence when what words tell of it is given."""
     words: list[str]
     """What words would look for in its place, the most telling first."""
+    needs_sae: bool | None = None
+    """Whether it tells more, corrected over what is confirmed; None where it is not confirmed."""
+
+
+def compare_with_words(
+    found: Found,
+    by_words: Sequence[Found],
+    words: WordPresence,
+    log: Log,
+    q: float,
+    seed: int,
+    n_permutations: int = N_PERMUTATIONS,
+) -> list[BeyondWords]:
+    """Tells of each hypothesis that was tested whether words tell as much; see `beyond_words`.
+
+    Args:
+        found: The hypotheses.
+        by_words: What the same search found with words and n-grams, and with classes of words.
+        words: The words and n-grams of all prompts.
+        log: The log.
+        q: False discovery rate of what is confirmed, and of what is said to need the SAE among it.
+        seed: Seed of the permutations.
+        n_permutations: Number of permutations.
+    """
+    given = np.hstack([by.presence[:, by.confirmed(q)] for by in by_words])
+    beyond = beyond_words(
+        found.presence, words.terms, words.presence, given, log, seed, n_permutations
+    )
+    places: list[int] = np.flatnonzero(found.confirmed(q)).tolist()
+    adjusted = benjamini_hochberg(np.array([beyond[i].p_value for i in places]))
+    for i, of_one in zip(places, adjusted.tolist()):
+        beyond[i] = beyond[i]._replace(needs_sae=of_one <= q)
+    return beyond
 
 
 def beyond_words(

@@ -85,8 +85,12 @@ def write_report(run_folder: Path) -> Path:
     Raises:
         UserError: A file is missing or damaged, or the report cannot be written.
     """
-    page = render(read_run_folder(Path(run_folder)))
-    path = Path(run_folder) / "report.html"
+    return write_page(Path(run_folder), render(read_run_folder(Path(run_folder))))
+
+
+def write_page(folder: Path, page: str) -> Path:
+    """Writes HTML as `report.html` into a folder and returns its path."""
+    path = folder / "report.html"
     # A model's output may hold half a surrogate pair, which UTF-8 cannot.
     write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
     return path

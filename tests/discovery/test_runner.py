@@ -6,7 +6,7 @@ import pytest
 
 from saetask.data.evaluated_items import EvaluatedItem
 from saetask.data.prompts import as_prompt
-from saetask.discovery import DiscoveryConfig, discover, runner, write_discovery
+from saetask.discovery import DiscoveryConfig, discover, log_reading, write_discovery
 from saetask.discovery import reading as reading_module
 from saetask.discovery.documents import DiscoveryRow, DiscoverySummary
 from saetask.experiments.known_concepts import KnownConcepts
@@ -38,7 +38,9 @@ def water():
     """A concept of the two nouns, in the place of a dictionary's concepts."""
     concept = Concept("on:water", "water", "on", (SEA, SHIP), (1.0, 1.0), "validated")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runner, "find_known_concepts", lambda labels: KnownConcepts((concept,), ()))
+        patch.setattr(
+            log_reading, "find_known_concepts", lambda labels: KnownConcepts((concept,), ())
+        )
         yield concept
 
 

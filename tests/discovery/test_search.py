@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from saetask.discovery.controls import permuted_found, permuted_logs
+from saetask.discovery.controls import permuted_logs
 from saetask.discovery.hypotheses import Family, Hypothesis
 from saetask.discovery.search import Log, chosen_hypotheses, search
+from saetask.discovery.searches import permuted_found
 from saetask.discovery.splitting import split
 
 N = 600

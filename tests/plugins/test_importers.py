@@ -8,26 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saetask.data import LogFields, Prompt, read_log
-from saetask.plugins import PluginRegistry
 from tests.helpers.refusals import refusal
 
 LOGS = Path(__file__).parents[1] / "data" / "logs"
 LM_EVAL = LOGS / "lm-eval"
 QUESTIONS = ["Tom had 5 pears and gave 2 away. How many?", "Ann has 4 hens and buys 3. How many?"]
 QUESTIONS += ["A shop sold 6 of 9 bells. How many are left?", QUESTIONS[1]]
-
-
-@pytest.fixture(scope="module")
-def importers():
-    return PluginRegistry().by_name("importer")
-
-
-@pytest.fixture
-def read(importers):
-    def read(log, format="auto", **fields):
-        return list(read_log(log, format, LogFields(**fields), importers))
-
-    return read
 
 
 def samples(task):

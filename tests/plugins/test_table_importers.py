@@ -8,22 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saetask.data import LogFields, Prompt, read_log
-from saetask.plugins import PluginRegistry
 from tests.helpers.refusals import refusal
-
-
-@pytest.fixture(scope="module")
-def importers():
-    return PluginRegistry().by_name("importer")
-
-
-@pytest.fixture
-def read(importers):
-    def read(log, format="auto", **fields):
-        return list(read_log(log, format, LogFields(**fields), importers))
-
-    return read
-
 
 ROWS = [
     {"id": "a", "question": "How many?", "response": "3", "score": 0.5, "note": "x"},
