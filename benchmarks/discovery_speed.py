@@ -1,0 +1,90 @@
+"""How long a discovery takes, compared with the bare forward passes over its prompts.
+
+    python -m benchmarks.discovery_speed --texts FILE [--field question] [--prompts 700]
+
+Texts of a JSONL file are asked as chats. The whole model is run over them in batches by length;
+then `saetask.discover` reads them and makes the search with all its controls, with failures drawn
+at random. Prints JSON: seconds of both, and their ratio.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.discovery_power import texts_of
+from benchmarks.speed.machine import hardware
+from saetask import UserError, discover, load_model, load_sae
+from saetask.data import EvaluatedItem, as_prompt, render
+from saetask.models.forward import batches_by_length, right_padded
+from saetask.models.loading import model_tokenizer
+
+TOKENS_PER_BATCH = 2048
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """Returns how long some work takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def measure(texts: Sequence[str]) -> dict[str, Any]:
+    """Returns the seconds of the bare forward passes and of the discovery."""
+    import torch
+
+    model: Any = load_model()
+    sae = load_sae()
+    failed = np.random.default_rng(0).random(len(texts)) < 0.5
+    items = [
+        EvaluatedItem(str(i), as_prompt(text), str(i), float(failed[i]), str(i))
+        for i, text in enumerate(texts)
+    ]
+    rows = [render(model_tokenizer(model), item.prompt).token_ids for item in items]
+
+    def bare() -> None:
+        with torch.inference_mode():
+            for batch in batches_by_length([*map(len, rows)], max_tokens=TOKENS_PER_BATCH):
+                model(right_padded([rows[i] for i in batch]))
+
+    forward = seconds(bare)
+    discovery = seconds(lambda: discover(items, model, sae))
+    return {
+        "hardware": hardware(),
+        "dtype": str(model.cfg.dtype),
+        "prompts": len(rows),
+        "tokens": sum(map(len, rows)),
+        "forward_s": round(forward, 1),
+        "discover_s": round(discovery, 1),
+        "ratio": round(discovery / forward, 2),
+    }
+
+
+def main(given: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.discovery_speed",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--texts", type=Path, required=True)
+    parser.add_argument("--field", default="question")
+    parser.add_argument("--prompts", type=int, default=700)
+    options = parser.parse_args(given)
+    try:
+        print(
+            json.dumps(measure(texts_of(options.texts, options.field, options.prompts)), indent=2)
+        )
+    except UserError as error:
+        print(f"discovery_speed: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
