@@ -121,13 +121,11 @@ def make_sae(config: "TrainConfig", data: TrainingData, device: str = "cpu") -> 
     import torch
     from sae_lens import TrainingSAE
 
-    from saetask.training.sparse_topk import SparseTopKTrainingSAE
-
     shards = data.shards
     sae_config = make_sae_config(config, shards.d_in)
     sae_class: Any = TrainingSAE.get_sae_class_for_architecture(config.architecture)
-    if config.architecture == "topk" and device == "cpu":
-        sae_class = SparseTopKTrainingSAE
+    if device == "cpu":
+        sae_class = _sparse_class(sae_config) or sae_class
     sae: TrainingSAE[Any] = sae_class(sae_config)
     if config.initial_decoder == "data":
         indices = torch.randint(len(shards), (config.d_sae,))
@@ -136,6 +134,19 @@ def make_sae(config: "TrainConfig", data: TrainingData, device: str = "cpu") -> 
         sae.W_dec.data.copy_(rows)
         sae.W_enc.data.copy_(rows.T)
     return sae.to(device)
+
+
+def _sparse_class(sae_config: Any) -> "type[TrainingSAE[Any]] | None":
+    """Returns the class that trains an SAE faster on a CPU, with the same loss, if there is one."""
+    from saetask.training.sparse_matryoshka import SparseMatryoshkaTrainingSAE
+    from saetask.training.sparse_topk import SparseTopKTrainingSAE
+
+    match sae_config.architecture():
+        case "topk":
+            return SparseTopKTrainingSAE
+        case "matryoshka_batchtopk" if not sae_config.use_matryoshka_aux_loss:
+            return SparseMatryoshkaTrainingSAE
+    return None
 
 
 def trainer_config(config: "TrainConfig", device: str = "cpu") -> "SAETrainerConfig":
