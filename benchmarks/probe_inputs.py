@@ -9,6 +9,7 @@ import numpy as np
 from saetask.data.corpus import TokenRow
 from saetask.data.rendering import render
 from saetask.data.samples import Sample, draw, make_samples
+from saetask.detection.sparse_probes import Inputs
 from saetask.models.forward import batches_by_length, right_padded
 from saetask.models.hooks import read_hooks
 from saetask.models.loading import model_tokenizer
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from saetask.data.rendering import RenderedPrompt
     from saetask.models.loading import Model
 
-Inputs = Any
-"""`[item, input]`: an `np.ndarray` of neurons, a `csr_matrix` of features."""
 TOKENS_PER_BATCH = 2048
 
 

@@ -17,6 +17,7 @@ from saetask.errors import UserError
 from saetask.experiments.control_detectors import OWN
 from saetask.experiments.fold import FoldState
 from saetask.experiments.observation import Observation
+from saetask.experiments.trade_off import measure_trade_off
 from saetask.report.explanation import Explanation, Faithfulness
 from saetask.utils.sign_flips import flip_test
 
@@ -87,6 +88,7 @@ def measure_explanation(states: Sequence[FoldState], seed: int) -> Explanation |
         stability=measure_stability(states[0], seed),
         necessity=necessity,
         sufficiency=sufficiency,
+        trade_off=measure_trade_off(states, seed),
     )
 
 

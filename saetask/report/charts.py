@@ -229,7 +229,7 @@ def _chart(
         axis=axis,
         table=f"{element}-table",
         marks=[_mark(dot, TOP + row_height * (i + 0.5), place) for i, dot in enumerate(dots)],
-        ticks=[Tick(place(tick), _tick_text(tick, step)) for tick in ticks],
+        ticks=[Tick(place(tick), tick_text(tick, step)) for tick in ticks],
         reference=place(reference[0]) if reference else None,
         reference_text=reference[1] if reference else "",
         row_height=row_height,
@@ -285,6 +285,7 @@ def axis_ticks(low: float, high: float) -> list[float]:
     raise AssertionError("a step of a hundredfold spans the range")
 
 
-def _tick_text(value: float, step: float) -> str:
+def tick_text(value: float, step: float) -> str:
+    """Returns a place of an axis with as many decimals as its step has."""
     places = max(0, -math.floor(math.log10(step) + 1e-9))
     return decimals(value or 0.0, places)  # no minus before a zero

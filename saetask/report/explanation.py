@@ -1,6 +1,8 @@
 """How well concepts explain the detector of a run: the block `explanation` of `summary.json`."""
 
-from saetask.report.documents import Count, Document, Number, Share, Text
+from pydantic import Field
+
+from saetask.report.documents import Count, Document, Interval, Number, PositiveCount, Share, Text
 
 
 class Faithfulness(Document):
@@ -12,6 +14,19 @@ class Faithfulness(Document):
     """The same of as many random features that fire in the prompt."""
     p: Share
     """P-value of the difference: one-sided sign-flip test, paired by prompt, over groups."""
+
+
+class TradeOff(Document):
+    """How well the right reading is told from k inputs, chosen and fitted on other items."""
+
+    inputs: Text
+    """`concepts`, `features`, `neurons`, or `random-sae`: features of a random dictionary."""
+    k: PositiveCount
+    """Number of inputs of a probe."""
+    auroc: Share
+    """Macro AUROC of the right reading."""
+    ci95: Interval | None
+    """95 % bootstrap interval over groups of items; null if no resample holds every reading."""
 
 
 class Explanation(Document):
@@ -48,3 +63,5 @@ class Explanation(Document):
     sufficiency: Faithfulness
     """Share of the log-odds of the reading that is kept when only the features of all named
     concepts are left."""
+    trade_off: list[TradeOff] = Field(default_factory=list)
+    """Fewer inputs make a shorter explanation: what that costs, beside inputs without names."""

@@ -19,6 +19,7 @@ from saetask.report.arms import ArmKind
 from saetask.report.browser import packed_items
 from saetask.report.charts import MARK_PATHS, accuracy_chart, against_chart, detection_chart
 from saetask.report.conclusions import conclusions
+from saetask.report.curves import trade_off_chart
 from saetask.report.headline import headline
 from saetask.report.item_comparison import ItemComparison
 from saetask.report.run_folder import RunFolder, read_run_folder
@@ -113,6 +114,9 @@ def render(run: RunFolder) -> str:
             mark_paths=MARK_PATHS,
             score_descriptions=SCORE_DESCRIPTIONS,
             accuracy_chart=accuracy_chart(summary.arms),
+            trade_off_chart=trade_off_chart(
+                summary.explanation.trade_off if summary.explanation else ()
+            ),
             against_chart=against_chart(method, summary.against),
             detection_chart=detection_chart(
                 "detection", "Scores that tell wrong answers", summary.detection.measured

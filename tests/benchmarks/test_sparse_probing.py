@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from benchmarks import k_sparse_probes, probe_inputs, sparse_probing
+from benchmarks import probe_inputs, sparse_probing
 from benchmarks.k_sparse_probes import probe_scores
+from saetask.detection import sparse_probes
 from saetask.utils.auroc import macro_auroc
 
 N = 160
@@ -64,7 +65,7 @@ def test_sparse_and_dense_inputs_give_the_same_scores(planted) -> None:
 def test_the_contrast_is_that_of_the_plain_formula(planted) -> None:
     labels, inputs = planted
     positive = labels == "b"
-    found = k_sparse_probes._class_contrast(inputs, positive)
+    found = sparse_probes._class_contrast(inputs, positive)
     one, other = inputs[positive], inputs[~positive]
     within = np.sqrt((len(one) * one.var(0) + len(other) * other.var(0)) / N)
     np.testing.assert_allclose(found.contrast, (one.mean(0) - other.mean(0)) / within)
