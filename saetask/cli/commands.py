@@ -42,7 +42,8 @@ def add_commands(parser: CommandParser, group: CommandGroup, words: Collection[s
     parser.set_defaults(execute=lambda arguments: print(parser.overview))
     subparsers = parser.add_subparsers(metavar="COMMAND", prog=parser.prog)
     for name, command in group.commands():
-        subparser = subparsers.add_parser(name, description=_sentence(command.summary))
+        sentence = _sentence(command.summary)
+        subparser = subparsers.add_parser(name, help=command.summary, description=sentence)
         if name not in words:
             continue
         if isinstance(command, CommandGroup):
