@@ -35,7 +35,8 @@ def test_the_readme_is_short_and_links_to_every_section_of_the_site() -> None:
     assert text.count("\n") <= LONGEST_README
     linked = {(ROOT / target).resolve() for target in targets(README)}
     generated = ROOT / "docs" / "reference"
-    assert {page for page in PAGES if generated not in page.parents} <= linked
+    notebooks = set((ROOT / "notebooks").glob("*.ipynb"))
+    assert {page for page in PAGES if generated not in page.parents} | notebooks <= linked
 
 
 @pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: str(page.relative_to(ROOT)))

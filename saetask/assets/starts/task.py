@@ -29,6 +29,14 @@ SITUATIONS = {
     "He forgot my birthday": ("That hurt me", "He is the most attentive friend"),
     "The exam was easy": ("I am glad", "How cruel of your teacher"),
     "It rained on our picnic": ("We got soaked", "We picked the ideal day"),
+    "The dentist was gentle": ("That is good to hear", "What a torturer"),
+    "He parked across two spaces": ("He should move the car", "Such a considerate driver"),
+    "The concert was cancelled": ("I am disappointed", "That made my evening"),
+    "Her garden is in full bloom": ("It looks beautiful", "She clearly neglects it"),
+    "The queue goes round the block": ("This will take long", "We will be inside in a second"),
+    "My neighbour drilled all night": ("I could not sleep", "He has a lovely sense of time"),
+    "The puppy learnt to sit": ("Clever dog", "A hopeless case"),
+    "They lost my luggage again": ("I will complain", "I do love this airline"),
 }
 """What happened, and two remarks on it: a sincere one and an ironic one."""
 
