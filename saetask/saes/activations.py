@@ -64,7 +64,8 @@ class FeatureActivations:
         """Returns the amounts, and the strongest firings, a line each."""
         n_active, strongest = len(np.unique(self.features)), self.top(SHOWN)
         lines = [
-            f"FeatureActivations: {len(self)} prompts, {len(self.indptr) - 1:,} tokens, "
+            f"FeatureActivations: {len(self)} prompt{'s' * (len(self) != 1)}, "
+            f"{len(self.indptr) - 1:,} tokens, "
             f"{len(self.features):,} firings of {n_active:,} of {self.d_sae:,} features"
         ]
         width = max((len(repr(firing.text)) for firing in strongest), default=0)
