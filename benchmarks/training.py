@@ -10,16 +10,15 @@ would be written.
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import beta
 
+from benchmarks.config_keys import Key, config_keys
 from benchmarks.pages import ROOT, environment, execute, page_parser
 from benchmarks.sae_search import KS, table
-from benchmarks.schemas import schema
 from saetask.training.config import ARCHITECTURES, TrainConfig
 from saetask.training.recipe import OPTION_RANGES, RANGES, architecture_options
 from saetask.utils.files import write_text
@@ -27,46 +26,11 @@ from saetask.utils.files import write_text
 COMMAND = "python -m benchmarks.training"
 PAGE, MEASURED = Path("docs/training.md"), Path("docs/sae_check.json")
 SEARCH = Path("docs/sae_search.json")
-TYPES = {"integer": "whole number", "string": "text", "boolean": "true or false", "object": "keys"}
-
-
-class Key(NamedTuple):
-    """A key of a recipe."""
-
-    name: str
-    """With the keys that it is below: `harvest.corpus.seed`."""
-    values: str
-    """Type and range of its values."""
-    default: str
-    """Its default as JSON; empty if it has none."""
-    description: str
 
 
 def recipe_keys() -> list[Key]:
     """Returns every key of a training recipe, with the docstring of its attribute."""
-    made = json.loads(schema(TrainConfig))
-    return list(_keys(made, made["$defs"]["TrainConfig"], ""))
-
-
-def _keys(made: dict[str, Any], part: dict[str, Any], prefix: str) -> Iterator[Key]:
-    for name, entry in part["properties"].items():
-        key = prefix + name
-        reference = entry.get("$ref") or entry.get("items", {}).get("$ref")
-        if reference:
-            dots = "[]." if "items" in entry else "."
-            yield from _keys(made, made["$defs"][reference.rpartition("/")[2]], key + dots)
-            continue
-        default = json.dumps(entry["default"]) if "default" in entry else ""
-        yield Key(key, _values(key, entry), default, entry["description"])
-
-
-def _values(key: str, entry: dict[str, Any]) -> str:
-    if key in RANGES:
-        return str(RANGES[key]).removeprefix("a ")
-    if "enum" in entry:
-        return ", ".join(entry["enum"])
-    kind = entry.get("type", "text")
-    return TYPES.get(kind, kind)
+    return config_keys(TrainConfig, RANGES)
 
 
 def option_rows() -> list[tuple[str, str, str, str]]:

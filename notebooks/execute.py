@@ -8,6 +8,7 @@ write to stderr (progress, warnings) is not.
 """
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -53,6 +54,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="store the outputs")
     parser.add_argument("notebooks", nargs="*", type=Path, metavar="NOTEBOOK")
     arguments = parser.parse_args()
+    os.environ["TQDM_DISABLE"] = "1"  # where ipywidgets is installed, bars would be outputs
     paths = arguments.notebooks or sorted(Path(__file__).parent.glob("*.ipynb"))
     absent = [str(path) for path in paths if not path.is_file()]
     if absent or not paths:

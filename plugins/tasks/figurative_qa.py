@@ -61,7 +61,7 @@ class FigurativeQA:
     annotators = ("polarity-note", "feature-label")
 
     def items(self, data: Path | None = None) -> list[Item]:
-        """Returns a file's items (see the README for the format); none are built in."""
+        """Returns a file's items (format: docs/how-to/data.md); none are built in."""
         return given_items(self.name, data, FigurativeRow, _item)
 
     def prompt(self, item: Item) -> Prompt:

@@ -43,7 +43,7 @@ class GSM8K:
     annotators = ("operation-note", "feature-label")
 
     def items(self, data: Path | None = None) -> list[Item]:
-        """Returns a file's items (see the README for the format); none are built in."""
+        """Returns a file's items (format: docs/how-to/data.md); none are built in."""
         return given_items(self.name, data, GSM8KRow, _item)
 
     def prompt(self, item: Item) -> Prompt:

@@ -77,7 +77,7 @@ class Metaphor:
     annotators = ("sense-note", "feature-label")
 
     def items(self, data: Path | None = None) -> list[Item]:
-        """Returns the 444 embedded sentences, or a file's (see the README for the format)."""
+        """Returns the 444 embedded sentences, or a file's (format: docs/how-to/data.md)."""
         if data is not None:
             return read_items(data, MetaphorRow, _item)
         with as_file(files(__name__.rpartition(".")[0]) / "items" / "metaphor.jsonl") as path:

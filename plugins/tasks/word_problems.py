@@ -62,7 +62,7 @@ class WordProblems:
     generating_task = "gsm8k"
 
     def items(self, data: Path | None = None) -> list[Item]:
-        """Returns the 920 embedded problems, or a file's (see the README for the format)."""
+        """Returns the 920 embedded problems, or a file's (format: docs/how-to/data.md)."""
         if data is not None:
             return read_items(data, WordProblemRow, _item)
         with as_file(files(__name__.rpartition(".")[0]) / "items" / "word-problems.jsonl") as path:

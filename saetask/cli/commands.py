@@ -42,7 +42,8 @@ def add_commands(parser: CommandParser, group: CommandGroup, words: Collection[s
     parser.set_defaults(execute=lambda arguments: print(parser.overview))
     subparsers = parser.add_subparsers(metavar="COMMAND", prog=parser.prog)
     for name, command in group.commands():
-        subparser = subparsers.add_parser(name, description=_sentence(command.summary))
+        sentence = _sentence(command.summary)
+        subparser = subparsers.add_parser(name, help=command.summary, description=sentence)
         if name not in words:
             continue
         if isinstance(command, CommandGroup):
@@ -71,10 +72,10 @@ def _add_flags(parser: CommandParser, command: Command) -> None:
 
 def overview(prog: str, group: CommandGroup) -> str:
     """Returns the page that lists the commands of a group, by section."""
-    lines = [f"usage: {prog} COMMAND ...", "", _sentence(group.summary)]
+    lines = [f"usage: {prog} COMMAND ...", "", _sentence(group.summary), ""]
     width = max(len(name) for name, _ in group.commands())
     for title, section in group.sections.items():
-        lines += ["", f"{title}:"]
+        lines.append(f"{title}:")
         lines += [f"  {name:<{width}}  {command.summary}" for name, command in section.items()]
     return "\n".join([*lines, "", f"Flags of a command: {prog} COMMAND --help"])
 

@@ -15,6 +15,7 @@ from saetask.cli.options import (
     add_json,
     open_registry,
     print_json,
+    print_path,
     require_positive,
 )
 from saetask.cli.parser import CommandParser, take
@@ -132,6 +133,7 @@ def _read_corpus_config(spec: str) -> "tuple[CorpusConfig, Path]":
 def declare_export(parser: CommandParser) -> None:
     """Adds the flags of `saetask dictionary export`."""
     parser.add_fields(ExportOptions, positional=("folder",))
+    add_json(parser)
 
 
 def export(arguments: Namespace) -> None:
@@ -139,7 +141,7 @@ def export(arguments: Namespace) -> None:
     from saetask.dictionary.export import export_neuronpedia
 
     options = take(arguments, ExportOptions)
-    print(export_neuronpedia(options.folder, options.out))
+    print_path(export_neuronpedia(options.folder, options.out), arguments.json)
 
 
 def declare_show(parser: CommandParser) -> None:

@@ -3,11 +3,11 @@
 from argparse import Namespace
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from saetask.cli.commands import Command
 from saetask.cli.config_files import read_config
-from saetask.cli.options import add_json, open_registry, print_json
+from saetask.cli.options import add_json, open_registry, print_json, print_path
 from saetask.cli.parser import CommandParser, given, take
 from saetask.errors import UserError, did_you_mean
 
@@ -35,6 +35,12 @@ class ReportOptions:
 
     run_folder: Path
     """A folder that saetask run wrote."""
+    to: Literal["html", "inspect", "lm-eval"] = "html"
+    """Format: html, or one arm as a log of inspect_ai or samples of lm-evaluation-harness."""
+    out: Path | None = None
+    """File to write, for the other formats; html is report.html in the folder."""
+    arm: str = "saetask"
+    """Arm to write, for the other formats."""
 
 
 def declare_run(parser: CommandParser) -> None:
@@ -112,16 +118,38 @@ def _run_config(arguments: Namespace, registry: "PluginRegistry") -> "RunConfig"
 def declare_report(parser: CommandParser) -> None:
     """Adds the flags of `saetask report`."""
     parser.add_fields(ReportOptions, positional=("run_folder",))
+    add_json(parser)
 
 
 def report(arguments: Namespace) -> None:
-    """Writes the report of a run folder and prints its path."""
-    from saetask.report import write_report
+    """Writes the report of a run folder, or an arm in another format, and prints the path.
 
-    print(write_report(take(arguments, ReportOptions).run_folder))
+    Raises:
+        UserError: The folder is damaged, or the flags contradict each other.
+    """
+    options = take(arguments, ReportOptions)
+    if options.to == "html":
+        from saetask.report import write_report
+
+        if options.out is not None or "arm" in arguments:
+            raise UserError(
+                "--out and --arm are for the formats of --to; report.html has all arms."
+            )
+        written = write_report(options.run_folder)
+    else:
+        from saetask.report.evaluation_formats import write_evaluation
+
+        if options.out is None:
+            raise UserError(f"--to {options.to} writes a file; name it with --out.")
+        written = write_evaluation(options.run_folder, options.arm, options.to, options.out)
+    print_path(written, arguments.json)
 
 
 COMMANDS = {
     "run": Command("run an experiment: all arms, paired, with a report", declare_run, run),
-    "report": Command("write report.html for a run folder", declare_report, report),
+    "report": Command(
+        "write report.html for a run folder, or a log of inspect_ai or lm-eval",
+        declare_report,
+        report,
+    ),
 }

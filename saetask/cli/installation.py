@@ -1,10 +1,24 @@
-"""The commands on this installation: plugins, doctor."""
+"""The commands on this installation: plugins, doctor, init."""
 
 from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 from saetask.cli.commands import Command
 from saetask.cli.options import add_json, open_registry, print_json
+from saetask.cli.parser import CommandParser, take
 from saetask.errors import UserError
+
+
+@dataclass(frozen=True)
+class InitOptions:
+    """Flags of `saetask init`."""
+
+    kind: Literal["experiment", "recipe", "task", "detector", "labeler", "importer"]
+    """What to write: experiment, recipe, or a plugin: task, detector, labeler, importer."""
+    file: Path
+    """The file to write; one that exists is refused."""
 
 
 def plugins(arguments: Namespace) -> None:
@@ -36,7 +50,42 @@ def doctor(arguments: Namespace) -> None:
         raise UserError(f"The default model or SAE failed its check: {findings['problem']}")
 
 
+def declare_init(parser: CommandParser) -> None:
+    """Adds the flags of `saetask init`."""
+    parser.add_fields(InitOptions, positional=("kind", "file"))
+    add_json(parser)
+
+
+def init(arguments: Namespace) -> None:
+    """Writes a commented file to start from and prints its path.
+
+    Raises:
+        UserError: The file exists, its name does not fit, or it can not be written.
+    """
+    from saetask.cli.starting_files import PLUGIN_KINDS, starting_text
+    from saetask.utils.files import write_text
+
+    options = take(arguments, InitOptions)
+    suffixes = (".py",) if options.kind in PLUGIN_KINDS else (".yaml", ".yml")
+    if options.file.suffix not in suffixes:
+        raise UserError(
+            f"{options.file}: saetask init {options.kind} writes a {suffixes[0]} file; "
+            f"give {options.file.with_suffix(suffixes[0])}."
+        )
+    if options.file.exists():
+        raise UserError(f"{options.file} exists and is left as it is; give another name.")
+    text = starting_text(options.kind).replace("THIS_FILE", str(options.file))
+    write_text(options.file, text)
+    if arguments.json:
+        print_json({"file": str(options.file)})
+    else:
+        print(f"{options.file}: written; its first lines say how to use it.")
+
+
 COMMANDS = {
     "plugins": Command("list tasks, detectors, annotators, labelers, importers", add_json, plugins),
+    "init": Command(
+        "write a commented experiment, recipe or plugin to start from", declare_init, init
+    ),
     "doctor": Command("check versions, hardware and the default model", add_json, doctor),
 }

@@ -4,12 +4,21 @@ Results go to stdout, progress and logs to stderr. Exit codes: 0 done, 1 failed,
 130 interrupted.
 """
 
+import io
 import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from saetask.cli import dictionary, discovery, experiments, installation, prompts, training
+from saetask.cli import (
+    completion,
+    dictionary,
+    discovery,
+    experiments,
+    installation,
+    prompts,
+    training,
+)
 from saetask.cli.commands import CommandGroup, add_commands
 from saetask.cli.parser import CommandParser
 from saetask.errors import UserError
@@ -35,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     debug = False
+    _write_utf8()
     try:
         arguments = make_parser(words := sys.argv[1:] if argv is None else argv).parse_args(words)
         debug = getattr(arguments, "debug", False)
@@ -62,6 +72,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _write_utf8() -> None:
+    """Has both streams write UTF-8, whatever the terminal or the system's locale."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors=stream.errors)
+
+
 def make_parser(words: Sequence[str]) -> CommandParser:
     """Returns the parser of the whole command line.
 
@@ -70,5 +87,13 @@ def make_parser(words: Sequence[str]) -> CommandParser:
     """
     parser = CommandParser(prog="saetask")
     parser.add_argument("--version", action="version", version=version("saetask"))
+    parser.add_argument(
+        completion.FLAG,
+        action=completion.PrintCompletion,
+        choices=completion.SHELLS,
+        help="Print a script that completes the command line.",
+    )
+    if words and words[0].startswith(completion.FLAG):  # it is about every command
+        words = completion.command_words(ROOT)
     add_commands(parser, ROOT, words)
     return parser

@@ -63,6 +63,14 @@ def print_json(document: Any) -> None:
     print(json_text(document, indent=2))
 
 
+def print_path(path: Path, as_json: bool) -> None:
+    """Prints the path of a file that was written; as JSON, under the key `file`."""
+    if as_json:
+        print_json({"file": str(path)})
+    else:
+        print(path)
+
+
 def open_registry(arguments: "Namespace") -> "PluginRegistry":
     """Returns the plugins of the installed packages and of the files given with `--plugin`."""
     from saetask.plugins import PluginRegistry

@@ -124,6 +124,7 @@ def read(arguments: Namespace) -> None:
     from saetask.dictionary.feature_labels import find_feature_labels
     from saetask.saes.compatibility import check_sae
     from saetask.saes.extraction import read_features
+    from saetask.saes.neuronpedia import neuronpedia_url
 
     options = take(arguments, ReadOptions)
     prompt = as_prompt(_require_text(take(arguments, PromptOptions).prompt))
@@ -138,7 +139,10 @@ def read(arguments: Namespace) -> None:
     named = dictionary.concepts() if dictionary and not options.features else []
     concepts = concept_firings(activations, named, options.top)
     if arguments.json:
-        rows = [{**f._asdict(), "label": labels[f.feature]} for f in firings]
+        rows = [
+            {**f._asdict(), "label": labels[f.feature], "url": neuronpedia_url(sae, f.feature)}
+            for f in firings
+        ]
         found = [concept._asdict() for concept in concepts]
         rendered = activations.prompts[0].text  # in which the spans of features count
         document = {"prompt": prompt.content, "rendered": rendered}

@@ -7,3 +7,4 @@ from .concepts import concept_weights as concept_weights
 from .extraction import read_features as read_features
 from .loading import load_sae as load_sae
 from .logit_lens import promotion_label as promotion_label
+from .neuronpedia import neuronpedia_url as neuronpedia_url

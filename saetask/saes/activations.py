@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 
+SHOWN = 5
+"""Number of firings that the plain text of activations shows."""
+
+
 class Firing(NamedTuple):
     """One feature active on one token."""
 
@@ -32,9 +36,11 @@ class Firing(NamedTuple):
     feature: int
     value: float
     """The activation."""
+    label: str = ""
+    """What the feature is about, where labels were given; see `with_labels`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FeatureActivations:
     """The feature activations of a batch of prompts, sparse (CSR over all tokens)."""
 
@@ -53,6 +59,21 @@ class FeatureActivations:
 
     def __len__(self) -> int:
         return len(self.prompts)
+
+    def __repr__(self) -> str:
+        """Returns the amounts, and the strongest firings, a line each."""
+        n_active, strongest = len(np.unique(self.features)), self.top(SHOWN)
+        lines = [
+            f"FeatureActivations: {len(self)} prompt{'s' * (len(self) != 1)}, "
+            f"{len(self.indptr) - 1:,} tokens, "
+            f"{len(self.features):,} firings of {n_active:,} of {self.d_sae:,} features"
+        ]
+        width = max((len(repr(firing.text)) for firing in strongest), default=0)
+        lines += [
+            f"  {firing.feature:>6}  {firing.value:>8.2f}  {firing.text!r:<{width}}  {firing.label}"
+            for firing in strongest
+        ]
+        return "\n".join(line.rstrip() for line in lines)
 
     def __getitem__(self, item: int) -> "FeatureActivations":
         """Returns the activations of one prompt."""
@@ -86,10 +107,7 @@ class FeatureActivations:
         """Returns the firings as a table, a row each; `start` and `end` are the token's span."""
         import pandas
 
-        rows = [
-            (f.item, f.token, *f.span, f.text, f.feature, f.value, self.labels.get(f.feature, ""))
-            for f in self.firings()
-        ]
+        rows = [(f.item, f.token, *f.span, *f[3:]) for f in self.firings()]
         names = ["item", "token", "start", "end", "text", "feature", "value", "label"]
         return pandas.DataFrame(rows, columns=names)
 
@@ -104,7 +122,8 @@ class FeatureActivations:
                 for i in range(self.indptr[position], self.indptr[position + 1]):
                     text = prompt.text[span.start : span.end]
                     feature, value = int(self.features[i]), float(self.values[i])
-                    yield Firing(item, token, span, text, feature, value)
+                    label = self.labels.get(feature, "")
+                    yield Firing(item, token, span, text, feature, value, label)
                 position += 1
 
     def top(self, k: int = 10, region: str | None = None) -> list[Firing]:

@@ -2,6 +2,7 @@
 
 import codecs
 import difflib
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -145,11 +146,19 @@ def _without_byte_order_mark(folder: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory() as temporary:
         for path in folder.iterdir():
-            (Path(temporary) / path.name).symlink_to(path.resolve())
+            _link(path, Path(temporary) / path.name)
         config = Path(temporary) / "cfg.json"
         config.unlink()
         config.write_text(read_text(folder / "cfg.json"), encoding="utf-8")
         yield Path(temporary)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Makes a link to a file; a copy where links are not allowed, as for most users of Windows."""
+    try:
+        target.symlink_to(source.resolve())
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _fold_input_scale(sae: "SAE[Any]", config: dict[str, Any], folder: Path) -> None:

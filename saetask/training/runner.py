@@ -211,7 +211,7 @@ def _progress(job: TrainingJob) -> Iterator[None]:
         seen = 0
         with stage("train", n_steps, "step") as advance:
             while not done.wait(SECONDS_BETWEEN_LOOKS):
-                if log.is_file() and (lines := log.read_text().splitlines()):
+                if log.is_file() and (lines := log.read_text(encoding="utf-8").splitlines()):
                     step = json.loads(lines[-1])["step"]
                     advance(step - seen)
                     seen = step

@@ -31,7 +31,7 @@ def cache_folder() -> Path:
 def folder_is_intact(folder: Path) -> bool:
     """Returns whether every file of a cached folder still has the hash in its manifest."""
     try:
-        expected: dict[str, str] = json.loads((folder / MANIFEST).read_text())
+        expected: dict[str, str] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         return all(file_sha256(folder / name) == digest for name, digest in expected.items())
     except (OSError, ValueError, AttributeError):
         return False

@@ -217,9 +217,9 @@ def remove_partial_writes(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file atomically (UTF-8)."""
+    """Writes a text file atomically: UTF-8, lines end alike on every system."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def json_text(

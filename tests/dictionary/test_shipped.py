@@ -13,7 +13,7 @@ from saetask.saes.loading import DEFAULT_SAE, assets_folder, sae_fingerprint
 
 MAY_BE_QUOTED = {"openstax", "eltec", "self_dialogue", "gsm8k_chat"}
 MEGABYTES = 35
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "dictionary.md"
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +53,9 @@ def test_its_card_says_what_its_manifest_says(dictionary) -> None:
     assert card == dictionary_card(dictionary.manifest)
 
 
-def test_the_readme_gives_its_figures(dictionary) -> None:
+def test_the_page_on_dictionaries_gives_its_figures(dictionary) -> None:
     (card_rows,) = re.findall(r"(?:^\| .*%.*\|\n)+", dictionary_card(dictionary.manifest), re.M)
-    assert card_rows in README.read_text()
+    assert card_rows in PAGE.read_text(encoding="utf-8")
 
 
 def test_verdicts_in_the_table_are_those_counted_in_the_manifest(dictionary) -> None:

@@ -1,4 +1,4 @@
-"""Rows of item files, as the README documents them."""
+"""Rows of item files, as docs/how-to/data.md documents them."""
 
 SENTENCE = {
     "id": "s1",

@@ -45,7 +45,7 @@ def test_firings_are_the_csr_rows_with_their_text(activations):
             low, high = activations.indptr[token_of_all : token_of_all + 2]
             text = prompt.text[span.start : span.end]
             expected += [
-                (item, token, span, text, feature, value)
+                (item, token, span, text, feature, value, "")
                 for feature, value in zip(
                     activations.features[low:high].tolist(), activations.values[low:high].tolist()
                 )
@@ -198,3 +198,24 @@ def test_a_string_is_read_as_text_or_as_a_chat_as_asked(tiny_model, tiny_sae):
     prompt = read_features(tiny_model, tiny_sae, as_prompt(text))
     assert as_chat.prompts[0].text == prompt.prompts[0].text != as_text.prompts[0].text
     assert np.array_equal(as_chat.values, prompt.values)
+
+
+@given(random_activations())
+def test_the_plain_text_has_the_amounts_and_the_strongest_firings(activations):
+    named = activations.with_labels({feature: f"about {feature}" for feature in range(6)})
+    first, *lines = repr(named).splitlines()
+    assert f"{len(activations.features):,} firings" in first
+    shown = [(int(line.split()[0]), line.endswith(f"about {line.split()[0]}")) for line in lines]
+    assert shown == [(firing.feature, True) for firing in activations.top(5)]
+
+
+@given(random_activations())
+def test_firings_and_the_table_have_the_labels_that_were_given(activations):
+    labels = {0: "zero", 2: "two"}
+    named = activations.with_labels(labels)
+    assert all(f.label == labels.get(f.feature, "") for f in named.firings())
+    table = named.to_pandas()
+    assert table["label"].tolist() == [labels.get(feature, "") for feature in table["feature"]]
+    assert [*table.columns] == [
+        *("item", "token", "start", "end", "text", "feature", "value", "label")
+    ]
