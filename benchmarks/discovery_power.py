@@ -103,7 +103,9 @@ def read_texts(texts: list[str], work: Path | None) -> Texts:
     labels = find_feature_labels(model, sae)
     reader = Reader(sae, find_known_concepts(labels).concepts)
     ids = [str(i) for i in range(len(texts))]
-    rendered = render_log(model, sae, ids, texts, own_texts(texts))
+    rendered = [r for r in render_log(model, sae, ids, texts, own_texts(texts)) if r is not None]
+    if len(rendered) < len(texts):
+        raise UserError("A text is longer than the model's context.")
     control = random_reader(model, reader, rendered, seed=0)
     identity = [model_fingerprint(model), sae_fingerprint(sae), "benchmark"]
     read = read_log(model, [reader, control], rendered, work, identity)

@@ -84,6 +84,10 @@ class FiringToken(Document):
     activation: Number
     """Activation of the concept on the token."""
 
+    def shifted(self, by: int) -> "FiringToken":
+        """Returns the token in a text that has more characters before it."""
+        return self.model_copy(update={"start": self.start + by, "end": self.end + by})
+
 
 class ShownPrompt(Document):
     """A prompt that is shown with a discovery."""
@@ -91,7 +95,8 @@ class ShownPrompt(Document):
     id: Text
     """Id of the item."""
     text: Text
-    """What is read of the prompt: its last message, without what all prompts of the log share."""
+    """What is read of the prompt, in whole sentences: its last message, without those that all
+    prompts of the log share."""
     output: Text
     """What the model answered."""
     failure: Share
@@ -230,6 +235,8 @@ class DiscoverySummary(Document):
     """Number of items that have a score."""
     n_without_score: Count
     """Number of items that were left out because they have none."""
+    n_too_long: Count
+    """Number of items that were left out because their prompts exceed the model's context."""
     n_discovery: Count
     """Number of items that hypotheses were chosen on."""
     n_confirmation: Count

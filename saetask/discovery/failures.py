@@ -25,6 +25,30 @@ class ScoredItems(NamedTuple):
     failures: "Float64[np.ndarray, ' n']"
     n_without: int
     """Number of items that were left out because they have no score."""
+    n_too_long: int = 0
+    """Number of items that were left out because their prompts exceed the model's context."""
+
+    def without_too_long(self, kept: Sequence[int], by: By) -> "ScoredItems":
+        """Returns the items whose prompts fit the model's context.
+
+        Args:
+            kept: Their indices.
+            by: What stands for failure.
+
+        Raises:
+            UserError: They are too few, or there is nothing to tell apart.
+        """
+        n_left_out = len(self.items) - len(kept)
+        if not n_left_out:
+            return self
+        failures = self.failures[list(kept)]
+        try:
+            _check(failures, by)
+        except UserError as error:
+            raise UserError(
+                f"{error} {n_left_out} prompts longer than the model's context were left out."
+            ) from error
+        return ScoredItems([self.items[i] for i in kept], failures, self.n_without, n_left_out)
 
 
 def scored_items(items: Sequence[EvaluatedItem], by: By) -> ScoredItems:

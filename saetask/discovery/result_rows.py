@@ -96,10 +96,10 @@ def rows_with_prompts(
         return [
             ShownPrompt(
                 id=items[i].id,
-                text=reading.texts[i],
+                text=reading.shown[i].text,
                 output=items[i].output,
                 failure=float(log.failures[i]),
-                tokens=next(tokens),
+                tokens=[token.shifted(reading.shown[i].start) for token in next(tokens)],
             )
             for i in indices
         ]

@@ -11,7 +11,7 @@ from saetask.data.evaluated_items import EvaluatedItem
 from saetask.dictionary.feature_labels import find_feature_labels
 from saetask.discovery.config import DiscoveryConfig
 from saetask.discovery.failures import ScoredItems, scored_items
-from saetask.discovery.log_reading import read_items
+from saetask.discovery.log_reading import read_items, render_items
 from saetask.discovery.result import DiscoveryResult
 from saetask.discovery.result_rows import result_rows, rows_with_prompts
 from saetask.discovery.search import Log
@@ -52,17 +52,19 @@ def discover(
         executor: Runs the batches of prompts; None runs them in this process.
 
     Raises:
-        UserError: There are no items, too few, or nothing to tell apart; a prompt is empty or too
-            long; or the SAE does not belong to the model.
+        UserError: There are no items, too few, or nothing to tell apart; a prompt is empty, or all
+            are longer than the model's context; or the SAE does not belong to the model.
     """
     config = config or DiscoveryConfig()
-    scored, halves = scored_halves(list(items), config)
+    scored, _ = scored_halves(list(items), config)  # refused before anything is loaded
     loaded, loaded_sae = load_model(model), load_sae(sae)
     check_sae(loaded, loaded_sae, allow_mismatch=config.allow_sae_mismatch)
     labels = find_feature_labels(
         loaded, loaded_sae, config.dictionary, unvalidated=config.unvalidated_labels
     )
-    reading = read_items(scored.items, labels, config, executor)
+    rendered = render_items(scored.items, loaded, loaded_sae)
+    scored, halves = _halves(scored.without_too_long(rendered.kept, config.by), config)
+    reading = read_items(scored.items, rendered, labels, config, executor)
     groups = group_indices([item.group for item in scored.items], scored.failures)
     log = Log(scored.failures, reading.confounders.values, groups, halves)
     searches = search_all(reading, log, labels, config)
@@ -96,7 +98,10 @@ def scored_halves(items: Sequence[EvaluatedItem], config: DiscoveryConfig) -> Sc
     Raises:
         UserError: There are too few, or they all fail or all do not.
     """
-    scored = scored_items(items, config.by)
+    return _halves(scored_items(items, config.by), config)
+
+
+def _halves(scored: ScoredItems, config: DiscoveryConfig) -> ScoredHalves:
     groups = [item.group for item in scored.items]
     halves = split(scored.failures, groups, config.discovery_share, config.seed)
     _check_halves(halves, len(set(groups)))

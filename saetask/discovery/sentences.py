@@ -39,12 +39,19 @@ def result_sentences(summary: DiscoverySummary) -> Iterator[str]:
 def log_sentence(summary: DiscoverySummary) -> str:
     """Returns what was searched, and by what it was read."""
     log = f" of {summary.log}" if summary.log else ""
-    without = summary.n_without_score
+    left_out = [
+        f"{count(n)} {reason}"
+        for n, reason in (
+            (summary.n_without_score, "without a score"),
+            (summary.n_too_long, "longer than the model's context"),
+        )
+        if n
+    ]
     return (
         f"{count(summary.n_items)} prompts{log}, read by {summary.model} ({summary.sae}); the "
         f"model {FAILURE[summary.by]} on {percent(summary.failure_rate)} of them; "
         f"{count(summary.n_discovery)} to discover on, {count(summary.n_confirmation)} to confirm "
-        f"on{f'; {count(without)} left out without a score' if without else ''}."
+        f"on{'; left out: ' if left_out else ''}{', '.join(left_out)}."
     )
 
 

@@ -51,6 +51,7 @@ def summarise(
         q=config.q,
         n_items=len(scored.items),
         n_without_score=scored.n_without,
+        n_too_long=scored.n_too_long,
         n_discovery=n_discovery,
         n_confirmation=n_confirmation,
         failure_rate=float(log.failures.mean()),

@@ -58,6 +58,7 @@ def summary(*discoveries: dict[str, Any], **changes: Any) -> DiscoverySummary:
         "q": 0.05,
         "n_items": 800,
         "n_without_score": 0,
+        "n_too_long": 0,
         "n_discovery": 400,
         "n_confirmation": 400,
         "failure_rate": 0.3,
