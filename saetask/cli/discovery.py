@@ -12,11 +12,21 @@ from saetask.cli.parser import CommandParser, take
 from saetask.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.table import Table
 
-    from saetask.discovery.documents import DiscoverySummary
+    from saetask.discovery.documents import Discovery, DiscoverySummary
 
 MOST_ROWS = 20
+FIGURES = (
+    ("prompts",),
+    ("failure\nwith", "without"),
+    ("difference", "95 % CI"),
+    ("q",),
+    ("confirmed", "beyond\nwords"),
+)
+"""Columns of the table; where there is no room for all, those of a pair become one."""
 
 
 @dataclass(frozen=True)
@@ -114,37 +124,52 @@ def _check_folder(folder: Path, log: str) -> None:
 
 
 def _print_summary(summary: "DiscoverySummary") -> None:
-    from saetask.cli.tables import print_table
+    from saetask.cli.tables import has_room_for, print_table
     from saetask.discovery.sentences import result_sentences
 
     if summary.discoveries:
-        print_table(_table(summary))
+        table = _table(summary)
+        print_table(table if has_room_for(table) else _table(summary, "\n"))
     for sentence in result_sentences(summary):
         print(sentence)
 
 
-def _table(summary: "DiscoverySummary") -> "Table":
+def _table(summary: "DiscoverySummary", between: str | None = None) -> "Table":
+    """Returns the discoveries, one a row.
+
+    Args:
+        summary: The discoveries.
+        between: What stands between figures that belong together, to have them in one column; None
+            gives each of them a column.
+    """
     from rich.markup import escape
 
     from saetask.cli.tables import make_table
+
+    def columns(pairs: "Sequence[Sequence[str]]") -> list[str]:
+        if between is None:
+            return [figure for pair in pairs for figure in pair]
+        return [between.join(pair) for pair in pairs]
+
+    figures = columns(FIGURES)
+    table = make_table("concept or feature", *figures, right=figures)
+    for found in summary.discoveries[:MOST_ROWS]:
+        table.add_row(escape(found.name), *columns(_figures(found)))
+    return table
+
+
+def _figures(found: "Discovery") -> "list[tuple[str, ...]]":
+    """Returns the figures of a discovery as texts, in the order of `FIGURES`."""
     from saetask.report.numbers import ABSENT, percent, points, points_interval
 
-    figures = ("prompts", "failure\nwith", "without", "difference", "95 % CI", "q")
-    table = make_table("concept or feature", *figures, "confirmed", "beyond\nwords", right=figures)
-    for found in summary.discoveries[:MOST_ROWS]:
-        needs = ABSENT if found.needs_sae is None else ("yes" if found.needs_sae else "no")
-        table.add_row(
-            escape(found.name),
-            str(found.n_with),
-            percent(found.failure_with),
-            percent(found.failure_without),
-            points(found.difference),
-            points_interval(found.ci95),
-            f"{found.q:.2g}",
-            "yes" if found.confirmed else "no",
-            needs,
-        )
-    return table
+    needs = ABSENT if found.needs_sae is None else ("yes" if found.needs_sae else "no")
+    return [
+        (str(found.n_with),),
+        (percent(found.failure_with), percent(found.failure_without)),
+        (points(found.difference), points_interval(found.ci95)),
+        (f"{found.q:.2g}",),
+        ("yes" if found.confirmed else "no", needs),
+    ]
 
 
 COMMANDS = {
