@@ -1,7 +1,7 @@
 """The command `saetask discover`."""
 
 from argparse import Namespace
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from saetask.annotation.base import Annotator, WritingAnnotator
     from saetask.discovery.documents import Discovery, DiscoverySummary
+    from saetask.plugins import PluginRegistry
 
 MOST_ROWS = 20
 FIGURES = (
@@ -41,6 +43,10 @@ class DiscoverOptions:
     """Number of items to read, from the first on."""
     mend: bool = False
     """Write notes on what is confirmed, and ask the prompts of the other half again with them."""
+    annotators: list[str] = field(default_factory=list)
+    """Annotators whose notes --mend tries as well, such as self-explain or llm."""
+    annotator_options: dict[str, str] = field(default_factory=dict)
+    """Options of these annotators, by name; the flag sets one and may be repeated."""
     out: Path | None = None
     """Discovery folder; without it, one below runs/ named after the log."""
 
@@ -51,7 +57,8 @@ def declare_discover(parser: CommandParser) -> None:
     from saetask.data.importers import LogFields
     from saetask.discovery.config import DiscoveryConfig
 
-    parser.add_fields(DiscoverOptions, positional=("log",))
+    flags = {"annotator_options": "--annotator-option"}
+    parser.add_fields(DiscoverOptions, positional=("log",), flags=flags)
     parser.add_fields(LogFields)
     parser.add_fields(ModelOptions)
     parser.add_fields(DiscoveryConfig, skip=("cache", "log"))
@@ -77,6 +84,7 @@ def discover(arguments: Namespace) -> None:
     importers = registry.by_name("importer")
     log = read_log(options.log, options.format, take(arguments, LogFields), importers)
     items = list(islice(log, options.limit))
+    annotators = _annotators(options, registry)
     if options.mend:
         check_mendable(items)
     folder = options.out or _default_folder(options.log)
@@ -89,7 +97,8 @@ def discover(arguments: Namespace) -> None:
         result = discover_in(items, model, sae, config, executor)
         page = result.save(folder)
         if options.mend:
-            mended = mend_discoveries(result, model, sae, folder / "work" / "answers.jsonl")
+            journal = folder / "work" / "answers.jsonl"
+            mended = mend_discoveries(result, journal, annotators, executor)
             summary = result.summary.model_copy(update={"mended": mended})
             result = replace(result, summary=summary)
             result.save(folder)
@@ -98,6 +107,24 @@ def discover(arguments: Namespace) -> None:
         return
     _print_summary(result.summary)
     print(f"Page: {page}")
+
+
+def _annotators(
+    options: DiscoverOptions, registry: "PluginRegistry"
+) -> "list[Annotator | WritingAnnotator]":
+    """Returns the annotators that were named, with their options.
+
+    Raises:
+        UserError: They are named without `--mend`, one is unknown, or an option does not fit.
+    """
+    from saetask.annotation.base import configured
+
+    if (options.annotators or options.annotator_options) and not options.mend:
+        raise UserError("--annotators are those whose notes --mend tries; give --mend as well.")
+    if options.annotator_options and not options.annotators:
+        raise UserError("--annotator-option is for annotators; name them with --annotators.")
+    named = [registry.get("annotator", name) for name in options.annotators]
+    return configured(named, options.annotator_options) if named else []
 
 
 def _default_folder(log: str) -> Path:

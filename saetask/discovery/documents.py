@@ -192,7 +192,10 @@ class Mended(Document):
     name: Text
     """Name of its concept."""
     template: Text
-    """The note; `{words}` stands for the words of a prompt on which the concept is active."""
+    """The note; `{words}` stands for the words of a prompt on which the concept is active. Where
+    the annotator writes one for each prompt, that of one of them."""
+    annotator: Name
+    """What wrote the note: `discovery` for fixed texts, else an annotator plugin."""
     placement: Text
     """`end` or `start` of the prompt."""
     n_chosen_on: Count

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from saetask.compute.executor import Executor
 from saetask.data.evaluated_items import EvaluatedItem
+from saetask.data.prompts import Span
 from saetask.data.rendering import RenderedPrompt
 from saetask.dictionary.feature_labels import FeatureLabels
 from saetask.discovery.config import DiscoveryConfig
@@ -47,6 +48,8 @@ class RenderedLog(NamedTuple):
     """Index of each among the items."""
     texts: list[str]
     """What is read of each prompt."""
+    spans: list[Span]
+    """Where that is in the prompt's content."""
     shown: list[ShownText]
     """The same in whole sentences, for a person."""
     rendered: list[RenderedPrompt]
@@ -57,6 +60,8 @@ class LogReading(NamedTuple):
 
     texts: list[str]
     """What is read of each prompt."""
+    spans: list[Span]
+    """Where that is in the prompt's content."""
     shown: list[ShownText]
     """The same in whole sentences, for a person."""
     rendered: list[RenderedPrompt]
@@ -85,6 +90,7 @@ def render_items(items: Sequence[EvaluatedItem], model: "Model", sae: "SAE[Any]"
     return RenderedLog(
         kept,
         [text[spans[i].start : spans[i].end] for i, text in zip(kept, contents)],
+        [spans[i] for i in kept],
         [whole_sentences(text, spans[i]) for i, text in zip(kept, contents)],
         [each for each in rendered if each is not None],
     )
@@ -115,6 +121,7 @@ def read_items(
     of_sae, of_random = read.readings
     return LogReading(
         log.texts,
+        log.spans,
         log.shown,
         log.rendered,
         ReadFamilies(reader, of_sae),

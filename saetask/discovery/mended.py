@@ -33,6 +33,7 @@ def _document(mending: Mending, holm_p: float) -> Mended:
         concept=mending.id,
         name=mending.name,
         template=mending.template,
+        annotator=mending.annotator,
         placement=mending.placement,
         n_chosen_on=mending.n_chosen_on,
         n=mending.n,

@@ -121,16 +121,17 @@ def read_log(
     batches = prompt_batches(rendered)
     parts = [batches[i : i + BATCHES_PER_PART] for i in range(0, len(batches), BATCHES_PER_PART)]
     paths = [_path(folder, [rendered[i] for b in part for i in b], identity) for part in parts]
-    read = [_load(path, readers) for path in paths]
-    pending = [b for part, kept in zip(parts, read) if kept is None for b in part]
+    kept = [_load(path, readers) for path in paths]
+    pending = [b for part, found in zip(parts, kept) if found is None for b in part]
+    read: list[list[Readings]] = []
     with stage("read prompts", sum(map(len, pending))) as advance:
         # One map over all batches: workers do not wait for the end of a part.
         pooled = _pooled(model, readers, rendered, executor, pending, advance)
-        for number, part in enumerate(parts):
-            if read[number] is None:
-                read[number] = _joined(list(islice(pooled, len(part))))
-                _save(paths[number], read[number])
-    joined = _joined([kept for kept in read if kept is not None])
+        for part, path, found in zip(parts, paths, kept):
+            read.append(found or _joined(list(islice(pooled, len(part)))))
+            if found is None:
+                _save(path, read[-1])
+    joined = _joined(read)
     back = np.argsort([i for batch in batches for i in batch])
     n_tokens = [len(prompt.tokens_in(prompt.regions[READ])) for prompt in rendered]
     return ReadLog([each.of(back) for each in joined], np.array(n_tokens))

@@ -82,6 +82,7 @@ def discover(
         np.column_stack([row.presence for row in rows])
         if rows
         else np.empty((len(scored.items), 0), dtype=bool),
+        labels,
     )
 
 
