@@ -61,6 +61,12 @@ class Discovery(Document):
     confirmed ones, null for the others."""
     p_beyond_words: Share | None
     """P-value of that test."""
+    name_holds: Share | None
+    """On which share of the tokens of that half on which it is active its name holds, in at most
+    100 prompts; null where it is not confirmed, or its name is no description of words."""
+    name_in_prompts: Share | None
+    """In which share of the prompts of that half, of at most 500, its name holds on some token,
+    whether it is active there or not; null where its name is no description of words."""
     words: list[Text]
     """What words would look for in its place, the most telling first."""
     merged: list[Text]

@@ -35,7 +35,10 @@ class Row(NamedTuple):
 def result_rows(
     searches: Searches, log: Log, items: Sequence[EvaluatedItem], config: DiscoveryConfig
 ) -> list[Row]:
-    """Returns a row of each hypothesis that was tested, the smallest p-value first."""
+    """Returns a row of each hypothesis that was tested, the smallest p-value first.
+
+    Where its name holds is left open; see `with_name_checks`.
+    """
     (families, found), q, seed = searches.sae, config.q, config.seed
     other = log.halves.confirmation
     adjusted = log.adjusted(other)
@@ -57,6 +60,8 @@ def result_rows(
             confirmed=bool(confirmed[i]),
             needs_sae=beyond[i].needs_sae,
             p_beyond_words=beyond[i].p_value,
+            name_holds=None,
+            name_in_prompts=None,
             words=beyond[i].words,
             merged=[families[f].hypothesis(c).name for f, c in choice.merged],
             examples=[items[n].id for n in shown.examples],

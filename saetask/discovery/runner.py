@@ -12,6 +12,7 @@ from saetask.dictionary.feature_labels import find_feature_labels
 from saetask.discovery.config import DiscoveryConfig
 from saetask.discovery.failures import ScoredItems, scored_items
 from saetask.discovery.log_reading import read_items, render_items
+from saetask.discovery.name_checks import with_name_checks
 from saetask.discovery.result import DiscoveryResult
 from saetask.discovery.result_rows import result_rows, rows_with_prompts
 from saetask.discovery.search import Log
@@ -69,6 +70,7 @@ def discover(
     log = Log(scored.failures, reading.confounders.values, groups, halves)
     searches = search_all(reading, log, labels, config)
     rows = result_rows(searches, log, scored.items, config)
+    rows = with_name_checks(rows, reading.rendered, halves, labels)
     discoveries = [row.discovery for row in rows]
     confounders = reading.confounders.names
     return DiscoveryResult(

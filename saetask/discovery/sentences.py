@@ -83,7 +83,23 @@ def discovery_sentence(found: Discovery, by: str) -> str:
         f"{percent(found.failure_without)} of the others: {points(found.difference)} points "
         f"({interval}q = {found.q:.2g})"
     )
-    return f"{compared}. {_words_sentence(found)}" if found.confirmed else f"{compared}."
+    parts = [f"{compared}."]
+    if found.name_in_prompts is not None:
+        parts.append(_name_sentence(found, found.name_in_prompts))
+    if found.confirmed:
+        parts.append(_words_sentence(found))
+    return " ".join(parts)
+
+
+def _name_sentence(found: Discovery, in_prompts: float) -> str:
+    """Returns where a discovery's name holds in the log."""
+    anywhere = f"in {percent(in_prompts)} of all prompts"
+    if found.name_holds is None:
+        return f"Its name holds somewhere {anywhere}."
+    share = percent(found.name_holds)
+    return (
+        f"Its name holds on {share} of the tokens on which it is active, and somewhere {anywhere}."
+    )
 
 
 def _words_sentence(found: Discovery) -> str:

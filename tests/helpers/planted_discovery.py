@@ -24,6 +24,8 @@ def discovery(**changes: Any) -> dict[str, Any]:
         "confirmed": True,
         "needs_sae": True,
         "p_beyond_words": 0.004,
+        "name_holds": 0.75,
+        "name_in_prompts": 0.4,
         "words": ["gave", "lost"],
         "merged": ["feature 12"],
         "examples": ["17"],
