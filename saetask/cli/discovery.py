@@ -74,7 +74,7 @@ def discover(arguments: Namespace) -> None:
     from saetask.discovery import discover as discover_in
     from saetask.discovery.mend_log import mend_discoveries
     from saetask.discovery.mending import check_mendable
-    from saetask.discovery.runner import scored_halves
+    from saetask.discovery.runner import check_log
 
     registry, options = open_registry(arguments), take(arguments, DiscoverOptions)
     if options.limit is not None:
@@ -90,7 +90,7 @@ def discover(arguments: Namespace) -> None:
     folder = options.out or _default_folder(options.log)
     _check_folder(folder, options.log)
     config = replace(take(arguments, DiscoveryConfig), cache=folder / "work", log=options.log)
-    scored_halves(items, config)
+    check_log(items, config)
     chosen = take(arguments, ModelOptions)
     model, sae = chosen.load()
     with open_executor(compute, chosen.model, model) as executor:

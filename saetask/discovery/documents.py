@@ -22,6 +22,31 @@ SCHEMA_VERSION = 1
 Difference = Annotated[float, Field(strict=True, ge=-1, le=1)]
 
 
+class GoldDifference(Document):
+    """How much more often answers are wrong where a concept is present, by the log's scores."""
+
+    difference: Difference | None
+    """Rate of wrong answers with it minus that without, on the confirmation half."""
+    ci95: Interval | None
+    """Of the difference, by a bootstrap over groups."""
+    p: Share
+    """One-sided, by permutation, given the confounders."""
+
+
+class GoldCheck(Document):
+    """How well disagreement stands for wrong answers, over all items with a score."""
+
+    n: PositiveCount
+    """Number of these items."""
+    failure_rate: Share
+    """Share of wrong answers."""
+    auroc: Share | None
+    """Area under the ROC curve of disagreement against wrong answers; null where all answers are
+    right, or all wrong."""
+    auroc_ci95: Interval | None
+    """By a bootstrap over groups."""
+
+
 class Discovery(Document):
     """A hypothesis that was chosen on one half and tested on the other."""
 
@@ -67,6 +92,9 @@ class Discovery(Document):
     name_in_prompts: Share | None
     """In which share of the prompts of that half, of at most 500, its name holds on some token,
     whether it is active there or not; null where its name is no description of words."""
+    gold: GoldDifference | None
+    """Where failure is disagreement and the log has scores: whether answers are wrong more often,
+    too; null where it is not confirmed."""
     words: list[Text]
     """What words would look for in its place, the most telling first."""
     merged: list[Text]
@@ -238,6 +266,14 @@ class DiscoverySummary(Document):
     """Share of the items that have it."""
     by: Literal["correctness", "disagreement"]
     """What stands for failure."""
+    samples: Count
+    """Number of further answers that the model was asked for, to each prompt; 0 where the answers
+    are the log's own."""
+    n_reordered: Count
+    """Number of prompts that were asked with their choices in other orders; to the others, answers
+    were drawn."""
+    gold: GoldCheck | None
+    """Whether disagreement stands for wrong answers; null where that is not known."""
     q: Share
     """False discovery rate that was asked for."""
     n_items: PositiveCount

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from saetask.data.answer_matching import final_answer
 from saetask.data.evaluated_items import EvaluatedItem
 from saetask.errors import UserError
 
@@ -55,7 +56,7 @@ def scored_items(items: Sequence[EvaluatedItem], by: By) -> ScoredItems:
     """Returns the items that can be searched, in the order of the log.
 
     By correctness, failure is 1 minus the score. By disagreement, it is the share of the pairs of
-    answers to the prompt that differ, blanks and case aside.
+    answers to the prompt that differ, by what they come to (`final_answer`).
 
     Args:
         items: The items of a log.
@@ -95,7 +96,7 @@ def merge_samples(items: Sequence[EvaluatedItem]) -> list[EvaluatedItem]:
 
 def disagreement(item: EvaluatedItem) -> float | None:
     """Returns the share of pairs of an item's answers that differ; None where it has one answer."""
-    answers = [" ".join(text.split()).casefold() for text in (item.output, *item.samples)]
+    answers = [final_answer(text) for text in (item.output, *item.samples)]
     n = len(answers)
     if n < 2:
         return None
@@ -135,8 +136,8 @@ def _wrongness(item: EvaluatedItem) -> float | None:
 def _nothing_scored(items: Sequence[EvaluatedItem], by: By) -> str:
     if by == "disagreement":
         return (
-            "The log has one answer to each prompt, so none disagree; give a log with several "
-            "samples or epochs, or search by correctness."
+            "The log has one answer to each prompt, so none disagree; have the model answer each "
+            "again with --samples 5, or give a log with several samples or epochs."
         )
     if any(item.samples for item in items):
         return "No item of the log has a score; it has several answers, so --by disagreement works."

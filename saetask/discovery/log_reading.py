@@ -10,6 +10,7 @@ from saetask.data.rendering import RenderedPrompt
 from saetask.dictionary.feature_labels import FeatureLabels
 from saetask.discovery.config import DiscoveryConfig
 from saetask.discovery.confounders import Confounders, confounders
+from saetask.discovery.failures import ScoredItems
 from saetask.discovery.hypotheses import Family, concept_family, feature_family
 from saetask.discovery.prompt_text import ShownText, content_of, own_texts, whole_sentences
 from saetask.discovery.random_dictionary import random_reader
@@ -97,7 +98,7 @@ def render_items(items: Sequence[EvaluatedItem], model: "Model", sae: "SAE[Any]"
 
 
 def read_items(
-    items: Sequence[EvaluatedItem],
+    scored: ScoredItems,
     log: RenderedLog,
     labels: FeatureLabels,
     config: DiscoveryConfig,
@@ -106,7 +107,7 @@ def read_items(
     """Reads the prompts of items through an SAE and through a random dictionary.
 
     Args:
-        items: The items whose prompts fit the model's context.
+        scored: The items whose prompts fit the model's context, with their failures.
         log: Their prompts.
         labels: The model, the SAE, and the labels of its features.
         config: Options of the discovery.
@@ -126,5 +127,5 @@ def read_items(
         log.rendered,
         ReadFamilies(reader, of_sae),
         ReadFamilies(control, of_random),
-        confounders(items, log.texts, read.n_tokens),
+        confounders(scored.items, scored.failures, log.texts, read.n_tokens),
     )

@@ -37,7 +37,7 @@ def result_rows(
 ) -> list[Row]:
     """Returns a row of each hypothesis that was tested, the smallest p-value first.
 
-    Where its name holds is left open; see `with_name_checks`.
+    Where its name holds, and gold, are left open; see `with_name_checks` and `check_by_gold`.
     """
     (families, found), q, seed = searches.sae, config.q, config.seed
     other = log.halves.confirmation
@@ -62,6 +62,7 @@ def result_rows(
             p_beyond_words=beyond[i].p_value,
             name_holds=None,
             name_in_prompts=None,
+            gold=None,
             words=beyond[i].words,
             merged=[families[f].hypothesis(c).name for f, c in choice.merged],
             examples=[items[n].id for n in shown.examples],

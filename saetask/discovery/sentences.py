@@ -3,7 +3,15 @@
 from collections.abc import Iterator
 
 from saetask.discovery.documents import Discovery, DiscoverySummary
-from saetask.report.numbers import count, p_statement, percent, points, points_interval
+from saetask.report.numbers import (
+    count,
+    decimals,
+    decimals_interval,
+    p_statement,
+    percent,
+    points,
+    points_interval,
+)
 
 ONE_ANSWER = 0.9
 """Share of one answer from which a model is said to give one answer."""
@@ -25,6 +33,7 @@ def verdict(summary: DiscoverySummary) -> str:
 def result_sentences(summary: DiscoverySummary) -> Iterator[str]:
     """Yields what was confirmed, what the controls found, what could have been, what was mended."""
     yield log_sentence(summary)
+    yield from answers_sentences(summary)
     yield f"{verdict(summary)}."
     for found in summary.discoveries:
         if found.confirmed:
@@ -53,6 +62,23 @@ def log_sentence(summary: DiscoverySummary) -> str:
         f"{count(summary.n_discovery)} to discover on, {count(summary.n_confirmation)} to confirm "
         f"on{'; left out: ' if left_out else ''}{', '.join(left_out)}."
     )
+
+
+def answers_sentences(summary: DiscoverySummary) -> Iterator[str]:
+    """Yields how the model was asked for several answers, and whether they stand for wrong ones."""
+    if summary.samples:
+        n, drawn = summary.n_reordered, summary.n_items > summary.n_reordered
+        again = "once more" if summary.samples == 1 else f"{summary.samples} times more"
+        parts = [f"{count(n)} prompts with their choices in other orders"] if n else []
+        parts += ["the others by draws" if n else "by draws"] if drawn else []
+        yield f"The model itself was asked each prompt, and {again}: {', '.join(parts)}."
+    if (gold := summary.gold) and gold.auroc is not None:
+        interval = f" (95 % CI {decimals_interval(gold.auroc_ci95)})" if gold.auroc_ci95 else ""
+        yield (
+            f"Of the {count(gold.n)} prompts with a score, {percent(gold.failure_rate)} are "
+            f"answered wrongly; disagreement tells them from the others with an AUROC of "
+            f"{decimals(gold.auroc)}{interval}, 0.5 being chance."
+        )
 
 
 def caveats(summary: DiscoverySummary) -> Iterator[str]:
@@ -86,6 +112,13 @@ def discovery_sentence(found: Discovery, by: str) -> str:
     parts = [f"{compared}."]
     if found.name_in_prompts is not None:
         parts.append(_name_sentence(found, found.name_in_prompts))
+    if found.gold is not None and found.gold.difference is not None:
+        gold = found.gold
+        interval = f" (95 % CI {points_interval(gold.ci95)})" if gold.ci95 else ""
+        parts.append(
+            f"By the log's scores, wrong answers differ by {points(gold.difference)} points"
+            f"{interval}, {p_statement(gold.p)}."
+        )
     if found.confirmed:
         parts.append(_words_sentence(found))
     return " ".join(parts)

@@ -151,8 +151,29 @@ def test_disagreement_stands_in_for_failure(water, tiny_model, word_sae):
     ]
     config = replace(CONFIG, by="disagreement")
     found = discover(items, tiny_model, word_sae, config)
-    assert found.summary.by == "disagreement"
+    assert found.summary.by == "disagreement" and found.summary.gold is None
     assert found.summary.discoveries[0].concept == "on:water"
+
+
+def test_disagreement_is_told_beside_gold_and_found_without_it(water, tiny_model, word_sae):
+    """Answers are wrong exactly where they disagree, or at random: what is found is the same."""
+    config = replace(CONFIG, by="disagreement")
+    disagreeing = [
+        replace(item, samples=("yes" if item.correct else "no",)) for item in make_items()
+    ]
+    order = np.random.default_rng(1).permutation(N)
+    at_random = [
+        replace(item, correct=disagreeing[i].correct) for item, i in zip(disagreeing, order)
+    ]
+    told, chance = (
+        discover(items, tiny_model, word_sae, config).summary for items in (disagreeing, at_random)
+    )
+    assert told.gold.n == N and told.gold.auroc == 1
+    assert 0.3 < chance.gold.auroc < 0.7
+    first, other = told.discoveries[0], chance.discoveries[0]
+    assert first.gold.difference == pytest.approx(first.difference) and first.gold.p < 0.01
+    assert other.gold.p > 0.01
+    assert first.model_copy(update={"gold": None}) == other.model_copy(update={"gold": None})
 
 
 def test_bad_logs_are_refused_in_one_line(water, tiny_model, word_sae):
