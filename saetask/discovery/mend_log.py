@@ -16,8 +16,9 @@ from saetask.detection.base import ConceptToken
 from saetask.dictionary.feature_labels import FeatureLabels
 from saetask.discovery import asking
 from saetask.discovery.discovery_notes import DiscoveryNotes, concept_finding
-from saetask.discovery.documents import FiringToken, Mended
+from saetask.discovery.documents import FiringToken
 from saetask.discovery.mended import mended_documents
+from saetask.discovery.mended_document import Mended
 from saetask.discovery.mending import Slice, mend
 from saetask.discovery.result import DiscoveryResult
 from saetask.discovery.shown_prompts import firing_tokens

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from saetask.discovery.documents import Mended, MendedArm
+from saetask.discovery.mended_document import Mended, MendedArm
 from saetask.discovery.mending import MENDED, ORIGINAL, ArmAnswers, Mending
 from saetask.report.numbers import p_statement, points, points_interval
 from saetask.utils.statistics import holm
