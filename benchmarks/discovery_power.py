@@ -43,6 +43,7 @@ from benchmarks.planted_failures import (
     drawn_prompts,
     make_plants,
 )
+from benchmarks.power_chart import write_chart
 from saetask.data.evaluated_items import EvaluatedItem
 from saetask.dictionary.feature_labels import find_feature_labels
 from saetask.discovery.confounders import confounders
@@ -103,7 +104,9 @@ def read_texts(texts: list[str], work: Path | None) -> Texts:
     labels = find_feature_labels(model, sae)
     reader = Reader(sae, find_known_concepts(labels).concepts)
     ids = [str(i) for i in range(len(texts))]
-    rendered = render_log(model, sae, ids, texts, own_texts(texts))
+    rendered = [r for r in render_log(model, sae, ids, texts, own_texts(texts)) if r is not None]
+    if len(rendered) < len(texts):
+        raise UserError("A text is longer than the model's context.")
     control = random_reader(model, reader, rendered, seed=0)
     identity = [model_fingerprint(model), sae_fingerprint(sae), "benchmark"]
     read = read_log(model, [reader, control], rendered, work, identity)
@@ -121,7 +124,7 @@ def read_texts(texts: list[str], work: Path | None) -> Texts:
         "word classes": [word_class_family(texts)],
     }
     items = [EvaluatedItem(name, text, name, None, name) for name, text in zip(ids, texts)]
-    given = confounders(items, texts, read.n_tokens)
+    given = confounders(items, np.zeros(len(items)), texts, read.n_tokens)
     return Texts(texts, arms, words, given.values, read.n_tokens)
 
 
@@ -258,11 +261,12 @@ def texts_of(path: Path, field: str, limit: int) -> list[str]:
 
 
 def write_page(document: dict[str, Any]) -> None:
-    """Writes the page of the documentation."""
+    """Writes the page of the documentation, and its picture."""
     pages = environment()
     pages.filters["zip"] = zip
     template = pages.get_template("discovery.md.jinja")
     write_text(PAGE, template.render(document=document, percent=_percent, dict=dict))
+    write_chart(document)
 
 
 def _percent(share: float | None) -> str:
@@ -285,7 +289,7 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=40, help="draws of planted failures")
     parser.add_argument("--null-seeds", type=int, default=200, help="draws without a plant")
     parser.add_argument("--out", type=Path, help="write the document there, too")
-    parser.add_argument("--page", type=Path, help="write docs/discovery.md from such a document")
+    parser.add_argument("--page", type=Path, help="write the page from such a document")
     options = parser.parse_args(given)
     try:
         if options.page:

@@ -27,6 +27,9 @@ DEFAULT_COLUMNS: Mapping[str, tuple[str, ...]] = {
 }
 """Names of columns that are taken where none is given: the first that there is."""
 
+MOST_LISTED = 6
+"""Maximum number of files that a message lists."""
+
 
 class PlacedRow(NamedTuple):
     """A row of a table, and where it stands."""
@@ -41,6 +44,24 @@ def ends_with(log: str, *endings: str) -> bool:
     """Returns whether a log is a file whose name, less `.gz`, has one of some endings."""
     name = log.lower().removesuffix(".gz")
     return name.endswith(endings) and Path(log).expanduser().is_file()
+
+
+def table_file(log: str) -> Path:
+    """Returns the path of a log that is one file.
+
+    Raises:
+        UserError: It is a folder.
+    """
+    path = Path(log).expanduser()
+    if path.is_dir():
+        names = sorted(file.name for file in path.iterdir() if file.is_file())
+        raise UserError(f"{log} is a folder; give one of its files: {_listed(names)}.")
+    return path
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    return (", ".join(names[:MOST_LISTED]) or "it has none") + more
 
 
 def items_of_rows(rows: Iterable[PlacedRow], fields: LogFields) -> Iterator[EvaluatedItem]:

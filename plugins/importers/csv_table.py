@@ -8,7 +8,7 @@ from pathlib import Path
 from saetask import UserError
 from saetask.data import LONGEST_LINE, EvaluatedItem, LogFields, read_lines
 
-from .columns import COLUMN_FIELDS, PlacedRow, ends_with, items_of_rows
+from .columns import COLUMN_FIELDS, PlacedRow, ends_with, items_of_rows, table_file
 
 LONGEST_CELL = 1 << 24
 """Maximum number of characters of a cell; a longer one is most often a quote that is not closed."""
@@ -26,7 +26,7 @@ class CSVTable:
 
     def read(self, log: str, fields: LogFields) -> Iterator[EvaluatedItem]:
         """Yields the item of each row."""
-        return items_of_rows(_rows(Path(log).expanduser()), fields)
+        return items_of_rows(_rows(table_file(log)), fields)
 
 
 def _rows(path: Path) -> Iterator[PlacedRow]:

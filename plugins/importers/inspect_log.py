@@ -2,6 +2,8 @@
 
 import importlib.util
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +20,9 @@ from saetask.data import (
 )
 
 if TYPE_CHECKING:
-    from inspect_ai.log import EvalSample  # pyright: ignore[reportMissingImports]
+    from inspect_ai.log import EvalLog, EvalSample  # pyright: ignore[reportMissingImports]
 
+SUFFIXES = (".eval", ".json")
 PACKAGE = "inspect_ai>=0.3.242"
 UNUSED = {"events", "store"}
 """Large parts of a sample that are not read."""
@@ -30,7 +33,7 @@ LARGEST_JSON = 256 << 20
 
 
 class InspectLog:
-    """Logs of inspect_ai, .eval or .json; the answers of further epochs become `samples`.
+    """Logs of inspect_ai, .eval or .json, or a folder of a model's logs; epochs become `samples`.
 
     The prompt is the messages before the model's first answer, the score the mean over epochs.
     """
@@ -39,30 +42,75 @@ class InspectLog:
     fields = ("metric", "group_field")
 
     def recognises(self, log: str) -> bool:
-        """Returns whether a log is a file of inspect_ai."""
-        path = Path(log).expanduser()
-        return path.is_file() and log_file_kind(path) == INSPECT
+        """Returns whether a log is a file of inspect_ai, or a folder with such files."""
+        return bool(_files(Path(log).expanduser()))
 
     def read(self, log: str, fields: LogFields) -> Iterator[EvaluatedItem]:
-        """Yields an item for each sample, with all its epochs.
+        """Yields an item for each sample, with all its epochs, of all tasks of a folder.
 
         Raises:
-            UserError: inspect_ai is not installed, the log is damaged or too large, or it has
-                several scorers and none is named.
+            UserError: inspect_ai is not installed, the log is damaged or too large, it has
+                several scorers and none is named, or a folder has several models, several
+                evaluations of a task, or no log.
         """
         if importlib.util.find_spec("inspect_ai") is None:
             raise UserError(
                 f'{log} is read by inspect_ai, which is not installed: pip install "{PACKAGE}"'
             )
-        for _, epochs in groupby(_samples(Path(log).expanduser()), key=lambda sample: sample.id):
-            yield _item(log, list(epochs), fields)
+        path = Path(log).expanduser()
+        logs = _logs_by_task(path) if path.is_dir() else {"": path}
+        for task, file in logs.items():
+            for _, epochs in groupby(_samples(file), key=lambda sample: sample.id):
+                item = _item(str(file), list(epochs), fields)
+                yield _of_task(item, task) if len(logs) > 1 else item
+
+
+def _files(path: Path) -> list[Path]:
+    """Returns the logs of inspect_ai in a folder, or a file if it is one."""
+    files = [path]
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES)
+    return [file for file in files if file.is_file() and log_file_kind(file) == INSPECT]
+
+
+def _logs_by_task(folder: Path) -> dict[str, Path]:
+    """Returns the logs of a folder by task."""
+    logs: dict[str, Path] = {}
+    models: dict[str, Path] = {}
+    for file in _files(folder):
+        evaluated = _header(file).eval
+        if evaluated.task in logs:
+            raise UserError(
+                f"{folder} has several evaluations of the task {evaluated.task}: "
+                f"{logs[evaluated.task].name}, {file.name}; name one file."
+            )
+        logs[evaluated.task] = models[evaluated.model] = file
+    if len(models) > 1:
+        raise UserError(f"{folder} has logs of the models {', '.join(models)}; name one file.")
+    if not logs:
+        raise UserError(f"{folder} has no log of inspect_ai ({', '.join(SUFFIXES)}).")
+    return logs
+
+
+def _of_task(item: EvaluatedItem, task: str) -> EvaluatedItem:
+    """Returns an item with an id that no item of another task has."""
+    name = f"{task}/{item.id}"
+    group = name if item.group == item.id else item.group
+    return replace(item, id=name, group=group, metadata={"task": task})
+
+
+def _header(path: Path) -> "EvalLog":
+    from inspect_ai.log import read_eval_log  # pyright: ignore[reportMissingImports]
+
+    with _user_errors(path):
+        return read_eval_log(str(path), header_only=True)
 
 
 def _samples(path: Path) -> "Iterator[EvalSample]":
     """Yields the samples of a log, all epochs of one after another."""
     from inspect_ai.log import read_eval_log  # pyright: ignore[reportMissingImports]
 
-    try:
+    with _user_errors(path):
         if path.suffix == ".eval":
             yield from _samples_of_archive(str(path))
             return
@@ -73,6 +121,13 @@ def _samples(path: Path) -> "Iterator[EvalSample]":
             )
         samples = read_eval_log(str(path), resolve_attachments=True).samples or []
         yield from sorted(samples, key=lambda sample: (str(sample.id), sample.epoch))
+
+
+@contextmanager
+def _user_errors(path: Path) -> Iterator[None]:
+    """Turns an error of inspect_ai's reader into a line that names the log."""
+    try:
+        yield
     except UserError:
         raise
     except Exception as error:  # of zipfile, json, pydantic, ...

@@ -1,11 +1,10 @@
 """Logs in JSON Lines, with columns named by flags."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from saetask.data import LONGEST_LINE, EvaluatedItem, LogFields, read_rows
 
-from .columns import COLUMN_FIELDS, PlacedRow, ends_with, items_of_rows
+from .columns import COLUMN_FIELDS, PlacedRow, ends_with, items_of_rows, table_file
 
 
 class JSONLines:
@@ -20,6 +19,6 @@ class JSONLines:
 
     def read(self, log: str, fields: LogFields) -> Iterator[EvaluatedItem]:
         """Yields the item of each line."""
-        path = Path(log).expanduser()
+        path = table_file(log)
         rows = read_rows(path, longest=LONGEST_LINE)
         return items_of_rows((PlacedRow(f"{path}:{n}", n, row) for n, row in rows), fields)

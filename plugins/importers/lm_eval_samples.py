@@ -56,11 +56,11 @@ class LMEvalSamples:
         return path.is_file() and log_kind(first_row(path)) == LM_EVAL
 
     def read(self, log: str, fields: LogFields) -> Iterator[EvaluatedItem]:
-        """Yields an item for each document.
+        """Yields an item for each document, of all tasks of a folder.
 
         Raises:
-            UserError: A row is damaged, there are several evaluations of a task, or several metrics
-                or filters and none is named.
+            UserError: A row is damaged, there are several models or evaluations of a task, or
+                several metrics or filters and none is named.
         """
         files = _files(Path(log).expanduser())
         for task, path in files.items():
@@ -81,6 +81,11 @@ def _files(path: Path) -> dict[str, Path]:
                 f"{files[task].relative_to(path)}, {file.relative_to(path)}; name one file."
             )
         files[task] = file
+    if len(models := {file.parent.name for file in files.values()}) > 1:
+        raise UserError(
+            f"{path} has samples in the folders {', '.join(sorted(models))}, which are of several "
+            "models; give one of them."
+        )
     if not files:
         raise UserError(f"{path} has no file samples_*.jsonl; evaluate with --log_samples.")
     return files

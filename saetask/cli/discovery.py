@@ -1,7 +1,7 @@
 """The command `saetask discover`."""
 
 from argparse import Namespace
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +12,23 @@ from saetask.cli.parser import CommandParser, take
 from saetask.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.table import Table
 
-    from saetask.discovery.documents import DiscoverySummary
+    from saetask.annotation.base import Annotator, WritingAnnotator
+    from saetask.discovery.documents import Discovery, DiscoverySummary
+    from saetask.plugins import PluginRegistry
 
 MOST_ROWS = 20
+FIGURES = (
+    ("prompts",),
+    ("failure\nwith", "without"),
+    ("difference", "95 % CI"),
+    ("q",),
+    ("confirmed", "beyond\nwords"),
+)
+"""Columns of the table; where there is no room for all, those of a pair become one."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +43,10 @@ class DiscoverOptions:
     """Number of items to read, from the first on."""
     mend: bool = False
     """Write notes on what is confirmed, and ask the prompts of the other half again with them."""
+    annotators: list[str] = field(default_factory=list)
+    """Annotators whose notes --mend tries as well, such as self-explain or llm."""
+    annotator_options: dict[str, str] = field(default_factory=dict)
+    """Options of these annotators, by name; the flag sets one and may be repeated."""
     out: Path | None = None
     """Discovery folder; without it, one below runs/ named after the log."""
 
@@ -41,7 +57,8 @@ def declare_discover(parser: CommandParser) -> None:
     from saetask.data.importers import LogFields
     from saetask.discovery.config import DiscoveryConfig
 
-    parser.add_fields(DiscoverOptions, positional=("log",))
+    flags = {"annotator_options": "--annotator-option"}
+    parser.add_fields(DiscoverOptions, positional=("log",), flags=flags)
     parser.add_fields(LogFields)
     parser.add_fields(ModelOptions)
     parser.add_fields(DiscoveryConfig, skip=("cache", "log"))
@@ -57,7 +74,7 @@ def discover(arguments: Namespace) -> None:
     from saetask.discovery import discover as discover_in
     from saetask.discovery.mend_log import mend_discoveries
     from saetask.discovery.mending import check_mendable
-    from saetask.discovery.runner import scored_halves
+    from saetask.discovery.runner import check_log
 
     registry, options = open_registry(arguments), take(arguments, DiscoverOptions)
     if options.limit is not None:
@@ -67,19 +84,21 @@ def discover(arguments: Namespace) -> None:
     importers = registry.by_name("importer")
     log = read_log(options.log, options.format, take(arguments, LogFields), importers)
     items = list(islice(log, options.limit))
+    annotators = _annotators(options, registry)
     if options.mend:
         check_mendable(items)
     folder = options.out or _default_folder(options.log)
     _check_folder(folder, options.log)
     config = replace(take(arguments, DiscoveryConfig), cache=folder / "work", log=options.log)
-    scored_halves(items, config)
+    check_log(items, config)
     chosen = take(arguments, ModelOptions)
     model, sae = chosen.load()
     with open_executor(compute, chosen.model, model) as executor:
         result = discover_in(items, model, sae, config, executor)
         page = result.save(folder)
         if options.mend:
-            mended = mend_discoveries(result, model, sae, folder / "work" / "answers.jsonl")
+            journal = folder / "work" / "answers.jsonl"
+            mended = mend_discoveries(result, journal, annotators, executor)
             summary = result.summary.model_copy(update={"mended": mended})
             result = replace(result, summary=summary)
             result.save(folder)
@@ -88,6 +107,24 @@ def discover(arguments: Namespace) -> None:
         return
     _print_summary(result.summary)
     print(f"Page: {page}")
+
+
+def _annotators(
+    options: DiscoverOptions, registry: "PluginRegistry"
+) -> "list[Annotator | WritingAnnotator]":
+    """Returns the annotators that were named, with their options.
+
+    Raises:
+        UserError: They are named without `--mend`, one is unknown, or an option does not fit.
+    """
+    from saetask.annotation.base import configured
+
+    if (options.annotators or options.annotator_options) and not options.mend:
+        raise UserError("--annotators are those whose notes --mend tries; give --mend as well.")
+    if options.annotator_options and not options.annotators:
+        raise UserError("--annotator-option is for annotators; name them with --annotators.")
+    named = [registry.get("annotator", name) for name in options.annotators]
+    return configured(named, options.annotator_options) if named else []
 
 
 def _default_folder(log: str) -> Path:
@@ -114,37 +151,52 @@ def _check_folder(folder: Path, log: str) -> None:
 
 
 def _print_summary(summary: "DiscoverySummary") -> None:
-    from saetask.cli.tables import print_table
+    from saetask.cli.tables import has_room_for, print_table
     from saetask.discovery.sentences import result_sentences
 
     if summary.discoveries:
-        print_table(_table(summary))
+        table = _table(summary)
+        print_table(table if has_room_for(table) else _table(summary, "\n"))
     for sentence in result_sentences(summary):
         print(sentence)
 
 
-def _table(summary: "DiscoverySummary") -> "Table":
+def _table(summary: "DiscoverySummary", between: str | None = None) -> "Table":
+    """Returns the discoveries, one a row.
+
+    Args:
+        summary: The discoveries.
+        between: What stands between figures that belong together, to have them in one column; None
+            gives each of them a column.
+    """
     from rich.markup import escape
 
     from saetask.cli.tables import make_table
+
+    def columns(pairs: "Sequence[Sequence[str]]") -> list[str]:
+        if between is None:
+            return [figure for pair in pairs for figure in pair]
+        return [between.join(pair) for pair in pairs]
+
+    figures = columns(FIGURES)
+    table = make_table("concept or feature", *figures, right=figures)
+    for found in summary.discoveries[:MOST_ROWS]:
+        table.add_row(escape(found.name), *columns(_figures(found)))
+    return table
+
+
+def _figures(found: "Discovery") -> "list[tuple[str, ...]]":
+    """Returns the figures of a discovery as texts, in the order of `FIGURES`."""
     from saetask.report.numbers import ABSENT, percent, points, points_interval
 
-    figures = ("prompts", "failure\nwith", "without", "difference", "95 % CI", "q")
-    table = make_table("concept or feature", *figures, "confirmed", "beyond\nwords", right=figures)
-    for found in summary.discoveries[:MOST_ROWS]:
-        needs = ABSENT if found.needs_sae is None else ("yes" if found.needs_sae else "no")
-        table.add_row(
-            escape(found.name),
-            str(found.n_with),
-            percent(found.failure_with),
-            percent(found.failure_without),
-            points(found.difference),
-            points_interval(found.ci95),
-            f"{found.q:.2g}",
-            "yes" if found.confirmed else "no",
-            needs,
-        )
-    return table
+    needs = ABSENT if found.needs_sae is None else ("yes" if found.needs_sae else "no")
+    return [
+        (str(found.n_with),),
+        (percent(found.failure_with), percent(found.failure_without)),
+        (points(found.difference), points_interval(found.ci95)),
+        (f"{found.q:.2g}",),
+        ("yes" if found.confirmed else "no", needs),
+    ]
 
 
 COMMANDS = {

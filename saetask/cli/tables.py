@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from saetask.dictionary.manifest import Naming
@@ -11,13 +12,49 @@ if TYPE_CHECKING:
     from saetask.saes.activations import Firing
 
 
-def print_table(table: "Table") -> None:
-    """Prints a table to stdout, wide enough for its content when stdout is no terminal."""
-    import sys
+BETWEEN = 3
+"""Columns of the terminal between those of a table."""
+WIDEST = 10_000
+"""Columns that a table is measured in, to know how many it needs."""
 
+
+def print_table(table: "Table") -> None:
+    """Prints a table to stdout, one line a row when stdout is no terminal.
+
+    On a terminal, what has no room is wrapped, texts before figures. Where `NO_COLOR` is set,
+    nothing is coloured.
+    """
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_width(table, console))
+    elif _width_of_figures(table, console) > console.width:
+        for column in table.columns:
+            column.no_wrap = False
+    console.print(table)
+
+
+def has_room_for(table: "Table") -> bool:
+    """Returns whether a table is no wider than the terminal; true when stdout is no terminal."""
+    from rich.console import Console
+
+    console = Console()
+    return not console.is_terminal or _width(table, console) <= console.width
+
+
+def _width(table: "Table", console: "Console") -> int:
+    """Returns the width of a table in which nothing is wrapped."""
+    return console.measure(table, options=console.options.update(width=WIDEST)).maximum
+
+
+def _width_of_figures(table: "Table", console: "Console") -> int:
+    """Returns the width of a table in which texts are wrapped after every word."""
+    options, width = console.options.update(width=WIDEST), 0
+    for column in table.columns:
+        cells = [console.measure(cell, options=options) for cell in (column.header, *column.cells)]
+        width += max(cell.maximum if column.no_wrap else cell.minimum for cell in cells)
+    return width + BETWEEN * len(table.columns)
 
 
 def make_table(*columns: str, right: Sequence[str] = ()) -> "Table":
@@ -26,8 +63,10 @@ def make_table(*columns: str, right: Sequence[str] = ()) -> "Table":
     from rich.table import Table
 
     table = Table(box=SIMPLE_HEAD)
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left")
+    for column in columns:  # texts are wrapped before figures are, and nothing is cut off
+        is_figure = column in right
+        justify = "right" if is_figure else "left"
+        table.add_column(column, justify=justify, no_wrap=is_figure, overflow="fold")
     return table
 
 

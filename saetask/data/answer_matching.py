@@ -2,10 +2,38 @@
 
 import re
 
-from saetask.data.numbers import last_number, numbers_in, same_number, stated_number
+from saetask.data.numbers import (
+    last_number,
+    number_text,
+    numbers_in,
+    same_number,
+    stated_number,
+)
 from saetask.data.reasoning import without_reasoning
 
 _WORD = re.compile(r"\w+")
+
+
+LONGEST_SHORT = 12
+"""Number of words up to which an answer is taken as a whole."""
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+
+
+def final_answer(output: str) -> str:
+    """Returns what an answer comes to, for comparing answers where the right one is not known.
+
+    The number that it states (`stated_number`); or else a short answer as a whole, without regard
+    to case and blanks; or else, of a long one, the last number or, without any, the last sentence.
+
+    Args:
+        output: What a model wrote; what it thought aloud is passed over.
+    """
+    answer = without_reasoning(output)
+    number = stated_number(answer)
+    if number is None and len(answer.split()) > LONGEST_SHORT:
+        number = last_number(answer)
+        answer = _SENTENCE_END.split(answer.strip())[-1]
+    return " ".join(answer.split()).casefold() if number is None else number_text(number)
 
 
 def matches_target(output: str, target: str) -> bool:

@@ -102,6 +102,11 @@ def _importer(log: str, format: str, importers: Mapping[str, Importer]) -> Impor
     for importer in importers.values():
         if importer.recognises(log):
             return importer
+    if local_path(log).is_dir():
+        raise UserError(
+            f"{log} is a folder that is no log of a format that is recognised "
+            f"({', '.join(importers)}); give a file in it."
+        )
     raise UserError(
         f"{log} is of no format that is recognised; name one with --format: {', '.join(importers)}."
     )

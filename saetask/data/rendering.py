@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
+class PromptTooLongError(UserError):
+    """A prompt has more tokens than the model's context."""
+
+
 @dataclass(frozen=True)
 class RenderedPrompt:
     """A prompt as text and tokens."""
@@ -61,7 +65,8 @@ def render(
         bos: Begin with the tokenizer's BOS token, if it has one; a chat template writes its own.
 
     Raises:
-        UserError: The prompt is empty or longer than `max_tokens`, or the tokenizer is slow.
+        PromptTooLongError: The prompt is longer than `max_tokens`.
+        UserError: It is empty, or the tokenizer is slow.
     """
     written = _written(tokenizer, prompt)
     head = bos_ids(tokenizer) if bos and not written.templated else []
@@ -70,7 +75,7 @@ def render(
     spans = [*(Span(0, 0) for _ in head), *(Span(*span) for span in encoded.spans)]
     if max_tokens is not None and len(token_ids) > max_tokens:
         begins = prompt if isinstance(prompt, str) else prompt.content
-        raise UserError(
+        raise PromptTooLongError(
             f"The prompt has {len(token_ids)} tokens, more than the model's context of "
             f"{max_tokens}; shorten it. It begins: {begins[:60]!r}"
         )

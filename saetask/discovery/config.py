@@ -14,6 +14,10 @@ class DiscoveryConfig:
 
     by: By = "correctness"
     """What stands for failure: wrong answers, or answers to one prompt that differ."""
+    samples: int = 0
+    """Have the model itself answer each prompt, and this many times more: for --by disagreement."""
+    temperature: float = 1.0
+    """Of these answers, where a prompt lists no choices that could be asked in another order."""
     q: float = 0.05
     """False discovery rate of what is confirmed."""
     discovery_share: float = 0.5
@@ -44,6 +48,10 @@ class DiscoveryConfig:
         for name in ("q", "discovery_share"):
             if not 0 < getattr(self, name) < 1:
                 raise UserError(f"{name} is between 0 and 1, not {getattr(self, name)}.")
-        for name in ("seed", "n_permuted"):
+        if self.samples and self.by != "disagreement":
+            raise UserError("samples are compared by disagreement; give --by disagreement, too.")
+        if not self.temperature > 0:
+            raise UserError(f"temperature is {self.temperature}; it must be above 0.")
+        for name in ("seed", "n_permuted", "samples"):
             if getattr(self, name) < 0:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be 0 or more.")

@@ -25,7 +25,10 @@ class Confounders(NamedTuple):
 
 
 def confounders(
-    items: Sequence[EvaluatedItem], texts: Sequence[str], n_tokens: "Int64[np.ndarray, ' n']"
+    items: Sequence[EvaluatedItem],
+    failures: "Float64[np.ndarray, ' n']",
+    texts: Sequence[str],
+    n_tokens: "Int64[np.ndarray, ' n']",
 ) -> Confounders:
     """Returns the confounders of each prompt.
 
@@ -35,6 +38,7 @@ def confounders(
 
     Args:
         items: The items, in the order of the log.
+        failures: Failure of each.
         texts: What is read of each prompt.
         n_tokens: Number of tokens of that text.
     """
@@ -47,7 +51,7 @@ def confounders(
         "numbers": np.log([1 + len(NUMBER.findall(text)) for text in texts]),
         "position": place,
         "position squared": place**2,
-        **_answers(items),
+        **_answers(items, failures),
     }
     return Confounders(list(columns), np.column_stack(list(columns.values())).astype(float))
 
@@ -57,15 +61,17 @@ def _standard(values: "Float64[np.ndarray, ' n']") -> "Float64[np.ndarray, ' n']
     return (values - values.mean()) / (spread if spread > 0 else 1.0)
 
 
-def _answers(items: Sequence[EvaluatedItem]) -> dict[str, "Float64[np.ndarray, ' n']"]:
+def _answers(
+    items: Sequence[EvaluatedItem], failures: "Float64[np.ndarray, ' n']"
+) -> dict[str, "Float64[np.ndarray, ' n']"]:
     """Returns an indicator of each answer but the most frequent one; none where there are many.
 
-    Nor where every answer is always right or always wrong, as in a log in which only one is ever
+    Nor where every answer always fails or never does, as in a log in which only one is ever
     right: then they are the failures, and would leave nothing to explain.
     """
     outputs = [" ".join(item.output.split()).casefold() for item in items]
     counts = Counter(outputs)
-    judged = {(output, item.correct) for output, item in zip(outputs, items)}
+    judged = set(zip(outputs, failures.tolist()))
     if len(counts) > MOST_ANSWERS or len(judged) == len(counts):
         return {}
     given = np.array(outputs, dtype=object)

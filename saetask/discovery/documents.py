@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from saetask.discovery.mended_document import Difference, Mended
 from saetask.report.documents import (
     Count,
     Document,
@@ -19,7 +20,31 @@ from saetask.report.documents import (
 
 SUMMARY, DISCOVERIES = "summary.json", "discoveries.jsonl"
 SCHEMA_VERSION = 1
-Difference = Annotated[float, Field(strict=True, ge=-1, le=1)]
+
+
+class GoldDifference(Document):
+    """How much more often answers are wrong where a concept is present, by the log's scores."""
+
+    difference: Difference | None
+    """Rate of wrong answers with it minus that without, on the confirmation half."""
+    ci95: Interval | None
+    """Of the difference, by a bootstrap over groups."""
+    p: Share
+    """One-sided, by permutation, given the confounders."""
+
+
+class GoldCheck(Document):
+    """How well disagreement stands for wrong answers, over all items with a score."""
+
+    n: PositiveCount
+    """Number of these items."""
+    failure_rate: Share
+    """Share of wrong answers."""
+    auroc: Share | None
+    """Area under the ROC curve of disagreement against wrong answers; null where all answers are
+    right, or all wrong."""
+    auroc_ci95: Interval | None
+    """By a bootstrap over groups."""
 
 
 class Discovery(Document):
@@ -61,6 +86,15 @@ class Discovery(Document):
     confirmed ones, null for the others."""
     p_beyond_words: Share | None
     """P-value of that test."""
+    name_holds: Share | None
+    """On which share of the tokens of that half on which it is active its name holds, in at most
+    100 prompts; null where it is not confirmed, or its name is no description of words."""
+    name_in_prompts: Share | None
+    """In which share of the prompts of that half, of at most 500, its name holds on some token,
+    whether it is active there or not; null where its name is no description of words."""
+    gold: GoldDifference | None
+    """Where failure is disagreement and the log has scores: whether answers are wrong more often,
+    too; null where it is not confirmed."""
     words: list[Text]
     """What words would look for in its place, the most telling first."""
     merged: list[Text]
@@ -84,6 +118,10 @@ class FiringToken(Document):
     activation: Number
     """Activation of the concept on the token."""
 
+    def shifted(self, by: int) -> "FiringToken":
+        """Returns the token in a text that has more characters before it."""
+        return self.model_copy(update={"start": self.start + by, "end": self.end + by})
+
 
 class ShownPrompt(Document):
     """A prompt that is shown with a discovery."""
@@ -91,7 +129,8 @@ class ShownPrompt(Document):
     id: Text
     """Id of the item."""
     text: Text
-    """What is read of the prompt: its last message, without what all prompts of the log share."""
+    """What is read of the prompt, in whole sentences: its last message, without those that all
+    prompts of the log share."""
     output: Text
     """What the model answered."""
     failure: Share
@@ -159,52 +198,6 @@ class PowerFigure(Document):
     """The same of a single feature."""
 
 
-class MendedArm(Document):
-    """How prompts with a discovery were answered, with one kind of note or none."""
-
-    arm: Name
-    """`original`, `mended` (the note on the discovery), or a control: `placebo` (a neutral note of
-    its length), `generic` (a request for care), `other-concept` (the same note on another)."""
-    accuracy: Share
-    """Share of right answers."""
-    fixed: Count | None
-    """Prompts wrong in `original` and right here; null for `original`."""
-    broken: Count | None
-    """Prompts right in `original` and wrong here; null for `original`."""
-    mended_minus: Difference | None
-    """Accuracy of `mended` minus that of this arm; null for `mended`, like the next two."""
-    mended_minus_ci95: Interval | None
-    """By a bootstrap over groups."""
-    mcnemar_p: Share | None
-    """Exact two-sided p-value of that difference."""
-
-
-class Mended(Document):
-    """What a note on a discovery does to prompts that took no part in choosing it."""
-
-    concept: Name
-    """Id of the discovery."""
-    name: Text
-    """Name of its concept."""
-    template: Text
-    """The note; `{words}` stands for the words of a prompt on which the concept is active."""
-    placement: Text
-    """`end` or `start` of the prompt."""
-    n_chosen_on: Count
-    """Number of prompts of the discovery half on which the note was chosen."""
-    n: Count
-    """Number of prompts of the confirmation half on which it was tried."""
-    arms: list[MendedArm]
-    """The original prompts, the mended ones, and controls."""
-    holm_p: Share
-    """The largest p-value of `mended` against the other arms, by Holm's procedure over
-    discoveries."""
-    mended: Flag
-    """Whether `mended` is better than every other arm, and `holm_p` below 0.05."""
-    verdict: Text
-    """The same in words."""
-
-
 class DiscoverySummary(Document):
     """`summary.json` of a discovery."""
 
@@ -224,12 +217,22 @@ class DiscoverySummary(Document):
     """Share of the items that have it."""
     by: Literal["correctness", "disagreement"]
     """What stands for failure."""
+    samples: Count
+    """Number of further answers that the model was asked for, to each prompt; 0 where the answers
+    are the log's own."""
+    n_reordered: Count
+    """Number of prompts that were asked with their choices in other orders; to the others, answers
+    were drawn."""
+    gold: GoldCheck | None
+    """Whether disagreement stands for wrong answers; null where that is not known."""
     q: Share
     """False discovery rate that was asked for."""
     n_items: PositiveCount
     """Number of items that have a score."""
     n_without_score: Count
     """Number of items that were left out because they have none."""
+    n_too_long: Count
+    """Number of items that were left out because their prompts exceed the model's context."""
     n_discovery: Count
     """Number of items that hypotheses were chosen on."""
     n_confirmation: Count

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
+from saetask.data.answer_matching import final_answer
 from saetask.data.evaluated_items import EvaluatedItem
 from saetask.errors import UserError
 
@@ -25,13 +26,37 @@ class ScoredItems(NamedTuple):
     failures: "Float64[np.ndarray, ' n']"
     n_without: int
     """Number of items that were left out because they have no score."""
+    n_too_long: int = 0
+    """Number of items that were left out because their prompts exceed the model's context."""
+
+    def without_too_long(self, kept: Sequence[int], by: By) -> "ScoredItems":
+        """Returns the items whose prompts fit the model's context.
+
+        Args:
+            kept: Their indices.
+            by: What stands for failure.
+
+        Raises:
+            UserError: They are too few, or there is nothing to tell apart.
+        """
+        n_left_out = len(self.items) - len(kept)
+        if not n_left_out:
+            return self
+        failures = self.failures[list(kept)]
+        try:
+            _check(failures, by)
+        except UserError as error:
+            raise UserError(
+                f"{error} {n_left_out} prompts longer than the model's context were left out."
+            ) from error
+        return ScoredItems([self.items[i] for i in kept], failures, self.n_without, n_left_out)
 
 
 def scored_items(items: Sequence[EvaluatedItem], by: By) -> ScoredItems:
     """Returns the items that can be searched, in the order of the log.
 
     By correctness, failure is 1 minus the score. By disagreement, it is the share of the pairs of
-    answers to the prompt that differ, blanks and case aside.
+    answers to the prompt that differ, by what they come to (`final_answer`).
 
     Args:
         items: The items of a log.
@@ -71,7 +96,7 @@ def merge_samples(items: Sequence[EvaluatedItem]) -> list[EvaluatedItem]:
 
 def disagreement(item: EvaluatedItem) -> float | None:
     """Returns the share of pairs of an item's answers that differ; None where it has one answer."""
-    answers = [" ".join(text.split()).casefold() for text in (item.output, *item.samples)]
+    answers = [final_answer(text) for text in (item.output, *item.samples)]
     n = len(answers)
     if n < 2:
         return None
@@ -111,8 +136,8 @@ def _wrongness(item: EvaluatedItem) -> float | None:
 def _nothing_scored(items: Sequence[EvaluatedItem], by: By) -> str:
     if by == "disagreement":
         return (
-            "The log has one answer to each prompt, so none disagree; give a log with several "
-            "samples or epochs, or search by correctness."
+            "The log has one answer to each prompt, so none disagree; have the model answer each "
+            "again with --samples 5, or give a log with several samples or epochs."
         )
     if any(item.samples for item in items):
         return "No item of the log has a score; it has several answers, so --by disagreement works."

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from saetask.discovery.documents import Mended, MendedArm
+from saetask.discovery.mended_document import Mended, MendedArm
 from saetask.discovery.mending import MENDED, ORIGINAL, ArmAnswers, Mending
 from saetask.report.numbers import p_statement, points, points_interval
 from saetask.utils.statistics import holm
@@ -33,6 +33,7 @@ def _document(mending: Mending, holm_p: float) -> Mended:
         concept=mending.id,
         name=mending.name,
         template=mending.template,
+        annotator=mending.annotator,
         placement=mending.placement,
         n_chosen_on=mending.n_chosen_on,
         n=mending.n,

@@ -5,27 +5,26 @@ from typing import NamedTuple
 
 import numpy as np
 
-from saetask.annotation.base import Annotation, Placement, annotate
+from saetask.annotation.base import Annotation, Annotator, Placement, annotate
 from saetask.annotation.fixed_notes import GENERIC, neutral_note
-from saetask.data.answer_matching import matches_target
+from saetask.annotation.generated_notes import NoteSubject, generate_notes
 from saetask.data.evaluated_items import EvaluatedItem
 from saetask.data.prompts import Prompt
+from saetask.discovery.asking import AskedPrompt, ask_right
+from saetask.discovery.discovery_notes import CandidateNote, candidate_notes
 from saetask.errors import UserError
 from saetask.inference.client import ModelClient
-from saetask.inference.ranking import likeliest
-from saetask.inference.requests import GenerateRequest, RankRequest
+from saetask.utils.progress import PlannedStage, job
 from saetask.utils.statistics import Comparison, compare
 
-PLACES: tuple[Placement, ...] = ("end", "start")
-MAX_NEW_TOKENS = 200
-"""Room for an answer that is written freely, in tokens."""
 MOST_PROMPTS = 60
-"""Maximum number of prompts on which note templates are compared."""
+"""Maximum number of prompts on which notes are compared."""
 FEWEST_PROMPTS = 5
 """Minimum number of prompts in each half; fewer show nothing."""
-MOST_WORDS = 3
-"""Maximum number of words that a note quotes from the prompt."""
 ORIGINAL, MENDED = "original", "mended"
+N_ARMS = 5
+CHOOSING, TRYING = "notes on discoveries", "mended prompts"
+"""Stages, as the progress calls them."""
 
 
 class Slice(NamedTuple):
@@ -35,8 +34,10 @@ class Slice(NamedTuple):
     name: str
     """The concept's name, in plain words."""
     items: Sequence[EvaluatedItem]
-    words: Sequence[Sequence[str]]
-    """Of each item: the words of its prompt on which the concept fires, strongest first."""
+    about: Sequence[NoteSubject]
+    """What notes on each prompt are about: the concept in it."""
+    about_another: Sequence[NoteSubject]
+    """A concept that is not present, in its place."""
     confirmation: np.ndarray
     """Which of the items belong to the confirmation half, `[n_items]`, bool."""
 
@@ -57,22 +58,15 @@ class Mending(NamedTuple):
     id: str
     name: str
     template: str
-    """The note, with the concept's name; `{words}` stands for the words on which it fires."""
+    """The note, with the concept's name; `{words}` stands for the words on which it fires. Where
+    the annotator writes one for each prompt, that of one of them."""
     placement: Placement
+    annotator: str
+    """Name of what wrote the note."""
     n_chosen_on: int
     n: int
     """Number of prompts that it was tried on."""
     arms: dict[str, ArmAnswers]
-
-
-def note_templates(name: str) -> list[Annotation]:
-    """Returns notes on a concept, in a fixed order of texts and places; `{words}` is left open."""
-    texts = (
-        f"(Note: this is about {name}; take that into account.)",
-        f"(Note: mind what is said about {name}, here {{words}}.)",
-        "(Note: consider what {words} mean here before you answer.)",
-    )
-    return [Annotation(text, place, "discovery") for text in texts for place in PLACES]
 
 
 def check_mendable(items: Sequence[EvaluatedItem]) -> None:
@@ -93,43 +87,126 @@ def check_mendable(items: Sequence[EvaluatedItem]) -> None:
         )
 
 
-def mend(client: ModelClient, found: Slice, other_name: str, seed: int = 0) -> Mending | None:
-    """Chooses a note for a discovery on its half, and compares it with controls on the other.
+def mend(
+    client: ModelClient, slices: Sequence[Slice], annotators: Sequence[Annotator], seed: int = 0
+) -> list[Mending]:
+    """Chooses a note for each discovery on its half, and compares it with controls on the other.
+
+    All discoveries are asked together, in two stages.
 
     Args:
         client: The model that is asked; the original prompts are asked anew, too.
-        found: The discovery's prompts; those without a target are left out.
-        other_name: Name of a concept that is not present in them.
+        slices: The discoveries' prompts; those without a target are left out.
+        annotators: Write the notes, for which an earlier one is taken where two are as good.
         seed: Seed of the draw of prompts to choose on, and of the bootstrap.
 
     Returns:
-        The comparison; None where one of the halves has fewer than `FEWEST_PROMPTS` prompts.
+        The comparisons, less those where one of the halves has fewer than `FEWEST_PROMPTS` prompts.
+
+    Raises:
+        UserError: A language model that writes notes can not be reached.
     """
+    planned = [_planned(found, seed) for found in slices]
+    planned = [
+        each for each in planned if min(len(each.chosen_on), len(each.tried_on)) >= FEWEST_PROMPTS
+    ]
+    candidates = [
+        candidate_notes(annotators, [each.found.about[i] for i in each.chosen_on])
+        for each in planned
+    ]
+    n_trials = sum(len(c) * len(each.chosen_on) for c, each in zip(candidates, planned))
+    n_tried = sum(N_ARMS * len(each.tried_on) for each in planned)
+    with job([PlannedStage(CHOOSING, n_trials), PlannedStage(TRYING, n_tried)]):
+        chosen = _chosen(client, planned, candidates)
+        return _tried(client, planned, chosen, seed)
+
+
+class _Planned(NamedTuple):
+    """A discovery whose note is chosen on some of its prompts and tried on others."""
+
+    found: Slice
+    chosen_on: list[int]
+    tried_on: list[int]
+
+
+def _planned(found: Slice, seed: int) -> _Planned:
     scored = np.array([item.target is not None for item in found.items], dtype=bool)
-    chosen_on = np.flatnonzero(scored & ~found.confirmation).tolist()
-    tried_on = np.flatnonzero(scored & found.confirmation).tolist()
-    if min(len(chosen_on), len(tried_on)) < FEWEST_PROMPTS:
-        return None
+    chosen_on = np.flatnonzero(scored & ~found.confirmation)
     if len(chosen_on) > MOST_PROMPTS:
         generator = np.random.default_rng(seed)
-        chosen_on = sorted(generator.choice(chosen_on, MOST_PROMPTS, replace=False).tolist())
-    templates = note_templates(found.name)
-    trials = [_noted(found, chosen_on, template) for template in templates]
-    right = _ask(client, [each for trial in trials for each in trial], "notes on discoveries")
-    best = int(right.reshape(len(templates), -1).mean(axis=1).argmax())
-    arms = {
-        ORIGINAL: _noted(found, tried_on, None),
-        MENDED: _noted(found, tried_on, templates[best]),
-        "placebo": _noted(found, tried_on, neutral_note(templates[best])),
-        "generic": _noted(found, tried_on, GENERIC.notes[0]),
-        "other-concept": _noted(found, tried_on, note_templates(other_name)[best]),
-    }
-    answers = _ask(client, [each for arm in arms.values() for each in arm], "mended prompts")
-    by_arm = dict(zip(arms, answers.reshape(len(arms), -1)))
-    groups = [found.items[i].group for i in tried_on]
-    compared = {name: _compared(by_arm, name, groups, seed) for name in arms}
-    text, place, _ = templates[best]
-    return Mending(found.id, found.name, text, place, len(chosen_on), len(tried_on), compared)
+        chosen_on = np.sort(generator.choice(chosen_on, MOST_PROMPTS, replace=False))
+    tried_on = np.flatnonzero(scored & found.confirmation)
+    return _Planned(found, chosen_on.tolist(), tried_on.tolist())
+
+
+def _chosen(
+    client: ModelClient, planned: Sequence[_Planned], candidates: Sequence[list[CandidateNote]]
+) -> list[CandidateNote]:
+    """Returns the note of each discovery with which most of its prompts are answered rightly."""
+    asked = [
+        _noted(each.found.items[i], candidate.note(each.found.about[i]))
+        for each, offered in zip(planned, candidates)
+        for candidate in offered
+        for i in each.chosen_on
+    ]
+    right, start, chosen = ask_right(client, asked, CHOOSING), 0, []
+    for each, offered in zip(planned, candidates):
+        end = start + len(offered) * len(each.chosen_on)
+        accuracies = right[start:end].reshape(len(offered), -1).mean(axis=1)
+        chosen.append(offered[int(accuracies.argmax())])
+        start = end
+    return chosen
+
+
+def _tried(
+    client: ModelClient, planned: Sequence[_Planned], chosen: Sequence[CandidateNote], seed: int
+) -> list[Mending]:
+    """Returns what the chosen notes do on the confirmation half, beside their controls."""
+    for each, candidate in zip(planned, chosen):
+        subjects = [
+            about[i]
+            for about in (each.found.about, each.found.about_another)
+            for i in each.tried_on
+        ]
+        generate_notes(candidate.annotator, subjects)
+    arms = [_arms(each, candidate) for each, candidate in zip(planned, chosen)]
+    asked = [prompt for by_arm in arms for prompts in by_arm.values() for prompt in prompts]
+    right, start, mendings = ask_right(client, asked, TRYING), 0, []
+    for each, candidate, by_arm in zip(planned, chosen, arms):
+        end = start + len(by_arm) * len(each.tried_on)
+        answers = dict(zip(by_arm, right[start:end].reshape(len(by_arm), -1)))
+        mendings.append(_mending(each, candidate, answers, seed))
+        start = end
+    return mendings
+
+
+def _arms(each: _Planned, candidate: CandidateNote) -> dict[str, list[AskedPrompt]]:
+    """Returns the prompts of the confirmation half in every arm."""
+    found, arms = each.found, dict[str, list[AskedPrompt]]()
+    for i in each.tried_on:
+        note = candidate.note(found.about[i])
+        notes = {
+            ORIGINAL: None,
+            MENDED: note,
+            "placebo": note and neutral_note(note),
+            "generic": GENERIC.notes[0],
+            "other-concept": candidate.note(found.about_another[i]),
+        }
+        for arm, written in notes.items():
+            arms.setdefault(arm, []).append(_noted(found.items[i], written))
+    return arms
+
+
+def _mending(
+    each: _Planned, candidate: CandidateNote, answers: dict[str, np.ndarray], seed: int
+) -> Mending:
+    groups = [each.found.items[i].group for i in each.tried_on]
+    compared = {name: _compared(answers, name, groups, seed) for name in answers}
+    shown = candidate.shown([each.found.about[i] for i in each.chosen_on])
+    assert shown is not None  # it was chosen among what there is
+    n_chosen_on, n = len(each.chosen_on), len(each.tried_on)
+    identity = (each.found.id, each.found.name, shown.text, shown.placement)
+    return Mending(*identity, candidate.annotator.name, n_chosen_on, n, compared)
 
 
 def _compared(
@@ -143,45 +220,7 @@ def _compared(
     )
 
 
-class _Asked(NamedTuple):
-    """An item, and its prompt with or without a note."""
-
-    item: EvaluatedItem
-    prompt: Prompt
-
-
-def _noted(found: Slice, indices: Sequence[int], note: Annotation | None) -> list[_Asked]:
-    """Returns prompts of a slice with a note, its words filled in."""
-    asked = []
-    for i in indices:
-        item, prompt = found.items[i], found.items[i].prompt
-        assert isinstance(prompt, Prompt)  # see `check_mendable`
-        if note is not None:
-            words = ", ".join(f"“{word}”" for word in found.words[i][:MOST_WORDS]) or "its words"
-            prompt = annotate(prompt, note._replace(text=note.text.replace("{words}", words)))
-        asked.append(_Asked(item, prompt))
-    return asked
-
-
-def _ask(client: ModelClient, asked: Sequence[_Asked], title: str) -> np.ndarray:
-    """Returns whether each prompt is answered rightly, `[n]`, bool."""
-    right = np.zeros(len(asked), dtype=bool)
-    ranked = [i for i, each in enumerate(asked) if each.item.choices]
-    requests = [
-        RankRequest(asked[i].prompt, asked[i].item.choices, asked[i].item.id) for i in ranked
-    ]
-    for i, response in zip(ranked, client.rank(requests, title)):
-        item = asked[i].item
-        best = item.choices[likeliest(response.scores, item.choices, item.id)]
-        right[i] = best.strip() == _target(item)
-    written = [i for i, each in enumerate(asked) if not each.item.choices]
-    outputs = client.generate(
-        [GenerateRequest(asked[i].prompt, MAX_NEW_TOKENS, asked[i].item.id) for i in written], title
-    )
-    for i, output in zip(written, outputs):
-        right[i] = matches_target(output, _target(asked[i].item))
-    return right
-
-
-def _target(item: EvaluatedItem) -> str:
-    return (item.target or "").strip()
+def _noted(item: EvaluatedItem, note: Annotation | None) -> AskedPrompt:
+    """Returns an item's prompt with a note; without one where its annotator wrote none."""
+    assert isinstance(item.prompt, Prompt)  # see `check_mendable`
+    return AskedPrompt(item, item.prompt if note is None else annotate(item.prompt, note))

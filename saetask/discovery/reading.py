@@ -1,7 +1,8 @@
 """Reading the prompts of a log: how strongly features and concepts are present in each."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,14 +10,14 @@ import numpy as np
 
 from saetask.compute.executor import Executor
 from saetask.data.prompts import Prompt, Span
-from saetask.data.rendering import RenderedPrompt
+from saetask.data.rendering import PromptTooLongError, RenderedPrompt
 from saetask.discovery.prompt_text import READ, with_span
 from saetask.errors import UserError
 from saetask.saes.activations import FeatureActivations
 from saetask.saes.concepts import Concept, concept_weights
-from saetask.saes.extraction import extract_in_batches, rendered_prompts
+from saetask.saes.extraction import extract_in_batches, prompt_batches, rendered_prompts
 from saetask.utils.files import atomic_path, content_hash
-from saetask.utils.progress import stage
+from saetask.utils.progress import Advance, stage
 
 if TYPE_CHECKING:
     from jaxtyping import Float32, Int64
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from saetask.models.loading import Model
     from saetask.saes.loading import SAE
 
-PROMPTS_PER_PART = 500
-"""Prompts that are kept in one file; as many are read again after a killed process."""
+BATCHES_PER_PART = 4
+"""Batches, of at most `TOKENS_PER_BATCH` tokens, that are kept in one file, and read again after a
+killed process."""
 
 
 class Reader(NamedTuple):
@@ -45,6 +47,11 @@ class Readings(NamedTuple):
     features: "csr_matrix"
     """Largest log(1 + activation) of each feature on a token, `[n, d_sae]`, float32."""
 
+    def of(self, places: "Int64[np.ndarray, ' m']") -> "Readings":
+        """Returns the readings of some of the prompts."""
+        features: Any = self.features
+        return Readings(self.concepts[places], features[places])
+
 
 class ReadLog(NamedTuple):
     """What was read of the prompts of a log."""
@@ -61,20 +68,32 @@ def render_log(
     ids: Sequence[str],
     prompts: Sequence[Prompt | str],
     spans: Sequence[Span],
-) -> list[RenderedPrompt]:
+) -> list[RenderedPrompt | None]:
     """Returns the prompts as text and tokens, each with a region `READ`.
 
+    Returns:
+        Of each prompt; None where it is longer than the model's context.
+
     Raises:
-        UserError: A prompt is empty or longer than the model's context; the line names it.
+        UserError: A prompt is empty, or all of them are too long; the line names one.
     """
-    rendered = []
+    rendered: list[RenderedPrompt | None] = []
+    too_long = None
     for name, prompt, span in zip(ids, prompts, spans):
         try:
             (one,) = rendered_prompts(model, sae, [with_span(prompt, span)])
+        except PromptTooLongError as error:
+            too_long = too_long or f"Item '{name}': {error}"
+            rendered.append(None)
+            continue
         except UserError as error:
             raise UserError(f"Item '{name}': {error}") from error
         regions = {**one.regions, READ: span} if isinstance(prompt, str) else one.regions
         rendered.append(replace(one, regions=regions))
+    if too_long and not any(rendered):
+        raise UserError(
+            f"All {len(rendered)} prompts are longer than the model's context. {too_long}"
+        )
     return rendered
 
 
@@ -99,39 +118,38 @@ def read_log(
         identity: What parts depend on beside their prompts, such as fingerprints, as JSON.
         executor: Runs the batches; None runs them in this process.
     """
+    batches = prompt_batches(rendered)
+    parts = [batches[i : i + BATCHES_PER_PART] for i in range(0, len(batches), BATCHES_PER_PART)]
+    paths = [_path(folder, [rendered[i] for b in part for i in b], identity) for part in parts]
+    kept = [_load(path, readers) for path in paths]
+    pending = [b for part, found in zip(parts, kept) if found is None for b in part]
     read: list[list[Readings]] = []
-    with stage("read prompts", len(rendered)) as advance:
-        for first in range(0, len(rendered), PROMPTS_PER_PART):
-            prompts = rendered[first : first + PROMPTS_PER_PART]
-            path = _path(folder, prompts, identity)
-            readings = _load(path, readers) if path and path.is_file() else None
-            if readings is None:
-                readings = _read_part(model, readers, prompts, executor)
-                if path:
-                    _save(path, readings)
-            read.append(readings)
-            advance(len(prompts))
-    joined = [_stacked([part[number] for part in read]) for number in range(len(readers))]
+    with stage("read prompts", sum(map(len, pending))) as advance:
+        # One map over all batches: workers do not wait for the end of a part.
+        pooled = _pooled(model, readers, rendered, executor, pending, advance)
+        for part, path, found in zip(parts, paths, kept):
+            read.append(found or _joined(list(islice(pooled, len(part)))))
+            if found is None:
+                _save(path, read[-1])
+    joined = _joined(read)
+    back = np.argsort([i for batch in batches for i in batch])
     n_tokens = [len(prompt.tokens_in(prompt.regions[READ])) for prompt in rendered]
-    return ReadLog(joined, np.array(n_tokens))
+    return ReadLog([each.of(back) for each in joined], np.array(n_tokens))
 
 
-def _read_part(
+def _pooled(
     model: "Model",
     readers: Sequence[Reader],
     rendered: Sequence[RenderedPrompt],
     executor: Executor | None,
-) -> list[Readings]:
-    pooled: list[list[Readings]] = []
-    places: list[int] = []
-    batches = extract_in_batches(model, [reader.sae for reader in readers], rendered, executor)
-    for batch in batches:
-        pairs = zip(batch.features, readers)
-        pooled.append([pool(features, reader.concepts) for features, reader in pairs])
-        places += batch.prompts
-    back = np.argsort(places)
-    joined = [_stacked([batch[i] for batch in pooled]) for i in range(len(readers))]
-    return [Readings(each.concepts[back], each.features[back]) for each in joined]
+    batches: Sequence[list[int]],
+    advance: Advance,
+) -> Iterator[list[Readings]]:
+    """Yields what each reader reads of each batch of prompts."""
+    saes = [reader.sae for reader in readers]
+    for batch in extract_in_batches(model, saes, rendered, executor, batches):
+        yield [pool(found, reader.concepts) for found, reader in zip(batch.features, readers)]
+        advance(len(batch.prompts))
 
 
 def pool(activations: FeatureActivations, concepts: Sequence[Concept]) -> Readings:
@@ -163,11 +181,15 @@ def concepts_on_tokens(
     return rows
 
 
-def _stacked(readings: Sequence[Readings]) -> Readings:
+def _joined(parts: Sequence[Sequence[Readings]]) -> list[Readings]:
+    """Returns the readings of all parts, one below the other, by reader."""
     from scipy.sparse import vstack
 
-    features: Any = vstack([each.features for each in readings], format="csr")
-    return Readings(np.concatenate([each.concepts for each in readings]), features)
+    joined = []
+    for of_reader in zip(*parts):
+        features: Any = vstack([each.features for each in of_reader], format="csr")
+        joined.append(Readings(np.concatenate([each.concepts for each in of_reader]), features))
+    return joined
 
 
 def _path(folder: Path | None, prompts: Sequence[RenderedPrompt], identity: object) -> Path | None:
@@ -177,9 +199,11 @@ def _path(folder: Path | None, prompts: Sequence[RenderedPrompt], identity: obje
     return folder / f"{content_hash([identity, read])}.safetensors"
 
 
-def _save(path: Path, readings: Sequence[Readings]) -> None:
+def _save(path: Path | None, readings: Sequence[Readings]) -> None:
     from safetensors.numpy import save_file
 
+    if path is None:
+        return
     arrays = {}
     for number, (concepts, features) in enumerate(readings):
         arrays[f"{number}.concepts"] = np.ascontiguousarray(concepts)
@@ -190,12 +214,14 @@ def _save(path: Path, readings: Sequence[Readings]) -> None:
         save_file(arrays, temporary)
 
 
-def _load(path: Path, readers: Sequence[Reader]) -> list[Readings] | None:
-    """Returns what was read; None where the file is damaged."""
+def _load(path: Path | None, readers: Sequence[Reader]) -> list[Readings] | None:
+    """Returns what was read; None where there is no file, or it is damaged."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
     from scipy.sparse import csr_matrix
 
+    if path is None or not path.is_file():
+        return None
     readings = []
     try:
         arrays = load_file(path)

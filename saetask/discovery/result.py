@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from saetask.data.evaluated_items import EvaluatedItem
+from saetask.dictionary.feature_labels import FeatureLabels
 from saetask.discovery.documents import DiscoveryRow, DiscoverySummary, write_discovery
 from saetask.discovery.hypotheses import Hypothesis
 from saetask.discovery.log_reading import LogReading
@@ -37,6 +38,8 @@ class DiscoveryResult:
     """Of each row; `concept` holds the features."""
     presence: "Bool[np.ndarray, 'n m']"
     """In which items the hypothesis of each row is present."""
+    labels: FeatureLabels
+    """The model, the SAE, and the labels of its features."""
 
     def __repr__(self) -> str:
         """Returns what was found, in a few words."""

@@ -35,7 +35,10 @@ class Row(NamedTuple):
 def result_rows(
     searches: Searches, log: Log, items: Sequence[EvaluatedItem], config: DiscoveryConfig
 ) -> list[Row]:
-    """Returns a row of each hypothesis that was tested, the smallest p-value first."""
+    """Returns a row of each hypothesis that was tested, the smallest p-value first.
+
+    Where its name holds, and gold, are left open; see `with_name_checks` and `check_by_gold`.
+    """
     (families, found), q, seed = searches.sae, config.q, config.seed
     other = log.halves.confirmation
     adjusted = log.adjusted(other)
@@ -57,6 +60,9 @@ def result_rows(
             confirmed=bool(confirmed[i]),
             needs_sae=beyond[i].needs_sae,
             p_beyond_words=beyond[i].p_value,
+            name_holds=None,
+            name_in_prompts=None,
+            gold=None,
             words=beyond[i].words,
             merged=[families[f].hypothesis(c).name for f, c in choice.merged],
             examples=[items[n].id for n in shown.examples],
@@ -96,10 +102,10 @@ def rows_with_prompts(
         return [
             ShownPrompt(
                 id=items[i].id,
-                text=reading.texts[i],
+                text=reading.shown[i].text,
                 output=items[i].output,
                 failure=float(log.failures[i]),
-                tokens=next(tokens),
+                tokens=[token.shifted(reading.shown[i].start) for token in next(tokens)],
             )
             for i in indices
         ]

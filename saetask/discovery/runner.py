@@ -11,7 +11,10 @@ from saetask.data.evaluated_items import EvaluatedItem
 from saetask.dictionary.feature_labels import find_feature_labels
 from saetask.discovery.config import DiscoveryConfig
 from saetask.discovery.failures import ScoredItems, scored_items
-from saetask.discovery.log_reading import read_items
+from saetask.discovery.gold import check_by_gold
+from saetask.discovery.log_reading import read_items, render_items
+from saetask.discovery.name_checks import with_name_checks
+from saetask.discovery.own_answers import OwnAnswers, check_askable, own_answers
 from saetask.discovery.result import DiscoveryResult
 from saetask.discovery.result_rows import result_rows, rows_with_prompts
 from saetask.discovery.search import Log
@@ -19,6 +22,7 @@ from saetask.discovery.searches import search_all
 from saetask.discovery.splitting import Halves, split
 from saetask.discovery.summary import summarise
 from saetask.errors import UserError
+from saetask.inference.client import ModelClient
 from saetask.models.loading import load_model
 from saetask.saes.compatibility import check_sae
 from saetask.saes.loading import load_sae
@@ -52,25 +56,35 @@ def discover(
         executor: Runs the batches of prompts; None runs them in this process.
 
     Raises:
-        UserError: There are no items, too few, or nothing to tell apart; a prompt is empty or too
-            long; or the SAE does not belong to the model.
+        UserError: There are no items, too few, or nothing to tell apart; a prompt is empty, or all
+            are longer than the model's context; or the SAE does not belong to the model.
     """
     config = config or DiscoveryConfig()
-    scored, halves = scored_halves(list(items), config)
+    check_log(items, config)
     loaded, loaded_sae = load_model(model), load_sae(sae)
     check_sae(loaded, loaded_sae, allow_mismatch=config.allow_sae_mismatch)
     labels = find_feature_labels(
         loaded, loaded_sae, config.dictionary, unvalidated=config.unvalidated_labels
     )
-    reading = read_items(scored.items, labels, config, executor)
+    answered = _answered(items, loaded, config, executor)
+    scored = scored_items(answered.items, config.by)
+    rendered = render_items(scored.items, loaded, loaded_sae)
+    scored, halves = _halves(scored.without_too_long(rendered.kept, config.by), config)
+    reading = read_items(scored, rendered, labels, config, executor)
     groups = group_indices([item.group for item in scored.items], scored.failures)
     log = Log(scored.failures, reading.confounders.values, groups, halves)
     searches = search_all(reading, log, labels, config)
     rows = result_rows(searches, log, scored.items, config)
+    rows = with_name_checks(rows, reading.rendered, halves, labels)
+    rows, gold = check_by_gold(rows, log, scored.items, config)
     discoveries = [row.discovery for row in rows]
     confounders = reading.confounders.names
     return DiscoveryResult(
-        summarise(scored, confounders, log, searches, discoveries, labels, config),
+        summarise(
+            *(scored, confounders, log, searches, discoveries, labels, config),
+            answered.n_reordered,
+            gold,
+        ),
         rows_with_prompts(rows, reading, scored.items, log, loaded, loaded_sae),
         scored.items,
         reading,
@@ -80,6 +94,7 @@ def discover(
         np.column_stack([row.presence for row in rows])
         if rows
         else np.empty((len(scored.items), 0), dtype=bool),
+        labels,
     )
 
 
@@ -90,13 +105,34 @@ class ScoredHalves(NamedTuple):
     halves: Halves
 
 
-def scored_halves(items: Sequence[EvaluatedItem], config: DiscoveryConfig) -> ScoredHalves:
-    """Returns a log's items with a score, split by group, before anything is loaded.
+def check_log(items: Sequence[EvaluatedItem], config: DiscoveryConfig) -> None:
+    """Checks, before anything is loaded, that a log can be searched.
 
     Raises:
-        UserError: There are too few, or they all fail or all do not.
+        UserError: There are too few items with a score, or they all fail or all do not; or prompts
+            that the model is to answer itself can not be asked.
     """
-    scored = scored_items(items, config.by)
+    items = list(items)
+    if config.samples:
+        check_askable(items)
+    else:
+        _halves(scored_items(items, config.by), config)
+
+
+def _answered(
+    items: Sequence[EvaluatedItem],
+    model: "Model",
+    config: DiscoveryConfig,
+    executor: Executor | None,
+) -> OwnAnswers:
+    """Returns the items with the model's own answers, if they are asked for."""
+    if not config.samples:
+        return OwnAnswers(list(items), 0)
+    client = ModelClient(model, config.cache and config.cache / "answers.jsonl", executor)
+    return own_answers(client, model, items, config.samples, config.temperature, config.seed)
+
+
+def _halves(scored: ScoredItems, config: DiscoveryConfig) -> ScoredHalves:
     groups = [item.group for item in scored.items]
     halves = split(scored.failures, groups, config.discovery_share, config.seed)
     _check_halves(halves, len(set(groups)))

@@ -3,7 +3,15 @@
 from collections.abc import Iterator
 
 from saetask.discovery.documents import Discovery, DiscoverySummary
-from saetask.report.numbers import count, p_statement, percent, points, points_interval
+from saetask.report.numbers import (
+    count,
+    decimals,
+    decimals_interval,
+    p_statement,
+    percent,
+    points,
+    points_interval,
+)
 
 ONE_ANSWER = 0.9
 """Share of one answer from which a model is said to give one answer."""
@@ -25,6 +33,7 @@ def verdict(summary: DiscoverySummary) -> str:
 def result_sentences(summary: DiscoverySummary) -> Iterator[str]:
     """Yields what was confirmed, what the controls found, what could have been, what was mended."""
     yield log_sentence(summary)
+    yield from answers_sentences(summary)
     yield f"{verdict(summary)}."
     for found in summary.discoveries:
         if found.confirmed:
@@ -39,13 +48,37 @@ def result_sentences(summary: DiscoverySummary) -> Iterator[str]:
 def log_sentence(summary: DiscoverySummary) -> str:
     """Returns what was searched, and by what it was read."""
     log = f" of {summary.log}" if summary.log else ""
-    without = summary.n_without_score
+    left_out = [
+        f"{count(n)} {reason}"
+        for n, reason in (
+            (summary.n_without_score, "without a score"),
+            (summary.n_too_long, "longer than the model's context"),
+        )
+        if n
+    ]
     return (
         f"{count(summary.n_items)} prompts{log}, read by {summary.model} ({summary.sae}); the "
         f"model {FAILURE[summary.by]} on {percent(summary.failure_rate)} of them; "
         f"{count(summary.n_discovery)} to discover on, {count(summary.n_confirmation)} to confirm "
-        f"on{f'; {count(without)} left out without a score' if without else ''}."
+        f"on{'; left out: ' if left_out else ''}{', '.join(left_out)}."
     )
+
+
+def answers_sentences(summary: DiscoverySummary) -> Iterator[str]:
+    """Yields how the model was asked for several answers, and whether they stand for wrong ones."""
+    if summary.samples:
+        n, drawn = summary.n_reordered, summary.n_items > summary.n_reordered
+        again = "once more" if summary.samples == 1 else f"{summary.samples} times more"
+        parts = [f"{count(n)} prompts with their choices in other orders"] if n else []
+        parts += ["the others by draws" if n else "by draws"] if drawn else []
+        yield f"The model itself was asked each prompt, and {again}: {', '.join(parts)}."
+    if (gold := summary.gold) and gold.auroc is not None:
+        interval = f" (95 % CI {decimals_interval(gold.auroc_ci95)})" if gold.auroc_ci95 else ""
+        yield (
+            f"Of the {count(gold.n)} prompts with a score, {percent(gold.failure_rate)} are "
+            f"answered wrongly; disagreement tells them from the others with an AUROC of "
+            f"{decimals(gold.auroc)}{interval}, 0.5 being chance."
+        )
 
 
 def caveats(summary: DiscoverySummary) -> Iterator[str]:
@@ -76,7 +109,30 @@ def discovery_sentence(found: Discovery, by: str) -> str:
         f"{percent(found.failure_without)} of the others: {points(found.difference)} points "
         f"({interval}q = {found.q:.2g})"
     )
-    return f"{compared}. {_words_sentence(found)}" if found.confirmed else f"{compared}."
+    parts = [f"{compared}."]
+    if found.name_in_prompts is not None:
+        parts.append(_name_sentence(found, found.name_in_prompts))
+    if found.gold is not None and found.gold.difference is not None:
+        gold = found.gold
+        interval = f" (95 % CI {points_interval(gold.ci95)})" if gold.ci95 else ""
+        parts.append(
+            f"By the log's scores, wrong answers differ by {points(gold.difference)} points"
+            f"{interval}, {p_statement(gold.p)}."
+        )
+    if found.confirmed:
+        parts.append(_words_sentence(found))
+    return " ".join(parts)
+
+
+def _name_sentence(found: Discovery, in_prompts: float) -> str:
+    """Returns where a discovery's name holds in the log."""
+    anywhere = f"in {percent(in_prompts)} of all prompts"
+    if found.name_holds is None:
+        return f"Its name holds somewhere {anywhere}."
+    share = percent(found.name_holds)
+    return (
+        f"Its name holds on {share} of the tokens on which it is active, and somewhere {anywhere}."
+    )
 
 
 def _words_sentence(found: Discovery) -> str:

@@ -1,6 +1,6 @@
 """Prompts that are shown with a discovery, with the tokens on which its concept is active."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -63,30 +63,50 @@ def firing_tokens(
         rendered: The prompts of the log.
         wanted: Index of a prompt, a concept and a threshold, for each result.
     """
+    active = active_tokens(model, sae, rendered, wanted)
+    return [_tokens(rendered[index], found) for (index, _, _), found in zip(wanted, active)]
+
+
+def active_tokens(
+    model: "Model",
+    sae: "SAE[Any]",
+    rendered: Sequence[RenderedPrompt],
+    wanted: Sequence[tuple[int, Concept, float]],
+) -> list[dict[int, float]]:
+    """Returns the activations of concepts that are above a threshold, by index of the token.
+
+    Only tokens of the region `READ` are taken.
+
+    Args:
+        model: The model.
+        sae: The SAE of the concepts.
+        rendered: The prompts of the log.
+        wanted: Index of a prompt, a concept and a threshold, for each result.
+    """
     places = sorted({index for index, _, _ in wanted})
     by_prompt: dict[int, list[int]] = {}
     for number, (index, _, _) in enumerate(wanted):
         by_prompt.setdefault(index, []).append(number)
-    results: list[list[FiringToken]] = [[] for _ in wanted]
+    results: list[dict[int, float]] = [{} for _ in wanted]
     for batch in extract_in_batches(model, [sae], [rendered[i] for i in places]):
         for position, place in enumerate(batch.prompts):
             activations = batch.features[0][position]
             for number in by_prompt[places[place]]:
                 _, concept, threshold = wanted[number]
                 (on_tokens,) = concepts_on_tokens(activations, [concept])
-                values = on_tokens[:, 0]
-                results[number] = _tokens(activations.prompts[0], values, threshold)
+                prompt = activations.prompts[0]
+                values = zip(prompt.tokens_in(prompt.regions[READ]), on_tokens[:, 0].tolist())
+                results[number] = {token: value for token, value in values if value > threshold}
     return results
 
 
-def _tokens(prompt: RenderedPrompt, values: np.ndarray, threshold: float) -> list[FiringToken]:
+def _tokens(prompt: RenderedPrompt, active: Mapping[int, float]) -> list[FiringToken]:
     region = prompt.regions[READ]
     tokens = []
-    for token, value in zip(prompt.tokens_in(region), values.tolist()):
+    for token, value in active.items():
         span = prompt.token_spans[token]
         start, end = max(span.start, region.start), min(span.end, region.end)
-        if value > threshold:
-            text = prompt.text[start:end]
-            place = {"start": start - region.start, "end": end - region.start}
-            tokens.append(FiringToken(**place, text=text, activation=value))
+        text = prompt.text[start:end]
+        place = {"start": start - region.start, "end": end - region.start}
+        tokens.append(FiringToken(**place, text=text, activation=value))
     return tokens

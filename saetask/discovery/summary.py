@@ -10,6 +10,7 @@ from saetask.discovery.documents import (
     SCHEMA_VERSION,
     Discovery,
     DiscoverySummary,
+    GoldCheck,
     PowerFigure,
 )
 from saetask.discovery.failures import ScoredItems
@@ -32,6 +33,8 @@ def summarise(
     discoveries: list[Discovery],
     labels: FeatureLabels,
     config: DiscoveryConfig,
+    n_reordered: int,
+    gold: GoldCheck | None,
 ) -> DiscoverySummary:
     """Returns the summary of a discovery, in which nothing was mended yet."""
     concepts, features = (
@@ -48,9 +51,13 @@ def summarise(
         answer=answer[:LONGEST_ANSWER],
         answer_share=n_same / len(scored.items),
         by=config.by,
+        samples=config.samples,
+        n_reordered=n_reordered,
+        gold=gold,
         q=config.q,
         n_items=len(scored.items),
         n_without_score=scored.n_without,
+        n_too_long=scored.n_too_long,
         n_discovery=n_discovery,
         n_confirmation=n_confirmation,
         failure_rate=float(log.failures.mean()),

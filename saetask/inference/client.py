@@ -22,6 +22,7 @@ from saetask.inference.requests import (
 from saetask.models.content import model_content
 from saetask.models.generation import generate_texts
 from saetask.models.loading import model_tokenizer
+from saetask.models.sampling import Sampling
 from saetask.utils.files import content_hash
 from saetask.utils.journal import Journal
 from saetask.utils.progress import stage
@@ -206,7 +207,8 @@ class ModelClient:
         if isinstance(request, RankRequest):
             asked = [messages, prompt.answer_prefix, request.candidates]
         else:
-            asked = [messages, prompt.answer_prefix, [], request.max_new_tokens]
+            drawn = [request.temperature, request.sample] if request.temperature else []
+            asked = [messages, prompt.answer_prefix, [], request.max_new_tokens, *drawn]
         return content_hash([self._content, *asked, *told])
 
 
@@ -223,13 +225,15 @@ def answer_requests(model: "Model", checked: Sequence[TokenisedRequest]) -> list
     scores = iter(log_likelihoods(model, continuations))
     for i, request in ranked.items():
         answers[i] = [next(scores) for _ in request.candidates]
-    by_length: dict[int, list[int]] = {}
+    alike: dict[tuple[int, float], dict[int, GenerateRequest]] = {}
     for i, request in enumerate(requests):
         if isinstance(request, GenerateRequest):
-            by_length.setdefault(request.max_new_tokens, []).append(i)
-    for length, numbers in by_length.items():
-        texts = generate_texts(model, [tokens[i].prompt_ids for i in numbers], length)
-        for i, text in zip(numbers, texts):
+            key = (request.max_new_tokens, request.temperature)
+            alike.setdefault(key, {})[i] = request
+    for (length, temperature), written in alike.items():
+        prompts = [tokens[i].prompt_ids for i in written]
+        drawn = (Sampling(temperature, [r.seed for r in written.values()]),) if temperature else ()
+        for i, text in zip(written, generate_texts(model, prompts, length, *drawn)):
             answers[i] = text
     return answers
 

@@ -6,6 +6,7 @@ from saetask.data.prompts import Prompt
 from saetask.data.rendering import AnswerTokens, render_answers
 from saetask.errors import UserError
 from saetask.models.loading import context_size, model_tokenizer
+from saetask.utils.files import content_hash
 
 if TYPE_CHECKING:
     from saetask.models.loading import Model
@@ -23,12 +24,23 @@ class RankRequest(NamedTuple):
 
 
 class GenerateRequest(NamedTuple):
-    """A prompt that is to be continued greedily."""
+    """A prompt that is to be continued: greedily, or by a sample."""
 
     prompt: Prompt
     max_new_tokens: int = MAX_NEW_TOKENS
     item: str = ""
     """Id of the item, for messages."""
+    temperature: float = 0.0
+    """Of the sample; 0 takes the most probable tokens."""
+    sample: int = 0
+    """Number of the sample: another number draws another text."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of the sample: the same for the same prompt and number, whatever the batch."""
+        messages = [dict(message) for message in self.prompt.messages]
+        asked = [messages, self.prompt.answer_prefix, self.sample]
+        return int(content_hash(asked)[:15], 16)
 
 
 Request = RankRequest | GenerateRequest

@@ -1,4 +1,4 @@
-"""Greedy generation: the most probable token at every step, whatever a checkpoint's settings."""
+"""Generation: the most probable tokens, or samples, whatever a checkpoint's settings."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +16,7 @@ from saetask.models.loading import (
     model_name,
     model_tokenizer,
 )
+from saetask.models.sampling import GumbelNoise, Sampling
 
 if TYPE_CHECKING:
     from transformers import GenerationConfig
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
 
 
 def generate_texts(
-    model: "Model", prompts: Sequence[Sequence[int]], max_new_tokens: int
+    model: "Model",
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    sampling: Sampling | None = None,
 ) -> list[str]:
-    """Generates greedily after each prompt and returns the new texts, without special tokens.
+    """Generates after each prompt and returns the new texts, without special tokens.
 
     Of a checkpoint's `generation_config.json`, the end tokens are used and nothing else: penalties,
     beams, suppressed or forced tokens and minimum lengths would give other texts than the most
@@ -37,6 +41,7 @@ def generate_texts(
         model: The model to run.
         prompts: Token ids of each prompt; with the new tokens, they must fit into the context.
         max_new_tokens: Maximum number of new tokens.
+        sampling: How tokens are drawn; None takes the most probable ones.
     """
     hf_model: Any = model.original_model
     limit = attention_spans(hf_model.config, context_size(model)).limit
@@ -45,17 +50,22 @@ def generate_texts(
     texts = [""] * len(prompts)
     for batch in [together, *batches] if together else batches:
         cached = batch is together
-        new = _generate_batch(model, [prompts[i] for i in batch], max_new_tokens, cached)
+        drawn = sampling and sampling._replace(seeds=[sampling.seeds[i] for i in batch])
+        new = _generate_batch(model, [prompts[i] for i in batch], max_new_tokens, cached, drawn)
         for i, text in zip(batch, new):
             texts[i] = text
     return texts
 
 
 def _generate_batch(
-    model: "Model", prompts: list[Sequence[int]], max_new_tokens: int, use_cache: bool
+    model: "Model",
+    prompts: list[Sequence[int]],
+    max_new_tokens: int,
+    use_cache: bool,
+    sampling: Sampling | None,
 ) -> list[str]:
     import torch
-    from transformers import GenerationConfig
+    from transformers import GenerationConfig, LogitsProcessorList
 
     tokenizer, ends = model_tokenizer(model), end_tokens(model)
     width = max(len(prompt) for prompt in prompts)
@@ -84,6 +94,7 @@ def _generate_batch(
             input_ids=tokens.to(device),
             attention_mask=mask.to(device),
             generation_config=config,
+            logits_processor=LogitsProcessorList([GumbelNoise(sampling)] if sampling else []),
         )
     rows = [_until_end(row[width:].tolist(), ends) for row in output.cpu()]
     return [str(tokenizer.decode(row, skip_special_tokens=True)) for row in rows]

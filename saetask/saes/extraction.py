@@ -115,7 +115,9 @@ def extract_features(
     rendered = rendered_prompts(model, saes[0], prompts)
     by_prompt: dict[int, _PromptFeatures] = {}
     with stage("read prompts", len(rendered)) as advance:
-        for batch, results in _read_batches(model, saes, rendered, executor):
+        for batch, results in _read_batches(
+            model, saes, rendered, executor, prompt_batches(rendered)
+        ):
             by_prompt |= zip(batch, results)
             advance(len(batch))
     return _by_sae(saes, rendered, [by_prompt[i] for i in range(len(rendered))])
@@ -135,13 +137,29 @@ def extract_in_batches(
     saes: "Sequence[SAE[Any]]",
     rendered: Sequence[RenderedPrompt],
     executor: Executor | None = None,
+    batches: Sequence[list[int]] | None = None,
 ) -> Iterator[FeatureBatch]:
-    """Yields the activations of batches of prompts of similar length, short prompts first.
+    """Yields the activations of batches of prompts, one batch after the other.
 
     As `extract_features`, for more prompts than whose activations have room in memory.
+
+    Args:
+        model: The model to run.
+        saes: One or more, all for the same inputs.
+        rendered: The prompts.
+        executor: Runs the batches; None runs them in this process.
+        batches: Indices of the prompts of each batch; None reads all, as `prompt_batches` orders
+            them.
     """
-    for batch, results in _read_batches(model, saes, rendered, executor):
+    batches = prompt_batches(rendered) if batches is None else batches
+    for batch, results in _read_batches(model, saes, rendered, executor, batches):
         yield FeatureBatch(batch, _by_sae(saes, [rendered[i] for i in batch], results).features)
+
+
+def prompt_batches(rendered: Sequence[RenderedPrompt]) -> list[list[int]]:
+    """Returns batches of prompts of similar length, as indices, short prompts first."""
+    lengths = [len(prompt.token_ids) for prompt in rendered]
+    return list(batches_by_length(lengths, max_tokens=TOKENS_PER_BATCH))
 
 
 def _read_batches(
@@ -149,9 +167,8 @@ def _read_batches(
     saes: "Sequence[SAE[Any]]",
     rendered: Sequence[RenderedPrompt],
     executor: Executor | None,
+    batches: Sequence[list[int]],
 ) -> "Iterator[tuple[list[int], list[_PromptFeatures]]]":
-    lengths = [len(prompt.token_ids) for prompt in rendered]
-    batches = list(batches_by_length(lengths, max_tokens=TOKENS_PER_BATCH))
     shards = [[rendered[i] for i in batch] for batch in batches]
     results = (executor or LocalExecutor(model)).map(partial(_read_batch, list(saes)), shards)
     yield from zip(batches, results)

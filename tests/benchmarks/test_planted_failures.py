@@ -1,8 +1,9 @@
 from collections import Counter
 
 import numpy as np
+import pytest
 
-from benchmarks import discovery_power
+from benchmarks import discovery_power, power_chart
 from benchmarks.pages import ROOT
 from benchmarks.planted_failures import (
     MOST_OF_A_VERB,
@@ -57,6 +58,35 @@ def test_drawn_prompts_have_the_share_that_is_asked_for():
 
 def test_the_page_is_that_of_the_committed_document(tmp_path, monkeypatch):
     monkeypatch.setattr(discovery_power, "PAGE", tmp_path / "page.md")
+    monkeypatch.setattr(power_chart, "PICTURE", tmp_path / "curve.svg")
     assert discovery_power.main(["--page", str(ROOT / "docs" / "discovery_power.json")]) == 0
     committed = (ROOT / "docs" / "discovery.md").read_text(encoding="utf-8")
     assert (tmp_path / "page.md").read_text(encoding="utf-8") == committed
+    picture = (ROOT / "docs" / "discovery_power.svg").read_text(encoding="utf-8")
+    assert (tmp_path / "curve.svg").read_text(encoding="utf-8") == picture
+
+
+def test_the_curve_has_every_figure_at_its_place():
+    rows = [
+        {"arm": arm, "n": n, "difference": difference, "found": found}
+        for arm, found in (
+            ("concepts", 1.0),
+            ("words", 0.0),
+            ("random", 0.0),
+            ("word classes", 0.5),
+        )
+        for n in (100, 1000, 10000)
+        for difference in (0.1, 0.2, 0.4)
+    ]
+    chart = power_chart.power_chart({"results": {"concept": rows}})
+    assert [panel.title for panel in chart.panels] == [
+        "20 points more failures",
+        "40 points more failures",
+    ]
+    best, none, half, _ = chart.panels[0].lines
+    assert {point.y for point in best.points} == {power_chart.TOP}
+    assert {point.y for point in none.points} == {power_chart.TOP + power_chart.HEIGHT}
+    assert {point.y for point in half.points} == {power_chart.TOP + power_chart.HEIGHT / 2}
+    first, middle, last = (point.x for point in best.points)
+    assert middle - first == pytest.approx(last - middle)  # tenfold each
+    assert "concepts 100 % of 100, 100 % of 1,000" in chart.description

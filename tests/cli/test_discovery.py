@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from saetask.cli.main import main
-from saetask.discovery import mending
+from saetask.discovery import asking
 from tests.helpers.words import NOUNS, make_word_sae
 
 N = 400
@@ -67,14 +67,14 @@ def test_what_was_planted_is_printed_and_written(discover, tmp_path):
 
 
 def test_prompts_without_room_for_a_note_are_left_out(discover, tmp_path, monkeypatch):
-    monkeypatch.setattr(mending, "MAX_NEW_TOKENS", 200)  # of the 256 that the model can read
+    monkeypatch.setattr(asking, "MAX_NEW_TOKENS", 200)  # of the 256 that the model can read
     code, out, err = discover(write(tmp_path / "log.jsonl", rows()), "--mend", "--json")
     assert code == 0, err
     assert json.loads(out)["mended"] == []
 
 
 def test_mending_is_tried_on_what_was_confirmed(discover, tmp_path, monkeypatch):
-    monkeypatch.setattr(mending, "MAX_NEW_TOKENS", 4)
+    monkeypatch.setattr(asking, "MAX_NEW_TOKENS", 4)
     code, out, err = discover(write(tmp_path / "log.jsonl", rows()), "--mend", "--json")
     assert code == 0, err
     (mended,) = json.loads(out)["mended"]
@@ -99,6 +99,9 @@ def test_mending_is_tried_on_what_was_confirmed(discover, tmp_path, monkeypatch)
         (rows(40), ("--seed", "-1"), "0 or more"),
         (rows(40), ("--n-permuted", "-1"), "0 or more"),
         ([{**row, "target": None} for row in rows(40)], ("--mend",), "no right answers"),
+        (rows(40), ("--annotators", "self-explain"), "give --mend as well"),
+        (rows(40), ("--mend", "--annotators", "self-explan"), "Did you mean 'self-explain'"),
+        (rows(40), ("--mend", "--annotator-option", "model=x"), "name them with --annotators"),
     ],
 )
 def test_a_log_that_tells_nothing_is_refused_in_one_line(discover, tmp_path, made, flags, said):

@@ -12,7 +12,9 @@ def items(outputs, correct=None):
 
 def given(outputs, texts=None, correct=None):
     texts = texts or ["two words"] * len(outputs)
-    return confounders(items(outputs, correct), texts, np.arange(1, len(outputs) + 1))
+    made = items(outputs, correct)
+    failures = np.array([np.nan if each.correct is None else 1 - each.correct for each in made])
+    return confounders(made, failures, texts, np.arange(1, len(outputs) + 1))
 
 
 def test_length_numbers_and_position_are_given():
@@ -38,5 +40,5 @@ def test_answers_that_are_the_failures_themselves_are_not_given():
 
 
 def test_prompts_of_one_length_and_a_single_item_give_finite_columns():
-    found = confounders(items(["a"]), [""], np.array([0]))
+    found = confounders(items(["a"]), np.zeros(1), [""], np.array([0]))
     assert np.isfinite(found.values).all()

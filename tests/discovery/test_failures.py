@@ -37,6 +37,18 @@ def test_disagreement_is_the_share_of_pairs_of_answers_that_differ(output, sampl
     assert disagreement(item(0, output=output, samples=samples)) == pytest.approx(expected)
 
 
+def test_items_that_are_too_long_are_left_out_and_counted():
+    scored = scored_items([*half_right(60), item(60)], "correctness")
+    assert scored.without_too_long(range(60), "correctness") is scored
+    kept = [i for i in range(60) if i not in (3, 10)]
+    left = scored.without_too_long(kept, "correctness")
+    assert (left.n_without, left.n_too_long, len(left.items)) == (1, 2, 58)
+    assert [each.id for each in left.items] == [f"item-{i}" for i in kept]
+    assert left.failures.tolist() == scored.failures[kept].tolist()
+    said = refusal(scored.without_too_long, range(30), "correctness")
+    assert "needs 40" in said and "30 prompts longer than the model's context were left" in said
+
+
 def test_disagreement_needs_no_score_and_leaves_single_answers_out():
     items = [item(i, samples=("no" if i % 2 else "yes",)) for i in range(60)]
     scored = scored_items([*items, item(60)], "disagreement")

@@ -3,12 +3,11 @@
 import pytest
 
 from saetask.discovery.mended import mended_documents
-from saetask.discovery.mending import mend
-from tests.discovery.test_mending import ListeningClient, slice_of
+from tests.discovery.test_mending import ListeningClient, mend, slice_of
 
 
 def mended(cure: str):
-    mending = mend(ListeningClient(cure), slice_of(40), "weather")
+    mending = mend(ListeningClient(cure), slice_of(40))
     assert mending is not None
     (document,) = mended_documents([mending])
     return document
@@ -33,7 +32,7 @@ def test_a_note_without_effect_does_not():
 
 
 def test_notes_are_corrected_over_the_discoveries():
-    one = mend(ListeningClient("about loss"), slice_of(40), "weather")
+    one = mend(ListeningClient("about loss"), slice_of(40))
     assert one is not None
     both = mended_documents([one, one._replace(id="on:gain")])
     assert both[0].holm_p == pytest.approx(4 * 0.5**20)

@@ -2,12 +2,14 @@ import numpy as np
 import pytest
 
 from saetask.data.prompts import as_prompt
+from saetask.discovery import reading as reading_module
 from saetask.discovery.prompt_text import READ, own_texts
 from saetask.discovery.random_dictionary import random_reader
 from saetask.discovery.reading import Reader, read_log, render_log
 from saetask.discovery.shown_prompts import firing_tokens, prompts_to_show
 from saetask.saes.concepts import Concept
 from saetask.saes.extraction import read_features
+from tests.helpers.refusals import refusal
 
 PROMPTS = [
     as_prompt("Say which. The ship was green and very old. Yes or no?"),
@@ -51,6 +53,30 @@ def test_every_prompt_is_pooled_over_its_own_tokens(tiny_model, tiny_sae, render
                 max(0, weighted.max()), abs=1e-3
             )
         assert read.n_tokens[number] == len(tokens)
+
+
+def test_every_order_of_prompts_is_given_back_and_parts_change_nothing(
+    tiny_model, tiny_sae, rendered, read, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(reading_module, "BATCHES_PER_PART", 1)
+    readers, several = [Reader(tiny_sae, CONCEPTS)], [rendered[i] for i in (3, 0, 2, 1, 0)]
+    monkeypatch.setattr("saetask.saes.extraction.TOKENS_PER_BATCH", 64)
+    for _ in range(2):  # read, then taken from the parts
+        found = read_log(tiny_model, readers, several, tmp_path).readings[0]
+        whole = read.readings[0].of(np.array([3, 0, 2, 1, 0]))
+        np.testing.assert_allclose(found.concepts, whole.concepts, atol=1e-3)
+        difference = abs(found.features - whole.features)
+        assert difference.max() < 1e-3
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+
+
+def test_a_prompt_that_is_too_long_is_left_out_and_all_of_them_are_refused(tiny_model, tiny_sae):
+    prompts = ["sea " * 500, "The sea."]
+    spans = own_texts(prompts)
+    rendered = render_log(tiny_model, tiny_sae, ["a", "b"], prompts, spans)
+    assert rendered[0] is None and rendered[1] is not None
+    said = refusal(render_log, tiny_model, tiny_sae, ["a"], prompts[:1], spans[:1])
+    assert "All 1 prompts are longer than the model's context" in said and "Item 'a'" in said
 
 
 def test_the_template_is_not_read(rendered):

@@ -10,6 +10,7 @@ from saetask.discovery import DiscoveryConfig, discover, log_reading, write_disc
 from saetask.discovery import reading as reading_module
 from saetask.discovery.documents import DiscoveryRow, DiscoverySummary
 from saetask.experiments.known_concepts import KnownConcepts
+from saetask.saes import extraction
 from saetask.saes.concepts import Concept
 from tests.helpers.refusals import refusal
 from tests.helpers.words import NOUNS, SEA
@@ -111,23 +112,36 @@ def test_failures_that_nothing_raises_lead_to_no_discovery(water, tiny_model, wo
 def test_a_discovery_that_was_stopped_goes_on_from_what_was_read(
     result, water, tiny_model, word_sae, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(reading_module, "PROMPTS_PER_PART", 50)
+    monkeypatch.setattr(extraction, "TOKENS_PER_BATCH", 200)
     config = replace(CONFIG, cache=tmp_path)
     assert discover(make_items(), tiny_model, word_sae, config).summary == result.summary
     parts = sorted(tmp_path.glob("*.safetensors"))
-    assert len(parts) == 4
+    assert len(parts) > 4
     parts[0].unlink()
     parts[1].write_bytes(b"half a file")
     read = []
     real = reading_module.extract_in_batches
 
-    def counted(model, saes, rendered, executor=None):
-        read.append(len(rendered))
-        return real(model, saes, rendered, executor)
+    def counted(model, saes, rendered, executor, batches):
+        read.extend(batches)
+        return real(model, saes, rendered, executor, batches)
 
     monkeypatch.setattr(reading_module, "extract_in_batches", counted)
     assert discover(make_items(), tiny_model, word_sae, config).summary == result.summary
-    assert sum(read) <= 100
+    assert len(read) <= 2 * reading_module.BATCHES_PER_PART
+
+
+def test_a_prompt_that_is_too_long_is_left_out_and_counted(
+    result, water, tiny_model, word_sae, tmp_path
+):
+    items = make_items()
+    long = [replace(items[0], id="long", group="long", prompt=as_prompt("sea " * 500)), *items]
+    found = discover(long, tiny_model, word_sae, CONFIG)
+    assert (found.summary.n_items, found.summary.n_too_long) == (N, 1)
+    assert [item.id for item in found.items] == [item.id for item in items]
+    page = found.save(tmp_path).read_text(encoding="utf-8").replace("\N{NO-BREAK SPACE}", " ")
+    assert "1 longer than the model&#39;s context" in page
+    assert any("left out: 1 longer" in sentence for sentence in found.sentences())
 
 
 def test_disagreement_stands_in_for_failure(water, tiny_model, word_sae):
@@ -137,8 +151,29 @@ def test_disagreement_stands_in_for_failure(water, tiny_model, word_sae):
     ]
     config = replace(CONFIG, by="disagreement")
     found = discover(items, tiny_model, word_sae, config)
-    assert found.summary.by == "disagreement"
+    assert found.summary.by == "disagreement" and found.summary.gold is None
     assert found.summary.discoveries[0].concept == "on:water"
+
+
+def test_disagreement_is_told_beside_gold_and_found_without_it(water, tiny_model, word_sae):
+    """Answers are wrong exactly where they disagree, or at random: what is found is the same."""
+    config = replace(CONFIG, by="disagreement")
+    disagreeing = [
+        replace(item, samples=("yes" if item.correct else "no",)) for item in make_items()
+    ]
+    order = np.random.default_rng(1).permutation(N)
+    at_random = [
+        replace(item, correct=disagreeing[i].correct) for item, i in zip(disagreeing, order)
+    ]
+    told, chance = (
+        discover(items, tiny_model, word_sae, config).summary for items in (disagreeing, at_random)
+    )
+    assert told.gold.n == N and told.gold.auroc == 1
+    assert 0.3 < chance.gold.auroc < 0.7
+    first, other = told.discoveries[0], chance.discoveries[0]
+    assert first.gold.difference == pytest.approx(first.difference) and first.gold.p < 0.01
+    assert other.gold.p > 0.01
+    assert first.model_copy(update={"gold": None}) == other.model_copy(update={"gold": None})
 
 
 def test_bad_logs_are_refused_in_one_line(water, tiny_model, word_sae):
@@ -147,7 +182,7 @@ def test_bad_logs_are_refused_in_one_line(water, tiny_model, word_sae):
     assert "Item 'i159': The prompt is empty" in refusal(
         discover, empty, tiny_model, word_sae, CONFIG
     )
-    long = [*items[:-1], replace(items[-1], prompt="sea " * 500)]
-    assert "more than the model's context" in refusal(discover, long, tiny_model, word_sae, CONFIG)
+    long = [replace(item, prompt=f"{item.id} " * 500) for item in items]
+    assert "All 160 prompts are longer" in refusal(discover, long, tiny_model, word_sae, CONFIG)
     one_group = [replace(item, group="g") for item in items]
     assert "of 1 groups" in refusal(discover, one_group, tiny_model, word_sae, CONFIG)

@@ -20,14 +20,18 @@ from saetask.compute.config import ComputeConfig, open_executor
 from saetask.data import as_prompt
 from saetask.dictionary.collect.corpus_pass import BuildConfig, read_corpus
 from saetask.dictionary.falsify.text_pool import file_rows, read_text_pool
+from saetask.discovery import discover
 from saetask.experiments import run as runs
 from saetask.experiments import run_inputs
 from saetask.inference.client import ModelClient
 from saetask.inference.requests import GenerateRequest, RankRequest
 from saetask.saes.extraction import extract_features
 from saetask.training.harvest import harvest
+from tests.discovery.test_runner import CONFIG as DISCOVERY
+from tests.discovery.test_runner import make_items
 from tests.helpers.probe_choices import use_settings
 from tests.helpers.refusals import refusal
+from tests.helpers.words import make_word_sae
 
 pytestmark = [
     pytest.mark.slow,
@@ -282,6 +286,20 @@ def test_a_run_has_the_same_items_and_answers(
     local, ray = contents(tmp_path / "local"), contents(tmp_path / "ray")
     for name in ("config.yaml", "items.jsonl", "answers.jsonl"):
         assert ray[name] == local[name]
+
+
+def test_a_discovery_has_the_same_bytes(engine, loaded, tiny_tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setattr("saetask.saes.extraction.TOKENS_PER_BATCH", 256)
+    items, sae = make_items(), make_word_sae(loaded, tiny_tokenizer)
+    for name, executor in (("here", None), ("there", engine)):
+        folder = tmp_path / name
+        config = replace(DISCOVERY, cache=folder / "work")
+        discover(items, loaded, sae, config, executor).save(folder / "found")
+        assert len(contents(folder / "work")) > 2
+    here, there = tmp_path / "here", tmp_path / "there"
+    assert contents(here / "work") == contents(there / "work")
+    pages = [contents(folder / "found") for folder in (here, there)]
+    assert pages[0] == pages[1]
 
 
 # what is lost

@@ -97,6 +97,21 @@ def test_a_log_of_inspect_is_the_same_as_archive_and_as_json(stored, request, tm
 
 
 @needs("inspect_ai")
+def test_a_folder_of_logs_of_inspect_is_all_its_tasks(tmp_path):
+    from inspect_ai.log import read_eval_log, write_eval_log  # pyright: ignore
+
+    log = read_eval_log(str(LOGS / "inspect" / "questions.eval"))
+    write_eval_log(log, str(tmp_path / "one.eval"))
+    first, log.eval.task = log.eval.task, "more"
+    write_eval_log(log, str(tmp_path / "two.json"))
+    items = read(tmp_path, metric="match")
+    assert [item.id for item in items] == [f"{t}/{i}" for t in (first, "more") for i in (1, 2, 3)]
+    log.eval.model = "another"
+    write_eval_log(log, str(tmp_path / "two.json"))
+    assert "has logs of the models" in refusal(read, tmp_path, metric="match")
+
+
+@needs("inspect_ai")
 def test_a_log_of_inspect_that_is_damaged_or_large_is_one_line(tmp_path, monkeypatch):
     from saetask_plugins.importers import inspect_log
 

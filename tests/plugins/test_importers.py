@@ -79,6 +79,16 @@ def test_the_tasks_of_a_folder_are_told_apart_in_ids(read, tmp_path):
     assert "several evaluations of the task tiny_words" in refusal(read, tmp_path)
 
 
+def test_a_folder_of_several_models_is_refused(read, tmp_path):
+    for model, task in (("one", "tiny_words"), ("other", "tiny_cloze")):
+        (tmp_path / model).mkdir()
+        (tmp_path / model / samples(task).name).write_bytes(samples(task).read_bytes())
+    message = refusal(read, tmp_path)
+    assert message.endswith(
+        "in the folders one, other, which are of several models; give one of them."
+    )
+
+
 def test_arguments_of_older_releases_are_lists(read, items_file):
     row = json.loads(samples("tiny_choice").read_text().splitlines()[0])
     row["arguments"] = [[*a.values()] for a in row["arguments"].values()]

@@ -101,6 +101,54 @@ def test_scorers_and_their_parts_are_listed_where_none_is_named(read):
     assert "metadata has no 'topic'" in refusal(read, sample(), group_field="topic")
 
 
+@pytest.fixture
+def folder(monkeypatch, tmp_path):
+    """Returns a function that makes a folder of logs, one for each task, model and its sample."""
+
+    def make(*logs):
+        for number, _ in enumerate(logs):
+            (tmp_path / f"{number}.eval").write_bytes(b"PK")
+        (tmp_path / "other.json").write_text("{}")
+        by_name = {f"{number}.eval": log for number, log in enumerate(logs)}
+
+        def header(path):
+            task, model, _ = by_name[path.name]
+            return SimpleNamespace(eval=SimpleNamespace(task=task, model=model))
+
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+        monkeypatch.setattr(inspect_log, "_header", header)
+        monkeypatch.setattr(inspect_log, "_samples", lambda path: iter([by_name[path.name][2]]))
+        return tmp_path
+
+    return make
+
+
+def read_folder(path):
+    return list(read_log(path, "auto", LogFields(), PluginRegistry().by_name("importer")))
+
+
+def test_the_tasks_of_a_folder_are_told_apart_in_ids(folder):
+    first, second = read_folder(folder(("sums", "m", sample("a")), ("words", "m", sample("a"))))
+    assert (first.id, second.id) == ("sums/a", "words/a")
+    assert first.group != second.id and second.metadata == {"task": "words"}
+
+
+def test_a_folder_of_one_log_is_that_log(folder):
+    (item,) = read_folder(folder(("sums", "m", sample("a"))))
+    assert item.id == "a"
+
+
+@pytest.mark.parametrize(
+    ("logs", "said"),
+    [
+        ([("sums", "m", sample()), ("sums", "m", sample())], "several evaluations of the task"),
+        ([("sums", "m", sample()), ("words", "n", sample())], "logs of the models m, n; name one"),
+    ],
+)
+def test_a_folder_of_several_evaluations_or_models_is_refused(folder, logs, said):
+    assert said in refusal(read_folder, folder(*logs))
+
+
 def test_without_inspect_ai_the_command_that_installs_it_is_told(read, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     message = refusal(read, sample())

@@ -204,3 +204,26 @@ def test_a_data_set_on_the_hub_is_streamed_from_the_split_that_is_named(read, mo
     assert asked == [("some/log", {"split": "test", "streaming": True})]
     message = refusal(read, "no/such", "datasets")
     assert message.endswith("first line second line; there is no file or folder of that name")
+
+
+@pytest.mark.parametrize("format", ["jsonl", "csv"])
+def test_a_folder_is_no_table_and_its_files_are_named(importers, tmp_path, format):
+    folder = tmp_path / "logs"
+    folder.mkdir()
+
+    def read():
+        return list(read_log(folder, format, LogFields(), importers))
+
+    assert refusal(read).endswith("logs is a folder; give one of its files: it has none.")
+    for number in range(8):
+        (folder / f"{number}.{format}").write_text("")
+    message = refusal(read)
+    assert f"is a folder; give one of its files: 0.{format}, 1" in message
+    assert message.endswith(f"5.{format} and 2 more.")
+
+
+def test_a_folder_that_no_importer_knows_is_said_to_be_one(importers, tmp_path):
+    (tmp_path / "log.jsonl").write_text("{}")
+    message = refusal(lambda: list(read_log(tmp_path, "auto", LogFields(), importers)))
+    assert f"{tmp_path} is a folder that is no log of a format that is recognised" in message
+    assert message.endswith("; give a file in it.")

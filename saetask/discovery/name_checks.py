@@ -1,0 +1,145 @@
+"""Whether the names of discoveries hold in a log: on the tokens where they are active, and at all.
+
+A concept is named after texts of a corpus. In a log it may be active on other words than its name
+says, or in a few of many prompts that have such words.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from saetask.data.rendering import RenderedPrompt
+from saetask.dictionary.feature_labels import FeatureLabels
+from saetask.dictionary.naming.battery import Predicates, apply_battery
+from saetask.dictionary.naming.token_words import token_words
+from saetask.discovery.hypotheses import Hypothesis
+from saetask.discovery.reading import READ
+from saetask.discovery.result_rows import Row
+from saetask.discovery.shown_prompts import active_tokens
+from saetask.discovery.splitting import Halves
+from saetask.models.loading import model_tokenizer
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Int64
+    from transformers import PreTrainedTokenizerBase
+
+MOST_ACTIVE = 100
+"""Maximum number of prompts in which a discovery is active that are looked at."""
+MOST_PROMPTS = 500
+"""Maximum number of prompts of the confirmation half in which words are looked for."""
+
+
+def with_name_checks(
+    rows: Sequence[Row],
+    rendered: Sequence[RenderedPrompt],
+    halves: Halves,
+    labels: FeatureLabels,
+) -> list[Row]:
+    """Returns the rows with where their names hold, in prompts of the confirmation half.
+
+    Args:
+        rows: The hypotheses that were tested.
+        rendered: The prompts of the log.
+        halves: Indices of the prompts of both halves.
+        labels: The model, the SAE, and the names of its features.
+    """
+    predicates = [predicate_id(row.hypothesis, labels) for row in rows]
+    if not rows:
+        return []
+    tokenizer = model_tokenizer(labels.model)
+    prompts = spread(halves.confirmation, MOST_PROMPTS)
+    anywhere = NamePlaces.of(tokenizer, [rendered[i] for i in prompts])
+    checked = []
+    for row, predicate in zip(rows, predicates):
+        if (
+            predicate is None or predicate not in anywhere.ids
+        ):  # of no name, or of a list of the user's own
+            checked.append(row)
+            continue
+        in_prompts = float(np.mean([mask.any() for mask in anywhere.where(predicate)]))
+        holds = _share_of_active(row, predicate, rendered, halves, labels)
+        found = {"name_holds": holds, "name_in_prompts": in_prompts}
+        checked.append(row._replace(discovery=row.discovery.model_copy(update=found)))
+    return checked
+
+
+def predicate_id(hypothesis: Hypothesis, labels: FeatureLabels) -> str | None:
+    """Returns the predicate that a hypothesis is named after; None where it has no such name."""
+    if hypothesis.kind == "concept":
+        return hypothesis.id
+    if labels.dictionary is None or hypothesis.concept is None:
+        return None
+    (feature,) = hypothesis.concept.features
+    row = labels.dictionary.feature(feature).row
+    return row["name_source"] if row.get("name_verdict") == "validated" else None
+
+
+def spread(places: "Int64[np.ndarray, ' n']", most: int) -> list[int]:
+    """Returns some of many places, evenly spread; all of them where they are few."""
+    if len(places) <= most:
+        return places.tolist()
+    return places[np.linspace(0, len(places) - 1, most).round().astype(int)].tolist()
+
+
+def _share_of_active(
+    row: Row,
+    predicate: str,
+    rendered: Sequence[RenderedPrompt],
+    halves: Halves,
+    labels: FeatureLabels,
+) -> float | None:
+    """Returns on which share of a confirmed discovery's active tokens its name holds."""
+    concept, half = row.hypothesis.concept, halves.confirmation
+    if not row.discovery.confirmed or concept is None:
+        return None
+    prompts = spread(half[row.presence[half]], MOST_ACTIVE)
+    wanted = [(i, concept, row.discovery.threshold) for i in prompts]
+    active = active_tokens(labels.model, labels.sae, rendered, wanted)
+    places = NamePlaces.of(model_tokenizer(labels.model), [rendered[i] for i in prompts])
+    held = [
+        mask[token]
+        for mask, tokens in zip(places.where(predicate, whole=True), active)
+        for token in tokens
+    ]
+    return float(np.mean(held)) if held else None
+
+
+class NamePlaces(NamedTuple):
+    """Where the predicates that names are made of hold in some prompts."""
+
+    predicates: Predicates
+    starts: "Int64[np.ndarray, ' n+1']"
+    """Index of each prompt's first token among all, and their number."""
+    prompts: Sequence[RenderedPrompt]
+
+    @classmethod
+    def of(
+        cls, tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[RenderedPrompt]
+    ) -> "NamePlaces":
+        """Applies the battery of predicates to prompts."""
+        starts = np.cumsum([0, *(len(prompt.token_ids) for prompt in prompts)])
+        ids = np.array([token for prompt in prompts for token in prompt.token_ids])
+        known, tokens = np.unique(ids, return_inverse=True)
+        texts = [str(tokenizer.decode([token])) for token in known.tolist()]
+        return cls(apply_battery(token_words(tokens, starts, texts)), starts, prompts)
+
+    @property
+    def ids(self) -> set[str]:
+        """Ids of the predicates."""
+        return {predicate.id for predicate in self.predicates.predicates}
+
+    def where(self, predicate: str, whole: bool = False) -> "list[Bool[np.ndarray, ' n_tokens']]":
+        """Returns, for each prompt, on which tokens a predicate holds.
+
+        Args:
+            predicate: Its id.
+            whole: Return all tokens of the prompt; else those of its region `READ`.
+        """
+        masks = np.split(self.predicates.where(predicate), self.starts[1:-1])
+        if whole:
+            return masks
+        return [
+            mask[prompt.tokens_in(prompt.regions[READ])]
+            for mask, prompt in zip(masks, self.prompts)
+        ]
