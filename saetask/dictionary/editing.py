@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -17,9 +16,8 @@ from saetask.saes.metrics import read_reconstruction_inputs
 from saetask.saes.probe_text import probe_rows
 
 if TYPE_CHECKING:
-    from sae_lens import SAE
-
     from saetask.models.loading import Model
+    from saetask.saes.loading import SAE
 
 STRONGEST = 8
 """Number of a concept's features, those of the largest weight, that steering moves."""

@@ -107,6 +107,21 @@ def shuffled(state: FoldState, samples: Sequence[Sample]) -> Prompts:
     return state.write({sample: exchanged.get(sample, []) for sample in samples})
 
 
+def contrary(state: FoldState, samples: Sequence[Sample]) -> Prompts:
+    """Writes into each prompt that saetask annotates the most probable of the other readings."""
+    detector, findings, stated = state.pipeline.detector, state.findings(OWN), {}
+    for sample in samples:
+        stated[sample] = []
+        for found in findings[sample].misunderstandings[:1]:
+            others = dict(findings[sample].probabilities)
+            others.pop(found.reading, None)
+            if others:
+                given = state.pipeline.input(state.observations[sample])
+                opposite = detector.explain(given, max(others, key=others.__getitem__))
+                stated[sample] = [opposite._replace(probability=found.probability)]
+    return state.write(stated)
+
+
 def exchange_findings(
     findings: Mapping[Sample, list[Misunderstanding]],
     samples: Sequence[Sample],

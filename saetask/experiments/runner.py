@@ -19,6 +19,7 @@ from saetask.experiments.note_selection import score_notes
 from saetask.experiments.observation import observe
 from saetask.experiments.scoring import FoldPrompts, PreparedArm, SampleResult, score_folds
 from saetask.experiments.second_question import score_second_question
+from saetask.experiments.steering_arms import unsteerable
 from saetask.report.arms import ArmSpec
 from saetask.report.explanation import Explanation
 from saetask.utils.progress import stage
@@ -96,6 +97,7 @@ def run_experiment(
             )
             advance(1)
     left_out = _redundant_controls(context, states) | unwritable(states, names)
+    left_out |= unsteerable(states, names)
     if isinstance(detector := states[0].pipeline.detector, SilentDetector):
         left_out["detection"] = f"No detector is fitted: {detector.silence}."
         print(f"saetask: warning: {left_out['detection']}", file=sys.stderr)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from saetask.data.prompts import Prompt
 from saetask.data.rendering import AnswerTokens, render_answers
 from saetask.errors import UserError
+from saetask.models.additions import Addition
 from saetask.models.loading import context_size, model_tokenizer
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ class RankRequest(NamedTuple):
     candidates: tuple[str, ...]
     item: str = ""
     """Id of the item, for messages."""
+    addition: Addition | None = None
+    """What is added to the activations of the prompt; None adds nothing."""
 
 
 class GenerateRequest(NamedTuple):
@@ -29,6 +32,8 @@ class GenerateRequest(NamedTuple):
     max_new_tokens: int = MAX_NEW_TOKENS
     item: str = ""
     """Id of the item, for messages."""
+    addition: Addition | None = None
+    """What is added to the activations of the prompt; None adds nothing."""
 
 
 Request = RankRequest | GenerateRequest

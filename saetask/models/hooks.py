@@ -276,7 +276,7 @@ def edited_hooks(
         reached.add(name)
         return edit(activation)
 
-    hooks = [
+    hooks: list[Any] = [
         (resolve_hook_name(model, name), partial(act, name=name, edit=edit)) for name, edit in edits
     ]
     check_bypass(model)

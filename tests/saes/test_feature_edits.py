@@ -154,22 +154,20 @@ def test_hooks_are_left_as_they_were_found_where_a_pass_fails(any_model, tiny_sa
     seen = []
     any_model.add_hook(resolve_hook_name(any_model, HOOK), lambda a, hook: seen.append(a.shape))
     before, expected = hooks_of(any_model), logits(any_model, [ROW])
-    with pytest.raises(RuntimeError, match="mine"):  # noqa: PT012
-        with features_edited(any_model, tiny_sae, EDIT):
-            logits(any_model, [ROW])
-            raise RuntimeError("mine")
+    with pytest.raises(RuntimeError, match="mine"), features_edited(any_model, tiny_sae, EDIT):
+        logits(any_model, [ROW])
+        raise RuntimeError("mine")
     assert hooks_of(any_model) == before
     assert torch.equal(logits(any_model, [ROW]), expected)
     assert len(seen) == 3
 
 
 def test_a_context_without_a_pass_is_an_error_unless_another_is_under_way(any_model, tiny_sae):
-    with pytest.raises(UserError, match=f"never reached hook point '{HOOK}'"):
-        with features_edited(any_model, tiny_sae, EDIT):
-            pass
-    with pytest.raises(KeyError):
-        with features_edited(any_model, tiny_sae, EDIT):
-            raise KeyError("first")
+    said = f"never reached hook point '{HOOK}'"
+    with pytest.raises(UserError, match=said), features_edited(any_model, tiny_sae, EDIT):
+        pass
+    with pytest.raises(KeyError), features_edited(any_model, tiny_sae, EDIT):
+        raise KeyError("first")
 
 
 def test_gradients_pass_through_an_edit(any_model, tiny_sae):
