@@ -154,6 +154,7 @@ def retarget_findings(
         finding._replace(
             span=span,
             text=text,
+            margin=None,
             concepts=tuple(concept._replace(tokens=[]) for concept in finding.concepts),
         )
         for finding in findings

@@ -106,19 +106,20 @@ class Steering:
         edit = FeatureEdit({f: strength * a for f, a in self.amounts.get(reading, {}).items()})
         change = decoded_change(sae, activations.inputs, target, edit)[target].cpu()
         if along != "features":
-            direction = self._direction(sample, reading, along, change.shape[1])
+            direction = self.direction(reading, along, change.shape[1], sample.position)
             change = change.norm(dim=-1, keepdim=True) * direction
         vectors = change.new_zeros(len(change), activations.width)
         sae_view(sae, vectors, change.shape[1])[:] = change
         tokens = tuple(target.nonzero()[:, 0].tolist())
         return Addition(output_hook(sae), tokens, vectors.float().numpy())
 
-    def _direction(self, sample: Sample, reading: str, along: Along, width: int) -> "torch.Tensor":
+    def direction(self, reading: str, along: Along, width: int, place: int) -> "torch.Tensor":
+        """Returns a unit vector, `[width]`, float32: of a reading, or a random one of a place."""
         import torch
 
         if along == "difference-in-means":
             return torch.from_numpy(self.directions[reading])
-        drawn = np.random.default_rng([self.seed, sample.position]).normal(size=width)
+        drawn = np.random.default_rng([self.seed, place]).normal(size=width)
         return torch.from_numpy((drawn / np.linalg.norm(drawn)).astype(np.float32))
 
 

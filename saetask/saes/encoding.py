@@ -286,25 +286,3 @@ def _flat_heads(sae: "SAE[Any]") -> Iterator[None]:
     finally:
         sae.reshape_fn_in, sae.reshape_fn_out, sae.d_head = before
         sae.hook_z_reshaping_mode = True
-
-
-@contextmanager
-def decoder_bias_swapped(sae: "SAE[Any]") -> Iterator[None]:
-    """Subtracts the decoder's bias from the input if the config says not to, and vice versa."""
-    before = sae.cfg.apply_b_dec_to_input
-    sae.cfg.apply_b_dec_to_input = not before
-    try:
-        yield
-    finally:
-        sae.cfg.apply_b_dec_to_input = before
-
-
-@contextmanager
-def unnormalised(sae: "SAE[Any]") -> Iterator[None]:
-    """Turns off the normalisation that an SAE applies to its input when encoding."""
-    before = sae.run_time_activation_norm_fn_in, sae.run_time_activation_norm_fn_out
-    sae.run_time_activation_norm_fn_in = sae.run_time_activation_norm_fn_out = lambda x: x
-    try:
-        yield
-    finally:
-        sae.run_time_activation_norm_fn_in, sae.run_time_activation_norm_fn_out = before

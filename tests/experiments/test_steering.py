@@ -104,7 +104,7 @@ def test_test_samples_decide_nothing(lab, state):
         for s, o in lab.observations.items()
     }
     flipped = {s: replace(o, sample=s) for s, o in observations.items()}
-    fold = replace_test(lab.fold, [s for s in flipped if s not in set(lab.fold.train)])
+    fold = lab.fold._replace(test=[s for s in flipped if s not in set(lab.fold.train)])
     again = replace(lab, observations=flipped, folds=[fold]).fit_fold(controls=STEERING_ARMS)
     assert again.steering.amounts == state.steering.amounts
     assert again.steering.losses == state.steering.losses
@@ -114,10 +114,6 @@ def test_test_samples_decide_nothing(lab, state):
         assert (written.addition is None) == (same.addition is None)
         if written.addition is not None:
             assert np.array_equal(written.addition.vectors, same.addition.vectors)
-
-
-def replace_test(fold, test):
-    return fold._replace(test=test) if hasattr(fold, "_replace") else replace(fold, test=test)
 
 
 @pytest.mark.parametrize("name", STEERING_ARMS)
