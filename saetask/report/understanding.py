@@ -128,13 +128,11 @@ class Understanding(Document):
     inside: list[Inside] = Field(default_factory=list)
     """What probes read inside, by place."""
 
-    def at_sae(self, figures: LayerFigures, name: str) -> float | None:
-        """Returns an entry of a list of figures at the SAE's hook point; None if not measured."""
-        values = getattr(figures, name)
-        readers = self.inside[0].readers if self.inside else []
-        if values is None or self.sae_reader not in readers:
-            return None
-        return values[readers.index(self.sae_reader)]
+    @property
+    def own_reader(self) -> int:
+        """Index among `readers` of the raw activations that the SAE reads; of the SAE if none."""
+        readers = self.inside[0].readers
+        return readers.index(self.sae_reader) if self.sae_reader in readers else -1
 
 
 def kind_sentence(found: Misunderstanding) -> str:
