@@ -29,8 +29,11 @@ ROOT = CommandGroup(
     {
         "One prompt": {**prompts.COMMANDS, **steering.COMMANDS},
         "Experiments": {**experiments.COMMANDS, **discovery.COMMANDS},
-        "SAEs and dictionaries": {**training.COMMANDS, "dictionary": dictionary.GROUP},
-        "This installation": installation.COMMANDS,
+        "SAEs, dictionaries, this installation": {
+            **training.COMMANDS,
+            "dictionary": dictionary.GROUP,
+            **installation.COMMANDS,
+        },
     },
 )
 

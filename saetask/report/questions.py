@@ -206,8 +206,8 @@ def _opposite(summary: Summary) -> str:
     if summary.understanding and (said := summary.understanding.obedience):
         understood = said.ci95[0] > 0
         parts.append(
-            f"Notes would be {'obeyed' if understood else 'understood'} if wrong ones were followed "
-            f"{'as often as' if understood else 'less than'} right ones; they are in "
+            f"Notes would be {'obeyed' if understood else 'understood'} if wrong ones were "
+            f"followed {'as often as' if understood else 'less than'} right ones; they are in "
             f"{percent(said.wrong)}, right ones in {percent(said.right)}."
         )
     return " ".join(filter(None, parts)) or "No figure of this run speaks to it."
