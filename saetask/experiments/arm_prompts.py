@@ -236,8 +236,10 @@ def always(state: FoldState, samples: Sequence[Sample]) -> Prompts:
     stated = {}
     for sample in samples:
         finding = findings[sample]
-        explained = detector.explain(
-            state.pipeline.input(state.observations[sample]), finding.leading
-        )
+        if finding.misunderstandings:
+            stated[sample] = finding.misunderstandings
+            continue
+        given = state.pipeline.input(state.observations[sample])
+        explained = detector.explain(given, finding.leading)
         stated[sample] = [explained._replace(probability=finding.failure)]
     return state.write(stated)

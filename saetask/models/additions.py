@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from saetask.models.loading import Model
 
 
-class Addition(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Addition:
     """Vectors for one prompt."""
 
     hook_name: str
@@ -25,6 +27,12 @@ class Addition(NamedTuple):
     """Indices of tokens of the prompt, ascending."""
     vectors: "Float32[np.ndarray, 'token width']"
     """What is added to the activation of each, heads flattened."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Addition) and self.key() == other.key()
+
+    def __hash__(self) -> int:
+        return hash(str(self.key()))
 
     @property
     def mean_norm(self) -> float:
