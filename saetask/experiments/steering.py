@@ -6,7 +6,7 @@ direction (the difference in means, a strong baseline of AxBench: Wu et al. 2025
 or a random one. The strength is the one that suits the features; the other two take its norm.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -208,7 +208,7 @@ def _typical_activations(
     known: Sequence[Observation], features: Collection[int]
 ) -> dict[int, float]:
     """Returns features' mean activations over the targets on which they fire; 0 if on none."""
-    total, count = Counter[int](), Counter[int]()
+    total, count = defaultdict[int, float](float), Counter[int]()
     for observation in known:
         regions = observation.features.prompts[0].regions
         pooled = observation.features.pooled("target" if "target" in regions else "text")

@@ -1,6 +1,6 @@
 """What steering does beside its purpose: to neutral text, and to items that it is not meant for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -167,7 +167,7 @@ def _ranked_right(row: SampleResult) -> bool:
 
 def _against(
     results: Sequence[SampleResult], controls: Sequence[str], seed: int
-) -> Mapping[str, PairedDifference]:
+) -> dict[str, PairedDifference]:
     """Returns the arm `steer` minus its controls, by raw answers."""
     by_arm = {name: [row for row in results if row.arm == name] for name in (STEER, *controls)}
     if not by_arm[STEER]:

@@ -88,8 +88,8 @@ def _better(summary: Summary) -> tuple[Verdict, str]:
                 f"{change.fixed} fixed, {change.broken} broken."
             )
     parts.append(f"Before: {raw_answers_text(summary)}")
-    verdict = verdicts.pop() if len(verdicts) == 1 else "In part" if "Yes" in verdicts else "No"
-    return verdict, " ".join(parts)
+    mixed: Verdict = "In part" if "Yes" in verdicts else "No"
+    return (verdicts.pop() if len(verdicts) == 1 else mixed), " ".join(parts)
 
 
 def _by_the_note(summary: Summary) -> tuple[Verdict, str]:
