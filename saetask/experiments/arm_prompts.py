@@ -113,8 +113,8 @@ def contrary(state: FoldState, samples: Sequence[Sample]) -> Prompts:
     for sample in samples:
         stated[sample] = []
         for found in findings[sample].misunderstandings[:1]:
-            others = dict(findings[sample].probabilities)
-            others.pop(found.reading, None)
+            possible = set(sample.readings) - {found.reading}
+            others = {r: p for r, p in findings[sample].probabilities.items() if r in possible}
             if others:
                 given = state.pipeline.input(state.observations[sample])
                 opposite = detector.explain(given, max(others, key=others.__getitem__))

@@ -80,13 +80,14 @@ class Steering:
     def additions(
         self, readings: Mapping[Sample, str], along: Along = "features"
     ) -> dict[Sample, Addition]:
-        """Returns what steers samples towards readings; samples without a token to move have none.
+        """Returns what steers samples towards readings; those with nothing to move have none.
 
         Args:
             readings: The reading of each sample.
             along: Move features, or as far on each token along the difference in means, or along a
                 random direction, another one for each sample.
         """
+        readings = {s: reading for s, reading in readings.items() if self.amounts.get(reading)}
         targets = read_targets(self.context, list(readings))
         found = {
             sample: self._addition(sample, targets[sample], reading, self.strength, along)

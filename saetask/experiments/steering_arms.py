@@ -60,11 +60,11 @@ def steered_for_fit(name: str) -> Writer:
 
 
 def unsteerable(states: Sequence[FoldState], arms: Collection[str]) -> dict[str, str]:
-    """Returns those of these arms that would move nothing in a fold, and why."""
+    """Returns those of these arms that would move nothing in any fold, and why."""
     asked = [name for name in STEERING_ARMS if name in arms]
     if not asked:
         return {}
-    if not all(any(_steering(state).amounts.values()) for state in states):
+    if not any(any(_steering(state).amounts.values()) for state in states):
         reason = NO_FEATURES.format(states[0].pipeline.detector.name)
         return dict.fromkeys(asked, reason)
     if STEER_DENSE in asked and not all(_steering(state).directions for state in states):

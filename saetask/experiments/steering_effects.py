@@ -50,7 +50,7 @@ def measure_steering(
             {f"{strength:g}": loss for strength, loss in steering.losses.items()}
             for steering in steerings
         ],
-        n_features=max(len(a) for steering in steerings for a in steering.amounts.values()),
+        n_features=max((len(a) for s in steerings for a in s.amounts.values()), default=0),
         relative_norm=_relative_norm(results, states),
         cross_entropy=float(np.mean([each[""] for each in losses])),
         arms={
@@ -99,7 +99,7 @@ def _neutral_losses(steering: Steering, names: Sequence[str]) -> dict[str, float
             edited = _adding(sae, changes)
             values = log_probabilities_with_edit(model, rows, output_hook(sae), edited)
             found.append(-float(values.mean()))
-        losses[name] = float(np.mean(found))
+        losses[name] = float(np.mean(found)) if found else losses[""]
     return losses
 
 
