@@ -29,11 +29,8 @@ ROOT = CommandGroup(
     {
         "One prompt": {**prompts.COMMANDS, **steering.COMMANDS},
         "Experiments": {**experiments.COMMANDS, **discovery.COMMANDS},
-        "SAEs, dictionaries, this installation": {
-            **training.COMMANDS,
-            "dictionary": dictionary.GROUP,
-            **installation.COMMANDS,
-        },
+        "SAEs and dictionaries": {**training.COMMANDS, "dictionary": dictionary.GROUP},
+        "This installation": installation.COMMANDS,
     },
 )
 
