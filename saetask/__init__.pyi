@@ -1,5 +1,6 @@
 from .compute.config import ComputeConfig as ComputeConfig
 from .dictionary.dictionary import Dictionary as Dictionary
+from .dictionary.editing import edit as edit
 from .dictionary.feature_card import FeatureCard as FeatureCard
 from .discovery import DiscoveryConfig as DiscoveryConfig
 from .discovery import DiscoveryResult as DiscoveryResult

@@ -8,6 +8,7 @@ from saetask.annotation.generated_notes import NoteSubject, generate_notes
 from saetask.data.prompts import Prompt
 from saetask.detection.base import Misunderstanding
 from saetask.dictionary.feature_labels import FeatureLabels
+from saetask.models.additions import Addition
 
 
 class Round(NamedTuple):
@@ -32,6 +33,8 @@ class ArmPrompt(NamedTuple):
     """The answer gets the arm's own offset though the prompt holds no note."""
     answer: str | None = None
     """What is taken as the answer without asking the model; None asks it."""
+    addition: Addition | None = None
+    """What is added to the activations of the prompt, in arms that write nothing."""
 
     @property
     def takes_offset(self) -> bool:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 def detection_text(detection: "Detection") -> str:
     """Returns a detection in a few lines."""
+    from saetask.report.understanding import kind_sentence
     from saetask.session.results import failure_text
 
     answer, wrong = "answer", f"(probability that it is wrong: {failure_text(detection)})"
@@ -27,6 +28,8 @@ def detection_text(detection: "Detection") -> str:
             f"misread: {found.text!r} at {found.span.start}; the features say: {found.reading}, "
             f"the {answer}: {detection.calibrated_answer}"
         )
+        if kind := kind_sentence(found):
+            lines.append(kind)
         if found.concepts:
             lines.append(evidence_text(detection.prompt, found, detection.answer))
             continue

@@ -17,6 +17,7 @@ from saetask.cli import (
     experiments,
     installation,
     prompts,
+    steering,
     training,
 )
 from saetask.cli.commands import CommandGroup, add_commands
@@ -26,7 +27,7 @@ from saetask.errors import UserError
 ROOT = CommandGroup(
     "detect what a language model misread in a prompt, write it back, and test if that helps",
     {
-        "One prompt": prompts.COMMANDS,
+        "One prompt": {**prompts.COMMANDS, **steering.COMMANDS},
         "Experiments": {**experiments.COMMANDS, **discovery.COMMANDS},
         "SAEs and dictionaries": {**training.COMMANDS, "dictionary": dictionary.GROUP},
         "This installation": installation.COMMANDS,

@@ -43,12 +43,14 @@ def _cells(figures: "AccuracyFigures") -> list[str]:
 
 
 def conclusion_lines(summary: "Summary") -> Iterator[str]:
-    """Yields what the run shows, in four lines, and the sense of "misread"."""
-    from saetask.report.conclusions import conclusions
+    """Yields what the run shows, what is not shown first, and the sense of "misread"."""
+    from saetask.report.questions import answers, verdicts_line
     from saetask.report.sentences import MISREAD
 
-    for conclusion in conclusions(summary):
-        yield f"{conclusion.about}: {conclusion.text}"
+    found = answers(summary)
+    yield verdicts_line(found)
+    for question, verdict, text in found:
+        yield f"{question} {f'{verdict}. ' if verdict else ''}{text}"
     yield MISREAD
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -85,6 +85,21 @@ class Misunderstanding(NamedTuple):
     what an average prompt gets."""
     concepts: Sequence[ConceptEvidence] = ()
     """Concepts for and against the reading; contributions and `rest` add up to `log_odds`."""
+    margin: float | None = None
+    """Log-odds of the reading against that of the model's calibrated answer, by the probe alone, in
+    nats; None where there is no such answer, or the detector is no probe."""
+
+    @property
+    def kind(self) -> Literal["misreading", "misreport"] | None:
+        """What is wrong by the probe's own margin, which sees no right answer.
+
+        `misreport`: the inside supports the finding's reading, and the answer does not say it.
+        `misreading`: the inside supports the answer, which is likely to be wrong all the same.
+        None where the margin is not known.
+        """
+        if self.margin is None:
+            return None
+        return "misreport" if self.margin > 0 else "misreading"
 
     def within(self, part: Span) -> "Misunderstanding":
         """Returns the misunderstanding with its places counted in a part of the content.
@@ -267,8 +282,6 @@ def make_misunderstanding(
 
 NO_SIGNAL = "the features predict nothing on the fit split"
 """Value of `Detector.silence` where the weight of the features is zero."""
-
-
 ANSWER_AGREES = "the model's calibrated answer is the most probable reading"
 """Why nothing is found in a prompt by a detector that can find something."""
 

@@ -5,7 +5,7 @@ Where the probe predicts nothing on held-out items, its weight is zero.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -152,10 +152,31 @@ def make_findings(
     """
     probabilities = stacked_probabilities(stack, log_odds, answers)
     found = [
-        make_finding(detector_input, dict(zip(readings, row)), explain)
-        for detector_input, row in zip(inputs, probabilities.tolist())
+        _with_margin(
+            make_finding(detector_input, dict(zip(readings, row)), explain),
+            detector_input.answer,
+            dict(zip(readings, (stack[0] * own).tolist())),
+        )
+        for detector_input, row, own in zip(inputs, probabilities.tolist(), log_odds)
     ]
     return found if stack[0] > 0 else [finding._replace(misunderstandings=[]) for finding in found]
+
+
+def _with_margin(finding: Finding, answer: str, log_odds: Mapping[str, float]) -> Finding:
+    """Returns a finding whose misunderstandings say how far the probe alone supports them.
+
+    Args:
+        finding: The finding.
+        answer: The reading of the model's calibrated answer.
+        log_odds: The probe's, by reading.
+    """
+    if answer not in log_odds:
+        return finding
+    stated = [
+        found._replace(margin=log_odds[found.reading] - log_odds[answer])
+        for found in finding.misunderstandings
+    ]
+    return finding._replace(misunderstandings=stated)
 
 
 def fit_stack(

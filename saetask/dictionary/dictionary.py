@@ -198,6 +198,10 @@ class Dictionary:
     def _concepts(self) -> list[Concept]:
         return read_concepts(self.folder, len(self))
 
+    def mean_activations(self) -> np.ndarray:
+        """Returns each feature's mean activation where it fires in the corpus, `[d_sae]`."""
+        return np.asarray(self._features["mean"], dtype=float)
+
     def names(self) -> dict[int, str]:
         """Returns the labels by feature; the verdict follows a label that is not validated."""
         pairs = zip(self.labels, self.verdicts)

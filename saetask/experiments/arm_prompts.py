@@ -107,6 +107,21 @@ def shuffled(state: FoldState, samples: Sequence[Sample]) -> Prompts:
     return state.write({sample: exchanged.get(sample, []) for sample in samples})
 
 
+def contrary(state: FoldState, samples: Sequence[Sample]) -> Prompts:
+    """Writes into each prompt that saetask annotates the most probable of the other readings."""
+    detector, findings, stated = state.pipeline.detector, state.findings(OWN), {}
+    for sample in samples:
+        stated[sample] = []
+        for found in findings[sample].misunderstandings[:1]:
+            possible = set(sample.readings) - {found.reading}
+            others = {r: p for r, p in findings[sample].probabilities.items() if r in possible}
+            if others:
+                given = state.pipeline.input(state.observations[sample])
+                opposite = detector.explain(given, max(others, key=others.__getitem__))
+                stated[sample] = [opposite._replace(probability=found.probability)]
+    return state.write(stated)
+
+
 def exchange_findings(
     findings: Mapping[Sample, list[Misunderstanding]],
     samples: Sequence[Sample],
@@ -139,6 +154,7 @@ def retarget_findings(
         finding._replace(
             span=span,
             text=text,
+            margin=None,
             concepts=tuple(concept._replace(tokens=[]) for concept in finding.concepts),
         )
         for finding in findings
@@ -220,8 +236,10 @@ def always(state: FoldState, samples: Sequence[Sample]) -> Prompts:
     stated = {}
     for sample in samples:
         finding = findings[sample]
-        explained = detector.explain(
-            state.pipeline.input(state.observations[sample]), finding.leading
-        )
+        if finding.misunderstandings:
+            stated[sample] = finding.misunderstandings
+            continue
+        given = state.pipeline.input(state.observations[sample])
+        explained = detector.explain(given, finding.leading)
         stated[sample] = [explained._replace(probability=finding.failure)]
     return state.write(stated)

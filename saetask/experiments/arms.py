@@ -23,7 +23,9 @@ from saetask.experiments.evidence_arms import (
     evidence_shuffled,
 )
 from saetask.experiments.scoring import FitCalibration
-from saetask.report.arms import ArmSpec
+from saetask.experiments.steering import STEER, STEER_DENSE, STEER_RANDOM
+from saetask.experiments.steering_arms import steered, steered_for_fit
+from saetask.report.arms import CONTRARY, ArmKind, ArmSpec
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,11 @@ def _random_sae(name: str) -> Arm:
     purpose = "No trained dictionary is needed: the same pipeline on a frozen random one."
     spec = ArmSpec(name, purpose, "control", in_default=name == RANDOM_SAES[0])
     return Arm(spec, prompts.from_detector(name, labels_known=False))
+
+
+def _steering(name: str, purpose: str, kind: ArmKind) -> Arm:
+    spec = ArmSpec(name, purpose, kind, in_default=False)
+    return Arm(spec, steered(name), steered_for_fit(name))
 
 
 ARMS: tuple[Arm, ...] = (
@@ -136,6 +143,16 @@ ARMS: tuple[Arm, ...] = (
     ),
     Arm(
         ArmSpec(
+            CONTRARY,
+            "Any stated reading would be obeyed: the opposite of what saetask finds, on the same "
+            "prompts.",
+            "control",
+            in_default=False,
+        ),
+        prompts.contrary,
+    ),
+    Arm(
+        ArmSpec(
             "self",
             "No SAE is needed: the model, or the run's self-writer, writes its own note.",
             "control",
@@ -213,6 +230,21 @@ ARMS: tuple[Arm, ...] = (
         ),
         evidence,
         evidence_for_fit,
+    ),
+    _steering(
+        STEER_RANDOM,
+        "Any push would do: as steer, as far along random directions.",
+        "control",
+    ),
+    _steering(
+        STEER_DENSE,
+        "No features are needed: as steer, as far along the difference in means.",
+        "control",
+    ),
+    _steering(
+        STEER,
+        "No text is needed: features of the found reading up, of the others down, at the target.",
+        "variant",
     ),
     Arm(
         ArmSpec(

@@ -52,6 +52,8 @@ class RunConfig:
     itself)."""
     arms: list[str] = field(default_factory=default_arm_names)
     """Arms to run, original and saetask among them; `--arms all` adds the slow ones."""
+    understanding: bool = False
+    """Read every layer under every kind of note: understood, or obeyed? Takes passes of its own."""
     scoring: Literal["rank", "generate"] = "rank"
     """Rank candidate answers by likelihood, or generate answers and parse them."""
     ranking: Ranking = "likelihood"

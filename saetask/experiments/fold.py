@@ -18,6 +18,7 @@ from saetask.experiments.control_detectors import FoldDetectors, fit_detectors
 from saetask.experiments.note_selection import NoteScores, choose_note
 from saetask.experiments.observation import Observation
 from saetask.experiments.pipeline import FittedPipeline, fit_pipeline
+from saetask.experiments.steering import STEERING_ARMS, Steering, fit_steering
 from saetask.saes.encoding import input_hook
 
 
@@ -41,6 +42,8 @@ class FoldState:
     """What was chosen on the fit split, as in `summary.json`."""
     seed: int
     _generator: np.random.Generator
+    steering: Steering | None = None
+    """How prompts are steered; None where no arm steers."""
 
     def generator(self) -> np.random.Generator:
         """Returns a new source of randomness; every arm gets the same one, whichever are run."""
@@ -133,6 +136,11 @@ def fit_fold(
         generator,
     )
     selection = {**pipeline.selection, "sae": best, "saes": tried}
+    steering = None
+    if not set(STEERING_ARMS).isdisjoint(controls):
+        steering = fit_steering(
+            context, pipeline, [observed[sample] for sample in fold.train], seed
+        )
     return FoldState(
         number,
         fold,
@@ -146,4 +154,5 @@ def fit_fold(
         selection,
         seed,
         generator,
+        steering,
     )

@@ -8,7 +8,7 @@ import numpy as np
 from saetask.dictionary.feature_labels import FeatureLabels
 from saetask.errors import UserError, did_you_mean
 from saetask.saes.activations import FeatureActivations
-from saetask.saes.concepts import Concept
+from saetask.saes.concepts import Concept, concepts_named
 
 
 class KnownConcepts(NamedTuple):
@@ -109,7 +109,7 @@ def _find(name: str, concepts: Sequence[Concept], labels: FeatureLabels) -> list
     """Returns the concepts of an id, or of a name as it is given or shown."""
     if not concepts:
         raise UserError(f"--without '{name}': {_none_there(labels)}")
-    found = [concept for concept in concepts if name in (concept.id, concept.name, concept.text)]
+    found = concepts_named(name, concepts)
     if not found:
         known = {text for concept in concepts for text in (concept.id, concept.name)}
         raise UserError(

@@ -38,7 +38,8 @@ from saetask.report.figures import (
     SAECredit,
     SecondQuestion,
 )
-from saetask.report.seed_spread import ArmSpread, SeedSpread
+from saetask.report.steering import SteeringFigures
+from saetask.report.understanding import Understanding
 from saetask.utils.statistics import (
     accuracy_interval,
     compare,
@@ -63,6 +64,8 @@ class Figures(NamedTuple):
     detection: Detection
     reading_detection: Detection
     explanation: Explanation | None
+    understanding: Understanding | None
+    steering: SteeringFigures | None
     rounds: Rounds | None
     second_question: SecondQuestion | None
     not_measured: dict[str, str]
@@ -76,7 +79,7 @@ def summarise(result: ExperimentResult, specs: Sequence[ArmSpec], seed: int) -> 
         specs: Specifications of at least the arms that were run, in the order of the tables.
         seed: Seed of the resamples.
     """
-    arms = _by_arm(result.results)
+    arms = results_by_arm(result.results)
     original = arms["original"]
     correct = {arm: correct_answers(rows) for arm, rows in arms.items()}
     raw = {arm: raw_correct(rows) for arm, rows in arms.items() if _is_asked(rows)}
@@ -105,6 +108,8 @@ def summarise(result: ExperimentResult, specs: Sequence[ArmSpec], seed: int) -> 
         detection=summarise_failures(original, findings, seed),
         reading_detection=reading_detection,
         explanation=_with_areas(result.explanation, reading_detection),
+        understanding=result.understanding,
+        steering=result.steering,
         rounds=_summarise_rounds(correct),
         second_question=_summarise_second(result.second_results, seed),
         not_measured={**({} if ranked else {"detection": NOT_RANKED}), **result.left_out},
@@ -123,27 +128,6 @@ def _with_areas(explanation: Explanation | None, readings: Detection) -> Explana
     }
     known = {name: area.auroc if area else None for name, area in areas.items()}
     return explanation.model_copy(update=known)
-
-
-def summarise_seeds(runs: Sequence[Sequence[SampleResult]], first: int) -> SeedSpread:
-    """Returns the accuracies over repetitions with other folds and samples, of arms in all of them.
-
-    Args:
-        runs: The results of each repetition, in the order of their seeds.
-        first: The first one's seed.
-    """
-    accuracies: dict[str, list[float]] = {}
-    for results in runs:
-        for arm, rows in _by_arm(results).items():
-            accuracies.setdefault(arm, []).append(float(correct_answers(rows).mean()))
-    arms = {
-        arm: ArmSpread(
-            accuracy=values, mean=float(np.mean(values)), min=min(values), max=max(values)
-        )
-        for arm, values in accuracies.items()
-        if len(values) == len(runs)
-    }
-    return SeedSpread(seeds=list(range(first, first + len(runs))), arms=arms)
 
 
 def summarise_arms(arms: Mapping[str, Sequence[SampleResult]], seed: int) -> dict[str, ArmFigures]:
@@ -292,11 +276,12 @@ def _summarise_rounds(correct: Mapping[str, np.ndarray]) -> Rounds | None:
 def _summarise_second(results: Sequence[SampleResult], seed: int) -> SecondQuestion | None:
     if not results:
         return None
-    arms = _by_arm(results)
+    arms = results_by_arm(results)
     return SecondQuestion(n=len(arms["original"]), arms=summarise_arms(arms, seed))
 
 
-def _by_arm(results: Sequence[SampleResult]) -> dict[str, list[SampleResult]]:
+def results_by_arm(results: Sequence[SampleResult]) -> dict[str, list[SampleResult]]:
+    """Returns the results of each arm, in their order."""
     arms: dict[str, list[SampleResult]] = {}
     for result in results:
         arms.setdefault(result.arm, []).append(result)

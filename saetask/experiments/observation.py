@@ -15,6 +15,7 @@ from saetask.detection.calibration import Calibration, ScoredItem
 from saetask.experiments.context import ExperimentContext
 from saetask.inference.client import RankResponse
 from saetask.inference.requests import RankRequest
+from saetask.models.additions import Addition
 from saetask.models.loading import model_tokenizer
 from saetask.saes.activations import FeatureActivations
 from saetask.saes.concepts import Concept
@@ -110,9 +111,11 @@ def make_observations(
     ]
 
 
-def rank_request(sample: Sample, prompt: Prompt | None = None) -> RankRequest:
+def rank_request(
+    sample: Sample, prompt: Prompt | None = None, addition: Addition | None = None
+) -> RankRequest:
     """Returns the request for a sample's candidates, after its own prompt or another one."""
-    return RankRequest(prompt or sample.prompt, sample.texts, sample.id)
+    return RankRequest(prompt or sample.prompt, sample.texts, sample.id, addition)
 
 
 def scored_item(sample: Sample, response: RankResponse) -> ScoredItem:

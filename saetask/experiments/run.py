@@ -32,7 +32,6 @@ from saetask.experiments.context import (
 )
 from saetask.experiments.feature_effects import mechanism
 from saetask.experiments.known_concepts import find_known_concepts
-from saetask.experiments.metrics import summarise_seeds
 from saetask.experiments.observation import rank_request
 from saetask.experiments.run_folder import (
     JOURNAL,
@@ -47,6 +46,7 @@ from saetask.experiments.run_identity import claim_identity, run_identity
 from saetask.experiments.run_inputs import RunInputs, resolve_inputs
 from saetask.experiments.run_stages import run_stages
 from saetask.experiments.runner import ExperimentResult, run_experiment
+from saetask.experiments.seed_spread import summarise_seeds
 from saetask.inference.client import ModelClient
 from saetask.inference.ranking import is_tied
 from saetask.models.loading import model_device, model_name, model_tokenizer
@@ -196,7 +196,14 @@ def _repeat(
     arms, generate = arms_named(config.arms), config.scoring == "generate"
     with progress.job(run_stages(contexts[0], repetitions, arms, generate)):
         return [
-            run_experiment(contexts, folds, arms, generate, config.seed + number)
+            run_experiment(
+                contexts,
+                folds,
+                arms,
+                generate,
+                config.seed + number,
+                config.understanding and number == 0,
+            )
             for number, folds in enumerate(repetitions)
         ]
 

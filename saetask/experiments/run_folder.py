@@ -193,6 +193,8 @@ def make_summary(result: ExperimentResult, description: RunDescription) -> Summa
         "sae_credit",
         "bias",
         "explanation",
+        "understanding",
+        "steering",
         "without_choice",
         "ranking",
     )

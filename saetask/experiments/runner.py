@@ -19,8 +19,13 @@ from saetask.experiments.note_selection import score_notes
 from saetask.experiments.observation import observe
 from saetask.experiments.scoring import FoldPrompts, PreparedArm, SampleResult, score_folds
 from saetask.experiments.second_question import score_second_question
+from saetask.experiments.steering_arms import unsteerable
+from saetask.experiments.steering_effects import measure_steering
+from saetask.experiments.understanding import measure_understanding
 from saetask.report.arms import ArmSpec
 from saetask.report.explanation import Explanation
+from saetask.report.steering import SteeringFigures
+from saetask.report.understanding import Understanding
 from saetask.utils.progress import stage
 
 OF_CANDIDATES = ("calibrated", "gate-only", "probe-answer")
@@ -48,6 +53,10 @@ class ExperimentResult(NamedTuple):
     """Controls that were not run, and `detection` if there is none to measure, and why."""
     explanation: Explanation | None = None
     """How well concepts explain the findings; None if they do not."""
+    understanding: Understanding | None = None
+    """Whether notes are understood, and whether findings are misreadings."""
+    steering: SteeringFigures | None = None
+    """Strength and side effects of steering; None if no arm steers."""
 
 
 def run_experiment(
@@ -56,6 +65,7 @@ def run_experiment(
     arms: Sequence[Arm],
     generate: bool,
     seed: int,
+    read_inside: bool = False,
 ) -> ExperimentResult:
     """Runs every sample through every arm.
 
@@ -68,6 +78,7 @@ def run_experiment(
         arms: The arms to run, in the order in which they are reported.
         generate: Judge generated answers instead of ranked ones.
         seed: Seed of the control features and of draws.
+        read_inside: Read the prompts of every arm at every layer.
 
     Raises:
         UserError: A prompt is too long, or the detector can not be fitted.
@@ -96,6 +107,7 @@ def run_experiment(
             )
             advance(1)
     left_out = _redundant_controls(context, states) | unwritable(states, names)
+    left_out |= unsteerable(states, names)
     if isinstance(detector := states[0].pipeline.detector, SilentDetector):
         left_out["detection"] = f"No detector is fitted: {detector.silence}."
         print(f"saetask: warning: {left_out['detection']}", file=sys.stderr)
@@ -118,6 +130,8 @@ def run_experiment(
         [_majority(fold) for fold in folds],
         left_out,
         measure_explanation(states, seed),
+        measure_understanding(states, results, seed, read_inside),
+        measure_steering(states, results, seed),
     )
 
 

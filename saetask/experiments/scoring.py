@@ -95,14 +95,14 @@ def score_folds(
 def _rank(client: ModelClient, folds: Sequence[FoldPrompts], title: str) -> list[Responses]:
     """Returns the model's scores of every prompt's candidates."""
     asked = [
-        (number, name, sample, written.prompt)
+        (number, name, sample, written)
         for number, fold in enumerate(folds)
         for name, arm in fold.arms.items()
         for prompts in (arm.calibration, arm.test)
         for sample, written in prompts.items()
         if sample.candidates
     ]
-    requests = [rank_request(sample, prompt) for *_, sample, prompt in asked]
+    requests = [rank_request(s, written.prompt, written.addition) for *_, s, written in asked]
     responses: list[dict[str, dict[Sample, RankResponse]]] = [
         {name: {} for name in fold.arms} for fold in folds
     ]
@@ -116,12 +116,15 @@ def _generate(
 ) -> dict[tuple[str, Sample], str]:
     """Returns the generated answers of test samples, by arm and sample."""
     asked = [
-        (name, sample, written.prompt)
+        (name, sample, written)
         for fold in folds
         for name, arm in fold.arms.items()
         for sample, written in arm.test.items()
     ]
-    requests = [GenerateRequest(prompt, max_new_tokens, s.id) for _, s, prompt in asked]
+    requests = [
+        GenerateRequest(written.prompt, max_new_tokens, s.id, written.addition)
+        for _, s, written in asked
+    ]
     texts = client.generate(requests, f"{title}: generate")
     return {(name, sample): text for (name, sample, _), text in zip(asked, texts)}
 

@@ -10,7 +10,11 @@ import numpy as np
 
 from saetask.compute.executor import Executor, LocalExecutor
 from saetask.data.chat_template import template_settings
-from saetask.inference.likelihood import Continuation, log_likelihoods
+from saetask.inference.likelihood import (
+    Continuation,
+    log_likelihoods,
+    supports_token_trees,
+)
 from saetask.inference.ranking import Ranking, begins_another, neutral_prompt, normalised
 from saetask.inference.requests import (
     GenerateRequest,
@@ -19,6 +23,7 @@ from saetask.inference.requests import (
     TokenisedRequest,
     tokenise,
 )
+from saetask.models.additions import Addition, added
 from saetask.models.content import model_content
 from saetask.models.generation import generate_texts
 from saetask.models.loading import model_tokenizer
@@ -102,7 +107,8 @@ class ModelClient:
         neutral: list[RankRequest] = []
         if self.ranking == "pmi":
             neutral = [
-                request._replace(prompt=neutral_prompt(request.prompt)) for request in requests
+                request._replace(prompt=neutral_prompt(request.prompt), addition=None)
+                for request in requests
             ]
         self._compute(sorted([*requests, *neutral], key=_prefix_order), title)
         responses = [RankResponse(self._log_likelihoods(request)) for request in requests]
@@ -209,11 +215,33 @@ class ModelClient:
         else:
             drawn = [request.temperature, request.sample] if request.temperature else []
             asked = [messages, prompt.answer_prefix, [], request.max_new_tokens, *drawn]
-        return content_hash([self._content, *asked, *told])
+        moved = [] if request.addition is None else request.addition.key()
+        return content_hash([self._content, *asked, *told, *moved])
 
 
 def answer_requests(model: "Model", checked: Sequence[TokenisedRequest]) -> list[Answer]:
-    """Runs a model: returns log-likelihoods of candidates, or the generated text, by request."""
+    """Runs a model: returns log-likelihoods of candidates, or the generated text, by request.
+
+    A request with an addition has passes of its own.
+    """
+    plain = [each for each in checked if each.request.addition is None]
+    answers = iter(_answer_together(model, plain))
+    return [
+        next(answers)
+        if each.request.addition is None
+        else _answer_with(model, each, each.request.addition)
+        for each in checked
+    ]
+
+
+def _answer_with(model: "Model", checked: TokenisedRequest, addition: Addition) -> Answer:
+    supports_token_trees(model)  # which is tested once, and not under a hook
+    with added(model, addition, len(checked.tokens.prompt_ids)):
+        (answer,) = _answer_together(model, [checked])
+    return answer
+
+
+def _answer_together(model: "Model", checked: Sequence[TokenisedRequest]) -> list[Answer]:
     requests, tokens = [each.request for each in checked], [each.tokens for each in checked]
     answers: list[Answer] = [""] * len(requests)
     ranked = {i: request for i, request in enumerate(requests) if isinstance(request, RankRequest)}

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from saetask.data.prompts import Prompt
 from saetask.data.rendering import AnswerTokens, render_answers
 from saetask.errors import UserError
+from saetask.models.additions import Addition
 from saetask.models.loading import context_size, model_tokenizer
 from saetask.utils.files import content_hash
 
@@ -21,6 +22,8 @@ class RankRequest(NamedTuple):
     candidates: tuple[str, ...]
     item: str = ""
     """Id of the item, for messages."""
+    addition: Addition | None = None
+    """What is added to the activations of the prompt; None adds nothing."""
 
 
 class GenerateRequest(NamedTuple):
@@ -34,6 +37,8 @@ class GenerateRequest(NamedTuple):
     """Of the sample; 0 takes the most probable tokens."""
     sample: int = 0
     """Number of the sample: another number draws another text."""
+    addition: Addition | None = None
+    """What is added to the activations of the prompt; None adds nothing."""
 
     @property
     def seed(self) -> int:

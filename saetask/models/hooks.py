@@ -245,18 +245,43 @@ def log_probabilities_with_edit(
     """
     import torch
 
-    hooks, reached = [], []
-    if edit is not None:
-
-        def edited(activation: "torch.Tensor", hook: Any) -> "torch.Tensor":
-            reached.append(hook)
-            return edit(activation)
-
-        hooks = [(resolve_hook_name(model, hook_name), edited)]
     tokens = torch.tensor(rows, device=model_device(model))
-    with torch.inference_mode(), with_hooks(model, hooks), float32_logits(model):
-        logits = logits_of(model, tokens)[:, :-1].float()
-        if hooks and not reached:
-            raise UserError(f"Running {model_name(model)} never reached hook point '{hook_name}'.")
+    edits = [] if edit is None else [(hook_name, edit)]
+    check_bypass(model)
+    with torch.inference_mode(), edited_hooks(model, edits), bypass_bridge(model):
+        with float32_logits(model):
+            logits = logits_of(model, tokens)[:, :-1].float()
         following = logits.gather(-1, tokens[:, 1:, None])[..., 0]
         return following - logits.logsumexp(-1)
+
+
+@contextmanager
+def edited_hooks(
+    model: "Model", edits: "Sequence[tuple[str, Callable[[torch.Tensor], torch.Tensor | None]]]"
+) -> Iterator[None]:
+    """Edits activations at hook points in every pass within the context.
+
+    Args:
+        model: The model; its own hooks stay as they are, also where a pass fails.
+        edits: A hook point, canonical or alias, and a function that maps the activation there,
+            `[batch, pos, ...]`, to its replacement, or to None to leave it. Those at one hook point
+            act one after another.
+
+    Raises:
+        UserError: A hook point does not exist, or no pass within the context reached it.
+    """
+    reached: set[str] = set()
+
+    def act(activation: "torch.Tensor", hook: Any, name: str, edit: Any) -> "torch.Tensor | None":
+        reached.add(name)
+        return edit(activation)
+
+    hooks: list[Any] = [
+        (resolve_hook_name(model, name), partial(act, name=name, edit=edit)) for name, edit in edits
+    ]
+    check_bypass(model)
+    with model.hooks(fwd_hooks=hooks):
+        yield
+    for name, _ in edits:
+        if name not in reached:
+            raise UserError(f"Running {model_name(model)} never reached hook point '{name}'.")

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+CONTRARY = "contrary"
+"""Name of the arm that writes the opposite of what saetask finds."""
 ArmKind = Literal["baseline", "method", "variant", "control", "bound"]
 
 

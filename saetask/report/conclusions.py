@@ -1,7 +1,6 @@
-"""What a run shows, in four lines: what the model says, and what gate, note and SAE do to it."""
+"""What a run shows of the model's raw answers, and of what gate, note and SAE do to them."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from saetask.report.figures import PairedComparison, PairedDifference, SAECredit, mostly_own_notes
 from saetask.report.numbers import p_statement, percent, percent_interval, points, points_interval
@@ -20,23 +19,6 @@ MOST_READINGS = 4
 """Number of readings whose shares are listed."""
 
 
-class Conclusion(NamedTuple):
-    """One figure of a run in words."""
-
-    about: str
-    text: str
-
-
-def conclusions(summary: Summary) -> list[Conclusion]:
-    """Returns the four lines in their order."""
-    return [
-        Conclusion("What the model says", _raw_answers(summary)),
-        Conclusion("What the gate does", _gate(summary)),
-        Conclusion("What the note does", _note(summary)),
-        Conclusion("What the SAE does", _sae(summary)),
-    ]
-
-
 def gated_comparisons(summary: Summary) -> dict[str, PairedComparison]:
     """Returns saetask minus each control with its gate that was run, the best of them first."""
     if not summary.against.keys() & set(INERT):
@@ -49,7 +31,8 @@ def gated_comparisons(summary: Summary) -> dict[str, PairedComparison]:
     return dict(sorted(against.items(), key=lambda entry: entry[1].difference))
 
 
-def _raw_answers(summary: Summary) -> str:
+def raw_answers_text(summary: Summary) -> str:
+    """Returns what the model says to the original prompts, and how often it is right."""
     original = summary.arms.get(summary.baseline)
     if original is None or original.raw is None:
         return "Not measured: this run kept its calibrated answers only."
@@ -92,14 +75,15 @@ def _shares(raw_answers: Mapping[str, float]) -> str:
     return f"It says {listed} of the original prompts." if listed else ""
 
 
-def _gate(summary: Summary) -> str:
+def gate_text(summary: Summary) -> str:
+    """Returns what picking prompts does without a note."""
     arm = summary.arms.get(GATE)
     change = arm.change if arm else None
     if change is None:
         return f"Not measured: the arm {GATE} was not run."
     if arm and arm.touched == 0:
         return f"{GATE} changes nothing: in no fold were enough prompts picked to fit an offset on."
-    finding = _finding(
+    finding = shown_as(
         change,
         "picking prompts, with an offset that is fitted on picked ones, needs no note to do that",
         "picking prompts is not shown to change the answers",
@@ -107,11 +91,12 @@ def _gate(summary: Summary) -> str:
     )
     return (
         f"{GATE} minus {summary.baseline}, no note but an offset for the prompts that the detector "
-        f"picks: {_figures(change)}: {finding}."
+        f"picks: {figures_of(change)}: {finding}."
     )
 
 
-def _note(summary: Summary) -> str:
+def note_text(summary: Summary) -> str:
+    """Returns what a note does beyond the controls with its gate."""
     compared = gated_comparisons(summary)
     if not compared:
         return f"Not measured: the arms {' and '.join(INERT)} were not run."
@@ -120,23 +105,23 @@ def _note(summary: Summary) -> str:
     others = f" ({', '.join(gaps[1:])})" if gaps[1:] else ""
     return (
         f"{summary.method} minus {best}, the best control with its gate{others}: "
-        f"{_figures(change)}: {_note_finding(summary, compared)}. {_note_by_raw(compared)}"
+        f"{figures_of(change)}: {note_finding(summary, compared)}. {_note_by_raw(compared)}"
     ).strip()
 
 
-def _note_finding(summary: Summary, compared: Mapping[str, PairedComparison]) -> str:
+def note_finding(summary: Summary, compared: Mapping[str, PairedComparison]) -> str:
     """Returns what saetask's notes do, beyond all controls with its gate or beyond a neutral note.
 
     The offset of `gate-only` is fitted on picked prompts, which no note's is: an arm below it may
     still do nothing at all, so that alone is no harm.
     """
-    shown = {name: _finding(change, "above", "level", "below") for name, change in compared.items()}
+    shown = {name: shown_as(change, "above", "level", "below") for name, change in compared.items()}
     if set(shown.values()) == {"above"}:
         return "what the note says helps"
     if shown.get("gated-placebo") == "above":
         return "the note does more than a neutral one, but not more than every control"
     change = summary.arms[summary.method].change
-    harms = change is not None and _finding(change, "", "", "below") == "below"
+    harms = change is not None and shown_as(change, "", "", "below") == "below"
     if harms and shown.get("gated-placebo") == "below":
         return "what the note says makes the answers worse"
     return "what the note says is not shown to help"
@@ -148,18 +133,19 @@ def _note_by_raw(compared: Mapping[str, PairedComparison]) -> str:
     if not gaps:
         return ""
     best = min(gaps, key=lambda name: gaps[name].difference)
-    shown = _finding(gaps[best], "shown", "not shown", "worse")
-    return f"By raw answers, minus {best}: {_figures(gaps[best])}: {shown}."
+    shown = shown_as(gaps[best], "shown", "not shown", "worse")
+    return f"By raw answers, minus {best}: {figures_of(gaps[best])}: {shown}."
 
 
-def _sae(summary: Summary) -> str:
+def sae_text(summary: Summary) -> str:
+    """Returns what a trained SAE adds to pipelines that need none."""
     credit = summary.sae_credit
     probe = summary.probe_alone.comparison if summary.probe_alone else None
     parts = []
     if credit is None:
         parts.append("Not measured: it takes the arms dense-probe and random-sae.")
     else:
-        finding = _finding(
+        finding = shown_as(
             credit,
             "a trained SAE adds something",
             "the SAE is not shown to matter",
@@ -170,10 +156,10 @@ def _sae(summary: Summary) -> str:
             over += f" (mean of {credit.n_dictionaries} random dictionaries)"
         parts.append(
             f"{summary.method} minus {over}, the better of dense-probe and random-sae: "
-            f"{_figures(credit)}: {finding}."
+            f"{figures_of(credit)}: {finding}."
         )
     if probe:
-        finding = _finding(
+        finding = shown_as(
             probe,
             "asking again with the note is better",
             "neither is shown to be better",
@@ -187,14 +173,15 @@ def _sae(summary: Summary) -> str:
     return " ".join(parts)
 
 
-def _figures(change: PairedDifference | SAECredit) -> str:
+def figures_of(change: PairedDifference | SAECredit) -> str:
+    """Returns a difference with its interval and p-value."""
     return (
         f"{points(change.difference)} points (95 % CI {points_interval(change.ci95)}, "
         f"Holm {p_statement(change.holm_p)})"
     )
 
 
-def _finding(change: PairedDifference | SAECredit, above: str, level: str, below: str) -> str:
+def shown_as(change: PairedDifference | SAECredit, above: str, level: str, below: str) -> str:
     """Returns what a difference shows: one of three statements."""
     if not is_significant(change.ci95, change.holm_p):
         return level

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -82,6 +83,12 @@ class MisunderstandingRecord(Document):
     concepts: list[ConceptRecord] = Field(default_factory=list)
     """Concepts for the reading, then against it; their contributions and `rest` add up to
     `log_odds`."""
+    margin: Number | None = None
+    """Log-odds of the reading against that of the model's calibrated answer, by the probe alone, in
+    nats; this key and the next are absent where the detector is no probe, and in older runs."""
+    kind: Literal["misreading", "misreport"] | None = None
+    """`misreport`: the inside supports the reading, and the answer does not say it; `misreading`:
+    the inside supports the answer, which is likely to be wrong all the same."""
 
 
 class AnnotationRecord(Document):
@@ -160,6 +167,10 @@ def misunderstanding_record(found: Misunderstanding) -> MisunderstandingRecord:
     if found.log_odds is None:
         for name in ("log_odds", "rest", "concepts"):
             del values[name]
+    if found.kind is None:
+        del values["margin"]
+    else:
+        values["kind"] = found.kind
     return MisunderstandingRecord.model_validate(values, from_attributes=True)
 
 

@@ -14,16 +14,18 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from saetask.report import numbers, sentences
+from saetask.report import numbers, sentences, understood
 from saetask.report.arms import ArmKind
 from saetask.report.browser import packed_items
 from saetask.report.charts import MARK_PATHS, accuracy_chart, against_chart, detection_chart
-from saetask.report.conclusions import conclusions
 from saetask.report.curves import trade_off_chart
 from saetask.report.headline import headline
 from saetask.report.item_comparison import ItemComparison
+from saetask.report.layer_chart import layer_panels
+from saetask.report.questions import answers, verdicts_line
 from saetask.report.run_folder import RunFolder, read_run_folder
 from saetask.report.summary import Summary
+from saetask.report.understanding import NOTE_KINDS
 from saetask.utils.files import write_text
 
 EVIDENCE_LIMIT = 20
@@ -108,7 +110,11 @@ def render(run: RunFolder) -> str:
             run=run,
             summary=summary,
             headline=headline(summary),
-            conclusions=conclusions(summary),
+            questions=(asked := answers(summary)),
+            verdicts=verdicts_line(asked),
+            layer_panels=layer_panels(summary.understanding),
+            note_kinds=NOTE_KINDS,
+            understood=understood,
             outcomes=outcomes(run.items.every),
             kinds={k: v for k, v in KIND_MEANINGS.items() if k in _kinds(run)},
             mark_paths=MARK_PATHS,

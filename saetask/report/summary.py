@@ -27,6 +27,8 @@ from saetask.report.figures import (
     SecondQuestion,
 )
 from saetask.report.seed_spread import SeedSpread
+from saetask.report.steering import SteeringFigures
+from saetask.report.understanding import Understanding
 
 
 class ModelDescription(Document):
@@ -180,6 +182,11 @@ class Summary(Document):
     """Detection of the right reading, each against the rest, averaged."""
     explanation: Explanation | None = None
     """How well concepts explain the findings, if the dictionary has concepts and any are found."""
+    understanding: Understanding | None = None
+    """Whether notes are understood or obeyed, and what kind of failure findings are; older runs
+    lack it."""
+    steering: SteeringFigures | None = None
+    """Strength and side effects of the arms that steer, if one was run."""
     rounds: Rounds | None
     """One round and the closed loop; null without the arm `closed-loop`."""
     second_question: SecondQuestion | None

@@ -1,10 +1,10 @@
 """Other ways of using an SAE than its metadata specifies: layer, scale, normalisation, BOS."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from saetask.saes.encoding import decoder_bias_swapped, reads_bos, unnormalised
+from saetask.saes.encoding import reads_bos
 from saetask.saes.usage import TokenErrors, Usage, thinned, token_errors, without_outliers
 
 if TYPE_CHECKING:
@@ -105,3 +105,25 @@ def shuffled(own: Usage) -> Usage:
         return activations[..., order.to(activations.device)]
 
     return own._replace(inputs=permuted(own.inputs), targets=permuted(own.targets))
+
+
+@contextmanager
+def decoder_bias_swapped(sae: "SAE[Any]") -> Iterator[None]:
+    """Subtracts the decoder's bias from the input if the config says not to, and vice versa."""
+    before = sae.cfg.apply_b_dec_to_input
+    sae.cfg.apply_b_dec_to_input = not before
+    try:
+        yield
+    finally:
+        sae.cfg.apply_b_dec_to_input = before
+
+
+@contextmanager
+def unnormalised(sae: "SAE[Any]") -> Iterator[None]:
+    """Turns off the normalisation that an SAE applies to its input when encoding."""
+    before = sae.run_time_activation_norm_fn_in, sae.run_time_activation_norm_fn_out
+    sae.run_time_activation_norm_fn_in = sae.run_time_activation_norm_fn_out = lambda x: x
+    try:
+        yield
+    finally:
+        sae.run_time_activation_norm_fn_in, sae.run_time_activation_norm_fn_out = before

@@ -46,6 +46,11 @@ class Concept(NamedTuple):
         )
 
 
+def concepts_named(name: str, concepts: Sequence[Concept]) -> list[Concept]:
+    """Returns the concepts of an id, or of a name as it is given or shown."""
+    return [concept for concept in concepts if name in (concept.id, concept.name, concept.text)]
+
+
 def concept_weights(concepts: Sequence[Concept], d_sae: int) -> "csr_matrix":
     """Returns the weight of every feature in each concept, `[d_sae, n_concepts]`, float64."""
     from scipy.sparse import csr_matrix

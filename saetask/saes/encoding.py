@@ -6,7 +6,7 @@ a temporal SAE's context). They are handled here.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -212,8 +212,36 @@ def feature_contribution(
 ) -> "Float[torch.Tensor, 'pos d_out']":
     """Returns what one feature adds to the reconstruction: its activation times its direction.
 
-    It is the difference between decoding with and without the feature, so it includes a
-    normalisation that the decoder undoes. Positions that are not kept have zeros.
+    Positions that are not kept have zeros.
+    """
+
+    def without(features: "torch.Tensor") -> "torch.Tensor":
+        edited = features.clone()
+        edited[..., feature] = 0
+        return edited
+
+    return -decoded_change(sae, inputs, kept, without)
+
+
+def decoded_change(
+    sae: "SAE[Any]",
+    inputs: "Float[torch.Tensor, 'pos d_in']",
+    kept: "Bool[torch.Tensor, 'pos']",
+    edit: "Callable[[torch.Tensor], torch.Tensor]",
+) -> "Float[torch.Tensor, 'pos d_out']":
+    """Returns how an edit of the features changes the reconstruction.
+
+    It is the difference between decoding with and without the edit, so it includes a normalisation
+    that the decoder undoes, and leaves out the SAE's error.
+
+    Args:
+        sae: The SAE.
+        inputs: Its input.
+        kept: Mask of the positions to edit.
+        edit: Maps features, `[1, pos, d_sae]`, to edited ones; leaves its argument as it is.
+
+    Returns:
+        Exactly zero where no feature changes.
     """
     import torch
 
@@ -221,11 +249,11 @@ def feature_contribution(
     with torch.inference_mode(), _flat_heads(sae):
         features = sae.encode(given)
         features = features.to_dense() if features.is_sparse else features
-        without = features.clone()
-        without[..., feature] = 0
+        edited = edit(features)
         # In one call: SAE-Lens forgets an input's norm once it has decoded.
-        output = sae.decode(torch.cat([features, without]))
-        added = (output[0] - output[1])[chosen]
+        output = sae.decode(torch.cat([features, edited]))
+        same = (edited == features).all(-1, keepdim=True)[0]
+        added = (output[1] - output[0]).masked_fill(same, 0)[chosen]
         everywhere = added.new_zeros(len(kept), added.shape[-1])
         everywhere[kept.to(added.device)] = added
     return everywhere
@@ -258,25 +286,3 @@ def _flat_heads(sae: "SAE[Any]") -> Iterator[None]:
     finally:
         sae.reshape_fn_in, sae.reshape_fn_out, sae.d_head = before
         sae.hook_z_reshaping_mode = True
-
-
-@contextmanager
-def decoder_bias_swapped(sae: "SAE[Any]") -> Iterator[None]:
-    """Subtracts the decoder's bias from the input if the config says not to, and vice versa."""
-    before = sae.cfg.apply_b_dec_to_input
-    sae.cfg.apply_b_dec_to_input = not before
-    try:
-        yield
-    finally:
-        sae.cfg.apply_b_dec_to_input = before
-
-
-@contextmanager
-def unnormalised(sae: "SAE[Any]") -> Iterator[None]:
-    """Turns off the normalisation that an SAE applies to its input when encoding."""
-    before = sae.run_time_activation_norm_fn_in, sae.run_time_activation_norm_fn_out
-    sae.run_time_activation_norm_fn_in = sae.run_time_activation_norm_fn_out = lambda x: x
-    try:
-        yield
-    finally:
-        sae.run_time_activation_norm_fn_in, sae.run_time_activation_norm_fn_out = before

@@ -3,6 +3,7 @@
 import pytest
 
 from saetask.cli.run_summary import arms_table, conclusion_lines, silence_lines
+from saetask.report.questions import answers, verdicts_line
 from saetask.report.sentences import MISREAD
 from saetask.report.summary import Summary
 from tests.helpers.run_folders import GATED, summary, with_raw
@@ -57,13 +58,10 @@ def table_cells(document):
     return [[cell for cell in row if cell is not None] for row in rows]
 
 
-def test_the_four_lines_and_the_sense_of_misread_follow() -> None:
-    lines = list(conclusion_lines(Summary.model_validate(with_raw(summary(**GATED)))))
-    starts = [
-        "What the model says",
-        "What the gate does",
-        "What the note does",
-        "What the SAE does",
+def test_what_is_not_shown_the_six_questions_and_the_sense_of_misread_follow() -> None:
+    read = Summary.model_validate(with_raw(summary(**GATED)))
+    first, *lines, last = conclusion_lines(read)
+    assert first == verdicts_line(answers(read)) and last == MISREAD
+    assert [line.partition("?")[0] for line in lines] == [
+        answer.question.rstrip("?") for answer in answers(read)
     ]
-    assert [line.split(":")[0] for line in lines[:4]] == starts
-    assert lines[4:] == [MISREAD]

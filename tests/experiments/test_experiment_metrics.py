@@ -15,10 +15,10 @@ from saetask.data.prompts import as_prompt
 from saetask.data.samples import Sample
 from saetask.detection.base import Finding
 from saetask.experiments.arms import ARMS
-from saetask.experiments.metrics import summarise_seeds
 from saetask.experiments.run_folder import RunDescription, make_summary
 from saetask.experiments.runner import ExperimentResult
 from saetask.experiments.scoring import SampleResult
+from saetask.experiments.seed_spread import summarise_seeds
 from saetask.report.arms import ArmSpec
 from saetask.report.summary import ModelDescription, SAEDescription
 from saetask.utils.statistics import smallest_detectable_difference

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.pages import ROOT
-from saetask.report.conclusions import conclusions
+from saetask.report.conclusions import gate_text, note_text, raw_answers_text, sae_text
+from saetask.report.questions import answers
 from saetask.report.render import render
 from saetask.report.run_folder import read_run_folder
 from saetask.report.sentences import MISREAD, nearly_only_answer
@@ -36,13 +37,12 @@ def document() -> dict:
 
 
 def lines(changed: dict) -> list[str]:
-    return [each.text for each in conclusions(Summary.model_validate(changed))]
+    read = Summary.model_validate(changed)
+    return [text(read) for text in (raw_answers_text, gate_text, note_text, sae_text)]
 
 
-def test_the_four_lines_stand_in_their_order_with_their_figures() -> None:
-    found = conclusions(Summary.model_validate(document()))
-    assert [each.about.split()[2] for each in found] == ["model", "gate", "note", "SAE"]
-    says, gate, note, sae = (each.text for each in found)
+def test_the_lines_hold_their_figures() -> None:
+    says, gate, note, sae = lines(document())
     assert says == (
         "It says “literal” to 60.0 %, “metaphorical” to 40.0 % of the original prompts. Right are "
         "50.0 % (95 % CI 44.0 to 56.0); chance is 50.0 %, always giving the most frequent reading "
@@ -151,12 +151,15 @@ def test_answers_that_are_no_candidate_are_not_named() -> None:
     assert lines(changed)[0].startswith("Right are 50.0 %")
 
 
-def test_the_first_screen_has_the_type_the_four_lines_and_the_sense_of_misread(
+def test_the_first_screen_has_the_type_the_six_questions_and_the_sense_of_misread(
     tmp_path: Path,
 ) -> None:
     page = render(read_run_folder(write_run(tmp_path / "run", document(), raw_rows())))
     header = page[: page.index("</header>")]
-    places = [header.index(f"<dt>What the {name}") for name in ("model", "gate", "note", "SAE")]
+    asked = [
+        each.question.replace("'", "&#39;") for each in answers(Summary.model_validate(document()))
+    ]
+    places = [header.index(f"<dt>{question}") for question in asked]
     assert places == sorted(places) and header.index("tiny in float32") < places[0]
     assert header.index("</dl>") < header.index('class="lead"')
     text = page.replace("&#39;", "'").replace("’", "'")
@@ -179,6 +182,6 @@ def test_the_table_of_arms_has_chance_and_majority_below_original(tmp_path: Path
 @pytest.mark.parametrize("path", sorted((ROOT / "docs" / "runs").glob("*.json")), ids=str)
 def test_summaries_of_older_runs_are_rendered(tmp_path: Path, path: Path) -> None:
     older = json.loads(path.read_text(encoding="utf-8"))
-    assert len(conclusions(read_summary(path))) == 4
+    assert len(answers(read_summary(path))) == 6
     page = render(read_run_folder(write_run(tmp_path / "run", older, rows())))
-    assert "What the SAE does" in page and 'id="accuracy-table"' in page
+    assert "Because it is the SAE" in page and 'id="accuracy-table"' in page
