@@ -122,7 +122,7 @@ def _generate(
         for sample, written in arm.test.items()
     ]
     requests = [
-        GenerateRequest(written.prompt, max_new_tokens, s.id, written.addition)
+        GenerateRequest(written.prompt, max_new_tokens, s.id, addition=written.addition)
         for _, s, written in asked
     ]
     texts = client.generate(requests, f"{title}: generate")
