@@ -197,6 +197,17 @@ class Dictionary:
         density = np.asarray(self._features["density"], dtype=float)
         return np.where(density > 0, -np.log(np.maximum(density, 1e-12)), 0.0)
 
+    def expected_activations(self) -> np.ndarray:
+        """Returns the mean of log(1 + activation) of each feature over the corpus, `[n_features]`.
+
+        To first order: the share of tokens it fires on, times log(1 + its mean activation there).
+        """
+        density, mean = (
+            np.nan_to_num(np.asarray(self._features[name], dtype=float))
+            for name in ("density", "mean")
+        )
+        return density * np.log1p(mean)
+
     def concepts(self) -> list[Concept]:
         """Returns the named groups of features, with the verdict on each.
 

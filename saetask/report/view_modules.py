@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 
 STYLES = "views.css"
-_IMPORT = re.compile(r'^import \{ ([\w, ]+) \} from "\./([\w-]+\.js)";$', re.M)
+_IMPORT = re.compile(r'^import (?:\{ ([\w, ]+) \} from )?"\./([\w-]+\.js)";\n', re.M)
 _EXPORT = re.compile(r"^export (?:async )?(?:function|const|class) (\w+)", re.M)
 
 
@@ -55,6 +55,11 @@ def _wrapped(name: str) -> str:
     """Returns a module as a function that is called at once and returns its exports."""
     text = view_files()[name]
     exported = ", ".join(_EXPORT.findall(text))
-    text = _IMPORT.sub(r'const { \1 } = modules["\2"];', text)
+    text = _IMPORT.sub(_taken, text)
     text = re.sub(r"^export ", "", text, flags=re.M)
     return f'modules["{name}"] = (() => {{\n"use strict";\n{text}return {{ {exported} }};\n}})();\n'
+
+
+def _taken(found: re.Match[str]) -> str:
+    """Returns what stands for an import, which has run by then."""
+    return f'const {{ {found[1]} }} = modules["{found[2]}"];\n' if found[1] else ""

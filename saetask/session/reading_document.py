@@ -1,8 +1,9 @@
 """A prompt's feature activations as a JSON document: where concepts and features fire in its text.
 
-The strength of a concept on a token is its activation there (`saetask.saes.Concept.weights`): a
-concept of many features is a little active everywhere, so concepts are ordered by how far their
-strongest token stands out from their median token.
+The strength of a concept on a token is its activation there (`saetask.saes.Concept.weights`). A
+concept of many features is a little active everywhere, and one of frequent words is often strong:
+so concepts are ordered by how far their strongest token stands out from their median token,
+relative to what the corpus leads to expect of any token.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -69,7 +70,7 @@ def reading_document(
     pieces = list(text_pieces(activations))
     strengths = _piece_strengths(activations, pieces)
     features = _features(strengths, dictionary, also)
-    concepts = _concepts(strengths, dictionary.concepts(), also) if dictionary else []
+    concepts = _concepts(strengths, dictionary, also) if dictionary else []
     return {
         "text": "".join(piece.text for piece in pieces),
         "pieces": [piece.text for piece in pieces],
@@ -112,12 +113,17 @@ def _piece_strengths(activations: FeatureActivations, pieces: Sequence[Piece]) -
 
 
 def _concepts(
-    strengths: Any, concepts: Sequence[Concept], also: Collection[str]
+    strengths: Any, dictionary: "Dictionary", also: Collection[str]
 ) -> list[dict[str, Any]]:
+    concepts = dictionary.concepts()
     if not concepts or not strengths.shape[0]:
         return []
-    matrix = (strengths @ concept_weights(concepts, strengths.shape[1])).toarray()
+    weights = concept_weights(concepts, strengths.shape[1])
+    matrix = (strengths @ weights).toarray()
+    expected = np.maximum(dictionary.expected_activations() @ weights, 0)
+    # A concept of which next to nothing is expected would lead by next to nothing.
     standing_out = matrix.max(axis=0) - np.median(matrix, axis=0)
+    standing_out = standing_out / (expected + np.median(expected) + 1e-12)
     order = np.argsort(-standing_out, kind="stable")
     chosen = [i for i in order if standing_out[i] > 0][:CONCEPTS]
     chosen += [i for i in order if concepts[i].id in also and i not in chosen]
