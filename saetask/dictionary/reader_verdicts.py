@@ -91,7 +91,7 @@ def append_verdict(path: Path, verdict: ReaderVerdict) -> None:
     Raises:
         UserError: The file can not be written.
     """
-    line = (json_text(verdict.to_dict(), ascii_only=True) + "\n").encode()
+    line = (json_text(verdict.model_dump(mode="json"), ascii_only=True) + "\n").encode()
     with user_error_on_failed_write(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"), path.open("ab", buffering=0) as file:

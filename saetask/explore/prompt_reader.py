@@ -3,15 +3,11 @@
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from saetask.dictionary.feature_labels import find_feature_labels
 from saetask.errors import UserError
 from saetask.explore.config import ExploreConfig
 from saetask.explore.requests import AskRequest, CompareRequest, DetectRequest, ReadRequest
-from saetask.models.loading import load_model
 from saetask.plugins import PluginRegistry
-from saetask.saes.compatibility import check_sae
 from saetask.saes.extraction import read_features
-from saetask.saes.loading import load_sae
 from saetask.session import Inspection, Session, SessionConfig
 from saetask.session.documents import asked_document, detection_document, notes_document
 from saetask.session.reading_document import reading_document
@@ -35,14 +31,11 @@ class PromptReader:
             UserError: One can not be loaded, or they do not fit.
         """
         self._config, self._plugins = config, plugins
-        self.model = load_model(config.model, dtype=config.dtype)
-        self.sae = load_sae(config.sae)
-        check_sae(self.model, self.sae, allow_mismatch=config.allow_sae_mismatch)
-        labels = find_feature_labels(self.model, self.sae, config.dictionary)
-        self.dictionary = labels.dictionary
         self._sessions: dict[str, Session] = {}
         self._activations: dict[Hashable, FeatureActivations] = {}
         self._inspections: dict[Hashable, Inspection] = {}
+        first = self._session(config.tasks[0])
+        self.model, self.sae, self.dictionary = first.model, first.sae, first.dictionary
 
     def read(self, request: ReadRequest) -> dict[str, Any]:
         """Returns where concepts and features fire in a text; see `reading_document`.
@@ -120,12 +113,17 @@ class PromptReader:
             known = ", ".join(self._config.tasks)
             raise UserError(f"The explorer was started for other tasks ({known}); --tasks adds it.")
         if task not in self._sessions:
-            config = SessionConfig(
-                dictionary=self._config.dictionary,
-                allow_sae_mismatch=self._config.allow_sae_mismatch,
-            )
+            earlier = next(iter(self._sessions.values()), None)
             self._sessions[task] = Session(
-                self.model, self.sae, task, plugins=self._plugins, config=config
+                earlier.model if earlier else self._config.model,
+                earlier.sae if earlier else self._config.sae,
+                task,
+                plugins=self._plugins,
+                config=SessionConfig(
+                    dictionary=self._config.dictionary,
+                    allow_sae_mismatch=self._config.allow_sae_mismatch,
+                    dtype=self._config.dtype,
+                ),
             )
         return self._sessions[task]
 
@@ -143,7 +141,9 @@ def check_tasks(names: Sequence[str], plugins: PluginRegistry) -> None:
     """Refuses tasks that are unknown or have no items of their own.
 
     Raises:
-        UserError: Such a task; it is named.
+        UserError: Such a task, which is named, or none at all.
     """
+    if not names:
+        raise UserError("--tasks names no task; leave it out for the usual ones.")
     for name in names:
         plugins.get("task", name).items()

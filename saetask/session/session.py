@@ -14,6 +14,7 @@ from saetask.data.prompts import Prompt
 from saetask.data.samples import make_samples, make_unlabelled_sample
 from saetask.data.tasks import Item, Task, check_items
 from saetask.detection.base import Detector
+from saetask.dictionary.dictionary import Dictionary
 from saetask.errors import UserError
 from saetask.experiments.context import (
     make_context,
@@ -115,6 +116,11 @@ class Session:
         )
         self._pipeline: FittedPipeline | None = None
 
+    @property
+    def dictionary(self) -> Dictionary | None:
+        """The dictionary of the SAE's features; None where there is none."""
+        return self._context.feature_labels.dictionary
+
     def read(self, *prompts: str | Prompt, chat: bool = True) -> FeatureActivations:
         """Extracts the feature activations of prompts.
 
@@ -128,8 +134,8 @@ class Session:
             The activations; where a dictionary is at hand, with its labels (see `to_pandas`).
         """
         activations = read_features(self.model, self.sae, prompts, chat=chat)
-        dictionary = self._context.feature_labels.dictionary
-        return activations.with_labels(dictionary.names()) if dictionary else activations
+        named = self.dictionary
+        return activations.with_labels(named.names()) if named else activations
 
     def inspect(self, text: str, target: str | None = None) -> Inspection:
         """Reads a text in the task's question about it, and has the model answer.

@@ -1,5 +1,5 @@
 // Read: type a prompt, see where concepts fire, what is misread, and what a note changes.
-import { element, button, number, percent } from "/views/text.js";
+import { element, button, number, percent, probability } from "/views/text.js";
 import { ask, note, cardAddress, problem } from "/app/api.js";
 import { judge } from "/app/verdicts.js";
 import "/views/tokens.js";
@@ -136,7 +136,7 @@ export async function readPage(frame, values, status) {
   function shown(base, struck, body) {
     const { detection } = struck ?? base, parts = [];
     const said = detection.answer === detection.calibrated_answer ? "" : `, calibrated “${detection.calibrated_answer}”`;
-    parts.push(element("p", "", "The model says ", element("strong", "", `“${detection.answer}”`), `${said}. The calibrated answer is wrong with a probability of ${percent(detection.failure, 0)}.`));
+    parts.push(element("p", "", "The model says ", element("strong", "", `“${detection.answer}”`), `${said}. The calibrated answer is wrong with a probability of ${probability(detection.failure)}.`));
     if (detection.preference) parts.push(element("p", "soft", `${detection.preference}.`));
     if (struck) parts.push(strikes(base));
     if (!detection.misunderstandings.length) parts.push(element("p", "", `Nothing is misread: ${detection.reason}.`));
@@ -149,7 +149,7 @@ export async function readPage(frame, values, status) {
   function strikes(base) {
     const chips = state.without.map((id) => element("span", "chip", id, button("", "put back", () => strike(id), `Put ${id} back`)));
     const before = base.detection, found = before.misunderstandings[0];
-    const text = found ? `a misreading (margin ${number(found.log_odds)}, p(wrong) ${number(before.failure)})` : `no misreading (p(wrong) ${number(before.failure)})`;
+    const text = found ? `a misreading (margin ${number(found.log_odds)}, p(wrong) ${probability(before.failure)})` : `no misreading (p(wrong) ${probability(before.failure)})`;
     return element("div", "", element("p", "", "Hidden from the detector: ", chips), element("p", "soft", `With them it found ${text}. Below is what it finds without them; it was not fitted anew.`));
   }
 

@@ -2,7 +2,7 @@
 //
 // `data` is {text, offset, answer, calibrated_answer, finding}: the text in which positions count from
 // `offset` on, the raw and the calibrated answer, and a misunderstanding as `items.jsonl` and `detect --json` have it.
-import { element, tableOf, context, markedText, signed, number, shortName, define } from "./text.js";
+import { element, tableOf, context, markedText, signed, number, probability, shortName, define } from "./text.js";
 
 const ROWS_A_SIDE = 3, MOST_WORDS = 3, FOR = 1, AGAINST = 2;
 const CLASSES = { 1: "sv-for", 2: "sv-against", 3: "sv-for sv-against" };
@@ -58,7 +58,7 @@ export class FindingView extends HTMLElement {
     const said = answer ? ` The model says “${answer}”.` : "";
     return element("p", "sv-sentence",
       `“${finding.text}” is misread, says ${finding.detector || "the detector"}: the features support “${finding.reading}”, ` +
-      `and the model's calibrated answer to the original prompt is wrong with a probability of ${number(finding.probability)}.${said}`);
+      `and the model's calibrated answer to the original prompt is wrong with a probability of ${probability(finding.probability)}.${said}`);
   }
 
   marked() {
@@ -91,7 +91,7 @@ export class FindingView extends HTMLElement {
     };
     const headings = [
       ["sv-name", "Concept"], ["sv-side sv-left", other ? `Speaks for ${other}` : `Speaks against ${finding.reading}`],
-      ["sv-side", `Speaks for ${finding.reading}`], ["sv-n", "Adds"], ["", "Its name is"], ["sv-where", "Fires on"],
+      ["sv-side", `Speaks for ${finding.reading}`], ["sv-n", "Adds"], ["sv-said", "Its name is"], ["sv-where", "Fires on"],
     ];
     const table = tableOf(`Concepts behind it, by what they add to the log-odds of “${finding.reading}”`, headings,
       rows.map(([name, adds, verdict, fired]) => [

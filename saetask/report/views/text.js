@@ -43,6 +43,11 @@ export function percent(share, places = 1) {
   return share === null || share === undefined ? "–" : `${(100 * share).toFixed(places).replace("-", "−")} %`;
 }
 
+// No finding is certain: what rounds to 100 % is said to be above 99 %.
+export function probability(share) {
+  return share > 0.994 ? "> 99 %" : percent(share, 0);
+}
+
 // A table of lines; a heading is [kind, text], kinds are classes of the column.
 export function tableOf(title, headings, lines) {
   const cell = (name, kind, content, scope) => {
