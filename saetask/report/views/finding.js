@@ -1,7 +1,8 @@
 // <sae-finding>: what is misread, and the concepts that speak for and against it.
 //
-// `data` is {text, offset, answer, calibrated_answer, finding}: the text in which positions count from
-// `offset` on, the raw and the calibrated answer, and a misunderstanding as `items.jsonl` and `detect --json` have it.
+// `data` is {text, offset, answer, calibrated_answer, finding, weaker}: the text in which positions count from
+// `offset` on, the raw and the calibrated answer, a misunderstanding as `items.jsonl` and `detect --json` have it, and
+// {count, adds} of concepts that are not in it.
 import { element, tableOf, context, markedText, signed, number, probability, shortName, define } from "./text.js";
 
 const ROWS_A_SIDE = 3, MOST_WORDS = 3, FOR = 1, AGAINST = 2;
@@ -77,11 +78,8 @@ export class FindingView extends HTMLElement {
     const rows = this.listed.map((c) => [
       c.name, c.contribution, c.verdict, firedWords(c).map((w) => w.text).join(", ") || "(less than usual)", c,
     ]);
-    const hidden = this.strongest.flatMap((concepts) => concepts.slice(ROWS_A_SIDE));
-    if (hidden.length) {
-      const sum = hidden.reduce((total, c) => total + c.contribution, 0);
-      rows.push([hidden.length === 1 ? "1 weaker concept" : `${hidden.length} weaker concepts`, sum, "", ""]);
-    }
+    const { count, adds: sum } = this.weaker();
+    if (count) rows.push([count === 1 ? "1 weaker concept" : `${count} weaker concepts`, sum, "", ""]);
     if (finding.rest !== null && finding.rest !== undefined) rows.push(["everything else", finding.rest, "", ""]);
     const largest = Math.max(...rows.map(([, adds]) => Math.abs(adds)), 1e-9);
     const bar = (adds, kind) => {
@@ -100,9 +98,16 @@ export class FindingView extends HTMLElement {
     // Whoever shows the finding may put links or buttons beside the concepts.
     const cells = table.querySelectorAll("tbody th");
     rows.forEach(([, , , , concept], place) => {
-      if (concept) cells[place].dataset.concept = concept.id;
+      if (concept?.id) cells[place].dataset.concept = concept.id;
     });
     return table;
+  }
+
+  // Concepts beyond the rows of each side, added up; whoever packs findings may have left them out.
+  weaker() {
+    const hidden = this.strongest.flatMap((concepts) => concepts.slice(ROWS_A_SIDE));
+    const adds = hidden.reduce((total, concept) => total + concept.contribution, 0);
+    return this.shown.weaker ?? { count: hidden.length, adds };
   }
 
   told() {
