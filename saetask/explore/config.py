@@ -27,4 +27,4 @@ class ExploreConfig:
     allow_sae_mismatch: bool = False
     """Use the SAE even if its figures show that it does not fit the model."""
     tasks: tuple[str, ...] = field(default=("metaphor", "word-problems"))
-    """Tasks that prompts can be asked in; one without a shipped fit is fitted when first asked."""
+    """Tasks that prompts can be asked in; some must be fitted first."""
