@@ -4,8 +4,9 @@ from argparse import Namespace
 from dataclasses import dataclass
 
 from saetask.cli.commands import Command
-from saetask.cli.options import open_registry
+from saetask.cli.options import add_json, open_registry
 from saetask.cli.parser import CommandParser, take
+from saetask.utils.files import json_text
 
 PORT = 8765
 
@@ -30,6 +31,7 @@ def declare_explore(parser: CommandParser) -> None:
 
     parser.add_fields(ExploreConfig)
     parser.add_fields(AddressOptions)
+    add_json(parser)
 
 
 def explore(arguments: Namespace) -> None:
@@ -43,7 +45,8 @@ def explore(arguments: Namespace) -> None:
     options = take(arguments, AddressOptions)
 
     def announce(address: str) -> None:
-        print(f"Explorer: {address} (Ctrl-C ends it)", flush=True)
+        line = json_text({"address": address}) if arguments.json else f"Explorer: {address}"
+        print(line, flush=True)
         if options.open:
             webbrowser.open(address)
 
