@@ -69,12 +69,15 @@ class PromptAnnotator(NamedTuple):
         """Annotates the most probable finding; without a finding the prompt is left unchanged."""
         labelled = self.labelled(findings)
         for finding in labelled[:1]:
-            subject = self._subject(finding)
-            notes = self.template.annotator.candidates(*subject)
+            notes = self.offered(finding)
             if self.template.number < len(notes):
                 note = notes[self.template.number]
                 return ArmPrompt(annotate(prompt, note, finding.span), note, labelled)
         return ArmPrompt(prompt, None, labelled)
+
+    def offered(self, finding: Misunderstanding) -> list[Annotation]:
+        """Returns the notes that the annotator offers for a finding, by all its templates."""
+        return self.template.annotator.candidates(*self._subject(finding))
 
     def generate_notes(self, findings: Iterable[Sequence[Misunderstanding]]) -> None:
         """Has the notes on several prompts' findings generated in one batch.

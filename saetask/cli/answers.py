@@ -1,6 +1,6 @@
-"""What a session finds in a prompt: in lines for people, and as a JSON document."""
+"""What a session finds in a prompt, in lines for people."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from saetask.cli.evidence import evidence_text
 
@@ -50,19 +50,3 @@ def answers_text(done: "Reformulation") -> str:
         f"answer {when} {raw}" + (f" (calibrated: {calibrated})" if calibrated != raw else "")
         for when, raw, calibrated in pairs
     )
-
-
-def detection_document(detection: "Detection") -> dict[str, Any]:
-    """Returns a detection as a JSON object."""
-    from saetask.report.items import misunderstanding_record
-
-    misunderstandings = [misunderstanding_record(m).to_json() for m in detection.misunderstandings]
-    return {
-        "prompt": detection.prompt,
-        "answer": detection.answer,
-        "calibrated_answer": detection.calibrated_answer,
-        "preference": detection.preference,
-        "failure": detection.failure,
-        "misunderstandings": misunderstandings,
-        "reason": detection.reason,
-    }

@@ -9,6 +9,7 @@ from saetask.cli.commands import Command
 from saetask.cli.config_files import read_config
 from saetask.cli.options import add_json, open_registry, print_json, print_path
 from saetask.cli.parser import CommandParser, given, take
+from saetask.cli.struck_concepts import VerdictOptions, with_struck
 from saetask.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def declare_run(parser: CommandParser) -> None:
         "template_options": "--template-option",
     }
     parser.add_fields(RunConfig, skip=("task",), flags=flags, repeated={"without": "CONCEPT"})
+    parser.add_fields(VerdictOptions)
     parser.add_fields(ComputeConfig)
     add_json(parser)
 
@@ -106,6 +108,8 @@ def _run_config(arguments: Namespace, registry: "PluginRegistry") -> "RunConfig"
     for name in ("annotator_options", "template_options"):
         flags[name] = {**getattr(config, name), **flags.get(name, {})}
     config = replace(config, **flags)
+    without = with_struck(arguments, config.without, config.dictionary, config.sae)
+    config = replace(config, without=without)
     if config.arms == [ALL]:
         config = replace(config, arms=arm_names())
     tasks = [plugin.name for plugin in registry.all() if plugin.kind == "task"]

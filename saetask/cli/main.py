@@ -15,6 +15,7 @@ from saetask.cli import (
     dictionary,
     discovery,
     experiments,
+    explore,
     installation,
     prompts,
     steering,
@@ -27,7 +28,7 @@ from saetask.errors import UserError
 ROOT = CommandGroup(
     "detect what a language model misread in a prompt, write it back, and test if that helps",
     {
-        "One prompt": {**prompts.COMMANDS, **steering.COMMANDS},
+        "One prompt": {**prompts.COMMANDS, **steering.COMMANDS, **explore.COMMANDS},
         "Experiments": {**experiments.COMMANDS, **discovery.COMMANDS},
         "SAEs and dictionaries": {**training.COMMANDS, "dictionary": dictionary.GROUP},
         "This installation": installation.COMMANDS,

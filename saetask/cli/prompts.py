@@ -16,6 +16,7 @@ from saetask.cli.options import (
     require_positive,
 )
 from saetask.cli.parser import CommandParser, take
+from saetask.cli.struck_concepts import VerdictOptions, with_struck
 from saetask.errors import UserError
 from saetask.inference.ranking import Ranking
 from saetask.utils.files import json_text, user_error_on_failed_write
@@ -108,6 +109,7 @@ def _declare_task(parser: CommandParser) -> None:
         flags={"template_options": "--template-option"},
         repeated={"without": "CONCEPT"},
     )
+    parser.add_fields(VerdictOptions)
 
 
 def _declare_model(parser: CommandParser) -> None:
@@ -155,7 +157,8 @@ def read(arguments: Namespace) -> None:
 
 def detect(arguments: Namespace) -> None:
     """Prints what is misread in a prompt, or in each prompt of a file."""
-    from saetask.cli.answers import detection_document, detection_text
+    from saetask.cli.answers import detection_text
+    from saetask.session.documents import detection_document
 
     prompts, options = take(arguments, DetectOptions), take(arguments, TaskOptions)
     registry = open_registry(arguments)
@@ -173,7 +176,8 @@ def detect(arguments: Namespace) -> None:
 
 def reformulate(arguments: Namespace) -> None:
     """Prints a prompt with an annotation of what is misread in it, and the answers to both."""
-    from saetask.cli.answers import answers_text, detection_document, detection_text
+    from saetask.cli.answers import answers_text, detection_text
+    from saetask.session.documents import detection_document
 
     options = take(arguments, TaskOptions)
     registry = open_registry(arguments)
@@ -243,7 +247,7 @@ def _open_session(
         config=SessionConfig(
             dictionary=options.dictionary,
             unvalidated_labels=options.unvalidated_labels,
-            without=options.without,
+            without=with_struck(arguments, options.without, options.dictionary, models.sae),
             allow_sae_mismatch=take(arguments, MismatchOptions).allow_sae_mismatch,
             ranking=options.ranking,
             template_options=parse_options(options.template_options),
@@ -259,8 +263,8 @@ def _detect_file(
 
     Every row is of its own task, which has a session of its own.
     """
-    from saetask.cli.answers import detection_document
     from saetask.data.items import PromptRow, read_validated_rows
+    from saetask.session.documents import detection_document
 
     sessions: dict[str, Session] = {}
     for number, row in read_validated_rows(path, PromptRow):

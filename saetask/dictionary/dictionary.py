@@ -1,6 +1,6 @@
 """A dictionary of an SAE's features: look them up, search their labels, show their contexts."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,6 +88,11 @@ class Dictionary:
         """
         row = self._features.slice(self._check_number(feature), 1).to_pylist()[0]
         return FeatureCard(row, self.contexts(feature))
+
+    def rows(self, features: Sequence[int], columns: Sequence[str]) -> list[dict[str, Any]]:
+        """Returns rows of the features table, with those of some columns that it has."""
+        known = [name for name in columns if name in self._features.column_names]
+        return self._features.select(known).take(list(features)).to_pylist()
 
     def contexts(self, feature: int) -> list[dict[str, Any]]:
         """Returns a feature's contexts, the strongest first, then one of each decile."""
@@ -183,6 +188,25 @@ class Dictionary:
             UserError: One of the two is empty, or they are of another SAE.
         """
         return contrast_features(first, second, self.labels, limit)
+
+    def rarity(self) -> np.ndarray:
+        """Returns −log of the share of tokens that each feature fires on, `[n_features]`.
+
+        0 for a feature that fires nowhere.
+        """
+        density = np.asarray(self._features["density"], dtype=float)
+        return np.where(density > 0, -np.log(np.maximum(density, 1e-12)), 0.0)
+
+    def expected_activations(self) -> np.ndarray:
+        """Returns the mean of log(1 + activation) of each feature over the corpus, `[n_features]`.
+
+        To first order: the share of tokens it fires on, times log(1 + its mean activation there).
+        """
+        density, mean = (
+            np.nan_to_num(np.asarray(self._features[name], dtype=float))
+            for name in ("density", "mean")
+        )
+        return density * np.log1p(mean)
 
     def concepts(self) -> list[Concept]:
         """Returns the named groups of features, with the verdict on each.

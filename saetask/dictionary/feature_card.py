@@ -39,6 +39,8 @@ class FeatureCard:
             return ""
         if self.row["name"] is None:
             return "no known concept"
+        if self.row["name_auroc"] is None:
+            return f"{self.row['name']}: {self.row['name_verdict']}"
         words = f" ({', '.join(self.row['name_words'])})" if self.row["name_words"] else ""
         area = f"area under the curve {self.row['name_auroc']:.2f}"
         return f"{self.row['name']}{words}: {self.row['name_verdict']}, {area}"

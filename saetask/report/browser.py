@@ -58,7 +58,7 @@ def _row(
     # Cut here and not in the browser: JavaScript counts UTF-16 units, the spans count characters.
     prompt = item.before.prompt if item.before else ""
     asked = item.after.prompt if item.after and item.annotations else None
-    offset = _message_start(prompt, item.findings)
+    offset = message_start(prompt, item.findings)
     return {
         "id": item.id,
         "group": item.group,
@@ -135,7 +135,7 @@ def marked_segments(prompt: str, findings: list[MisunderstandingRecord]) -> list
     Spans count in the last message, the prompt is all messages in lines: the message begins where
     the findings' texts stand at their spans. Where they stand nowhere, nothing is marked.
     """
-    offset = _message_start(prompt, findings)
+    offset = message_start(prompt, findings)
     spans = [] if offset is None else [(offset + f.span[0], offset + f.span[1]) for f in findings]
     spans = [(start, end) for start, end in spans if start < end]
     cuts = sorted({0, len(prompt), *(cut for span in spans for cut in span)})
@@ -145,7 +145,7 @@ def marked_segments(prompt: str, findings: list[MisunderstandingRecord]) -> list
     ]
 
 
-def _message_start(prompt: str, findings: list[MisunderstandingRecord]) -> int | None:
+def message_start(prompt: str, findings: list[MisunderstandingRecord]) -> int | None:
     lines = [0, *(place + 1 for place, character in enumerate(prompt) if character == "\n")]
 
     def fits(start: int) -> bool:

@@ -26,6 +26,7 @@ from saetask.report.questions import answers, verdicts_line
 from saetask.report.run_folder import RunFolder, read_run_folder
 from saetask.report.summary import Summary
 from saetask.report.understanding import NOTE_KINDS
+from saetask.report.view_modules import STYLES, joined_modules, view_files
 from saetask.utils.files import write_text
 
 EVIDENCE_LIMIT = 20
@@ -134,8 +135,8 @@ def render(run: RunFolder) -> str:
             evidence_limit=EVIDENCE_LIMIT,
             packed_items=packed_items(run.items, score_name(summary)),
             numbers=numbers,
-            style=page_source("style.css"),
-            script=page_source("evidence.js") + page_source("browser.js"),
+            style=page_source("style.css") + view_style(),
+            script=view_script("finding.js") + page_source("browser.js"),
         )
     )
 
@@ -197,3 +198,17 @@ def page_source(name: str) -> Any:
     from markupsafe import Markup
 
     return Markup((files("saetask.report") / "templates" / name).read_text(encoding="utf-8"))
+
+
+def view_script(*modules: str) -> Any:
+    """Returns views as one script; see `joined_modules`."""
+    from markupsafe import Markup
+
+    return Markup(joined_modules(modules))
+
+
+def view_style() -> Any:
+    """Returns the style sheet of the views."""
+    from markupsafe import Markup
+
+    return Markup(view_files()[STYLES])

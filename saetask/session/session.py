@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from saetask.annotation.base import configured
-from saetask.annotation.prompt_writer import make_prompt_annotator
 from saetask.data.answerability import check_candidates
 from saetask.data.chat_template import TemplateSettings, set_template
 from saetask.data.prompts import Prompt
-from saetask.data.samples import Sample, make_samples, make_unlabelled_sample
+from saetask.data.samples import make_samples, make_unlabelled_sample
 from saetask.data.tasks import Item, Task, check_items
-from saetask.detection.base import Detector, Finding, reason_for_silence
-from saetask.detection.calibration import Calibration
+from saetask.detection.base import Detector
+from saetask.dictionary.dictionary import Dictionary
 from saetask.errors import UserError
 from saetask.experiments.context import (
     make_context,
@@ -38,7 +37,6 @@ from saetask.experiments.pipeline import (
 from saetask.experiments.pipeline_name import pipeline_name
 from saetask.experiments.run_inputs import item_list
 from saetask.inference.client import ModelClient, RankResponse
-from saetask.inference.ranking import likeliest
 from saetask.models.loading import (
     DEFAULT_MODEL,
     load_model,
@@ -50,7 +48,8 @@ from saetask.saes.compatibility import check_sae
 from saetask.saes.extraction import extract_features_from_passes, read_features
 from saetask.saes.loading import DEFAULT_SAE, assets_folder, load_sae
 from saetask.session.config import SessionConfig, checked_config
-from saetask.session.results import Answers, Detection, Reformulation, preference_sentence
+from saetask.session.inspection import Inspection
+from saetask.session.results import Detection, Reformulation
 from saetask.utils.download import cache_folder
 
 if TYPE_CHECKING:
@@ -117,6 +116,11 @@ class Session:
         )
         self._pipeline: FittedPipeline | None = None
 
+    @property
+    def dictionary(self) -> Dictionary | None:
+        """The dictionary of the SAE's features; None where there is none."""
+        return self._context.feature_labels.dictionary
+
     def read(self, *prompts: str | Prompt, chat: bool = True) -> FeatureActivations:
         """Extracts the feature activations of prompts.
 
@@ -130,8 +134,25 @@ class Session:
             The activations; where a dictionary is at hand, with its labels (see `to_pandas`).
         """
         activations = read_features(self.model, self.sae, prompts, chat=chat)
-        dictionary = self._context.feature_labels.dictionary
-        return activations.with_labels(dictionary.names()) if dictionary else activations
+        named = self.dictionary
+        return activations.with_labels(named.names()) if named else activations
+
+    def inspect(self, text: str, target: str | None = None) -> Inspection:
+        """Reads a text in the task's question about it, and has the model answer.
+
+        Args:
+            text: A sentence, a word problem: what the task is about.
+            target: The word in question, where the task has one.
+
+        Returns:
+            What is found, and what else can be asked about it.
+
+        Raises:
+            UserError: The task can not ask about this text.
+        """
+        with self._context.client.temporary_cache():
+            pipeline, observation = self._pipeline_for_use(), self._observe(text, target)
+            return Inspection(self._context, pipeline, observation, text)
 
     def detect(self, text: str, target: str | None = None) -> Detection:
         """Returns the misunderstandings in a text, when the task's question is asked about it.
@@ -143,35 +164,24 @@ class Session:
         Raises:
             UserError: The task can not ask about this text.
         """
-        with self._context.client.temporary_cache():
-            observation = self._observe(text, target)
-            return self._detection(text, observation, self._pipeline_for_use().predict(observation))
+        return self.inspect(text, target).detection
 
     def reformulate(self, text: str, target: str | None = None) -> Reformulation:
         """Detects, writes the finding into the prompt, and asks again; see `detect`."""
         with self._context.client.temporary_cache():
-            pipeline, observation = self._pipeline_for_use(), self._observe(text, target)
-            finding = pipeline.predict(observation)
-            detection = self._detection(text, observation, finding)
-            stated = finding.misunderstandings
-            annotator = make_prompt_annotator(
-                pipeline.template, self._context.feature_labels, [stated]
-            )
-            sample = observation.sample
-            written = annotator.write(sample.prompt, stated)
-            notes, after = [], Answers(detection.answer, detection.calibrated_answer)
+            inspection = self.inspect(text, target)
+            written, before = inspection.written(), inspection.ask().answers
+            after, notes = before, []
             if written.annotation is not None:
-                request = rank_request(sample, written.prompt)
-                (response,) = self._context.client.rank([request], "ask")
                 notes = [written.annotation.text]
-                after = _answers(sample, response, pipeline.note_bias)
+                after = inspection.ask_written(written.prompt).answers
             return Reformulation(
-                detection,
+                inspection.detection,
                 written.prompt.text,
                 notes,
-                before=detection.answer,
+                before=before.raw,
                 after=after.raw,
-                calibrated_before=detection.calibrated_answer,
+                calibrated_before=before.calibrated,
                 calibrated_after=after.calibrated,
             )
 
@@ -220,23 +230,6 @@ class Session:
         )
         return observation
 
-    def _detection(self, text: str, observation: Observation, finding: Finding) -> Detection:
-        """Returns the finding with labels, its spans counted in the given text."""
-        pipeline, stated = self._pipeline_for_use(), finding.misunderstandings
-        labels = make_prompt_annotator(pipeline.template, self._context.feature_labels, [stated])
-        asked_about = observation.sample.prompt.spans["text"]
-        shown = [m.within(asked_about) for m in labels.labelled(stated)]
-        said = _answers(observation.sample, observation.response, pipeline.bias)
-        return Detection(
-            text,
-            answer=said.raw,
-            calibrated_answer=said.calibrated,
-            failure=finding.failure,
-            misunderstandings=shown,
-            reason=reason_for_silence(pipeline.detector, finding),
-            preference=preference_sentence(pipeline.raw_answers, pipeline.bias, said),
-        )
-
     def _pipeline_for_use(self) -> FittedPipeline:
         """Returns the pipeline: from memory, as shipped, from the cache, or fitted now."""
         cached = cache_folder() / "fits"
@@ -271,9 +264,3 @@ class Session:
         observations = observe(self._context, samples)
         note_scores = score_notes(self._context, [samples], seed=0)
         return fit_pipeline(self._context, observations, [], note_scores, observations)
-
-
-def _answers(sample: Sample, response: RankResponse, bias: Calibration) -> Answers:
-    ranked = response.scores, bias.apply(response.scores, sample.readings)
-    best = [likeliest(scores, sample.texts, sample.prompt.content) for scores in ranked]
-    return Answers(*(sample.texts[number].strip() for number in best))

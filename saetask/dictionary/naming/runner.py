@@ -26,8 +26,10 @@ from saetask.dictionary.naming.feature_names import (
 from saetask.dictionary.naming.name_columns import with_names
 from saetask.dictionary.naming.name_trials import NameTrial, summarise_names, try_names
 from saetask.dictionary.naming.openings import without_openings
+from saetask.dictionary.naming.reader_names import with_reader_concepts, with_reader_names
 from saetask.dictionary.naming.token_words import token_words
 from saetask.dictionary.naming.user_concepts import UserConcept, contrast_concept, word_lists_of
+from saetask.dictionary.reader_verdicts import read_verdicts, verdicts_path
 from saetask.dictionary.store import (
     FEATURES,
     check_fingerprints,
@@ -60,7 +62,8 @@ def name_features(
     """Names every feature of a dictionary and writes names, concepts and their trials into it.
 
     A name is one predicate of a battery, chosen on the build and selection documents and tried on
-    the test documents. The random control is named and tried in the same way.
+    the test documents. The random control is named and tried in the same way. A reader's verdicts
+    beside the dictionary then rename what they rename, and take away what they call wrong.
 
     Args:
         model: The model that the dictionary was built with.
@@ -91,7 +94,9 @@ def name_features(
     naming = Naming(**dict(named.figures), controls={CONTROL: by_chance.figures})
     table = read_parquet(folder / FEATURES)
     table = with_names(table, named.names, named.trials, described.learning, splits[0])
-    write_concepts(folder, [*named.concepts, *contrasts])
+    verdicts = read_verdicts(verdicts_path(folder))
+    table = with_reader_names(table, verdicts)
+    write_concepts(folder, with_reader_concepts([*named.concepts, *contrasts], verdicts))
     write_parquet(folder / FEATURES, table)
     write_manifest(folder, manifest.model_copy(update={"naming": naming}))
     return naming

@@ -145,22 +145,37 @@
   }
 
   function findingBlock(finding, row) {
-    const lines = finding.features.map(([place, activation, weight]) => {
-      const [id, label] = data.features[place];
-      return [`#${id}`, label || "no label", number(activation, 3), number(weight, 3)];
+    const view = document.createElement("sae-finding");
+    view.data = {
+      answer: row.before?.raw ?? row.before?.output,
+      ...(finding.evidence ? concepts(finding, row) : { finding: { ...finding, features: features(finding) } }),
+    };
+    return view;
+  }
+
+  const features = (finding) => finding.features.map(([place, activation, weight]) => {
+    const [id, label] = data.features[place];
+    return { id, label, activation, weight };
+  });
+
+  // The evidence as saetask/report/evidence_data.py packs it, as the view takes it: its lines of the prompt,
+  // and the words on which each concept fires, strongest first.
+  function concepts(finding, row) {
+    const [other, logOdds, rest, [count, adds], lines, words, bars] = finding.evidence;
+    const characters = Array.from(row.prompt.map(([text]) => text).join(""));
+    const wordAt = (place, order) => {
+      const start = words[2 * place], end = start + words[2 * place + 1];
+      return { start, end, text: characters.slice(start, end).join(""), activation: -order };
+    };
+    const listed = bars.map(([place, contribution, ...fired]) => {
+      const [name, verdict, contexts] = data.concepts[place];
+      return { name, verdict, contexts, contribution, for: contribution > 0 ? finding.reading : other, tokens: fired.map(wordAt) };
     });
-    const sentence = element("p", "finding",
-      `“${finding.text}” is misread, says ${finding.detector || "the detector"}: the features support ` +
-      `“${finding.reading}”, and the model's calibrated answer to the original prompt is wrong with a probability ` +
-      `of ${number(finding.probability, 2)}.`);
-    if (finding.evidence) {
-      const asked = row.prompt.map(([text]) => text).join("");
-      const shown = evidenceBlock(finding.evidence, finding.reading, asked, data.concepts, element, tableOf);
-      return element("div", "", sentence, ...shown);
-    }
-    if (!lines.length) return element("div", "", sentence);
-    const names = [["n", "Feature"], ["label", "Label"], ["n", "Activation"], ["n", "Weight"]];
-    return element("div", "", sentence, tableOf("Features behind it, strongest first", names, lines));
+    const [first = 0, last = 0] = lines;
+    return {
+      text: characters.slice(first, last).join(""), offset: -first, weaker: { count, adds },
+      finding: { ...finding, log_odds: logOdds, rest, concepts: listed, features: [] },
+    };
   }
 
   function roundsTable(rounds) {

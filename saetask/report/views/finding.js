@@ -1,0 +1,138 @@
+// <sae-finding>: what is misread, and the concepts that speak for and against it.
+//
+// `data` is {text, offset, answer, calibrated_answer, finding, weaker}: the text in which positions count from
+// `offset` on, the raw and the calibrated answer, a misunderstanding as `items.jsonl` and `detect --json` have it, and
+// {count, adds} of concepts that are not in it.
+import { element, tableOf, context, markedText, signed, number, probability, shortName, define } from "./text.js";
+
+const ROWS_A_SIDE = 3, MOST_WORDS = 3, FOR = 1, AGAINST = 2;
+const CLASSES = { 1: "sv-for", 2: "sv-against", 3: "sv-for sv-against" };
+
+// The words on which a concept fires most; adjoining tokens are one word.
+export function firedWords(concept) {
+  const words = [];
+  for (const token of [...concept.tokens].sort((a, b) => a.start - b.start)) {
+    const text = token.text.trim();
+    const start = token.start + Array.from(token.text).length - Array.from(token.text.trimStart()).length;
+    const end = start + Array.from(text).length;
+    if (!text) continue;
+    const before = words.at(-1);
+    if (before && before.end === start) {
+      Object.assign(before, { end, text: before.text + text, strength: Math.max(before.strength, token.activation) });
+    } else words.push({ start, end, text, strength: token.activation });
+  }
+  return words.sort((a, b) => b.strength - a.strength).slice(0, MOST_WORDS);
+}
+
+function side(finding, speaksFor) {
+  return (finding.concepts ?? []).filter((c) => (c.contribution > 0) === speaksFor)
+    .sort((a, b) => Math.abs(b.contribution) - Math.abs(a.contribution));
+}
+
+export function otherReading(finding) {
+  const others = new Set((finding.concepts ?? []).filter((c) => c.contribution <= 0).map((c) => c.for));
+  others.delete(finding.reading);
+  return others.size === 1 ? [...others][0] : "";
+}
+
+export function marginSentence(finding) {
+  if (finding.log_odds === null || finding.log_odds === undefined) return "";
+  const odds = Math.exp(Math.min(Math.abs(finding.log_odds), 50));
+  const size = odds > 1000 ? "over 1000" : `about ${Number(odds.toPrecision(2))}`;
+  return `Margin ${signed(finding.log_odds)}: ${size} to 1 ${finding.log_odds > 0 ? "for" : "against"} “${finding.reading}”, by the features alone.`;
+}
+
+export class FindingView extends HTMLElement {
+  set data(data) {
+    this.shown = data;
+    const { finding } = data;
+    this.strongest = [side(finding, true), side(finding, false)];
+    this.listed = this.strongest.flatMap((concepts) => concepts.slice(0, ROWS_A_SIDE));
+    const parts = [this.sentence()];
+    if (this.listed.length) parts.push(...this.marked(), this.bars(), ...this.told(), this.contexts());
+    else if (finding.features?.length) parts.push(this.features());
+    this.replaceChildren(...parts.filter(Boolean));
+  }
+
+  sentence() {
+    const { finding, answer } = this.shown;
+    const said = answer ? ` The model says “${answer}”.` : "";
+    return element("p", "sv-sentence",
+      `“${finding.text}” is misread, says ${finding.detector || "the detector"}: the features support “${finding.reading}”, ` +
+      `and the model's calibrated answer to the original prompt is wrong with a probability of ${probability(finding.probability)}.${said}`);
+  }
+
+  marked() {
+    const { text, offset = 0, finding } = this.shown;
+    if (offset === null || !text) return [];
+    const marks = this.listed.flatMap((concept) => firedWords(concept).map(({ start, end }) => ({
+      start: start + offset, end: end + offset, kind: concept.contribution > 0 ? FOR : AGAINST,
+    })));
+    const other = otherReading(finding);
+    const key = `Underlined words speak for “${finding.reading}”, those on a broken line ${other ? `for “${other}”` : "against it"}.`;
+    return [markedText(text, marks, (kind) => CLASSES[kind]), element("p", "sv-soft sv-key", key)];
+  }
+
+  bars() {
+    const { finding } = this.shown, other = otherReading(finding);
+    const rows = this.listed.map((c) => [
+      c.name, c.contribution, c.verdict, firedWords(c).map((w) => w.text).join(", ") || "(less than usual)", c,
+    ]);
+    const { count, adds: sum } = this.weaker();
+    if (count) rows.push([count === 1 ? "1 weaker concept" : `${count} weaker concepts`, sum, "", ""]);
+    if (finding.rest !== null && finding.rest !== undefined) rows.push(["everything else", finding.rest, "", ""]);
+    const largest = Math.max(...rows.map(([, adds]) => Math.abs(adds)), 1e-9);
+    const bar = (adds, kind) => {
+      const made = element("span", `sv-bar ${kind}`);
+      made.style.width = `${((100 * Math.abs(adds)) / largest).toFixed(1)}%`;
+      return made;
+    };
+    const headings = [
+      ["sv-name", "Concept"], ["sv-side sv-left", other ? `Speaks for ${other}` : `Speaks against ${finding.reading}`],
+      ["sv-side", `Speaks for ${finding.reading}`], ["sv-n", "Adds"], ["sv-said", "Its name is"], ["sv-where", "Fires on"],
+    ];
+    const table = tableOf(`Concepts behind it, by what they add to the log-odds of “${finding.reading}”`, headings,
+      rows.map(([name, adds, verdict, fired]) => [
+        name, adds < 0 ? bar(adds, "sv-against") : "", adds > 0 ? bar(adds, "sv-for") : "", signed(adds), verdict, fired,
+      ]));
+    // Whoever shows the finding may put links or buttons beside the concepts.
+    const cells = table.querySelectorAll("tbody th");
+    rows.forEach(([, , , , concept], place) => {
+      if (concept?.id) cells[place].dataset.concept = concept.id;
+    });
+    return table;
+  }
+
+  // Concepts beyond the rows of each side, added up; whoever packs findings may have left them out.
+  weaker() {
+    const hidden = this.strongest.flatMap((concepts) => concepts.slice(ROWS_A_SIDE));
+    const adds = hidden.reduce((total, concept) => total + concept.contribution, 0);
+    return this.shown.weaker ?? { count: hidden.length, adds };
+  }
+
+  told() {
+    const { finding, answer, calibrated_answer: calibrated } = this.shown, told = [marginSentence(finding)];
+    const [first] = this.strongest[0];
+    if (first && finding.log_odds > 0) {
+      const left = finding.log_odds - first.contribution, other = otherReading(finding);
+      const without = other ? `say “${other}”` : `no longer say “${finding.reading}”`;
+      told.push(`Without “${shortName(first.name)}” the features would ${left > 0 ? `still say “${finding.reading}”` : without} (${signed(left)}).`);
+    }
+    if (answer && calibrated && calibrated !== answer) told.push(`Calibrated, the answer is “${calibrated}”.`);
+    return told.filter(Boolean).map((text) => element("p", "sv-soft", text));
+  }
+
+  contexts() {
+    const shown = this.strongest.map(([first]) => first).filter((concept) => concept?.contexts.length);
+    return element("div", "sv-two", shown.map((concept) => element("div", "",
+      element("h4", "", `“${shortName(concept.name)}” fires in`), element("ul", "sv-contexts", concept.contexts.map(context)))));
+  }
+
+  features() {
+    const headings = [["sv-n", "Feature"], ["sv-name", "Label"], ["sv-n", "Activation"], ["sv-n", "Weight"]];
+    return tableOf("Features behind it, strongest first", headings, this.shown.finding.features.map((feature) => [
+      `#${feature.id}`, feature.label || "no label", number(feature.activation, 3), number(feature.weight, 3),
+    ]));
+  }
+}
+define("sae-finding", FindingView);

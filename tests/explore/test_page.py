@@ -1,0 +1,195 @@
+"""The page in a browser: type, read, annotate, ask again, strike, search; and what is hostile.
+
+Needs a Chromium: Debian's `chromium`, or another one that `$SAETASK_CHROMIUM` names.
+"""
+
+import os
+import shutil
+import socket
+import threading
+import time
+
+import pytest
+
+from saetask.dictionary.reader_verdicts import read_verdicts, verdicts_path
+from saetask.explore.security import Access, Guard
+from tests.helpers.planted_explorer import HOSTILE
+
+playwright = pytest.importorskip("playwright.sync_api")
+CHROMIUM = os.environ.get("SAETASK_CHROMIUM") or shutil.which("chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
+]
+WAIT = 60_000
+"""Milliseconds that a browser on a busy machine may take."""
+READ = "#read?task=metaphor&text=He+swallowed+the+insult.&target=swallowed"
+
+
+@pytest.fixture
+def address(app):
+    """The explorer, served on a free port."""
+    import uvicorn
+
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    access = Access("127.0.0.1", listening.getsockname()[1])
+    server = uvicorn.Server(uvicorn.Config(Guard(app, access), log_level="warning", ws="none"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.05)
+    yield access.address
+    server.should_exit = True
+    thread.join(10)
+    listening.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser):
+    """A page that fails the test if its scripts do, or if the policy refuses something."""
+    problems = []
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page.set_default_timeout(WAIT)
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda line: problems.append(line.text) if line.type == "error" else None)
+    yield page
+    hit = page.evaluate("window.hit")
+    page.close()
+    assert hit is None
+    assert [line for line in problems if "status of 422" not in line] == []
+
+
+def test_typing_reads_and_a_word_is_chosen(page, address) -> None:
+    page.goto(address)
+    page.fill("#prompt", "The firm devoured its rivals.")
+    page.wait_for_selector("button.sv-token:has-text('devoured')")
+    assert page.locator(".sv-token").all_text_contents() == [
+        *("The", "firm", "devoured", "its", "rivals.")
+    ]
+    page.locator(".sv-token").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.textContent") == "devoured"
+    assert page.locator(".sv-tip").is_visible()
+    page.keyboard.press("Enter")
+    assert page.input_value("input[maxlength='200']") == "devoured"
+    row = page.locator(".sv-row").nth(3)
+    row.click()
+    assert page.locator(".sv-row[aria-pressed=true]").count() >= 1
+    assert "show=" in page.url and "target=devoured" in page.url  # a permalink to it
+
+
+def test_a_misreading_is_annotated_and_asked_again(page, address) -> None:
+    page.goto(address + READ)
+    page.wait_for_selector("sae-finding .sv-table")
+    assert page.locator("sae-finding").inner_text().count("everything else") == 1
+    assert HOSTILE.split("\u202e", maxsplit=1)[0] in page.locator("sae-finding").inner_text()
+    note = page.get_by_label("Note, to accept or edit")
+    note.fill("Note: it is meant literally.")
+    page.click("text=Ask again with this note")
+    page.wait_for_selector("h3:has-text('With the note')")
+    answers = page.locator(".answer").all_inner_texts()
+    assert ["metaphorical" in answers[0], "literal" in answers[1]] == [True, True]
+    assert "80.0 %" in page.locator("table.share").nth(1).inner_text()
+    page.reload()  # the address holds the note as well
+    page.wait_for_selector("h3:has-text('With the note')")
+    assert page.get_by_label("Note, to accept or edit").input_value() == (
+        "Note: it is meant literally."
+    )
+
+
+def test_a_concept_is_hidden_and_put_back(page, address) -> None:
+    page.goto(address + READ)
+    page.wait_for_selector("text=Margin +1.75")
+    page.click("button[aria-label^='Hide on:noun.food']")
+    page.wait_for_selector("text=Margin −0.25")
+    assert "without=on" in page.url
+    page.click("button[aria-label^='Put on:noun.food back']")
+    page.wait_for_selector("text=Margin +1.75")
+
+
+def test_names_are_searched_and_judged(page, address, folder) -> None:
+    page.goto(address + "#dictionary")
+    page.get_by_label("Search by words").fill("food")
+    page.keyboard.press("Enter")
+    page.click("a[data-id='on:noun.food']")
+    page.click("text=strike from fits")
+    page.wait_for_selector("text=Your verdict: strike")
+    page.get_by_label("A better name").fill(HOSTILE)
+    page.click("text=✎ rename")
+    page.wait_for_selector("text=Your verdict: rename")
+    saved = read_verdicts(verdicts_path(folder / "dictionary"))
+    assert [verdict.verdict for verdict in saved] == ["strike", "rename"]
+    assert saved[1].new_name == HOSTILE
+    page.click("nav >> text=Verdicts")
+    page.click("text=take back")
+    page.wait_for_selector("text=Taken back.")
+    page.goto(address + "#dictionary")
+    page.get_by_label("or by an example sentence").fill("She ate an apple")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=What stands out in this sentence")
+
+
+@pytest.mark.parametrize("place", ["run", "discovery"])
+def test_folders_are_browsed(page, address, place) -> None:
+    page.goto(f"{address}#{place}")
+    page.wait_for_selector("sae-arms svg" if place == "run" else "sae-discovery table")
+    if place == "run":
+        page.locator("summary.sv-item").first.click()
+        page.wait_for_selector(".sv-detail sae-finding")
+        assert "item=" in page.url
+    assert "<img src=x" in page.locator("main").inner_text()
+
+
+def test_hostile_texts_and_addresses_only_ever_are_texts(page, address) -> None:
+    from urllib.parse import quote
+
+    hostile = quote(HOSTILE)
+    for target in (
+        f"#read?text={hostile}&target={hostile}&show={hostile}&note={hostile}",
+        f"#dictionary?words={hostile}&card={hostile}",
+        f"#run?words={hostile}&item={hostile}&show={hostile}",
+        f"#{hostile}?{hostile}",
+        "#read?text=%ff%fe&page=%00",
+        "#__proto__",
+    ):
+        page.goto("about:blank")
+        page.goto(address + target)
+        page.wait_for_selector("main h1")
+        page.wait_for_load_state("networkidle")
+        assert page.locator("main img, main script").count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    "place",
+    [READ, "#dictionary?words=food&card=feature:12", "#compare", "#run", "#discovery", "#verdicts"],
+)
+def test_the_page_can_be_used_by_everybody(browser, address, place, scheme) -> None:
+    """No serious finding of axe-core; nothing wider than a phone."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    page = browser.new_page(color_scheme=scheme, viewport={"width": 390, "height": 800})
+    page.set_default_timeout(WAIT)
+    page.goto(address + place)
+    page.wait_for_selector("main h1")
+    page.wait_for_load_state("networkidle")
+    if place == READ:
+        page.wait_for_selector("sae-finding .sv-table")
+    found = [
+        (each["id"], [node["html"][:200] for node in each["nodes"]][:3])
+        for each in axe.Axe().run(page).response["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]
+    width = page.evaluate("document.documentElement.scrollWidth")
+    page.close()
+    assert found == []
+    assert width <= 390
