@@ -137,14 +137,13 @@ def fit_steering(
     """
     generator = np.random.default_rng(seed)
     known = [o for o in train if o.sample.gold_reading is not None]
-    drawn = draw(
-        [o.sample for o in known if o.sample.candidates], context.settings.note_samples, generator
-    )
+    judged = [o.sample for o in known if o.sample.correct.any()]
+    drawn = draw(judged, context.settings.note_samples, generator)
     amounts = reading_amounts(pipeline, known)
     steering = Steering(
         context, amounts, _directions(context, known), STRENGTHS[0], {}, drawn, seed
     )
-    if not any(amounts.values()):
+    if not drawn or not any(amounts.values()):
         return steering
     targets = read_targets(context, drawn)
     asked = {
@@ -236,10 +235,9 @@ def _directions(context: ExperimentContext, known: Sequence[Observation]) -> dic
 
 def _loss(items: Sequence[ScoredItem]) -> float:
     """Returns the mean negative log-probability of the right candidates, calibrated, in nats."""
-    known = [item for item in items if item.correct.any()]
-    calibration = fit_calibration(known)
-    scores = [calibration.apply(item.scores, item.readings)[item.correct] for item in known]
-    return float(-np.mean([np.logaddexp.reduce(each) for each in scores])) if scores else np.inf
+    calibration = fit_calibration(items)
+    scores = [calibration.apply(item.scores, item.readings)[item.correct] for item in items]
+    return float(-np.mean([np.logaddexp.reduce(each) for each in scores]))
 
 
 def read_targets(

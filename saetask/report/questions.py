@@ -77,7 +77,7 @@ def _better(summary: Summary) -> tuple[Verdict, str]:
     arm = summary.arms.get(summary.method)
     calibrated = arm.change if arm else None
     raw = arm.raw.change if arm and arm.raw else None
-    verdicts = {_of(change) for change in (raw, calibrated) if change is not None}
+    verdicts: set[Verdict] = {_of(each) for each in (raw, calibrated) if each is not None}
     if not verdicts:
         return "Not measured", f"Not measured: the run has no arm {summary.method}."
     parts = []
@@ -88,8 +88,10 @@ def _better(summary: Summary) -> tuple[Verdict, str]:
                 f"{change.fixed} fixed, {change.broken} broken."
             )
     parts.append(f"Before: {raw_answers_text(summary)}")
-    mixed: Verdict = "In part" if "Yes" in verdicts else "No"
-    return (verdicts.pop() if len(verdicts) == 1 else mixed), " ".join(parts)
+    verdict: Verdict = "In part" if "Yes" in verdicts else "No"
+    if len(verdicts) == 1:
+        (verdict,) = verdicts
+    return verdict, " ".join(parts)
 
 
 def _by_the_note(summary: Summary) -> tuple[Verdict, str]:

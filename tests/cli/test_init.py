@@ -85,7 +85,7 @@ def test_the_task_makes_prompts_of_its_items_and_of_a_file(tmp_path) -> None:
     assert {name for name in task.annotators} <= registry.by_name("annotator").keys()
 
 
-@pytest.mark.parametrize("kind", set(PLUGIN_KINDS) - {"task"})
+@pytest.mark.parametrize("kind", sorted(set(PLUGIN_KINDS) - {"task"}))
 def test_the_other_plugins_are_those_of_the_guide(kind) -> None:
     blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
     assert any(block in starting_text(kind) for block in blocks)
