@@ -8,7 +8,6 @@ write to stderr (progress, warnings) is not.
 """
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
@@ -18,13 +17,15 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from outputs import differences
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
+"""What a progress bar is displayed as where ipywidgets is installed."""
 COMMAND = "python notebooks/execute.py"
 CELL_TIMEOUT = 1800
 """Seconds; the first use of a task fits its detector, which takes minutes."""
 
 
 def execute(path: Path) -> nbformat.NotebookNode:
-    """Returns a notebook with its outputs; it runs in the notebook's own folder."""
+    """Returns a notebook with its outputs, but for progress bars; it runs in its own folder."""
     notebook = nbformat.read(path, as_version=4)
     folder = {"metadata": {"path": str(path.parent)}}
     NotebookClient(
@@ -33,7 +34,11 @@ def execute(path: Path) -> nbformat.NotebookNode:
         resources=folder,
         record_timing=False,
         coalesce_streams=True,
+        store_widget_state=False,
     ).execute()
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [each for each in cell.outputs if WIDGET not in each.get("data", {})]
     return notebook
 
 
@@ -54,7 +59,6 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="store the outputs")
     parser.add_argument("notebooks", nargs="*", type=Path, metavar="NOTEBOOK")
     arguments = parser.parse_args()
-    os.environ["TQDM_DISABLE"] = "1"  # where ipywidgets is installed, bars would be outputs
     paths = arguments.notebooks or sorted(Path(__file__).parent.glob("*.ipynb"))
     absent = [str(path) for path in paths if not path.is_file()]
     if absent or not paths:
