@@ -13,6 +13,7 @@ from saetask.report.figures import (
 from saetask.report.numbers import (
     decimals,
     decimals_interval,
+    p_statement,
     percent,
     percent_interval,
     points,
@@ -125,7 +126,10 @@ def second_question_sentence(second: SecondQuestion) -> str:
     change = saetask.change if saetask else None
     if change is None:
         return "What saetask's note does to these answers was not measured."
-    gain = f"{points(change.difference)} points (95 % CI {points_interval(change.ci95)})"
+    gain = (
+        f"{points(change.difference)} points (95 % CI {points_interval(change.ci95)}, "
+        f"{p_statement(change.mcnemar_p)})"
+    )
     if not is_significant(change.ci95, change.mcnemar_p):
         return (
             f"No change is shown, {gain}: the gain on the task's own question may be the model "

@@ -55,7 +55,7 @@ def test_page_shows_every_figure(tmp_path: Path) -> None:
         "is right on 74.3 % of 444 items (95 % CI 70.0 to 78.0); saetask, which asks",
         "“the model now believes the probe”",
         "Finding credit: +10.0 points (95 % CI +6.0 to +14.0), saetask minus self",
-        "No change is shown, +1.0 points (95 % CI −3.0 to +5.0)",
+        "No change is shown, +1.0 points (95 % CI −3.0 to +5.0, p = ",
         "could have shown (power 80 %), in points: placebo 4.1.",
         "annotating reached 75.0 %, the closed loop (read again, kept if better) 74.0 %; saetask",
         "The words of the text; no model.",
