@@ -6,7 +6,7 @@ is read at the target or, at the latest, where the answer begins; one that is ob
 answer alone. Right readings are used to fit on training samples, and to score.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -83,17 +83,19 @@ def measure_inside(
         dict.fromkeys(s for state in states for s in (*state.fold.train, *state.fold.test))
     )
     known = [s for s in samples if s.gold_reading is not None]
-    own = _read(states, [sample.prompt for sample in known])
     place_of = {sample: number for number, sample in enumerate(known)}
-    probes = _fit_probes(states, own, place_of)
-    read = {}
-    for kind, rows in notes.items():
-        if kind == UNANNOTATED:
-            at = [place_of[row.sample] for row in rows]
-            activations = [_chosen(each, at) for each in own]
-        else:
-            activations = _read(states, [row.prompt for row in rows])
-        read[kind] = [_apply(fitted, each, rows) for fitted, each in zip(probes, activations)]
+    n_noted = sum(len(rows) for kind, rows in notes.items() if kind != UNANNOTATED)
+    with stage("read layers", len(known) + n_noted) as advance:
+        own = _read(states, [sample.prompt for sample in known], advance)
+        probes = _fit_probes(states, own, place_of)
+        read = {}
+        for kind, rows in notes.items():
+            if kind == UNANNOTATED:
+                at = [place_of[row.sample] for row in rows]
+                activations = [_chosen(each, at) for each in own]
+            else:
+                activations = _read(states, [row.prompt for row in rows], advance)
+            read[kind] = [_apply(fitted, each, rows) for fitted, each in zip(probes, activations)]
     readers = [*layer_hooks(model, sae), SAE_READER]
     found = []
     for number, place in enumerate(PLACES):
@@ -137,13 +139,14 @@ def noted_prompts(results: Sequence[SampleResult]) -> dict[str, list[NotedPrompt
     return {kind: list(rows.values()) for kind, rows in notes.items() if rows}
 
 
-def _read(states: Sequence[FoldState], prompts: Sequence[Prompt]) -> list[PlaceActivations]:
+def _read(
+    states: Sequence[FoldState], prompts: Sequence[Prompt], advance: Callable[[int], object]
+) -> list[PlaceActivations]:
     """Reads prompts at each place."""
     model, sae = states[0].context.model, states[0].context.sae
     rendered = rendered_prompts(model, sae, prompts)
-    return read_places(
-        model, sae, rendered, [[_tokens(each, place) for each in rendered] for place in PLACES]
-    )
+    places = [[_tokens(each, place) for each in rendered] for place in PLACES]
+    return read_places(model, sae, rendered, places, advance)
 
 
 def _tokens(prompt: RenderedPrompt, place: str) -> list[int]:
@@ -167,17 +170,15 @@ def _fit_probes(
 ) -> list[Probes]:
     """Fits the probes of every fold and reader on its training samples, at each place."""
     probes: list[Probes] = [{} for _ in own]
-    with stage("fit probes", len(states) * len(own), "place") as advance:
-        for state in states:
-            train = [sample for sample in state.fold.train if sample in place_of]
-            rows, labels = [place_of[s] for s in train], [s.gold_reading for s in train]
-            for fitted, activations in zip(probes, own):
-                chosen = _chosen(activations, rows)
-                fitted[state.number] = [
-                    *(_make_probe(dense=True).fit(layer, labels) for layer in chosen.raw),
-                    _make_probe(dense=False).fit(chosen.features, labels),
-                ]
-                advance(1)
+    for state in states:
+        train = [sample for sample in state.fold.train if sample in place_of]
+        rows, labels = [place_of[s] for s in train], [s.gold_reading for s in train]
+        for fitted, activations in zip(probes, own):
+            chosen = _chosen(activations, rows)
+            fitted[state.number] = [
+                *(_make_probe(dense=True).fit(layer, labels) for layer in chosen.raw),
+                _make_probe(dense=False).fit(chosen.features, labels),
+            ]
     return probes
 
 

@@ -1,6 +1,6 @@
 """Activations at a few places of prompts, of every layer, and of an SAE at its own."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -11,7 +11,6 @@ from saetask.models.hooks import hook_names_by_layer, read_hooks
 from saetask.models.loading import model_tokenizer
 from saetask.saes.encoding import encode_rows, input_hook, ordinary_tokens, sae_view
 from saetask.saes.extraction import TOKENS_PER_BATCH
-from saetask.utils.progress import stage
 
 if TYPE_CHECKING:
     from jaxtyping import Float32
@@ -42,6 +41,7 @@ def read_places(
     sae: "SAE[Any]",
     prompts: Sequence[RenderedPrompt],
     places: Sequence[Sequence[Sequence[int]]],
+    advance: Callable[[int], object],
 ) -> list[PlaceActivations]:
     """Reads every layer of prompts at some places, in one forward pass a batch.
 
@@ -52,6 +52,7 @@ def read_places(
         sae: An SAE that fits it; its hook point says what is read of each layer.
         prompts: The prompts.
         places: By place and prompt: the indices of tokens.
+        advance: Told how many prompts were read.
     """
     import torch
 
@@ -60,24 +61,23 @@ def read_places(
     raw: list[list[Any]] = [[None] * len(prompts) for _ in places]
     pooled: list[list[Any]] = [[None] * len(prompts) for _ in places]
     lengths = [len(prompt.token_ids) for prompt in prompts]
-    with stage("read layers", len(prompts)) as advance:
-        for batch in batches_by_length(lengths, max_tokens=TOKENS_PER_BATCH):
-            tokens = right_padded([prompts[i].token_ids for i in batch])
-            read = read_hooks(model, tokens, list(dict.fromkeys([*hooks, own])))
-            layers = torch.stack([sae_rows(sae, read[name]) for name in hooks])
-            inputs = [sae_rows(sae, read[own])[n, : lengths[i]] for n, i in enumerate(batch)]
-            kept = [
-                ordinary_tokens(torch.tensor(prompts[i].token_ids), row, sae, special)
-                for i, row in zip(batch, inputs)
-            ]
-            encoded = encode_rows(sae, inputs, kept)
-            for n, i in enumerate(batch):
-                for place, chosen in enumerate(places):
-                    ids = prompts[i].token_ids
-                    at = [t for t in chosen[i] if ids[t] not in special] or list(chosen[i])
-                    raw[place][i] = layers[:, n, at].float().mean(1).cpu().numpy()
-                    pooled[place][i] = _strongest(encoded[n], at, sae.cfg.d_sae)
-            advance(len(batch))
+    for batch in batches_by_length(lengths, max_tokens=TOKENS_PER_BATCH):
+        tokens = right_padded([prompts[i].token_ids for i in batch])
+        read = read_hooks(model, tokens, list(dict.fromkeys([*hooks, own])))
+        layers = torch.stack([sae_rows(sae, read[name]) for name in hooks])
+        inputs = [sae_rows(sae, read[own])[n, : lengths[i]] for n, i in enumerate(batch)]
+        kept = [
+            ordinary_tokens(torch.tensor(prompts[i].token_ids), row, sae, special)
+            for i, row in zip(batch, inputs)
+        ]
+        encoded = encode_rows(sae, inputs, kept)
+        for n, i in enumerate(batch):
+            for place, chosen in enumerate(places):
+                ids = prompts[i].token_ids
+                at = [t for t in chosen[i] if ids[t] not in special] or list(chosen[i])
+                raw[place][i] = layers[:, n, at].float().mean(1).cpu().numpy()
+                pooled[place][i] = _strongest(encoded[n], at, sae.cfg.d_sae)
+        advance(len(batch))
     return [
         PlaceActivations(np.stack(means, 1), _stacked(rows)) for means, rows in zip(raw, pooled)
     ]
