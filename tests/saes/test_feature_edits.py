@@ -47,7 +47,8 @@ def expected_log_probabilities(model, sae, row, edit):
         edited = features.clone()
         for feature, amount in edit.added.items():
             old = float(edited[..., feature])
-            edited[..., feature] = max(0.0, old + amount) if amount > 0 or old > 0 else old
+            lowered = max(0.0, old + amount) if old > 0 else old  # some SAEs' features are signed
+            edited[..., feature] = lowered if amount < 0 else old + amount
         edited[..., list(edit.ablated)] = 0
         sae.encode(read.inputs[None, [position]])  # whose norm decoding forgot
         changes.append((sae.decode(edited)[0, 0] - before) * kept)
