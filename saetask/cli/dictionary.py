@@ -179,7 +179,8 @@ def search(arguments: Namespace) -> None:
     if arguments.json:
         print_json([{"feature": feature, "label": label} for feature, label in labels.items()])
     else:
-        print("\n".join(f"{feature:>6}  {label}" for feature, label in labels.items()))
+        found = (f"{feature:>6}  {label}" for feature, label in labels.items())
+        print("\n".join(found) or f"no feature is about {options.text!r}")
 
 
 GROUP = CommandGroup(

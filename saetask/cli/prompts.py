@@ -195,7 +195,8 @@ def reformulate(arguments: Namespace) -> None:
         print_json(document)
     else:
         print(detection_text(reformulation.detection))
-        print(f"\nreformulated prompt:\n{reformulation.reformulated}\n")
+        title = "reformulated prompt" if reformulation.annotations else "prompt, as it was"
+        print(f"\n{title}:\n{reformulation.reformulated}\n")
         print(answers_text(reformulation))
 
 

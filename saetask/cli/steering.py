@@ -64,7 +64,7 @@ def steer(arguments: Namespace) -> None:
     """Prints a prompt's answers before and after an edit, beside those after random pushes."""
     from saetask.cli.tables import print_table
     from saetask.dictionary.dictionary import Dictionary
-    from saetask.dictionary.editing import Named, resolve_edit
+    from saetask.dictionary.editing import Named, check_strengths, resolve_edit
     from saetask.saes.compatibility import check_sae
     from saetask.session.steering import steer_prompt
 
@@ -75,6 +75,7 @@ def steer(arguments: Namespace) -> None:
     ablated: list[Named] = [int(name) if name.isdigit() else name for name in options.ablate]
     if not steered and not ablated:
         raise UserError("Nothing to steer; give --concept NAME, --feature N or --ablate NAME.")
+    check_strengths(steered)
     prompt, candidates = _question(arguments, options)
     dictionary = Dictionary.load(options.dictionary) if options.dictionary else None
     model, sae = take(arguments, ModelOptions).load()
@@ -122,7 +123,10 @@ def edit_text(options: SteerOptions, resolved: "ResolvedEdit", found: "SteeredPr
             f"steered: {name}, by {options.strength:g} times the typical activation of "
             f"{'features' if len(features) > 1 else 'feature'} {typical}"
         )
-    lines += [f"ablated: {name}, {len(f)} features" for name, f in resolved.ablated.items()]
+    lines += [
+        f"ablated: {name}, {len(f)} feature{'s' if len(f) > 1 else ''}"
+        for name, f in resolved.ablated.items()
+    ]
     lines.append(
         f"The activation moves by {found.relative_norm:.0%} of its norm, on average over the "
         "prompt's tokens that the edit reaches."

@@ -91,6 +91,8 @@ class Dictionary:
 
     def rows(self, features: Sequence[int], columns: Sequence[str]) -> list[dict[str, Any]]:
         """Returns rows of the features table, with those of some columns that it has."""
+        if not features:  # of which pyarrow would not know the type
+            return []
         known = [name for name in columns if name in self._features.column_names]
         return self._features.select(known).take(list(features)).to_pylist()
 

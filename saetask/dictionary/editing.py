@@ -24,6 +24,8 @@ STRONGEST = 8
 
 Named = int | str
 """A feature, by number, or a concept of the dictionary, by id or name."""
+LARGEST_STRENGTH = 1000.0
+"""Largest strength, in typical activations: far beyond what leaves a model's text readable."""
 
 
 @contextmanager
@@ -84,8 +86,10 @@ def resolve_edit(
     """Looks up features, concepts and typical activations; see `edit` for the arguments.
 
     Raises:
-        UserError: A feature or concept is unknown, or a feature's typical activation.
+        UserError: A feature or concept is unknown, or a feature's typical activation; or a strength
+            is no number or too large.
     """
+    check_strengths(steer)
     if dictionary is None:
         dictionary = find_feature_labels(model, sae).dictionary
     else:
@@ -110,6 +114,20 @@ def resolve_edit(
     off = frozenset(feature for features in ablated.values() for feature in features)
     steered = {name: features for name, (features, _) in moved.items()}
     return ResolvedEdit(FeatureEdit(added, off), steered, ablated, typical)
+
+
+def check_strengths(steer: Mapping[Named, float]) -> None:
+    """Checks strengths, in multiples of typical activations.
+
+    Raises:
+        UserError: One is no number, or larger than `LARGEST_STRENGTH`.
+    """
+    for name, strength in steer.items():
+        if not abs(strength) <= LARGEST_STRENGTH:  # which holds for nan, too
+            raise UserError(
+                f"The strength of {name!r} is {strength:g}; give a multiple of its typical "
+                f"activation from -{LARGEST_STRENGTH:g} to {LARGEST_STRENGTH:g}."
+            )
 
 
 def typical_activations(

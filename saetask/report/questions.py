@@ -15,7 +15,7 @@ from saetask.report.conclusions import (
     sae_text,
     shown_as,
 )
-from saetask.report.figures import PairedDifference, SAECredit
+from saetask.report.figures import PairedDifference, SAECredit, mostly_own_notes
 from saetask.report.numbers import percent, points
 from saetask.report.sentences import second_question_sentence
 from saetask.report.summary import Summary
@@ -30,6 +30,8 @@ class Answer(NamedTuple):
     """A question about a run, and what its figures say."""
 
     question: str
+    claim: str
+    """What the answer yes says, as a clause behind "that"; empty of the last question."""
     verdict: Verdict | None
     """None of the last question, which is about the other answers."""
     text: str
@@ -37,25 +39,33 @@ class Answer(NamedTuple):
 
 def answers(summary: Summary) -> list[Answer]:
     """Returns the six questions with their answers, in their order."""
-    found = [
-        Answer("Does the answer get better?", *_better(summary)),
-        Answer("By the note, not by the gate?", *_by_the_note(summary)),
-        Answer("Because the finding is right?", *_right_finding(summary)),
-        Answer("Because it is the SAE's?", *_by_the_sae(summary)),
-        Answer("Understood, not believed?", *_understood(summary)),
-    ]
+    asked = (
+        ("Does the answer get better?", "the answers get better", _better),
+        ("By the note, not by the gate?", "the note does it, not the gate", _by_the_note),
+        ("Because the finding is right?", "a right finding is needed", _right_finding),
+        ("Because it is the SAE's?", "the trained SAE is needed", _by_the_sae),
+        ("Understood, not believed?", "notes are understood, not only believed", _understood),
+    )
+    found = [Answer(question, claim, *answer(summary)) for question, claim, answer in asked]
     opposite = _opposite(summary)
-    return [*found, Answer("What would have to be true for the opposite?", None, opposite)]
+    return [*found, Answer("What would have to be true for the opposite?", "", None, opposite)]
 
 
 def verdicts_line(found: Sequence[Answer]) -> str:
     """Returns what is not shown, then the rest, in one line."""
-    order: tuple[Verdict, ...] = ("No", "Not shown", "In part", "Yes", "Not measured")
+    told: dict[Verdict, str] = {
+        "No": "It does not hold",
+        "Not shown": "It is not shown",
+        "In part": "It is shown in part",
+        "Yes": "It is shown",
+        "Not measured": "It was not measured",
+    }
     parts = []
-    for verdict in order:
-        asked = [answer.question.rstrip("?") for answer in found if answer.verdict == verdict]
-        if asked:
-            parts.append(f"{verdict}: {'; '.join(q[0].lower() + q[1:] for q in asked)}.")
+    for verdict, beginning in told.items():
+        claims = [answer.claim for answer in found if answer.verdict == verdict]
+        if claims:
+            ask = "whether" if verdict == "Not measured" else "that"
+            parts.append(f"{beginning} {ask} {f'; {ask} '.join(claims)}.")
     return " ".join(parts)
 
 
@@ -115,6 +125,12 @@ def _right_finding(summary: Summary) -> tuple[Verdict, str]:
         (CONTRARY, "the opposite reading on the same prompts"),
     ):
         if (change := summary.against.get(name)) is not None:
+            if mostly_own_notes(arm := summary.arms[name]):
+                parts.append(
+                    f"{name} is no control here: {arm.same_notes} of its {arm.annotated} notes are "
+                    f"those of {summary.method}, word for word."
+                )
+                continue
             gap = change.raw or change
             how = "raw" if change.raw else "calibrated"
             verdicts.append(_of(gap))
@@ -192,10 +208,11 @@ def _opposite(summary: Summary) -> str:
             f"The gate would do it all if {name} ({reached}) were level with {method}, which is "
             f"{points(change.difference)} points from it."
         )
-    if (shuffled := summary.against.get(SHUFFLED)) is not None:
+    shuffled = summary.against.get(SHUFFLED)
+    if shuffled is not None and not mostly_own_notes(summary.arms[SHUFFLED]):
         parts.append(
             f"Any finding would do if {SHUFFLED} were level; {method} is "
-            f"{points(shuffled.difference)} points from it."
+            f"{points(shuffled.difference)} points from it, calibrated."
         )
     if (credit := summary.sae_credit) is not None:
         low, high = credit.ci95

@@ -9,6 +9,7 @@ from saetask.report.figures import (
     ProbeAccuracy,
     Rounds,
     SecondQuestion,
+    mostly_own_notes,
 )
 from saetask.report.numbers import (
     decimals,
@@ -110,7 +111,11 @@ def credit_sentence(summary: Summary) -> str:
     difference, interval = summary.credit.difference, summary.credit.ci95
     above = difference > 0 and is_significant(interval, None)
     verdict = "no such control explains them" if above else "the finding is not shown to matter"
-    names = [name for name, arm in summary.arms.items() if arm.in_sae_credit]
+    names = [
+        name
+        for name, arm in summary.arms.items()
+        if arm.in_sae_credit and not mostly_own_notes(arm)
+    ]
     others = f", the best of {', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else ""
     return (
         f"Finding credit: {points(difference)} points (95 % CI {points_interval(interval)}), "

@@ -141,8 +141,11 @@ def kind_sentence(found: Misunderstanding) -> str:
         return ""
     nats = f"{decimals(abs(found.margin), 1)} nats"
     if found.kind == "misreport":
-        return f"misreport: the inside supports {found.reading} by {nats}, and the answer does not."
+        return (
+            f"misreport: the probe reads {found.reading}, by {nats}, and the calibrated answer is "
+            "another."
+        )
     return (
-        f"misreading: the inside supports the answer, not {found.reading}, by {nats}; answers "
-        "like this one were often wrong."
+        f"misreading: the probe reads the calibrated answer, not {found.reading}, by {nats}; "
+        "answers like this one were often wrong."
     )

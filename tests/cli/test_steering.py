@@ -78,6 +78,8 @@ def test_a_task_asks_about_the_prompt_and_its_candidates_are_ranked(tiny, capsys
         (["--concept", "food"], "no dictionary"),
         (["--feature", "3", "--task", "metaphr"], "metaphr"),
         (["--feature", "3", "--max-new-tokens", "0"], "--max-new-tokens"),
+        (["--feature", "3", "--strength", "nan"], "The strength of 3 is nan"),
+        (["--feature", "3", "--strength", "1e30"], "from -1000 to 1000"),
     ],
 )
 def test_a_mistake_is_one_line(tiny, capsys, flags, said):

@@ -97,6 +97,8 @@ def test_search_finds_concepts_and_features_by_words(client) -> None:
     assert "on:noun.food" in [row["id"] for row in found["concepts"]]
     assert found["features"]
     assert client.get("/api/search", params={"words": " "}).status_code == 422
+    nothing = client.get("/api/search", params={"words": "zzzqq"}).json()
+    assert nothing["concepts"] == nothing["features"] == []
 
 
 def test_cards_hold_what_the_dictionary_has(client) -> None:

@@ -127,8 +127,20 @@ def test_a_question_whose_arms_were_not_run_says_how_to_run_them() -> None:
 
 def test_what_is_not_shown_is_told_first() -> None:
     line = verdicts_line(asked(document()))
-    assert line.index("Not shown: ") < line.index("Yes: ")
-    assert line.endswith("Not measured: because it is the SAE's.")
+    assert line.index("It is not shown that ") < line.index("It is shown that ")
+    assert line.endswith("It was not measured whether the trained SAE is needed.")
+
+
+def test_a_control_with_the_same_notes_is_none() -> None:
+    """Where another item's finding is the same note, nothing is compared."""
+    changed = document()
+    changed["arms"]["shuffled"] |= {"annotated": 200, "same_notes": 120}
+    text = asked(changed)[2].text
+    assert "shuffled is no control here: 120 of its 200 notes are those of saetask" in text
+    assert "saetask minus shuffled" not in text
+    assert "Any finding would do if shuffled" not in asked(changed)[5].text
+    del changed["against"]["contrary"]
+    assert asked(changed)[2].verdict == "Not measured"
 
 
 def test_findings_are_counted_by_kind() -> None:
