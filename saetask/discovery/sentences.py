@@ -23,11 +23,22 @@ FAILURE = {
 
 
 def verdict(summary: DiscoverySummary) -> str:
-    """Returns what was found, in a few words."""
+    """Returns what was found, in a few words, with the controls that find as much."""
     confirmed = sum(found.confirmed for found in summary.discoveries)
     if not confirmed:
         return "No discovery confirmed"
-    return f"{confirmed} discover{'y' if confirmed == 1 else 'ies'} confirmed"
+    controls = summary.controls
+    level = [
+        name
+        for name, found in (
+            ("words", controls.words),
+            ("classes of words", controls.word_classes),
+            ("a random dictionary", controls.random_sae),
+        )
+        if found.n_confirmed >= confirmed
+    ]
+    also = f", and as many by {' and by '.join(level)}" if level else ""
+    return f"{confirmed} discover{'y' if confirmed == 1 else 'ies'} confirmed{also}"
 
 
 def result_sentences(summary: DiscoverySummary) -> Iterator[str]:
@@ -160,7 +171,8 @@ def control_sentences(summary: DiscoverySummary) -> Iterator[str]:
         ("A random dictionary", controls.random_sae),
     ):
         listed = f": {', '.join(found.confirmed[:5])}" if found.confirmed else ""
-        yield f"{name}: {found.n_confirmed} confirmed, of {found.n_tested} tested{listed}."
+        none = "; none told enough on the first half to be tested" if not found.n_tested else ""
+        yield f"{name}: {found.n_confirmed} confirmed, of {found.n_tested} tested{listed}{none}."
     permuted = controls.permuted
     if not permuted.n_permutations:
         yield "Permuted outcomes: not tried."

@@ -5,6 +5,7 @@ import re
 
 from saetask.discovery.documents import ShownPrompt, write_discovery
 from saetask.discovery.page import pieces, render, write_discovery_page
+from saetask.discovery.sentences import verdict
 from tests.helpers.planted_discovery import discovery, row, shown, summary
 from tests.helpers.refusals import refusal
 
@@ -23,6 +24,16 @@ def test_the_page_tells_each_discovery_with_its_controls():
     assert "0.05 confirmed on average" in text
     assert "He «gave» her the book." in text
     assert "<mark>lost</mark>" in page and "Bo gave 2 away." in page
+
+
+def test_the_headline_says_which_controls_find_as_much() -> None:
+    controls = summary().to_json()["controls"]
+    searched = ("words", "word-classes", "random-sae")
+    controls |= {name: controls[name] | {"n_confirmed": 0} for name in searched}
+    assert verdict(summary(discovery(), controls=controls)) == "1 discovery confirmed"
+    controls["random-sae"] |= {"n_confirmed": 1}
+    level = summary(discovery(), controls=controls)
+    assert verdict(level) == "1 discovery confirmed, and as many by a random dictionary"
 
 
 def test_one_answer_to_everything_and_what_a_name_says_are_said():
