@@ -70,9 +70,12 @@ def verdicts_line(found: Sequence[Answer]) -> str:
 
 
 def how_to_run(summary: Summary, *names: str) -> str:
-    """Returns how a run is repeated with some arms beside those that it has."""
+    """Returns how a run is repeated with some arms beside those that it has.
+
+    The summary does not hold the paths of its data, so the reader has to repeat its other flags.
+    """
     arms = [*summary.arms, *(name for name in names if name not in summary.arms)]
-    return f"saetask run {summary.experiment} --arms {','.join(arms)}"
+    return f"saetask run {summary.experiment} --arms {','.join(arms)}, with this run's other flags,"
 
 
 def _of(change: PairedDifference | SAECredit | None) -> Verdict:
@@ -138,7 +141,7 @@ def _right_finding(summary: Summary) -> tuple[Verdict, str]:
     missing = [name for name in (SHUFFLED, CONTRARY) if name not in summary.against]
     if missing:
         parts.append(
-            f"Not measured: {' and '.join(missing)}; {how_to_run(summary, *missing)} runs them."
+            f"Not run: {' and '.join(missing)}; {how_to_run(summary, *missing)} runs them."
         )
     if kinds := kinds_text(summary):
         parts.append(kinds)
@@ -184,7 +187,7 @@ def _steering_text(summary: Summary) -> str:
 def _understood(summary: Summary) -> tuple[Verdict, str]:
     found = summary.understanding
     obedience = found.obedience if found else None
-    parts = [obedience_text(summary) or f"Not measured: {how_to_run(summary, CONTRARY)} runs it."]
+    parts = [obedience_text(summary) or f"{how_to_run(summary, CONTRARY)} runs {CONTRARY}."]
     parts.append(
         inside_text(summary)
         or "What a note changes inside was not read; --understanding of saetask run reads it."
