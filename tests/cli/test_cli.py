@@ -248,6 +248,36 @@ def test_a_plugin_file_that_raises_is_one_line(refused, tmp_path):
     assert str(path) in refused("plugins", "--plugin", path)
 
 
+@pytest.mark.usefixtures("no_model")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["read", "text"],
+        ["detect", "1 and 2"],
+        ["steer", "text", "--feature", "1"],
+        ["doctor"],
+        ["init", "task", "mine.py"],
+        ["report", "missing"],
+        ["dictionary", "show", "missing", "1"],
+    ],
+    ids=" ".join,
+)
+def test_every_command_refuses_a_missing_plugin_file(refused, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    assert refused(*words, "--plugin", "nosuch.py") == refused("plugins", "--plugin", "nosuch.py")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plugin_file_is_executed_once(done, tmp_path):
+    count = (
+        "from pathlib import Path\nwith Path(__file__ + '.log').open('a') as log: log.write('x')\n"
+    )
+    hook = "import saetask\n@saetask.hookimpl\ndef saetask_labelers(): return []\n"
+    path = written(tmp_path, "counted.py", count + hook)
+    done("plugins", "--plugin", path)
+    assert (tmp_path / "counted.py.log").read_text() == "x"
+
+
 # what is wrong with a model, an SAE or a prompt
 
 
