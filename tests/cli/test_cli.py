@@ -166,6 +166,9 @@ def written(folder, name, text):
         (["detect", "text", "--task", "metafor"], "Unknown task 'metafor'. Did you mean"),
         (["detect", "text", "--bogus"], "--bogus"),
         (["detect", "--file", "missing.jsonl"], "missing.jsonl does not exist"),
+        (["detect", "a b", "--file", "p.jsonl"], "Give a prompt or --file, not both."),
+        (["detect", "--file", "p.jsonl", ""], "Give a prompt or --file, not both."),
+        (["detect", "The ship sailed."], "For a metaphor, give --target WORD; --task names"),
         (["detect", "Q?\nA. a\nB. b", "--task", "multiple-choice"], "--data FILE"),
         (["detect", "Two 2 and 3.", "--data", "missing.jsonl"], "missing.jsonl does not exist"),
         (["reformulate", "text", "--file", "prompts.jsonl"], "'--file'"),
@@ -357,7 +360,7 @@ def test_a_prompt_beyond_the_context_is_one_line(refused, tiny):
     assert "more than the model's context of 256" in refused("read", "word " * 400, *tiny)
 
 
-@pytest.mark.usefixtures("small_fit")
+@pytest.mark.usefixtures("no_model")
 @pytest.mark.parametrize(
     ("row", "field"),
     [
@@ -369,21 +372,48 @@ def test_a_prompt_beyond_the_context_is_one_line(refused, tiny):
         ('{"prompt": "He ran."}', "target"),
         ('{"prompt": "He ran.", "traget": "ran"}', "'traget' is not known. Did you mean 'target'?"),
         ('{"prompt": "He ran.", "Target": "ran"}', "'Target' is not known. Did you mean 'target'?"),
-        ('{"prompts": "He ran.", "target": "ran"}', "Did you mean 'prompt'?"),
+        (
+            '{"prompts": "He ran.", "target": "ran"}',
+            "'prompts' is not known. Did you mean 'prompt'?",
+        ),
         ('{"prompt": "1 and 2", "target": "1", "task": "word-problems"}', "--task is 'metaphor'"),
         ('{"prompt": "1 and 2", "target": "1", "task": 3}', "'task'"),
+        ('{"prompt": "Q?", "task": "multiple-choice"}', "--task is 'metaphor'"),
         ("nonsense", "JSON"),
     ],
 )
-def test_a_bad_row_of_a_prompt_file_is_named_by_file_and_line(capsys, tiny, tmp_path, row, field):
+def test_a_bad_row_of_a_prompt_file_is_named_before_anything_is_loaded_or_printed(
+    refused, tmp_path, row, field
+):
     good = '{"prompt": "The ship sailed.", "target": "sailed"}'
     path = written(tmp_path, "prompts.jsonl", f"{good}\n{row}\n")
-    assert main(["detect", "--file", str(path), "--task", "metaphor", *tiny]) == 2
-    out, err = capsys.readouterr()
-    assert len(out.splitlines()) == 1  # the good row's result stands
-    last = err.splitlines()[-1]
-    assert last.startswith(f"saetask: {path}:2: ")
-    assert field in last
+    message = refused("detect", "--file", path, "--task", "metaphor")
+    assert message.startswith(f"{path}:2: ")
+    assert field in message and "?." not in message
+
+
+@pytest.mark.usefixtures("no_model")
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ('{"prompt": "The ship sailed."}', "For a metaphor, give --target WORD"),
+        ('{"prompt": "Q?\\nA. a\\nB. b", "task": "multiple-choice"}', "--data FILE"),
+        ('{"prompt": "1 and 2", "task": "wrod-problems"}', "Did you mean 'word-problems'?"),
+    ],
+)
+def test_a_row_that_does_not_fit_its_own_task_is_found_before_anything_is_loaded(
+    refused, tmp_path, row, said
+):
+    good = '{"prompt": "The ship sailed.", "target": "sailed"}'
+    path = written(tmp_path, "prompts.jsonl", f"{good}\n{row}\n")
+    message = refused("detect", "--file", path)
+    assert message.startswith(f"{path}:2: ") and said in message
+
+
+@pytest.mark.usefixtures("no_model")
+@pytest.mark.parametrize("flags", [["--task", "word-problems"], ["--target", "ship"]])
+def test_a_task_that_was_chosen_is_not_called_a_guess(refused, flags):
+    assert "--task names another" not in refused("detect", "No verb or number.", *flags)
 
 
 # what works
