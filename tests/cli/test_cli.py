@@ -229,7 +229,25 @@ def test_items_of_one_reading_are_one_line_that_names_file_and_reading(refused, 
 def test_an_output_folder_below_a_file_is_one_line(refused, tmp_path):
     path = written(tmp_path, "file", "") / "below"
     message = refused("run", "metaphor", "--limit", "40", "--out", path)
-    assert str(path) in message and "Choose a writable folder" in message
+    assert message == f"{path}: {path.parent} is a file; give a folder."
+
+
+@pytest.mark.usefixtures("no_model")
+def test_a_run_leaves_a_folder_of_other_files_as_it_is(refused, tmp_path):
+    own = written(tmp_path, "config.yaml", "task: mine\n")
+    message = refused("run", "metaphor", "--limit", "40", "--out", tmp_path)
+    assert f"--out {tmp_path} holds other files (config.yaml)" in message
+    assert [*tmp_path.iterdir()] == [own] and own.read_text() == "task: mine\n"
+
+
+@pytest.mark.usefixtures("no_model")
+def test_a_file_given_for_a_folder_is_named(refused, tmp_path):
+    file = written(tmp_path, "file", "")
+    said = f"{file} is a file; give a folder."
+    assert refused("run", "metaphor", "--limit", "40", "--out", file) == said
+    assert refused("report", file) == said
+    flags = ["--to", "lm-eval", "--out", file / "samples.jsonl"]
+    assert refused("report", tmp_path, *flags) == said
 
 
 @pytest.mark.usefixtures("no_model")
