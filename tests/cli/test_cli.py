@@ -155,6 +155,8 @@ def written(folder, name, text):
         (["train", "missing.yaml"], "missing.yaml does not exist"),
         (["report", "missing"], "missing"),
         (["read"], "required: PROMPT"),
+        (["read", "--odd"], "unrecognized argument '--odd'."),
+        (["read", "--odd"], "put -- before it: 'saetask read -- --odd'."),
         (["read", ""], "The prompt is empty"),
         (["read", "   "], "The prompt is empty"),
         (["read", "text", "--top", "some"], "top"),
