@@ -543,8 +543,9 @@ def test_reformulate_prints_the_prompt_with_its_annotation_and_both_answers(done
             assert answers["calibrated_before"] == answers["calibrated_after"]
         assert answers["before"] == document["answer"]
         assert answers["calibrated_before"] == document["calibrated_answer"]
-    text = done("reformulate", SENTENCE, "--target", "sailed", *tiny)
-    assert "answer before:" in text and "reformulated prompt:" in text
+        text = done(*(word for word in arguments if word != "--json"))
+        title = "reformulated prompt" if document["annotations"] else "prompt, as it was"
+        assert f"\n{title}:\n{document['reformulated']}\n" in text and "answer before:" in text
 
 
 def test_read_prints_the_strongest_features_of_a_prompt(done, tiny):
