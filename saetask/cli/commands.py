@@ -2,8 +2,10 @@
 
 from argparse import Namespace
 from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 from typing import NamedTuple
 
+from saetask.cli.options import open_registry
 from saetask.cli.parser import CommandParser
 
 
@@ -66,8 +68,15 @@ def _add_flags(parser: CommandParser, command: Command) -> None:
     parser.add_argument(
         "--debug", action="store_true", default=False, help="Show the traceback of an error."
     )
-    parser.set_defaults(execute=command.execute)
+    parser.set_defaults(execute=partial(_execute, command))
     parser.shorten_usage()
+
+
+def _execute(command: Command, arguments: Namespace) -> None:
+    """Executes a command; a plugin file that fails is refused even where no plugin is looked up."""
+    if arguments.plugin:
+        open_registry(arguments)
+    command.execute(arguments)
 
 
 def overview(prog: str, group: CommandGroup) -> str:

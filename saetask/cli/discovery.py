@@ -140,13 +140,11 @@ def _check_folder(folder: Path, log: str) -> None:
     """
     from saetask.discovery.documents import DISCOVERIES, SUMMARY
     from saetask.utils.files import read_json
+    from saetask.utils.output_folders import check_output_folder
 
-    if file := next((path for path in (folder, *folder.parents) if path.is_file()), None):
-        raise UserError(f"--out {folder}: {file} is a file; give a folder.")
-    held = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if held - {"work"} and DISCOVERIES not in held:
-        raise UserError(f"--out {folder} holds other files; give a folder of its own.")
-    if SUMMARY in held and (other := read_json(folder / SUMMARY).get("log")) != log:
+    check_output_folder(folder, (folder / DISCOVERIES).is_file(), unfinished=("work",))
+    summary = folder / SUMMARY
+    if summary.is_file() and (other := read_json(summary).get("log")) != log:
         raise UserError(f"--out {folder} holds a discovery in {other}; give another folder.")
 
 

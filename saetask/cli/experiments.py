@@ -11,6 +11,7 @@ from saetask.cli.options import add_json, open_registry, print_json, print_path
 from saetask.cli.parser import CommandParser, given, take
 from saetask.cli.struck_concepts import VerdictOptions, with_struck
 from saetask.errors import UserError, did_you_mean
+from saetask.utils.output_folders import check_no_file
 
 if TYPE_CHECKING:
     from saetask.experiments.config import RunConfig
@@ -129,9 +130,10 @@ def report(arguments: Namespace) -> None:
     """Writes the report of a run folder, or an arm in another format, and prints the path.
 
     Raises:
-        UserError: The folder is damaged, or the flags contradict each other.
+        UserError: The folder is damaged or a file, or the flags contradict each other.
     """
     options = take(arguments, ReportOptions)
+    check_no_file(options.run_folder)
     if options.to == "html":
         from saetask.report import write_report
 
@@ -145,6 +147,7 @@ def report(arguments: Namespace) -> None:
 
         if options.out is None:
             raise UserError(f"--to {options.to} writes a file; name it with --out.")
+        check_no_file(options.out.parent)
         written = write_evaluation(options.run_folder, options.arm, options.to, options.out)
     print_path(written, arguments.json)
 

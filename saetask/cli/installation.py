@@ -64,22 +64,30 @@ def init(arguments: Namespace) -> None:
     """
     from saetask.cli.starting_files import PLUGIN_KINDS, starting_text
     from saetask.utils.files import write_text
+    from saetask.utils.output_folders import check_no_file
 
     options = take(arguments, InitOptions)
     suffixes = (".py",) if options.kind in PLUGIN_KINDS else (".yaml", ".yml")
-    if options.file.suffix not in suffixes:
-        raise UserError(
-            f"{options.file}: saetask init {options.kind} writes a {suffixes[0]} file; "
-            f"give {options.file.with_suffix(suffixes[0])}."
-        )
-    if options.file.exists():
-        raise UserError(f"{options.file} exists and is left as it is; give another name.")
-    text = starting_text(options.kind).replace("THIS_FILE", str(options.file))
-    write_text(options.file, text)
+    file, suffix = options.file, suffixes[0]
+    try:
+        if file.is_dir():  # "" is the current folder
+            named = file / f"my_{options.kind}{suffix}"
+            raise UserError(f"'{file}' is a folder; give the file to write, such as {named}.")
+        if file.suffix not in suffixes:
+            raise UserError(
+                f"{file}: saetask init {options.kind} writes a {suffix} file; "
+                f"give {file.with_suffix(suffix)}."
+            )
+        check_no_file(file.parent)
+        if file.exists():
+            raise UserError(f"{file} exists and is left as it is; give another name.")
+        write_text(file, starting_text(options.kind).replace("THIS_FILE", str(file)))
+    except OSError as error:  # such as a name too long, or a folder of the system's own
+        raise UserError(f"{file} cannot be written ({error.strerror}); give another.") from error
     if arguments.json:
-        print_json({"file": str(options.file)})
+        print_json({"file": str(file)})
     else:
-        print(f"{options.file}: written; its first lines say how to use it.")
+        print(f"{file}: written; its first lines say how to use it.")
 
 
 COMMANDS = {

@@ -72,10 +72,15 @@ def print_path(path: Path, as_json: bool) -> None:
 
 
 def open_registry(arguments: "Namespace") -> "PluginRegistry":
-    """Returns the plugins of the installed packages and of the files given with `--plugin`."""
+    """Returns the plugins of the installed packages and of the files given with `--plugin`.
+
+    The arguments keep the registry, so that a plugin file is executed once.
+    """
     from saetask.plugins import PluginRegistry
 
-    return PluginRegistry([Path(path) for path in arguments.plugin])
+    if "registry" not in arguments:
+        arguments.registry = PluginRegistry([Path(path) for path in arguments.plugin])
+    return arguments.registry
 
 
 def open_endpoint(role: str, model: str | None, url: str | None) -> "Endpoint | None":

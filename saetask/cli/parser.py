@@ -2,9 +2,12 @@
 
 import argparse
 import dataclasses
+import re
+import shlex
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin, get_type_hints
@@ -14,6 +17,8 @@ from saetask.errors import UserError, did_you_mean
 Config = TypeVar("Config")
 
 METAVARS: Mapping[type, str] = {int: "N", float: "X", Path: "PATH", bool: "{true,false}"}
+FLAG = re.compile(r"--?[^\W\d][\w-]*")
+"""Form of a flag's name; a number and a text with blanks have another."""
 WIDTH = 140
 """Columns of a help page that is not printed to a terminal."""
 LONGEST_CHOICES = 20
@@ -97,14 +102,42 @@ class CommandParser(argparse.ArgumentParser):
         Raises:
             UserError: An argument is unknown or malformed.
         """
-        parsed, unknown = super().parse_known_args(args, namespace)
+        words = sys.argv[1:] if args is None else list(args)
+        try:
+            parsed, unknown = super().parse_known_args(words, namespace)
+        except UserError:  # an unknown flag among the words explains what argparse finds missing
+            if self._subparsers is None and (flag := self._unknown_flag(words)):
+                self._refuse(flag, [a for a in self._actions if not a.option_strings])
+            raise
         unknown = self._fill_positional(parsed, unknown)
         if unknown:
-            flag = unknown[0].partition("=")[0]
-            known = [name for action in self._actions for name in action.option_strings]
-            hint = did_you_mean(flag, known) if flag.startswith("-") else ""
-            self.error(f"unrecognized argument '{unknown[0]}'.{hint}")
+            absent = [a for a in self._actions if not a.option_strings and a.dest not in parsed]
+            self._refuse(unknown[0], [] if self._subparsers else absent)
         return parsed, unknown
+
+    def _unknown_flag(self, words: list[str]) -> str | None:
+        """Returns the first word that has the form of a flag and is none."""
+        for word in takewhile(lambda word: word != "--", words):
+            name = word.partition("=")[0]
+            if FLAG.fullmatch(name) and name not in self._option_string_actions:
+                return word
+        return None
+
+    def _refuse(self, word: str, absent: list[argparse.Action]) -> NoReturn:
+        """Raises the error on a word that is not known.
+
+        Args:
+            word: The word.
+            absent: What is given by position and may have been meant.
+        """
+        if not word.startswith("-"):
+            self.error(f"unrecognized argument '{word}'.")
+        known = [name for action in self._actions for name in action.option_strings]
+        hint = did_you_mean(word.partition("=")[0], known)
+        if absent:
+            command = f"'{self.prog} -- {shlex.quote(word)}'"
+            hint += f" If it is the {absent[0].metavar}, put -- before it: {command}."
+        self.error(f"unrecognized argument '{word}'.{hint}")
 
     def _fill_positional(self, parsed: argparse.Namespace, unknown: list[str]) -> list[str]:
         """Gives a left-over word to an optional positional; returns the words that are left.

@@ -49,8 +49,8 @@ def conclusion_lines(summary: "Summary") -> Iterator[str]:
 
     found = answers(summary)
     yield verdicts_line(found)
-    for question, verdict, text in found:
-        yield f"{question} {f'{verdict}. ' if verdict else ''}{text}"
+    for answer in found:
+        yield f"{answer.question} {f'{answer.verdict}. ' if answer.verdict else ''}{answer.text}"
     yield MISREAD
 
 

@@ -35,6 +35,7 @@ from saetask.report.summary import (
 from saetask.saes.fit import SAEFigures
 from saetask.saes.loading import sae_fingerprint
 from saetask.utils.files import json_text, remove_partial_writes, write_json, write_text
+from saetask.utils.output_folders import check_output_folder
 
 if TYPE_CHECKING:
     from saetask.models.loading import Model
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 JOURNAL = "answers.jsonl"
 """The answers of the model under test, by which a killed run goes on."""
+MARK = "# identity of config and data: "
+"""Begins the `config.yaml` of every run folder; the identity follows."""
 PACKAGES = ("torch", "transformers", "transformer-lens", "sae-lens", "numpy", "scikit-learn")
 
 
@@ -57,19 +60,20 @@ def claim_folder(folder: Path | None, config: RunConfig, identity: str) -> Path:
         The run folder.
 
     Raises:
-        UserError: It holds answers of another run.
+        UserError: It holds answers of another run, or files that no run wrote.
     """
     import yaml
 
     folder = folder or Path("runs") / f"{config.task}-{identity}"
-    path, mark = folder / "config.yaml", f"# identity of config and data: {identity}\n"
-    claimed = path.is_file() and _first_line(path) == mark
-    if not claimed:
+    path, mark = folder / "config.yaml", f"{MARK}{identity}\n"
+    first_line = _first_line(path) if path.is_file() else ""
+    if first_line != mark:
         if path.is_file() and (folder / JOURNAL).is_file():
             raise UserError(
                 f"{folder} holds a run of another config or data; choose another --out. (The "
                 "config holds the model's type; see --dtype.)"
             )
+        check_output_folder(folder, first_line.startswith(MARK))
         document = json.loads(json.dumps(asdict(config), default=str))
         write_text(path, mark + yaml.safe_dump(document, sort_keys=False))
     remove_partial_writes(folder)

@@ -55,7 +55,8 @@ def first_problem(error: ValidationError) -> FieldProblem:
     if problem["type"] in REASONS:
         reason = REASONS[problem["type"]]
     elif problem["type"] == "value_error":
-        reason = f"{problem['ctx']['error']}."
+        reason = str(problem["ctx"]["error"])
+        reason += "" if reason.endswith((".", "?")) else "."
     else:
         expected = problem["msg"].replace("Input should be", "expected", 1)
         shown = repr(problem["input"])

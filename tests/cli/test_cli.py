@@ -155,6 +155,8 @@ def written(folder, name, text):
         (["train", "missing.yaml"], "missing.yaml does not exist"),
         (["report", "missing"], "missing"),
         (["read"], "required: PROMPT"),
+        (["read", "--odd"], "unrecognized argument '--odd'."),
+        (["read", "--odd"], "put -- before it: 'saetask read -- --odd'."),
         (["read", ""], "The prompt is empty"),
         (["read", "   "], "The prompt is empty"),
         (["read", "text", "--top", "some"], "top"),
@@ -166,6 +168,9 @@ def written(folder, name, text):
         (["detect", "text", "--task", "metafor"], "Unknown task 'metafor'. Did you mean"),
         (["detect", "text", "--bogus"], "--bogus"),
         (["detect", "--file", "missing.jsonl"], "missing.jsonl does not exist"),
+        (["detect", "a b", "--file", "p.jsonl"], "Give a prompt or --file, not both."),
+        (["detect", "--file", "p.jsonl", ""], "Give a prompt or --file, not both."),
+        (["detect", "The ship sailed."], "For a metaphor, give --target WORD; --task names"),
         (["detect", "Q?\nA. a\nB. b", "--task", "multiple-choice"], "--data FILE"),
         (["detect", "Two 2 and 3.", "--data", "missing.jsonl"], "missing.jsonl does not exist"),
         (["reformulate", "text", "--file", "prompts.jsonl"], "'--file'"),
@@ -226,7 +231,25 @@ def test_items_of_one_reading_are_one_line_that_names_file_and_reading(refused, 
 def test_an_output_folder_below_a_file_is_one_line(refused, tmp_path):
     path = written(tmp_path, "file", "") / "below"
     message = refused("run", "metaphor", "--limit", "40", "--out", path)
-    assert str(path) in message and "Choose a writable folder" in message
+    assert message == f"{path}: {path.parent} is a file; give a folder."
+
+
+@pytest.mark.usefixtures("no_model")
+def test_a_run_leaves_a_folder_of_other_files_as_it_is(refused, tmp_path):
+    own = written(tmp_path, "config.yaml", "task: mine\n")
+    message = refused("run", "metaphor", "--limit", "40", "--out", tmp_path)
+    assert f"--out {tmp_path} holds other files (config.yaml)" in message
+    assert [*tmp_path.iterdir()] == [own] and own.read_text() == "task: mine\n"
+
+
+@pytest.mark.usefixtures("no_model")
+def test_a_file_given_for_a_folder_is_named(refused, tmp_path):
+    file = written(tmp_path, "file", "")
+    said = f"{file} is a file; give a folder."
+    assert refused("run", "metaphor", "--limit", "40", "--out", file) == said
+    assert refused("report", file) == said
+    flags = ["--to", "lm-eval", "--out", file / "samples.jsonl"]
+    assert refused("report", tmp_path, *flags) == said
 
 
 @pytest.mark.usefixtures("no_model")
@@ -246,6 +269,36 @@ def test_a_full_disk_is_one_line_that_says_what_to_do(refused, tmp_path, monkeyp
 def test_a_plugin_file_that_raises_is_one_line(refused, tmp_path):
     path = written(tmp_path, "broken.py", "raise RuntimeError('first\\nsecond')")
     assert str(path) in refused("plugins", "--plugin", path)
+
+
+@pytest.mark.usefixtures("no_model")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["read", "text"],
+        ["detect", "1 and 2"],
+        ["steer", "text", "--feature", "1"],
+        ["doctor"],
+        ["init", "task", "mine.py"],
+        ["report", "missing"],
+        ["dictionary", "show", "missing", "1"],
+    ],
+    ids=" ".join,
+)
+def test_every_command_refuses_a_missing_plugin_file(refused, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    assert refused(*words, "--plugin", "nosuch.py") == refused("plugins", "--plugin", "nosuch.py")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plugin_file_is_executed_once(done, tmp_path):
+    count = (
+        "from pathlib import Path\nwith Path(__file__ + '.log').open('a') as log: log.write('x')\n"
+    )
+    hook = "import saetask\n@saetask.hookimpl\ndef saetask_labelers(): return []\n"
+    path = written(tmp_path, "counted.py", count + hook)
+    done("plugins", "--plugin", path)
+    assert (tmp_path / "counted.py.log").read_text() == "x"
 
 
 # what is wrong with a model, an SAE or a prompt
@@ -327,7 +380,7 @@ def test_a_prompt_beyond_the_context_is_one_line(refused, tiny):
     assert "more than the model's context of 256" in refused("read", "word " * 400, *tiny)
 
 
-@pytest.mark.usefixtures("small_fit")
+@pytest.mark.usefixtures("no_model")
 @pytest.mark.parametrize(
     ("row", "field"),
     [
@@ -339,21 +392,48 @@ def test_a_prompt_beyond_the_context_is_one_line(refused, tiny):
         ('{"prompt": "He ran."}', "target"),
         ('{"prompt": "He ran.", "traget": "ran"}', "'traget' is not known. Did you mean 'target'?"),
         ('{"prompt": "He ran.", "Target": "ran"}', "'Target' is not known. Did you mean 'target'?"),
-        ('{"prompts": "He ran.", "target": "ran"}', "Did you mean 'prompt'?"),
+        (
+            '{"prompts": "He ran.", "target": "ran"}',
+            "'prompts' is not known. Did you mean 'prompt'?",
+        ),
         ('{"prompt": "1 and 2", "target": "1", "task": "word-problems"}', "--task is 'metaphor'"),
         ('{"prompt": "1 and 2", "target": "1", "task": 3}', "'task'"),
+        ('{"prompt": "Q?", "task": "multiple-choice"}', "--task is 'metaphor'"),
         ("nonsense", "JSON"),
     ],
 )
-def test_a_bad_row_of_a_prompt_file_is_named_by_file_and_line(capsys, tiny, tmp_path, row, field):
+def test_a_bad_row_of_a_prompt_file_is_named_before_anything_is_loaded_or_printed(
+    refused, tmp_path, row, field
+):
     good = '{"prompt": "The ship sailed.", "target": "sailed"}'
     path = written(tmp_path, "prompts.jsonl", f"{good}\n{row}\n")
-    assert main(["detect", "--file", str(path), "--task", "metaphor", *tiny]) == 2
-    out, err = capsys.readouterr()
-    assert len(out.splitlines()) == 1  # the good row's result stands
-    last = err.splitlines()[-1]
-    assert last.startswith(f"saetask: {path}:2: ")
-    assert field in last
+    message = refused("detect", "--file", path, "--task", "metaphor")
+    assert message.startswith(f"{path}:2: ")
+    assert field in message and "?." not in message
+
+
+@pytest.mark.usefixtures("no_model")
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ('{"prompt": "The ship sailed."}', "For a metaphor, give --target WORD"),
+        ('{"prompt": "Q?\\nA. a\\nB. b", "task": "multiple-choice"}', "--data FILE"),
+        ('{"prompt": "1 and 2", "task": "wrod-problems"}', "Did you mean 'word-problems'?"),
+    ],
+)
+def test_a_row_that_does_not_fit_its_own_task_is_found_before_anything_is_loaded(
+    refused, tmp_path, row, said
+):
+    good = '{"prompt": "The ship sailed.", "target": "sailed"}'
+    path = written(tmp_path, "prompts.jsonl", f"{good}\n{row}\n")
+    message = refused("detect", "--file", path)
+    assert message.startswith(f"{path}:2: ") and said in message
+
+
+@pytest.mark.usefixtures("no_model")
+@pytest.mark.parametrize("flags", [["--task", "word-problems"], ["--target", "ship"]])
+def test_a_task_that_was_chosen_is_not_called_a_guess(refused, flags):
+    assert "--task names another" not in refused("detect", "No verb or number.", *flags)
 
 
 # what works
@@ -463,8 +543,9 @@ def test_reformulate_prints_the_prompt_with_its_annotation_and_both_answers(done
             assert answers["calibrated_before"] == answers["calibrated_after"]
         assert answers["before"] == document["answer"]
         assert answers["calibrated_before"] == document["calibrated_answer"]
-    text = done("reformulate", SENTENCE, "--target", "sailed", *tiny)
-    assert "answer before:" in text and "reformulated prompt:" in text
+        text = done(*(word for word in arguments if word != "--json"))
+        title = "reformulated prompt" if document["annotations"] else "prompt, as it was"
+        assert f"\n{title}:\n{document['reformulated']}\n" in text and "answer before:" in text
 
 
 def test_read_prints_the_strongest_features_of_a_prompt(done, tiny):

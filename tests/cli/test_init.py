@@ -1,8 +1,11 @@
 """`saetask init`: each file to start from is complete, and does what its first lines say."""
 
 import dataclasses
+import errno
 import json
+import os
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -102,6 +105,35 @@ def test_a_file_of_another_kind_is_refused_with_the_name_to_give(tmp_path, capsy
     assert main(["init", "recipe", str(tmp_path / "recipe.py")]) == 2
     assert f"give {tmp_path / 'recipe.yaml'}" in capsys.readouterr().err
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("", "'.' is a folder; give the file to write, such as my_task.py."),
+        (".", "'.' is a folder; give the file to write, such as my_task.py."),
+        ("inner", "'inner' is a folder; give the file to write, such as inner/my_task.py."),
+        ("file/x.py", "file is a file; give a folder."),
+        (f"{'x' * 300}.py", "cannot be written (File name too long)"),
+    ],
+)
+def test_a_name_that_no_file_can_have_is_one_line(tmp_path, monkeypatch, capsys, file, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "file").touch()
+    assert main(["init", "task", file]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_a_folder_that_takes_no_files_is_one_line(tmp_path, monkeypatch, capsys) -> None:
+    def no_entry(*arguments):  # as for a file in /proc
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    monkeypatch.setattr(tempfile, "mkdtemp", no_entry)
+    assert main(["init", "importer", str(tmp_path / "x.py")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "x.py cannot be written (No such file or directory)" in line
 
 
 def test_json_names_the_file(tmp_path, capsys) -> None:

@@ -112,6 +112,45 @@ def test_a_mistake_is_one_line_that_names_the_command_and_its_help(words, messag
     assert line.startswith("try: ") and line.endswith(" (saetask try --help)")
 
 
+@dataclass(frozen=True)
+class Required:
+    """A text that must be given, and a number."""
+
+    text: str
+    """The text."""
+    folds: int = 5
+    """A number."""
+
+
+@pytest.mark.parametrize("words", [["--odd"], ["-odd"], ["--folds", "3", "--odd"]], ids=" ".join)
+@pytest.mark.parametrize("config", [Options, Required])
+def test_a_text_taken_for_a_flag_is_named_with_the_hyphens_to_put_before_it(config, words) -> None:
+    parser = CommandParser(prog="saetask try")
+    parser.add_fields(config, ("text",))
+    with pytest.raises(UserError) as raised:
+        parser.parse_args(words)
+    line = str(raised.value)
+    assert f"unrecognized argument '{words[-1]}'." in line
+    assert f"If it is the TEXT, put -- before it: 'saetask try -- {words[-1]}'" in line
+    assert parser.parse_args([*words[:-1], "--", words[-1]]).text == words[-1]
+
+
+def test_a_misspelt_flag_beside_the_text_is_not_taken_for_a_text() -> None:
+    parser = CommandParser(prog="saetask try")
+    parser.add_fields(Options, ("text",))
+    with pytest.raises(UserError) as raised:
+        parser.parse_args(["text", "--foldz", "3"])
+    assert "stands after --" not in str(raised.value)
+
+
+def test_a_missing_text_without_such_a_word_is_what_is_named() -> None:
+    parser = CommandParser(prog="saetask try")
+    parser.add_fields(Required, ("text",))
+    for words in ([], ["--folds", "3"], ["--folds", "-3"]):
+        with pytest.raises(UserError, match="required: TEXT"):
+            parser.parse_args(words)
+
+
 def test_the_help_tells_types_and_defaults(capsys) -> None:
     with pytest.raises(SystemExit):
         parse("--help")

@@ -314,7 +314,7 @@ def test_a_damaged_config_in_the_folder_is_a_user_error(config, tmp_path, text):
 def test_a_folder_below_a_file_is_a_user_error(config, tmp_path):
     (tmp_path / "file").write_text("")
     for out in (tmp_path / "file", tmp_path / "file" / "below"):
-        with pytest.raises(UserError, match="Cannot write") as raised:
+        with pytest.raises(UserError, match="file is a file; give a folder") as raised:
             run(config, out=out)
         assert "\n" not in str(raised.value)
 
