@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from saetask.data.folds import stratified_splits
-from saetask.detection.sparse_probes import Inputs, probe_decisions
+from saetask.detection.sparse_probes import Inputs, probe_decisions, ranks
 
 N_FOLDS, REPEATS = 5, 3
 
@@ -32,8 +32,6 @@ def probe_scores(
     Returns:
         By k and class, ranks within the fold from 0 to 1, `[repeats * item]`.
     """
-    from scipy.stats import rankdata
-
     names = np.asarray(labels)
     classes = sorted(set(labels))
     scores = {k: {name: np.zeros((repeats, len(names))) for name in classes} for k in ks}
@@ -42,5 +40,5 @@ def probe_scores(
             for name in classes:
                 decided = probe_decisions(inputs[fit], names[fit] == name, inputs[held_out], ks)
                 for k, values in zip(ks, decided):
-                    scores[k][name][seed, held_out] = rankdata(values) / len(held_out)
+                    scores[k][name][seed, held_out] = ranks(values)
     return {k: {name: r.reshape(-1) for name, r in own.items()} for k, own in scores.items()}

@@ -50,6 +50,13 @@ def probe_decisions(
         yield probe.fit(parts[0], positive).decision_function(parts[1])
 
 
+def ranks(decided: np.ndarray) -> np.ndarray:
+    """Returns ranks above 0 to 1: decisions of probes of different folds have no common scale."""
+    from scipy.stats import rankdata
+
+    return rankdata(decided) / len(decided)
+
+
 class _Contrast(NamedTuple):
     mean: np.ndarray
     """Of each input, `[input]`."""

@@ -67,7 +67,7 @@ def fit_detectors(
     findings = {OWN: own, MOVED_WEIGHTS: match_annotation_rate(moved, inputs, n_annotated)}
     readers: dict[str, Callable[[Observation], Observation]] = {
         RANDOM_SAES[number]: partial(
-            _through_control, number=number, groups=_random_groups(pipeline, number, generator)
+            through_control, number=number, groups=_random_groups(pipeline, number, generator)
         )
         for number in range(len(pipeline.trained_on[0].control_features))
     }
@@ -101,8 +101,8 @@ def _fit_and_apply(
     return {o.sample: detector.detect(pipeline.input(o)) for o in test}
 
 
-def _through_control(
-    observation: Observation, number: int, groups: Sequence[Concept]
+def through_control(
+    observation: Observation, number: int, groups: Sequence[Concept] = ()
 ) -> Observation:
     """Returns the observation as it is read through a random dictionary."""
     features = observation.control_features[number]

@@ -5,7 +5,6 @@ of a random dictionary, and judged in its test items.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -15,7 +14,8 @@ from saetask.detection.probe_features import (
     raw_activations,
     usable_region_sets,
 )
-from saetask.detection.sparse_probes import Inputs, probe_decisions
+from saetask.detection.sparse_probes import Inputs, probe_decisions, ranks
+from saetask.experiments.control_detectors import through_control
 from saetask.experiments.fold import FoldState
 from saetask.experiments.observation import Observation
 from saetask.report.explanation import TradeOff
@@ -53,7 +53,7 @@ def measure_trade_off(states: Sequence[FoldState], seed: int) -> list[TradeOff]:
             for reading in set(labels):
                 decisions = probe_decisions(fit, fitted_on == reading, test, KS)
                 for k, decided in zip(KS, decisions):
-                    scores[k][reading] += _ranks(decided)
+                    scores[k][reading] += ranks(decided).tolist()
         for k, own in scores.items():
             by_reading = {reading: np.array(values) for reading, values in own.items()}
             if area := macro_auroc(labels, by_reading, groups, seed):
@@ -78,9 +78,7 @@ def _inputs(state: FoldState, name: str, observations: Sequence[Observation]) ->
     from scipy.sparse import csr_matrix, hstack
 
     if name == "random-sae":
-        observations = [
-            replace(o, features=o.control_features[0], _pooled={}) for o in observations
-        ]
+        observations = [through_control(each, 0) for each in observations]
     inputs = [state.pipeline.input(observation) for observation in observations]
     known = inputs[0].activations.prompts[0].regions
     sets = usable_region_sets(DEFAULT_PROBE.region_sets, known)
@@ -92,10 +90,3 @@ def _inputs(state: FoldState, name: str, observations: Sequence[Observation]) ->
         concepts = inputs[0].concepts
         return np.hstack([concept_activations(each, concepts) for each in by_feature])
     return csr_matrix(hstack(by_feature))
-
-
-def _ranks(decided: np.ndarray) -> list[float]:
-    """Returns ranks from 0 to 1: decisions of probes of different folds have no common scale."""
-    from scipy.stats import rankdata
-
-    return (rankdata(decided) / len(decided)).tolist()

@@ -7,7 +7,13 @@ from einops import rearrange
 from sae_lens.saes.matryoshka_batchtopk_sae import MatryoshkaBatchTopKTrainingSAE
 from sae_lens.saes.sae import TrainStepInput, TrainStepOutput
 
-from saetask.training.sparse_reconstruction import Chosen, dead_features_loss, reconstruct
+from saetask.training.sparse_reconstruction import (
+    Chosen,
+    active_features,
+    dead_features_loss,
+    reconstruct,
+    selection_norms,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -25,9 +31,7 @@ class SparseMatryoshkaTrainingSAE(MatryoshkaBatchTopKTrainingSAE):
     def training_forward_pass(self, step_input: TrainStepInput) -> TrainStepOutput:
         """Returns the loss and the activations of one training step; see the parent class."""
         x = self.process_sae_in(step_input.sae_in)
-        norms = self.W_dec.norm(dim=-1).detach()
-        if not self.cfg.rescale_acts_by_decoder_norm:
-            norms = torch.ones_like(norms)
+        norms = selection_norms(self)
         widths = self.cfg.matryoshka_widths
         ends = torch.tensor(widths)
 
@@ -55,19 +59,11 @@ class SparseMatryoshkaTrainingSAE(MatryoshkaBatchTopKTrainingSAE):
             ),
             **{f"inner_mse_loss_{width}": loss for width, loss in zip(widths, inner)},
         }
-        acts = chosen.values * norms[chosen.features]
-        self.update_topk_threshold(acts)
-        items = chosen.rows // len(widths)
-        feature_acts = torch.sparse_coo_tensor(
-            torch.stack([items, chosen.features]),
-            acts,
-            (len(x), self.cfg.d_sae),
-            check_invariants=False,
-        )
+        self.update_topk_threshold(chosen.values * norms[chosen.features])
         return TrainStepOutput(
             sae_in=step_input.sae_in,
             sae_out=sae_out,
-            feature_acts=feature_acts,
+            feature_acts=active_features(chosen, norms, len(x)),
             hidden_pre=chosen.values,
             loss=torch.stack(list(losses.values())).sum(),
             losses=losses,

@@ -95,6 +95,25 @@ def reconstruct(
     return reconstruction, Chosen(*parts)
 
 
+def selection_norms(sae: Any) -> "Float[torch.Tensor, 'd_sae']":
+    """Returns what pre-activations are multiplied by to choose features; no gradient."""
+    norms = sae.W_dec.norm(dim=-1).detach()
+    return norms if sae.cfg.rescale_acts_by_decoder_norm else torch.ones_like(norms)
+
+
+def active_features(
+    chosen: Chosen, norms: "Float[torch.Tensor, 'd_sae']", n_items: int
+) -> torch.Tensor:
+    """Returns the activations of a batch, as SAE-Lens scales them: sparse, `[item, d_sae]`."""
+    rows_an_item = (len(chosen.starts) - 1) // n_items
+    return torch.sparse_coo_tensor(
+        torch.stack([chosen.rows // rows_an_item, chosen.features]),
+        chosen.values * norms[chosen.features],
+        (n_items, len(norms)),
+        check_invariants=False,
+    )
+
+
 def dead_features_loss(
     sae: Any,
     x: "Float[torch.Tensor, 'batch d_in']",

@@ -6,7 +6,13 @@ import torch
 from sae_lens.saes.sae import TrainStepInput, TrainStepOutput
 from sae_lens.saes.topk_sae import TopKTrainingSAE
 
-from saetask.training.sparse_reconstruction import Chosen, dead_features_loss, reconstruct
+from saetask.training.sparse_reconstruction import (
+    Chosen,
+    active_features,
+    dead_features_loss,
+    reconstruct,
+    selection_norms,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -18,9 +24,7 @@ class SparseTopKTrainingSAE(TopKTrainingSAE):
     def training_forward_pass(self, step_input: TrainStepInput) -> TrainStepOutput:
         """Returns the loss and the activations of one training step; see the parent class."""
         x = self.process_sae_in(step_input.sae_in)
-        norms = self.W_dec.norm(dim=-1).detach()
-        if not self.cfg.rescale_acts_by_decoder_norm:
-            norms = torch.ones_like(norms)
+        norms = selection_norms(self)
         k = self.cfg.k
 
         def choose(hidden_pre: "Float[torch.Tensor, 'batch d_sae']") -> Chosen:
@@ -35,16 +39,10 @@ class SparseTopKTrainingSAE(TopKTrainingSAE):
         auxiliary_loss = dead_features_loss(
             self, x, step_input.sae_in - sae_out, step_input.dead_neuron_mask
         )
-        feature_acts = torch.sparse_coo_tensor(
-            torch.stack([chosen.rows, chosen.features]),
-            chosen.values * norms[chosen.features],
-            (len(x), self.cfg.d_sae),
-            check_invariants=False,
-        )
         return TrainStepOutput(
             sae_in=step_input.sae_in,
             sae_out=sae_out,
-            feature_acts=feature_acts,
+            feature_acts=active_features(chosen, norms, len(x)),
             hidden_pre=chosen.values,
             loss=mse_loss + auxiliary_loss,
             losses={"mse_loss": mse_loss, "auxiliary_reconstruction_loss": auxiliary_loss},

@@ -405,11 +405,17 @@ def test_a_prompt_beyond_the_context_is_one_line(refused, tiny):
 def test_a_bad_row_of_a_prompt_file_is_named_before_anything_is_loaded_or_printed(
     refused, tmp_path, row, field
 ):
-    good = '{"prompt": "The ship sailed.", "target": "sailed"}'
-    path = written(tmp_path, "prompts.jsonl", f"{good}\n{row}\n")
-    message = refused("detect", "--file", path, "--task", "metaphor")
-    assert message.startswith(f"{path}:2: ")
+    message = refused_row(refused, tmp_path, row, "--task", "metaphor")
     assert field in message and "?." not in message
+
+
+def refused_row(refused, folder, row, *flags):
+    """Returns why a row behind a good one is refused."""
+    good = '{"prompt": "The ship sailed.", "target": "sailed"}'
+    path = written(folder, "prompts.jsonl", f"{good}\n{row}\n")
+    message = refused("detect", "--file", path, *flags)
+    assert message.startswith(f"{path}:2: ")
+    return message
 
 
 @pytest.mark.usefixtures("no_model")
@@ -424,10 +430,7 @@ def test_a_bad_row_of_a_prompt_file_is_named_before_anything_is_loaded_or_printe
 def test_a_row_that_does_not_fit_its_own_task_is_found_before_anything_is_loaded(
     refused, tmp_path, row, said
 ):
-    good = '{"prompt": "The ship sailed.", "target": "sailed"}'
-    path = written(tmp_path, "prompts.jsonl", f"{good}\n{row}\n")
-    message = refused("detect", "--file", path)
-    assert message.startswith(f"{path}:2: ") and said in message
+    assert said in refused_row(refused, tmp_path, row)
 
 
 @pytest.mark.usefixtures("no_model")

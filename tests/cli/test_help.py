@@ -4,19 +4,11 @@ import re
 
 import pytest
 
-from saetask.cli.commands import CommandGroup
 from saetask.cli.main import ROOT, main, make_parser
+from tests.helpers.command_words import commands
 
 LONGEST = 100
 """Characters of a flag's explanation, without its default."""
-
-
-def commands(group, *words):
-    for name, command in group.commands():
-        if isinstance(command, CommandGroup):
-            yield from commands(command, *words, name)
-        else:
-            yield [*words, name]
 
 
 every_command = pytest.mark.parametrize("words", list(commands(ROOT)), ids=" ".join)

@@ -6,19 +6,11 @@ import sys
 
 import pytest
 
-from saetask.cli.commands import CommandGroup
 from saetask.cli.main import ROOT, main, make_parser
 from saetask.cli.tables import make_table, print_table
+from tests.helpers.command_words import commands
 
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-7]|38|9[0-7])(?:;\d+)*m")
-
-
-def commands(group, *words):
-    for name, command in group.commands():
-        if isinstance(command, CommandGroup):
-            yield from commands(command, *words, name)
-        else:
-            yield [*words, name]
 
 
 def test_output_is_utf8_whatever_the_locale(monkeypatch) -> None:
