@@ -31,6 +31,7 @@ from saetask.detection import (
     out_of_fold,
     owned_concepts,
     strongest_concepts,
+    token_shares,
     usable_region_sets,
 )
 from saetask.saes import Concept
@@ -146,27 +147,36 @@ class FailureProbe:
         found = make_misunderstanding(self.name, detector_input, reading, list(evidence.values()))
         if not (concepts := tuple(detector_input.concepts)):
             return found
-        parts = self._by_concept(row, concepts)
+        parts = self._by_concept(detector_input, row, concepts)
         owned = owned_concepts(concepts, self.d_sae)
         return explain_by_concepts(found, detector_input, self.readings, owned, parts, self.regions)
 
-    def _by_concept(self, row: csr_matrix, concepts: tuple[Concept, ...]) -> ConceptTerms:
+    def _by_concept(
+        self, detector_input: DetectorInput, row: csr_matrix, concepts: tuple[Concept, ...]
+    ) -> ConceptTerms:
         """Returns a prompt's log-odds, each feature's part counted to its strongest concept.
 
         Args:
+            detector_input: The prompt.
             row: Log-activations of the columns, `[1, column]`.
             concepts: The concepts.
         """
-        owners = strongest_concepts(concepts, self.d_sae)[self.columns[row.indices] % self.d_sae]
+        places, features = np.divmod(self.columns[row.indices], self.d_sae)
+        owners = strongest_concepts(concepts, self.d_sae)[features]
         terms = self.weights[:, row.indices] * row.data
-        by_concept = [
-            np.bincount(owners[owners >= 0], of_class[owners >= 0], minlength=len(concepts))
-            for of_class in terms
-        ]
+        owned = np.flatnonzero(owners >= 0)
+        n_tokens = len(detector_input.activations.prompts[0].token_ids)
+        by_token = np.zeros((len(terms), len(concepts), n_tokens))
+        for region in self.regions:
+            own = owned[places[owned] == REGIONS.index(region)]
+            shares: Any = token_shares(detector_input, region)[:, features[own]].tocoo()
+            of_pairs = terms[:, own][:, shares.col] * shares.data
+            np.add.at(by_token, (slice(None), owners[own][shares.col], shares.row), of_pairs)
         return ConceptTerms(
             log_odds=self.stack[0] * (row @ self.weights.T + self.bias)[0],
-            terms=self.stack[0] * np.array(by_concept),
+            terms=self.stack[0] * by_token.sum(2),
             rest=self.stack[0] * (terms[:, owners < 0].sum(1) + self.bias),
+            by_token=self.stack[0] * by_token,
         )
 
     def _stable(self) -> np.ndarray:
