@@ -59,9 +59,10 @@ class ConceptProbe:
     """Finds prompts whose concepts support another reading than the model's answer.
 
     Logistic regression on the activations of at most 16 concepts, each in one or more regions of
-    the prompt, predicts the right reading; concepts of the mere form of words are left out. The concepts are the first on the path of an
-    L1-penalised probe; the regression on them has an L2 penalty. (Forward selection by held-out
-    loss did worse on the built-in metaphors, 0.914 against 0.938 AUROC, and took 30 times as long.)
+    the prompt, predicts the right reading; concepts of the mere form of words are left out. The
+    concepts are the first on the path of an L1-penalised probe; the regression on them has an L2
+    penalty. (Forward selection by held-out loss did worse on the built-in metaphors, 0.914 against
+    0.938 AUROC, and took 30 times as long.)
     Regions, number of concepts and penalty are chosen by grouped inner cross-validation, and
     within each of its folds the concepts are chosen anew. Calibration and the test for chance are
     those of `failure-probe`.
@@ -153,7 +154,7 @@ class ConceptProbe:
     def _by_token(
         self, detector_input: DetectorInput
     ) -> "Float64[np.ndarray, 'class concept token']":
-        """Returns what each concept adds by its activation at each token, the mean not taken off."""
+        """Returns what each concept adds at each token, the mean not taken off."""
         of_concepts = concept_weights(self.concepts, detector_input.activations.d_sae)
         total: Any = 0.0
         for place, region in enumerate(self.regions):

@@ -144,7 +144,7 @@ def _in_content(
 
 @lru_cache(maxsize=16)
 def owned_concepts(concepts: tuple[Concept, ...], d_sae: int) -> tuple[Concept, ...]:
-    """Returns the concepts, each with those features alone whose strongest concept it is.
+    """Returns the concepts, each with those features alone that count to it.
 
     Args:
         concepts: The concepts.
@@ -157,16 +157,31 @@ def owned_concepts(concepts: tuple[Concept, ...], d_sae: int) -> tuple[Concept, 
 
 @lru_cache(maxsize=16)
 def strongest_concepts(concepts: tuple[Concept, ...], d_sae: int) -> "Int64[np.ndarray, 'd_sae']":
-    """Returns the index of the concept in which each feature has its largest weight; -1 for none.
+    """Returns the index of the concept that each feature counts to; -1 for none.
+
+    It is the one in which it has its largest weight. Contrasts come after concepts of meaning, and
+    before those of form: a feature of both a contrast and a form of words counts to the contrast.
 
     Args:
         concepts: The concepts; of equal weights the first counts.
         d_sae: Number of features of the SAE.
     """
+    is_contrast = np.array([concept.subject == "contrast" for concept in concepts], bool)
+    is_form = np.array([concept.subject == "form" for concept in concepts], bool)
+    owners = _largest_weights(concepts, np.flatnonzero(~is_contrast), d_sae)
+    contrasts = _largest_weights(concepts, np.flatnonzero(is_contrast), d_sae)
+    without_meaning = (owners < 0) | np.append(is_form, False)[owners]
+    return np.where(without_meaning & (contrasts >= 0), contrasts, owners)
+
+
+def _largest_weights(
+    concepts: Sequence[Concept], numbers: "Int64[np.ndarray, 'k']", d_sae: int
+) -> "Int64[np.ndarray, 'd_sae']":
+    """Returns in which of some concepts each feature has its largest weight; -1 for none."""
     owners, largest = np.full(d_sae, -1, dtype=np.int64), np.zeros(d_sae)
-    for number, concept in enumerate(concepts):
-        features = np.array(concept.features, dtype=np.int64)
-        weights = np.abs(np.array(concept.weights))
+    for number in numbers.tolist():
+        features = np.array(concepts[number].features, dtype=np.int64)
+        weights = np.abs(np.array(concepts[number].weights))
         larger = weights > largest[features]
         owners[features[larger]], largest[features[larger]] = number, weights[larger]
     return owners

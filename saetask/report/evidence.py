@@ -70,7 +70,8 @@ class Headings(NamedTuple):
 def fired_words(concept: AnyConcept) -> list[FiredWord]:
     """Returns the words on which a concept adds most, strongest first; adjoining tokens are one.
 
-    Where it is not known what a token adds, the strongest activation counts. Blanks at the ends of a token are no part of the word.
+    Where it is not known what a token adds, the strongest activation counts. Blanks at the ends of
+    a token are no part of the word.
     """
     words: list[tuple[float, FiredWord]] = []
     for token in sorted(concept.tokens, key=lambda token: token.start):

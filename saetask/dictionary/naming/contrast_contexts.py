@@ -1,4 +1,4 @@
-"""What a contrast is shown by: words that it fires on, and examples with the firing token marked."""
+"""What a contrast is shown by: words that it fires on, and examples, the firing token marked."""
 
 import re
 from collections import Counter

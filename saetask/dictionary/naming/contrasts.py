@@ -17,6 +17,7 @@ from saetask.saes.concepts import Concept, concept_activations
 from saetask.saes.extraction import read_features
 
 if TYPE_CHECKING:
+    from jaxtyping import Float64
     from scipy.sparse import csr_matrix
 
     from saetask.data.rendering import RenderedPrompt
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 MIN_Z = 2.0
 """Standard errors by which a feature must fire in more examples than others."""
+MIN_AUROC = 0.6
+"""Area under the curve that a validated contrast must reach on the tried groups."""
 PERMUTATIONS = 200
 NULL_QUANTILE = 0.95
 SOURCE = "example sentences"
@@ -44,7 +47,8 @@ def contrast_concepts(
     """Returns the concepts of the features that fire in more of the examples than of the others.
 
     Half of the groups choose the features, the rest try them: a concept is validated if its
-    activation tells the two sets apart better than in 95 % of permutations of the tried groups.
+    activation tells the two sets apart with an area of `MIN_AUROC` or more, and better than in 95 %
+    of permutations of the tried groups.
     Where a word is marked there are two concepts: of the features that fire on the word, and of
     those that fire anywhere in the sentence. Every sentence is read once.
 
@@ -126,8 +130,9 @@ def _contrast(
     scores = concept_activations(pooled[~chosen], [made])[:, 0]
     held_out = [group for group, is_chosen in zip(groups, chosen) if not is_chosen]
     auroc, null = _area_and_null(scores, present[~chosen], held_out)
-    verdict = "validated" if auroc > null else "not confirmed"
-    statistic = float(np.median(_standard_scores(pooled[~chosen], present[~chosen])[features]))
+    verdict = "validated" if auroc >= MIN_AUROC and auroc > null else "not confirmed"
+    held_out_firing = _firing(pooled[~chosen], present[~chosen])
+    statistic = float(np.median(held_out_firing.standard_scores[features]))
     return TriedConcept(made._replace(verdict=verdict), SOURCE, statistic, null, auroc)
 
 
@@ -138,22 +143,43 @@ def _id(concept: UserConcept, place: str) -> str:
     return f"contrast:{'on' if place == 'target' else 'in'}:{concept.name}"
 
 
-def _weights(pooled: "csr_matrix", present: np.ndarray) -> np.ndarray:
-    """Returns the weight of each feature, `[d_sae]`: log2 of how much more often it fires."""
-    fires: Any = pooled > 0
-    shares = [np.asarray(fires[rows].mean(0)).ravel() for rows in (present, ~present)]
-    more = _standard_scores(pooled, present) >= MIN_Z
-    floor = 1 / (2 * len(present))
-    return np.where(more, np.log2(np.maximum(shares[0], floor) / np.maximum(shares[1], floor)), 0)
+class _Firing(NamedTuple):
+    """How often features fire in examples and in others, each `[d_sae]`."""
+
+    present: "Float64[np.ndarray, ' d_sae']"
+    """Share of the examples in which a feature fires."""
+    absent: "Float64[np.ndarray, ' d_sae']"
+    anywhere: "Float64[np.ndarray, ' d_sae']"
+    standard_scores: "Float64[np.ndarray, ' d_sae']"
+    """Standard errors by which it fires in more of the examples."""
 
 
-def _standard_scores(pooled: "csr_matrix", present: np.ndarray) -> np.ndarray:
-    """Returns by how many standard errors each feature fires in more of the examples, `[d_sae]`."""
+def _firing(pooled: "csr_matrix", present: np.ndarray) -> _Firing:
     fires: Any = pooled > 0
-    shares = [np.asarray(fires[rows].mean(0)).ravel() for rows in (present, ~present)]
-    share = np.asarray(fires.mean(0)).ravel()
-    error = np.sqrt(share * (1 - share) * (1 / present.sum() + 1 / (~present).sum()))
-    return (shares[0] - shares[1]) / np.maximum(error, 1e-12)
+    one, other = (np.asarray(fires[rows].mean(0)).ravel() for rows in (present, ~present))
+    share = present.mean() * one + (1 - present.mean()) * other
+    variance = np.clip(share * (1 - share), 0, None)
+    error = np.sqrt(variance * (1 / present.sum() + 1 / (~present).sum()))
+    return _Firing(one, other, share, (one - other) / np.maximum(error, 1e-12))
+
+
+def _weights(pooled: "csr_matrix", present: np.ndarray) -> "Float64[np.ndarray, ' d_sae']":
+    """Returns the weight of each feature in the concept; 0 where it is none of it.
+
+    As in other concepts, it is the share of the uncertainty of the feature's firing that is taken
+    away: here by whether a sentence is an example.
+    """
+    firing, share = _firing(pooled, present), present.mean()
+    within = share * _entropy(firing.present) + (1 - share) * _entropy(firing.absent)
+    entropy = _entropy(firing.anywhere)
+    told = np.maximum(entropy - within, 0) / np.maximum(entropy, 1e-12)
+    return np.where(firing.standard_scores >= MIN_Z, told, 0)
+
+
+def _entropy(share: np.ndarray) -> np.ndarray:
+    """Returns the entropy of firing in a share of prompts, in bits."""
+    clipped = np.clip(share, 1e-12, 1 - 1e-12)
+    return -clipped * np.log2(clipped) - (1 - clipped) * np.log2(1 - clipped)
 
 
 def _area_and_null(scores: np.ndarray, present: np.ndarray, groups: Sequence[str]) -> _Tried:
