@@ -1,6 +1,7 @@
 """Prints why sentences count as misread, as a terminal shows it: can a stranger say why?
 
-    python -m benchmarks.ten_sentences [--texts FILE.jsonl] [--sae S] [--dictionary DIR] [--detector D]
+    python -m benchmarks.ten_sentences [--texts FILE.jsonl] [--sae S] [--dictionary DIR] \
+        [--detector NAME]
 
 A row of the file: {"task", "text", "target"}; by default ten sentences and four word problems of
 `benchmarks/ten_sentences.jsonl`, which stand in no data set. For each the command `detect` prints

@@ -10,7 +10,6 @@ from saetask.report.evidence import (
     AnyConcept,
     AnyFinding,
     fired_words,
-    other_reading,
     short_name,
     signed,
     strongest,
@@ -22,6 +21,10 @@ LEAST = 0.05
 """Log-odds below which a concept adds too little to be told."""
 LEAST_SHARE = 0.25
 """Share of the strongest concept's contribution that a further one must reach."""
+UNNAMED = "what has no telling name"
+"""Features without a name, or whose name tells the form of words alone, and the average prompt."""
+SIGNS = " .,;:!?()\"'“”‘’"
+"""Left out at the ends of a word."""
 WEAK = 0.7
 """Log-odds below which the evidence is weak: two to one."""
 
@@ -39,16 +42,14 @@ def why_sentence(found: AnyFinding) -> str:
     because = _listed([_clause(concept) for concept in told_for])
     parts = [_opening(found, named, because)]
     if told_against:
-        for_another = other_reading(found)
-        side = f"for {for_another}" if for_another else "against it"
-        parts.append(f"{side}, " + _listed([_clause(concept) for concept in told_against]))
+        parts.append("against that, " + _listed([_clause(concept) for concept in told_against]))
     others = len(found.concepts) - len(told_for) - len(told_against)
     told = sum(concept.contribution for concept in (*told_for, *told_against))
     if others and abs(named - told) >= LEAST:
         what = "another named concept" if others == 1 else f"{others} other named concepts"
         parts.append(f"{what} {'adds' if others == 1 else 'add'} {signed(named - told)}")
     if abs(found.rest) >= LEAST and (found.log_odds <= 0 or not _is_unnamed(found, named)):
-        parts.append(f"what has no such name adds {signed(found.rest)}")
+        parts.append(f"{UNNAMED} adds {signed(found.rest)}")
     return "; ".join(parts) + f" (in all {signed(found.log_odds)})."
 
 
@@ -68,14 +69,15 @@ def _opening(found: AnyFinding, named: float, because: str) -> str:
         return f"{opening}, though {because}" if because else opening
     weakly = "weakly " if log_odds < WEAK else ""
     if _is_unnamed(found, named):
-        opening = f"{weakly}read as {reading}, mostly by what has no name ({signed(found.rest)})"
+        opening = f"{weakly}read as {reading}, mostly by {UNNAMED} ({signed(found.rest or 0.0)})"
         return f"{opening}; what has one: {because}" if because else opening
-    return f"{weakly}read as {reading} because {because}"
+    why = f"because {because}" if because else "by concepts that each add little"
+    return f"{weakly}read as {reading} {why}"
 
 
 def _is_unnamed(found: AnyFinding, named: float) -> bool:
     """Returns whether named concepts add less to the reading than what has no name."""
-    return named <= 0 or not told_concepts(found, FOR) or (found.rest or 0.0) > named
+    return (found.rest or 0.0) > named
 
 
 def _clause(concept: AnyConcept) -> str:
@@ -86,8 +88,9 @@ def _clause(concept: AnyConcept) -> str:
     added = f"({signed(concept.contribution)})"
     if not words:
         return f"{about} weigh in {added}, on no word of the text"
-    told = " and ".join(f"“{word.text}”" for word in words)
-    return f"{told} set{'s' if len(words) == 1 else ''} off {about} {added}"
+    texts = list(dict.fromkeys(word.text.strip(SIGNS) or word.text for word in words))
+    told = " and ".join(f"“{text}”" for text in texts)
+    return f"{told} set{'s' if len(texts) == 1 else ''} off {about} {added}"
 
 
 def _listed(clauses: list[str]) -> str:

@@ -43,9 +43,7 @@ def rows(recipe, items_file, sentences, capsys) -> list[dict]:
 
 
 def test_nothing_scored_is_an_example(rows, sentences, recipe) -> None:
-    texts = {
-        recipe["letters"](example["text"]) for row in rows for example in row["examples"]
-    }
+    texts = {recipe["letters"](example["text"]) for row in rows for example in row["examples"]}
     for known in (SCORED, sentences[0].question["sentence"]):
         assert recipe["letters"](known) not in texts
 

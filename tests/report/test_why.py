@@ -19,9 +19,9 @@ def figures(sentence: str) -> list[float]:
 def test_it_says_which_words_set_off_what_and_how_much() -> None:
     assert why_sentence(planted_finding()) == (
         "read as literal because “swallowed” and “soup” set off features of food (+1.20) and "
-        "“swallowed” sets off features of parts of the body (+0.40); for metaphorical, “insult” "
-        "sets off features of feelings (−0.60); another named concept adds −0.20; what has no such "
-        "name adds +0.31 (in all +1.11)."
+        "“swallowed” sets off features of parts of the body (+0.40); against that, “insult” "
+        "sets off features of feelings (−0.60); another named concept adds −0.20; what has no "
+        "telling name adds +0.31 (in all +1.11)."
     )
 
 
@@ -53,7 +53,7 @@ def test_it_says_where_the_features_do_not_say_it_and_where_names_do_not(found) 
     if found.log_odds <= 0:
         assert sentence.startswith("the features alone do not say")
     elif named <= 0 or found.rest > named:
-        assert "mostly by what has no name" in sentence
+        assert "mostly by what has no telling name" in sentence
     if 0 < found.log_odds < WEAK:
         assert sentence.startswith("weakly read as")
 

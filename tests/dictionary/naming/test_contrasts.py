@@ -48,7 +48,7 @@ def test_a_marked_word_gives_a_concept_of_the_word_and_one_of_the_sentence(
 
 def test_sentences_that_no_feature_tells_apart_are_refused(tiny_model, word_sae) -> None:
     concept = UserConcept(name="nothing", examples=WITH, others=WITH)
-    with pytest.raises(UserError, match="no feature fires in more|do not leave"):
+    with pytest.raises(UserError, match=r"no feature fires in more|do not leave"):
         contrast_concepts([concept], tiny_model, word_sae)
 
 
