@@ -155,14 +155,13 @@ class ConceptProbe:
         self, detector_input: DetectorInput
     ) -> "Float64[np.ndarray, 'class concept token']":
         """Returns what each concept adds at each token, the mean not taken off."""
-        of_concepts = concept_weights(self.concepts, detector_input.activations.d_sae)
-        total: Any = 0.0
+        of_concepts, total = concept_weights(self.concepts, detector_input.activations.d_sae), 0.0
         for place, region in enumerate(self.regions):
             row = log_activations([detector_input], region).toarray()
             shares = token_shares(detector_input, region)
-            firing = (shares.multiply(row) @ of_concepts).toarray()  # [token, concept]
+            firing = (shares.multiply(row) @ of_concepts).toarray()
             total = total + self.probe.weights[:, place, :, None] * firing.T[None]
-        return total
+        return np.asarray(total)
 
     def _features(self, detector_input: DetectorInput, chosen: int) -> list[Evidence]:
         """Returns the features that add most to a reading: their weights are their concepts'."""

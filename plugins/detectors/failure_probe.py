@@ -30,12 +30,11 @@ from saetask.detection import (
     make_misunderstanding,
     out_of_fold,
     owned_concepts,
-    strongest_concepts,
-    token_shares,
     usable_region_sets,
 )
 from saetask.saes import Concept
 
+from .feature_terms import ProbeColumns, terms_by_concept
 from .stability import STABLE, stability
 
 REGIONS = ("text", "target", "answer", "question", "end", "shared", "apart")
@@ -72,6 +71,8 @@ class FailureProbe:
         self.penalty: tuple[str, float] = ("l2", 0.0)
         self.d_sae = 0
         self.columns = np.empty(0, np.int64)
+        self.means = np.empty(0)
+        """Mean log-activation of each column in the fit split."""
         self.weights = np.empty((0, 0))
         self.bias = np.empty(0)
         self.stack = np.empty(0)
@@ -101,6 +102,7 @@ class FailureProbe:
         design = _pooled(inputs, self.regions)
         self.columns = _live_columns(design)
         design = csr_matrix(design[:, self.columns])
+        self.means = _means(design, own)
         self.weights, self.bias = _logistic(design, labels, self.penalty)
         self.stability = stability(
             self.weights,
@@ -154,30 +156,22 @@ class FailureProbe:
     def _by_concept(
         self, detector_input: DetectorInput, row: csr_matrix, concepts: tuple[Concept, ...]
     ) -> ConceptTerms:
-        """Returns a prompt's log-odds, each feature's part counted to its strongest concept.
+        """Returns a prompt's log-odds, calibrated, by concept and token.
 
         Args:
             detector_input: The prompt.
             row: Log-activations of the columns, `[1, column]`.
             concepts: The concepts.
         """
-        places, features = np.divmod(self.columns[row.indices], self.d_sae)
-        owners = strongest_concepts(concepts, self.d_sae)[features]
-        terms = self.weights[:, row.indices] * row.data
-        owned = np.flatnonzero(owners >= 0)
-        n_tokens = len(detector_input.activations.prompts[0].token_ids)
-        by_token = np.zeros((len(terms), len(concepts), n_tokens))
-        for region in self.regions:
-            own = owned[places[owned] == REGIONS.index(region)]
-            shares: Any = token_shares(detector_input, region)[:, features[own]].tocoo()
-            of_pairs = terms[:, own][:, shares.col] * shares.data
-            np.add.at(by_token, (slice(None), owners[own][shares.col], shares.row), of_pairs)
-        return ConceptTerms(
-            log_odds=self.stack[0] * (row @ self.weights.T + self.bias)[0],
-            terms=self.stack[0] * by_token.sum(2),
-            rest=self.stack[0] * (terms[:, owners < 0].sum(1) + self.bias),
-            by_token=self.stack[0] * by_token,
-        )
+        places, features = np.divmod(self.columns, self.d_sae)
+        order = np.array([self.regions.index(r) if r in self.regions else -1 for r in REGIONS])
+        # A fit of before there were contrasts has no means.
+        usual = self.means if len(self.means) else np.zeros(len(self.columns))
+        values = row.toarray()[0].astype(float)
+        columns = ProbeColumns(order[places], features, values, usual, self.weights)
+        parts = terms_by_concept(detector_input, columns, self.bias, self.regions, concepts)
+        scale = self.stack[0]
+        return ConceptTerms(*(scale * each for each in parts[:4]), fires_less=parts.fires_less)
 
     def _stable(self) -> np.ndarray:
         """Returns which columns are stable, `[class, column]`."""
@@ -201,6 +195,7 @@ class FailureProbe:
         answers = answer_scores(inputs, self.readings)
         labels = labels_of(gold_readings, self.readings)
         own = in_domain_rows(inputs)
+        moved.means = _means(csr_matrix(_pooled(inputs, self.regions)[:, moved.columns]), own)
         moved.stack = fit_stack(moved._log_odds(inputs)[own], answers[own], labels[own])
         return moved
 
@@ -240,6 +235,11 @@ def _pooled(inputs: Sequence[DetectorInput], regions: Sequence[str]) -> csr_matr
     nothing = csr_matrix((len(inputs), d_sae))
     blocks = [log_activations(inputs, r) if r in regions else nothing for r in REGIONS]
     return csr_matrix(hstack(blocks))
+
+
+def _means(design: csr_matrix, rows: np.ndarray) -> np.ndarray:
+    """Returns the mean of each column over some rows, `[column]`."""
+    return np.asarray(design[rows].mean(0), dtype=float).ravel()
 
 
 def _live_columns(design: csr_matrix) -> np.ndarray:

@@ -62,6 +62,7 @@ def random_failure_probe(generator, concepts, readings):
     probe.columns = np.sort(generator.choice(2 * D_SAE, 120, replace=False))
     probe.weights = generator.normal(size=(len(readings), 120))
     probe.bias = generator.normal(size=len(readings))
+    probe.means = generator.random(120)
     probe.stack = np.abs(generator.normal(size=2 + len(readings)))
     probe.stability = np.zeros_like(probe.weights)
     return probe
