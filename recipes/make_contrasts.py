@@ -17,6 +17,7 @@ import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence, Set
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,18 @@ def letters(text: str) -> str:
 
 
 def scored_texts(paths: Iterable[Path]) -> set[str]:
-    """Returns the letters of every text in some files, and of every built-in item."""
+    """Returns the letters of every text in some files, and of every built-in item.
+
+    Two texts that follow each other in a row count as one, too: SVAMP has body and question apart.
+    """
     rows = [row for path in paths for _, row in read_rows(path)]
     for name in ("metaphor", "word-problems"):
         rows += [item.question for item in PluginRegistry().get("task", name).items()]
-    texts = (value for row in rows for value in row.values() if isinstance(value, str))
-    return {text for text in map(letters, texts) if len(text) >= SHORTEST}
+    texts: set[str] = set()
+    for row in rows:
+        own = [letters(value) for value in row.values() if isinstance(value, str)]
+        texts |= {*own, *map(" ".join, pairwise(own))}
+    return {text for text in texts if len(text) >= SHORTEST}
 
 
 def verb_examples(path: Path, excluded: Set[str], limit: int) -> dict[str, list[Row]]:

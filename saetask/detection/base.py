@@ -65,6 +65,8 @@ class ConceptEvidence(NamedTuple):
     """The concept's features that fire in this prompt."""
     contexts: list[str]
     """Up to three contexts of the dictionary in which they fire."""
+    fires_less: bool = False
+    """Whether it speaks by firing less than in the average prompt."""
 
 
 class Misunderstanding(NamedTuple):

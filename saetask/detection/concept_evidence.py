@@ -67,15 +67,15 @@ def explain_by_concepts(
     for number in listed:
         for_another = max(others, key=lambda other: parts.terms[other, number])
         speaks_for = chosen if added[number] > 0 else for_another
-        shown = np.zeros(by_token.shape[1]) if number in parts.fires_less else by_token[number]
         evidence.append(
             _evidence(
                 detector_input,
                 concepts[number],
                 float(added[number]),
                 readings[speaks_for],
-                shown,
+                by_token[number],
                 tokens,
+                fires_less=number in parts.fires_less,
             )
         )
     return misunderstanding._replace(
@@ -105,9 +105,10 @@ def _evidence(
     reading: str,
     by_token: "Float64[np.ndarray, 'token']",
     tokens: Sequence[int],
+    fires_less: bool,
 ) -> ConceptEvidence:
     firing = detector_input.activations.restricted(np.array(concept.features, dtype=np.int64))
-    speaking = np.flatnonzero(by_token * contribution > 0)
+    speaking = np.flatnonzero(by_token * contribution * (not fires_less) > 0)
     found: list[ConceptToken] = []
     features = {f for t in tokens for f in firing.features[_firings(firing, t)].tolist()}
     for token in speaking[np.argsort(-np.abs(by_token[speaking]), kind="stable")].tolist():
@@ -122,6 +123,7 @@ def _evidence(
         found[:TOKENS],
         sorted(features),
         list(concept.examples[:CONTEXTS]),
+        fires_less,
     )
 
 

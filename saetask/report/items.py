@@ -60,6 +60,8 @@ class ConceptRecord(Document):
     """Its features that fire in the prompt."""
     contexts: list[Text]
     """Up to three contexts of the dictionary in which its features fire."""
+    fires_less: Flag = False
+    """Whether it speaks by firing less than in the average prompt; false in older runs."""
 
 
 class MisunderstandingRecord(Document):

@@ -87,7 +87,8 @@ def _clause(concept: AnyConcept) -> str:
     about = about.replace("features of near ", "features near ")
     added = f"({signed(concept.contribution)})"
     if not words:
-        return f"{about} weigh in {added}, on no word of the text"
+        place = "fire less than usual" if concept.fires_less else "fire outside the text"
+        return f"{about} {place} {added}"
     texts = list(dict.fromkeys(word.text.strip(SIGNS) or word.text for word in words))
     told = " and ".join(f"“{text}”" for text in texts)
     return f"{told} set{'s' if len(texts) == 1 else ''} off {about} {added}"

@@ -31,12 +31,15 @@ def rows(recipe, items_file, sentences, capsys) -> list[dict]:
     verbs = [verb_row(n, n % 2) for n in range(8)] + [verb_row(9, 1, "ask")]
     verbs += [{**verb_row(0, 1), "sentence": text} for text in (SCORED, built_in)]
     problems = [
-        problem("Ann", "4+3 = <<4+3=7>>7\n#### 7"),
+        problem("some woman", "4+3 = <<4+3=7>>7\n#### 7"),
         problem("Ben", "It is 4+3 = 7\n#### 7"),
         problem("the boy", "4-3 = <<4-3=1>>1\n#### 1"),
+        problem("the fox", "4+3 = <<4+3=7>>7\n#### 7"),
         problem("the girl", "4*3 = <<4*3=12>>12, 12-1 = <<12-1=11>>11\n#### 11"),
     ]
-    scored = items_file({"text": SCORED.replace(" .", ".").upper()}, name="scored.jsonl")
+    body, asked = problem("the fox", "")["question"].split(". ")
+    in_parts = {"Body": f"{body}.", "Question": asked}
+    scored = items_file({"text": SCORED.replace(" .", ".").upper()}, in_parts, name="scored.jsonl")
     given = [str(items_file(*each, name=name)) for each, name in ((verbs, "v"), (problems, "p"))]
     assert recipe["main"]([*given, "--exclude", str(scored)]) == 0
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -62,7 +65,7 @@ def test_each_verb_is_as_often_of_either_kind(rows) -> None:
 
 def test_problems_are_those_of_one_marked_operation(rows) -> None:
     found = {row["name"]: [e["text"].split()[0] for e in row["examples"]] for row in rows[2:]}
-    assert found["problems of addition"] == ["Ann"]
+    assert found["problems of addition"] == ["some"]
     assert found["problems of subtraction"] == ["the"]
     assert found["problems of multiplication"] == found["problems of division"] == []
 

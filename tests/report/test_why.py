@@ -58,9 +58,13 @@ def test_it_says_where_the_features_do_not_say_it_and_where_names_do_not(found) 
         assert sentence.startswith("weakly read as")
 
 
-def test_a_concept_on_no_word_is_told_without_one() -> None:
-    found = planted_finding(concepts=[concept("food", LOG_ODDS)], rest=0.0)
-    assert "features of food weigh in (+1.11), on no word of the text" in why_sentence(found)
+@pytest.mark.parametrize(
+    ("fires_less", "told"), [(True, "less than usual"), (False, "outside the text")]
+)
+def test_a_concept_on_no_word_is_told_without_one(fires_less, told) -> None:
+    silent = concept("food", LOG_ODDS, fires_less=fires_less)
+    found = planted_finding(concepts=[silent], rest=0.0)
+    assert f"because features of food fire {told} (+1.11)" in why_sentence(found)
 
 
 def test_it_stands_in_the_record_where_concepts_are_known() -> None:
