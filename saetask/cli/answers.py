@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 def detection_text(detection: "Detection") -> str:
     """Returns a detection in a few lines."""
     from saetask.report.understanding import kind_sentence
+    from saetask.report.why import why_sentence
     from saetask.session.results import failure_text
 
     answer, wrong = "answer", f"(probability that it is wrong: {failure_text(detection)})"
@@ -28,6 +29,8 @@ def detection_text(detection: "Detection") -> str:
             f"misread: {found.text!r} at {found.span.start}; the features say: {found.reading}, "
             f"the {answer}: {detection.calibrated_answer}"
         )
+        if why := why_sentence(found):
+            lines.append(f"why: {why}")
         if kind := kind_sentence(found):
             lines.append(kind)
         if found.concepts:

@@ -15,7 +15,8 @@ ROWS_A_SIDE = 3
 MOST_WORDS = 3
 LARGEST_ODDS = 1000
 REST = "everything else"
-"""What no listed concept adds: further concepts, features without a name, the average prompt."""
+"""What no listed concept adds: further concepts, the form of words, features without a name, the
+average prompt."""
 LESS = "(less than usual)"
 """In place of words, for a concept that speaks by firing less than in the average prompt."""
 
@@ -67,15 +68,17 @@ class Headings(NamedTuple):
 
 
 def fired_words(concept: AnyConcept) -> list[FiredWord]:
-    """Returns the words on which a concept fires most, strongest first; adjoining tokens are one.
+    """Returns the words on which a concept adds most, strongest first; adjoining tokens are one.
 
-    Blanks at the ends of a token are no part of the word.
+    Where it is not known what a token adds, the strongest activation counts. Blanks at the ends of
+    a token are no part of the word.
     """
     words: list[tuple[float, FiredWord]] = []
     for token in sorted(concept.tokens, key=lambda token: token.start):
         text = token.text.strip()
         start = token.start + len(token.text) - len(token.text.lstrip())
-        word, strength = FiredWord(start, start + len(text), text), token.activation
+        word = FiredWord(start, start + len(text), text)
+        strength = abs(token.adds) or token.activation
         if words and words[-1][1].end == start:
             before = words.pop()
             word = FiredWord(before[1].start, word.end, before[1].text + text)

@@ -7,8 +7,9 @@ import pytest
 from saetask.data.prompts import Prompt, Span
 from saetask.detection import ConceptEvidence, ConceptToken, Evidence, Misunderstanding
 from saetask.experiments.arm_prompts import retarget_findings
+from saetask.report.finding_record import misunderstanding_record
 from saetask.report.item_comparison import read_items
-from saetask.report.items import MisunderstandingRecord, misunderstanding_record, read_item_records
+from saetask.report.items import MisunderstandingRecord, read_item_records
 from saetask.session import Detection
 from saetask.session.documents import detection_document
 from tests.helpers.refusals import refusal
