@@ -1,8 +1,9 @@
 """What a session finds in a prompt, in lines for people."""
 
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from saetask.cli.evidence import evidence_text
+from saetask.cli.evidence import WIDTH, evidence_text
 
 if TYPE_CHECKING:
     from saetask.session import Detection, Reformulation
@@ -30,7 +31,7 @@ def detection_text(detection: "Detection") -> str:
             f"the {answer}: {detection.calibrated_answer}"
         )
         if why := why_sentence(found):
-            lines.append(f"why: {why}")
+            lines += wrap(f"why: {why}", WIDTH, break_on_hyphens=False)
         if kind := kind_sentence(found):
             lines.append(kind)
         if found.concepts:

@@ -33,7 +33,7 @@ OLD_KEYS = ["detector", "span", "text", "reading", "probability", "features"]
 
 def test_a_concept_stands_in_a_row_under_the_keys_of_the_contract():
     row = json.loads(json.dumps(misunderstanding_record(NAMED).to_json()))
-    assert list(row) == [*OLD_KEYS, "log_odds", "rest", "concepts"]
+    assert list(row) == [*OLD_KEYS, "log_odds", "rest", "concepts", "why"]
     assert row["span"] == [3, 10]
     assert row["concepts"] == [
         {
