@@ -6,7 +6,8 @@
 
 Verbs used figuratively, and literally: as many sentences of either kind for each verb, so that no
 verb tells them apart. Problems of one operation against problems of the other three: those whose
-solution has calculator marks, <<48/2=24>>, of this operation alone. A sentence is left out if its
+solution has calculator marks, <<48/2=24>>, of this operation alone. VUA's licence does not let the
+dictionary quote its sentences, that of GSM8K does. A sentence is left out if its
 letters are those of a text in a file of `--exclude`, or of a built-in item: nothing that results
 are reported on, or that is chosen on, is among the examples.
 """
@@ -116,13 +117,14 @@ def contrasts(
 ) -> Iterator[Row]:
     """Yields the rows of the concept file."""
     asked = question_of("metaphor", {"sentence": TEXT, "target": WORD, "target_start": 0})
-    kinds = [(asked, verb_examples(verbs, excluded, most_verbs))]
+    kinds = [(asked, verb_examples(verbs, excluded, most_verbs), False)]
     asked = question_of("word-problems", {"question": TEXT})
-    kinds.append((asked, problem_examples(problems, excluded, most_problems)))
-    for asked, examples in kinds:
+    kinds.append((asked, problem_examples(problems, excluded, most_problems), True))
+    for asked, examples, quoted in kinds:
         for name in examples:
             others = [row for other, rows in examples.items() if other != name for row in rows]
-            row = {"name": name, "asked": asked, "examples": examples[name], "others": others}
+            row = {"name": name, "asked": asked, "quoted": quoted}
+            row |= {"examples": examples[name], "others": others}
             check_not_scored(row, excluded)
             yield row
 

@@ -124,7 +124,9 @@ def _contrast(
         tuple(features.tolist()),
         tuple(weights[features].tolist()),
         words=contrast_words(activations, rows, present, place, weights),
-        examples=contrast_contexts(activations, rows[present], place, weights),
+        examples=(
+            contrast_contexts(activations, rows[present], place, weights) if concept.quoted else ()
+        ),
         subject="contrast",
     )
     scores = concept_activations(pooled[~chosen], [made])[:, 0]

@@ -35,6 +35,9 @@ class UserConcept(Document):
     """The message in which the sentences are read, with {text} for the sentence and {word} for its
     marked word, such as that of a task; by default they are read as running text."""
 
+    quoted: bool = True
+    """Whether the dictionary may quote the sentences: false where their licence forbids it."""
+
     @model_validator(mode="after")
     def _check(self) -> "UserConcept":
         if not self.name.strip() or not all(word.strip().isalpha() for word in self.words):

@@ -27,6 +27,11 @@ def test_sentences_give_the_features_that_tell_them_apart(tiny_model, word_sae) 
     assert tried.auroc == 1.0 and tried.concept.verdict == "validated"
     assert tried.concept.words == ("sea",)
     assert all("«sea»" in context for context in tried.concept.examples)
+    (unquoted,) = contrast_concepts(
+        [concept.model_copy(update={"quoted": False})], tiny_model, word_sae
+    )
+    assert tried.concept.examples
+    assert unquoted.concept == tried.concept._replace(examples=())
 
 
 @pytest.mark.parametrize("asked", ["", ASKED])
