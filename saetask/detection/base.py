@@ -38,6 +38,8 @@ class ConceptToken(NamedTuple):
     """The strongest activation, on this token, of the concept's features."""
     adds: float = 0.0
     """What those of its features add to the reading's log-odds that fire on no token more."""
+    word: str = ""
+    """The whole word that it is part of; "" where it is of none."""
 
     def within(self, part: Span) -> "ConceptToken":
         """Returns the piece of the token inside a part of the content, counted from there."""

@@ -141,7 +141,20 @@ def _in_content(
     first, last = (place - start for place in prompt.token_spans[token])
     first, last = max(first, 0), min(last, len(content))
     if first < last:
-        yield ConceptToken(first, last, content[first:last], activation, adds)
+        word = _word_at(content, first, last)
+        yield ConceptToken(first, last, content[first:last], activation, adds, word)
+
+
+def _word_at(content: str, first: int, last: int) -> str:
+    """Returns the word that overlaps a range of characters; "" where none does."""
+    while first < last and not content[first].isalpha():
+        first += 1
+    while first and content[first - 1].isalpha() and first < last:
+        first -= 1
+    end = first
+    while end < len(content) and content[end].isalpha():
+        end += 1
+    return content[first:end] if first < last else ""
 
 
 @lru_cache(maxsize=16)

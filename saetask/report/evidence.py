@@ -39,6 +39,8 @@ class FiredWord(NamedTuple):
     """In what the positions of tokens count in."""
     end: int
     text: str
+    word: str
+    """The whole word that its first token is part of; the text where that is unknown."""
 
 
 class Bar(NamedTuple):
@@ -77,11 +79,12 @@ def fired_words(concept: AnyConcept) -> list[FiredWord]:
     for token in sorted(concept.tokens, key=lambda token: token.start):
         text = token.text.strip()
         start = token.start + len(token.text) - len(token.text.lstrip())
-        word = FiredWord(start, start + len(text), text)
+        word = FiredWord(start, start + len(text), text, token.word or text)
         strength = abs(token.adds) or token.activation
         if words and words[-1][1].end == start:
             before = words.pop()
-            word = FiredWord(before[1].start, word.end, before[1].text + text)
+            joined, whole = before[1].text + text, before[1].word if token.word else ""
+            word = FiredWord(before[1].start, word.end, joined, whole or joined)
             strength = max(strength, before[0])
         if text:
             words.append((strength, word))

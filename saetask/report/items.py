@@ -38,6 +38,8 @@ class ConceptTokenRecord(Document):
     adds: Number = 0.0
     """What those of the features add to the reading's log-odds that fire on no token more; 0 in
     older runs."""
+    word: Text = ""
+    """The whole word that it is part of; empty where it is of none, and in older runs."""
 
 
 class ConceptRecord(Document):

@@ -89,7 +89,7 @@ def _clause(concept: AnyConcept) -> str:
     if not words:
         place = "fire less than usual" if concept.fires_less else "fire outside the text"
         return f"{about} {place} {added}"
-    texts = list(dict.fromkeys(word.text.strip(SIGNS) or word.text for word in words))
+    texts = list(dict.fromkeys(word.word.strip(SIGNS) or word.word for word in words))
     told = " and ".join(f"“{text}”" for text in texts)
     return f"{told} set{'s' if len(texts) == 1 else ''} off {about} {added}"
 

@@ -1,5 +1,6 @@
 """Log-odds taken apart by concept: nothing is lost, whatever the weights are."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from saetask.detection import DetectorInput, make_misunderstanding
 from saetask.detection.concept_evidence import (
     LISTED,
     ConceptTerms,
+    _word_at,
     explain_by_concepts,
     owned_concepts,
     strongest_concepts,
@@ -135,6 +137,18 @@ def test_what_tokens_add_is_what_the_concept_adds(seed):
         assert all(token.adds * concept.contribution > 0 for token in concept.tokens)
         sizes = [abs(token.adds) for token in concept.tokens]
         assert sizes == sorted(sizes, reverse=True)
+
+
+@given(st.text("ab '-é.", max_size=20), st.data())
+def test_a_token_is_part_of_a_whole_word(content, data):
+    first = data.draw(st.integers(0, len(content)))
+    last = data.draw(st.integers(first, len(content)))
+    word = _word_at(content, first, last)
+    letters = [place for place in range(first, last) if content[place].isalpha()]
+    assert bool(word) == bool(letters)
+    if letters:
+        words = list(re.finditer(r"[^\W\d_]+", content))
+        assert word == next(m[0] for m in words if m.start() <= letters[0] < m.end())
 
 
 def test_a_contrast_comes_after_a_meaning_and_before_a_form():

@@ -182,4 +182,4 @@ def test_a_record_has_the_keys_of_the_contract() -> None:
         *("id", "name", "contribution", "verdict", "for", "tokens", "features", "contexts"),
         "fires_less",
     ]
-    assert list(first["tokens"][0]) == ["start", "end", "text", "activation", "adds"]
+    assert list(first["tokens"][0]) == ["start", "end", "text", "activation", "adds", "word"]

@@ -42,9 +42,19 @@ def test_a_concept_stands_in_a_row_under_the_keys_of_the_contract():
             "contribution": -0.25,
             "verdict": "validated",
             "for": "metaphorical",
-            "tokens": [{"start": 3, "end": 10, "text": "steered", "activation": 2.5}],
+            "tokens": [
+                {
+                    "start": 3,
+                    "end": 10,
+                    "text": "steered",
+                    "activation": 2.5,
+                    "adds": 0.0,
+                    "word": "",
+                }
+            ],
             "features": [7, 11],
             "contexts": ["the «boat» sank"],
+            "fires_less": False,
         }
     ]
     assert MisunderstandingRecord.model_validate(row) == misunderstanding_record(NAMED)

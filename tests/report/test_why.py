@@ -8,7 +8,7 @@ from hypothesis import given
 from saetask.report.evidence import AGAINST, FOR, short_name, signed
 from saetask.report.finding_record import misunderstanding_record
 from saetask.report.why import LEAST, WEAK, told_concepts, why_sentence
-from tests.helpers.planted_evidence import LOG_ODDS, concept, planted_finding
+from tests.helpers.planted_evidence import LOG_ODDS, concept, planted_finding, token
 from tests.report.test_evidence import findings
 
 
@@ -65,6 +65,12 @@ def test_a_concept_on_no_word_is_told_without_one(fires_less, told) -> None:
     silent = concept("food", LOG_ODDS, fires_less=fires_less)
     found = planted_finding(concepts=[silent], rest=0.0)
     assert f"because features of food fire {told} (+1.11)" in why_sentence(found)
+
+
+def test_a_piece_of_a_word_is_told_as_the_word() -> None:
+    piece = token("lowed")._replace(word="swallowed")
+    found = planted_finding(concepts=[concept("food", 1.0)._replace(tokens=[piece])])
+    assert "“swallowed” sets off features of food" in why_sentence(found)
 
 
 def test_it_stands_in_the_record_where_concepts_are_known() -> None:
