@@ -116,14 +116,20 @@ def contrasts(
     verbs: Path, problems: Path, excluded: Set[str], most_verbs: int, most_problems: int
 ) -> Iterator[Row]:
     """Yields the rows of the concept file."""
-    asked = question_of("metaphor", {"sentence": TEXT, "target": WORD, "target_start": 0})
-    kinds = [(asked, verb_examples(verbs, excluded, most_verbs), False)]
-    asked = question_of("word-problems", {"question": TEXT})
-    kinds.append((asked, problem_examples(problems, excluded, most_problems), True))
-    for asked, examples, quoted in kinds:
+    kinds = {
+        "metaphor": (
+            question_of("metaphor", {"sentence": TEXT, "target": WORD, "target_start": 0}),
+            verb_examples(verbs, excluded, most_verbs),
+        ),
+        "word-problems": (
+            question_of("word-problems", {"question": TEXT}),
+            problem_examples(problems, excluded, most_problems),
+        ),
+    }
+    for task, (asked, examples) in kinds.items():
         for name in examples:
             others = [row for other, rows in examples.items() if other != name for row in rows]
-            row = {"name": name, "asked": asked, "quoted": quoted}
+            row = {"name": name, "task": task, "asked": asked, "quoted": task != "metaphor"}
             row |= {"examples": examples[name], "others": others}
             check_not_scored(row, excluded)
             yield row

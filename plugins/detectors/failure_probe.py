@@ -165,10 +165,8 @@ class FailureProbe:
         """
         places, features = np.divmod(self.columns, self.d_sae)
         order = np.array([self.regions.index(r) if r in self.regions else -1 for r in REGIONS])
-        # A fit of before there were contrasts has no means.
-        usual = self.means if len(self.means) else np.zeros(len(self.columns))
         values = row.toarray()[0].astype(float)
-        columns = ProbeColumns(order[places], features, values, usual, self.weights)
+        columns = ProbeColumns(order[places], features, values, self.means, self.weights)
         parts = terms_by_concept(detector_input, columns, self.bias, self.regions, concepts)
         scale = self.stack[0]
         return ConceptTerms(*(scale * each for each in parts[:4]), fires_less=parts.fires_less)

@@ -44,6 +44,7 @@ def write_concepts(folder: Path, concepts: list[TriedConcept]) -> None:
             "verdict": pyarrow.string(),
             "words": texts,
             "examples": texts,
+            "task": pyarrow.string(),
         }
     )
     rows = [{**tried.concept._asdict(), **tried._asdict()} for tried in concepts]
@@ -71,6 +72,7 @@ def read_concepts(folder: Path, d_sae: int) -> list[Concept]:
                 tuple(row["words"] or ()),
                 tuple(row["examples"] or ()),
                 subject_of(row["kind"], row["source"]),
+                row.get("task") or "",
             )
             for row in read_parquet(path).to_pylist()
         ]

@@ -28,7 +28,9 @@ class KnownConcepts(NamedTuple):
 NO_CONCEPTS = KnownConcepts((), ())
 
 
-def find_known_concepts(labels: FeatureLabels, without: Sequence[str] = ()) -> KnownConcepts:
+def find_known_concepts(
+    labels: FeatureLabels, without: Sequence[str] = (), task: str | None = None
+) -> KnownConcepts:
     """Returns the concepts of an SAE's dictionary that detectors may use.
 
     Only validated ones, unless annotations may use labels that are not.
@@ -37,6 +39,7 @@ def find_known_concepts(labels: FeatureLabels, without: Sequence[str] = ()) -> K
         labels: Labels of the SAE's features, with their dictionary.
         without: Concepts to strike out, by id or name; a name may be that of several concepts. The
             others lose the features that they share with one.
+        task: Leaves out contrasts between prompts of other tasks; None leaves out none.
 
     Raises:
         UserError: A concept to strike out is unknown.
@@ -44,6 +47,7 @@ def find_known_concepts(labels: FeatureLabels, without: Sequence[str] = ()) -> K
     every = [] if labels.dictionary is None else labels.dictionary.concepts()
     struck = {f for name in without for c in _find(name, every, labels) for f in c.features}
     usable = [c for c in every if labels.unvalidated or c.verdict == "validated"]
+    usable = [c for c in usable if task is None or c.task in ("", task)]
     if struck:
         left = np.setdiff1d([f for concept in usable for f in concept.features], list(struck))
         usable = [c for c in restrict_concepts(usable, left) if c.features]

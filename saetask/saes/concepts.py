@@ -35,6 +35,8 @@ class Concept(NamedTuple):
     subject: ConceptSubject = "meaning"
     """What the name tells: what words mean; their form alone, as signs, endings and function words
     have it; or which of two kinds of examples a prompt is like."""
+    task: str = ""
+    """The task whose prompts a contrast was made of; "" where it is for every task."""
 
     @property
     def text(self) -> str:

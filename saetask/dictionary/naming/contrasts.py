@@ -128,6 +128,7 @@ def _contrast(
             contrast_contexts(activations, rows[present], place, weights) if concept.quoted else ()
         ),
         subject="contrast",
+        task=concept.task,
     )
     scores = concept_activations(pooled[~chosen], [made])[:, 0]
     held_out = [group for group, is_chosen in zip(groups, chosen) if not is_chosen]

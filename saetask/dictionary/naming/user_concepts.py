@@ -35,6 +35,8 @@ class UserConcept(Document):
     """The message in which the sentences are read, with {text} for the sentence and {word} for its
     marked word, such as that of a task; by default they are read as running text."""
 
+    task: str = ""
+    """The task whose prompts alone the concept is for; by default it is for those of every task."""
     quoted: bool = True
     """Whether the dictionary may quote the sentences: false where their licence forbids it."""
 
