@@ -98,10 +98,12 @@ def read(arguments: Namespace) -> None:
     model, sae = take(arguments, ModelOptions).load()
     check_sae(model, sae, allow_mismatch=take(arguments, MismatchOptions).allow_sae_mismatch)
     activations = read_features(model, sae, [prompt])
-    firings = activations.top(options.top, region="text")
     feature_labels = find_feature_labels(model, sae, options.dictionary)
-    labels = feature_labels.for_display([firing.feature for firing in firings])
     dictionary = feature_labels.dictionary
+    if dictionary is not None:
+        activations = activations.with_labels(dictionary.names(), dictionary.concept_names())
+    firings = activations.top(options.top, region="text")
+    labels = feature_labels.for_display([firing.feature for firing in firings])
     named = dictionary.concepts() if dictionary and not options.features else []
     concepts = concept_firings(activations, named, options.top)
     if arguments.json:
