@@ -29,8 +29,8 @@ WIDTH, WIDEST = 100, 140
 """Columns in a file or a pipe, and the maximum on a terminal."""
 BAR, NARROW_BAR = 16, 12
 """Columns of the longest bar; the second where a terminal has fewer than `WIDTH`."""
-NAME = 28
-"""Columns of a concept's name where there are `WIDTH`."""
+NAME, WORDS = 28, 14
+"""Columns of a concept's name and of its words at `WIDTH`; what is more is shared two to one."""
 STYLES = {PLAIN: "", FOR: "bold cyan", AGAINST: "bold yellow", FOR | AGAINST: "bold green"}
 
 
@@ -77,16 +77,16 @@ def _bars_table(found: "Misunderstanding", width: int) -> "Table":
     """Returns the bars, one a row; where the terminal is narrow, names are wrapped and not cut."""
     from rich.table import Table
 
-    narrow = width < WIDTH
+    narrow, more = width < WIDTH, max(0, width - WIDTH)
     names, longest = headings(found), NARROW_BAR if narrow else BAR
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     table.add_column(names.against, width=longest, justify="right", no_wrap=not narrow)
     table.add_column("│", width=1, style="dim")
     table.add_column(names.for_reading, width=longest, no_wrap=not narrow)
     table.add_column("adds", width=5, justify="right")
-    table.add_column("concept", no_wrap=not narrow, max_width=NAME + max(0, width - WIDTH))
+    table.add_column("concept", no_wrap=not narrow, max_width=NAME + 2 * more // 3)
     table.add_column("its name is", no_wrap=not narrow, min_width=13)
-    table.add_column("fires on", no_wrap=not narrow, max_width=14)
+    table.add_column("fires on", no_wrap=not narrow, max_width=WORDS + more // 3)
     for bar in evidence_bars(found):
         drawn = _drawn(bar, longest)
         words = _line(", ".join(bar.words))

@@ -22,7 +22,10 @@ def steering_conclusion(found: SteeredPrompt) -> str:
     if after == before:
         told = f"The answer stays “{before}”: its lead changes by {signed(change)} nats"
     else:
-        told = f"The answer changes from “{before}” to “{after}”: its lead by {signed(change)} nats"
+        told = (
+            f"The answer changes from “{before}” to “{after}”: the lead of “{before}” changes by "
+            f"{signed(change)} nats"
+        )
     more = all(abs(change) > abs(each) for each in random)
     changed = sum(_answer(each) != before for each in found.random)
     return (

@@ -4,6 +4,7 @@ Nothing of them comes from the hub: the files are made up, the layout is the hub
 """
 
 import hashlib
+import json
 import shutil
 import threading
 from collections.abc import Iterator, Mapping
@@ -23,40 +24,48 @@ def add_to_cache(cache: Path, repository: str, folder: Path) -> None:
 
 
 class _Repositories(BaseHTTPRequestHandler):
-    """Answers `/owner/name/resolve/main/path` as the hub does."""
+    """Answers what the hub answers to a download: commits, and files by `resolve/REVISION/PATH`."""
 
     folders: Mapping[str, Path]
     requests: list[str]
 
     def do_HEAD(self) -> None:
-        self._answer(with_body=False)
+        self._answer()
 
     def do_GET(self) -> None:
-        self._answer(with_body=True)
+        self._answer()
 
     def log_message(self, *_: object) -> None:
         """Prints nothing."""
 
-    def _answer(self, with_body: bool) -> None:
+    def _answer(self) -> None:
         self.requests.append(f"{self.command} {self.path}")
-        owner_and_name, _, rest = self.path.strip("/").partition("/resolve/")
-        path = self.folders.get(owner_and_name, Path("/")) / rest.partition("/")[2].split("?")[0]
-        if owner_and_name not in self.folders or not path.is_file():
-            self.send_response(404)
-            kind = "EntryNotFound" if owner_and_name in self.folders else "RepoNotFound"
-            self.send_header("X-Error-Code", kind)
-            self.send_header("X-Repo-Commit", COMMIT)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        content = path.read_bytes()
-        etag = hashlib.sha256(content).hexdigest()
-        self.send_response(200)
-        self.send_header("X-Repo-Commit", COMMIT)
-        self.send_header("ETag", f'"{etag}"')
-        self.send_header("Content-Length", str(len(content)))
+        owner, name, *rest = [*self.path.partition("?")[0].strip("/").split("/"), "", ""]
+        is_api = (owner, name) == ("api", "models")
+        if is_api:
+            owner, name, *rest = rest
+        repository, folder = f"{owner}/{name}", self.folders.get(f"{owner}/{name}")
+        path = (folder or Path("/")).joinpath(*rest[2:])  # of resolve/REVISION/PATH
+        if folder is None:
+            self._send(404, b"", {"X-Error-Code": "RepoNotFound"})
+        elif is_api and rest[0] in ("", "revision"):
+            self._send(200, json.dumps({"id": repository, "sha": COMMIT}).encode())
+        elif is_api or not path.is_file():
+            self._send(404, b"", {"X-Error-Code": "EntryNotFound"})
+        else:
+            etag = hashlib.sha256(path.read_bytes()).hexdigest()
+            self._send(200, path.read_bytes(), {"ETag": f'"{etag}"'})
+
+    def _send(self, status: int, content: bytes, headers: Mapping[str, str] = {}) -> None:
+        self.send_response(status)
+        for key, value in {
+            "X-Repo-Commit": COMMIT,
+            "Content-Length": str(len(content)),
+            **headers,
+        }.items():
+            self.send_header(key, value)
         self.end_headers()
-        if with_body:
+        if self.command == "GET":
             self.wfile.write(content)
 
 
