@@ -114,7 +114,10 @@ def _load_folder(folder: Path, device: str) -> "SAE[Any]":
 
     for name in ("cfg.json", "sae_weights.safetensors"):
         if not (folder / name).is_file():
-            raise UserError(f"SAE folder {folder} has no {name}; is it an SAE-Lens folder?")
+            hint = "is it an SAE-Lens folder?"
+            if (folder / "params.safetensors").is_file():  # of Gemma Scope
+                hint = "it is in a release's own format: give its name, release/sae_id, instead."
+            raise UserError(f"SAE folder {folder} has no {name}; {hint}")
     try:
         config = read_json(folder / "cfg.json")
         architecture = config.get("architecture") if isinstance(config, dict) else None

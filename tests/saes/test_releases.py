@@ -93,6 +93,13 @@ def test_what_a_mirror_lacks_is_named_with_the_way_to_mend_it():
     assert "Did you mean" in refusal(load_sae, f"{RELEASE}/layer_12_width_16k_l0_medum")
 
 
+def test_a_folder_in_a_releases_own_format_is_refused_with_what_to_give_instead(folders):
+    message = refusal(load_sae, folders[REPOSITORY] / "resid_post" / SAE_ID)
+    assert message.endswith(
+        "it is in a release's own format: give its name, release/sae_id, instead."
+    )
+
+
 @pytest.mark.slow  # three processes
 def test_the_command_downloads_both_from_a_hub_once_and_reads_the_same_without_it(
     folders, tmp_path
