@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Thread
+from typing import Any
 from urllib.parse import urlsplit
 
 CONNECT_TIMEOUT = 5.0
@@ -27,7 +28,7 @@ def hub_or_cache() -> Iterator[None]:
         yield
         return
     # `datasets` has a copy of the constant; it is imported here only if something else needs it.
-    flags = [constants, *filter(None, [sys.modules.get("datasets.config")])]
+    flags: list[Any] = [constants, *filter(None, [sys.modules.get("datasets.config")])]
     for module in flags:
         module.HF_HUB_OFFLINE = True
     try:
