@@ -85,7 +85,7 @@ def _declare_model(parser: CommandParser) -> None:
 def read(arguments: Namespace) -> None:
     """Prints the concepts that a prompt activates most, or its features where none are named."""
     from saetask.cli.concept_table import concept_firings, concepts_table
-    from saetask.cli.tables import firings_table, print_table
+    from saetask.cli.tables import firings_table, has_room_for, print_table
     from saetask.data.prompts import as_prompt
     from saetask.dictionary.feature_labels import find_feature_labels
     from saetask.saes.compatibility import check_sae
@@ -118,7 +118,8 @@ def read(arguments: Namespace) -> None:
     elif concepts:
         print_table(concepts_table(concepts))
     else:
-        print_table(firings_table(firings, labels))
+        table = firings_table(firings, labels)
+        print_table(table if has_room_for(table) else firings_table(firings, labels, both=False))
 
 
 def detect(arguments: Namespace) -> None:

@@ -93,16 +93,29 @@ def make_table(*columns: str, right: Sequence[str] = ()) -> "Table":
     return table
 
 
-def firings_table(firings: "Sequence[Firing]", labels: Mapping[int, str]) -> "Table":
-    """Returns the strongest firings, one a row; with names, where a dictionary has any."""
+def firings_table(
+    firings: "Sequence[Firing]", labels: Mapping[int, str], both: bool = True
+) -> "Table":
+    """Returns the strongest firings, one a row.
+
+    Args:
+        firings: The firings, with the names of their features where these have one.
+        labels: The label of each feature.
+        both: Where any has a name, show names and labels; else the name, or the label without one.
+    """
     from rich.markup import escape
 
     named = any(firing.name for firing in firings)
-    columns = ("feature", "activation", "token", *(["name"] if named else []), "label")
-    table = make_table(*columns, right=("feature", "activation"))
+    columns = ["label"] if not named else ["name", "label"] if both else ["name or label"]
+    table = make_table("feature", "activation", "token", *columns, right=("feature", "activation"))
     for firing in firings:
-        texts = [repr(firing.text), *([firing.name] if named else []), labels[firing.feature]]
-        row = [str(firing.feature), f"{firing.value:.2f}", *map(escape, texts)]
+        name, label = firing.name, labels[firing.feature]
+        texts = [name, label] if len(columns) == 2 else [name or label]
+        row = [
+            str(firing.feature),
+            f"{firing.value:.2f}",
+            *map(escape, [repr(firing.text), *texts]),
+        ]
         table.add_row(*row)
     return table
 

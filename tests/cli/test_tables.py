@@ -107,6 +107,9 @@ def test_firings_have_a_column_of_names_where_one_has_a_name(monkeypatch, capsys
     named = capsys.readouterr().out
     print_table(firings_table([firing(1), firing(2)], labels))
     assert "food (tea)" in named and "name" in named and "name" not in capsys.readouterr().out
+    print_table(firings_table([firing(1, "food (tea)"), firing(2)], labels, both=False))
+    short = capsys.readouterr().out
+    assert "food (tea)" in short and "label [red]1" not in short and "label 2" in short
     assert "label [red]1" in named and "' [b]'" in named  # texts are no markup
 
 
