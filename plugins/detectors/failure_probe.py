@@ -30,11 +30,11 @@ from saetask.detection import (
     make_misunderstanding,
     out_of_fold,
     owned_concepts,
-    strongest_concepts,
     usable_region_sets,
 )
 from saetask.saes import Concept
 
+from .feature_terms import ProbeColumns, terms_by_concept
 from .stability import STABLE, stability
 
 REGIONS = ("text", "target", "answer", "question", "end", "shared", "apart")
@@ -71,6 +71,8 @@ class FailureProbe:
         self.penalty: tuple[str, float] = ("l2", 0.0)
         self.d_sae = 0
         self.columns = np.empty(0, np.int64)
+        self.means = np.empty(0)
+        """Mean log-activation of each column in the fit split."""
         self.weights = np.empty((0, 0))
         self.bias = np.empty(0)
         self.stack = np.empty(0)
@@ -100,6 +102,7 @@ class FailureProbe:
         design = _pooled(inputs, self.regions)
         self.columns = _live_columns(design)
         design = csr_matrix(design[:, self.columns])
+        self.means = _means(design, own)
         self.weights, self.bias = _logistic(design, labels, self.penalty)
         self.stability = stability(
             self.weights,
@@ -146,28 +149,29 @@ class FailureProbe:
         found = make_misunderstanding(self.name, detector_input, reading, list(evidence.values()))
         if not (concepts := tuple(detector_input.concepts)):
             return found
-        parts = self._by_concept(row, concepts)
+        parts = self._by_concept(detector_input, row, concepts)
         owned = owned_concepts(concepts, self.d_sae)
         return explain_by_concepts(found, detector_input, self.readings, owned, parts, self.regions)
 
-    def _by_concept(self, row: csr_matrix, concepts: tuple[Concept, ...]) -> ConceptTerms:
-        """Returns a prompt's log-odds, each feature's part counted to its strongest concept.
+    def _by_concept(
+        self, detector_input: DetectorInput, row: csr_matrix, concepts: tuple[Concept, ...]
+    ) -> ConceptTerms:
+        """Returns a prompt's log-odds, calibrated, by concept and token.
 
         Args:
+            detector_input: The prompt.
             row: Log-activations of the columns, `[1, column]`.
             concepts: The concepts.
         """
-        owners = strongest_concepts(concepts, self.d_sae)[self.columns[row.indices] % self.d_sae]
-        terms = self.weights[:, row.indices] * row.data
-        by_concept = [
-            np.bincount(owners[owners >= 0], of_class[owners >= 0], minlength=len(concepts))
-            for of_class in terms
-        ]
-        return ConceptTerms(
-            log_odds=self.stack[0] * (row @ self.weights.T + self.bias)[0],
-            terms=self.stack[0] * np.array(by_concept),
-            rest=self.stack[0] * (terms[:, owners < 0].sum(1) + self.bias),
-        )
+        places, features = np.divmod(self.columns, self.d_sae)
+        order = np.array([self.regions.index(r) if r in self.regions else -1 for r in REGIONS])
+        # A fit of before there were contrasts has no means.
+        usual = self.means if len(self.means) else np.zeros(len(self.columns))
+        values = row.toarray()[0].astype(float)
+        columns = ProbeColumns(order[places], features, values, usual, self.weights)
+        parts = terms_by_concept(detector_input, columns, self.bias, self.regions, concepts)
+        scale = self.stack[0]
+        return ConceptTerms(*(scale * each for each in parts[:4]), fires_less=parts.fires_less)
 
     def _stable(self) -> np.ndarray:
         """Returns which columns are stable, `[class, column]`."""
@@ -191,6 +195,7 @@ class FailureProbe:
         answers = answer_scores(inputs, self.readings)
         labels = labels_of(gold_readings, self.readings)
         own = in_domain_rows(inputs)
+        moved.means = _means(csr_matrix(_pooled(inputs, self.regions)[:, moved.columns]), own)
         moved.stack = fit_stack(moved._log_odds(inputs)[own], answers[own], labels[own])
         return moved
 
@@ -230,6 +235,11 @@ def _pooled(inputs: Sequence[DetectorInput], regions: Sequence[str]) -> csr_matr
     nothing = csr_matrix((len(inputs), d_sae))
     blocks = [log_activations(inputs, r) if r in regions else nothing for r in REGIONS]
     return csr_matrix(hstack(blocks))
+
+
+def _means(design: csr_matrix, rows: np.ndarray) -> np.ndarray:
+    """Returns the mean of each column over some rows, `[column]`."""
+    return np.asarray(design[rows].mean(0), dtype=float).ravel()
 
 
 def _live_columns(design: csr_matrix) -> np.ndarray:

@@ -29,9 +29,11 @@ class EvidenceNotes:
     ) -> list[Annotation]:
         """Returns each wording at each place; none where no concept can be named.
 
-        A concept whose name shares a word with a reading (by its stem) is not named.
+        A concept whose name shares a word with a reading (by its stem) is not named, and no
+        contrast: one of `verbs used figuratively` would state the reading in other words.
         """
-        concepts = sorted(misunderstanding.concepts, key=lambda c: -abs(c.contribution))
+        concepts = [c for c in misunderstanding.concepts if not c.id.startswith("contrast:")]
+        concepts.sort(key=lambda concept: -abs(concept.contribution))
         readings = [misunderstanding.reading, *(concept.reading for concept in concepts)]
         barred = frozenset(_stems(" ".join(readings)))
         found = _names([c for c in concepts if c.contribution > 0], barred)

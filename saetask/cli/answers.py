@@ -1,8 +1,9 @@
 """What a session finds in a prompt, in lines for people."""
 
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
-from saetask.cli.evidence import evidence_text
+from saetask.cli.evidence import WIDTH, evidence_text
 
 if TYPE_CHECKING:
     from saetask.detection.base import Misunderstanding
@@ -45,12 +46,16 @@ def _judged_answer(detection: "Detection") -> str:
 
 def _finding_lines(found: "Misunderstanding", detection: "Detection") -> list[str]:
     """Returns what is misread, and the features behind it where no concepts are."""
+    from saetask.cli.tables import terminal_width
     from saetask.report.understanding import kind_sentence
+    from saetask.report.why import why_sentence
 
     lines = [
         f"misread: {found.text!r} at {found.span.start}; the features say: {found.reading}, "
         f"the {_judged_answer(detection)}: {detection.calibrated_answer}"
     ]
+    if why := why_sentence(found):
+        lines += wrap(f"why: {why}", terminal_width() or WIDTH, break_on_hyphens=False)
     if kind := kind_sentence(found):
         lines.append(kind)
     if not found.concepts:

@@ -19,6 +19,7 @@ from .probe_features import DEFAULT_PROBE as DEFAULT_PROBE
 from .probe_features import ProbeConfig as ProbeConfig
 from .probe_features import log_activations as log_activations
 from .probe_features import shared_part as shared_part
+from .probe_features import token_shares as token_shares
 from .probe_features import usable_region_sets as usable_region_sets
 from .stacked_probe import answer_scores as answer_scores
 from .stacked_probe import fit_stack as fit_stack

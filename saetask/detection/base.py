@@ -36,6 +36,10 @@ class ConceptToken(NamedTuple):
     text: str
     activation: float
     """The strongest activation, on this token, of the concept's features."""
+    adds: float = 0.0
+    """What those of its features add to the reading's log-odds that fire on no token more."""
+    word: str = ""
+    """The whole word that it is part of; "" where it is of none."""
 
     def within(self, part: Span) -> "ConceptToken":
         """Returns the piece of the token inside a part of the content, counted from there."""
@@ -57,12 +61,14 @@ class ConceptEvidence(NamedTuple):
     reading: str
     """The reading that the concept speaks for."""
     tokens: list[ConceptToken]
-    """Where its features fire in this prompt, strongest first; empty where they speak by firing
-    less than usual."""
+    """Where its features fire in this prompt and speak as the concept does, what adds most first;
+    empty where they speak by firing less than usual."""
     features: list[int]
     """The concept's features that fire in this prompt."""
     contexts: list[str]
     """Up to three contexts of the dictionary in which they fire."""
+    fires_less: bool = False
+    """Whether it speaks by firing less than in the average prompt."""
 
 
 class Misunderstanding(NamedTuple):
@@ -81,8 +87,8 @@ class Misunderstanding(NamedTuple):
     """Of the reading against the others, by the detector alone; None if it is made of no concepts.
     """
     rest: float | None = None
-    """The part of `log_odds` that no listed concept adds: weaker concepts, what has no name, and
-    what an average prompt gets."""
+    """The part of `log_odds` that no listed concept adds: weaker concepts, the form of words, what
+    has no name, and what an average prompt gets."""
     concepts: Sequence[ConceptEvidence] = ()
     """Concepts for and against the reading; contributions and `rest` add up to `log_odds`."""
     margin: float | None = None

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from saetask.detection.base import ConceptEvidence, ConceptToken, DetectorInput, Misunderstanding
-from saetask.detection.probe_features import COMPARED, PLACES
+from saetask.detection.probe_features import tokens_read
+from saetask.saes.activations import FeatureActivations
 from saetask.saes.concepts import Concept
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class ConceptTerms(NamedTuple):
     """What each concept adds."""
     rest: "Float64[np.ndarray, 'class']"
     """What no concept adds: the bias, and features without a concept."""
+    by_token: "Float64[np.ndarray, 'class concept token']"
+    """What the concept's features add that fire most on each token of the prompt."""
     fires_less: Collection[int] = ()
     """Concepts that fire less than usual in the prompt: no token shows what they add."""
 
@@ -44,7 +47,7 @@ def explain_by_concepts(
     """Returns a misunderstanding with the concepts that add most to its reading, and take most.
 
     All is counted against the mean of the other readings. What concepts beyond the listed ones add
-    goes into `rest`.
+    goes into `rest`, and so does what concepts of the mere form of words add.
 
     Args:
         misunderstanding: The misunderstanding.
@@ -55,10 +58,10 @@ def explain_by_concepts(
         regions: Regions of the prompt that the probe reads.
     """
     chosen = readings.index(misunderstanding.reading)
-    added = _against_others(parts.terms, chosen)
-    listed = _listed(added)
+    added, by_token = (_against_others(each, chosen) for each in (parts.terms, parts.by_token))
+    listed = _listed(added, concepts)
     unlisted = np.delete(added, listed).sum()
-    tokens = _tokens_read(detector_input, regions)
+    tokens = tokens_read(detector_input, regions)
     others = [number for number in range(len(readings)) if number != chosen]
     evidence = []
     for number in listed:
@@ -70,8 +73,9 @@ def explain_by_concepts(
                 concepts[number],
                 float(added[number]),
                 readings[speaks_for],
+                by_token[number],
                 tokens,
-                lists_tokens=number not in parts.fires_less,
+                fires_less=number in parts.fires_less,
             )
         )
     return misunderstanding._replace(
@@ -86,19 +90,12 @@ def _against_others(values: np.ndarray, chosen: int) -> np.ndarray:
     return values[chosen] - np.delete(values, chosen, axis=0).mean(0)
 
 
-def _listed(added: np.ndarray) -> list[int]:
+def _listed(added: np.ndarray, concepts: Sequence[Concept]) -> list[int]:
     """Returns the indices of the concepts to list, those for the reading first."""
-    order = np.argsort(-added, kind="stable")
+    order = [i for i in np.argsort(-added, kind="stable") if concepts[i].subject != "form"]
     speaking_for = [i for i in order if added[i] > 0][:LISTED]
     against = [i for i in order[::-1] if added[i] < 0][:LISTED]
     return [int(i) for i in (*speaking_for, *against)]
-
-
-def _tokens_read(detector_input: DetectorInput, regions: Sequence[str]) -> list[int]:
-    """Returns the tokens of the prompt that lie in the regions."""
-    prompt = detector_input.activations.prompts[0]
-    places = {place for r in regions for place in (PLACES if r in COMPARED else (r,))}
-    return sorted({token for place in places for token in prompt.tokens_in(prompt.regions[place])})
 
 
 def _evidence(
@@ -106,30 +103,37 @@ def _evidence(
     concept: Concept,
     contribution: float,
     reading: str,
+    by_token: "Float64[np.ndarray, 'token']",
     tokens: Sequence[int],
-    lists_tokens: bool,
+    fires_less: bool,
 ) -> ConceptEvidence:
     firing = detector_input.activations.restricted(np.array(concept.features, dtype=np.int64))
-    found, features = [], set()
-    for token in tokens:
-        own = slice(*firing.indptr[[token, token + 1]])
-        if len(values := firing.values[own]):
-            features.update(firing.features[own].tolist())
-            found += _in_content(detector_input, token, float(values[np.abs(values).argmax()]))
+    speaking = np.flatnonzero(by_token * contribution * (not fires_less) > 0)
+    found: list[ConceptToken] = []
+    features = {f for t in tokens for f in firing.features[_firings(firing, t)].tolist()}
+    for token in speaking[np.argsort(-np.abs(by_token[speaking]), kind="stable")].tolist():
+        strongest = float(np.abs(firing.values[_firings(firing, token)]).max(initial=0.0))
+        found += _in_content(detector_input, token, strongest, float(by_token[token]))
     return ConceptEvidence(
         concept.id,
         concept.text,
         contribution,
         concept.verdict,
         reading,
-        sorted(found, key=lambda token: -abs(token.activation))[: TOKENS * lists_tokens],
+        found[:TOKENS],
         sorted(features),
         list(concept.examples[:CONTEXTS]),
+        fires_less,
     )
 
 
+def _firings(activations: FeatureActivations, token: int) -> slice:
+    """Returns where the firings on a token of one prompt stand."""
+    return slice(*activations.indptr[[token, token + 1]])
+
+
 def _in_content(
-    detector_input: DetectorInput, token: int, activation: float
+    detector_input: DetectorInput, token: int, activation: float, adds: float
 ) -> Iterator[ConceptToken]:
     """Yields a token with its place in the content; nothing for one of the chat template."""
     prompt, content = detector_input.activations.prompts[0], detector_input.content
@@ -137,12 +141,25 @@ def _in_content(
     first, last = (place - start for place in prompt.token_spans[token])
     first, last = max(first, 0), min(last, len(content))
     if first < last:
-        yield ConceptToken(first, last, content[first:last], activation)
+        word = _word_at(content, first, last)
+        yield ConceptToken(first, last, content[first:last], activation, adds, word)
+
+
+def _word_at(content: str, first: int, last: int) -> str:
+    """Returns the word that overlaps a range of characters; "" where none does."""
+    while first < last and not content[first].isalpha():
+        first += 1
+    while first and content[first - 1].isalpha() and first < last:
+        first -= 1
+    end = first
+    while end < len(content) and content[end].isalpha():
+        end += 1
+    return content[first:end] if first < last else ""
 
 
 @lru_cache(maxsize=16)
 def owned_concepts(concepts: tuple[Concept, ...], d_sae: int) -> tuple[Concept, ...]:
-    """Returns the concepts, each with those features alone whose strongest concept it is.
+    """Returns the concepts, each with those features alone that count to it.
 
     Args:
         concepts: The concepts.
@@ -155,16 +172,31 @@ def owned_concepts(concepts: tuple[Concept, ...], d_sae: int) -> tuple[Concept, 
 
 @lru_cache(maxsize=16)
 def strongest_concepts(concepts: tuple[Concept, ...], d_sae: int) -> "Int64[np.ndarray, 'd_sae']":
-    """Returns the index of the concept in which each feature has its largest weight; -1 for none.
+    """Returns the index of the concept that each feature counts to; -1 for none.
+
+    It is the one in which it has its largest weight. Contrasts come after concepts of meaning, and
+    before those of form: a feature of both a contrast and a form of words counts to the contrast.
 
     Args:
         concepts: The concepts; of equal weights the first counts.
         d_sae: Number of features of the SAE.
     """
+    is_contrast = np.array([concept.subject == "contrast" for concept in concepts], bool)
+    is_form = np.array([concept.subject == "form" for concept in concepts], bool)
+    owners = _largest_weights(concepts, np.flatnonzero(~is_contrast), d_sae)
+    contrasts = _largest_weights(concepts, np.flatnonzero(is_contrast), d_sae)
+    without_meaning = (owners < 0) | np.append(is_form, False)[owners]
+    return np.where(without_meaning & (contrasts >= 0), contrasts, owners)
+
+
+def _largest_weights(
+    concepts: Sequence[Concept], numbers: "Int64[np.ndarray, 'k']", d_sae: int
+) -> "Int64[np.ndarray, 'd_sae']":
+    """Returns in which of some concepts each feature has its largest weight; -1 for none."""
     owners, largest = np.full(d_sae, -1, dtype=np.int64), np.zeros(d_sae)
-    for number, concept in enumerate(concepts):
-        features = np.array(concept.features, dtype=np.int64)
-        weights = np.abs(np.array(concept.weights))
+    for number in numbers.tolist():
+        features = np.array(concepts[number].features, dtype=np.int64)
+        weights = np.abs(np.array(concepts[number].weights))
         larger = weights > largest[features]
         owners[features[larger]], largest[features[larger]] = number, weights[larger]
     return owners

@@ -71,6 +71,43 @@ def shared_part(one: "csr_matrix", two: "csr_matrix") -> "csr_matrix":
     return csr_matrix(one.minimum(two).maximum(0) + one.maximum(two).minimum(0))
 
 
+def tokens_read(detector_input: DetectorInput, regions: Sequence[str]) -> list[int]:
+    """Returns the tokens of a prompt that lie in some regions, ascending."""
+    prompt = detector_input.activations.prompts[0]
+    places = {place for region in regions for place in _places(region)}
+    return sorted({token for place in places for token in prompt.tokens_in(prompt.regions[place])})
+
+
+def token_shares(detector_input: DetectorInput, region: str) -> "csr_matrix":
+    """Returns to which tokens each feature's activation in a region is owed, `[token, d_sae]`.
+
+    That is the token on which it fires most; of `shared` and `apart`, that of each of the two
+    places, with half of it. A column adds up to 1, or to 0 where the feature is silent.
+    """
+    from scipy.sparse import csr_matrix
+
+    activations = detector_input.activations
+    prompt, indptr = activations.prompts[0], activations.indptr
+    rows, columns = [], []
+    for place in _places(region):
+        read = prompt.tokens_in(prompt.regions[place])
+        firings = np.concatenate([np.arange(0), *(np.arange(*indptr[[t, t + 1]]) for t in read)])
+        tokens = np.repeat(read, [indptr[t + 1] - indptr[t] for t in read]).astype(np.int64)
+        order = np.argsort(-np.abs(activations.values[firings]), kind="stable")
+        features, first = np.unique(activations.features[firings][order], return_index=True)
+        rows.append(tokens[order][first])
+        columns.append(features)
+    found = np.concatenate(columns)
+    shares = 1 / np.bincount(found, minlength=activations.d_sae)[found]
+    shape = (len(prompt.token_ids), activations.d_sae)
+    return csr_matrix((shares, (np.concatenate(rows), found)), shape=shape)
+
+
+def _places(region: str) -> tuple[str, ...]:
+    """Returns the spans of a prompt that a region is made of."""
+    return PLACES if region in COMPARED else (region,)
+
+
 def raw_activations(inputs: Sequence[DetectorInput], region: str) -> np.ndarray:
     """Returns a region's mean raw activation, `[n, d_in]`.
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from saetask.dictionary.naming.subjects import subject_of
 from saetask.dictionary.store import read_parquet, write_parquet
 from saetask.errors import UserError
 from saetask.saes.concepts import Concept
@@ -69,6 +70,7 @@ def read_concepts(folder: Path, d_sae: int) -> list[Concept]:
                 row["verdict"] or "not validated",
                 tuple(row["words"] or ()),
                 tuple(row["examples"] or ()),
+                subject_of(row["kind"], row["source"]),
             )
             for row in read_parquet(path).to_pylist()
         ]

@@ -99,8 +99,9 @@ def random_groups(
         size = min(len(concept.features), len(live))
         features = tuple(generator.choice(live, size, replace=False).tolist())
         name = f"random group {number}"
+        weights, subject = concept.weights[:size], concept.subject
         groups.append(
-            Concept(f"random:{number}", name, concept.kind, features, concept.weights[:size])
+            Concept(f"random:{number}", name, concept.kind, features, weights, subject=subject)
         )
     return groups
 

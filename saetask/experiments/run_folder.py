@@ -18,12 +18,8 @@ from saetask.models.loading import model_device, model_fingerprint, model_name
 from saetask.models.precision import model_dtype
 from saetask.report.documents import Environment
 from saetask.report.figures import FeatureEffect, RankingFigures
-from saetask.report.items import (
-    AnnotationRecord,
-    ItemRecord,
-    RoundRecord,
-    misunderstanding_record,
-)
+from saetask.report.finding_record import misunderstanding_record
+from saetask.report.items import AnnotationRecord, ItemRecord, RoundRecord
 from saetask.report.seed_spread import SeedSpread
 from saetask.report.summary import (
     CandidateCounts,

@@ -15,6 +15,7 @@ from typing import Any
 from saetask.report.evidence_data import ConceptTable, evidence_data
 from saetask.report.item_comparison import ItemComparison, Items
 from saetask.report.items import ItemRecord, MisunderstandingRecord, RoundRecord
+from saetask.report.why import why_sentence
 
 PLACES, SCORE_PLACES = 3, 2
 """Decimals of the numbers in the browser, which shows no more, and of the candidates' scores."""
@@ -113,6 +114,7 @@ def _finding(
     return {
         "text": finding.text,
         "reading": finding.reading,
+        "why": why_sentence(finding),
         "probability": round(finding.probability, PLACES),
         "detector": finding.detector,
         "features": evidence,

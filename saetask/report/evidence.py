@@ -15,7 +15,8 @@ ROWS_A_SIDE = 3
 MOST_WORDS = 3
 LARGEST_ODDS = 1000
 REST = "everything else"
-"""What no listed concept adds: further concepts, features without a name, the average prompt."""
+"""What no listed concept adds: further concepts, the form of words, features without a name, the
+average prompt."""
 LESS = "(less than usual)"
 """In place of words, for a concept that speaks by firing less than in the average prompt."""
 
@@ -38,6 +39,8 @@ class FiredWord(NamedTuple):
     """In what the positions of tokens count in."""
     end: int
     text: str
+    word: str
+    """The whole word that its first token is part of; the text where that is unknown."""
 
 
 class Bar(NamedTuple):
@@ -67,18 +70,21 @@ class Headings(NamedTuple):
 
 
 def fired_words(concept: AnyConcept) -> list[FiredWord]:
-    """Returns the words on which a concept fires most, strongest first; adjoining tokens are one.
+    """Returns the words on which a concept adds most, strongest first; adjoining tokens are one.
 
-    Blanks at the ends of a token are no part of the word.
+    Where it is not known what a token adds, the strongest activation counts. Blanks at the ends of
+    a token are no part of the word.
     """
     words: list[tuple[float, FiredWord]] = []
     for token in sorted(concept.tokens, key=lambda token: token.start):
         text = token.text.strip()
         start = token.start + len(token.text) - len(token.text.lstrip())
-        word, strength = FiredWord(start, start + len(text), text), token.activation
+        word = FiredWord(start, start + len(text), text, token.word or text)
+        strength = abs(token.adds) or token.activation
         if words and words[-1][1].end == start:
             before = words.pop()
-            word = FiredWord(before[1].start, word.end, before[1].text + text)
+            joined, whole = before[1].text + text, before[1].word if token.word else ""
+            word = FiredWord(before[1].start, word.end, joined, whole or joined)
             strength = max(strength, before[0])
         if text:
             words.append((strength, word))

@@ -7,7 +7,6 @@ from typing import Literal
 from pydantic import Field
 
 from saetask.data.items import read_rows
-from saetask.detection.base import Misunderstanding
 from saetask.report.documents import Count, Document, Flag, Name, Number, Text
 from saetask.utils.validation import validate
 
@@ -36,6 +35,11 @@ class ConceptTokenRecord(Document):
     """Text of the token."""
     activation: Number
     """The strongest activation of the concept's features on it."""
+    adds: Number = 0.0
+    """What those of the features add to the reading's log-odds that fire on no token more; 0 in
+    older runs."""
+    word: Text = ""
+    """The whole word that it is part of; empty where it is of none, and in older runs."""
 
 
 class ConceptRecord(Document):
@@ -52,12 +56,14 @@ class ConceptRecord(Document):
     reading: Text = Field(alias="for")
     """The reading that it speaks for."""
     tokens: list[ConceptTokenRecord]
-    """Where its features fire in the prompt, strongest first; empty where they speak by firing
-    less than usual, and for another item's finding."""
+    """Where its features fire in the prompt and speak as the concept does, what adds most first;
+    empty where they speak by firing less than usual, and for another item's finding."""
     features: list[Count]
     """Its features that fire in the prompt."""
     contexts: list[Text]
     """Up to three contexts of the dictionary in which its features fire."""
+    fires_less: Flag = False
+    """Whether it speaks by firing less than in the average prompt; false in older runs."""
 
 
 class MisunderstandingRecord(Document):
@@ -76,13 +82,16 @@ class MisunderstandingRecord(Document):
     features: list[EvidenceRecord]
     """The features behind it, strongest first."""
     log_odds: Number | None = None
-    """Log-odds of the reading against the others, by the detector alone; this key and the next two
-    are absent where the detector knows no concepts."""
+    """Log-odds of the reading against the others, by the detector alone; this key and the next
+    three are absent where the detector knows no concepts."""
     rest: Number | None = None
     """The part of `log_odds` that no listed concept adds."""
     concepts: list[ConceptRecord] = Field(default_factory=list)
     """Concepts for the reading, then against it; their contributions and `rest` add up to
     `log_odds`."""
+    why: Text | None = None
+    """One sentence, made of these concepts: why the prompt counts as misread; absent where the
+    detector knows no concepts, and in older runs."""
     margin: Number | None = None
     """Log-odds of the reading against that of the model's calibrated answer, by the probe alone, in
     nats; this key and the next are absent where the detector is no probe, and in older runs."""
@@ -159,19 +168,6 @@ class ItemRecord(Document):
     """Seed of the run."""
     flexible_correct: Flag | None = None
     """Whether the answer is right by a looser rule; only of tasks that have one."""
-
-
-def misunderstanding_record(found: Misunderstanding) -> MisunderstandingRecord:
-    """Returns the record of a misunderstanding, without concepts where its detector knows none."""
-    values = found._asdict()
-    if found.log_odds is None:
-        for name in ("log_odds", "rest", "concepts"):
-            del values[name]
-    if found.kind is None:
-        del values["margin"]
-    else:
-        values["kind"] = found.kind
-    return MisunderstandingRecord.model_validate(values, from_attributes=True)
 
 
 def read_item_records(path: Path) -> Iterator[tuple[str, ItemRecord]]:

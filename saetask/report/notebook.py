@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from saetask.report import evidence
 from saetask.report.render import environment
+from saetask.report.why import why_sentence
 
 if TYPE_CHECKING:
     from saetask.detection.base import Misunderstanding
@@ -21,4 +22,6 @@ def findings_html(
         facts: Named lines to stand above; those without a text are left out.
     """
     template = environment().get_template("notebook.html.jinja")
-    return template.render(prompt=prompt, findings=findings, facts=facts, evidence=evidence)
+    return template.render(
+        prompt=prompt, findings=findings, facts=facts, evidence=evidence, why=why_sentence
+    )

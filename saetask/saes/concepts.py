@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 ConceptKind = Literal["on", "near", "promotes", "contrast"]
+ConceptSubject = Literal["meaning", "form", "contrast"]
 
 
 class Concept(NamedTuple):
@@ -31,6 +32,9 @@ class Concept(NamedTuple):
     """Telling words: what the features fire on most."""
     examples: tuple[str, ...] = ()
     """Contexts in which the features fire, the firing token between « and »."""
+    subject: ConceptSubject = "meaning"
+    """What the name tells: what words mean; their form alone, as signs, endings and function words
+    have it; or which of two kinds of examples a prompt is like."""
 
     @property
     def text(self) -> str:

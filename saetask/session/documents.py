@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from saetask.report.items import misunderstanding_record
+from saetask.report.finding_record import misunderstanding_record
 from saetask.session.inspection import AskedPrompt, OfferedNote
 from saetask.session.results import Detection
 

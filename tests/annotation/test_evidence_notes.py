@@ -118,3 +118,14 @@ def test_names_that_were_not_validated_are_named_only_where_that_is_allowed():
 
 def test_the_annotator_is_a_plugin():
     assert PluginRegistry().get("annotator", "evidence").candidates(planted_finding(), {})
+
+
+def test_a_contrast_is_not_named_for_it_may_be_the_reading_in_other_words():
+    figurative = concept("verbs used figuratively", 2.0)._replace(
+        id="contrast:in:verbs used figuratively"
+    )
+    food, *_ = planted_finding().concepts
+    assert texts(planted_finding(concepts=[figurative, food])) == texts(
+        planted_finding(concepts=[food])
+    )
+    assert notes(planted_finding(concepts=[figurative])) == []

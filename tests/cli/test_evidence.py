@@ -5,6 +5,7 @@ import pytest
 from saetask.cli.answers import detection_text
 from saetask.cli.evidence import BAR, WIDTH, evidence_text
 from saetask.report.evidence import shown_concepts, signed
+from saetask.report.why import why_sentence
 from saetask.session import Detection
 from tests.helpers.planted_evidence import CONCEPTS, SENTENCE, concept, planted_finding
 
@@ -46,8 +47,15 @@ def test_what_the_model_says_and_what_a_missing_concept_would_change_is_told() -
 def test_it_fits_on_a_screen(concepts) -> None:
     detection = Detection(SENTENCE, "a", "b", 0.9, [planted_finding(concepts=concepts)], "", "c")
     shown = detection_text(detection).splitlines()
-    assert len(shown) <= 27
-    assert max(map(len, shown[4:])) <= WIDTH
+    assert len(shown) <= 30
+    assert max(map(len, shown[2:])) <= WIDTH
+
+
+def test_it_begins_with_one_sentence_that_says_why() -> None:
+    detection = Detection(SENTENCE, "a", "b", 0.9, [planted_finding()], "", "c")
+    _, _, _, _, *rest = detection_text(detection).splitlines()
+    told = " ".join(rest[: rest.index("")])
+    assert told == f"why: {why_sentence(planted_finding())}"
 
 
 def test_a_long_context_keeps_the_token_that_fires() -> None:
@@ -62,7 +70,7 @@ def test_texts_are_no_markup() -> None:
 
 
 def test_a_finding_without_concepts_keeps_its_features() -> None:
-    found = planted_finding(concepts=[])
+    found = planted_finding(concepts=[], log_odds=None, rest=None)
     assert len(detection_text(Detection(SENTENCE, "a", "a", 0.9, [found])).splitlines()) == 2
 
 

@@ -1,22 +1,27 @@
 """Log-odds taken apart by concept: nothing is lost, whatever the weights are."""
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
 
 from saetask.data import Span
 from saetask.detection import DetectorInput, make_misunderstanding
 from saetask.detection.concept_evidence import (
     LISTED,
     ConceptTerms,
+    _word_at,
     explain_by_concepts,
     owned_concepts,
     strongest_concepts,
 )
 from saetask_plugins.detectors.concept_probe import ConceptProbe
 from saetask_plugins.detectors.concept_selection import ConceptWeights
-from saetask_plugins.detectors.failure_probe import FailureProbe
+from saetask_plugins.detectors.failure_probe import FailureProbe, _pooled
 from tests.helpers.planted_concepts import make_concept, sum_of_parts
 from tests.helpers.planted_readings import CONTENT, D_SAE, REGIONS, SPANS, activations
 
@@ -59,6 +64,7 @@ def random_failure_probe(generator, concepts, readings):
     probe.columns = np.sort(generator.choice(2 * D_SAE, 120, replace=False))
     probe.weights = generator.normal(size=(len(readings), 120))
     probe.bias = generator.normal(size=len(readings))
+    probe.means = generator.random(120)
     probe.stack = np.abs(generator.normal(size=2 + len(readings)))
     probe.stability = np.zeros_like(probe.weights)
     return probe
@@ -87,13 +93,71 @@ def test_the_strongest_are_listed_and_the_others_go_into_the_rest(seed):
     reading, concepts, readings = random_case(generator)
     terms = generator.normal(size=(len(readings), len(concepts)))
     rest = generator.normal(size=len(readings))
-    parts = ConceptTerms(terms.sum(1) + rest, terms, rest)
+    by_token = np.zeros((*terms.shape, 8))
+    parts = ConceptTerms(terms.sum(1) + rest, terms, rest, by_token)
     bare = make_misunderstanding("probe", reading, "b")
     m = explain_by_concepts(bare, reading, readings, concepts, parts, ("text",))
     added = terms[1] - np.delete(terms, 1, axis=0).mean(0)
     expected = sorted(added[added > 0])[::-1][:LISTED] + sorted(added[added < 0])[:LISTED]
     assert [c.contribution for c in m.concepts] == pytest.approx(expected)
     assert sum_of_parts(m) == pytest.approx(m.log_odds, abs=1e-9)
+
+
+@pytest.mark.parametrize("make", [random_concept_probe, random_failure_probe])
+@given(seeds)
+def test_concepts_of_form_are_part_of_the_rest(make, seed):
+    generator = np.random.default_rng(seed)
+    reading, concepts, readings = random_case(generator)
+    concepts = tuple(
+        c._replace(subject=generator.choice(["form", "meaning", "contrast"])) for c in concepts
+    )
+    of_form = {c.id for c in concepts if c.subject == "form"}
+    m = make(generator, concepts, readings).explain(
+        replace(reading, concepts=concepts), readings[0]
+    )
+    assert not of_form & {c.id for c in m.concepts}
+    assert sum_of_parts(m) == pytest.approx(m.log_odds, abs=1e-9)
+
+
+@given(seeds)
+def test_what_tokens_add_is_what_the_concept_adds(seed):
+    """Of a probe on features all is owed to tokens; here all of them are of the content."""
+    generator = np.random.default_rng(seed)
+    reading, concepts, readings = random_case(generator)
+    probe = random_failure_probe(generator, concepts, readings)
+    row = csr_matrix(_pooled([reading], probe.regions)[:, probe.columns])
+    parts = probe._by_concept(reading, row, concepts)
+    assert parts.by_token.sum(2) == pytest.approx(parts.terms, abs=1e-9)
+    owners = strongest_concepts(concepts, D_SAE)[probe.columns[row.indices] % D_SAE]
+    for number in range(len(concepts)):
+        own = owners == number
+        expected = probe.stack[0] * (probe.weights[:, row.indices] * row.data)[:, own].sum(1)
+        assert parts.terms[:, number] == pytest.approx(expected, abs=1e-9)
+    for concept in probe.explain(reading, readings[0]).concepts:
+        assert all(token.adds * concept.contribution > 0 for token in concept.tokens)
+        sizes = [abs(token.adds) for token in concept.tokens]
+        assert sizes == sorted(sizes, reverse=True)
+
+
+@given(st.text("ab '-é.", max_size=20), st.data())
+def test_a_token_is_part_of_a_whole_word(content, data):
+    first = data.draw(st.integers(0, len(content)))
+    last = data.draw(st.integers(first, len(content)))
+    word = _word_at(content, first, last)
+    letters = [place for place in range(first, last) if content[place].isalpha()]
+    assert bool(word) == bool(letters)
+    if letters:
+        words = list(re.finditer(r"[^\W\d_]+", content))
+        assert word == next(m[0] for m in words if m.start() <= letters[0] < m.end())
+
+
+def test_a_contrast_comes_after_a_meaning_and_before_a_form():
+    concepts = (
+        make_concept("form", [0, 1, 2], weights=(0.9,) * 3)._replace(subject="form"),
+        make_concept("contrast", [0, 1, 3], weights=(0.5,) * 3)._replace(subject="contrast"),
+        make_concept("meaning", [0, 2], weights=(0.95, 0.1))._replace(subject="meaning"),
+    )
+    assert strongest_concepts(concepts, 5).tolist() == [2, 1, 0, 1, -1]
 
 
 @given(seeds)

@@ -8,6 +8,7 @@ from saetask.detection.probe_features import (
     DEFAULT_PROBE,
     log_activations,
     raw_activations,
+    token_shares,
     usable_region_sets,
 )
 from tests.helpers.planted_readings import REGIONS, activations
@@ -36,6 +37,20 @@ def test_regions_are_taken_together_only_where_a_prompt_has_all_of_them(known, s
     assert [
         " ".join(regions) for regions in usable_region_sets(DEFAULT_PROBE.region_sets, known)
     ] == sets
+
+
+def test_an_activation_is_owed_to_the_token_on_which_it_is_strongest():
+    found = activations({2: {3: 1.5, 9: -2.0}, 3: {3: 4.0, 9: 1.0}}, REGIONS)
+    shares = token_shares(DetectorInput(found, "", {}, {}), "text").toarray()
+    assert (shares[3, 3], shares[2, 9]) == (1.0, 1.0)
+    assert shares.sum() == 2.0
+
+
+@pytest.mark.parametrize("region", ["shared", "apart"])
+def test_what_two_places_share_is_owed_to_both(region):
+    shares = token_shares(two_span_reading({1: 3.0, 2: 5.0}, {1: 3.0, 4: 6.0}), region).toarray()
+    assert sorted(shares[:, 1][shares[:, 1] > 0]) == [0.5, 0.5]
+    assert shares[:, 2].max() == shares[:, 4].max() == 1.0
 
 
 def test_two_places_are_compared_feature_by_feature():

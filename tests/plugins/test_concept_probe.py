@@ -166,8 +166,8 @@ def test_evidence_is_where_the_features_fire(probe, fresh):
             for token in concept.tokens:
                 assert token.text == reading.content[token.start : token.end]
                 assert token.activation == pytest.approx(strongest[token.start])
-            strengths = [token.activation for token in concept.tokens]
-            assert strengths == sorted(strengths, reverse=True)
+            added = [abs(token.adds) for token in concept.tokens]
+            assert added == sorted(added, reverse=True)
             assert concept.contexts == list(own.examples[:3])
             assert (concept.name, concept.verdict) == (own.text, own.verdict)
 

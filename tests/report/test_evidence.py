@@ -179,6 +179,7 @@ def test_nothing_is_marked_where_the_message_is_not_found_and_nothing_shown_with
 def test_a_record_has_the_keys_of_the_contract() -> None:
     (first, *_) = as_record(planted_finding()).to_json()["concepts"]
     assert list(first) == [
-        *("id", "name", "contribution", "verdict", "for", "tokens", "features", "contexts")
+        *("id", "name", "contribution", "verdict", "for", "tokens", "features", "contexts"),
+        "fires_less",
     ]
-    assert list(first["tokens"][0]) == ["start", "end", "text", "activation"]
+    assert list(first["tokens"][0]) == ["start", "end", "text", "activation", "adds", "word"]

@@ -7,8 +7,9 @@ import pytest
 from saetask.data.prompts import Prompt, Span
 from saetask.detection import ConceptEvidence, ConceptToken, Evidence, Misunderstanding
 from saetask.experiments.arm_prompts import retarget_findings
+from saetask.report.finding_record import misunderstanding_record
 from saetask.report.item_comparison import read_items
-from saetask.report.items import MisunderstandingRecord, misunderstanding_record, read_item_records
+from saetask.report.items import MisunderstandingRecord, read_item_records
 from saetask.session import Detection
 from saetask.session.documents import detection_document
 from tests.helpers.refusals import refusal
@@ -32,7 +33,7 @@ OLD_KEYS = ["detector", "span", "text", "reading", "probability", "features"]
 
 def test_a_concept_stands_in_a_row_under_the_keys_of_the_contract():
     row = json.loads(json.dumps(misunderstanding_record(NAMED).to_json()))
-    assert list(row) == [*OLD_KEYS, "log_odds", "rest", "concepts"]
+    assert list(row) == [*OLD_KEYS, "log_odds", "rest", "concepts", "why"]
     assert row["span"] == [3, 10]
     assert row["concepts"] == [
         {
@@ -41,9 +42,19 @@ def test_a_concept_stands_in_a_row_under_the_keys_of_the_contract():
             "contribution": -0.25,
             "verdict": "validated",
             "for": "metaphorical",
-            "tokens": [{"start": 3, "end": 10, "text": "steered", "activation": 2.5}],
+            "tokens": [
+                {
+                    "start": 3,
+                    "end": 10,
+                    "text": "steered",
+                    "activation": 2.5,
+                    "adds": 0.0,
+                    "word": "",
+                }
+            ],
             "features": [7, 11],
             "contexts": ["the «boat» sank"],
+            "fires_less": False,
         }
     ]
     assert MisunderstandingRecord.model_validate(row) == misunderstanding_record(NAMED)

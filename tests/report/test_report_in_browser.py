@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from saetask.report import write_report
-from saetask.report.items import misunderstanding_record
+from saetask.report.finding_record import misunderstanding_record
 from tests.helpers.planted_evidence import SENTENCE, planted_finding
 from tests.helpers.run_folders import raw_rows, summary, with_raw, write_run
 

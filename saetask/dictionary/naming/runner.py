@@ -17,6 +17,7 @@ from saetask.dictionary.manifest import Naming, NamingFigures
 from saetask.dictionary.naming.battery import apply_battery
 from saetask.dictionary.naming.concept_groups import group_features
 from saetask.dictionary.naming.concept_trials import NamedSplit, try_concepts
+from saetask.dictionary.naming.contrasts import contrast_concepts
 from saetask.dictionary.naming.feature_names import (
     FeatureNames,
     choose_names,
@@ -28,7 +29,7 @@ from saetask.dictionary.naming.name_trials import NameTrial, summarise_names, tr
 from saetask.dictionary.naming.openings import without_openings
 from saetask.dictionary.naming.reader_names import with_reader_concepts, with_reader_names
 from saetask.dictionary.naming.token_words import token_words
-from saetask.dictionary.naming.user_concepts import UserConcept, contrast_concept, word_lists_of
+from saetask.dictionary.naming.user_concepts import UserConcept, word_lists_of
 from saetask.dictionary.reader_verdicts import read_verdicts, verdicts_path
 from saetask.dictionary.store import (
     FEATURES,
@@ -79,7 +80,7 @@ def name_features(
     """
     manifest = read_manifest(folder)
     check_fingerprints(manifest, model, sae, folder)
-    contrasts = [contrast_concept(c, model, sae) for c in user_concepts if not c.words]
+    contrasts = contrast_concepts([c for c in user_concepts if not c.words], model, sae)
     described = _load(folder, DESCRIBED, neighbours_by_direction(sae.W_dec))
     control = _load(
         folder, CONTROL, neighbours_by_direction(control_directions(sae, manifest.seed))

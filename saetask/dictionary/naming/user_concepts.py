@@ -2,33 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import ConfigDict, Field, model_validator
 
 from saetask.data.items import read_rows
 from saetask.data.word_classes import word_lists
-from saetask.dictionary.concept_table import TriedConcept
 from saetask.dictionary.documents import Document
 from saetask.dictionary.naming.battery import CLASS_NAMES, ENDINGS, SIGNS
+from saetask.dictionary.naming.examples import TEXT, WORD, Example
 from saetask.errors import UserError
-from saetask.saes.concepts import Concept, concept_activations
-from saetask.saes.extraction import read_features
 from saetask.utils.validation import validate
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
-
-    from saetask.models.loading import Model
-    from saetask.saes.loading import SAE
 
 MIN_SENTENCES = 8
 """Minimum number of sentences of each set: half of them choose the features, half try them."""
-MIN_Z = 2.0
-"""Standard errors by which a feature must fire in more examples than others."""
-PERMUTATIONS = 200
-NULL_QUANTILE = 0.95
 
 
 class UserConcept(Document):
@@ -40,10 +26,17 @@ class UserConcept(Document):
     """A few plain words."""
     words: list[str] = Field(default_factory=list)
     """The words that it is about; their inflected forms count as well."""
-    examples: list[str] = Field(default_factory=list)
-    """Sentences in which it is present."""
-    others: list[str] = Field(default_factory=list)
+    examples: list[Example] = Field(default_factory=list)
+    """Sentences in which it is present; where one word of each stands between « and », it is what
+    the concept is about."""
+    others: list[Example] = Field(default_factory=list)
     """Like sentences in which it is not."""
+    asked: str = ""
+    """The message in which the sentences are read, with {text} for the sentence and {word} for its
+    marked word, such as that of a task; by default they are read as running text."""
+
+    quoted: bool = True
+    """Whether the dictionary may quote the sentences: false where their licence forbids it."""
 
     @model_validator(mode="after")
     def _check(self) -> "UserConcept":
@@ -56,7 +49,18 @@ class UserConcept(Document):
             raise ValueError("give either words, or examples and others")
         if not self.words and sentences < MIN_SENTENCES:
             raise ValueError(f"examples and others must be {MIN_SENTENCES} sentences each, or more")
+        if len({bool(example.word) for example in (*self.examples, *self.others)}) > 1:
+            raise ValueError("mark a word in every sentence of examples and others, or in none")
+        if self.asked and (self.words or self.asked.count(TEXT) != 1):
+            raise ValueError(f"asked goes with examples, and must have {TEXT} once")
+        if WORD in self.asked and not self.is_marked:
+            raise ValueError(f"asked has {WORD}, and no word of the sentences is marked")
         return self
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether a word of each sentence is marked."""
+        return any(example.word for example in self.examples)
 
 
 def read_user_concepts(path: Path) -> list[UserConcept]:
@@ -73,68 +77,6 @@ def read_user_concepts(path: Path) -> list[UserConcept]:
                 f"{path}: the name '{name}' is given twice; give every concept its own."
             )
     return concepts
-
-
-def contrast_concept(concept: UserConcept, model: "Model", sae: "SAE[Any]") -> TriedConcept:
-    """Returns the concept of the features that fire in more of its examples than of the others.
-
-    Every second sentence chooses the features, the rest try them. A concept is validated if its
-    activation separates the two sets better than in 95 % of permutations of the tried sentences.
-
-    Raises:
-        UserError: A sentence is empty or too long, or no feature tells the two sets apart.
-    """
-    activations = read_features(model, sae, [*concept.examples, *concept.others], chat=False)
-    pooled = activations.pooled()
-    pooled.data = np.log1p(np.abs(pooled.data))
-    present = np.repeat([True, False], [len(concept.examples), len(concept.others)])
-    chosen = np.arange(len(present)) % 2 == 0
-    weights = _weights(pooled[chosen], present[chosen])
-    features = np.flatnonzero(weights)
-    if not len(features):
-        raise UserError(
-            f"Concept '{concept.name}': no feature fires in more of the examples than of the "
-            "others; give more sentences, or clearer ones."
-        )
-    made = Concept(
-        f"contrast:{concept.name}",
-        concept.name,
-        "contrast",
-        tuple(features.tolist()),
-        tuple(weights[features].tolist()),
-        examples=tuple(concept.examples[:3]),
-    )
-    scores = concept_activations(pooled[~chosen], [made])[:, 0]
-    auroc, null = _area_and_null(scores, present[~chosen])
-    verdict = "validated" if auroc > null else "not confirmed"
-    statistic = float(np.median(_standard_scores(pooled[~chosen], present[~chosen])[features]))
-    return TriedConcept(made._replace(verdict=verdict), "example sentences", statistic, null, auroc)
-
-
-def _weights(pooled: "csr_matrix", present: np.ndarray) -> np.ndarray:
-    """Returns the weight of each feature, `[d_sae]`: log2 of how much more often it fires."""
-    fires: Any = pooled > 0
-    shares = [np.asarray(fires[rows].mean(0)).ravel() for rows in (present, ~present)]
-    more = _standard_scores(pooled, present) >= MIN_Z
-    floor = 1 / (2 * len(present))
-    return np.where(more, np.log2(np.maximum(shares[0], floor) / np.maximum(shares[1], floor)), 0)
-
-
-def _standard_scores(pooled: "csr_matrix", present: np.ndarray) -> np.ndarray:
-    """Returns by how many standard errors each feature fires in more of the examples, `[d_sae]`."""
-    fires: Any = pooled > 0
-    shares = [np.asarray(fires[rows].mean(0)).ravel() for rows in (present, ~present)]
-    share = np.asarray(fires.mean(0)).ravel()
-    error = np.sqrt(share * (1 - share) * (1 / present.sum() + 1 / (~present).sum()))
-    return (shares[0] - shares[1]) / np.maximum(error, 1e-12)
-
-
-def _area_and_null(scores: np.ndarray, present: np.ndarray) -> tuple[float, float]:
-    from sklearn.metrics import roc_auc_score
-
-    generator = np.random.default_rng(0)
-    by_chance = [roc_auc_score(generator.permutation(present), scores) for _ in range(PERMUTATIONS)]
-    return float(roc_auc_score(present, scores)), float(np.quantile(by_chance, NULL_QUANTILE))
 
 
 def word_lists_of(concepts: Sequence[UserConcept]) -> dict[str, frozenset[str]]:

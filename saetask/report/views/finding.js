@@ -8,7 +8,10 @@ import { element, tableOf, context, markedText, signed, number, probability, sho
 const ROWS_A_SIDE = 3, MOST_WORDS = 3, FOR = 1, AGAINST = 2;
 const CLASSES = { 1: "sv-for", 2: "sv-against", 3: "sv-for sv-against" };
 
-// The words on which a concept fires most; adjoining tokens are one word.
+// What a token adds to the reading; where that is unknown, how strongly the concept fires on it.
+const strengthOf = (token) => Math.abs(token.adds ?? 0) || token.activation;
+
+// The words on which a concept adds most; adjoining tokens are one word.
 export function firedWords(concept) {
   const words = [];
   for (const token of [...concept.tokens].sort((a, b) => a.start - b.start)) {
@@ -18,8 +21,8 @@ export function firedWords(concept) {
     if (!text) continue;
     const before = words.at(-1);
     if (before && before.end === start) {
-      Object.assign(before, { end, text: before.text + text, strength: Math.max(before.strength, token.activation) });
-    } else words.push({ start, end, text, strength: token.activation });
+      Object.assign(before, { end, text: before.text + text, strength: Math.max(before.strength, strengthOf(token)) });
+    } else words.push({ start, end, text, strength: strengthOf(token) });
   }
   return words.sort((a, b) => b.strength - a.strength).slice(0, MOST_WORDS);
 }
@@ -49,7 +52,7 @@ export class FindingView extends HTMLElement {
     this.strongest = [side(finding, true), side(finding, false)];
     this.listed = this.strongest.flatMap((concepts) => concepts.slice(0, ROWS_A_SIDE));
     const parts = [this.sentence()];
-    if (this.listed.length) parts.push(...this.marked(), this.bars(), ...this.told(), this.contexts());
+    if (this.listed.length) parts.push(this.why(), ...this.marked(), this.bars(), ...this.told(), this.contexts());
     else if (finding.features?.length) parts.push(this.features());
     this.replaceChildren(...parts.filter(Boolean));
   }
@@ -60,6 +63,12 @@ export class FindingView extends HTMLElement {
     return element("p", "sv-sentence",
       `“${finding.text}” is misread, says ${finding.detector || "the detector"}: the features support “${finding.reading}”, ` +
       `and the model's calibrated answer to the original prompt is wrong with a probability of ${probability(finding.probability)}.${said}`);
+  }
+
+  // Why it counts as misread, as saetask/report/why.py says it.
+  why() {
+    const { why } = this.shown.finding;
+    return why ? element("p", "sv-sentence", why[0].toUpperCase() + why.slice(1)) : null;
   }
 
   marked() {

@@ -1,0 +1,70 @@
+"""Log-odds of a probe on features, taken apart by concept and by token."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from saetask.detection import ConceptTerms, DetectorInput, strongest_concepts, token_shares
+from saetask.saes import Concept
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Int64
+
+
+class ProbeColumns(NamedTuple):
+    """The columns of a linear probe on features, for one prompt."""
+
+    places: "Int64[np.ndarray, ' column']"
+    """Region of each column, as its place in `regions`."""
+    features: "Int64[np.ndarray, ' column']"
+    values: "Float64[np.ndarray, ' column']"
+    """Log-activation in the prompt."""
+    usual: "Float64[np.ndarray, ' column']"
+    """Mean log-activation in the fit split."""
+    weights: "Float64[np.ndarray, 'class column']"
+
+
+def terms_by_concept(
+    detector_input: DetectorInput,
+    probe: ProbeColumns,
+    bias: "Float64[np.ndarray, ' class']",
+    regions: Sequence[str],
+    concepts: tuple[Concept, ...],
+) -> ConceptTerms:
+    """Returns a prompt's log-odds, each feature's part counted to its strongest concept.
+
+    A contrast has features that fire in every prompt: it adds what they add beyond the average
+    prompt of the fit split, whose part goes into the rest.
+
+    Args:
+        detector_input: The prompt.
+        probe: The probe's columns.
+        bias: Its bias.
+        regions: The regions that it reads.
+        concepts: The concepts.
+    """
+    n_concepts, d_sae = len(concepts), detector_input.activations.d_sae
+    owners = strongest_concepts(concepts, d_sae)[probe.features]
+    n_tokens = len(detector_input.activations.prompts[0].token_ids)
+    terms = probe.weights * probe.values
+    by_token = np.zeros((len(bias), n_concepts, n_tokens))
+    for place, region in enumerate(regions):
+        own = np.flatnonzero((owners >= 0) & (probe.places == place) & (probe.values != 0))
+        shares: Any = token_shares(detector_input, region)[:, probe.features[own]].tocoo()
+        of_pairs = terms[:, own][:, shares.col] * shares.data
+        np.add.at(by_token, (slice(None), owners[own][shares.col], shares.row), of_pairs)
+    is_contrast = np.array([concept.subject == "contrast" for concept in concepts], bool)
+    compared = np.flatnonzero((owners >= 0) & np.append(is_contrast, False)[owners])
+    usual = np.zeros((len(bias), n_concepts))
+    usual_terms = (probe.weights * probe.usual)[:, compared]
+    np.add.at(usual, (slice(None), owners[compared]), usual_terms)
+    beyond = np.zeros(n_concepts)
+    np.add.at(beyond, owners[compared], (probe.values - probe.usual)[compared])
+    return ConceptTerms(
+        log_odds=terms.sum(1) + bias,
+        terms=by_token.sum(2) - usual,
+        rest=terms[:, owners < 0].sum(1) + usual.sum(1) + bias,
+        by_token=by_token,
+        fires_less=np.flatnonzero(beyond < 0).tolist(),
+    )

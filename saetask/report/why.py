@@ -1,0 +1,98 @@
+"""Why a prompt counts as misread: one plain sentence, made of a finding's evidence and true to it.
+
+It names at most two concepts for the reading and one against it, each with what it adds, and says
+how much no name explains. Where the evidence is weak, or most of it has no name, it begins so.
+"""
+
+from saetask.report.evidence import (
+    AGAINST,
+    FOR,
+    AnyConcept,
+    AnyFinding,
+    fired_words,
+    short_name,
+    signed,
+    strongest,
+)
+
+MOST_FOR, MOST_AGAINST, MOST_WORDS = 2, 1, 2
+"""Maximum number of concepts that are told on each side, and of words of each."""
+LEAST = 0.05
+"""Log-odds below which a concept adds too little to be told."""
+LEAST_SHARE = 0.25
+"""Share of the strongest concept's contribution that a further one must reach."""
+UNNAMED = "what has no telling name"
+"""Features without a name, or whose name tells the form of words alone, and the average prompt."""
+SIGNS = " .,;:!?()\"'“”‘’"
+"""Left out at the ends of a word."""
+WEAK = 0.7
+"""Log-odds below which the evidence is weak: two to one."""
+
+
+def why_sentence(found: AnyFinding) -> str:
+    """Returns why a prompt counts as misread, as one sentence; "" where no concepts are known.
+
+    Args:
+        found: The finding.
+    """
+    if found.log_odds is None or found.rest is None:
+        return ""
+    named = sum(concept.contribution for concept in found.concepts)
+    told_for, told_against = told_concepts(found, FOR), told_concepts(found, AGAINST)
+    because = _listed([_clause(concept) for concept in told_for])
+    parts = [_opening(found, named, because)]
+    if told_against:
+        parts.append("against that, " + _listed([_clause(concept) for concept in told_against]))
+    others = len(found.concepts) - len(told_for) - len(told_against)
+    told = sum(concept.contribution for concept in (*told_for, *told_against))
+    if others and abs(named - told) >= LEAST:
+        what = "another named concept" if others == 1 else f"{others} other named concepts"
+        parts.append(f"{what} {'adds' if others == 1 else 'add'} {signed(named - told)}")
+    if abs(found.rest) >= LEAST and (found.log_odds <= 0 or not _is_unnamed(found, named)):
+        parts.append(f"{UNNAMED} adds {signed(found.rest)}")
+    return "; ".join(parts) + f" (in all {signed(found.log_odds)})."
+
+
+def told_concepts(found: AnyFinding, side: int) -> list[AnyConcept]:
+    """Returns the concepts of one side that the sentence names, strongest first."""
+    ranked = [c for c in strongest(found, side) if abs(c.contribution) >= LEAST]
+    most = MOST_FOR if side == FOR else MOST_AGAINST
+    least = LEAST_SHARE * max((abs(c.contribution) for c in found.concepts), default=0.0)
+    return [concept for concept in ranked if abs(concept.contribution) >= least][:most]
+
+
+def _opening(found: AnyFinding, named: float, because: str) -> str:
+    """Returns what the features say, and the concepts that speak for it."""
+    reading, log_odds = found.reading, found.log_odds or 0.0
+    if log_odds <= 0:
+        opening = f"the features alone do not say {reading}"
+        return f"{opening}, though {because}" if because else opening
+    weakly = "weakly " if log_odds < WEAK else ""
+    if _is_unnamed(found, named):
+        opening = f"{weakly}read as {reading}, mostly by {UNNAMED} ({signed(found.rest or 0.0)})"
+        return f"{opening}; what has one: {because}" if because else opening
+    why = f"because {because}" if because else "by concepts that each add little"
+    return f"{weakly}read as {reading} {why}"
+
+
+def _is_unnamed(found: AnyFinding, named: float) -> bool:
+    """Returns whether named concepts add less to the reading than what has no name."""
+    return (found.rest or 0.0) > named
+
+
+def _clause(concept: AnyConcept) -> str:
+    """Returns where a concept fires and what it adds."""
+    name, words = short_name(concept.name), fired_words(concept)[:MOST_WORDS]
+    about = name if name.startswith("features ") else f"features of {name}"
+    about = about.replace("features of near ", "features near ")
+    added = f"({signed(concept.contribution)})"
+    if not words:
+        place = "fire less than usual" if concept.fires_less else "fire outside the text"
+        return f"{about} {place} {added}"
+    texts = list(dict.fromkeys(word.word.strip(SIGNS) or word.word for word in words))
+    told = " and ".join(f"“{text}”" for text in texts)
+    return f"{told} set{'s' if len(texts) == 1 else ''} off {about} {added}"
+
+
+def _listed(clauses: list[str]) -> str:
+    return " and ".join(clauses)
