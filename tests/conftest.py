@@ -8,6 +8,8 @@ import hypothesis
 import pytest
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported: a process of tests for each core
+os.environ.pop("COLUMNS", None)  # the width of output, which tests set themselves
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the hub; read when huggingface_hub is imported
 
 import saetask
 from saetask.plugins import PluginRegistry

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from saetask import UserError
-from saetask.data import EvaluatedItem, LogFields
+from saetask.data import EvaluatedItem, LogFields, open_hub_data_set
 
 from .columns import COLUMN_FIELDS, PlacedRow, items_of_rows
 
@@ -72,4 +72,4 @@ def _data(log: str, split: str | None) -> Any:
     if path.exists():
         files = str(path)
         return datasets.load_dataset("parquet", data_files=files, split="train", streaming=True)
-    return datasets.load_dataset(log, split=split or "train", streaming=True)
+    return open_hub_data_set(log, split or "train", streaming=True)

@@ -6,42 +6,64 @@ from typing import TYPE_CHECKING
 from saetask.cli.evidence import WIDTH, evidence_text
 
 if TYPE_CHECKING:
+    from saetask.detection.base import Misunderstanding
     from saetask.session import Detection, Reformulation
 
 
 def detection_text(detection: "Detection") -> str:
-    """Returns a detection in a few lines."""
-    from saetask.report.understanding import kind_sentence
-    from saetask.report.why import why_sentence
+    """Returns a detection in a few lines, which fit the terminal."""
+    from saetask.cli.tables import terminal_width, wrapped
+
+    width = terminal_width()
+    lines = [wrapped(line, width) for line in _answer_lines(detection)]
+    for found in detection.misunderstandings:
+        lines += [wrapped(line, width) for line in _finding_lines(found, detection)]
+        if found.concepts:
+            lines.append(evidence_text(detection.prompt, found, detection.answer))
+    return "\n".join(lines)
+
+
+def _answer_lines(detection: "Detection") -> list[str]:
+    """Returns what the model answers, and why nothing is found where nothing is."""
     from saetask.session.results import failure_text
 
-    answer, wrong = "answer", f"(probability that it is wrong: {failure_text(detection)})"
-    lines = []
-    if detection.preference or detection.calibrated_answer != detection.answer:
-        lines.append(f"answer: {detection.answer}")
-        answer = "calibrated answer"
-    lines.append(f"{answer}: {detection.calibrated_answer} {wrong}")
+    wrong = f"(probability that it is wrong: {failure_text(detection)})"
+    lines = [f"{_judged_answer(detection)}: {detection.calibrated_answer} {wrong}"]
+    if _judged_answer(detection) != "answer":
+        lines.insert(0, f"answer: {detection.answer}")
     if detection.preference:
         lines.append(detection.preference)
     if not detection.misunderstandings:
         lines.append(f"no misunderstanding found: {detection.reason}")
-    for found in detection.misunderstandings:
-        lines.append(
-            f"misread: {found.text!r} at {found.span.start}; the features say: {found.reading}, "
-            f"the {answer}: {detection.calibrated_answer}"
-        )
-        if why := why_sentence(found):
-            lines += wrap(f"why: {why}", WIDTH, break_on_hyphens=False)
-        if kind := kind_sentence(found):
-            lines.append(kind)
-        if found.concepts:
-            lines.append(evidence_text(detection.prompt, found, detection.answer))
-            continue
+    return lines
+
+
+def _judged_answer(detection: "Detection") -> str:
+    """Returns what the answer is called that a finding speaks against."""
+    is_raw = not detection.preference and detection.calibrated_answer == detection.answer
+    return "answer" if is_raw else "calibrated answer"
+
+
+def _finding_lines(found: "Misunderstanding", detection: "Detection") -> list[str]:
+    """Returns what is misread, and the features behind it where no concepts are."""
+    from saetask.cli.tables import terminal_width
+    from saetask.report.understanding import kind_sentence
+    from saetask.report.why import why_sentence
+
+    lines = [
+        f"misread: {found.text!r} at {found.span.start}; the features say: {found.reading}, "
+        f"the {_judged_answer(detection)}: {detection.calibrated_answer}"
+    ]
+    if why := why_sentence(found):
+        lines += wrap(f"why: {why}", terminal_width() or WIDTH, break_on_hyphens=False)
+    if kind := kind_sentence(found):
+        lines.append(kind)
+    if not found.concepts:
         lines += [
             f"  feature {f.id:>5}  {f.activation:6.2f}  weight {f.weight:+.3f}  {f.label}"
             for f in found.features
         ]
-    return "\n".join(lines)
+    return lines
 
 
 def answers_text(done: "Reformulation") -> str:

@@ -152,6 +152,7 @@ def declare_show(parser: CommandParser) -> None:
 
 def show(arguments: Namespace) -> None:
     """Prints one feature."""
+    from saetask.cli.tables import terminal_width
     from saetask.dictionary.dictionary import Dictionary
 
     options = take(arguments, ShowOptions)
@@ -159,7 +160,7 @@ def show(arguments: Namespace) -> None:
     if arguments.json:
         print_json({**card.row, "contexts": card.contexts})
     else:
-        print(card.text())
+        print(card.text(terminal_width()))
 
 
 def declare_search(parser: CommandParser) -> None:

@@ -1,8 +1,8 @@
 """The evidence of a finding on a terminal: marked text, bars for both sides, contexts."""
 
-import sys
 from typing import TYPE_CHECKING
 
+from saetask.cli.tables import terminal_width
 from saetask.report.evidence import (
     AGAINST,
     FOR,
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
     from saetask.detection.base import Misunderstanding
 
-WIDTH = 100
-"""Maximum number of columns."""
+WIDTH, WIDEST = 100, 140
+"""Columns in a file or a pipe, and the maximum on a terminal."""
 BAR, NARROW_BAR = 16, 12
 """Columns of the longest bar; the second where a terminal has fewer than `WIDTH`."""
-CONTEXT = 76
-"""Maximum length of a context, in characters."""
+NAME, WORDS = 28, 14
+"""Columns of a concept's name and of its words at `WIDTH`; what is more is shared two to one."""
 STYLES = {PLAIN: "", FOR: "bold cyan", AGAINST: "bold yellow", FOR | AGAINST: "bold green"}
 
 
@@ -47,17 +47,17 @@ def evidence_text(prompt: str, found: "Misunderstanding", said: str) -> str:
     from rich.console import Console, Group
     from rich.padding import Padding
 
-    console = Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False, markup=False)
-    width = min(WIDTH, console.width)
+    width = min(WIDEST, terminal_width() or WIDTH)
+    console = Console(width=width, highlight=False, markup=False)
     margin = "; ".join(filter(None, (margin_sentence(found), f"the model says “{said}”")))
     parts: list[RenderableType] = [
         _marked(marked_text(prompt, found)),
         "",
-        _bars_table(found, width < WIDTH),
+        _bars_table(found, width),
         "",
         margin,
         *filter(None, [removal_sentence(found)]),
-        _contexts_table(found),
+        _contexts_table(found, width),
     ]
     with console.capture() as captured:
         console.print(Padding(Group(*parts), (1, 0, 0, 1), expand=False), width=width)
@@ -73,19 +73,20 @@ def _marked(pieces: list[Piece]) -> "Text":
     return text
 
 
-def _bars_table(found: "Misunderstanding", narrow: bool) -> "Table":
+def _bars_table(found: "Misunderstanding", width: int) -> "Table":
     """Returns the bars, one a row; where the terminal is narrow, names are wrapped and not cut."""
     from rich.table import Table
 
+    narrow, more = width < WIDTH, max(0, width - WIDTH)
     names, longest = headings(found), NARROW_BAR if narrow else BAR
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
     table.add_column(names.against, width=longest, justify="right", no_wrap=not narrow)
     table.add_column("│", width=1, style="dim")
     table.add_column(names.for_reading, width=longest, no_wrap=not narrow)
     table.add_column("adds", width=5, justify="right")
-    table.add_column("concept", no_wrap=not narrow, max_width=28)
+    table.add_column("concept", no_wrap=not narrow, max_width=NAME + 2 * more // 3)
     table.add_column("its name is", no_wrap=not narrow, min_width=13)
-    table.add_column("fires on", no_wrap=not narrow, max_width=14)
+    table.add_column("fires on", no_wrap=not narrow, max_width=WORDS + more // 3)
     for bar in evidence_bars(found):
         drawn = _drawn(bar, longest)
         words = _line(", ".join(bar.words))
@@ -106,23 +107,27 @@ def _drawn(bar: Bar, longest: int) -> "Text":
     return Text("▒" * length, STYLES[AGAINST])
 
 
-def _contexts_table(found: "Misunderstanding") -> "Table":
+def _contexts_table(found: "Misunderstanding", width: int) -> "Table":
     from rich.table import Table
 
+    contexts = telling_contexts(found)
+    titles = [f"{name} fires in" for name, _ in contexts]
+    first = min(width // 3, max(map(len, titles), default=0))
     table = Table(box=None, padding=(0, 1, 0, 0), show_header=False)
-    table.add_column(no_wrap=True, max_width=30, style="dim")
+    table.add_column(no_wrap=True, max_width=first, style="dim")
     table.add_column(no_wrap=True)
-    for name, texts in telling_contexts(found):
+    for title, (_, texts) in zip(titles, contexts):
         for number, text in enumerate(texts):
-            table.add_row(_line("" if number else f"{name} fires in"), _line(_around_mark(text)))
+            shown = _around_mark(text, width - first - 5)  # margins, and an ellipsis on each side
+            table.add_row(_line("" if number else title), _line(shown))
     return table
 
 
-def _around_mark(text: str) -> str:
-    """Returns the part of a context around its firing token that fits into a line."""
+def _around_mark(text: str, length: int) -> str:
+    """Returns the part of a context around its firing token, of a maximum length."""
     first, last = text.find("«"), text.find("»")
-    start = max(0, min((first + last - CONTEXT) // 2, len(text) - CONTEXT))
-    end = start + CONTEXT
+    start = max(0, min((first + last - length) // 2, len(text) - length))
+    end = start + length
     return "…" * (start > 0) + text[start:end] + "…" * (end < len(text))
 
 

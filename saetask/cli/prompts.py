@@ -85,7 +85,7 @@ def _declare_model(parser: CommandParser) -> None:
 def read(arguments: Namespace) -> None:
     """Prints the concepts that a prompt activates most, or its features where none are named."""
     from saetask.cli.concept_table import concept_firings, concepts_table
-    from saetask.cli.tables import firings_table, print_table
+    from saetask.cli.tables import firings_table, has_room_for, print_table
     from saetask.data.prompts import as_prompt
     from saetask.dictionary.feature_labels import find_feature_labels
     from saetask.saes.compatibility import check_sae
@@ -98,10 +98,12 @@ def read(arguments: Namespace) -> None:
     model, sae = take(arguments, ModelOptions).load()
     check_sae(model, sae, allow_mismatch=take(arguments, MismatchOptions).allow_sae_mismatch)
     activations = read_features(model, sae, [prompt])
-    firings = activations.top(options.top, region="text")
     feature_labels = find_feature_labels(model, sae, options.dictionary)
-    labels = feature_labels.for_display([firing.feature for firing in firings])
     dictionary = feature_labels.dictionary
+    if dictionary is not None:
+        activations = activations.with_labels(dictionary.names(), dictionary.concept_names())
+    firings = activations.top(options.top, region="text")
+    labels = feature_labels.for_display([firing.feature for firing in firings])
     named = dictionary.concepts() if dictionary and not options.features else []
     concepts = concept_firings(activations, named, options.top)
     if arguments.json:
@@ -116,7 +118,8 @@ def read(arguments: Namespace) -> None:
     elif concepts:
         print_table(concepts_table(concepts))
     else:
-        print_table(firings_table(firings, labels))
+        table = firings_table(firings, labels)
+        print_table(table if has_room_for(table) else firings_table(firings, labels, both=False))
 
 
 def detect(arguments: Namespace) -> None:

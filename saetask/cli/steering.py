@@ -62,11 +62,12 @@ def declare_steer(parser: CommandParser) -> None:
 
 def steer(arguments: Namespace) -> None:
     """Prints a prompt's answers before and after an edit, beside those after random pushes."""
-    from saetask.cli.tables import print_table
+    from saetask.cli.tables import print_table, terminal_width, wrapped
     from saetask.dictionary.dictionary import Dictionary
     from saetask.dictionary.editing import Named, check_strengths, resolve_edit
     from saetask.saes.compatibility import check_sae
     from saetask.session.steering import steer_prompt
+    from saetask.session.steering_conclusion import steering_conclusion
 
     options = take(arguments, SteerOptions)
     require_positive(options, "max_new_tokens")
@@ -87,16 +88,18 @@ def steer(arguments: Namespace) -> None:
     if arguments.json:
         print_json(steering_document(options, prompt, resolved, found))
         return
-    print(edit_text(options, resolved, found))
+    width = terminal_width()
+    print("\n".join(wrapped(line, width) for line in edit_lines(options, resolved, found)))
     for name, text in (
         ("before", found.before.text),
         ("after", found.after.text),
         ("random direction of the same norm", found.random[0].text),
     ):
         print(f"\n{name}:\n{text}")
+    print()
     if found.before.log_likelihoods:
-        print()
         print_table(likelihood_table(found))
+    print(wrapped(steering_conclusion(found), width, ""))
 
 
 def _question(arguments: Namespace, options: SteerOptions) -> "tuple[Prompt, tuple[str, ...]]":
@@ -114,8 +117,10 @@ def _question(arguments: Namespace, options: SteerOptions) -> "tuple[Prompt, tup
     return sample.prompt, sample.texts
 
 
-def edit_text(options: SteerOptions, resolved: "ResolvedEdit", found: "SteeredPrompt") -> str:
-    """Returns what is edited, and how far that moves the activation, in a few lines."""
+def edit_lines(
+    options: SteerOptions, resolved: "ResolvedEdit", found: "SteeredPrompt"
+) -> list[str]:
+    """Returns what is edited, and how far that moves the activation."""
     lines = []
     for name, features in resolved.steered.items():
         typical = ", ".join(f"{f} ({resolved.typical[f]:.2g})" for f in features)
@@ -131,7 +136,7 @@ def edit_text(options: SteerOptions, resolved: "ResolvedEdit", found: "SteeredPr
         f"The activation moves by {found.relative_norm:.0%} of its norm, on average over the "
         "prompt's tokens that the edit reaches."
     )
-    return "\n".join(lines)
+    return lines
 
 
 def likelihood_table(found: "SteeredPrompt") -> "Table":
@@ -151,6 +156,8 @@ def steering_document(
     options: SteerOptions, prompt: "Prompt", resolved: "ResolvedEdit", found: "SteeredPrompt"
 ) -> dict[str, Any]:
     """Returns the answers as a JSON object."""
+    from saetask.session.steering_conclusion import steering_conclusion
+
     return {
         "prompt": prompt.text,
         "strength": options.strength,
@@ -161,6 +168,7 @@ def steering_document(
         "before": found.before._asdict(),
         "after": found.after._asdict(),
         "random": [each._asdict() for each in found.random],
+        "conclusion": steering_conclusion(found),
     }
 
 

@@ -1,5 +1,7 @@
 """Tables and lines that the command line prints for people."""
 
+import os
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,29 +20,50 @@ WIDEST = 10_000
 """Columns that a table is measured in, to know how many it needs."""
 
 
+def terminal_width() -> int | None:
+    """Returns the columns that output is to fit: the terminal's, or `COLUMNS` where that is set.
+
+    It is None for a file or a pipe, where a row is a line, whatever its length.
+    """
+    from rich.console import Console
+
+    console = Console()
+    return console.width if console.is_terminal or "COLUMNS" in os.environ else None
+
+
+def wrapped(text: str, width: int | None, indent: str = "  ") -> str:
+    """Wraps a line at blanks, further lines indented; None leaves it as it is."""
+    if width is None:
+        return text
+    return textwrap.fill(
+        text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
 def print_table(table: "Table") -> None:
-    """Prints a table to stdout, one line a row when stdout is no terminal.
+    """Prints a table to stdout, one line a row when stdout is a file or a pipe.
 
     On a terminal, what has no room is wrapped, texts before figures. Where `NO_COLOR` is set,
     nothing is coloured.
     """
     from rich.console import Console
 
-    console = Console()
-    if not console.is_terminal:
+    width = terminal_width()
+    console = Console(width=width)
+    if width is None:
         console = Console(width=_width(table, console))
-    elif _width_of_figures(table, console) > console.width:
+    elif _width_of_figures(table, console) > width:
         for column in table.columns:
             column.no_wrap = False
     console.print(table)
 
 
 def has_room_for(table: "Table") -> bool:
-    """Returns whether a table is no wider than the terminal; true when stdout is no terminal."""
+    """Returns whether a table fits the terminal; true when stdout is a file or a pipe."""
     from rich.console import Console
 
-    console = Console()
-    return not console.is_terminal or _width(table, console) <= console.width
+    width = terminal_width()
+    return width is None or _width(table, Console(width=width)) <= width
 
 
 def _width(table: "Table", console: "Console") -> int:
@@ -70,12 +93,30 @@ def make_table(*columns: str, right: Sequence[str] = ()) -> "Table":
     return table
 
 
-def firings_table(firings: "Sequence[Firing]", labels: Mapping[int, str]) -> "Table":
-    """Returns the strongest firings, one a row."""
-    table = make_table("feature", "activation", "token", "label", right=("feature", "activation"))
+def firings_table(
+    firings: "Sequence[Firing]", labels: Mapping[int, str], both: bool = True
+) -> "Table":
+    """Returns the strongest firings, one a row.
+
+    Args:
+        firings: The firings, with the names of their features where these have one.
+        labels: The label of each feature.
+        both: Where any has a name, show names and labels; else the name, or the label without one.
+    """
+    from rich.markup import escape
+
+    named = any(firing.name for firing in firings)
+    columns = ["label"] if not named else ["name", "label"] if both else ["name or label"]
+    table = make_table("feature", "activation", "token", *columns, right=("feature", "activation"))
     for firing in firings:
-        label = labels[firing.feature]
-        table.add_row(str(firing.feature), f"{firing.value:.2f}", repr(firing.text), label)
+        name, label = firing.name, labels[firing.feature]
+        texts = [name, label] if len(columns) == 2 else [name or label]
+        row = [
+            str(firing.feature),
+            f"{firing.value:.2f}",
+            *map(escape, [repr(firing.text), *texts]),
+        ]
+        table.add_row(*row)
     return table
 
 

@@ -7,6 +7,7 @@ from .evaluation_logs import SAETASK as SAETASK
 from .evaluation_logs import first_row as first_row
 from .evaluation_logs import log_file_kind as log_file_kind
 from .evaluation_logs import log_kind as log_kind
+from .hub_data_sets import open_hub_data_set as open_hub_data_set
 from .importers import Importer as Importer
 from .importers import LogFields as LogFields
 from .importers import read_log as read_log

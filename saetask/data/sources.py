@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from saetask.data.chats import text_or_chat
+from saetask.data.hub_data_sets import open_hub_data_set
 from saetask.errors import UserError
 from saetask.utils.files import file_sha256, parse_json, read_json, read_lines
 from saetask.utils.names import is_path, local_path
@@ -62,7 +63,11 @@ class SourceRows:
         is_file = is_path(source.path, base)
         self._is_json = is_file and _kind(source, local_path(source.path, base)) != "parquet"
         try:
-            self._data = _open_file(source, base) if is_file else _open_hub(source)
+            self._data = (
+                _open_file(source, base)
+                if is_file
+                else open_hub_data_set(source.path, source.hub_split)
+            )
         except Exception as error:  # of pyarrow, fsspec, huggingface_hub, ...
             raise _cannot_read(source, error, is_file) from error
         self._column = CELL if self._is_json else source.column
@@ -164,12 +169,6 @@ def _cannot_read(source: Source, error: BaseException, is_file: bool) -> UserErr
     reason = " ".join(str(error).split())[:240] or "it seems to be empty"
     hint = "" if is_file else "; there is no file or folder of that name"
     return UserError(f"Cannot read the corpus source {source.path}: {reason}{hint}")
-
-
-def _open_hub(source: Source) -> "Dataset":
-    import datasets
-
-    return datasets.load_dataset(source.path, split=source.hub_split)
 
 
 def _json_cells(path: str, kind: str, column: str, sha256: str) -> Iterator[dict[str, str | None]]:

@@ -236,6 +236,23 @@ class Dictionary:
             for feature, (label, verdict) in enumerate(pairs)
         }
 
+    def concept_names(self) -> dict[int, str]:
+        """Returns the names of the features that have one, with telling words.
+
+        The verdict follows a name that is not validated.
+        """
+        columns = ("feature", "name", "name_words", "name_verdict")
+        if "name" not in self._features.column_names:
+            return {}
+        names = {}
+        for row in self._features.select(columns).to_pylist():
+            if row["name"] is None:
+                continue
+            words = f" ({', '.join(row['name_words'])})" if row["name_words"] else ""
+            verdict = "" if row["name_verdict"] == "validated" else f"; {row['name_verdict']}"
+            names[row["feature"]] = f"{row['name']}{words}{verdict}"
+        return names
+
     def to_datasets(self) -> "Dataset":
         """Returns the features table as a `datasets.Dataset`."""
         from datasets import Dataset

@@ -1,6 +1,7 @@
 """The card of a feature: its label, name, verdicts and contexts, as text and as HTML."""
 
 import html
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -45,16 +46,25 @@ class FeatureCard:
         area = f"area under the curve {self.row['name_auroc']:.2f}"
         return f"{self.row['name']}{words}: {self.row['name_verdict']}, {area}"
 
-    def text(self) -> str:
-        """Returns the card as plain text."""
+    def text(self, width: int | None = None) -> str:
+        """Returns the card as plain text.
+
+        Args:
+            width: Maximum length of a line; contexts are cut around the token that fires. None
+                leaves every line as long as it is.
+        """
         row = self.row
         lines = [f"feature {row['feature']}: {row['label']}", f"  {self._summary()}"]
         if self.name:
             lines.append(f"  name: {self.name}")
         for name in ("promoted", "suppressed"):
             lines.append(f"  {name}: {', '.join(map(repr, row[name][:6]))}")
+        if width is not None:
+            lines = [_wrapped(line, width) for line in lines]
         for context in self.contexts[:SHOWN_CONTEXTS]:
             parts = _split_at_token(context)
+            if width is not None:
+                parts = parts.shortened(width - len("  9999.9  [……]"))
             text = f"{parts.before}[{parts.token}]{parts.after}".replace("\n", "↵")
             lines.append(f"  {context['activation']:6.1f}  {text}")
         return "\n".join(lines)
@@ -83,6 +93,24 @@ class _SplitContext(NamedTuple):
     before: str
     token: str
     after: str
+
+    def shortened(self, length: int) -> "_SplitContext":
+        """Returns the part around the token, of a maximum length without ellipses."""
+        room = max(0, length - len(self.token))
+        behind = min(len(self.after), max(room // 2, room - len(self.before)))
+        ahead = min(len(self.before), room - behind)
+        before = self.before[len(self.before) - ahead :]
+        return _SplitContext(
+            "…" * (ahead < len(self.before)) + before,
+            self.token,
+            self.after[:behind] + "…" * (behind < len(self.after)),
+        )
+
+
+def _wrapped(line: str, width: int) -> str:
+    return textwrap.fill(
+        line, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+    )
 
 
 def _split_at_token(context: Mapping[str, Any]) -> _SplitContext:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from saetask.models.precision import Dtype, dtype_name, fast_dtype, model_dtype,
 from saetask.models.vocabulary import keep_embedded_tokens, remove_added_tokens
 from saetask.utils.download import cache_folder, cached_folder, file_from_wheel
 from saetask.utils.files import content_hash
+from saetask.utils.hub import hub_or_cache, hub_problem
 from saetask.utils.names import is_path
 
 if TYPE_CHECKING:
@@ -150,8 +152,9 @@ def _load(
 
     what = str(Path(name) / gguf_file) if gguf_file else name
     try:
-        hf_model = load_hf_model(name, dtype, gguf_file)
-        tokenizer = load_tokenizer(name, gguf_file)
+        with nullcontext() if Path(name).is_dir() else hub_or_cache():
+            hf_model = load_hf_model(name, dtype, gguf_file)
+            tokenizer = load_tokenizer(name, gguf_file)
         return bridge_of(hf_model, tokenizer, what, dtype, device)
     except Exception as error:  # a damaged file may raise anything
         if _mixes_dtypes(error) and dtype != torch.float32:
@@ -171,25 +174,10 @@ def _mixes_dtypes(error: Exception) -> bool:
 
 def _reason(error: Exception) -> str:
     """Returns why a model can not be loaded, as the end of a line."""
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-    )
-
     if isinstance(error, UserError):
         return str(error).rstrip(".") + "."
-    causes = [error, error.__cause__, getattr(error.__cause__, "__cause__", None)]
-    for kind, reason in (
-        (GatedRepoError, "the hub asks for permission; ask for it there, and set HF_TOKEN."),
-        (RepositoryNotFoundError, "the hub has no such model; check the name."),
-        (
-            LocalEntryNotFoundError,
-            "it is not in the cache, and the hub cannot be reached; give a folder, or go online.",
-        ),
-    ):
-        if any(isinstance(cause, kind) for cause in causes):
-            return reason
+    if problem := hub_problem(error, "model"):
+        return problem
     return " ".join(str(error).split())[:240]
 
 

@@ -38,6 +38,8 @@ class Firing(NamedTuple):
     """The activation."""
     label: str = ""
     """What the feature is about, where labels were given; see `with_labels`."""
+    name: str = ""
+    """The named concept that the feature stands for, where names were given and it has one."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,6 +58,8 @@ class FeatureActivations:
     have two directions (AbsTopK)."""
     labels: Mapping[int, str] = field(default_factory=dict, repr=False)
     """Labels of features, for tables and displays; see `Dictionary.names`."""
+    names: Mapping[int, str] = field(default_factory=dict, repr=False)
+    """Names of the features that have one; see `Dictionary.concept_names`."""
 
     def __len__(self) -> int:
         return len(self.prompts)
@@ -70,7 +74,8 @@ class FeatureActivations:
         ]
         width = max((len(repr(firing.text)) for firing in strongest), default=0)
         lines += [
-            f"  {firing.feature:>6}  {firing.value:>8.2f}  {firing.text!r:<{width}}  {firing.label}"
+            f"  {firing.feature:>6}  {firing.value:>8.2f}  {firing.text!r:<{width}}  "
+            f"{firing.name or firing.label}"
             for firing in strongest
         ]
         return "\n".join(line.rstrip() for line in lines)
@@ -87,11 +92,20 @@ class FeatureActivations:
             self.features[low:high],
             self.values[low:high],
             self.labels,
+            self.names,
         )
 
-    def with_labels(self, labels: Mapping[int, str]) -> "FeatureActivations":
-        """Returns the same activations with labels of their features."""
-        return replace(self, labels=labels)
+    def with_labels(
+        self, labels: Mapping[int, str], names: Mapping[int, str] | None = None
+    ) -> "FeatureActivations":
+        """Returns the same activations with labels of their features.
+
+        Args:
+            labels: What each feature is about, such as `Dictionary.names`.
+            names: Names of the features that have one, such as `Dictionary.concept_names`; None
+                leaves them as they are.
+        """
+        return replace(self, labels=labels, names=self.names if names is None else names)
 
     def restricted(self, features: np.ndarray) -> "FeatureActivations":
         """Returns the firings of some features alone.
@@ -104,11 +118,14 @@ class FeatureActivations:
         return replace(self, indptr=indptr, features=self.features[kept], values=self.values[kept])
 
     def to_pandas(self) -> "pandas.DataFrame":
-        """Returns the firings as a table, a row each; `start` and `end` are the token's span."""
+        """Returns the firings as a table, a row each; `start` and `end` are the token's span.
+
+        `label` and `name` are empty where none were given; see `with_labels`.
+        """
         import pandas
 
         rows = [(f.item, f.token, *f.span, *f[3:]) for f in self.firings()]
-        names = ["item", "token", "start", "end", "text", "feature", "value", "label"]
+        names = ["item", "token", "start", "end", "text", "feature", "value", "label", "name"]
         return pandas.DataFrame(rows, columns=names)
 
     def _first_tokens(self) -> np.ndarray:
@@ -122,8 +139,8 @@ class FeatureActivations:
                 for i in range(self.indptr[position], self.indptr[position + 1]):
                     text = prompt.text[span.start : span.end]
                     feature, value = int(self.features[i]), float(self.values[i])
-                    label = self.labels.get(feature, "")
-                    yield Firing(item, token, span, text, feature, value, label)
+                    label, name = (each.get(feature, "") for each in (self.labels, self.names))
+                    yield Firing(item, token, span, text, feature, value, label, name)
                 position += 1
 
     def top(self, k: int = 10, region: str | None = None) -> list[Firing]:
@@ -198,7 +215,7 @@ class FeatureActivations:
             by_token: dict[int, list[Firing]] = {}
             for firing in self[item].firings():
                 by_token.setdefault(firing.token, []).append(firing)
-            rows.append(_shaded_text(prompt, by_token, peak, self.labels))
+            rows.append(_shaded_text(prompt, by_token, peak))
         return "".join(f"<p style='line-height:1.9;font-family:monospace'>{r}</p>" for r in rows)
 
 
@@ -209,12 +226,7 @@ def _region(prompt: RenderedPrompt, name: str) -> Span:
     return prompt.regions[name]
 
 
-def _shaded_text(
-    prompt: RenderedPrompt,
-    by_token: dict[int, list[Firing]],
-    peak: float,
-    labels: Mapping[int, str],
-) -> str:
+def _shaded_text(prompt: RenderedPrompt, by_token: dict[int, list[Firing]], peak: float) -> str:
     parts, cursor = [], 0
     for token, span in enumerate(prompt.token_spans):
         if span.end <= cursor:
@@ -222,9 +234,7 @@ def _shaded_text(
         parts.append(html.escape(prompt.text[cursor : span.start]))
         strongest = sorted(by_token.get(token, []), key=lambda f: -abs(f.value))[:5]
         shade = (abs(strongest[0].value) / peak) ** 0.5 if strongest else 0.0
-        named = (
-            f"feature {f.feature}: {f.value:.2f} {labels.get(f.feature, '')}" for f in strongest
-        )
+        named = (f"feature {f.feature}: {f.value:.2f} {f.name or f.label}" for f in strongest)
         title = "&#10;".join(html.escape(name.rstrip(), quote=True) for name in named)
         word = html.escape(prompt.text[max(span.start, cursor) : span.end]).replace("\n", "↵<br>")
         parts.append(

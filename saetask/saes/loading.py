@@ -1,7 +1,6 @@
 """Sparse autoencoders: loading them as SAE-Lens objects."""
 
 import codecs
-import difflib
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,9 +9,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saetask.errors import UserError, did_you_mean
+from saetask.errors import UserError
 from saetask.models.loading import default_device
 from saetask.saes.folder_checks import check_config, check_loaded, check_weights, weights_problem
+from saetask.saes.releases import load_release
 from saetask.utils.files import content_hash, read_json, read_text
 from saetask.utils.names import names_a_file
 
@@ -114,7 +114,10 @@ def _load_folder(folder: Path, device: str) -> "SAE[Any]":
 
     for name in ("cfg.json", "sae_weights.safetensors"):
         if not (folder / name).is_file():
-            raise UserError(f"SAE folder {folder} has no {name}; is it an SAE-Lens folder?")
+            hint = "is it an SAE-Lens folder?"
+            if (folder / "params.safetensors").is_file():  # of Gemma Scope
+                hint = "it is in a release's own format: give its name, release/sae_id, instead."
+            raise UserError(f"SAE folder {folder} has no {name}; {hint}")
     try:
         config = read_json(folder / "cfg.json")
         architecture = config.get("architecture") if isinstance(config, dict) else None
@@ -185,30 +188,7 @@ def _fold_input_scale(sae: "SAE[Any]", config: dict[str, Any], folder: Path) -> 
 
 
 def _load_release(spec: str, device: str) -> "SAE[Any]":
-    from sae_lens import SAE
-    from sae_lens.loading.pretrained_saes_directory import get_pretrained_saes_directory
-
-    releases = get_pretrained_saes_directory()
-    release, _, sae_id = spec.partition("/")
-    if release not in releases:
-        owner, _, rest = spec.partition("/")
-        name, _, rest = rest.partition("/")
-        if not rest or difflib.get_close_matches(release, releases, n=1, cutoff=0.8):
-            known = [*shipped_saes(), *releases]
-            raise UserError(
-                f"SAE '{spec}' is no shipped alias, no folder and no SAE-Lens release."
-                + did_you_mean(release, known if sae_id else shipped_saes())
-            )
-        release, sae_id = f"{owner}/{name}", rest
-    elif sae_id not in releases[release].saes_map:
-        hint = did_you_mean(sae_id, releases[release].saes_map)
-        raise UserError(f"SAE-Lens release '{release}' has no SAE '{sae_id}'.{hint}")
-    try:
-        sae = SAE.from_pretrained(release, sae_id, dtype=DTYPE, device=device).eval()
-    except OSError as error:
-        raise UserError(f"Could not download the SAE '{spec}': {_reason(error)}") from error
-    except Exception as error:
-        raise UserError(f"Cannot load the SAE '{spec}': {_reason(error)}") from error
+    sae = load_release(spec, device, DTYPE, shipped_saes())
     if sae.cfg.normalize_activations in NEVER_APPLIED:
         raise UserError(
             f"The SAE '{spec}' expects its input normalised ({sae.cfg.normalize_activations}), and "

@@ -131,11 +131,13 @@ class Session:
                 by default: the same sentence then has other activations.
 
         Returns:
-            The activations; where a dictionary is at hand, with its labels (see `to_pandas`).
+            The activations; where a dictionary is at hand, with the labels and names in it.
         """
         activations = read_features(self.model, self.sae, prompts, chat=chat)
         named = self.dictionary
-        return activations.with_labels(named.names()) if named else activations
+        if named is None:
+            return activations
+        return activations.with_labels(named.names(), named.concept_names())
 
     def inspect(self, text: str, target: str | None = None) -> Inspection:
         """Reads a text in the task's question about it, and has the model answer.

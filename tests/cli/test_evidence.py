@@ -4,6 +4,7 @@ import pytest
 
 from saetask.cli.answers import detection_text
 from saetask.cli.evidence import BAR, WIDTH, evidence_text
+from saetask.report.evidence import shown_concepts, signed
 from saetask.report.why import why_sentence
 from saetask.session import Detection
 from tests.helpers.planted_evidence import CONCEPTS, SENTENCE, concept, planted_finding
@@ -71,3 +72,25 @@ def test_texts_are_no_markup() -> None:
 def test_a_finding_without_concepts_keeps_its_features() -> None:
     found = planted_finding(concepts=[], log_odds=None, rest=None)
     assert len(detection_text(Detection(SENTENCE, "a", "a", 0.9, [found])).splitlines()) == 2
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+@pytest.mark.parametrize("concepts", [CONCEPTS, LONG])
+def test_it_fits_the_terminal_and_a_wide_one_shows_more(monkeypatch, width, concepts) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("NO_COLOR", "1")
+    finding = planted_finding(concepts=concepts)
+    preference = "the model says 'a' to most of the prompts that it was asked " * 4
+    detection = Detection(SENTENCE, "a", "b", 0.9, [finding], "", preference.strip())
+    shown = detection_text(detection).splitlines()
+    assert max(map(len, shown)) <= width
+    told = " ".join(" ".join(shown).split())
+    assert preference.strip() in told and "by the features alone" in told
+    assert all(signed(each.contribution) in told for each in shown_concepts(finding))
+
+
+def test_a_firing_token_is_in_its_context_at_every_width(monkeypatch) -> None:
+    context = "x " * 90 + "«here»" + " y" * 90
+    for width in (60, 80, 140):
+        monkeypatch.setenv("COLUMNS", str(width))
+        assert "«here»" in "\n".join(lines(concepts=[concept("food", 1.0, contexts=[context])]))

@@ -7,7 +7,9 @@ import sys
 import pytest
 
 from saetask.cli.discovery import _print_summary
-from saetask.cli.tables import make_table, print_table
+from saetask.cli.tables import firings_table, make_table, print_table, wrapped
+from saetask.data.prompts import Span
+from saetask.saes.activations import Firing
 from tests.helpers.planted_discovery import discovery, summary
 
 NAMES = (
@@ -84,3 +86,35 @@ def test_no_color_is_heeded(terminal, monkeypatch):
     print_table(table)
     said = sys.stdout.getvalue()
     assert "a warning" in said and "\x1b[31m" not in said
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_columns_say_the_width_also_where_stdout_is_no_terminal(monkeypatch, capsys, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    _print_summary(found())
+    table = capsys.readouterr().out.split("800 prompts")[0]
+    assert max(map(len, table.splitlines())) <= width
+
+
+def firing(feature, name=""):
+    return Firing(0, 1, Span(0, 4), " [b]", feature, 2.5, f"label {feature}", name)
+
+
+def test_firings_have_a_column_of_names_where_one_has_a_name(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    labels = {1: "label [red]1", 2: "label 2"}
+    print_table(firings_table([firing(1, "food (tea)"), firing(2)], labels))
+    named = capsys.readouterr().out
+    print_table(firings_table([firing(1), firing(2)], labels))
+    assert "food (tea)" in named and "name" in named and "name" not in capsys.readouterr().out
+    print_table(firings_table([firing(1, "food (tea)"), firing(2)], labels, both=False))
+    short = capsys.readouterr().out
+    assert "food (tea)" in short and "label [red]1" not in short and "label 2" in short
+    assert "label [red]1" in named and "' [b]'" in named  # texts are no markup
+
+
+def test_lines_are_wrapped_at_blanks_for_a_terminal_only():
+    line = "one-two three " * 9
+    assert all(len(part) <= 20 for part in wrapped(line, 20).splitlines())
+    assert " ".join(wrapped(line, 20).split()) == line.strip()
+    assert wrapped(line, None) == line

@@ -183,7 +183,9 @@ def test_what_a_folder_without_config_holds_is_named(tmp_path, file, message):
 def test_a_hub_model_that_cannot_be_reached_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    assert "it is not in the cache, and the hub cannot be reached" in refusal("someone/some-model")
+    assert "not in the Hugging Face cache, and huggingface.co cannot be reached" in refusal(
+        "someone/some-model"
+    )
 
 
 def test_models_load_in_the_type_that_is_set(folder, monkeypatch):

@@ -196,7 +196,7 @@ def test_a_data_set_on_the_hub_is_streamed_from_the_split_that_is_named(read, mo
     def load_dataset(name, **options):
         asked.append((name, options))
         if name == "no/such":
-            raise ConnectionError("first line\nsecond line")
+            raise ValueError("first line\nsecond line")
         return ROWS
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)

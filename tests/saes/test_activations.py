@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from saetask.data.prompts import Span, as_prompt
@@ -45,7 +45,7 @@ def test_firings_are_the_csr_rows_with_their_text(activations):
             low, high = activations.indptr[token_of_all : token_of_all + 2]
             text = prompt.text[span.start : span.end]
             expected += [
-                (item, token, span, text, feature, value, "")
+                (item, token, span, text, feature, value, "", "")
                 for feature, value in zip(
                     activations.features[low:high].tolist(), activations.values[low:high].tolist()
                 )
@@ -217,5 +217,21 @@ def test_firings_and_the_table_have_the_labels_that_were_given(activations):
     table = named.to_pandas()
     assert table["label"].tolist() == [labels.get(feature, "") for feature in table["feature"]]
     assert [*table.columns] == [
-        *("item", "token", "start", "end", "text", "feature", "value", "label")
+        *("item", "token", "start", "end", "text", "feature", "value", "label", "name")
     ]
+
+
+@given(random_activations())
+def test_names_stand_on_firings_in_the_table_and_before_labels_in_what_is_shown(activations):
+    assume(activations.features.size)
+    features = sorted(set(activations.features.tolist()))
+    labels = {feature: f"label {feature}" for feature in features}
+    named = activations.with_labels(labels, {features[0]: "food (tea)"})
+    assert {f.name for f in named.firings() if f.feature == features[0]} == {"food (tea)"}
+    table = named.to_pandas()
+    assert set(table["name"]) - {""} == {"food (tea)"}
+    assert (table["label"] == [labels[feature] for feature in table["feature"]]).all()
+    shown = named.restricted(np.array(features[:1]))
+    assert "food (tea)" in repr(shown) and "label" not in repr(shown)
+    assert "food (tea)" in shown._repr_html_() and "label" not in shown._repr_html_()
+    assert named.with_labels({}).names == named.names == named[0].names

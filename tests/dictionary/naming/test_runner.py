@@ -34,6 +34,23 @@ def test_a_card_tells_the_name_its_words_and_the_verdict(named) -> None:
     assert Dictionary.load(named[0]).feature(DEAD).name == "no known concept"
 
 
+def test_names_of_features_hold_their_words_and_a_verdict_that_is_not_validated(named) -> None:
+    names, card = Dictionary.load(named[0]).concept_names(), Dictionary.load(named[0]).feature
+    assert DEAD not in names and ALWAYS not in names
+    verdict = card(SEA).row["name_verdict"]
+    told = "" if verdict == "validated" else f"; {verdict}"
+    assert names[SEA] == f"natural things (sea){told}"
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_card_fits_a_width_and_keeps_the_token_that_fires(named, width) -> None:
+    card = Dictionary.load(named[0]).feature(SEA)
+    whole, fitted = card.text(), card.text(width)
+    assert all(len(line) <= width for line in fitted.splitlines())
+    assert fitted.count("[") >= len(card.contexts[:6])
+    assert whole.splitlines()[0] in " ".join(fitted.split()) or len(whole.splitlines()[0]) > width
+
+
 def test_features_that_never_or_always_fire_have_no_known_concept(named) -> None:
     dictionary = Dictionary.load(named[0])
     for feature in (DEAD, ALWAYS):
