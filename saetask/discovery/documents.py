@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from saetask.discovery.forms import Vary
 from saetask.discovery.mended_document import Difference, Mended
 from saetask.report.documents import (
     Count,
@@ -45,6 +46,39 @@ class GoldCheck(Document):
     right, or all wrong."""
     auroc_ci95: Interval | None
     """By a bootstrap over groups."""
+
+
+class ChangedForm(Document):
+    """How many prompts the model answers otherwise when they are asked in another form."""
+
+    change: Text
+    """What was changed in them: a rewrite, or the order of the choices."""
+    n: PositiveCount
+    """Number of prompts that were asked so."""
+    n_changed: Count
+    """Number of those that got another answer than in their own form."""
+
+
+class DrawnControl(Document):
+    """What answers that are drawn to unchanged prompts tell, in place of those to other forms.
+
+    As many were drawn to each prompt as it has other forms. Where they tell as much, the model's
+    uncertainty about the prompt as it stands does, and no other form was needed.
+    """
+
+    n: PositiveCount
+    """Number of prompts that were asked in other forms; the figures below are of these."""
+    disagreement: Share
+    """Mean share of pairs of answers that differ, to the prompt and to its other forms."""
+    drawn_disagreement: Share
+    """The same of the answer to the prompt and of those that were drawn."""
+    auroc: Share | None
+    """Area under the ROC curve of the drawn answers' disagreement against wrong answers; this and
+    what follows is null where too few items have a score, or all are alike."""
+    difference: Difference | None
+    """Area by the other forms minus that by the drawn answers."""
+    ci95: Interval | None
+    """Of the difference, by a bootstrap over groups."""
 
 
 class Discovery(Document):
@@ -223,6 +257,12 @@ class DiscoverySummary(Document):
     n_reordered: Count
     """Number of prompts that were asked with their choices in other orders; to the others, answers
     were drawn."""
+    vary: Vary = "order"
+    """What was varied to have further answers: the order of the choices, or the wording."""
+    changed: list[ChangedForm] = Field(default_factory=list)
+    """How often the model answers otherwise, by what was changed."""
+    drawn: DrawnControl | None = None
+    """Control: answers drawn to the unchanged prompts; null where none was asked in other forms."""
     gold: GoldCheck | None
     """Whether disagreement stands for wrong answers; null where that is not known."""
     q: Share
