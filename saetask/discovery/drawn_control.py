@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from saetask.discovery.documents import DrawnControl
+from saetask.discovery.asked_document import DrawnControl
 from saetask.discovery.failures import ScoredItems, disagreement_of
 from saetask.discovery.gold import FEWEST_SCORED
 from saetask.utils.auroc import auroc, macro_auroc

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 
-from saetask.discovery.documents import Discovery, DiscoverySummary, DrawnControl
+from saetask.discovery.asked_document import DrawnControl
+from saetask.discovery.documents import Discovery, DiscoverySummary
 from saetask.report.numbers import (
     count,
     decimals,

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 
 from saetask.data.evaluated_items import EvaluatedItem
 from saetask.dictionary.feature_labels import FeatureLabels
+from saetask.discovery.asked_document import ChangedForm, DrawnControl
 from saetask.discovery.config import DiscoveryConfig
 from saetask.discovery.documents import (
     SCHEMA_VERSION,
-    ChangedForm,
     Discovery,
     DiscoverySummary,
-    DrawnControl,
     GoldCheck,
     PowerFigure,
 )
