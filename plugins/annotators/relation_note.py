@@ -6,6 +6,7 @@ quantities are the problem's, told apart by the nouns behind them. No note holds
 
 import re
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import NamedTuple
 
 from saetask.annotation import PLACEMENTS, Annotation
@@ -55,12 +56,13 @@ MOST_WORDS = 3
 _WORD = re.compile(r"[A-Za-z][A-Za-z'’-]*")
 _GROUPS = re.compile(r"\b(?:each|every|per|apiece|twice|times|equal|equally)\b", re.IGNORECASE)
 """Words of problems in which quantities of several kinds belong together."""
+_BEHIND = re.compile(rf"(?:[ -]*{_WORD.pattern})*")
 _STOP = re.compile(
-    r"a|about|after|again|all|altogether|also|an|and|another|are|as|at|be|been|before|began|but|by"
-    r"|can|did|do|does|during|each|every|for|from|gets?|got|had|has|have|he|her|his|how|if|in|into"
-    r"|is|it|its|left|many|more|much|new|now|of|off|on|or|other|out|over|per|she|so|some|than|that"
-    r"|the|their|them|then|there|they|this|to|today|total|up|was|we|were|what|when|which|while|who"
-    r"|will|with|would|you",
+    r"a|about|after|again|all|altogether|also|an|and|another|are|as|at|be|been|before|began"
+    r"|but|by|can|did|do|does|during|each|every|first|for|from|gets?|got|had|has|have|he|her"
+    r"|his|how|if|in|into|is|it|its|last|left|many|more|much|new|now|of|off|on|or|other|out"
+    r"|over|per|she|so|some|than|that|the|their|them|then|there|they|this|to|today|total|up"
+    r"|was|we|were|what|when|which|while|who|will|with|would|you",
     re.IGNORECASE,
 )
 """Words that end what a number counts, and tell nothing of it."""
@@ -70,10 +72,18 @@ class Quantity(NamedTuple):
     """A number of a problem and the nouns, or other telling words, right behind it."""
 
     value: float
-    text: str
-    """As a note writes it, such as `25 dollars`."""
-    words: frozenset[str]
-    """These words without the ending of the plural, in lower case."""
+    behind: tuple[str, ...]
+    """These words, as they stand there."""
+
+    @property
+    def words(self) -> frozenset[str]:
+        """The words without the ending of the plural, in lower case."""
+        return _words(" ".join(self.behind))
+
+    def text(self, asked: frozenset[str]) -> str:
+        """Returns the number with what it counts, up to a word that is asked about, if any is."""
+        places = [n for n, word in enumerate(self.behind) if _words(word) & asked]
+        return " ".join([number_text(self.value), *self.behind[: 1 + max(places, default=0)]])
 
 
 class RelationNote:
@@ -122,24 +132,19 @@ def what_matters(problem: str, reading: str) -> str:
     value = result(reading, *(each.value for each in relevant))
     if any(same_number(value, each.value) for each in quantities):
         return ""
-    used, unused = (" and ".join(each.text for each in part) for part in (relevant, others))
+    used, unused = (" and ".join(each.text(asked) for each in part) for part in (relevant, others))
     return f"What matters: {used}. The {unused} do not matter."
 
 
 def quantities_of(problem: str) -> list[Quantity]:
     """Returns the quantities of a problem, in order; those that are written alike count once."""
-    found: dict[tuple[str, frozenset[str]], Quantity] = {}
+    found: dict[tuple[float, frozenset[str]], Quantity] = {}
     for number in find_numbers(problem):
-        behind = re.match(r"(?:[ -]*[A-Za-z][A-Za-z'’-]*)*", problem[number.end :])
+        behind = _BEHIND.match(problem[number.end :])
         words = _WORD.findall(behind[0] if behind else "")
-        telling = []
-        for word in words:
-            if _STOP.fullmatch(word):
-                break
-            telling.append(word)
-        telling, figure = telling[:MOST_WORDS], number_text(number.value)
-        quantity = Quantity(number.value, " ".join([figure, *telling]), _words(" ".join(telling)))
-        found.setdefault((figure, quantity.words), quantity)
+        telling = tuple(takewhile(lambda word: not _STOP.fullmatch(word), words))
+        quantity = Quantity(number.value, telling[:MOST_WORDS])
+        found.setdefault((quantity.value, quantity.words), quantity)
     return list(found.values())
 
 
