@@ -101,10 +101,10 @@ class RelationNote:
         relation = next(
             each.text for each in RELATIONS[reading] if re.search(each.pattern, problem, re.I)
         )
-        matter = what_matters(problem, reading)
+        with_quantities = f"{relation} {what_matters(problem, reading)}".rstrip()
         return [
-            Annotation(text, place, self.name)
-            for text in (f"(Note: {relation})", f"(Note: {relation}{matter and f' {matter}'})")
+            Annotation(f"(Note: {text})", place, self.name)
+            for text in (relation, with_quantities)
             for place in PLACEMENTS
             if place != "inline"
         ]

@@ -94,11 +94,8 @@ class FigurativeQA:
 
         Whether it affirms or denies does not tell: the answer is yes where the ending does as well.
         """
-        ending = item.question["endings"][_drawn_ending(item)]
-        lead, phrase = (
-            f'Somebody says: "{ending}"\nDoes this mean the same?\n"',
-            item.question["phrase"],
-        )
+        phrase, ending = item.question["phrase"], item.question["endings"][_drawn_ending(item)]
+        lead = f'Somebody says: "{ending}"\nDoes this mean the same?\n"'
         prompt = Prompt(
             [{"role": "user", "content": f'{lead}{phrase}"'}],
             answer_prefix="Answer:",
@@ -109,7 +106,7 @@ class FigurativeQA:
     def score_second(self, item: Item, output: str) -> Score:
         """Finds the first yes or no."""
         parsed = first_of_two(output, {"yes": "yes", "no": "no"})
-        right = {True: "yes", False: "no"}[item.gold == _drawn_ending(item)]
+        right = "yes" if item.gold == _drawn_ending(item) else "no"
         return Score(parsed, item.gold is not None and parsed == right)
 
     def question_from_text(self, text: str, target: str | None) -> Item:
