@@ -23,6 +23,8 @@ class Relation(NamedTuple):
     text: str
 
 
+_MULTIPLE = r"\btimes (?:as|the|his|her|its|their|[A-Z]\w*['’]s)\b"
+
 RELATIONS: Mapping[str, tuple[Relation, ...]] = {
     "addition": (
         Relation(
@@ -38,11 +40,11 @@ RELATIONS: Mapping[str, tuple[Relation, ...]] = {
         Relation("", "The total is known, a part of it is asked."),
     ),
     "multiplication": (
-        Relation(r"\btimes as\b", "One amount is known, a multiple of it is asked."),
+        Relation(_MULTIPLE, "One amount is known, a multiple of it is asked."),
         Relation("", "Equal groups are known, the total of all of them is asked."),
     ),
     "division": (
-        Relation(r"\btimes as\b", "A multiple of an amount is known, the amount is asked."),
+        Relation(_MULTIPLE, "A multiple of an amount is known, the amount is asked."),
         Relation(
             r"\b(?:each|every|per|apiece)\b[^.?!]*\?",
             "The total is known, what one of several equal groups has is asked.",
