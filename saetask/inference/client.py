@@ -261,9 +261,11 @@ def _answer_together(model: "Model", checked: Sequence[TokenisedRequest]) -> lis
             alike.setdefault(key, {})[i] = request
     for (length, temperature, end), written in alike.items():
         prompts = [tokens[i].prompt_ids for i in written]
-        drawn = (Sampling(temperature, [r.seed for r in written.values()]),) if temperature else ()
-        ends = {"end": end} if end else {}
-        for i, text in zip(written, generate_texts(model, prompts, length, *drawn, **ends)):
+        given: list[Any] = []
+        if temperature or end:
+            seeds = [request.seed for request in written.values()]
+            given = [Sampling(temperature, seeds) if temperature else None, end]
+        for i, text in zip(written, generate_texts(model, prompts, length, *given)):
             answers[i] = text
     return answers
 
