@@ -4,6 +4,7 @@
     python benchmarks/convert_items.py vua SRC.jsonl.gz OUT.jsonl
     python benchmarks/convert_items.py addsub SRC.jsonl.gz OUT.jsonl
     python benchmarks/convert_items.py svamp SRC.jsonl.gz OUT.jsonl
+    python benchmarks/convert_items.py svamp-steps SRC.jsonl.gz OUT.jsonl
     python benchmarks/convert_items.py one-step ADDSUB.jsonl.gz SVAMP.jsonl.gz OUT.jsonl
     python benchmarks/convert_items.py fig-qa SRC.jsonl.gz OUT.jsonl
     python benchmarks/convert_items.py wic SRC.jsonl.gz OUT.jsonl
@@ -12,7 +13,8 @@
 Rows of MOH-X and VUA: {"sentence", "verb", "verb_idx", "label"}; of AddSub: {"question", "answer",
 "id"}; of SVAMP: {"ID", "Body", "Question", "Answer"}; of Fig-QA: {"startphrase", "ending1",
 "ending2", "labels", "valid", "qid"}; of WiC: {"word", "s1", "s2", "idx1", "idx2", "same_sense"};
-of GSM8K: {"question", "answer"}. A row that does not fit is an error. Word problems of AddSub and
+of GSM8K: {"question", "answer"}. svamp-steps makes items of the task gsm8k of all rows of SVAMP, by
+"Equation". A row that does not fit is an error. Word problems of AddSub and
 SVAMP that one operation on two numbers does not solve, and invalid rows of Fig-QA, are left out
 and counted on stderr.
 """
@@ -130,16 +132,25 @@ def addsub_item(row: Row, number: int) -> Row:
 
 def svamp_item(row: Row, number: int) -> Row:
     """Converts a row of SVAMP, which asks several questions about one body."""
+    return _one_step(_svamp_problem(row))
+
+
+def svamp_steps_item(row: Row, number: int) -> Row:
+    """Converts a row of SVAMP to an item of gsm8k, with the operations of its equation."""
+    operations = _operations([field(row, "Equation", Text)])
+    problem = _svamp_problem(row)
+    return {**problem, "operations": operations} if operations else problem
+
+
+def _svamp_problem(row: Row) -> Row:
     body, question = field(row, "Body", Text).strip(), field(row, "Question", Text).strip()
     joint = " " if body[-1] in ".?!" else ", "
-    return _one_step(
-        {
-            "id": f"svamp-{field(row, 'ID', Text)}",
-            "question": f"{body}{joint}{question}",
-            "answer": _answer(row, "Answer"),
-            "group": template(body),
-        }
-    )
+    return {
+        "id": f"svamp-{field(row, 'ID', Text)}",
+        "question": f"{body}{joint}{question}",
+        "answer": _answer(row, "Answer"),
+        "group": template(body),
+    }
 
 
 def _answer(row: Row, name: str) -> float:
@@ -255,6 +266,7 @@ KINDS: dict[str, list[Convert]] = {
     "vua": [vua_item],
     "addsub": [addsub_item],
     "svamp": [svamp_item],
+    "svamp-steps": [svamp_steps_item],
     "one-step": [addsub_item, svamp_item],
     "fig-qa": [fig_qa_item],
     "wic": [wic_item],

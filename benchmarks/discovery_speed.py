@@ -4,12 +4,14 @@
 
 Texts of a JSONL file are asked as chats. The whole model is run over them in batches by length;
 then `saetask.discover` reads them and makes the search with all its controls, with failures drawn
-at random. Prints JSON: seconds of both, and their ratio.
+at random, and keeps what was read in files, as the command does: one that was stopped goes on from
+the last whole file. Prints JSON: seconds of both, their ratio, and what a file holds.
 """
 
 import argparse
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,10 +23,11 @@ from benchmarks.discovery_power import texts_of
 from benchmarks.speed.machine import hardware
 from saetask import UserError, discover, load_model, load_sae
 from saetask.data import EvaluatedItem, as_prompt, render
+from saetask.discovery import DiscoveryConfig
+from saetask.discovery.reading import BATCHES_PER_PART
 from saetask.models.forward import batches_by_length, right_padded
 from saetask.models.loading import model_tokenizer
-
-TOKENS_PER_BATCH = 2048
+from saetask.saes.extraction import TOKENS_PER_BATCH
 
 
 def seconds(work: Callable[[], Any]) -> float:
@@ -53,7 +56,10 @@ def measure(texts: Sequence[str]) -> dict[str, Any]:
                 model(right_padded([rows[i] for i in batch]))
 
     forward = seconds(bare)
-    discovery = seconds(lambda: discover(items, model, sae))
+    with tempfile.TemporaryDirectory() as folder:
+        config = DiscoveryConfig(cache=Path(folder))
+        discovery = seconds(lambda: discover(items, model, sae, config))
+        n_files = len(list(Path(folder).glob("*.safetensors")))
     return {
         "hardware": hardware(),
         "dtype": str(model.cfg.dtype),
@@ -62,6 +68,8 @@ def measure(texts: Sequence[str]) -> dict[str, Any]:
         "forward_s": round(forward, 1),
         "discover_s": round(discovery, 1),
         "ratio": round(discovery / forward, 2),
+        "resumes_after": f"{BATCHES_PER_PART} batches of up to {TOKENS_PER_BATCH} tokens",
+        "files": n_files,
     }
 
 

@@ -15,6 +15,7 @@ from benchmarks.pages import ROOT, execute, page_parser
 from saetask.dictionary.falsify.document import Falsification
 from saetask.dictionary.manifest import Manifest
 from saetask.discovery.documents import DiscoveryRow, DiscoverySummary
+from saetask.discovery.slices import Slice
 from saetask.experiments.config import RunConfig
 from saetask.experiments.run_identity import RunIdentity
 from saetask.report.documents import Environment
@@ -40,6 +41,7 @@ DOCUMENTS = {
     "dictionary-falsification": Falsification,
     "discovery-summary": DiscoverySummary,
     "discovery-row": DiscoveryRow,
+    "discovery-slice": Slice,
     "run-config": RunConfig,
     "train-config": TrainConfig,
     "task-figurative-qa": FigurativeRow,

@@ -37,6 +37,7 @@ def saetask_annotators() -> list[Any]:
     from .annotators.llm import LLM
     from .annotators.operation_note import OperationNote
     from .annotators.polarity_note import PolarityNote
+    from .annotators.relation_note import RelationNote
     from .annotators.self_explain import SelfExplain
     from .annotators.sense_comparison_note import SenseComparisonNote
     from .annotators.sense_note import SenseNote
@@ -44,6 +45,7 @@ def saetask_annotators() -> list[Any]:
     return [
         SenseNote(),
         OperationNote(),
+        RelationNote(),
         PolarityNote(),
         SenseComparisonNote(),
         ChoiceNote(),

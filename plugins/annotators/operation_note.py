@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from saetask.annotation import PLACEMENTS, Annotation
-from saetask.data import number_text, numbers_in
+from saetask.data import number_text, numbers_in, same_number
 from saetask.detection import Misunderstanding
 
 REASONS = {
@@ -15,11 +15,27 @@ REASONS = {
 SIGNS = {"addition": "+", "subtraction": "-", "multiplication": "*", "division": "/"}
 
 
-def beginning(problem: str, sign: str) -> str:
-    """Returns how the equation begins: with the problem's numbers, if it holds just two."""
+def result(operation: str, a: float, b: float) -> float | None:
+    """Returns what an operation gives, the larger number first; None for a quotient by zero."""
+    b, a = sorted((a, b))
+    if operation == "division":
+        return a / b if b else None
+    return {"addition": a + b, "subtraction": a - b, "multiplication": a * b}[operation]
+
+
+def beginning(problem: str, operation: str) -> str:
+    """Returns how the equation begins: with the problem's numbers, if it holds just two.
+
+    One of them may happen to be the result (50 - 25): then the equation has letters, so that no
+    note holds the answer.
+    """
+    sign = SIGNS[operation]
     numbers = sorted({number_text(number): number for number in numbers_in(problem)}.values())
-    a, b = (number_text(n) for n in reversed(numbers)) if len(numbers) == 2 else ("a", "b")
-    return f"{a} {sign} {b}"
+    if len(numbers) == 2:
+        b, a = numbers
+        if not any(same_number(result(operation, a, b), number) for number in numbers):
+            return f"{number_text(a)} {sign} {number_text(b)}"
+    return f"a {sign} b"
 
 
 class OperationNote:
@@ -35,7 +51,7 @@ class OperationNote:
         if reading not in REASONS:
             return []
         form = f"The equation has the form: a {SIGNS[reading]} b = c"
-        begins = f"The equation begins: {beginning(misunderstanding.text, SIGNS[reading])}"
+        begins = f"The equation begins: {beginning(misunderstanding.text, reading)}"
         texts = (form, f"{REASONS[reading]} {form}", f"{REASONS[reading]} {begins}")
         return [
             Annotation(text, place, self.name)

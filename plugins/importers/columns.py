@@ -1,5 +1,6 @@
 """Rows of a table as evaluated items: which column is the prompt, the answer, the score."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ COLUMN_FIELDS = (
     "output_field",
     "correct_field",
     "target_field",
+    "paraphrase_field",
     "id_field",
     "group_field",
     "as_chat",
@@ -22,6 +24,7 @@ DEFAULT_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "output_field": ("output", "response", "prediction"),
     "correct_field": ("correct", "score", "acc"),
     "target_field": ("target", "gold", "reference"),
+    "paraphrase_field": ("paraphrases",),
     "id_field": ("id",),
     "group_field": ("group",),
 }
@@ -109,6 +112,7 @@ def _item(row: PlacedRow, columns: Mapping[str, str], fields: LogFields) -> Eval
     group = _name(values.get("group_field"), name, where(columns.get("group_field")))
     score = as_score(values.get("correct_field"), where(columns.get("correct_field")))
     target = values.get("target_field")
+    others = values.get("paraphrase_field")
     rest = {key: value for key, value in row.values.items() if key not in columns.values()}
     return EvaluatedItem(
         name,
@@ -120,6 +124,9 @@ def _item(row: PlacedRow, columns: Mapping[str, str], fields: LogFields) -> Eval
         _short(rest),
         row.place,
         None if target is None else _text(target, where(columns["target_field"])),
+        paraphrases=()
+        if others is None
+        else _paraphrases(others, where(columns["paraphrase_field"])),
     )
 
 
@@ -132,6 +139,17 @@ def _answers(value: Any, place: str) -> list[str]:
     """Returns the answers in a cell, one or several."""
     answers = value if isinstance(value, list) and value else [value]
     return [_text(answer, place) for answer in answers]
+
+
+def _paraphrases(value: Any, place: str) -> tuple[str, ...]:
+    """Returns the texts in a cell: a list, a list as JSON (in tables of texts), or one text."""
+    if isinstance(value, str) and value.lstrip().startswith('["'):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return (value,)
+    texts = value if isinstance(value, list) else [value]
+    return tuple(text for each in texts if (text := _text(each, place)).strip())
 
 
 def _text(value: Any, place: str) -> str:

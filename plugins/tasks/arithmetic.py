@@ -13,6 +13,13 @@ OPERATIONS: dict[str, str] = {
     "division": "/",
 }
 
+ANSWER_TOKENS = 320
+"""Room for the steps of a solution, in tokens."""
+STATED = r"(?:####|\\boxed\{|(?i:answer[ \t*]*(?:is|:)))[^\n\d]*\d[^\n]*(?=\n)"
+"""A line that states the answer, where another one follows."""
+EQUATION = r"=[ \t$]*-?[\d.,]+(?:[ \t]+[^\W\d_]+)*[ \t.]*(?=\n)"
+"""A line that ends with a result, with or without what it counts."""
+
 
 def problem_spans(question: str) -> dict[str, Span]:
     """Returns the spans `text`, `story` and `question`, none of them empty."""

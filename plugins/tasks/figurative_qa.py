@@ -1,15 +1,16 @@
 """Figurative sentences with two endings: what do they say?"""
 
 import re
+import zlib
 from pathlib import Path
 
 from pydantic import field_validator
 
 from saetask import UserError
-from saetask.data import Candidate, Item, ItemRow, Prompt, Score, Span, Text
+from saetask.data import Candidate, Item, ItemRow, Prompt, Score, SecondQuestion, Span, Text
 
 from .given_items import given_items
-from .options import checked_index, equal_options, option_score
+from .options import checked_index, equal_options, first_of_two, option_score
 
 READINGS = ("affirmed", "denied")
 
@@ -88,6 +89,26 @@ class FigurativeQA:
             return None
         return (first, second)[item.gold]
 
+    def second_question(self, item: Item) -> SecondQuestion:
+        """Returns the question whether one of the endings, drawn by the id, is what is meant.
+
+        Whether it affirms or denies does not tell: the answer is yes where the ending does as well.
+        """
+        phrase, ending = item.question["phrase"], item.question["endings"][_drawn_ending(item)]
+        lead = f'Somebody says: "{ending}"\nDoes this mean the same?\n"'
+        prompt = Prompt(
+            [{"role": "user", "content": f'{lead}{phrase}"'}],
+            answer_prefix="Answer:",
+            spans={"text": Span(0, len(phrase)).shifted(len(lead))},
+        )
+        return SecondQuestion(prompt, [Candidate(" yes", "affirmed"), Candidate(" no", "denied")])
+
+    def score_second(self, item: Item, output: str) -> Score:
+        """Finds the first yes or no."""
+        parsed = first_of_two(output, {"yes": "yes", "no": "no"})
+        right = "yes" if item.gold == _drawn_ending(item) else "no"
+        return Score(parsed, item.gold is not None and parsed == right)
+
     def question_from_text(self, text: str, target: str | None) -> Item:
         """Takes three lines: the sentence and its two endings."""
         lines = [line.rstrip() for line in text.splitlines() if line.strip()]
@@ -102,6 +123,11 @@ class FigurativeQA:
                 f"{lines[1].strip()!r} twice."
             )
         return Item("prompt", "prompt", {"phrase": lines[0], "endings": lines[1:]})
+
+
+def _drawn_ending(item: Item) -> int:
+    """Returns the index of the ending that the second question asks about: by the item's id."""
+    return zlib.crc32(item.id.encode()) % 2
 
 
 def _reading(ending: str) -> str:

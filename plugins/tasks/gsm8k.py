@@ -6,10 +6,25 @@ from typing import NamedTuple
 from pydantic import Field
 
 from saetask import UserError
-from saetask.data import Item, ItemRow, Prompt, Score, Text
+from saetask.data import Candidate, Item, ItemRow, Prompt, Score, SecondQuestion, Text
 
-from .arithmetic import OPERATIONS, Operation, problem_spans, score_number, template
+from .arithmetic import (
+    ANSWER_TOKENS,
+    OPERATIONS,
+    STATED,
+    Operation,
+    problem_spans,
+    score_number,
+    template,
+)
 from .given_items import given_items
+from .options import option_score
+
+SOLVE = "Solve this problem. Write only the calculations, then #### and the answer."
+FIRST_OPERATION = (
+    "With which operation does the solution of this problem begin: addition, subtraction, "
+    "multiplication or division?"
+)
 
 
 class GSM8KRow(ItemRow):
@@ -27,8 +42,8 @@ class Gold(NamedTuple):
     """What is known of the solution."""
 
     answer: float
-    last_operation: str | None
-    """None where the file does not say."""
+    operations: tuple[str, ...]
+    """In order; none where the file does not say."""
 
 
 class GSM8K:
@@ -40,7 +55,9 @@ class GSM8K:
 
     name = "gsm8k"
     readings = tuple(OPERATIONS)
-    annotators = ("operation-note", "feature-label")
+    annotators = ("operation-note", "relation-note", "feature-label")
+    answer_tokens = ANSWER_TOKENS
+    answer_end = STATED
 
     def items(self, data: Path | None = None) -> list[Item]:
         """Returns a file's items (format: docs/how-to/data.md); none are built in."""
@@ -48,10 +65,7 @@ class GSM8K:
 
     def prompt(self, item: Item) -> Prompt:
         """Returns a prompt for short calculations and a stated answer."""
-        question = item.question["question"]
-        lead = "Solve this problem. Write only the calculations, then #### and the answer.\n"
-        spans = {name: span.shifted(len(lead)) for name, span in problem_spans(question).items()}
-        return Prompt([{"role": "user", "content": lead + question}], "Calculations:", spans)
+        return _prompt(item, SOLVE, "Calculations:")
 
     def candidates(self, item: Item) -> None:
         """Returns None: the answer must be generated."""
@@ -62,7 +76,21 @@ class GSM8K:
 
     def gold_reading(self, item: Item) -> str | None:
         """Returns the last operation of the solution, where the file names the operations."""
-        return item.gold.last_operation if item.gold else None
+        return item.gold.operations[-1] if item.gold and item.gold.operations else None
+
+    def second_question(self, item: Item) -> SecondQuestion | None:
+        """Returns the question for the first operation; None where it is not known, or the last."""
+        operations = item.gold.operations if item.gold else ()
+        if not operations or operations[0] == operations[-1]:
+            return None
+        prompt = _prompt(item, FIRST_OPERATION, "It begins with")
+        return SecondQuestion(prompt, [Candidate(f" {name}", name) for name in OPERATIONS])
+
+    def score_second(self, item: Item, output: str) -> Score:
+        """Finds which operation the output states."""
+        operations = item.gold.operations if item.gold else ()
+        first = operations[0] if operations else None
+        return option_score(output, {name: name for name in OPERATIONS}, first)
 
     def question_from_text(self, text: str, target: str | None) -> Item:
         """Takes a word problem."""
@@ -71,7 +99,14 @@ class GSM8K:
         return Item("prompt", "prompt", {"question": text.rstrip()})
 
 
+def _prompt(item: Item, request: str, answer_prefix: str) -> Prompt:
+    """Shows the problem below a request."""
+    question, lead = item.question["question"], f"{request}\n"
+    spans = {name: span.shifted(len(lead)) for name, span in problem_spans(question).items()}
+    return Prompt([{"role": "user", "content": lead + question}], answer_prefix, spans)
+
+
 def _item(row: GSM8KRow) -> Item:
     question = row.question.strip()
-    gold = Gold(row.answer, row.operations[-1] if row.operations else None)
+    gold = Gold(row.answer, tuple(row.operations))
     return Item(row.id, row.group_or(template(question)), {"question": question}, gold)

@@ -8,11 +8,11 @@ from pathlib import Path
 from pydantic import ValidationInfo, field_validator
 
 from saetask import UserError
-from saetask.data import Candidate, Item, ItemRow, Prompt, Score, Span, Text
+from saetask.data import Candidate, Item, ItemRow, Prompt, Score, SecondQuestion, Span, Text
 
 from .given_items import given_items
 from .letters import LETTERS, stated_letter
-from .options import checked_index, equal_options
+from .options import checked_index, equal_options, option_score
 
 CHOICE = re.compile(r"\s*\(?(?P<letter>[A-H])[.):]\s+(?P<text>\S.*)")
 """A line with a choice in a user's text."""
@@ -78,6 +78,20 @@ class MultipleChoice:
         """Finds the letter that the output states; see `stated_letter`."""
         letter = stated_letter(output, item.question["choices"])
         return Score(letter, letter is not None and letter == item.gold)
+
+    def second_question(self, item: Item) -> SecondQuestion:
+        """Returns the same question with its choices in other places, and without letters."""
+        choices = item.question["choices"]
+        lines = [f"- {choice}" for choice in [*choices[1:], choices[0]]]
+        content = "\n".join([item.question["prompt"], *lines])
+        message = {"role": "user", "content": content}
+        prompt = Prompt([message], answer_prefix="Answer:", spans={"text": Span(0, len(content))})
+        lettered = zip(LETTERS, choices)
+        return SecondQuestion(prompt, [Candidate(f" {text}", letter) for letter, text in lettered])
+
+    def score_second(self, item: Item, output: str) -> Score:
+        """Finds which choice the output states."""
+        return option_score(output, dict(zip(LETTERS, item.question["choices"])), item.gold)
 
     def unlearnable(self, items: Sequence[Item]) -> str | None:
         """Returns why no letter can be learnt, where most items have choices of their own."""

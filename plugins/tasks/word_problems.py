@@ -23,7 +23,15 @@ from saetask.data import (
     same_number,
 )
 
-from .arithmetic import OPERATIONS, problem_spans, score_number, template
+from .arithmetic import (
+    ANSWER_TOKENS,
+    EQUATION,
+    OPERATIONS,
+    STATED,
+    problem_spans,
+    score_number,
+    template,
+)
 
 MAX_NUMBERS = 4
 
@@ -58,7 +66,9 @@ class WordProblems:
 
     name = "word-problems"
     readings = tuple(OPERATIONS)
-    annotators = ("operation-note", "feature-label")
+    annotators = ("operation-note", "relation-note", "feature-label")
+    answer_tokens = ANSWER_TOKENS
+    answer_end = f"{EQUATION}|{STATED}"
     generating_task = "gsm8k"
 
     def items(self, data: Path | None = None) -> list[Item]:

@@ -2,15 +2,15 @@
 
 import re
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
-from pydantic import ValidationInfo, field_validator
+from pydantic import ValidationInfo, field_validator, model_validator
 
 from saetask import UserError
-from saetask.data import Candidate, Item, ItemRow, Prompt, Score, Span, Text
+from saetask.data import Candidate, Item, ItemRow, Prompt, Score, SecondQuestion, Span, Text
 
 from .given_items import given_items
-from .options import first_of_two
+from .options import checked_index, equal_options, first_of_two, option_score
 from .word_in_sentence import Offset, checked_offset, stem
 
 SenseLabel = Literal["same", "different"]
@@ -39,12 +39,39 @@ class WordSenseRow(ItemRow):
     """Place of `target2` in the second sentence, counted from 0."""
     label: SenseLabel
     """Whether the word has one sense in both."""
+    senses: list[Text] | None = None
+    """Two different meanings of the word; the second question asks which the second one has."""
+    sense: int | None = None
+    """Place of that one among the meanings: 0 or 1."""
 
     @field_validator("start1", "start2")
     @classmethod
     def _target_stands_there(cls, offset: int, info: ValidationInfo) -> int:
         which = str(info.field_name)[-1]
         return checked_offset(offset, info.data, f"target{which}", f"sentence{which}")
+
+    @field_validator("senses")
+    @classmethod
+    def _are_two(cls, senses: list[str] | None) -> list[str] | None:
+        if senses is not None and (len(senses) != 2 or equal_options(senses)):
+            raise ValueError(f"expected two different meanings, found {senses!r}")
+        return senses
+
+    @model_validator(mode="after")
+    def _sense_is_one_of_them(self) -> "WordSenseRow":
+        if (self.senses is None) != (self.sense is None):
+            raise ValueError("senses and sense are given together, or neither")
+        if self.sense is not None:
+            checked_index(self.sense, 2)
+        return self
+
+
+class Gold(NamedTuple):
+    """What is known of an item."""
+
+    label: SenseLabel
+    sense: int | None
+    """Place of the meaning in the second sentence; None where the file does not say."""
 
 
 class WordSense:
@@ -64,18 +91,8 @@ class WordSense:
         The span `target` is the word in the second sentence, where its sense can be compared;
         `other` is the word in the first.
         """
-        question = item.question
-        lead = f'Does "{question["word"]}" have the same meaning in both sentences?\n'
-        first, second = question["sentence1"], question["sentence2"].rstrip()
-        start = len(lead) + len(first) + len("\n")
-        content = f"{lead}{first}\n{second}"
-        spans = {
-            "text": Span(len(lead), len(content)),
-            "target": Span(*question["span2"]).shifted(start),
-            "other": Span(*question["span1"]).shifted(len(lead)),
-        }
-        message = {"role": "user", "content": content}
-        return Prompt([message], answer_prefix="The two meanings are", spans=spans)
+        request = f'Does "{item.question["word"]}" have the same meaning in both sentences?'
+        return _prompt(item, request, "The two meanings are")
 
     def candidates(self, item: Item) -> list[Candidate]:
         """Returns the two continuations."""
@@ -84,11 +101,25 @@ class WordSense:
     def score(self, item: Item, output: str) -> Score:
         """Finds the first of the two words in the output; "not the same" is different."""
         parsed = first_of_two(output, WORDS)
-        return Score(parsed, parsed is not None and parsed == item.gold)
+        return Score(parsed, parsed is not None and parsed == self.gold_reading(item))
 
     def gold_reading(self, item: Item) -> str | None:
         """Returns the label."""
-        return item.gold
+        return item.gold.label if item.gold else None
+
+    def second_question(self, item: Item) -> SecondQuestion | None:
+        """Returns the question what the word means in the second sentence; None without senses."""
+        word, senses = item.question["word"], item.question.get("senses")
+        if senses is None:
+            return None
+        request = f'What does "{word}" mean in the second sentence?'
+        prompt = _prompt(item, request, f'There "{word}" means')
+        return SecondQuestion(prompt, [Candidate(f" {sense}", "sense") for sense in senses])
+
+    def score_second(self, item: Item, output: str) -> Score:
+        """Finds which meaning the output states."""
+        senses = dict(enumerate(item.question.get("senses", ())))
+        return option_score(output, senses, item.gold.sense if item.gold else None)
 
     def question_from_text(self, text: str, target: str | None) -> Item:
         """Takes two sentences, a line each, and the word that is asked about (`--target`)."""
@@ -108,6 +139,20 @@ class WordSense:
         return Item("prompt", target, question)
 
 
+def _prompt(item: Item, request: str, answer_prefix: str) -> Prompt:
+    """Shows the two sentences, a line each, below a request."""
+    question, lead = item.question, f"{request}\n"
+    first, second = question["sentence1"], question["sentence2"].rstrip()
+    start = len(lead) + len(first) + len("\n")
+    content = f"{lead}{first}\n{second}"
+    spans = {
+        "text": Span(len(lead), len(content)),
+        "target": Span(*question["span2"]).shifted(start),
+        "other": Span(*question["span1"]).shifted(len(lead)),
+    }
+    return Prompt([{"role": "user", "content": content}], answer_prefix, spans)
+
+
 def _occurrence(target: str, sentence: str) -> Span:
     """Returns where the word, or an inflection of it, first stands in the sentence."""
     for found in re.finditer(r"\w+(?:[-'’]\w+)*", sentence):
@@ -117,11 +162,13 @@ def _occurrence(target: str, sentence: str) -> Span:
 
 
 def _item(row: WordSenseRow) -> Item:
-    question = {
+    question: dict[str, Any] = {
         "word": row.word,
         "sentence1": row.sentence1,
         "sentence2": row.sentence2,
         "span1": Span(row.start1, row.start1 + len(row.target1)),
         "span2": Span(row.start2, row.start2 + len(row.target2)),
     }
-    return Item(row.id, row.group_or(stem(row.word)), question, row.label)
+    if row.senses is not None:
+        question["senses"] = [sense.strip() for sense in row.senses]
+    return Item(row.id, row.group_or(stem(row.word)), question, Gold(row.label, row.sense))

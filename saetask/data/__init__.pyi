@@ -22,6 +22,7 @@ from .items import read_rows as read_rows
 from .items import read_validated_rows as read_validated_rows
 from .log_values import as_logged_prompt as as_logged_prompt
 from .log_values import as_score as as_score
+from .numbers import find_numbers as find_numbers
 from .numbers import first_number as first_number
 from .numbers import last_number as last_number
 from .numbers import number_text as number_text
@@ -43,4 +44,5 @@ from .tasks import Score as Score
 from .tasks import SecondQuestion as SecondQuestion
 from .tasks import Task as Task
 from .tasks import TellsUnlearnable as TellsUnlearnable
+from .tasks import WritesAnswers as WritesAnswers
 from .tasks import check_prompt as check_prompt

@@ -32,3 +32,5 @@ class EvaluatedItem:
     """The right answer, where the log has it; only what scores answers anew may see it."""
     choices: tuple[str, ...] = ()
     """The answers that the model had to choose from; empty where it wrote one freely."""
+    paraphrases: tuple[str, ...] = ()
+    """The prompt's last message in other words, where the log has it so."""

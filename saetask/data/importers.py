@@ -25,6 +25,8 @@ class LogFields:
     """Column of the score, 0 (wrong) to 1 (right) (default: correct, score or acc)."""
     target_field: str | None = None
     """Column of the right answer, for what is asked again (default: target, gold or reference)."""
+    paraphrase_field: str | None = None
+    """Column of the prompt in other words, a text or a list, for --vary wording."""
     id_field: str | None = None
     """Column of the id (default: id, else the row's number)."""
     group_field: str | None = None

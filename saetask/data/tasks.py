@@ -215,6 +215,16 @@ class AsksTwice(Protocol):
 
 
 @runtime_checkable
+class WritesAnswers(Protocol):
+    """Protocol of a task that says how long a generated answer may be, besides `Task`."""
+
+    answer_tokens: int
+    """Maximum length of an answer, in tokens."""
+    answer_end: str
+    """Regular expression: an answer ends with its first match, such as a line with the result."""
+
+
+@runtime_checkable
 class TellsUnlearnable(Protocol):
     """Protocol of a task that can tell when its readings mean another thing in each item."""
 

@@ -6,3 +6,4 @@ from .documents import write_discovery as write_discovery
 from .logs import read_log as read_log
 from .result import DiscoveryResult as DiscoveryResult
 from .runner import discover as discover
+from .slices import Slice as Slice

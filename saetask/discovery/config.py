@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import get_args
 
 from saetask.discovery.failures import By
+from saetask.discovery.forms import Vary
 from saetask.errors import UserError
 
 
@@ -16,8 +17,10 @@ class DiscoveryConfig:
     """What stands for failure: wrong answers, or answers to one prompt that differ."""
     samples: int = 0
     """Have the model itself answer each prompt, and this many times more: for --by disagreement."""
+    vary: Vary = "order"
+    """What --samples changes: the order of the choices where they are listed, or the wording."""
     temperature: float = 1.0
-    """Of these answers, where a prompt lists no choices that could be asked in another order."""
+    """Of answers that are drawn: where nothing can be changed so, and as a control elsewhere."""
     q: float = 0.05
     """False discovery rate of what is confirmed."""
     discovery_share: float = 0.5
@@ -43,13 +46,16 @@ class DiscoveryConfig:
         Raises:
             UserError: A value is out of its range.
         """
-        if self.by not in get_args(By):
-            raise UserError(f"by is one of {', '.join(get_args(By))}, not '{self.by}'.")
+        for name, known in (("by", get_args(By)), ("vary", get_args(Vary))):
+            if (value := getattr(self, name)) not in known:
+                raise UserError(f"{name} is one of {', '.join(known)}, not '{value}'.")
         for name in ("q", "discovery_share"):
             if not 0 < getattr(self, name) < 1:
                 raise UserError(f"{name} is between 0 and 1, not {getattr(self, name)}.")
         if self.samples and self.by != "disagreement":
             raise UserError("samples are compared by disagreement; give --by disagreement, too.")
+        if self.vary != "order" and not self.samples:
+            raise UserError("vary is how the model is asked again; give --samples 5, too.")
         if not self.temperature > 0:
             raise UserError(f"temperature is {self.temperature}; it must be above 0.")
         for name in ("seed", "n_permuted", "samples"):

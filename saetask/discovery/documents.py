@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from saetask.discovery.asked_document import ChangedForm, DrawnControl
+from saetask.discovery.forms import Vary
 from saetask.discovery.mended_document import Difference, Mended
 from saetask.report.documents import (
     Count,
@@ -223,6 +225,12 @@ class DiscoverySummary(Document):
     n_reordered: Count
     """Number of prompts that were asked with their choices in other orders; to the others, answers
     were drawn."""
+    vary: Vary = "order"
+    """What was varied to have further answers: the order of the choices, or the wording."""
+    changed: list[ChangedForm] = Field(default_factory=list)
+    """How often the model answers otherwise, by what was changed."""
+    drawn: DrawnControl | None = None
+    """Control: answers drawn to the unchanged prompts; null where none was asked in other forms."""
     gold: GoldCheck | None
     """Whether disagreement stands for wrong answers; null where that is not known."""
     q: Share

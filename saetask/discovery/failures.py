@@ -96,7 +96,12 @@ def merge_samples(items: Sequence[EvaluatedItem]) -> list[EvaluatedItem]:
 
 def disagreement(item: EvaluatedItem) -> float | None:
     """Returns the share of pairs of an item's answers that differ; None where it has one answer."""
-    answers = [final_answer(text) for text in (item.output, *item.samples)]
+    return disagreement_of((item.output, *item.samples))
+
+
+def disagreement_of(outputs: Sequence[str]) -> float | None:
+    """Returns the share of pairs of answers that differ; None where there is one answer."""
+    answers = [final_answer(text) for text in outputs]
     n = len(answers)
     if n < 2:
         return None

@@ -11,12 +11,13 @@ from saetask.discovery.hypotheses import Hypothesis
 from saetask.discovery.log_reading import LogReading
 from saetask.discovery.page import write_discovery_page
 from saetask.discovery.sentences import result_sentences, verdict
+from saetask.discovery.slices import Slice, make_slice, write_slices
 from saetask.discovery.splitting import Halves
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas
-    from jaxtyping import Bool, Float64
+    from jaxtyping import Bool, Float32, Float64
 
 
 @dataclass(frozen=True, repr=False)
@@ -38,6 +39,8 @@ class DiscoveryResult:
     """Of each row; `concept` holds the features."""
     presence: "Bool[np.ndarray, 'n m']"
     """In which items the hypothesis of each row is present."""
+    strength: "Float32[np.ndarray, 'n m']"
+    """How strongly it is, which is compared with the row's threshold."""
     labels: FeatureLabels
     """The model, the SAE, and the labels of its features."""
 
@@ -56,8 +59,28 @@ class DiscoveryResult:
 
         return pandas.DataFrame([found.to_json() for found in self.summary.discoveries])
 
+    def slices(self) -> list[Slice]:
+        """Returns each row with all prompts in which its hypothesis is present."""
+        return [
+            make_slice(
+                self.summary,
+                found,
+                self.items,
+                self.failures,
+                self.halves,
+                self.presence[:, column],
+                self.strength[:, column],
+            )
+            for column, found in enumerate(self.summary.discoveries)
+        ]
+
     def save(self, folder: Path | str) -> Path:
-        """Writes `discoveries.jsonl`, `summary.json` and a page, and returns the page's path."""
+        """Writes both tables (`discoveries.jsonl`, `slices.jsonl`), `summary.json` and a page.
+
+        Returns:
+            The page's path.
+        """
         folder = Path(folder)
         write_discovery(folder, self.summary, self.rows)
+        write_slices(folder, self.slices())
         return write_discovery_page(folder)

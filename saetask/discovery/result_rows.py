@@ -17,7 +17,7 @@ from saetask.discovery.shown_prompts import Shown, firing_tokens, prompts_to_sho
 from saetask.discovery.words_alone import compare_with_words
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool
+    from jaxtyping import Bool, Float32
 
     from saetask.models.loading import Model
     from saetask.saes.loading import SAE
@@ -28,6 +28,8 @@ class Row(NamedTuple):
 
     discovery: Discovery
     hypothesis: Hypothesis
+    strength: "Float32[np.ndarray, ' n']"
+    """How strongly it is present in each prompt, which is compared with the threshold."""
     presence: "Bool[np.ndarray, ' n']"
     shown: Shown
 
@@ -68,7 +70,7 @@ def result_rows(
             examples=[items[n].id for n in shown.examples],
             near_misses=[items[n].id for n in shown.near_misses],
         )
-        rows.append(Row(discovery, hypothesis, found.presence[:, i], shown))
+        rows.append(Row(discovery, hypothesis, scores, found.presence[:, i], shown))
     return rows
 
 

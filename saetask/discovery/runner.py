@@ -10,6 +10,7 @@ from saetask.compute.executor import Executor
 from saetask.data.evaluated_items import EvaluatedItem
 from saetask.dictionary.feature_labels import find_feature_labels
 from saetask.discovery.config import DiscoveryConfig
+from saetask.discovery.drawn_control import compare_with_draws
 from saetask.discovery.failures import ScoredItems, scored_items
 from saetask.discovery.gold import check_by_gold
 from saetask.discovery.log_reading import read_items, render_items
@@ -82,7 +83,8 @@ def discover(
     return DiscoveryResult(
         summarise(
             *(scored, confounders, log, searches, discoveries, labels, config),
-            answered.n_reordered,
+            answered.changes,
+            compare_with_draws(scored, answered.drawn, config.seed),
             gold,
         ),
         rows_with_prompts(rows, reading, scored.items, log, loaded, loaded_sae),
@@ -91,11 +93,14 @@ def discover(
         scored.failures,
         halves,
         [row.hypothesis for row in rows],
-        np.column_stack([row.presence for row in rows])
-        if rows
-        else np.empty((len(scored.items), 0), dtype=bool),
+        _columns([row.presence for row in rows], len(scored.items), bool),
+        _columns([row.strength for row in rows], len(scored.items), np.float32),
         labels,
     )
+
+
+def _columns(columns: Sequence[np.ndarray], n: int, dtype: type) -> np.ndarray:
+    return np.column_stack(columns) if columns else np.empty((n, 0), dtype=dtype)
 
 
 class ScoredHalves(NamedTuple):
@@ -127,9 +132,9 @@ def _answered(
 ) -> OwnAnswers:
     """Returns the items with the model's own answers, if they are asked for."""
     if not config.samples:
-        return OwnAnswers(list(items), 0)
+        return OwnAnswers(list(items), [], {})
     client = ModelClient(model, config.cache and config.cache / "answers.jsonl", executor)
-    return own_answers(client, model, items, config.samples, config.temperature, config.seed)
+    return own_answers(client, model, items, config)
 
 
 def _halves(scored: ScoredItems, config: DiscoveryConfig) -> ScoredHalves:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from saetask.discovery.asked_document import DrawnControl
 from saetask.discovery.documents import Discovery, DiscoverySummary
 from saetask.report.numbers import (
     count,
@@ -11,6 +12,8 @@ from saetask.report.numbers import (
     percent,
     points,
     points_interval,
+    signed,
+    signed_interval,
 )
 
 ONE_ANSWER = 0.9
@@ -78,11 +81,14 @@ def log_sentence(summary: DiscoverySummary) -> str:
 def answers_sentences(summary: DiscoverySummary) -> Iterator[str]:
     """Yields how the model was asked for several answers, and whether they stand for wrong ones."""
     if summary.samples:
-        n, drawn = summary.n_reordered, summary.n_items > summary.n_reordered
-        again = "once more" if summary.samples == 1 else f"{summary.samples} times more"
-        parts = [f"{count(n)} prompts with their choices in other orders"] if n else []
-        parts += ["the others by draws" if n else "by draws"] if drawn else []
-        yield f"The model itself was asked each prompt, and {again}: {', '.join(parts)}."
+        yield _asked_sentence(summary)
+    if summary.vary == "wording" and summary.changed:
+        ordered = sorted(summary.changed, key=lambda form: -form.n_changed / form.n)
+        parts = [f"{percent(form.n_changed / form.n)} by {form.change}" for form in ordered]
+        yield (
+            f"Other words change the answer to a share of the prompts: {', '.join(parts)}. Where "
+            "one stands out, look at whether it changed what is asked."
+        )
     if (gold := summary.gold) and gold.auroc is not None:
         interval = f" (95 % CI {decimals_interval(gold.auroc_ci95)})" if gold.auroc_ci95 else ""
         yield (
@@ -90,6 +96,34 @@ def answers_sentences(summary: DiscoverySummary) -> Iterator[str]:
             f"answered wrongly; disagreement tells them from the others with an AUROC of "
             f"{decimals(gold.auroc)}{interval}, 0.5 being chance."
         )
+    if summary.drawn:
+        yield _drawn_sentence(summary.drawn)
+
+
+def _asked_sentence(summary: DiscoverySummary) -> str:
+    n = summary.drawn.n if summary.drawn else 0
+    form = {"order": "with their choices in other orders", "wording": "in other words"}
+    again = "once more" if summary.samples == 1 else f"up to {summary.samples} times more"
+    parts = [f"{count(n)} prompts {form[summary.vary]}"] if n else []
+    if summary.n_items > n:
+        parts.append("the others by draws" if n else "by draws")
+    return f"The model itself was asked each prompt, and {again}: {', '.join(parts)}."
+
+
+def _drawn_sentence(drawn: DrawnControl) -> str:
+    """Returns what answers drawn to the unchanged prompts tell in place of other forms."""
+    told = (
+        f"Control: of as many answers drawn to the unchanged prompts, "
+        f"{percent(drawn.drawn_disagreement)} of the pairs differ, and "
+        f"{percent(drawn.disagreement)} of those to other forms"
+    )
+    if drawn.auroc is None or drawn.difference is None:
+        return f"{told}."
+    interval = f" (95 % CI {signed_interval(drawn.ci95)})" if drawn.ci95 else ""
+    return (
+        f"{told}; the draws tell wrong answers with an AUROC of {decimals(drawn.auroc)}, other "
+        f"forms minus draws {signed(drawn.difference)}{interval}."
+    )
 
 
 def caveats(summary: DiscoverySummary) -> Iterator[str]:

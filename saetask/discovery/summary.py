@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from saetask.data.evaluated_items import EvaluatedItem
 from saetask.dictionary.feature_labels import FeatureLabels
+from saetask.discovery.asked_document import ChangedForm, DrawnControl
 from saetask.discovery.config import DiscoveryConfig
 from saetask.discovery.documents import (
     SCHEMA_VERSION,
@@ -14,6 +15,7 @@ from saetask.discovery.documents import (
     PowerFigure,
 )
 from saetask.discovery.failures import ScoredItems
+from saetask.discovery.own_answers import ChangedAnswers
 from saetask.discovery.power import smallest_differences
 from saetask.discovery.search import Log
 from saetask.discovery.searches import Searches
@@ -33,7 +35,8 @@ def summarise(
     discoveries: list[Discovery],
     labels: FeatureLabels,
     config: DiscoveryConfig,
-    n_reordered: int,
+    changes: Sequence[ChangedAnswers],
+    drawn: DrawnControl | None,
     gold: GoldCheck | None,
 ) -> DiscoverySummary:
     """Returns the summary of a discovery, in which nothing was mended yet."""
@@ -52,7 +55,10 @@ def summarise(
         answer_share=n_same / len(scored.items),
         by=config.by,
         samples=config.samples,
-        n_reordered=n_reordered,
+        n_reordered=drawn.n if drawn and config.vary == "order" else 0,
+        vary=config.vary,
+        changed=[ChangedForm(**change._asdict()) for change in changes],
+        drawn=drawn,
         gold=gold,
         q=config.q,
         n_items=len(scored.items),

@@ -56,6 +56,8 @@ class RunConfig:
     """Read every layer under every kind of note: understood, or obeyed? Takes passes of its own."""
     scoring: Literal["rank", "generate"] = "rank"
     """Rank candidate answers by likelihood, or generate answers and parse them."""
+    answer_tokens: int | None = None
+    """Maximum length of a generated answer (default: the task's, 320 for maths; else 64)."""
     ranking: Ranking = "likelihood"
     """What ranks answers: likelihood, per-token, per-character, per-byte or pmi."""
     template_options: dict[str, Any] = field(default_factory=dict)
@@ -86,7 +88,10 @@ class RunConfig:
             raise UserError("--self-writer is given, but not the arm self; add it to --arms.")
         if self.date is not None:
             parse_date(self.date)
-        least = {"limit": 1, "seed": 0, "seeds": 1, "folds": 2, "max_fit_items": 1}
+        least = {
+            **dict.fromkeys(("limit", "answer_tokens", "seeds", "max_fit_items"), 1),
+            **{"seed": 0, "folds": 2},
+        }
         for name, minimum in least.items():
             value = getattr(self, name)
             if value is not None and value < minimum:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from saetask.models.loading import Model
     from saetask.saes.loading import SAE
 
-ON_REQUEST = ("feature-label",)
+ON_REQUEST = ("feature-label", "relation-note")
 """Annotators of a task that are used only where they are named."""
 
 
@@ -45,7 +45,7 @@ class ExperimentSettings:
     calibration_samples: int = 400
     """Maximum number of training samples on which an arm's calibration is fitted."""
     answer_tokens: int = MAX_NEW_TOKENS
-    """Maximum length of a generated answer."""
+    """Maximum length of a generated answer; a run takes the config's, or the task's own."""
     self_note_tokens: int = 24
     """Maximum length of the model's own note, in the arm `self`."""
     second_question_samples: int = 200

@@ -18,6 +18,7 @@ from saetask.data.folds import Fold, all_samples
 from saetask.data.tasks import Item, Task
 from saetask.detection.base import Detector
 from saetask.dictionary.feature_labels import find_feature_labels
+from saetask.experiments.answer_length import answer_tokens
 from saetask.experiments.arms import arms_named
 from saetask.experiments.config import RunConfig
 from saetask.experiments.context import (
@@ -146,6 +147,9 @@ def run(
     folder = claim_folder(Path(out) if out else None, config, inputs.identity())
     model, sae = inputs.load_model(), inputs.load_sae()
     _set_template(model, folder, config)
+    if config.scoring == "generate":
+        tokens = answer_tokens(inputs.task, config.answer_tokens, settings, model)
+        settings = replace(settings, answer_tokens=tokens)
     figures = check_sae(model, sae, allow_mismatch=config.allow_sae_mismatch)
     with open_executor(compute, config.model, model) as executor:
         client = ModelClient(model, folder / JOURNAL, executor, config.ranking)

@@ -84,8 +84,9 @@ class RunInputs:
         files = (self.config.data, self.config.fit_data)
         config = asdict(self.config)
         del config["date"]  # a run that goes on another day is told the date of its first
-        if not config["without"]:
-            del config["without"]  # runs that are older than this option go on
+        for name in ("without", "answer_tokens"):
+            if not config[name]:
+                del config[name]  # runs that are older than these options go on
         parts: list[Any] = [config]
         parts.append([path.read_bytes().hex() for path in files if path is not None])
         for items in (self.items, self.fit_items):

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from saetask.data.folds import Fold, all_samples
 from saetask.detection.base import Finding
 from saetask.detection.silent import SilentDetector
+from saetask.experiments.answer_length import answer_end
 from saetask.experiments.arms import Arm
 from saetask.experiments.context import ExperimentContext
 from saetask.experiments.control_detectors import count_random_saes
@@ -119,7 +120,8 @@ def run_experiment(
     specs = [arm.spec for arm in kept]
     prompts = [_fold_prompts(state, kept) for state in states]
     max_new_tokens = context.settings.answer_tokens if generate else None
-    results = score_folds(context.client, context.task.score, prompts, max_new_tokens)
+    end = answer_end(context.task)
+    results = score_folds(context.client, context.task.score, prompts, max_new_tokens, end=end)
     with_train = [(fold, state.fold.train) for fold, state in zip(prompts, states)]
     return ExperimentResult(
         specs,

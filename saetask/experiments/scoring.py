@@ -67,6 +67,7 @@ def score_folds(
     folds: Sequence[FoldPrompts],
     max_new_tokens: int | None = None,
     title: str = "arms",
+    end: str = "",
 ) -> list[SampleResult]:
     """Runs the model on the prompts of all folds and scores the answers.
 
@@ -76,12 +77,13 @@ def score_folds(
         folds: Prompts, by fold; all have the same arms.
         max_new_tokens: Judge generated answers of this maximum length; None ranks the candidates.
         title: What the stage is called in the progress.
+        end: Regular expression: a generated answer ends with its first match.
 
     Returns:
         Results by arm, in the folds' order of arms, and by the item's id.
     """
     responses = _rank(client, folds, title)
-    outputs = _generate(client, folds, max_new_tokens, title) if max_new_tokens else {}
+    outputs = _generate(client, folds, max_new_tokens, title, end) if max_new_tokens else {}
     results = [
         result
         for number, fold in enumerate(folds)
@@ -112,7 +114,7 @@ def _rank(client: ModelClient, folds: Sequence[FoldPrompts], title: str) -> list
 
 
 def _generate(
-    client: ModelClient, folds: Sequence[FoldPrompts], max_new_tokens: int, title: str
+    client: ModelClient, folds: Sequence[FoldPrompts], max_new_tokens: int, title: str, end: str
 ) -> dict[tuple[str, Sample], str]:
     """Returns the generated answers of test samples, by arm and sample."""
     asked = [
@@ -122,7 +124,7 @@ def _generate(
         for sample, written in arm.test.items()
     ]
     requests = [
-        GenerateRequest(written.prompt, max_new_tokens, s.id, addition=written.addition)
+        GenerateRequest(written.prompt, max_new_tokens, s.id, addition=written.addition, end=end)
         for _, s, written in asked
     ]
     texts = client.generate(requests, f"{title}: generate")

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -213,7 +213,8 @@ class ModelClient:
         if isinstance(request, RankRequest):
             asked = [messages, prompt.answer_prefix, request.candidates]
         else:
-            drawn = [request.temperature, request.sample] if request.temperature else []
+            drawn: list[Any] = [request.temperature, request.sample] if request.temperature else []
+            drawn += [{"end": request.end}] if request.end else []
             asked = [messages, prompt.answer_prefix, [], request.max_new_tokens, *drawn]
         moved = [] if request.addition is None else request.addition.key()
         return content_hash([self._content, *asked, *told, *moved])
@@ -253,15 +254,18 @@ def _answer_together(model: "Model", checked: Sequence[TokenisedRequest]) -> lis
     scores = iter(log_likelihoods(model, continuations))
     for i, request in ranked.items():
         answers[i] = [next(scores) for _ in request.candidates]
-    alike: dict[tuple[int, float], dict[int, GenerateRequest]] = {}
+    alike: dict[tuple[int, float, str], dict[int, GenerateRequest]] = {}
     for i, request in enumerate(requests):
         if isinstance(request, GenerateRequest):
-            key = (request.max_new_tokens, request.temperature)
+            key = (request.max_new_tokens, request.temperature, request.end)
             alike.setdefault(key, {})[i] = request
-    for (length, temperature), written in alike.items():
+    for (length, temperature, end), written in alike.items():
         prompts = [tokens[i].prompt_ids for i in written]
-        drawn = (Sampling(temperature, [r.seed for r in written.values()]),) if temperature else ()
-        for i, text in zip(written, generate_texts(model, prompts, length, *drawn)):
+        given: list[Any] = []
+        if temperature or end:
+            seeds = [request.seed for request in written.values()]
+            given = [Sampling(temperature, seeds) if temperature else None, end]
+        for i, text in zip(written, generate_texts(model, prompts, length, *given)):
             answers[i] = text
     return answers
 

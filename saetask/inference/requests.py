@@ -39,6 +39,8 @@ class GenerateRequest(NamedTuple):
     """Number of the sample: another number draws another text."""
     addition: Addition | None = None
     """What is added to the activations of the prompt; None adds nothing."""
+    end: str = ""
+    """Regular expression: the text ends with its first match; "" ends none."""
 
     @property
     def seed(self) -> int:

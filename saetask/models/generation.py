@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from saetask.errors import UserError
+from saetask.models.answer_end import AnswerEnd, until_end
 from saetask.models.attention_masks import attention_spans
 from saetask.models.checkpoint import GENERATION_FILE
 from saetask.models.fast_forward import bypass_bridge
@@ -29,6 +30,7 @@ def generate_texts(
     prompts: Sequence[Sequence[int]],
     max_new_tokens: int,
     sampling: Sampling | None = None,
+    end: str = "",
 ) -> list[str]:
     """Generates after each prompt and returns the new texts, without special tokens.
 
@@ -42,6 +44,7 @@ def generate_texts(
         prompts: Token ids of each prompt; with the new tokens, they must fit into the context.
         max_new_tokens: Maximum number of new tokens.
         sampling: How tokens are drawn; None takes the most probable ones.
+        end: Regular expression: a text ends with its first match; "" ends none.
     """
     hf_model: Any = model.original_model
     limit = attention_spans(hf_model.config, context_size(model)).limit
@@ -51,9 +54,10 @@ def generate_texts(
     for batch in [together, *batches] if together else batches:
         cached = batch is together
         drawn = sampling and sampling._replace(seeds=[sampling.seeds[i] for i in batch])
-        new = _generate_batch(model, [prompts[i] for i in batch], max_new_tokens, cached, drawn)
+        rows = [prompts[i] for i in batch]
+        new = _generate_batch(model, rows, max_new_tokens, cached, drawn, end)
         for i, text in zip(batch, new):
-            texts[i] = text
+            texts[i] = until_end(text, end)
     return texts
 
 
@@ -63,9 +67,10 @@ def _generate_batch(
     max_new_tokens: int,
     use_cache: bool,
     sampling: Sampling | None,
+    end: str,
 ) -> list[str]:
     import torch
-    from transformers import GenerationConfig, LogitsProcessorList
+    from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
     tokenizer, ends = model_tokenizer(model), end_tokens(model)
     width = max(len(prompt) for prompt in prompts)
@@ -95,6 +100,9 @@ def _generate_batch(
             attention_mask=mask.to(device),
             generation_config=config,
             logits_processor=LogitsProcessorList([GumbelNoise(sampling)] if sampling else []),
+            stopping_criteria=StoppingCriteriaList(
+                [AnswerEnd(tokenizer, end, width)] if end else []
+            ),
         )
     rows = [_until_end(row[width:].tolist(), ends) for row in output.cpu()]
     return [str(tokenizer.decode(row, skip_special_tokens=True)) for row in rows]

@@ -152,3 +152,12 @@ def test_a_row_of_svamp_is_a_problem_of_body_and_question(convert):
     assert code == 0
     assert (row["id"], row["answer"]) == ("svamp-c1", 2)
     assert row["question"] == "Each pack costs $.50, How much are 4?"
+
+
+def test_a_row_of_svamp_is_a_problem_in_steps_with_the_operations_of_its_equation(convert):
+    row = {**SVAMP, "Equation": "( ( 3.0 + 2.0 ) - 4.0 )"}
+    code, (item,) = convert("svamp-steps", row)
+    assert code == 0 and item["operations"] == ["addition", "subtraction"]
+    assert item["question"] == "Each pack costs $.50, How much are 4?"
+    _, (item,) = convert("svamp-steps", {**SVAMP, "Equation": "2.0"})
+    assert "operations" not in item

@@ -96,6 +96,7 @@ def test_mending_is_tried_on_what_was_confirmed(discover, tmp_path, monkeypatch)
         (rows(20), ("--limit", "0"), "--limit"),
         (rows(20), ("--format", "jsonll"), "Did you mean 'jsonl'"),
         (rows(40), ("--by", "disagreement"), "answer"),
+        (rows(40), ("--by", "disagreement", "--vary", "wording"), "give --samples 5"),
         (rows(40), ("--seed", "-1"), "0 or more"),
         (rows(40), ("--n-permuted", "-1"), "0 or more"),
         ([{**row, "target": None} for row in rows(40)], ("--mend",), "no right answers"),

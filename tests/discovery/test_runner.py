@@ -9,6 +9,8 @@ from saetask.data.prompts import as_prompt
 from saetask.discovery import DiscoveryConfig, discover, log_reading, write_discovery
 from saetask.discovery import reading as reading_module
 from saetask.discovery.documents import DiscoveryRow, DiscoverySummary
+from saetask.discovery.paraphrases import REWRITES
+from saetask.discovery.slices import Slice
 from saetask.experiments.known_concepts import KnownConcepts
 from saetask.saes import extraction
 from saetask.saes.concepts import Concept
@@ -102,6 +104,40 @@ def test_documents_are_read_back_as_they_were_written(result, tmp_path):
     assert [DiscoveryRow.model_validate_json(json.dumps(row)) for row in rows] == result.rows
 
 
+def test_slices_hold_every_prompt_of_a_discovery_and_are_read_back(result, tmp_path):
+    result.save(tmp_path)
+    rows = (tmp_path / "slices.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [Slice.model_validate_json(row) for row in rows] == result.slices()
+    first, found = result.slices()[0], result.summary.discoveries[0]
+    present = np.flatnonzero(result.presence[:, 0])
+    assert [each.id for each in first.prompts] == [result.items[i].id for i in present]
+    assert [each.text for each in first.prompts] == [
+        result.items[i].prompt.content for i in present
+    ]
+    assert [each.failure for each in first.prompts] == result.failures[present].tolist()
+    assert min(each.presence for each in first.prompts) > first.threshold
+    confirming = [each for each in first.prompts if each.half == "confirmation"]
+    assert len(confirming) == found.n_with
+    failed = np.mean([each.failure for each in confirming])
+    assert failed == pytest.approx(found.failure_with)
+    assert f"{found.n_with} prompts" in first.sentence and first.controls == result.summary.controls
+
+
+def test_other_programs_read_the_slices(result, tmp_path):
+    import datasets
+    import pandas
+
+    result.save(tmp_path)
+    file, slices = tmp_path / "slices.jsonl", result.slices()
+    table = pandas.read_json(file, lines=True)
+    assert table["n_with"].tolist() == [each.n_with for each in slices]
+    prompts = pandas.json_normalize(table.to_dict("records"), "prompts", ["concept", "q"])
+    assert len(prompts) == sum(len(each.prompts) for each in slices)
+    rows = datasets.Dataset.from_json(str(file), cache_dir=str(tmp_path / "cache"))
+    assert [row["sentence"] for row in rows] == [each.sentence for each in slices]
+    assert [row["prompts"][0]["id"] for row in rows] == [each.prompts[0].id for each in slices]
+
+
 def test_failures_that_nothing_raises_lead_to_no_discovery(water, tiny_model, word_sae):
     items = make_items(high=0.4, low=0.4)
     found = discover(items, tiny_model, word_sae, CONFIG)
@@ -186,3 +222,20 @@ def test_bad_logs_are_refused_in_one_line(water, tiny_model, word_sae):
     assert "All 160 prompts are longer" in refusal(discover, long, tiny_model, word_sae, CONFIG)
     one_group = [replace(item, group="g") for item in items]
     assert "of 1 groups" in refusal(discover, one_group, tiny_model, word_sae, CONFIG)
+
+
+def test_other_words_stand_in_for_several_answers_and_draws_are_told_beside_them(
+    water, tiny_model, word_sae
+):
+    items = [replace(item, choices=("yes", "no"), target="yes") for item in make_items()]
+    config = replace(CONFIG, by="disagreement", samples=3, vary="wording", temperature=0.1)
+    found = discover(items, tiny_model, word_sae, config)
+    summary = found.summary
+    assert (summary.vary, summary.n_reordered, summary.drawn.n) == ("wording", 0, N)
+    assert {change.change for change in summary.changed} <= {each.name for each in REWRITES}
+    assert sum(change.n for change in summary.changed) == 3 * N
+    assert summary.drawn.disagreement == pytest.approx(summary.failure_rate)
+    assert summary.drawn.auroc is not None and summary.drawn.ci95 is not None
+    said = " ".join(found.sentences())
+    assert "prompts in other words" in said and "Other words change the answer" in said
+    assert "Control: of as many answers drawn to the unchanged prompts" in said

@@ -9,11 +9,18 @@ import pytest
 from saetask.data import AsksTwice, Item, numbers_in
 from saetask.data.samples import make_samples
 from saetask.experiments.note_selection import gold_finding
+from saetask.plugins import PluginRegistry
+from saetask_plugins.annotators.choice_note import ChoiceNote
 from saetask_plugins.annotators.operation_note import OperationNote
+from saetask_plugins.annotators.relation_note import RelationNote
+from saetask_plugins.annotators.sense_comparison_note import SenseComparisonNote
 from saetask_plugins.annotators.sense_note import SenseNote
 from saetask_plugins.tasks.figurative_qa import FigurativeQA
+from saetask_plugins.tasks.gsm8k import GSM8K
 from saetask_plugins.tasks.metaphor import LABELS, Metaphor
+from saetask_plugins.tasks.multiple_choice import MultipleChoice
 from saetask_plugins.tasks.word_problems import WordProblems
+from saetask_plugins.tasks.word_sense import WordSense
 from tests.helpers.item_rows import SENTENCE
 from tests.helpers.refusals import refusal
 
@@ -22,8 +29,7 @@ SENSES = {"literal": "to go by boat", "metaphorical": "to do well"}
 
 def test_it_is_told_from_the_task_whether_it_asks_twice():
     assert isinstance(Metaphor(), AsksTwice)
-    assert isinstance(WordProblems(), AsksTwice)
-    assert not isinstance(FigurativeQA(), AsksTwice)
+    assert all(isinstance(task, AsksTwice) for task in PluginRegistry().by_name("task").values())
 
 
 @pytest.mark.parametrize("task", [Metaphor(), WordProblems()], ids=lambda task: task.name)
@@ -181,3 +187,143 @@ def test_a_note_on_two_numbers_ends_as_the_right_candidate_begins(problems):
     (right,) = [text for text, good in zip(sample.texts, sample.correct, strict=True) if good]
     beginning = right.partition(" =")[0].strip()
     assert any(note.text.endswith(f"The equation begins: {beginning}") for note in notes)
+
+
+# problems in several steps
+
+STEPS = {"id": "g1", "question": "Ann has 3 bags of 4 figs and eats 2. How many?", "answer": 10}
+
+
+def stated(item, task, annotators):
+    """Returns the notes that state the right reading of an item."""
+    (sample,) = make_samples(task, [item])
+    return [
+        note.text
+        for finding in gold_finding(sample)
+        for annotator in annotators
+        for note in annotator.candidates(finding, {})
+    ]
+
+
+def test_the_first_operation_is_asked_for_where_the_last_is_another(items_file):
+    task = GSM8K()
+    (item,) = task.items(items_file({**STEPS, "operations": ["multiplication", "subtraction"]}))
+    second = task.second_question(item)
+    assert second.prompt.spans.keys() == task.prompt(item).spans.keys()
+    right = [c.reading for c in second.candidates if task.score_second(item, c.text).correct]
+    assert right == ["multiplication"]
+    for text in stated(item, task, [OperationNote(), RelationNote()]):
+        assert not re.search(r"multipl|groups|\*", text)
+
+
+@pytest.mark.parametrize("operations", [[], ["addition"], ["addition", "division", "addition"]])
+def test_no_operation_is_asked_for_that_the_note_states(items_file, operations):
+    (item,) = GSM8K().items(items_file({**STEPS, "operations": operations}))
+    assert GSM8K().second_question(item) is None
+    assert not GSM8K().score_second(item, "subtraction").correct
+
+
+# figures of speech
+
+
+def figures(items_file, n=40):
+    return FigurativeQA().items(
+        items_file(
+            *(
+                {
+                    "id": f"f{number}",
+                    "phrase": "The pillow was as soft as a rock.",
+                    "endings": ["The pillow was soft.", "The pillow was not soft."],
+                    "label": 1,
+                    "group": str(number),
+                }
+                for number in range(n)
+            )
+        )
+    )
+
+
+def test_whether_a_figure_denies_does_not_tell_whether_an_ending_is_what_it_means(items_file):
+    task, right = FigurativeQA(), []
+    for item in figures(items_file):
+        second = task.second_question(item)
+        asked = next(e for e in reversed(item.question["endings"]) if e in second.prompt.content)
+        (answer,) = [c.text for c in second.candidates if task.score_second(item, c.text).correct]
+        assert answer == (" yes" if "not" in asked else " no")
+        assert second.prompt.content[slice(*second.prompt.spans["text"])] == item.question["phrase"]
+        right.append(answer)
+    assert 10 < right.count(" yes") < 30  # all are denied
+
+
+def test_an_ending_is_drawn_by_the_id_and_not_by_the_gold_answer(items_file):
+    for item in figures(items_file, 9):
+        for gold in (0, 1, None):
+            changed = replace(item, gold=gold)
+            assert FigurativeQA().second_question(changed) == FigurativeQA().second_question(item)
+    assert not FigurativeQA().score_second(replace(item, gold=None), " no").correct
+
+
+# choices
+
+
+def test_choices_are_asked_for_without_letters_and_in_other_places(items_file):
+    task = MultipleChoice()
+    choices = ["rice", "tea", "a boat"]
+    row = {"id": "m1", "prompt": "Which is a drink?", "choices": choices, "label": 1}
+    (item,) = task.items(items_file(row))
+    second = task.second_question(item)
+    assert second.prompt.content == "Which is a drink?\n- tea\n- a boat\n- rice"
+    listed = [line.removeprefix("- ") for line in second.prompt.content.splitlines()[1:]]
+    assert all(one != other for one, other in zip(listed, choices))
+    assert [c.text for c in second.candidates if task.score_second(item, c.text).correct] == [
+        " tea"
+    ]
+    for text in stated(item, task, [ChoiceNote()]):
+        assert not any(choice in text.split(" ") for choice in ("rice", "tea", "boat"))
+
+
+# senses
+
+BANK = {
+    "id": "w1",
+    "word": "bank",
+    "sentence1": "He sat on the bank.",
+    "sentence2": "The bank lent money.",
+    "target1": "bank",
+    "target2": "bank",
+    "start1": 14,
+    "start2": 4,
+    "label": "different",
+}
+MEANINGS = ["sloping land beside water", "a house that lends money"]
+
+
+def test_a_word_is_asked_for_its_meaning_where_the_file_says_it(items_file):
+    task = WordSense()
+    rows = [BANK, {**BANK, "id": "w2", "senses": MEANINGS, "sense": 1}]
+    without, item = task.items(items_file(*rows))
+    assert task.second_question(without) is None
+    second = task.second_question(item)
+    assert second.prompt.spans.keys() == task.prompt(item).spans.keys()
+    right = [c.text for c in second.candidates if task.score_second(item, c.text).correct]
+    assert right == [" a house that lends money"]
+    assert len({candidate.reading for candidate in second.candidates}) == 1
+    for text in stated(item, task, [SenseComparisonNote()]):
+        assert not any(meaning in text for meaning in MEANINGS)
+    assert task.second_question(replace(item, gold=None)) == second
+    assert not task.score_second(replace(item, gold=None), right[0]).correct
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"senses": MEANINGS},
+        {"sense": 1},
+        {"senses": MEANINGS, "sense": 2},
+        {"senses": MEANINGS[:1], "sense": 0},
+        {"senses": [MEANINGS[0], f"{MEANINGS[0]} "], "sense": 0},
+    ],
+)
+def test_meanings_that_do_not_fit_are_refused(items_file, given):
+    path = items_file({**BANK, **given})
+    assert refusal(WordSense().items, path).startswith(f"{path}:1: ")

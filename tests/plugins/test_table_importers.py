@@ -129,6 +129,25 @@ def test_several_answers_are_an_output_and_samples(read, items_file):
     assert (item.output, item.samples, item.correct) == ("3", ("4", "3"), None)
 
 
+@pytest.mark.parametrize(
+    ("cell", "texts"),
+    [
+        (["What number?", "How much?"], ("What number?", "How much?")),
+        ('["What number?", "How much?"]', ("What number?", "How much?")),  # in a table of texts
+        ("What number?", ("What number?",)),
+        ('["what"', ('["what"',)),
+        ([], ()),
+        ("", ()),
+        (None, ()),
+    ],
+)
+def test_other_wordings_are_read_from_their_column(read, items_file, cell, texts):
+    (item,) = read(items_file({"prompt": "How many?", "paraphrases": cell}))
+    assert (item.paraphrases, item.metadata) == (texts, {})
+    (named,) = read(items_file({"prompt": "How many?", "worded": cell}), paraphrase_field="worded")
+    assert named.paraphrases == texts
+
+
 FAULTS = [
     ("log.jsonl", "", "is empty"),
     (

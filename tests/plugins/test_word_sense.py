@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saetask.data import Item, Span
-from saetask_plugins.tasks.word_sense import WordSense
+from saetask_plugins.tasks.word_sense import Gold, WordSense
 from tests.helpers.refusals import refusal
 
 TASK = WordSense()
@@ -79,7 +79,7 @@ def test_inflections_form_one_group(items_file):
     ],
 )
 def test_the_first_of_the_two_words_counts_and_a_not_turns_it_round(output, parsed):
-    score = TASK.score(Item("x", "g", {}, "different"), output)
+    score = TASK.score(Item("x", "g", {}, Gold("different", None)), output)
     assert (score.parsed, score.correct) == (parsed, parsed == "different")
 
 
