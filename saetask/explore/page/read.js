@@ -99,6 +99,10 @@ export async function readPage(frame, values, status) {
     form.find.disabled = false;
   });
 
+  if (status.state === "loading") {
+    told.replaceChildren(element("p", "soft", "The model is being loaded …"));
+    await new Promise((resolve) => { document.addEventListener("model-ready", resolve, { once: true }); });
+  }
   request();
   if (state.target || state.note || state.without.length) stage.detect();
   if (state.steer.length || state.strike.length) steering.run();
