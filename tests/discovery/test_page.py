@@ -14,7 +14,7 @@ HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\"'{{ 
 
 def page_rows(page: str) -> list[dict]:
     """Returns the rows that the views of a page are given."""
-    return json.loads(page.split('id="rows">')[1].split("</script>")[0])
+    return json.loads(page.split('id="rows">')[1].split("</script>", maxsplit=1)[0])
 
 
 def test_the_page_tells_each_discovery_with_its_controls():

@@ -102,8 +102,8 @@ class PlantedReader:
             raise UserError("There is no concept 'on:noun.nothing'.")
 
         def answers(text: str, odds: float) -> dict[str, Any]:
-            ranked = {} if request.task is None else {" literal": -1.0 - odds, " metaphorical": -1.0}
-            return {"text": text, "log_likelihoods": ranked}
+            ranked = {" literal": -1.0 - odds, " metaphorical": -1.0}
+            return {"text": text, "log_likelihoods": ranked if request.task else {}}
 
         return {
             "prompt": request.text,

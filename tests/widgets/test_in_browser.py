@@ -17,7 +17,7 @@ MODEL = """
 const traits = TRAITS, heard = {};
 window.model = {
   get: (name) => traits[name], set: (name, value) => { traits[name] = value; },
-  save_changes: () => { window.saved = traits.chosen; for (const each of heard["change:chosen"]) each(); },
+  save_changes: () => { window.saved = traits.chosen; heard["change:chosen"].map((act) => act()); },
   on: (name, act) => { (heard[name] ??= []).push(act); }, off: (name) => { heard[name] = []; },
 };
 const widget = await import(URL.createObjectURL(new Blob([MODULE], { type: "text/javascript" })));
