@@ -92,8 +92,7 @@ export function misreadingStage(state, { choose, save }) {
     place.value = state.note ? state.place : first?.placement ?? "end";
     place.ariaLabel = "Place of the note";
     go.type = "submit";
-    const form = element("form", "note", words, element("div", "line", place, go));
-    if (base.notes.length > 1) form.prepend(offered(words, place));
+    const form = element("form", "note", words, element("div", "line", base.notes.length > 1 ? offered(words, place) : null, place, go));
     if (!base.notes.length) form.prepend(element("p", "soft", "No annotation follows from the evidence; you may write one."));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
@@ -119,7 +118,7 @@ export function misreadingStage(state, { choose, save }) {
 
   function offered(words, place) {
     const list = select(base.notes.map((each, at) => [at, `${each.chosen ? "★ " : ""}${each.text} [${PLACES[each.placement]}]`]));
-    list.ariaLabel = "Candidate annotations; ★: chosen on the fit data";
+    Object.assign(list, { ariaLabel: "Candidate annotations; ★: chosen on the fit data", className: "offered" });
     list.addEventListener("change", () => {
       words.value = base.notes[list.value].text;
       place.value = base.notes[list.value].placement;

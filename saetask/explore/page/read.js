@@ -3,7 +3,7 @@ import { element, button } from "/views/text.js";
 import { ask, note, cardAddress, problem } from "/app/api.js";
 import { misreadingStage, select } from "/app/misreading.js";
 import { steeringPanel } from "/app/steering.js";
-import "/views/tokens.js";
+import { rowName } from "/views/tokens.js";
 import "/views/legend.js";
 
 const WAIT = 250;
@@ -75,7 +75,7 @@ export async function readPage(frame, values, status) {
 
   // What can be done with the chosen concept or feature.
   function drawActions() {
-    const id = view.chosen;
+    const id = state.show || view.chosen;
     if (!id) {
       actions.replaceChildren();
       return;
@@ -87,7 +87,8 @@ export async function readPage(frame, values, status) {
     card.href = cardAddress(id);
     card.setAttribute("aria-label", `Card of ${id}`);
     const hide = id.startsWith("feature:") ? "" : button("", "hide from the detector", () => stage.hide(id), `Hide ${id} from the detector`);
-    actions.replaceChildren(card, button("", "steer", () => edit("steer"), `Steer ${id}`), button("", "strike", () => edit("strike"), `Strike ${id}`), hide);
+    const row = view.byId?.get(id);
+    actions.replaceChildren(element("span", "soft", `With “${row ? rowName(row) : id}”:`), card, button("", "steer", () => edit("steer"), `Steer ${id}`), button("", "strike", () => edit("strike"), `Strike ${id}`), hide);
   }
 
   form.form.addEventListener("submit", async (event) => {

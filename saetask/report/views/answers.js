@@ -31,7 +31,7 @@ export class AnswersView extends HTMLElement {
   table(columns, texts, random) {
     const head = (column) => {
       const calibrated = column.calibrated_answer && column.calibrated_answer !== column.answer;
-      const made = element("th", "", element("span", "sv-column", column.title), element("span", "sv-answer", "says ", element("strong", "", `“${column.answer}”`)),
+      const made = element("th", "", element("span", "sv-column", column.title), element("span", "sv-answer", element("span", "sv-says", "says "), element("strong", "", `“${column.answer}”`)),
         calibrated ? element("span", "sv-soft", `calibrated “${column.calibrated_answer}”`) : "");
       made.scope = "col";
       return made;
@@ -47,19 +47,21 @@ export class AnswersView extends HTMLElement {
       const name = element("th", "", text);
       name.scope = "row";
       const cells = columns.map((column) => this.cell(column.candidates[at], columns[0].candidates[at]));
-      if (random) cells.push(element("td", "", element("span", "sv-share", `${percent(random[text][0])} to ${percent(random[text][1])}`)));
+      if (random) cells.push(element("td", "", `${percent(random[text][0])} to ${percent(random[text][1])}`));
       return element("tr", "", name, cells);
     });
-    return element("table", "sv-table sv-answers", element("caption", "sv-unseen", "Candidate answers: share among them, log-likelihood in nats"),
+    const table = element("table", "sv-table sv-answers", element("caption", "sv-unseen", "Candidate answers: share among them, log-likelihood in nats"),
       element("thead", "", element("tr", "", heads)), element("tbody", "", rows));
+    const scroll = element("div", "sv-scroll", table);
+    Object.assign(scroll, { tabIndex: 0, role: "region", ariaLabel: "Table: candidate answers" });
+    return scroll;
   }
 
   cell(candidate, first) {
     const bar = element("span", "sv-bar sv-for"), changed = Math.abs(candidate.share - first.share) >= CHANGED;
     bar.style.width = `${(100 * candidate.share).toFixed(1)}%`;
-    const details = [`${number(candidate.score)} nats`];
-    if (candidate.calibrated !== undefined) details.push(`calibrated ${percent(Math.exp(candidate.calibrated))}`);
-    return element("td", "", element("span", `sv-share${changed ? " sv-changed" : ""}`, percent(candidate.share)), element("span", "sv-track", bar), element("span", "sv-soft", details.join(" · ")));
+    const calibrated = candidate.calibrated === undefined ? "" : element("span", "sv-wide", ` · calibrated ${percent(Math.exp(candidate.calibrated))}`);
+    return element("td", "", element("span", `sv-share${changed ? " sv-changed" : ""}`, percent(candidate.share)), element("span", "sv-track", bar), element("span", "sv-soft", `${number(candidate.score)} nats`, calibrated));
   }
 
   generated(column) {

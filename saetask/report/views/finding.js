@@ -79,8 +79,8 @@ export class FindingView extends HTMLElement {
     })));
     const other = otherReading(finding);
     if (this.brief) {
-      const against = other ? `for “${other}”` : "against it";
-      return [markedText(text, marks, (kind) => CLASSES[kind]), element("p", "sv-soft sv-key", `Underlined words and filled bars speak for “${finding.reading}”, broken lines and hatched bars ${against}.`)];
+      const against = other ? `“${other}”` : "against it";
+      return [markedText(text, marks, (kind) => CLASSES[kind]), element("p", "sv-soft sv-key", `Solid: “${finding.reading}”. Broken or hatched: ${against}.`)];
     }
     const key = `Underlined words speak for “${finding.reading}”, those on a broken line ${other ? `for “${other}”` : "against it"}.`;
     return [markedText(text, marks, (kind) => CLASSES[kind]), element("p", "sv-soft sv-key", key)];
@@ -92,8 +92,8 @@ export class FindingView extends HTMLElement {
       c.name, c.contribution, c.verdict, firedWords(c).map((w) => w.text).join(", ") || "(less than usual)", c,
     ]);
     const { count, adds: sum } = this.weaker();
-    if (count) rows.push([count === 1 ? "1 weaker concept" : `${count} weaker concepts`, sum, "", ""]);
-    if (finding.rest !== null && finding.rest !== undefined) rows.push(["everything else", finding.rest, "", ""]);
+    if (count && !this.brief) rows.push([count === 1 ? "1 weaker concept" : `${count} weaker concepts`, sum, "", ""]);
+    if (finding.rest !== null && finding.rest !== undefined) rows.push(["everything else", finding.rest + (this.brief ? sum : 0), "", ""]);
     const largest = Math.max(...rows.map(([, adds]) => Math.abs(adds)), 1e-9);
     const bar = (adds, kind) => {
       const made = element("span", `sv-bar ${kind}`);
