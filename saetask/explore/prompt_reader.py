@@ -31,10 +31,11 @@ if TYPE_CHECKING:
     from saetask.saes.activations import FeatureActivations
 
 KEPT = 16
-"""Prompts whose features or answers are kept."""
+"""Prompts whose features, answers or answers under an edit are kept."""
 MOST_CONTRASTS = 20
 STEERED_TOKENS = 24
-"""Maximum length of a text that is generated under an edit; five are, three of them controls."""
+"""Maximum length of a text that is generated under an edit; five are, three of them controls. Of
+a task's question, the candidates are ranked, and the text is one token."""
 Value = TypeVar("Value")
 
 
@@ -51,6 +52,7 @@ class PromptReader:
         self._sessions: dict[str, Session] = {}
         self._activations: dict[Hashable, FeatureActivations] = {}
         self._inspections: dict[Hashable, Inspection] = {}
+        self._steered: dict[Hashable, dict[str, Any]] = {}
         first = self._session(config.tasks[0])
         self.model, self.sae, self.dictionary = first.model, first.sae, first.dictionary
 
@@ -101,14 +103,17 @@ class PromptReader:
             UserError: Nothing is edited, a concept or feature is unknown, or the task can not ask
                 about this text.
         """
+        # Asked again after it took too long, it is there.
+        return _kept(self._steered, request.model_dump_json(), lambda: self._steer(request))
+
+    def _steer(self, request: SteerRequest) -> dict[str, Any]:
         steered, ablated = request.steered(), request.ablated()
         if not steered and not ablated:
             raise UserError("Nothing is edited; choose a concept or feature to steer or to ablate.")
         prompt, candidates = self._question(request)
         resolved = resolve_edit(self.model, self.sae, ablated, steered, self.dictionary)
-        found = steer_prompt(
-            self.model, self.sae, prompt, candidates, resolved.edit, STEERED_TOKENS
-        )
+        n_tokens = 1 if candidates else STEERED_TOKENS
+        found = steer_prompt(self.model, self.sae, prompt, candidates, resolved.edit, n_tokens)
         return steering_document(prompt, request.strength, resolved, found)
 
     def _question(self, request: SteerRequest) -> tuple[Prompt, tuple[str, ...]]:

@@ -50,7 +50,7 @@ export class AnswersView extends HTMLElement {
       if (random) cells.push(element("td", "", `${percent(random[text][0])} to ${percent(random[text][1])}`));
       return element("tr", "", name, cells);
     });
-    const table = element("table", "sv-table sv-answers", element("caption", "sv-unseen", "Candidate answers: share among them, log-likelihood in nats"),
+    const table = element("table", `sv-table sv-answers${random ? "" : " sv-pair"}`, element("caption", "sv-unseen", "Candidate answers: share among them, log-likelihood in nats"),
       element("thead", "", element("tr", "", heads)), element("tbody", "", rows));
     const scroll = element("div", "sv-scroll", table);
     Object.assign(scroll, { tabIndex: 0, role: "region", ariaLabel: "Table: candidate answers" });
