@@ -71,11 +71,11 @@ def page(browser):
 def test_typing_reads_and_a_word_is_chosen(page, address) -> None:
     page.goto(address)
     page.fill("#prompt", "The firm devoured its rivals.")
-    page.wait_for_selector("button.sv-token:has-text('devoured')")
-    assert page.locator(".sv-token").all_text_contents() == [
+    page.wait_for_selector(".sv-tokens button:has-text('devoured')")
+    assert page.locator(".sv-tokens .sv-token").all_text_contents() == [
         *("The", "firm", "devoured", "its", "rivals.")
     ]
-    page.locator(".sv-token").first.focus()
+    page.locator(".sv-tokens .sv-token").first.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     assert page.evaluate("document.activeElement.textContent") == "devoured"
@@ -95,7 +95,7 @@ def test_a_misreading_is_annotated_and_asked_again(page, address) -> None:
     assert HOSTILE.split("\u202e", maxsplit=1)[0] in page.locator("sae-finding").inner_text()
     note = page.get_by_label("Note, to accept or edit")
     note.fill("Note: it is meant literally.")
-    page.click("text=Ask again")
+    page.click("button:text('Ask again')")
     page.wait_for_selector("th:has-text('With the note')")
     answers = page.locator(".sv-answer").all_inner_texts()
     assert ["metaphorical" in answers[0], "literal" in answers[1]] == [True, True]
@@ -127,7 +127,7 @@ def test_a_concept_is_steered_and_struck(page, address) -> None:
     page.wait_for_selector(".steering .sv-answers")
     assert "With the edit\nsays “metaphorical”" in page.locator(".steering thead").inner_text()
     assert "50.0 % to 50.0 %" in page.locator(".steering tbody").inner_text()
-    assert "steer=on" in page.url and "by=4" in page.url
+    assert "steer=on" in page.url and "by=2" in page.url
     page.get_by_label("Strength, in typical activations").fill("-4")
     page.keyboard.press("Enter")
     page.wait_for_selector(".steering thead:has-text('says “literal”'):has-text('With the edit')")

@@ -115,7 +115,7 @@ function initial(values, status) {
   return {
     text: values.get("text") ?? EXAMPLE.text, task: status.tasks.includes(task) ? task : status.tasks[0], target: values.get("target") ?? first.target ?? "",
     show: values.get("show") ?? "", without: values.getAll("without"), note: values.get("note") ?? "", place: values.get("place") ?? "end",
-    steer: values.getAll("steer"), by: values.get("by") ?? "4", strike: values.getAll("strike"), as: values.get("as") === "text" ? "text" : "task",
+    steer: values.getAll("steer"), by: values.get("by") ?? "2", strike: values.getAll("strike"), as: values.get("as") === "text" ? "text" : "task",
   };
 }
 
