@@ -41,6 +41,7 @@ def test_what_is_clicked_is_chosen_in_python() -> None:
             traits = {name: getattr(widget, name) for name in names}
             script = MODEL.replace("TRAITS", json.dumps(traits))
             page.set_content("<!doctype html><title>widget</title>")
+            page.add_style_tag(content=widget._css)
             page.add_script_tag(
                 type="module", content=script.replace("MODULE", json.dumps(widget._esm))
             )

@@ -53,6 +53,7 @@ export async function readPage(frame, values, status) {
   }
   form.text.addEventListener("input", () => {
     state.text = form.text.value;
+    if (!state.text.includes(state.target)) state.target = form.target.value = ""; // of another text
     stage.outdate();
     clearTimeout(waiting);
     waiting = setTimeout(() => { save(); request(); }, WAIT);
