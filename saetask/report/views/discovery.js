@@ -3,6 +3,8 @@
 // `data` is a row of discoveries.jsonl. With the attribute `brief`, figures stand elsewhere, and are left out.
 import { element, tableOf, context, markedText, percent, number, define } from "./text.js";
 
+const points = (share) => `${share < 0 ? "−" : "+"}${Math.abs(100 * share).toFixed(1)}`;
+
 function bar(share, kind) {
   const made = element("span", `sv-bar ${kind}`);
   made.style.width = `${(100 * (share ?? 0)).toFixed(1)}%`;
@@ -29,11 +31,11 @@ export class DiscoveryView extends HTMLElement {
       [`with it (${row.n_with})`, percent(row.failure_with), bar(row.failure_with, "sv-for")],
       ["without it", percent(row.failure_without), bar(row.failure_without, "sv-against")],
     ]);
-    const interval = row.ci95 ? ` (95 % ${percent(row.ci95[0])} to ${percent(row.ci95[1])})` : "";
+    const interval = row.ci95 ? ` (95 % CI ${points(row.ci95[0])} to ${points(row.ci95[1])})` : "";
     const head = [
       element("h3", "", row.name, " ", element("span", `sv-verdict${row.confirmed ? " sv-good" : ""}`, verdict)),
       figures,
-      element("p", "sv-soft", `Difference ${percent(row.difference)}${interval}; p ${number(row.p, 4)}, q ${number(row.q, 4)}${beyond ? `; ${beyond}` : ""}.`),
+      element("p", "sv-soft", `Difference ${points(row.difference)} points${interval}; p ${number(row.p, 4)}, q ${number(row.q, 4)}${beyond ? `; ${beyond}` : ""}.`),
       ...(row.words.length ? [element("p", "sv-soft", `Words in its place: ${row.words.join(", ")}.`)] : []),
     ];
     this.replaceChildren(
