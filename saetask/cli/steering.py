@@ -3,7 +3,7 @@
 from argparse import Namespace
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from saetask.cli.commands import Command
 from saetask.cli.options import (
@@ -66,6 +66,7 @@ def steer(arguments: Namespace) -> None:
     from saetask.dictionary.dictionary import Dictionary
     from saetask.dictionary.editing import Named, check_strengths, resolve_edit
     from saetask.saes.compatibility import check_sae
+    from saetask.session.documents import steering_document
     from saetask.session.steering import steer_prompt
     from saetask.session.steering_conclusion import steering_conclusion
 
@@ -86,7 +87,7 @@ def steer(arguments: Namespace) -> None:
         model, sae, prompt, candidates, resolved.edit, options.max_new_tokens, options.seed
     )
     if arguments.json:
-        print_json(steering_document(options, prompt, resolved, found))
+        print_json(steering_document(prompt, options.strength, resolved, found))
         return
     width = terminal_width()
     print("\n".join(wrapped(line, width) for line in edit_lines(options, resolved, found)))
@@ -150,26 +151,6 @@ def likelihood_table(found: "SteeredPrompt") -> "Table":
         values = (before, found.after.log_likelihoods[candidate], min(random), max(random))
         table.add_row(candidate.strip(), *(f"{value:.2f}" for value in values))
     return table
-
-
-def steering_document(
-    options: SteerOptions, prompt: "Prompt", resolved: "ResolvedEdit", found: "SteeredPrompt"
-) -> dict[str, Any]:
-    """Returns the answers as a JSON object."""
-    from saetask.session.steering_conclusion import steering_conclusion
-
-    return {
-        "prompt": prompt.text,
-        "strength": options.strength,
-        "steered": resolved.steered,
-        "ablated": resolved.ablated,
-        "typical_activations": {str(f): value for f, value in resolved.typical.items()},
-        "relative_norm": found.relative_norm,
-        "before": found.before._asdict(),
-        "after": found.after._asdict(),
-        "random": [each._asdict() for each in found.random],
-        "conclusion": steering_conclusion(found),
-    }
 
 
 COMMANDS = {

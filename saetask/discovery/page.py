@@ -1,8 +1,10 @@
-"""A discovery folder as one self-contained HTML page: no script, no request."""
+"""A discovery folder as one self-contained HTML page: no request, no script but its own views.
 
-from itertools import pairwise
+Figures are HTML; the prompts of a discovery are shown by the view that the explorer has as well.
+"""
+
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 from saetask.data.items import read_rows
 from saetask.discovery import sentences
@@ -11,24 +13,21 @@ from saetask.discovery.documents import (
     SUMMARY,
     DiscoveryRow,
     DiscoverySummary,
-    ShownPrompt,
 )
 from saetask.errors import UserError
 from saetask.report import numbers
-from saetask.report.render import environment, page_source, write_page
-from saetask.utils.files import read_json
+from saetask.report.render import (
+    environment,
+    page_source,
+    view_script,
+    view_style,
+    write_page,
+)
+from saetask.utils.files import json_text, read_json
 from saetask.utils.validation import validate
 
 MOST_TOLD = 3
 """Maximum number of discoveries that the page begins with, in words."""
-
-
-class Piece(NamedTuple):
-    """A piece of a prompt's text."""
-
-    text: str
-    marked: bool
-    """Whether the concept is active on it."""
 
 
 def write_discovery_page(folder: Path) -> Path:
@@ -66,21 +65,16 @@ def render(summary: DiscoverySummary, rows: list[DiscoveryRow], name: str) -> st
             sentences=sentences,
             numbers=numbers,
             most_told=MOST_TOLD,
-            pieces=pieces,
-            style=page_source("style.css"),
+            rows_json=script_json(rows),
+            style=page_source("style.css") + view_style(),
+            script=view_script("discovery.js") + page_source("discovery.js"),
         )
     )
 
 
-def pieces(prompt: ShownPrompt) -> list[Piece]:
-    """Returns a prompt's text in pieces, with or without a mark; neighbours of a kind are one."""
-    marked = [False] * len(prompt.text)
-    for token in prompt.tokens:
-        blanks = len(token.text) - len(token.text.lstrip())
-        for place in range(token.start + blanks, min(token.end, len(marked))):
-            marked[place] = True
-    edges = [i for i in range(len(marked)) if i == 0 or marked[i] != marked[i - 1]]
-    return [
-        Piece(prompt.text[start:end], marked[start])
-        for start, end in pairwise([*edges, len(marked)])
-    ]
+def script_json(rows: list[DiscoveryRow]) -> Any:
+    """Returns rows as JSON that can stand in a script element: no tag begins in it."""
+    from markupsafe import Markup
+
+    document = json_text([row.to_json() for row in rows], ascii_only=True)
+    return Markup(document.replace("<", r"\u003c"))

@@ -21,6 +21,7 @@ from saetask.explore.requests import (
     CompareRequest,
     DetectRequest,
     ReadRequest,
+    SteerRequest,
     VerdictRequest,
 )
 from saetask.report.view_modules import view_files
@@ -142,6 +143,10 @@ def _add_reading(app: FastAPI, model: ModelThread) -> None:
     @app.post("/api/ask")
     async def ask(request: AskRequest) -> Any:
         return await model.run(lambda reader: reader.ask(request))
+
+    @app.post("/api/steer")
+    async def steer(request: SteerRequest) -> Any:
+        return await model.run(lambda reader: reader.steer(request))
 
     @app.post("/api/compare")
     async def compare(request: CompareRequest) -> Any:

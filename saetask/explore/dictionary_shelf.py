@@ -14,12 +14,14 @@ from saetask.dictionary.reader_verdicts import (
     standing_verdicts,
     verdicts_path,
 )
-from saetask.dictionary.store import CONCEPTS, read_parquet
-from saetask.errors import UserError
+from saetask.session.card_document import (
+    concept_card,
+    concept_rows,
+    concept_summary,
+    feature_card,
+)
 from saetask.session.reading_document import feature_rows
 
-MOST_FEATURES = 40
-"""Features of a concept that its card lists."""
 SORTS: Mapping[str, Callable[[dict[str, Any]], Any]] = {
     "number": lambda row: int(row["id"].partition(":")[2]),
     "rarest": lambda row: row["density"] or 1.0,
@@ -88,26 +90,11 @@ class DictionaryShelf:
         Raises:
             UserError: No such feature.
         """
-        card = self.dictionary.feature(number)
-        near = {by: self.dictionary.neighbours(number, by) for by in ("direction", "firing")}
-        return {
-            "row": dict(card.row),
-            "contexts": card.contexts,
-            "near": {by: feature_rows(each, self.dictionary) for by, each in near.items()},
-            "concepts": [
-                {"id": concept.id, "name": concept.name, "verdict": concept.verdict}
-                for concept in self.dictionary.concepts()
-                if number in concept.features
-            ],
-        }
+        return feature_card(self.dictionary, number)
 
     def concepts(self) -> list[dict[str, Any]]:
         """Returns all concepts without their features."""
-        return [
-            {name: value for name, value in row.items() if name not in ("features", "weights")}
-            | {"n_features": len(row["features"])}
-            for row in self._concept_rows.values()
-        ]
+        return [concept_summary(row) for row in self._concept_rows.values()]
 
     def concept(self, name: str) -> dict[str, Any]:
         """Returns the card of a concept: its row, with its heaviest features.
@@ -115,24 +102,15 @@ class DictionaryShelf:
         Raises:
             UserError: No such concept.
         """
-        if name not in self._concept_rows:
-            raise UserError(f"The dictionary has no concept '{name}'.")
-        row = self._concept_rows[name]
-        pairs = sorted(zip(row["weights"], row["features"]), reverse=True)[:MOST_FEATURES]
-        listed = feature_rows([feature for _, feature in pairs], self.dictionary)
-        (brief,) = (each for each in self.concepts() if each["id"] == name)
-        features = [{**each, "weight": weight} for each, (weight, _) in zip(listed, pairs)]
-        return {**brief, "features": features}
+        return concept_card(self.dictionary, name)
 
     @cached_property
     def _rows(self) -> list[dict[str, Any]]:
         return feature_rows(range(len(self.dictionary)), self.dictionary)
 
-    @cached_property
+    @property
     def _concept_rows(self) -> dict[str, dict[str, Any]]:
-        path = self.dictionary.folder / CONCEPTS
-        rows = read_parquet(path).to_pylist() if path.exists() else []
-        return {row["id"]: row for row in rows}
+        return concept_rows(self.dictionary)
 
 
 def _concept_text(row: Mapping[str, Any]) -> str:

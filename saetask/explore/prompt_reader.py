@@ -3,21 +3,39 @@
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from saetask.data.prompts import Prompt, as_prompt
+from saetask.data.samples import make_unlabelled_sample
+from saetask.dictionary.editing import resolve_edit
 from saetask.errors import UserError
 from saetask.explore.config import ExploreConfig
-from saetask.explore.requests import AskRequest, CompareRequest, DetectRequest, ReadRequest
+from saetask.explore.requests import (
+    AskRequest,
+    CompareRequest,
+    DetectRequest,
+    ReadRequest,
+    SteerRequest,
+)
 from saetask.plugins import PluginRegistry
 from saetask.saes.extraction import read_features
 from saetask.session import Inspection, Session, SessionConfig
-from saetask.session.documents import asked_document, detection_document, notes_document
+from saetask.session.documents import (
+    asked_document,
+    detection_document,
+    notes_document,
+    steering_document,
+)
 from saetask.session.reading_document import reading_document
+from saetask.session.steering import steer_prompt
 
 if TYPE_CHECKING:
     from saetask.saes.activations import FeatureActivations
 
 KEPT = 16
-"""Prompts whose features or answers are kept."""
+"""Prompts whose features, answers or answers under an edit are kept."""
 MOST_CONTRASTS = 20
+STEERED_TOKENS = 24
+"""Maximum length of a text that is generated under an edit; five are, three of them controls. Of
+a task's question, the candidates are ranked, and the text is one token."""
 Value = TypeVar("Value")
 
 
@@ -34,6 +52,7 @@ class PromptReader:
         self._sessions: dict[str, Session] = {}
         self._activations: dict[Hashable, FeatureActivations] = {}
         self._inspections: dict[Hashable, Inspection] = {}
+        self._steered: dict[Hashable, dict[str, Any]] = {}
         first = self._session(config.tasks[0])
         self.model, self.sae, self.dictionary = first.model, first.sae, first.dictionary
 
@@ -76,6 +95,35 @@ class PromptReader:
         inspection = self._inspection(request)
         before, after = inspection.ask(), inspection.ask(request.note.annotation())
         return {"before": asked_document(before), "after": asked_document(after)}
+
+    def steer(self, request: SteerRequest) -> dict[str, Any]:
+        """Returns the answers to a prompt before and after an edit, and after random pushes.
+
+        Raises:
+            UserError: Nothing is edited, a concept or feature is unknown, or the task can not ask
+                about this text.
+        """
+        # Asked again after it took too long, it is there.
+        return _kept(self._steered, request.model_dump_json(), lambda: self._steer(request))
+
+    def _steer(self, request: SteerRequest) -> dict[str, Any]:
+        steered, ablated = request.steered(), request.ablated()
+        if not steered and not ablated:
+            raise UserError("Nothing is edited; choose a concept or feature to steer or to ablate.")
+        prompt, candidates = self._question(request)
+        resolved = resolve_edit(self.model, self.sae, ablated, steered, self.dictionary)
+        n_tokens = 1 if candidates else STEERED_TOKENS
+        found = steer_prompt(self.model, self.sae, prompt, candidates, resolved.edit, n_tokens)
+        return steering_document(prompt, request.strength, resolved, found)
+
+    def _question(self, request: SteerRequest) -> tuple[Prompt, tuple[str, ...]]:
+        """Returns the prompt that is answered under an edit, and its candidate answers."""
+        if request.task is None:
+            return as_prompt(request.text), ()
+        task = self._session(request.task).task
+        item = task.question_from_text(request.text, request.target)
+        sample = make_unlabelled_sample(task, item)
+        return sample.prompt, sample.texts
 
     def compare(self, request: CompareRequest) -> dict[str, Any]:
         """Returns features that fire in more of the first texts, and in more of the second.

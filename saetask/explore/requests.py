@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from saetask.annotation.base import Annotation, Placement
+from saetask.dictionary.editing import LARGEST_STRENGTH, Named
 from saetask.dictionary.reader_verdicts import (
     LONGEST_NAME,
     LONGEST_TEXT,
@@ -69,6 +70,38 @@ class AskRequest(DetectRequest):
 
     note: NoteText
     """The note."""
+
+
+class SteerRequest(Request):
+    """A prompt answered with features or concepts steered or ablated."""
+
+    text: PromptText
+    """The text."""
+    task: Name | None = None
+    """Name of the task that asks about the text; null has the model answer the text itself."""
+    target: Name | None = None
+    """The word in question, where the task has one."""
+    steer: list[Name] = Field(default_factory=list, max_length=8)
+    """Concepts, and features as `feature:12`, that are moved."""
+    strength: float = Field(default=1.0, ge=-LARGEST_STRENGTH, le=LARGEST_STRENGTH)
+    """How far, in typical activations."""
+    ablate: list[Name] = Field(default_factory=list, max_length=8)
+    """Concepts and features that do not fire."""
+
+    def steered(self) -> dict[Named, float]:
+        """Returns the strength of each feature and concept that is moved."""
+        return dict.fromkeys(map(named, self.steer), self.strength)
+
+    def ablated(self) -> list[Named]:
+        """Returns the features and concepts that do not fire."""
+        return [*map(named, self.ablate)]
+
+
+def named(name: str) -> Named:
+    """Returns a feature by its number where a name is `feature:12`; else the name of a concept."""
+    kind, _, number = name.partition(":")
+    is_feature = kind == "feature" and number.isascii() and number.isdigit()
+    return int(number) if is_feature and len(number) < 10 else name
 
 
 class CompareRequest(Request):

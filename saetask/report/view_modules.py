@@ -36,10 +36,24 @@ def joined_modules(names: Iterable[str]) -> str:
     Returns:
         A script; what it defines are the modules' custom elements, no global names.
     """
+    return f"(() => {{\n{_in_order(names)}}})();\n"
+
+
+def es_module(name: str) -> str:
+    """Returns a module and all that it imports as one ES module.
+
+    Args:
+        name: The module; its exports become the properties of the default export.
+    """
+    return f'{_in_order([name])}export default modules["{name}"];\n'
+
+
+def _in_order(names: Iterable[str]) -> str:
+    """Returns modules and all that they import, those that are imported first."""
     ordered: list[str] = []
     for name in names:
         _add(name, ordered)
-    return "(() => {\nconst modules = {};\n" + "".join(map(_wrapped, ordered)) + "})();\n"
+    return "const modules = {};\n" + "".join(map(_wrapped, ordered))
 
 
 def _add(name: str, ordered: list[str]) -> None:

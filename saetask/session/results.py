@@ -35,7 +35,7 @@ class Detection(NamedTuple):
     """A sentence on what the model says to nearly every prompt, where it does."""
 
     def _repr_html_(self) -> str:
-        return findings_html(self.prompt, self.misunderstandings, detection_facts(self))
+        return findings_html(self.prompt, self.misunderstandings, facts(self))
 
 
 class Reformulation(NamedTuple):
@@ -56,12 +56,7 @@ class Reformulation(NamedTuple):
 
     def _repr_html_(self) -> str:
         found = self.detection
-        facts = detection_facts(found) | {
-            "reformulated prompt": self.reformulated,
-            "answer before": self.before,
-            "answer after": self.after,
-        }
-        return findings_html(found.prompt, found.misunderstandings, facts)
+        return findings_html(found.prompt, found.misunderstandings, facts(self))
 
 
 def failure_text(detection: Detection) -> str:
@@ -82,6 +77,17 @@ def detection_facts(detection: Detection) -> dict[str, str]:
             f"“{found.text}”: the features say “{found.reading}”"
             for found in detection.misunderstandings
         ),
+    }
+
+
+def facts(found: Detection | Reformulation) -> dict[str, str]:
+    """Returns what stands above the evidence, by name; texts may be empty."""
+    if isinstance(found, Detection):
+        return detection_facts(found)
+    return detection_facts(found.detection) | {
+        "reformulated prompt": found.reformulated,
+        "answer before": found.before,
+        "answer after": found.after,
     }
 
 

@@ -3,13 +3,18 @@
 import json
 import re
 
-from saetask.discovery.documents import ShownPrompt, write_discovery
-from saetask.discovery.page import pieces, render, write_discovery_page
+from saetask.discovery.documents import write_discovery
+from saetask.discovery.page import render, write_discovery_page
 from saetask.discovery.sentences import verdict
 from tests.helpers.planted_discovery import discovery, row, shown, summary
 from tests.helpers.refusals import refusal
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>&\"'{{ 7 * 7 }}\u202e"
+
+
+def page_rows(page: str) -> list[dict]:
+    """Returns the rows that the views of a page are given."""
+    return json.loads(page.split('id="rows">')[1].split("</script>", maxsplit=1)[0])
 
 
 def test_the_page_tells_each_discovery_with_its_controls():
@@ -22,8 +27,9 @@ def test_the_page_tells_each_discovery_with_its_controls():
     assert "words would look for: gave, lost" in text
     assert "Words and word pairs: 1 confirmed, of 20 tested: &#39;lost&#39;." in text
     assert "0.05 confirmed on average" in text
-    assert "He «gave» her the book." in text
-    assert "<mark>lost</mark>" in page and "Bo gave 2 away." in page
+    (shown_row,) = page_rows(page)
+    assert "He «gave» her the book." in shown_row["contexts"]
+    assert "Bo gave 2 away." in [prompt["text"] for prompt in shown_row["shown_near_misses"]]
 
 
 def test_the_headline_says_which_controls_find_as_much() -> None:
@@ -62,21 +68,10 @@ def test_texts_of_a_log_are_shown_and_not_run():
     found = discovery(name=HOSTILE)
     prompt = shown(text=HOSTILE, output=HOSTILE, id=HOSTILE, tokens=[])
     page = render(summary(found), [row(found, prompt)], HOSTILE)
-    assert "<script" not in page and "<img" not in page and "49" not in page
-    assert "\u202e" not in page
-    assert "default-src 'none'" in page and "script-src" not in page
-
-
-def test_marks_lie_on_the_tokens_and_the_text_is_whole():
-    tokens = [
-        {"start": 0, "end": 3, "text": "Ann", "activation": 1.0},
-        {"start": 3, "end": 8, "text": " lost", "activation": 1.0},
-        {"start": 20, "end": 400, "text": "?", "activation": 1.0},
-    ]
-    cut = pieces(ShownPrompt.model_validate(shown(tokens=tokens)))
-    assert "".join(piece.text for piece in cut) == "Ann lost 3 of 9 marbles."
-    assert [piece.text for piece in cut if piece.marked] == ["Ann", "lost", "les."]
-    assert pieces(ShownPrompt.model_validate(shown(text="", tokens=[]))) == []
+    assert page.count("<script") == 2 and "<script>alert" not in page  # the rows, and the views
+    assert "<img" not in page and "\u202e" not in page and ">49<" not in page
+    assert page_rows(page)[0]["shown_examples"][0]["text"] == HOSTILE
+    assert "default-src 'none'" in page and "script-src 'sha256-" in page
 
 
 def test_a_discovery_in_which_nothing_was_tested_has_a_page(tmp_path):

@@ -48,9 +48,24 @@ def test_a_detection_has_evidence_notes_and_answers(client) -> None:
     assert both["before"]["answer"] != both["after"]["answer"]
 
 
+def test_an_edit_stands_beside_random_pushes(client) -> None:
+    body = {"task": "metaphor", "text": TEXT, "target": "swallowed", "strength": 4}
+    body |= {"steer": ["on:noun.food", "feature:12"], "ablate": ["feature:3"]}
+    found = client.post("/api/steer", json=body).json()
+    assert set(found["steered"]) == {"on:noun.food", "12"} and set(found["ablated"]) == {"3"}
+    assert found["before"] != found["after"] and len(found["random"]) == 3
+    alone = client.post("/api/steer", json={"text": TEXT, "steer": ["feature:12"]}).json()
+    assert alone["after"]["log_likelihoods"] == {}
+
+
 @pytest.mark.parametrize(
     ("path", "body", "word"),
     [
+        ("/api/steer", {"text": TEXT}, "Nothing"),
+        ("/api/steer", {"text": TEXT, "steer": ["on:noun.nothing"]}, "on:noun.nothing"),
+        ("/api/steer", {"text": TEXT, "steer": ["feature:1"], "strength": 1001}, "strength"),
+        ("/api/steer", {"text": TEXT, "steer": ["feature:1"], "strength": "4"}, "strength"),
+        ("/api/steer", {"text": TEXT, "steer": ["feature:1"] * 9}, "steer"),
         ("/api/read", {"text": ""}, "text"),
         ("/api/read", {"text": "x" * (LONGEST_PROMPT + 1)}, "text"),
         ("/api/read", {"text": 3}, "text"),

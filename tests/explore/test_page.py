@@ -71,11 +71,11 @@ def page(browser):
 def test_typing_reads_and_a_word_is_chosen(page, address) -> None:
     page.goto(address)
     page.fill("#prompt", "The firm devoured its rivals.")
-    page.wait_for_selector("button.sv-token:has-text('devoured')")
-    assert page.locator(".sv-token").all_text_contents() == [
+    page.wait_for_selector(".sv-tokens button:has-text('devoured')")
+    assert page.locator(".sv-tokens .sv-token").all_text_contents() == [
         *("The", "firm", "devoured", "its", "rivals.")
     ]
-    page.locator(".sv-token").first.focus()
+    page.locator(".sv-tokens .sv-token").first.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
     assert page.evaluate("document.activeElement.textContent") == "devoured"
@@ -95,13 +95,13 @@ def test_a_misreading_is_annotated_and_asked_again(page, address) -> None:
     assert HOSTILE.split("\u202e", maxsplit=1)[0] in page.locator("sae-finding").inner_text()
     note = page.get_by_label("Note, to accept or edit")
     note.fill("Note: it is meant literally.")
-    page.click("text=Ask again with this note")
-    page.wait_for_selector("h3:has-text('With the note')")
-    answers = page.locator(".answer").all_inner_texts()
+    page.click("button:text('Ask again')")
+    page.wait_for_selector("th:has-text('With the note')")
+    answers = page.locator(".sv-answer").all_inner_texts()
     assert ["metaphorical" in answers[0], "literal" in answers[1]] == [True, True]
-    assert "80.0 %" in page.locator("table.share").nth(1).inner_text()
+    assert "80.0 %" in page.locator(".sv-answers tbody tr").first.inner_text()
     page.reload()  # the address holds the note as well
-    page.wait_for_selector("h3:has-text('With the note')")
+    page.wait_for_selector("th:has-text('With the note')")
     assert page.get_by_label("Note, to accept or edit").input_value() == (
         "Note: it is meant literally."
     )
@@ -109,12 +109,49 @@ def test_a_misreading_is_annotated_and_asked_again(page, address) -> None:
 
 def test_a_concept_is_hidden_and_put_back(page, address) -> None:
     page.goto(address + READ)
+    page.click("[data-concept='on:noun.food']")
+    page.click("text=Margin, and where")
     page.wait_for_selector("text=Margin +1.75")
     page.click("button[aria-label^='Hide on:noun.food']")
+    page.click("text=Margin, and where")
     page.wait_for_selector("text=Margin −0.25")
     assert "without=on" in page.url
     page.click("button[aria-label^='Put on:noun.food back']")
-    page.wait_for_selector("text=Margin +1.75")
+    page.wait_for_selector("text=+2.00")
+
+
+def test_a_concept_is_steered_and_struck(page, address) -> None:
+    page.goto(address + READ)
+    page.click("[data-concept='on:noun.food']")
+    page.click("button[aria-label='Steer on:noun.food']")
+    page.wait_for_selector(".steering .sv-answers")
+    assert "With the edit\nsays “metaphorical”" in page.locator(".steering thead").inner_text()
+    assert "50.0 % to 50.0 %" in page.locator(".steering tbody").inner_text()
+    assert "steer=on" in page.url and "by=2" in page.url
+    page.get_by_label("Strength, in typical activations").fill("-4")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".steering thead:has-text('says “literal”'):has-text('With the edit')")
+    page.reload()  # the address holds the edit as well
+    page.wait_for_selector(".steering .sv-answers")
+    page.select_option(".steering select", "text")
+    page.wait_for_selector(".steering .sv-text:has-text('edited')")
+    page.fill(".steering input", "5000")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".steering .problem:has-text('strength')")
+    page.click("button[aria-label='Strike on:noun.food']")
+    page.wait_for_selector(".chip:has-text('struck')")
+    assert "strike=on" in page.url and "steer=on" not in page.url
+
+
+@pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
+def test_the_main_act_needs_no_scrolling(page, address, size) -> None:
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    page.goto(address + READ + "&note=Note:+it+is+meant+literally.")
+    page.wait_for_selector("th:has-text('With the note')")
+    seen = ("#prompt", "sae-finding table", "form.note textarea", ".sv-answers tbody")
+    for part in seen:
+        box = page.locator(part).first.bounding_box()
+        assert box is not None and box["y"] >= 0 and box["y"] + box["height"] <= size[1], part
 
 
 def test_names_are_searched_and_judged(page, address, folder) -> None:

@@ -93,6 +93,30 @@ class PlantedReader:
             "after": self._asked(after, "literal"),
         }
 
+    def steer(self, request: Any) -> dict[str, Any]:
+        """Answers as asked for: the stronger, the less literal; random pushes change nothing."""
+        names = [str(name) for name in [*request.steered(), *request.ablated()]]
+        if not names:
+            raise UserError("Nothing is edited; choose a concept or feature.")
+        if "on:noun.nothing" in names:
+            raise UserError("There is no concept 'on:noun.nothing'.")
+
+        def answers(text: str, odds: float) -> dict[str, Any]:
+            ranked = {" literal": -1.0 - odds, " metaphorical": -1.0}
+            return {"text": text, "log_likelihoods": ranked if request.task else {}}
+
+        return {
+            "prompt": request.text,
+            "strength": request.strength,
+            "steered": {str(name): [3] for name in request.steered()},
+            "ablated": {str(name): [4] for name in request.ablated()},
+            "typical_activations": {"3": 2.0},
+            "relative_norm": 0.25,
+            "before": answers("plain", 0.0),
+            "after": answers(f"edited {HOSTILE}", request.strength),
+            "random": [answers("pushed", 0.0)] * 3,
+        }
+
     def compare(self, request: Any) -> dict[str, Any]:
         return {"first": [], "second": []}
 

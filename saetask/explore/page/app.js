@@ -26,6 +26,7 @@ function told(state) {
   };
   made.textContent = texts[state.state];
   made.classList.toggle("problem", state.state === "failed");
+  made.classList.toggle("ready", state.state === "ready");
 }
 
 async function watch() {

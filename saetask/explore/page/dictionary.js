@@ -77,32 +77,42 @@ export async function dictionaryPage(frame, values, status) {
   };
   const section = (title, rows) => (rows.length ? [element("h2", "", title), element("ul", "list", rows.map(entry))] : []);
 
+  let turn = 0;
   async function fill() {
+    const mine = turn += 1;
     list.replaceChildren(element("p", "soft", "…"));
+    let shown;
     try {
-      if (state.example) {
-        const reading = await ask("/api/read", { text: state.example });
-        list.replaceChildren(element("p", "soft", "What stands out in this sentence, most first: strong in it, and rare in the corpus."), ...section("Concepts", reading.concepts), ...section("Features", reading.features));
-      } else if (state.words) {
-        const found = await get("/api/search", { words: state.words });
-        list.replaceChildren(...section("Concepts", found.concepts), ...section("Features", found.features));
-        if (!found.concepts.length && !found.features.length) list.append(element("p", "", "Nothing has these words."));
-      } else {
-        const found = await get("/api/features", { sort: state.sort, verdict: state.verdict, offset: state.page * PAGE, limit: PAGE });
-        const concepts = state.page || state.verdict ? [] : await get("/api/concepts");
-        const last = Math.max(0, Math.ceil(found.n / PAGE) - 1);
-        const step = (text, by) => {
-          const each = button("", text, () => { state.page += by; save(true); fill(); });
-          each.disabled = state.page + by < 0 || state.page + by > last;
-          return each;
-        };
-        list.replaceChildren(...section(`Concepts (${concepts.length})`, concepts), ...section(`Features (${found.n.toLocaleString("en")})`, found.features),
-          element("nav", "line", step("← Previous", -1), element("span", "", `Page ${state.page + 1} of ${last + 1}`), step("Next →", 1)));
-      }
-      mark();
+      shown = await found();
     } catch (error) {
-      list.replaceChildren(problem(error));
+      shown = [problem(error)];
     }
+    if (mine !== turn) return; // something else was asked for
+    list.replaceChildren(...shown);
+    mark();
+  }
+
+  // What is listed: by an example sentence, by words, or page by page.
+  async function found() {
+    if (state.example) {
+      const reading = await ask("/api/read", { text: state.example });
+      return [element("p", "soft", "What stands out in this sentence, most first: strong in it, and rare in the corpus."), ...section("Concepts", reading.concepts), ...section("Features", reading.features)];
+    }
+    if (state.words) {
+      const { concepts, features } = await get("/api/search", { words: state.words });
+      const every = [...section("Concepts", concepts), ...section("Features", features)];
+      return every.length ? every : [element("p", "", "Nothing has these words.")];
+    }
+    const { n, features } = await get("/api/features", { sort: state.sort, verdict: state.verdict, offset: state.page * PAGE, limit: PAGE });
+    const concepts = state.page || state.verdict ? [] : await get("/api/concepts");
+    const last = Math.max(0, Math.ceil(n / PAGE) - 1);
+    const step = (text, by) => {
+      const each = button("", text, () => { state.page += by; save(true); fill(); });
+      each.disabled = state.page + by < 0 || state.page + by > last;
+      return each;
+    };
+    return [...section(`Concepts (${concepts.length})`, concepts), ...section(`Features (${n.toLocaleString("en")})`, features),
+      element("nav", "line", step("← Previous", -1), element("span", "", `Page ${state.page + 1} of ${last + 1}`), step("Next →", 1))];
   }
 
   async function open() {

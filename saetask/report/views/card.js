@@ -1,7 +1,8 @@
 // <sae-card>: a concept or a feature: name and verdict, where it fires, what it promotes.
 //
 // `data` is the card of a feature ({row, contexts, near, concepts}) or a row of concepts.parquet with
-// `features` listed; `link(id)` may return the address of another card. Event: `judge` ({verdict, new_name}).
+// `features` listed; `link(id)` may return the address of another card. With the attribute `choosable`, others are
+// buttons. Events: `judge` ({verdict, new_name}), `choose` (id), of such a button.
 import { element, button, svg, tableOf, context, number, percent, verdictBadge, define } from "./text.js";
 
 function histogram(row) {
@@ -49,6 +50,9 @@ export class CardView extends HTMLElement {
 
   linked(id, text) {
     const address = this.address?.(id);
+    if (this.hasAttribute("choosable")) {
+      return button("sv-concept", text, () => this.dispatchEvent(new CustomEvent("choose", { detail: id, bubbles: true })));
+    }
     if (!address) return element("span", "", text);
     const made = element("a", "", text);
     made.href = address;

@@ -1,7 +1,9 @@
 // <sae-discovery>: one discovery: its figures, where its concept fires, and near misses.
 //
-// `data` is a row of discoveries.jsonl.
+// `data` is a row of discoveries.jsonl. With the attribute `brief`, figures stand elsewhere, and are left out.
 import { element, tableOf, context, markedText, percent, number, define } from "./text.js";
+
+const points = (share) => `${share < 0 ? "−" : "+"}${Math.abs(100 * share).toFixed(1)}`;
 
 function bar(share, kind) {
   const made = element("span", `sv-bar ${kind}`);
@@ -29,14 +31,18 @@ export class DiscoveryView extends HTMLElement {
       [`with it (${row.n_with})`, percent(row.failure_with), bar(row.failure_with, "sv-for")],
       ["without it", percent(row.failure_without), bar(row.failure_without, "sv-against")],
     ]);
-    const interval = row.ci95 ? ` (95 % ${percent(row.ci95[0])} to ${percent(row.ci95[1])})` : "";
-    this.replaceChildren(
+    const interval = row.ci95 ? ` (95 % CI ${points(row.ci95[0])} to ${points(row.ci95[1])})` : "";
+    const head = [
       element("h3", "", row.name, " ", element("span", `sv-verdict${row.confirmed ? " sv-good" : ""}`, verdict)),
       figures,
-      element("p", "sv-soft", `Difference ${percent(row.difference)}${interval}; p ${number(row.p, 4)}, q ${number(row.q, 4)}${beyond ? `; ${beyond}` : ""}.`),
+      element("p", "sv-soft", `Difference ${points(row.difference)} points${interval}; p ${number(row.p, 4)}, q ${number(row.q, 4)}${beyond ? `; ${beyond}` : ""}.`),
       ...(row.words.length ? [element("p", "sv-soft", `Words in its place: ${row.words.join(", ")}.`)] : []),
+    ];
+    this.replaceChildren(
+      ...(this.hasAttribute("brief") ? [] : head),
+      ...(row.merged.length ? [element("p", "sv-soft", `Told no more than this on the discovery half: ${row.merged.join("; ")}.`)] : []),
       ...(row.contexts.length ? [element("section", "", element("h4", "", "In the texts that it was named after"), element("ul", "sv-contexts", row.contexts.map(context)))] : []),
-      element("div", "sv-two", prompts("Active, and the model fails", row.shown_examples), prompts("Active, and the model does not fail", row.shown_near_misses)),
+      ...(row.confirmed ? [element("div", "sv-two", prompts("Active, and the model fails", row.shown_examples), prompts("Active, and the model does not fail", row.shown_near_misses))] : []),
     );
   }
 }

@@ -2,10 +2,11 @@
 //
 // `data` is {text, offset, answer, calibrated_answer, finding, weaker}: the text in which positions count from
 // `offset` on, the raw and the calibrated answer, a misunderstanding as `items.jsonl` and `detect --json` have it, and
-// {count, adds} of concepts that are not in it.
-import { element, tableOf, context, markedText, signed, number, probability, shortName, define } from "./text.js";
+// {count, adds} of concepts that are not in it. With the attribute `brief`, the strongest concepts stand first, and
+// the rest is closed until it is asked for. With `choosable`, concepts are buttons. Event: `choose` (id), of a button.
+import { element, button, tableOf, context, markedText, signed, number, probability, shortName, verdictSign, define } from "./text.js";
 
-const ROWS_A_SIDE = 3, MOST_WORDS = 3, FOR = 1, AGAINST = 2;
+const ROWS_A_SIDE = 3, ROWS_IN_BRIEF = 2, MOST_WORDS = 3, FOR = 1, AGAINST = 2;
 const CLASSES = { 1: "sv-for", 2: "sv-against", 3: "sv-for sv-against" };
 
 // What a token adds to the reading; where that is unknown, how strongly the concept fires on it.
@@ -49,16 +50,25 @@ export class FindingView extends HTMLElement {
   set data(data) {
     this.shown = data;
     const { finding } = data;
+    this.brief = this.hasAttribute("brief");
+    this.aSide = this.brief ? ROWS_IN_BRIEF : ROWS_A_SIDE;
     this.strongest = [side(finding, true), side(finding, false)];
-    this.listed = this.strongest.flatMap((concepts) => concepts.slice(0, ROWS_A_SIDE));
+    this.listed = this.strongest.flatMap((concepts) => concepts.slice(0, this.aSide));
     const parts = [this.sentence()];
-    if (this.listed.length) parts.push(this.why(), ...this.marked(), this.bars(), ...this.told(), this.contexts());
+    const further = () => [...this.told(), this.contexts()];
+    const shown = () => [this.why(), ...this.marked(), this.bars()];
+    if (this.listed.length && this.brief) parts.push(...shown(), this.closed(further()));
+    else if (this.listed.length) parts.push(...shown(), ...further());
     else if (finding.features?.length) parts.push(this.features());
     this.replaceChildren(...parts.filter(Boolean));
   }
 
   sentence() {
     const { finding, answer } = this.shown;
+    if (this.brief) {
+      return element("p", "sv-sentence", element("strong", "", `“${finding.text}” is misread`), `: the features support `, element("strong", "", `“${finding.reading}”`),
+        `; the calibrated answer is wrong with a probability of ${probability(finding.probability)}.`);
+    }
     const said = answer ? ` The model says “${answer}”.` : "";
     return element("p", "sv-sentence",
       `“${finding.text}” is misread, says ${finding.detector || "the detector"}: the features support “${finding.reading}”, ` +
@@ -78,6 +88,10 @@ export class FindingView extends HTMLElement {
       start: start + offset, end: end + offset, kind: concept.contribution > 0 ? FOR : AGAINST,
     })));
     const other = otherReading(finding);
+    if (this.brief) {
+      const against = other ? `“${other}”` : "against it";
+      return [markedText(text, marks, (kind) => CLASSES[kind]), element("p", "sv-soft sv-key", `Solid: “${finding.reading}”. Broken or hatched: ${against}.`)];
+    }
     const key = `Underlined words speak for “${finding.reading}”, those on a broken line ${other ? `for “${other}”` : "against it"}.`;
     return [markedText(text, marks, (kind) => CLASSES[kind]), element("p", "sv-soft sv-key", key)];
   }
@@ -88,8 +102,8 @@ export class FindingView extends HTMLElement {
       c.name, c.contribution, c.verdict, firedWords(c).map((w) => w.text).join(", ") || "(less than usual)", c,
     ]);
     const { count, adds: sum } = this.weaker();
-    if (count) rows.push([count === 1 ? "1 weaker concept" : `${count} weaker concepts`, sum, "", ""]);
-    if (finding.rest !== null && finding.rest !== undefined) rows.push(["everything else", finding.rest, "", ""]);
+    if (count && !this.brief) rows.push([count === 1 ? "1 weaker concept" : `${count} weaker concepts`, sum, "", ""]);
+    if (finding.rest !== null && finding.rest !== undefined) rows.push(["everything else", finding.rest + (this.brief ? sum : 0), "", ""]);
     const largest = Math.max(...rows.map(([, adds]) => Math.abs(adds)), 1e-9);
     const bar = (adds, kind) => {
       const made = element("span", `sv-bar ${kind}`);
@@ -102,19 +116,23 @@ export class FindingView extends HTMLElement {
     ];
     const table = tableOf(`Concepts behind it, by what they add to the log-odds of “${finding.reading}”`, headings,
       rows.map(([name, adds, verdict, fired]) => [
-        name, adds < 0 ? bar(adds, "sv-against") : "", adds > 0 ? bar(adds, "sv-for") : "", signed(adds), verdict, fired,
+        this.brief && verdict ? `${verdictSign(verdict)} ${shortName(name)}` : name, adds < 0 ? bar(adds, "sv-against") : "", adds > 0 ? bar(adds, "sv-for") : "", signed(adds), verdict, fired,
       ]));
-    // Whoever shows the finding may put links or buttons beside the concepts.
+    if (this.brief) table.querySelector("caption").className = "sv-unseen"; // the sentence above tells it
+    if (!this.hasAttribute("choosable")) return table;
     const cells = table.querySelectorAll("tbody th");
     rows.forEach(([, , , , concept], place) => {
-      if (concept?.id) cells[place].dataset.concept = concept.id;
+      if (!concept?.id) return;
+      const choose = button("sv-concept", cells[place].textContent, () => this.dispatchEvent(new CustomEvent("choose", { detail: concept.id, bubbles: true })));
+      choose.dataset.concept = concept.id;
+      cells[place].replaceChildren(choose);
     });
     return table;
   }
 
   // Concepts beyond the rows of each side, added up; whoever packs findings may have left them out.
   weaker() {
-    const hidden = this.strongest.flatMap((concepts) => concepts.slice(ROWS_A_SIDE));
+    const hidden = this.strongest.flatMap((concepts) => concepts.slice(this.aSide));
     const adds = hidden.reduce((total, concept) => total + concept.contribution, 0);
     return this.shown.weaker ?? { count: hidden.length, adds };
   }
@@ -135,6 +153,10 @@ export class FindingView extends HTMLElement {
     const shown = this.strongest.map(([first]) => first).filter((concept) => concept?.contexts.length);
     return element("div", "sv-two", shown.map((concept) => element("div", "",
       element("h4", "", `“${shortName(concept.name)}” fires in`), element("ul", "sv-contexts", concept.contexts.map(context)))));
+  }
+
+  closed(parts) {
+    return element("details", "sv-further", element("summary", "", "Margin, and where these concepts fire elsewhere"), parts);
   }
 
   features() {

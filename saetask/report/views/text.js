@@ -92,9 +92,13 @@ export function shortName(name) {
 
 const VERDICTS = { validated: "✓", "named by a reader": "✎", "refused by a reader": "✕" };
 
+export function verdictSign(verdict) {
+  return VERDICTS[verdict] ?? "○";
+}
+
 // The verdict on a name: a sign and its words, so that no colour is needed.
 export function verdictBadge(verdict) {
-  return element("span", `sv-verdict${verdict === "validated" ? " sv-good" : ""}`, `${VERDICTS[verdict] ?? "○"} ${verdict || "not validated"}`);
+  return element("span", `sv-verdict${verdict === "validated" ? " sv-good" : ""}`, `${verdictSign(verdict)} ${verdict || "not validated"}`);
 }
 
 export function define(name, kind) {

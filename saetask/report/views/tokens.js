@@ -2,7 +2,8 @@
 //
 // `data` is a reading document (saetask/session/reading_document.py); `chosen` is the id of a row.
 // A token's bar is how far the row stands out there from its median token, as a share of its strongest:
-// a concept of many features is a little active everywhere. Events: `choose` (id), `token` (index).
+// a concept of many features is a little active everywhere. `listsIn` is an element for the lists of rows, where
+// they shall stand apart. Events: `choose` (id), `token` (index).
 import { element, button, svg, number, visible, verdictBadge, define } from "./text.js";
 
 const TOLD = 5;
@@ -54,6 +55,8 @@ export class TokenView extends HTMLElement {
     if (this.reading) this.draw();
   }
 
+  set listsIn(place) { this.apart = place; }
+
   draw() {
     if (this.id_ && !this.byId.has(this.id_)) this.id_ = this.rows[0]?.id ?? null;
     const held = document.activeElement?.closest?.("[data-row]")?.dataset.row;
@@ -67,8 +70,10 @@ export class TokenView extends HTMLElement {
         element("p", "sv-chosen", element("strong", "", rowName(row)), " ", verdictBadge(row.verdict), " ", element("span", "sv-soft", rowNote(row))),
       );
     } else about.append(element("p", "sv-soft", "No concept or feature fires on this text."));
-    this.replaceChildren(this.text(), this.tip, about, ...(row ? [this.beside(row)] : []), this.lists());
-    if (held) this.querySelector(`[data-row="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
+    const lists = [...(row ? [this.beside(row)] : []), this.lists()];
+    this.replaceChildren(this.text(), this.tip, about, ...(this.apart ? [] : lists));
+    this.apart?.replaceChildren(...lists);
+    if (held) (this.apart ?? this).querySelector(`[data-row="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
   }
 
   text() {

@@ -1,0 +1,140 @@
+// What is misread in a prompt, with its evidence; notes to accept or edit; and the answers before and after.
+import { element, button, number, probability } from "/views/text.js";
+import { ask, problem } from "/app/api.js";
+import { judge } from "/app/verdicts.js";
+import "/views/finding.js";
+import "/views/answers.js";
+
+const PLACES = { end: "at the end", start: "at the beginning", inline: "after the word", system: "as system message" };
+
+// `choose(id)` is called with a concept that the reader chose, `save()` when `state` has changed.
+export function misreadingStage(state, { choose, save }) {
+  const evidence = element("section", "evidence"), answering = element("section", "answering");
+  const remarks = element("section", "remarks"), stage = element("div", "stage", evidence, answering, remarks);
+  evidence.setAttribute("aria-live", "polite");
+  let base = null, body = null;
+
+  async function detect() {
+    stage.classList.remove("stale");
+    evidence.replaceChildren(element("p", "soft", "Asking the model …"));
+    body = { task: state.task, text: state.text, target: state.target.trim() || null };
+    try {
+      base = await ask("/api/detect", body);
+      const struck = state.without.length ? await ask("/api/detect", { ...body, without: state.without }) : null;
+      evidence.replaceChildren(element("h2", "unseen", "What is misread"), ...shown(struck));
+      remarks.replaceChildren(...told((struck ?? base).detection));
+      answering.replaceChildren(...noteForm());
+    } catch (error) {
+      evidence.replaceChildren(problem(error));
+      if (!body.target) evidence.append(element("p", "soft", "Click the word in question, among the tokens above, or type it."));
+      answering.replaceChildren();
+      remarks.replaceChildren();
+    }
+  }
+
+  function shown(struck) {
+    const { detection } = struck ?? base, parts = [];
+    if (struck) parts.push(hidden());
+    for (const found of detection.misunderstandings) parts.push(findingView(detection, found));
+    if (!detection.misunderstandings.length) {
+      parts.push(element("p", "sv-sentence", element("strong", "", "Nothing is misread"), `: ${detection.reason}. The calibrated answer is wrong with a probability of ${probability(detection.failure)}.`));
+    }
+    return parts;
+  }
+
+  // What the answer is worth, and the reader's verdict on what is found.
+  function told(detection) {
+    const { preference } = detection, parts = detection.misunderstandings.map((found) => verdictOn(detection, found));
+    if (preference) parts.push(element("p", "soft", `${preference[0].toUpperCase()}${preference.slice(1)}.`));
+    return parts;
+  }
+
+  // What changes when concepts are hidden from the detector, which stays as it was fitted.
+  function hidden() {
+    const chips = state.without.map((id) => element("span", "chip", id, button("", "put back", () => hide(id), `Put ${id} back`)));
+    const before = base.detection, found = before.misunderstandings[0];
+    const text = found ? `a misreading (margin ${number(found.log_odds)}, p(wrong) ${probability(before.failure)})` : `no misreading (p(wrong) ${probability(before.failure)})`;
+    return element("div", "", element("p", "", "Hidden from the detector: ", chips), element("p", "soft", `With them it found ${text}. Below is what it finds without them; it was not fitted anew.`));
+  }
+
+  function hide(id) {
+    state.without = state.without.includes(id) ? state.without.filter((each) => each !== id) : [...state.without, id];
+    save();
+    return detect();
+  }
+
+  function findingView(detection, found) {
+    const view = element("sae-finding", "");
+    for (const name of ["brief", "choosable"]) view.setAttribute(name, "");
+    view.data = { text: detection.prompt, offset: 0, answer: detection.answer, calibrated_answer: detection.calibrated_answer, finding: found };
+    view.addEventListener("choose", ({ detail }) => choose(detail));
+    return view;
+  }
+
+  function verdictOn(detection, found) {
+    const verdict = element("div", "line verdict");
+    Object.assign(verdict, { role: "group", ariaLabel: "Your verdict on this finding" });
+    for (const [name, label] of [["right", "✓ finding is right"], ["wrong", "✕ finding is wrong"]]) {
+      verdict.append(button("", label, async () => {
+        const id = `${state.task}:${found.reading}:${found.text}:${detection.prompt}`.slice(0, 180);
+        await judge(verdict, { kind: "finding", id, name: found.reading, verdict: name, text: detection.prompt });
+      }));
+    }
+    return verdict;
+  }
+
+  // ----- the note, and both answers
+
+  function noteForm() {
+    const words = element("textarea", ""), place = select(Object.entries(PLACES)), go = element("button", "main", "Ask again");
+    const first = base.notes[0], answers = element("sae-answers", "");
+    Object.assign(words, { rows: 2, maxLength: 2000, required: true, value: state.note || first?.text || "", ariaLabel: "Note, to accept or edit" });
+    place.value = state.note ? state.place : first?.placement ?? "end";
+    place.ariaLabel = "Place of the note";
+    go.type = "submit";
+    const form = element("form", "note", words, element("div", "line", base.notes.length > 1 ? offered(words, place) : null, place, go));
+    if (!base.notes.length) form.prepend(element("p", "soft", "No annotation follows from the evidence; you may write one."));
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      Object.assign(state, { note: words.value, place: place.value });
+      save();
+      again();
+    });
+    async function again() {
+      go.disabled = true;
+      try {
+        const both = await ask("/api/ask", { ...body, note: { text: words.value, placement: place.value } });
+        answers.data = { columns: [{ title: "Before", ...both.before }, { title: "With the note", ...both.after }] };
+      } catch (error) {
+        answers.replaceChildren(problem(error));
+      }
+      go.disabled = false;
+    }
+    answers.setAttribute("aria-live", "polite");
+    answers.data = { columns: [{ title: "Before", ...base.asked }] };
+    if (state.note) again();
+    return [element("h2", "", "Write it into the prompt, and ask again"), form, answers];
+  }
+
+  function offered(words, place) {
+    const list = select(base.notes.map((each, at) => [at, `${each.chosen ? "★ " : ""}${each.text} [${PLACES[each.placement]}]`]));
+    Object.assign(list, { ariaLabel: "Candidate annotations; ★: chosen on the fit data", className: "offered" });
+    list.addEventListener("change", () => {
+      words.value = base.notes[list.value].text;
+      place.value = base.notes[list.value].placement;
+    });
+    return list;
+  }
+
+  return { stage, detect, hide, outdate: () => stage.classList.toggle("stale", base !== null) };
+}
+
+export function select(options) {
+  const made = element("select", "");
+  made.append(...options.map(([value, text]) => {
+    const option = element("option", "", text);
+    option.value = value;
+    return option;
+  }));
+  return made;
+}

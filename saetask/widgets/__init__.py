@@ -1,0 +1,5 @@
+"""The views of the report and the explorer as widgets of a notebook (extra `notebook`)."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,3 @@
+from .views import card as card
+from .views import finding as finding
+from .views import tokens as tokens
