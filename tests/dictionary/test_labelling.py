@@ -5,13 +5,11 @@ import re
 
 import numpy as np
 import pytest
-from scipy.spatial.distance import pdist
 
 from saetask import UserError
 from saetask.dictionary import Label, Rule, context_text
 from saetask.dictionary.context import DictionaryContext
 from saetask.dictionary.label.base import chosen_options, configured, label_figures
-from saetask.dictionary.label.rules import LARGEST_VECTOR, principal_components
 from saetask.dictionary.label.runner import LABELS_JOURNAL, label_features
 from saetask_plugins.labelers.keywords import Keywords
 from saetask_plugins.labelers.openai import OpenAI
@@ -285,14 +283,3 @@ def test_configuring_leaves_the_plugin_as_it_was() -> None:
     found = configured(plugin, {"model": "tiny", "base_url": URL, "workers": "3"})
     assert isinstance(found, OpenAI) and found.workers == 3
     assert plugin.endpoint is None
-
-
-def test_long_embeddings_that_vary_in_few_dimensions_keep_their_distances():
-    generator = np.random.default_rng(0)
-    plane = generator.normal(size=(LARGEST_VECTOR, 2 * LARGEST_VECTOR))
-    vectors = generator.normal(size=(300, LARGEST_VECTOR)) @ plane
-
-    short = principal_components(vectors)
-
-    assert short.shape == (300, LARGEST_VECTOR)
-    np.testing.assert_allclose(pdist(short), pdist(vectors), rtol=1e-6)

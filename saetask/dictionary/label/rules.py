@@ -1,7 +1,7 @@
 """Rules: linear predictors, over the tokens of a context, of where a feature fires."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from einops import rearrange
@@ -21,9 +21,8 @@ DECAYS = (0.6, 0.9, 1.0)
 """Weight of a word in an average, relative to that of the word after it."""
 SCALES = (1, 0.7, 0.7, 1.5, 3, 4)
 """Weight of each view; it makes up for averages of more words being shorter vectors."""
-LARGEST_VECTOR = 96
-"""Longer embeddings are reduced to so many principal components: a label is fitted for each of
-thousands of features, and takes time in proportion."""
+LARGEST_VECTOR = 576
+"""Longer embeddings are projected at random (Johnson and Lindenstrauss 1984)."""
 PARTIAL = "\ufffd"
 """Replacement character, which tokens of incomplete characters decode to; many share a text."""
 
@@ -48,21 +47,18 @@ def read_vocabulary(model: "Model") -> Vocabulary:
     vectors = token_embeddings(model).numpy()[: len(texts)]
     vectors = vectors - vectors.mean(0)
     if vectors.shape[1] > LARGEST_VECTOR:
-        vectors = principal_components(vectors)
+        vectors = random_projection(vectors)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     vectors = (vectors / np.maximum(lengths, 1e-9)).astype(np.float32)
     return Vocabulary(texts, vectors, sorted(set(tokenizer.all_special_ids)))
 
 
-def principal_components(
-    vectors: "Float[np.ndarray, 'n width']",
-) -> "Float[np.ndarray, 'n LARGEST_VECTOR']":
-    """Returns vectors in their first `LARGEST_VECTOR` principal components, which keep most of the
-    distances between them.
-    """
-    from sklearn.decomposition import PCA
+def random_projection(vectors: "Float[np.ndarray, 'n width']") -> "Float[np.ndarray, 'n size']":
+    """Returns vectors projected to `LARGEST_VECTOR` dimensions; distances are nearly kept."""
+    from sklearn.random_projection import GaussianRandomProjection
 
-    return PCA(LARGEST_VECTOR, svd_solver="covariance_eigh").fit_transform(vectors)
+    projection: Any = GaussianRandomProjection
+    return projection(n_components=LARGEST_VECTOR, random_state=0).fit_transform(vectors)
 
 
 def token_texts(tokenizer: "PreTrainedTokenizerBase") -> list[str]:

@@ -61,7 +61,12 @@ def _labels(labeler: Labeler, evidence: Iterable[FeatureEvidence], work: Path) -
     """Yields a label for each piece of evidence, in order."""
     workers: int | None = getattr(labeler, "workers", None)
     if workers is None:
-        yield from map(labeler.label, evidence)
+        from threadpoolctl import threadpool_limits
+
+        # A regression of one feature is small: threads of its matrix products cost more than they
+        # bring, and many times as much where the cores are busy.
+        with threadpool_limits(1):
+            yield from map(labeler.label, evidence)
     else:
         journal = Journal(work / LABELS_JOURNAL)
         label = partial(_kept_label, labeler.label, journal, _identity(labeler))
