@@ -157,10 +157,10 @@ class ConceptProbe:
         """Returns what each concept adds at each token, the mean not taken off."""
         of_concepts, total = concept_weights(self.concepts, detector_input.activations.d_sae), 0.0
         for place, region in enumerate(self.regions):
-            row = log_activations([detector_input], region).toarray()
+            row: Any = log_activations([detector_input], region)
             shares = token_shares(detector_input, region)
-            firing = (shares.multiply(row) @ of_concepts).toarray()
-            total = total + self.probe.weights[:, place, :, None] * firing.T[None]
+            firing: Any = shares.multiply(row.toarray()) @ of_concepts
+            total = total + self.probe.weights[:, place, :, None] * firing.toarray().T[None]
         return np.asarray(total)
 
     def _features(self, detector_input: DetectorInput, chosen: int) -> list[Evidence]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from einops import rearrange
 
 from saetask.detection import ConceptTerms, DetectorInput, strongest_concepts, token_shares
 from saetask.saes import Concept
@@ -48,23 +49,21 @@ def terms_by_concept(
     owners = strongest_concepts(concepts, d_sae)[probe.features]
     n_tokens = len(detector_input.activations.prompts[0].token_ids)
     terms = probe.weights * probe.values
-    by_token = np.zeros((len(bias), n_concepts, n_tokens))
+    by_token = np.zeros((n_concepts, n_tokens, len(bias)))
     for place, region in enumerate(regions):
         own = np.flatnonzero((owners >= 0) & (probe.places == place) & (probe.values != 0))
         shares: Any = token_shares(detector_input, region)[:, probe.features[own]].tocoo()
         of_pairs = terms[:, own][:, shares.col] * shares.data
-        np.add.at(by_token, (slice(None), owners[own][shares.col], shares.row), of_pairs)
+        np.add.at(by_token, (owners[own][shares.col], shares.row), of_pairs.T)
     is_contrast = np.array([concept.subject == "contrast" for concept in concepts], bool)
     compared = np.flatnonzero((owners >= 0) & np.append(is_contrast, False)[owners])
-    usual = np.zeros((len(bias), n_concepts))
-    usual_terms = (probe.weights * probe.usual)[:, compared]
-    np.add.at(usual, (slice(None), owners[compared]), usual_terms)
-    beyond = np.zeros(n_concepts)
+    usual, beyond = np.zeros((n_concepts, len(bias))), np.zeros(n_concepts)
+    np.add.at(usual, owners[compared], (probe.weights * probe.usual)[:, compared].T)
     np.add.at(beyond, owners[compared], (probe.values - probe.usual)[compared])
     return ConceptTerms(
         log_odds=terms.sum(1) + bias,
-        terms=by_token.sum(2) - usual,
-        rest=terms[:, owners < 0].sum(1) + usual.sum(1) + bias,
-        by_token=by_token,
+        terms=(by_token.sum(1) - usual).T,
+        rest=terms[:, owners < 0].sum(1) + usual.sum(0) + bias,
+        by_token=rearrange(by_token, "concept token reading -> reading concept token"),
         fires_less=np.flatnonzero(beyond < 0).tolist(),
     )

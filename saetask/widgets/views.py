@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from saetask.dictionary.dictionary import Dictionary
 from saetask.errors import UserError
-from saetask.report.items import misunderstanding_record
+from saetask.report.finding_record import misunderstanding_record
 from saetask.saes.activations import FeatureActivations
 from saetask.session.card_document import concept_card, feature_card
 from saetask.session.reading_document import reading_document
