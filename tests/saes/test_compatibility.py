@@ -40,7 +40,7 @@ def refused_for_its_figures(model, sae):
 def test_the_default_sae_fits_the_default_model(model, default_sae):
     figures = check_sae(model, default_sae)
     assert 0.1 < figures.fvu < 0.2
-    assert figures.l0 == pytest.approx(81, abs=1)
+    assert 70 < figures.l0 < 100
     assert 0.95 < figures.cross_entropy_recovered < 1.02
 
 
