@@ -16,8 +16,7 @@ class NameOptions:
     folder: Path
     """A dictionary folder whose work/ is still there."""
     concept_file: Path | None = None
-    """Concepts of your own, a JSONL row each: a name, and words, or examples and others. See
-    recipes/make_contrasts.py for examples with marked words."""
+    """Concepts of your own, a JSONL row each: a name, and words, or examples and others."""
 
 
 def declare_name(parser: CommandParser) -> None:

@@ -63,7 +63,8 @@ def test_what_was_planted_is_printed_and_written(discover, tmp_path):
     found = [d for d in summary["discoveries"] if d["confirmed"]]
     assert [d["concept"] for d in found] == [f"feature:{NOUNS.index('ship')}"]
     assert summary["n_items"] == N and summary["mended"] == []
-    assert "<mark>ship</mark>" in (folder / "report.html").read_text(encoding="utf-8")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "<sae-discovery" in page and "ship" in page
 
 
 def test_prompts_without_room_for_a_note_are_left_out(discover, tmp_path, monkeypatch):

@@ -32,6 +32,7 @@ def checked(tiny_model, word_sae):
         row = Row(
             Discovery.model_validate({**found, "name_holds": None, "name_in_prompts": None}),
             Hypothesis(concept_id, "a name", kind, concept),
+            np.ones(4, np.float32),
             np.ones(4, bool),
             Shown([], []),
         )

@@ -8,7 +8,7 @@ from saetask.data import Item
 from saetask_plugins.tasks.letters import LETTERS, stated_letter
 from saetask_plugins.tasks.metaphor import Metaphor
 from saetask_plugins.tasks.options import option_score
-from saetask_plugins.tasks.word_sense import WordSense
+from saetask_plugins.tasks.word_sense import Gold, WordSense
 from tests.helpers.answer_tables import rows
 
 CHOICES = ["a stone", "a cork", "an anvil"]
@@ -30,7 +30,8 @@ def test_the_page_tells_which_option_an_answer_states(answer, options, stated):
 
 @pytest.mark.parametrize(("answer", "task", "label"), rows("answer", "task", "read as"))
 def test_the_page_tells_which_of_two_opposites_an_answer_states(answer, task, label):
-    score = TASKS[task].score(Item("x", "g", {}, label or "literal"), answer)
+    gold = Gold(label, None) if task == "word-sense" else label or "literal"
+    score = TASKS[task].score(Item("x", "g", {}, gold), answer)
     assert (score.parsed, score.correct) == (label or None, bool(label))
 
 
