@@ -56,9 +56,9 @@ export class FindingView extends HTMLElement {
     this.listed = this.strongest.flatMap((concepts) => concepts.slice(0, this.aSide));
     const parts = [this.sentence()];
     const further = () => [...this.told(), this.contexts()];
-    const shown = () => [this.why(), ...this.marked(), this.bars()];
-    if (this.listed.length && this.brief) parts.push(...shown(), this.closed(further()));
-    else if (this.listed.length) parts.push(...shown(), ...further());
+    const shown = () => [...this.marked(), this.bars()];
+    if (this.listed.length && this.brief) parts.push(...shown(), this.closed([this.why(), ...further()].filter(Boolean)));
+    else if (this.listed.length) parts.push(this.why(), ...shown(), ...further());
     else if (finding.features?.length) parts.push(this.features());
     this.replaceChildren(...parts.filter(Boolean));
   }
