@@ -68,13 +68,12 @@ def contrast_contexts(
         place: The region that the concept is about.
         weights: Weight of each feature in the concept, `[d_sae]`.
     """
-    peaks: list[tuple[float, int, int]] = []
+    peaks: dict[int, _ScoredToken] = {}
     for row in rows:
         if scored := list(_scored_tokens(activations[int(row)], place, weights)):
-            best = max(scored, key=lambda each: each.score)
-            peaks.append((best.score, int(row), best.token))
+            peaks[int(row)] = max(scored, key=lambda each: each.score)
     contexts: dict[str, str] = {}
-    for _, row, token in sorted(peaks, key=lambda peak: -peak[0]):
+    for row, (token, _) in sorted(peaks.items(), key=lambda peak: -peak[1].score):
         prompt = activations.prompts[row]
         contexts.setdefault(_word_at(prompt, prompt.token_spans[token]), _context(prompt, token))
         if len(contexts) == N_EXAMPLES:

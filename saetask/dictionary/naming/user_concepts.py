@@ -53,6 +53,8 @@ class UserConcept(Document):
             raise ValueError(f"examples and others must be {MIN_SENTENCES} sentences each, or more")
         if len({bool(example.word) for example in (*self.examples, *self.others)}) > 1:
             raise ValueError("mark a word in every sentence of examples and others, or in none")
+        if self.words and (self.task or not self.quoted):
+            raise ValueError("task and quoted go with examples; a list of words is for every task")
         if self.asked and (self.words or self.asked.count(TEXT) != 1):
             raise ValueError(f"asked goes with examples, and must have {TEXT} once")
         if WORD in self.asked and not self.is_marked:

@@ -40,6 +40,8 @@ def test_words_and_sentences_are_read(tmp_path) -> None:
         ([{"name": "x", "words": ["a"], "examples": WITH}], "either words"),
         ([{"name": "x", "examples": WITH[:2], "others": WITHOUT}], str(MIN_SENTENCES)),
         ([{"name": "x", "words": ["a"], "colour": 1}], "colour"),
+        ([{"name": "x", "words": ["a"], "task": "metaphor"}], "task and quoted"),
+        ([{"name": "x", "words": ["a"], "quoted": False}], "task and quoted"),
         ([{"name": "x", "words": ["a"]}] * 2, "twice"),
         ([{"name": " ", "words": ["a"]}], "must not be empty"),
         ([{"name": "x", "words": ["two words"]}], "single words"),
