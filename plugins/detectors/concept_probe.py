@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 SIZES = (4, 8, 16)
 """Numbers of concepts among which the fit split chooses."""
+MIN_PROMPTS = 5
+"""Minimum number of prompts of the fit split in which a concept fires."""
 NAMED_FEATURES = 5
 NO_CONCEPTS = (
     "The detector concept-probe reads concepts, and the dictionary of this SAE has none; "
@@ -99,9 +101,7 @@ class ConceptProbe:
             UserError: There are no concepts; see also `BaseDetector.fit`.
         """
         self.readings = known_readings(gold_readings, groups)
-        known = tuple(c for c in inputs[0].concepts if c.subject != "form")
-        if not known:
-            raise UserError(NO_CONCEPTS)
+        known = _candidates(inputs)
         labels, own = labels_of(gold_readings, self.readings), in_domain_rows(inputs)
         best, held_out = np.inf, np.zeros((len(labels), len(self.readings)))
         strengths = [strength for kind, strength in self.config.penalties if kind == "l2"]
@@ -260,6 +260,24 @@ class ConceptProbe:
     def silence(self) -> str | None:
         """Why nothing can be found by the concepts; None where they predict something."""
         return NO_SIGNAL if len(self.stack) and self.stack[0] == 0 else None
+
+
+def _candidates(inputs: Sequence[DetectorInput]) -> tuple[Concept, ...]:
+    """Returns the concepts to choose from, those of the mere form of words left out.
+
+    These are single features with a name that fire in some prompts, or groups where none has one.
+
+    Raises:
+        UserError: There are none.
+    """
+    known = inputs[0].named_features or inputs[0].concepts
+    weights = concept_weights(known, inputs[0].activations.d_sae)
+    rows: Any = log_activations(inputs, "text")
+    n_firing = np.asarray((rows @ abs(weights) > 0).sum(0)).ravel()
+    told = [c for c, n in zip(known, n_firing) if n >= MIN_PROMPTS and c.subject != "form"]
+    if not told:
+        raise UserError(NO_CONCEPTS)
+    return tuple(told)
 
 
 def _concept(values: Mapping[str, Any]) -> Concept:

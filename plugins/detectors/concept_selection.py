@@ -10,8 +10,12 @@ if TYPE_CHECKING:
     from jaxtyping import Float64, Int64
 
 MOST_CONCEPTS = 16
+COMPARED = 100
+"""Number of concepts on the path: those whose means differ most between the classes."""
 STEPS = 12
 """Penalties of the path, from the weakest C at which any column has a weight."""
+EPSILON = 1e-6
+"""Added to variances of log-activations, so that a concept that hardly fires is not chosen."""
 WIDEST = 300.0
 """Largest C of the path, as a multiple of the weakest."""
 
@@ -37,8 +41,10 @@ def order_of_entry(
 ) -> "Int64[np.ndarray, 'chosen']":
     """Returns the first concepts that get a weight as an L1 penalty is relaxed, `MOST_CONCEPTS`.
 
-    Columns are standardised. A concept enters with its first column, in any class's probe; of
-    several that enter at one penalty, those with the largest weights are first.
+    The path is that of the `COMPARED` concepts whose means differ most between the classes, in
+    standard deviations within them: of thousands, most tell nothing. Columns are standardised. A
+    concept enters with its first column, in any class's probe; of several that enter at one
+    penalty, those with the largest weights are first.
 
     Args:
         design: Activation of each concept in each region.
@@ -46,11 +52,12 @@ def order_of_entry(
     """
     from sklearn.svm import l1_min_c
 
-    columns = rearrange(design, "n region concept -> n (region concept)")
+    compared = _most_different(design, labels)
+    columns = rearrange(design[:, :, compared], "n region concept -> n (region concept)")
     scale = columns.std(0)
     varying = np.flatnonzero(scale > 0)
     if not len(varying):
-        return np.arange(min(design.shape[2], 1))
+        return compared[:1]
     standardised = (columns[:, varying] - columns[:, varying].mean(0)) / scale[varying]
     entered: list[int] = []
     weakest = float(l1_min_c(standardised, labels, loss="log"))
@@ -62,7 +69,25 @@ def order_of_entry(
         entered += [int(c) for c in order if by_concept[c] > 0 and c not in entered]
         if len(entered) >= MOST_CONCEPTS:
             break
-    return np.array(entered[:MOST_CONCEPTS], dtype=np.int64)
+    return compared[entered[:MOST_CONCEPTS]]
+
+
+def _most_different(
+    design: "Float64[np.ndarray, 'n region concept']", labels: np.ndarray
+) -> "Int64[np.ndarray, 'compared']":
+    """Returns the concepts whose mean differs most between a class and the rest, ascending.
+
+    (The choice of k-sparse probes, Gurnee et al. 2023, arXiv 2305.01610.)
+    """
+    if design.shape[2] <= COMPARED:
+        return np.arange(design.shape[2])
+    largest = np.zeros(design.shape[2])
+    for label in np.unique(labels):
+        one, rest = design[labels == label], design[labels != label]
+        within = (len(one) * one.var(0) + len(rest) * rest.var(0)) / len(design)
+        difference = np.abs(one.mean(0) - rest.mean(0)) / np.sqrt(within + EPSILON)
+        largest = np.maximum(largest, difference.max(0))
+    return np.sort(np.argsort(-largest, kind="stable")[:COMPARED])
 
 
 def fit_weights(

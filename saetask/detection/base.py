@@ -160,6 +160,8 @@ class DetectorInput:
     chosen by it, and the model was not asked."""
     concepts: Sequence[Concept] = ()
     """Named groups of the SAE's features; none where no dictionary names them."""
+    named_features: Sequence[Concept] = ()
+    """Single features that have a name, as concepts; only for a detector with `uses_concepts`."""
     _pools: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def pooled(self, region: str) -> "csr_matrix":
@@ -219,7 +221,7 @@ class Detector(BaseDetector, Protocol):
     It may have more:
 
     - `uses_auxiliary = True`: it is also fitted on auxiliary samples (`DetectorInput.auxiliary`).
-    - `uses_concepts = True`: its fit needs concepts (`DetectorInput.concepts`).
+    - `uses_concepts = True`: its fit needs concepts (`DetectorInput.concepts`, `named_features`).
     - `silence: str | None`, after a fit: why nothing can be found by its features, or None.
     """
 

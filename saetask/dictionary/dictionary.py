@@ -10,6 +10,7 @@ import numpy as np
 from saetask.dictionary.concept_table import read_concepts
 from saetask.dictionary.feature_card import FeatureCard
 from saetask.dictionary.manifest import Manifest
+from saetask.dictionary.named_features import named_features
 from saetask.dictionary.queries import Contrast, contrast_features, similarities, words_fired_on
 from saetask.dictionary.store import (
     CONTEXTS,
@@ -223,6 +224,17 @@ class Dictionary:
     @cached_property
     def _concepts(self) -> list[Concept]:
         return read_concepts(self.folder, len(self))
+
+    def named_features(self) -> list[Concept]:
+        """Returns the features that have a name as concepts of one feature, of id `feature:12`.
+
+        The list is empty where the features of the dictionary were not named.
+        """
+        return list(self._named_features)
+
+    @cached_property
+    def _named_features(self) -> list[Concept]:
+        return list(named_features(self._features, self._contexts))
 
     def mean_activations(self) -> np.ndarray:
         """Returns each feature's mean activation where it fires in the corpus, `[d_sae]`."""

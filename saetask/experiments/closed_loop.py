@@ -137,6 +137,7 @@ def _judge_again(
             scores,
             extracted.raw[i],
             concepts=context.known_concepts.concepts,
+            named_features=context.known_concepts.named_features,
         )
         findings[sample] = detector.detect(given)
     return findings

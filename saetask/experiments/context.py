@@ -121,7 +121,8 @@ def make_context(
     kept = [with_generated_notes(annotator, client) for annotator in annotators]
     labels = find_feature_labels(model, sae, dictionary, unvalidated_labels)
     writer = None if self_endpoint is None else EndpointReplies(self_endpoint, client)
-    known = find_known_concepts(labels, without, task.name)
+    with_features = getattr(make_detector(), "uses_concepts", False)
+    known = find_known_concepts(labels, without, task.name, with_features)
     context = ExperimentContext(
         task, model, sae, make_detector, kept, client, labels, executor, settings, writer, known
     )

@@ -10,7 +10,11 @@ import numpy as np
 from saetask.data.samples import Sample
 from saetask.detection.base import BaseDetector, Detector, DetectorInput, Finding
 from saetask.experiments.context import ExperimentContext
-from saetask.experiments.known_concepts import random_groups, restrict_concepts
+from saetask.experiments.known_concepts import (
+    random_features,
+    random_groups,
+    restrict_concepts,
+)
 from saetask.experiments.observation import Observation
 from saetask.experiments.pipeline import FittedPipeline
 from saetask.saes.activations import FeatureActivations
@@ -67,7 +71,7 @@ def fit_detectors(
     findings = {OWN: own, MOVED_WEIGHTS: match_annotation_rate(moved, inputs, n_annotated)}
     readers: dict[str, Callable[[Observation], Observation]] = {
         RANDOM_SAES[number]: partial(
-            through_control, number=number, groups=_random_groups(pipeline, number, generator)
+            through_control, number=number, instead=_random_concepts(pipeline, number, generator)
         )
         for number in range(len(pipeline.trained_on[0].control_features))
     }
@@ -101,31 +105,54 @@ def _fit_and_apply(
     return {o.sample: detector.detect(pipeline.input(o)) for o in test}
 
 
+class RandomConcepts(NamedTuple):
+    """Features of a random dictionary in the place of concepts, which hold for the SAE's own."""
+
+    groups: tuple[Concept, ...] = ()
+    features: tuple[Concept, ...] = ()
+    """In the place of single features with a name."""
+
+
+NO_RANDOM_CONCEPTS = RandomConcepts()
+
+
 def through_control(
-    observation: Observation, number: int, groups: Sequence[Concept] = ()
+    observation: Observation, number: int, instead: RandomConcepts = NO_RANDOM_CONCEPTS
 ) -> Observation:
     """Returns the observation as it is read through a random dictionary."""
-    features = observation.control_features[number]
-    return replace(observation, features=features, concepts=groups, _pooled={})
+    return replace(
+        observation,
+        features=observation.control_features[number],
+        concepts=instead.groups,
+        named_features=instead.features,
+        _pooled={},
+    )
 
 
-def _random_groups(
+def _random_concepts(
     pipeline: FittedPipeline, number: int, generator: np.random.Generator
-) -> tuple[Concept, ...]:
-    """Returns random groups of a random dictionary's live features, as many as concepts."""
+) -> RandomConcepts:
+    """Returns random live features of a random dictionary, as many as the concepts have."""
     trained_on = pipeline.trained_on
     if not (concepts := trained_on[0].concepts):
-        return ()
+        return NO_RANDOM_CONCEPTS
     live = np.flatnonzero(_density([each.control_features[number] for each in trained_on]))
     (own,) = generator.spawn(1)  # other draws are the same with and without concepts
-    return tuple(random_groups(concepts, live, own))
+    groups = tuple(random_groups(concepts, live, own))
+    features = random_features(len(trained_on[0].named_features), live, own)
+    return RandomConcepts(groups, tuple(features))
 
 
 def _through_subset(observation: Observation, kept: np.ndarray) -> Observation:
     """Returns the observation as it is read through some features of the SAE."""
     features = observation.features.restricted(kept)
-    concepts = tuple(restrict_concepts(observation.concepts, kept))
-    return replace(observation, features=features, concepts=concepts, _pooled={})
+    groups, singles = (
+        tuple(restrict_concepts(concepts, kept))
+        for concepts in (observation.concepts, observation.named_features)
+    )
+    return replace(
+        observation, features=features, concepts=groups, named_features=singles, _pooled={}
+    )
 
 
 def _random_subset(pipeline: FittedPipeline, generator: np.random.Generator) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Concepts that detectors may use: a dictionary's, less those that are struck out."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,8 @@ class KnownConcepts(NamedTuple):
     concepts: tuple[Concept, ...]
     struck: tuple[int, ...]
     """Features of the concepts that were struck out, ascending."""
+    named_features: tuple[Concept, ...] = ()
+    """Single features with a name, as concepts of one feature; only for a detector of concepts."""
 
     def seen(self, features: FeatureActivations) -> FeatureActivations:
         """Returns the activations of the features that were not struck out."""
@@ -29,7 +31,10 @@ NO_CONCEPTS = KnownConcepts((), ())
 
 
 def find_known_concepts(
-    labels: FeatureLabels, without: Sequence[str] = (), task: str | None = None
+    labels: FeatureLabels,
+    without: Sequence[str] = (),
+    task: str | None = None,
+    with_features: bool = False,
 ) -> KnownConcepts:
     """Returns the concepts of an SAE's dictionary that detectors may use.
 
@@ -37,21 +42,37 @@ def find_known_concepts(
 
     Args:
         labels: Labels of the SAE's features, with their dictionary.
-        without: Concepts to strike out, by id or name; a name may be that of several concepts. The
-            others lose the features that they share with one.
+        without: Concepts to strike out, by id or name, single features (`feature:12`) among them;
+            a name may be that of several concepts. The others lose the features that they share
+            with one.
         task: Leaves out contrasts between prompts of other tasks; None leaves out none.
+        with_features: Whether single features that have a name are returned as well.
 
     Raises:
         UserError: A concept to strike out is unknown.
     """
-    every = [] if labels.dictionary is None else labels.dictionary.concepts()
+    groups = [] if labels.dictionary is None else labels.dictionary.concepts()
+    singles: list[Concept] = []
+    if labels.dictionary is not None and (with_features or without):
+        singles = labels.dictionary.named_features()
+    every = [*groups, *singles]
     struck = {f for name in without for c in _find(name, every, labels) for f in c.features}
-    usable = [c for c in every if labels.unvalidated or c.verdict == "validated"]
-    usable = [c for c in usable if task is None or c.task in ("", task)]
-    if struck:
-        left = np.setdiff1d([f for concept in usable for f in concept.features], list(struck))
-        usable = [c for c in restrict_concepts(usable, left) if c.features]
-    return KnownConcepts(tuple(usable), tuple(sorted(struck)))
+
+    def usable(concepts: Sequence[Concept]) -> tuple[Concept, ...]:
+        known = [c for c in concepts if labels.unvalidated or c.verdict == "validated"]
+        known = [c for c in known if task is None or c.task in ("", task)]
+        return tuple(_without(known, struck))
+
+    named = usable(singles) if with_features else ()
+    return KnownConcepts(usable(groups), tuple(sorted(struck)), named)
+
+
+def _without(concepts: Sequence[Concept], struck: Collection[int]) -> Sequence[Concept]:
+    """Returns concepts without some features, and without those that have none left."""
+    if not struck:
+        return concepts
+    left = np.setdiff1d([f for concept in concepts for f in concept.features], list(struck))
+    return [c for c in restrict_concepts(concepts, left) if c.features]
 
 
 def check_concepts(detector: str, known: KnownConcepts, labels: FeatureLabels) -> None:
@@ -108,6 +129,20 @@ def random_groups(
             Concept(f"random:{number}", name, concept.kind, features, weights, subject=subject)
         )
     return groups
+
+
+def random_features(n: int, live: np.ndarray, generator: np.random.Generator) -> list[Concept]:
+    """Returns random live features of another dictionary as concepts, at most as many as live.
+
+    Args:
+        n: Number of features that have a name.
+        live: Features of the other dictionary that fire, `[n_live]`.
+        generator: Source of randomness.
+    """
+    drawn = generator.permutation(live)[:n].tolist()
+    return [
+        Concept(f"random-feature:{f}", f"random feature {f}", "on", (f,), (1.0,)) for f in drawn
+    ]
 
 
 def _find(name: str, concepts: Sequence[Concept], labels: FeatureLabels) -> list[Concept]:

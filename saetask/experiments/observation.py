@@ -43,6 +43,8 @@ class Observation:
     """The same prompt read through frozen random dictionaries."""
     concepts: Sequence[Concept] = ()
     """Named groups of `features`."""
+    named_features: Sequence[Concept] = ()
+    """Single ones of `features` that have a name."""
     _pooled: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def detector_input(self, bias: Calibration, readings: Sequence[str]) -> DetectorInput:
@@ -62,6 +64,7 @@ class Observation:
             self.residual_means,
             self.sample.auxiliary,
             self.concepts,
+            self.named_features,
             self._pooled,
         )
 
@@ -106,6 +109,7 @@ def make_observations(
             responses.get(sample, NO_RESPONSE),
             [control[i] for control in controls],
             known.concepts,
+            known.named_features,
         )
         for i, sample in enumerate(samples)
     ]

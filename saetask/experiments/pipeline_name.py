@@ -39,11 +39,12 @@ def pipeline_name(
     code = [code_version(task), code_version(context.make_detector)]
     sizes = [fit_items, context.settings.note_samples]
     known = [code, detector, fingerprints, _templates(context, detector), sizes, *options]
-    concepts, struck = context.known_concepts
-    if struck:
-        known.append(["without", list(struck)])
+    concepts = context.known_concepts
+    if concepts.struck:
+        known.append(["without", list(concepts.struck)])
     if context.uses_concepts:
-        known.append([concept._asdict() for concept in concepts])
+        used = [*concepts.concepts, *concepts.named_features]
+        known.append([concept._asdict() for concept in used])
     if items is not None or not is_built_in(task):
         listed = task.items() if items is None else items
         known.append([[item.id, item.group, item.question, item.gold] for item in listed])

@@ -217,7 +217,7 @@ def _with_sae(context: ExperimentContext, config: RunConfig, name: str) -> Exper
     sae = load_sae(name)
     check_sae(context.model, sae, allow_mismatch=config.allow_sae_mismatch)
     labels = find_feature_labels(context.model, sae, None, config.unvalidated_labels)
-    known = find_known_concepts(labels, config.without, context.task.name)
+    known = find_known_concepts(labels, config.without, context.task.name, context.uses_concepts)
     other = replace(context, sae=sae, feature_labels=labels, known_concepts=known)
     return checked_context(other)
 

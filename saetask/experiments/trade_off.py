@@ -66,6 +66,7 @@ def _kinds(states: Sequence[FoldState]) -> list[str]:
     first = [state.pipeline.trained_on[0] for state in states]
     has = {
         "concepts": all(observation.concepts for observation in first),
+        "named-features": all(observation.named_features for observation in first),
         "features": True,
         "neurons": all(observation.residual_means for observation in first),
         "random-sae": all(observation.control_features for observation in first),
@@ -86,7 +87,7 @@ def _inputs(state: FoldState, name: str, observations: Sequence[Observation]) ->
     if name == "neurons":
         return np.hstack([raw_activations(inputs, region) for region in regions])
     by_feature = [log_activations(inputs, region) for region in regions]
-    if name == "concepts":
-        concepts = inputs[0].concepts
+    if name in ("concepts", "named-features"):
+        concepts = inputs[0].concepts if name == "concepts" else inputs[0].named_features
         return np.hstack([concept_activations(each, concepts) for each in by_feature])
     return csr_matrix(hstack(by_feature))

@@ -14,6 +14,7 @@ from saetask.experiments.known_concepts import (
     NO_CONCEPTS,
     KnownConcepts,
     find_known_concepts,
+    random_features,
     random_groups,
     restrict_concepts,
 )
@@ -55,6 +56,41 @@ def test_a_struck_concept_takes_its_features_from_the_others(name):
     assert ids(known) == ["on:food", "on:near food"]
     assert known.concepts[0].features == (1, 2)
     assert known.concepts[0].weights == (1.0, 1.0)
+
+
+FEATURES = [
+    make_concept("apple", [1])._replace(id="feature:1"),
+    make_concept("stone", [3])._replace(id="feature:3", name="rock"),
+    make_concept("vague", [9], "not confirmed")._replace(id="feature:9"),
+]
+
+
+def test_single_features_are_returned_on_request_if_their_name_is_validated():
+    labels = named_labels(EVERY, features=FEATURES)
+    assert find_known_concepts(labels).named_features == ()
+    known = find_known_concepts(labels, with_features=True)
+    assert [c.id for c in known.named_features] == ["feature:1", "feature:3"]
+    assert ids(known) == ids(find_known_concepts(labels))
+
+
+@pytest.mark.parametrize(("name", "struck"), [("feature:1", (1,)), ("rock", (3, 4))])
+def test_a_single_feature_is_struck_by_its_id_and_by_the_name_that_it_shares(name, struck):
+    labels = named_labels(EVERY, features=FEATURES)
+    known = find_known_concepts(labels, [name], with_features=True)
+    assert known.struck == struck
+    kept = {"feature:1": 1, "feature:3": 3}
+    assert [c.id for c in known.named_features] == [i for i, f in kept.items() if f not in struck]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 20))
+def test_random_features_are_live_ones_without_a_name_each_once(seed, n):
+    generator = np.random.default_rng(seed)
+    live = generator.choice(50, generator.integers(1, 9), replace=False)
+    drawn = random_features(n, live, generator)
+    features = [f for concept in drawn for f in concept.features]
+    assert len(set(features)) == len(features) == min(n, len(live))
+    assert set(features) <= set(live.tolist())
+    assert all(c.verdict == "not validated" and c.weights == (1.0,) for c in drawn)
 
 
 def test_a_name_strikes_every_concept_of_that_name():

@@ -10,13 +10,16 @@ class NamedFeatures:
 
     folder = Path("named")
 
-    def __init__(self, concepts, d_sae):
-        self._concepts = list(concepts)
+    def __init__(self, concepts, d_sae, features=()):
+        self._concepts, self._features = list(concepts), list(features)
         self.labels = [f"label {feature}" for feature in range(d_sae)]
         self.verdicts = ["validated"] * d_sae
 
     def concepts(self):
         return list(self._concepts)
+
+    def named_features(self):
+        return list(self._features)
 
     def names(self):
         return dict(enumerate(self.labels))
@@ -25,7 +28,7 @@ class NamedFeatures:
         return str(self._concepts)
 
 
-def named_labels(concepts, model=None, sae=None, d_sae=64, unvalidated=False):
-    """Returns labels with a dictionary of some concepts."""
-    dictionary = NamedFeatures(concepts, d_sae)
+def named_labels(concepts, model=None, sae=None, d_sae=64, unvalidated=False, features=()):
+    """Returns labels with a dictionary of some concepts, and of single features with a name."""
+    dictionary = NamedFeatures(concepts, d_sae, features)
     return FeatureLabels(model, sae, dictionary, unvalidated)  # pyright: ignore

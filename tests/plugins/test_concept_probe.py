@@ -10,12 +10,18 @@ from saetask.detection import NO_SIGNAL, reason_for_silence
 from saetask.plugins import PluginRegistry
 from saetask_plugins.detectors.concept_probe import ConceptProbe
 from saetask_plugins.detectors.concept_selection import (
+    COMPARED,
     MOST_CONCEPTS,
     fit_weights,
     order_of_entry,
 )
 from saetask_plugins.detectors.failure_probe import FailureProbe
-from tests.helpers.planted_concepts import CONCEPTS, conceptual_sample, sum_of_parts
+from tests.helpers.planted_concepts import (
+    CONCEPTS,
+    conceptual_sample,
+    make_concept,
+    sum_of_parts,
+)
 from tests.helpers.planted_readings import D_SAE, PLANTED
 from tests.helpers.refusals import refusal
 
@@ -91,6 +97,32 @@ def test_it_uses_sixteen_concepts_at_most_and_names_five_for_and_five_against(pr
             assert signs == sorted(signs, reverse=True)
 
 
+def test_single_named_features_are_chosen_before_groups(sample, fresh):
+    """Sixteen features tell more than sixteen groups, most of whose features tell nothing."""
+    named = tuple(make_concept(f"f{f}", [f])._replace(id=f"feature:{f}") for f in range(0, D_SAE))
+    single = replace_concepts(sample, CONCEPTS)
+    single.readings = [replace(r, named_features=named) for r in single.readings]
+    probe, _ = single.fit(ConceptProbe())
+    assert {len(concept.features) for concept in probe.concepts} == {1}
+    planted = {f for features in PLANTED.values() for f in features}
+    assert planted <= set(probe.feature_ids().tolist())
+    m = probe.explain(fresh.readings[0], "a")
+    assert m.log_odds == pytest.approx(sum_of_parts(m), abs=1e-9)
+
+
+def test_features_that_fire_in_few_prompts_and_names_of_form_are_no_candidates(sample):
+    rare = make_concept("rare", [D_SAE - 1])._replace(id="feature:rare")
+    form = CONCEPTS[0]._replace(subject="form")
+    left = replace_concepts(sample, (form, rare, *CONCEPTS[1:]))
+    firing = [np.setdiff1d(np.unique(r.activations.features), [D_SAE - 1]) for r in left.readings]
+    left.readings = [
+        replace(r, activations=r.activations.restricted(kept), _pools={})
+        for r, kept in zip(left.readings, firing, strict=True)
+    ]
+    probe, _ = left.fit(ConceptProbe())
+    assert not {form.id, rare.id} & {c.id for c in probe.concepts}
+
+
 def test_three_readings_share_the_sixteen_concepts(sample):
     golds = sample.with_a_third_reading()
     probe = ConceptProbe()
@@ -113,6 +145,15 @@ def test_the_path_takes_the_telling_column_first_and_each_concept_once():
     assert order[0] == 7
     assert 9 not in order
     assert len(set(order)) == len(order) == MOST_CONCEPTS
+
+
+def test_of_many_concepts_those_whose_means_differ_are_on_the_path():
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 3, 300)
+    design = generator.random((300, 2, 5 * COMPARED))
+    for label, concept in enumerate((3, 250, 499)):
+        design[:, 1, concept] += labels == label
+    assert set(order_of_entry(design, labels)[:3].tolist()) == {3, 250, 499}
 
 
 def test_nothing_that_varies_is_one_concept_without_weight():

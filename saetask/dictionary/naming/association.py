@@ -16,7 +16,8 @@ class Association:
 
     both: "Float64[np.ndarray, 'd_sae n_predicates']"
     firing: "Float64[np.ndarray, 'd_sae 1']"
-    holding: "Float64[np.ndarray, '1 n_predicates']"
+    holding: "Float64[np.ndarray, '*d_sae n_predicates']"
+    """One row for all features, or a row each where predicates are their own."""
     n_tokens: int
 
     @property

@@ -27,6 +27,11 @@ from saetask.dictionary.naming.feature_names import (
 from saetask.dictionary.naming.name_columns import with_names
 from saetask.dictionary.naming.name_trials import NameTrial, summarise_names, try_names
 from saetask.dictionary.naming.openings import without_openings
+from saetask.dictionary.naming.own_words import (
+    gather_own_evidence,
+    with_own_evidence,
+    with_own_predicates,
+)
 from saetask.dictionary.naming.reader_names import with_reader_concepts, with_reader_names
 from saetask.dictionary.naming.token_words import token_words
 from saetask.dictionary.naming.user_concepts import UserConcept, word_lists_of
@@ -53,6 +58,8 @@ class _Named(NamedTuple):
 
     names: FeatureNames
     trials: list[NameTrial]
+    learning: NamedSplit
+    """The build documents, with the predicates of the names."""
     concepts: list[TriedConcept]
     figures: NamingFigures
 
@@ -94,7 +101,7 @@ def name_features(
         advance(1)
     naming = Naming(**dict(named.figures), controls={CONTROL: by_chance.figures})
     table = read_parquet(folder / FEATURES)
-    table = with_names(table, named.names, named.trials, described.learning, splits[0])
+    table = with_names(table, named.names, named.trials, described.learning, named.learning)
     verdicts = read_verdicts(verdicts_path(folder))
     table = with_reader_names(table, verdicts)
     write_concepts(folder, with_reader_concepts([*named.concepts, *contrasts], verdicts))
@@ -126,12 +133,20 @@ def _read_split(
 def _name(activations: SplitActivations, splits: Sequence[NamedSplit], seed: int) -> _Named:
     """Names the features of one SAE: chooses on the first two splits, tries on the third."""
     train, selection, test = (index.activations.matrix() for index in activations)
-    holds = [split.predicates.holds for split in splits]
-    evidence = gather_evidence(train, selection, holds[0], holds[1])
-    null = gather_evidence(train, selection, holds[0], holds[1], shifted=True)
-    names = choose_names(evidence, null)
-    trials = try_names(names, activations.test, holds[2], seed)
+    evidence, null = (
+        gather_evidence(
+            train, selection, splits[0].predicates.holds, splits[1].predicates.holds, shifted
+        )
+        for shifted in (False, True)
+    )
+    own, own_null = (
+        gather_own_evidence(train, selection, [split.tokens for split in splits[:2]], shifted)
+        for shifted in (False, True)
+    )
+    chosen = choose_names(with_own_evidence(evidence, own), with_own_evidence(null, own_null))
+    names, extended = with_own_predicates(chosen, own.words, splits)
+    trials = try_names(names, activations.test, extended[2].predicates.holds, seed)
     groups = group_features(evidence, splits[0].predicates.predicates)
     concepts = try_concepts(groups, splits, train, test)
     figures = summarise_names(trials, is_live(evidence), concepts)
-    return _Named(names, trials, concepts, figures)
+    return _Named(names, trials, extended[0], concepts, figures)
