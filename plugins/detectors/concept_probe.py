@@ -62,18 +62,20 @@ class ConceptProbe:
 
     Logistic regression on the activations of at most 16 concepts, each in one or more regions of
     the prompt, predicts the right reading; concepts of the mere form of words are left out. The
-    concepts are the first on the path of an L1-penalised probe; the regression on them has an L2
-    penalty. (Forward selection by held-out loss did worse on the built-in metaphors, 0.914 against
-    0.938 AUROC, and took 30 times as long.)
+    concepts are single features whose name was validated, or groups of features by name where the
+    dictionary has none: of as many, single features tell a reading far better. They are the first
+    on the path of an L1-penalised probe; the regression on them has an L2 penalty. (Forward
+    selection by held-out loss did worse on the built-in metaphors, 0.914 against 0.938 AUROC, and
+    took 30 times as long.)
     Regions, number of concepts and penalty are chosen by grouped inner cross-validation, and
     within each of its folds the concepts are chosen anew. Calibration and the test for chance are
     those of `failure-probe`.
 
     The log-odds of a reading are exactly the sum of what each concept adds and of the bias. A
-    concept adds its weight times what its activation has beyond its mean in the fit split: groups
-    of many features fire in nearly every prompt. One that speaks by firing less has no tokens.
+    concept adds its weight times what its activation has beyond its mean in the fit split, as some
+    fire in nearly every prompt. One that speaks by firing less has no tokens.
 
-    A control that reads through other features gets other groups of them in the place of the
+    A control that reads through other features gets random ones of them in the place of the
     concepts; see `saetask.experiments.known_concepts`.
     """
 

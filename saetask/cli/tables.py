@@ -150,7 +150,17 @@ def validation_table(validation: Mapping[str, Any]) -> "Table":
 
 def naming_table(naming: "Naming") -> "Table":
     """Returns how the names of a dictionary and of its control do on unseen documents."""
-    columns = ("live", "named", "validated", "coverage", "precision", "recall", "concepts", "valid")
+    columns = (
+        "live",
+        "named",
+        "valid",
+        "weak",
+        "coverage",
+        "precision",
+        "recall",
+        "concepts",
+        "good",
+    )
     table = make_table("dictionary", *columns, right=columns)
     for name, figures in {"this SAE": naming, **naming.controls}.items():
         table.add_row(
@@ -158,6 +168,7 @@ def naming_table(naming: "Naming") -> "Table":
             str(figures.n_live),
             f"{figures.named_share:.1%}",
             f"{figures.validated_share:.1%}",
+            f"{figures.weak_share:.1%}",
             f"{figures.coverage:.1%}",
             f"{figures.mean_precision:.2f}",
             f"{figures.mean_recall:.2f}",

@@ -139,6 +139,8 @@ class NamingFigures(Document):
     """Share of these with a name."""
     validated_share: float
     """Share of these whose name is validated."""
+    weak_share: float = 0.0
+    """Share of these whose name tells where they fire, beyond chance, and is not validated."""
     coverage: float
     """Share of all firings at which a validated name of the feature holds."""
     mean_precision: float

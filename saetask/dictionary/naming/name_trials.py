@@ -8,18 +8,20 @@ import numpy as np
 from saetask.dictionary.collect.contexts import ActivationIndex
 from saetask.dictionary.concept_table import TriedConcept
 from saetask.dictionary.manifest import NamingFigures
-from saetask.dictionary.naming.feature_names import MIN_FIRINGS, FeatureNames
+from saetask.dictionary.naming.feature_names import MIN_FIRINGS, MIN_LIFT, FeatureNames
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int
     from scipy.sparse import csc_matrix
 
-NameVerdict = Literal["validated", "not confirmed", "too rare", "no known concept"]
+NameVerdict = Literal["validated", "weak", "not confirmed", "too rare", "no known concept"]
+"""`weak`: the name tells where the feature fires, beyond chance, but leaves much of it untold."""
 MAX_FIRINGS = 400
 """Maximum number of firings of a feature that are tried, drawn from all of its activations."""
 MIN_AUROC, MIN_LOWER = 0.65, 0.6
 """Area under the curve that a validated name must reach, and the lower end of its interval (95 %).
 """
+MIN_WEAK_LOWER = 0.5
 Z = 1.959963984540054
 
 
@@ -78,7 +80,11 @@ def _try_name(
         false_positives * (1 - false_positives) / max(len(drawn.hard) + len(drawn.random), 1),
     )
     lower = auroc - Z * np.sqrt(sum(errors)) / 2
-    verdict = "validated" if auroc >= MIN_AUROC and lower >= MIN_LOWER else "not confirmed"
+    verdict: NameVerdict = "not confirmed"
+    if auroc >= MIN_AUROC and lower >= MIN_LOWER:
+        verdict = "validated"
+    elif lower > MIN_WEAK_LOWER and recall >= MIN_LIFT * false_positives:
+        verdict = "weak"
     return NameTrial(verdict, auroc, float(lower), recall, precision, len(firing))
 
 
@@ -109,6 +115,7 @@ def summarise_names(
         n_live=len(alive),
         named_share=sum(trial.verdict != "no known concept" for trial in alive) / n_live,
         validated_share=len(validated) / n_live,
+        weak_share=sum(trial.verdict == "weak" for trial in alive) / n_live,
         coverage=sum(trial.recall * trial.n_firing for trial in validated) / n_firings,
         mean_precision=mean(trial.precision for trial in validated),
         mean_recall=mean(trial.recall for trial in validated),

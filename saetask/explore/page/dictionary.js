@@ -7,7 +7,7 @@ import "/views/card.js";
 
 const PAGE = 50;
 const SORTS = { number: "by number", rarest: "rarest first", commonest: "commonest first", name: "by name" };
-const VERDICTS = ["", "validated", "not confirmed", "no known concept", "too rare", "named by a reader", "refused by a reader"];
+const VERDICTS = ["", "validated", "weak", "not confirmed", "no known concept", "too rare", "named by a reader", "refused by a reader"];
 
 function choice(values, chosen) {
   const made = element("select", "");

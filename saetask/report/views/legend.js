@@ -20,6 +20,7 @@ const ENTRIES = () => [
   [bar("sv-for"), "adds to the log-odds of that reading; in answers, the share of an answer among the candidates"],
   [bar("sv-against"), "takes away from the log-odds"],
   ["✓ validated", "the name told on unseen text where it fires, better than chance allows"],
+  ["○ weak", "the name told there where it fires better than chance, but leaves much of it untold"],
   ["○ not confirmed", "it has a name, which did not pass that test"],
   ["○ no known concept", "none of the concepts that were tried tells where it fires"],
   ["○ too rare", "it fires too seldom to be tested"],
