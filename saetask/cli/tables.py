@@ -150,17 +150,8 @@ def validation_table(validation: Mapping[str, Any]) -> "Table":
 
 def naming_table(naming: "Naming") -> "Table":
     """Returns how the names of a dictionary and of its control do on unseen documents."""
-    columns = (
-        "live",
-        "named",
-        "valid",
-        "weak",
-        "coverage",
-        "precision",
-        "recall",
-        "concepts",
-        "good",
-    )
+    of_names = ("live", "named", "valid", "weak", "coverage", "precision", "recall")
+    columns = (*of_names, "concepts", "valid ones")
     table = make_table("dictionary", *columns, right=columns)
     for name, figures in {"this SAE": naming, **naming.controls}.items():
         table.add_row(
