@@ -36,6 +36,7 @@ from saetask.experiments.run_folder import (
 )
 from saetask.experiments.run_identity import claim_identity, run_identity
 from saetask.experiments.run_inputs import RunInputs, resolve_inputs
+from saetask.experiments.run_plan import RunPlan, make_contexts, plan_run
 from saetask.experiments.run_stages import run_stages
 from saetask.experiments.runner import ExperimentResult, run_experiment
 from saetask.experiments.seed_spread import summarise_seeds
