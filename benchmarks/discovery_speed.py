@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.discovery_power import texts_of
+from benchmarks.power_texts import texts_of
 from benchmarks.speed.machine import hardware
 from saetask import UserError, discover, load_model, load_sae
 from saetask.data import EvaluatedItem, as_prompt, render

@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from benchmarks.cues import CUES, Cue
 from benchmarks.probe_inputs import LabelledPrompts, read_inputs
 from saetask import load_model, load_sae
 from saetask.data.rendering import render
@@ -54,45 +55,6 @@ AGREES = 0.95
 N_DRAWS = 20
 CONCEPT_C, FEATURE_C, DENSE_C = 1.0, 0.01, 0.01
 """Inverse strengths of the L2 penalties."""
-
-
-class Cue(NamedTuple):
-    """A sentence of two kinds; what stands for `{}` differs between the halves."""
-
-    templates: tuple[str, str]
-    words: tuple[tuple[tuple[str, ...], tuple[str, ...]], tuple[tuple[str, ...], tuple[str, ...]]]
-    """Of each kind: the words of the first half, and those of the second."""
-    struck: tuple[str, ...]
-    """Parts of the names of concepts that a person would strike."""
-
-
-CUES = {
-    "nouns": Cue(
-        (" There was a {} as well.", " There was a {} as well."),
-        (
-            (("dog", "horse", "sheep", "fox"), ("cat", "goat", "rabbit", "wolf")),
-            (("cake", "pie", "sandwich", "salad"), ("pizza", "pudding", "biscuit", "stew")),
-        ),
-        ("animals", "food"),
-    ),
-    "name": Cue(
-        (" {} said so.", " {} said so."),
-        (
-            (("Maria", "Peter", "Anna", "Robert"), ("Laura", "Thomas", "Julia", "Edward")),
-            (("Somebody", "Everybody"), ("Someone", "Everyone")),
-        ),
-        ("names", "capitalised words", "people"),
-    ),
-    "length": Cue(
-        (" It was {}, as it often is, and after that it was read out once more.", " It was {}."),
-        (
-            (("written down", "printed"), ("copied", "put on paper")),
-            (("written down", "printed"), ("copied", "put on paper")),
-        ),
-        ("commas", "sentence ends"),
-    ),
-}
-"""Fixed before anything was tested."""
 
 
 class Inputs(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from saetask.cli.tables import make_table
-from saetask.detection.base import ANSWER_AGREES
+from saetask.detection.silence import ANSWER_AGREES
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -1,4 +1,3 @@
-from .base import NO_SIGNAL as NO_SIGNAL
 from .base import BaseDetector as BaseDetector
 from .base import ConceptEvidence as ConceptEvidence
 from .base import ConceptToken as ConceptToken
@@ -9,7 +8,6 @@ from .base import Finding as Finding
 from .base import Misunderstanding as Misunderstanding
 from .base import make_finding as make_finding
 from .base import make_misunderstanding as make_misunderstanding
-from .base import reason_for_silence as reason_for_silence
 from .calibration import CHANCE as CHANCE
 from .concept_evidence import ConceptTerms as ConceptTerms
 from .concept_evidence import explain_by_concepts as explain_by_concepts
@@ -21,6 +19,8 @@ from .probe_features import log_activations as log_activations
 from .probe_features import shared_part as shared_part
 from .probe_features import token_shares as token_shares
 from .probe_features import usable_region_sets as usable_region_sets
+from .silence import NO_SIGNAL as NO_SIGNAL
+from .silence import reason_for_silence as reason_for_silence
 from .stacked_probe import answer_scores as answer_scores
 from .stacked_probe import fit_stack as fit_stack
 from .stacked_probe import held_out_loss as held_out_loss

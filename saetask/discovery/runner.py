@@ -8,7 +8,7 @@ import numpy as np
 
 from saetask.compute.executor import Executor
 from saetask.data.evaluated_items import EvaluatedItem
-from saetask.dictionary.feature_labels import find_feature_labels
+from saetask.dictionary.feature_labels import FeatureLabels, find_feature_labels
 from saetask.discovery.config import DiscoveryConfig
 from saetask.discovery.drawn_control import compare_with_draws
 from saetask.discovery.failures import ScoredItems, scored_items
@@ -62,11 +62,7 @@ def discover(
     """
     config = config or DiscoveryConfig()
     check_log(items, config)
-    loaded, loaded_sae = load_model(model), load_sae(sae)
-    check_sae(loaded, loaded_sae, allow_mismatch=config.allow_sae_mismatch)
-    labels = find_feature_labels(
-        loaded, loaded_sae, config.dictionary, unvalidated=config.unvalidated_labels
-    )
+    loaded, loaded_sae, labels = _loaded(model, sae, config)
     answered = _answered(items, loaded, config, executor)
     scored = scored_items(answered.items, config.by)
     rendered = render_items(scored.items, loaded, loaded_sae)
@@ -97,6 +93,18 @@ def discover(
         _columns([row.strength for row in rows], len(scored.items), np.float32),
         labels,
     )
+
+
+def _loaded(
+    model: "str | Path | Model", sae: "str | Path | SAE[Any]", config: DiscoveryConfig
+) -> "tuple[Model, SAE[Any], FeatureLabels]":
+    """Returns the model, its SAE, checked, and the labels of the SAE's features."""
+    loaded, loaded_sae = load_model(model), load_sae(sae)
+    check_sae(loaded, loaded_sae, allow_mismatch=config.allow_sae_mismatch)
+    labels = find_feature_labels(
+        loaded, loaded_sae, config.dictionary, unvalidated=config.unvalidated_labels
+    )
+    return loaded, loaded_sae, labels
 
 
 def _columns(columns: Sequence[np.ndarray], n: int, dtype: type) -> np.ndarray:

@@ -113,21 +113,10 @@ def fit_fold(
     """
     generator = np.random.default_rng([seed, number])
     calibration = draw(fold.train, contexts[0].settings.calibration_samples, generator)
-    pipelines = [
-        fit_pipeline(
-            context,
-            [observed[sample] for sample in fold.train],
-            [observed[sample] for sample in fold.auxiliary],
-            note_scores,
-            [observed[sample] for sample in calibration],
-        )
-        for context, observed in zip(contexts, observations)
-    ]
-    losses = [pipeline.fit_loss() for pipeline in pipelines]
-    best = int(np.argmin(losses))
-    context, observed, pipeline = contexts[best], observations[best], pipelines[best]
-    hooks = [input_hook(each.sae) for each in contexts]
-    tried = [{"hook_name": hook, "fit_loss": loss} for hook, loss in zip(hooks, losses)]
+    best, pipeline, selection = _best_pipeline(
+        contexts, fold, observations, note_scores, calibration
+    )
+    context, observed = contexts[best], observations[best]
     detectors = fit_detectors(
         context,
         pipeline,
@@ -135,7 +124,6 @@ def fit_fold(
         controls,
         generator,
     )
-    selection = {**pipeline.selection, "sae": best, "saes": tried}
     steering = None
     if not set(STEERING_ARMS).isdisjoint(controls):
         steering = fit_steering(
@@ -156,3 +144,33 @@ def fit_fold(
         generator,
         steering,
     )
+
+
+def _best_pipeline(
+    contexts: Sequence[ExperimentContext],
+    fold: Fold,
+    observations: Sequence[Mapping[Sample, Observation]],
+    note_scores: NoteScores,
+    calibration: Sequence[Sample],
+) -> tuple[int, FittedPipeline, dict[str, Any]]:
+    """Fits the pipeline with every SAE that competes.
+
+    Returns:
+        The number of the SAE with the smallest loss on the fit split, its pipeline, and what was
+        chosen, as in `summary.json`.
+    """
+    pipelines = [
+        fit_pipeline(
+            context,
+            [observed[sample] for sample in fold.train],
+            [observed[sample] for sample in fold.auxiliary],
+            note_scores,
+            [observed[sample] for sample in calibration],
+        )
+        for context, observed in zip(contexts, observations)
+    ]
+    losses = [pipeline.fit_loss() for pipeline in pipelines]
+    best = int(np.argmin(losses))
+    hooks = [input_hook(each.sae) for each in contexts]
+    tried = [{"hook_name": hook, "fit_loss": loss} for hook, loss in zip(hooks, losses)]
+    return best, pipelines[best], {**pipelines[best].selection, "sae": best, "saes": tried}

@@ -3,21 +3,18 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from saetask.annotation.base import configured
 from saetask.annotation.generated_notes import count_failed
 from saetask.compute.config import LOCAL, ComputeConfig, open_executor
-from saetask.data.answerability import check_candidates, count_candidates
+from saetask.data.answerability import count_candidates
 from saetask.data.chat_template import CLOCK, set_template, template_source
-from saetask.data.folds import Fold, all_samples
+from saetask.data.folds import Fold
 from saetask.data.tasks import Item, Task
-from saetask.detection.base import Detector
-from saetask.dictionary.feature_labels import find_feature_labels
 from saetask.experiments.answer_length import answer_tokens
 from saetask.experiments.arms import arms_named
 from saetask.experiments.config import RunConfig
@@ -25,14 +22,8 @@ from saetask.experiments.context import (
     DEFAULT_SETTINGS,
     ExperimentContext,
     ExperimentSettings,
-    checked_context,
-    endpoint_of,
-    make_context,
-    task_annotators,
-    task_detector,
 )
 from saetask.experiments.feature_effects import mechanism
-from saetask.experiments.known_concepts import find_known_concepts
 from saetask.experiments.observation import rank_request
 from saetask.experiments.run_folder import (
     JOURNAL,
@@ -45,6 +36,7 @@ from saetask.experiments.run_folder import (
 )
 from saetask.experiments.run_identity import claim_identity, run_identity
 from saetask.experiments.run_inputs import RunInputs, resolve_inputs
+from saetask.experiments.run_plan import RunPlan, make_contexts, plan_run
 from saetask.experiments.run_stages import run_stages
 from saetask.experiments.runner import ExperimentResult, run_experiment
 from saetask.experiments.seed_spread import summarise_seeds
@@ -57,7 +49,6 @@ from saetask.report.figures import RankingFigures
 from saetask.report.summary import CandidateCounts
 from saetask.saes.compatibility import check_sae
 from saetask.saes.fit import SAEFigures
-from saetask.saes.loading import load_sae
 from saetask.utils import progress
 from saetask.utils.files import read_json
 
@@ -133,55 +124,23 @@ def run(
     given = {name: value for name, value in at_hand.items() if value is not None}
     inputs = resolve_inputs(experiment, {**options, **given}, plugins)
     inputs.config.check()
-    inputs = inputs.with_dtype()
-    config = inputs.config
     compute.check()
-    chosen = task_annotators(inputs.task, plugins, config.annotators)
-    named = [config.self_writer] if config.self_writer else []
-    writers = [plugins.get("annotator", name) for name in named]
-    plugged = configured([*chosen, *writers], config.annotator_options)
-    self_endpoint = endpoint_of(plugged[-1]) if writers else None
-    repetitions = [inputs.folds(config.seed + number) for number in range(config.seeds)]
-    warning = _warning_of_candidates(inputs, repetitions[0])
-    make_detector = _detector(inputs, repetitions[0], plugins)
-    folder = claim_folder(Path(out) if out else None, config, inputs.identity())
-    model, sae = inputs.load_model(), inputs.load_sae()
+    plan = plan_run(inputs.with_dtype(), plugins)
+    config = plan.config
+    folder = claim_folder(Path(out) if out else None, config, plan.inputs.identity())
+    model, sae = plan.inputs.load_model(), plan.inputs.load_sae()
     _set_template(model, folder, config)
-    if config.scoring == "generate":
-        tokens = answer_tokens(inputs.task, config.answer_tokens, settings, model)
-        settings = replace(settings, answer_tokens=tokens)
+    settings = _with_answer_tokens(settings, plan, model)
     figures = check_sae(model, sae, allow_mismatch=config.allow_sae_mismatch)
     with open_executor(compute, config.model, model) as executor:
         client = ModelClient(model, folder / JOURNAL, executor, config.ranking)
-        context = make_context(
-            inputs.task,
-            model,
-            sae,
-            make_detector,
-            plugged[: len(chosen)],
-            client,
-            config.dictionary,
-            config.unvalidated_labels,
-            executor,
-            settings,
-            self_endpoint,
-            config.without,
-        )
-        contexts = [context, *(_with_sae(context, config, name) for name in config.other_saes)]
-        identity = run_identity(contexts, plugged, settings)
+        contexts = make_contexts(plan, model, sae, client, executor, settings)
+        identity = run_identity(contexts, plan.plugged, settings)
         claim_identity(folder, identity, client.has_answers)
-        print(_first_line(model), *warning, sep="\n", file=sys.stderr)
-        results = _repeat(contexts, repetitions, config)
-    _write(folder, inputs, context, figures, results, started)
+        print(_first_line(model), *plan.warnings, sep="\n", file=sys.stderr)
+        results = _repeat(contexts, plan.repetitions, config)
+    _write(folder, plan.inputs, contexts[0], figures, results, started)
     return RunResult(folder)
-
-
-def _detector(
-    inputs: RunInputs, folds: Sequence[Fold], plugins: PluginRegistry
-) -> Callable[[], Detector]:
-    """Returns what makes the detector: a silent one where nothing can be learnt from the items."""
-    items = [sample.item for sample in all_samples(folds) if not sample.auxiliary]
-    return task_detector(inputs.task, items, plugins.get("detector", inputs.config.detector))
 
 
 def _set_template(model: "Model", folder: Path, config: RunConfig) -> None:
@@ -189,6 +148,17 @@ def _set_template(model: "Model", folder: Path, config: RunConfig) -> None:
     tokenizer = model_tokenizer(model)
     date = fix_date(folder, config, CLOCK in template_source(tokenizer))
     set_template(tokenizer, replace(config, date=date).template_settings())
+
+
+def _with_answer_tokens(
+    settings: ExperimentSettings, plan: RunPlan, model: "Model"
+) -> ExperimentSettings:
+    """Returns the settings with the length of generated answers, if answers are generated."""
+    config = plan.config
+    if config.scoring != "generate":
+        return settings
+    tokens = answer_tokens(plan.inputs.task, config.answer_tokens, settings, model)
+    return replace(settings, answer_tokens=tokens)
 
 
 def _repeat(
@@ -210,16 +180,6 @@ def _repeat(
             )
             for number, folds in enumerate(repetitions)
         ]
-
-
-def _with_sae(context: ExperimentContext, config: RunConfig, name: str) -> ExperimentContext:
-    """Returns the context with another SAE, checked, and without a dictionary folder for it."""
-    sae = load_sae(name)
-    check_sae(context.model, sae, allow_mismatch=config.allow_sae_mismatch)
-    labels = find_feature_labels(context.model, sae, None, config.unvalidated_labels)
-    known = find_known_concepts(labels, config.without, context.task.name, context.uses_concepts)
-    other = replace(context, sae=sae, feature_labels=labels, known_concepts=known)
-    return checked_context(other)
 
 
 def _write(
@@ -257,15 +217,6 @@ def _write(
 def _first_line(model: "Model") -> str:
     """Returns what a run says first, once nothing refuses it: numbers differ by type."""
     return f"saetask: {model_name(model)} in {model_dtype(model)} on {model_device(model)}"
-
-
-def _warning_of_candidates(inputs: RunInputs, folds: Sequence[Fold]) -> list[str]:
-    """Returns a line if tested items can not be answered by ranking their candidates."""
-    config, tested = inputs.config, [sample for fold in folds for sample in fold.test]
-    if config.scoring != "rank":
-        return []
-    warning = check_candidates(inputs.task, tested, "The items", config.data)
-    return [f"saetask: warning: {warning}"] if warning else []
 
 
 def _without_choice(result: ExperimentResult, config: RunConfig) -> CandidateCounts | None:

@@ -85,37 +85,8 @@ def run_experiment(
         UserError: A prompt is too long, or the detector can not be fitted.
     """
     context = contexts[0]
-    samples = all_samples(folds)
-    names = [arm.spec.name for arm in arms]
-    random_saes = [seed + number * SEED_STEP for number in range(count_random_saes(names))]
-    observations = [
-        dict(zip(samples, observe(context, samples, random_saes))) for context in contexts
-    ]
-    fit_splits = [fold.train for fold in folds]
-    note_scores = score_notes(context, fit_splits, seed)
-    fixed_notes = {
-        arm.spec.name: score_notes(replace(context, annotators=[arm.notes]), fit_splits, seed)
-        for arm in arms
-        if arm.notes
-    }
-    states = []
-    with stage("fit detectors", len(folds), "fold") as advance:
-        for number, fold in enumerate(folds):
-            states.append(
-                fit_fold(
-                    contexts, number, fold, observations, note_scores, fixed_notes, names, seed
-                )
-            )
-            advance(1)
-    left_out = _redundant_controls(context, states) | unwritable(states, names)
-    left_out |= unsteerable(states, names)
-    if isinstance(detector := states[0].pipeline.detector, SilentDetector):
-        left_out["detection"] = f"No detector is fitted: {detector.silence}."
-        print(f"saetask: warning: {left_out['detection']}", file=sys.stderr)
-    if generate:
-        left_out |= {
-            arm.spec.name: GENERATED_ANSWERS for arm in arms if arm.spec.name in OF_CANDIDATES
-        }
+    states = _fit_folds(contexts, folds, arms, seed)
+    left_out = _left_out(context, states, arms, generate)
     kept = [arm for arm in arms if arm.spec.name not in left_out]
     specs = [arm.spec for arm in kept]
     prompts = [_fold_prompts(state, kept) for state in states]
@@ -135,6 +106,35 @@ def run_experiment(
         measure_understanding(states, results, seed, read_inside),
         measure_steering(states, results, seed),
     )
+
+
+def _fit_folds(
+    contexts: Sequence[ExperimentContext], folds: Sequence[Fold], arms: Sequence[Arm], seed: int
+) -> list[FoldState]:
+    """Reads all samples, and fits each fold on its training samples."""
+    context = contexts[0]
+    samples = all_samples(folds)
+    names = [arm.spec.name for arm in arms]
+    random_saes = [seed + number * SEED_STEP for number in range(count_random_saes(names))]
+    observations = [
+        dict(zip(samples, observe(context, samples, random_saes))) for context in contexts
+    ]
+    fit_splits = [fold.train for fold in folds]
+    note_scores = score_notes(context, fit_splits, seed)
+    fixed_notes = {
+        arm.spec.name: score_notes(replace(context, annotators=[arm.notes]), fit_splits, seed)
+        for arm in arms
+        if arm.notes
+    }
+    states: list[FoldState] = []
+    with stage("fit detectors", len(folds), "fold") as advance:
+        for number, fold in enumerate(folds):
+            state = fit_fold(
+                contexts, number, fold, observations, note_scores, fixed_notes, names, seed
+            )
+            states.append(state)
+            advance(1)
+    return states
 
 
 def _fold_prompts(state: FoldState, arms: Sequence[Arm]) -> FoldPrompts:
@@ -159,6 +159,21 @@ def _majority(fold: Fold) -> str:
     """Returns the right reading that most training samples have; "" if none is known."""
     known = Counter(sample.gold_reading for sample in fold.train if sample.gold_reading is not None)
     return max(sorted(known), key=known.__getitem__, default="")
+
+
+def _left_out(
+    context: ExperimentContext, states: Sequence[FoldState], arms: Sequence[Arm], generate: bool
+) -> dict[str, str]:
+    """Returns the arms that are not run, and `detection` if there is no detector, and why."""
+    names = [arm.spec.name for arm in arms]
+    left_out = _redundant_controls(context, states) | unwritable(states, names)
+    left_out |= unsteerable(states, names)
+    if isinstance(detector := states[0].pipeline.detector, SilentDetector):
+        left_out["detection"] = f"No detector is fitted: {detector.silence}."
+        print(f"saetask: warning: {left_out['detection']}", file=sys.stderr)
+    if generate:
+        left_out |= {name: GENERATED_ANSWERS for name in names if name in OF_CANDIDATES}
+    return left_out
 
 
 def _redundant_controls(context: ExperimentContext, states: Sequence[FoldState]) -> dict[str, str]:

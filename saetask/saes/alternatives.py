@@ -5,7 +5,15 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from saetask.saes.encoding import reads_bos
-from saetask.saes.usage import TokenErrors, Usage, thinned, token_errors, without_outliers
+from saetask.saes.usage import (
+    Comparison,
+    TokenErrors,
+    Usage,
+    compare,
+    thinned,
+    token_errors,
+    without_outliers,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -14,8 +22,9 @@ if TYPE_CHECKING:
 SCALES = (1 / 16, 1 / 4, 1 / 2, 2 / 3, 3 / 2, 2, 4, 16)
 """Factors by which the SAE's input is multiplied in search of a better fit."""
 MAX_L0_RATIO = 1.1
-"""A rescaled use with more active features than this many times the SAE's own is not tried: with
-an input too large, a ReLU activates more features and may reconstruct better."""
+"""A rescaled use with more active features than this many times the SAE's own does not count where
+features have no thresholds: with an input too large, a ReLU activates more features, and an L1
+penalty's shrinkage weighs less, so that it may reconstruct better."""
 
 
 class Alternative(NamedTuple):
@@ -27,20 +36,63 @@ class Alternative(NamedTuple):
     setting: "Callable[[SAE[Any]], AbstractContextManager[Any]]" = lambda sae: nullcontext()
     """Context in which the SAE has another setting."""
     keeps_l0: bool = False
-    """Whether it counts only if it activates about as many features as the SAE's own use."""
+    """Whether it counts only if it does not fit better by activating more features alone."""
 
-    def errors(self, sae: "SAE[Any]", n_tokens: int | None = None) -> TokenErrors | None:
-        """Measures it, on all tokens or on some; None if fewer than two positions are kept."""
+    def errors(
+        self,
+        sae: "SAE[Any]",
+        n_tokens: int | None = None,
+        most: "torch.Tensor | None" = None,
+    ) -> TokenErrors | None:
+        """Measures it; None if fewer than two positions are kept.
+
+        Args:
+            sae: The SAE.
+            n_tokens: On about so many tokens; None takes all.
+            most: Number of features that reconstruct each position; None takes all.
+        """
         usage = without_outliers(self.usage)
         usage = usage if n_tokens is None else thinned(usage, n_tokens)
         if usage.kept.sum() < 2:
             return None
         with self.setting(sae):
-            return token_errors(sae, usage)
+            return token_errors(sae, usage, most)
 
-    def counts(self, errors: TokenErrors, own_l0: float) -> bool:
-        """Returns whether it activates no more features than it may."""
-        return not self.keeps_l0 or own_l0 < 1 or errors.l0 <= MAX_L0_RATIO * max(own_l0, 1)
+    def against(
+        self, sae: "SAE[Any]", own: TokenErrors, n_tokens: int | None = None
+    ) -> "Trial | None":
+        """Compares it with the SAE's own use; None if it does not count.
+
+        Fewer than two positions may be kept, or more features be active than count. Thresholds
+        silence features where the input is too small, so that the right scale activates more; it
+        must reconstruct better with the strongest of them, no more than the own use activates.
+        """
+        errors = self.errors(sae, n_tokens)
+        if errors is None:
+            return None
+        found = Trial(errors, compare(own, errors))
+        if not self.keeps_l0 or errors.l0 <= MAX_L0_RATIO * max(own.l0, 1) or own.l0 < 1:
+            return found
+        if not has_thresholds(sae):
+            return None
+        sparse = self.errors(sae, n_tokens, own.active)
+        assert sparse is not None  # it has the same positions
+        with_as_many = compare(own, sparse)
+        return Trial(errors, max(found.fit, with_as_many, key=lambda fit: fit.log_ratio))
+
+
+class Trial(NamedTuple):
+    """Another use, measured."""
+
+    errors: TokenErrors
+    fit: Comparison
+    """Against the SAE's own use; with all its features or with as many, whichever is worse."""
+
+
+def has_thresholds(sae: "SAE[Any]") -> bool:
+    """Returns whether features are silent below thresholds; plain ReLU features are not."""
+    threshold = getattr(sae, "threshold", None)
+    return threshold is not None and bool((threshold > 0).any())
 
 
 def rescaled(sae: "SAE[Any]", own: Usage) -> Iterator[Alternative]:

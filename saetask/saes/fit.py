@@ -198,16 +198,15 @@ def _better(sae: "SAE[Any]", own: TokenErrors, others: list[Alternative]) -> str
     """
     screened: list[tuple[float, Alternative]] = []
     for other in others:
-        errors = other.errors(sae, SCREENED_TOKENS)
-        if errors is not None and other.counts(errors, own.l0):
-            screened.append((compare(own, errors).log_ratio, other))
+        if (trial := other.against(sae, own, SCREENED_TOKENS)) is not None:
+            screened.append((trial.fit.log_ratio, other))
     screened.sort(key=lambda pair: pair[0])
     found: list[tuple[Comparison, str]] = []
     for log_ratio, other in screened[:N_CANDIDATES]:
-        if log_ratio < PROMISING and (errors := other.errors(sae)) is not None:
-            fit = compare(own, errors)
+        if log_ratio < PROMISING and (trial := other.against(sae, own)) is not None:
+            errors, fit = trial
             learnt = compare(errors, constant(errors)).above(LEARNT, N_ERRORS)
-            if learnt and fit.below(BETTER, N_ERRORS) and other.counts(errors, own.l0):
+            if learnt and fit.below(BETTER, N_ERRORS):
                 found.append((fit, f"it leaves {errors.fvu:.2f} {other.description}"))
     return min(found, default=(None, ""), key=lambda pair: pair[0].log_ratio)[1]
 

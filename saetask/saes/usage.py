@@ -7,9 +7,10 @@ the texts.
 """
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from saetask.saes.encoding import attends, encode_and_decode
+from saetask.saes.encoding import attends, decoded_change, encode_and_decode
 
 if TYPE_CHECKING:
     import torch
@@ -56,22 +57,50 @@ class TokenErrors(NamedTuple):
         return self.active.nanmean().item()
 
 
-def token_errors(sae: "SAE[Any]", usage: Usage) -> TokenErrors:
-    """Reconstructs the kept positions of the probe texts."""
+def token_errors(
+    sae: "SAE[Any]", usage: Usage, most: "Float[torch.Tensor, 'row pos'] | None" = None
+) -> TokenErrors:
+    """Reconstructs the kept positions of the probe texts.
+
+    Args:
+        sae: The SAE.
+        usage: How it is used.
+        most: Number of features, the strongest, that reconstruct each kept position; None takes
+            all that are active.
+    """
     import torch
 
     parts = []
+    columns = [*usage, usage.kept if most is None else most]
     # All rows in one product; an SAE that attends to earlier positions takes one at a time.
-    rows = zip(*usage) if attends(sae) else [tuple(part.flatten(0, 1) for part in usage)]
+    rows = zip(*columns) if attends(sae) else [tuple(part.flatten(0, 1) for part in columns)]
     with torch.inference_mode():
-        for inputs, targets, kept in rows:
+        for inputs, targets, kept, counts in rows:
             features, output = encode_and_decode(sae, inputs, kept)
+            if most is not None:
+                edit = partial(_strongest, sae, counts if attends(sae) else counts[kept.cpu()])
+                change = decoded_change(sae, inputs, kept, edit)
+                output = output + change[kept.to(change.device)]
             wanted = targets[kept.to(targets.device)].to(output)
             error = (output - wanted).double().pow(2).sum(-1)
             parts.append((error.cpu(), wanted.double().cpu(), (features != 0).sum(-1).cpu()))
         error, wanted, active = (torch.cat(column) for column in zip(*parts))
         deviation = (wanted - wanted.mean(0)).pow(2).sum(-1)
         return TokenErrors(*(_placed(v, usage.kept) for v in (error, deviation, active.double())))
+
+
+def _strongest(
+    sae: "SAE[Any]",
+    counts: "Float[torch.Tensor, ' pos']",
+    features: "Float[torch.Tensor, '1 pos d_sae']",
+) -> "Float[torch.Tensor, '1 pos d_sae']":
+    """Keeps so many features of each position, those that add most, and sets the others to 0."""
+    strengths = features.abs() * sae.W_dec.norm(dim=-1)
+    ordered = strengths.topk(max(int((features != 0).sum(-1).max()), 1)).values
+    counts = counts.to(features.device).nan_to_num(math.inf).clamp(max=ordered.shape[-1])
+    places = (counts.long() - 1).clamp(min=0)[None, :, None]
+    kept = (strengths >= ordered.gather(-1, places)) & (counts > 0)[None, :, None]
+    return features * kept
 
 
 def _placed(values: "torch.Tensor", kept: "torch.Tensor") -> "torch.Tensor":

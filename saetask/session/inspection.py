@@ -15,8 +15,9 @@ from saetask.annotation.base import Annotation, annotate
 from saetask.annotation.prompt_writer import PromptAnnotator, make_prompt_annotator
 from saetask.data.prompts import Prompt
 from saetask.data.samples import Sample
-from saetask.detection.base import Finding, Misunderstanding, reason_for_silence
+from saetask.detection.base import Finding, Misunderstanding
 from saetask.detection.calibration import Calibration
+from saetask.detection.silence import reason_for_silence
 from saetask.experiments.context import ExperimentContext
 from saetask.experiments.known_concepts import find_known_concepts
 from saetask.experiments.observation import Observation, rank_request

@@ -3,13 +3,12 @@
 import json
 import runpy
 import sys
-from pathlib import Path
 
 import pytest
 
 from saetask.plugins import PluginRegistry
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "convert_items.py"
+COMMAND = "benchmarks.convert_items"
 FIG_QA = {
     "startphrase": "The tent was a sieve.",
     "ending1": "The tent was dry.",
@@ -38,14 +37,14 @@ ROWS = {"fig-qa": FIG_QA, "wic": WIC, "gsm8k": GSM8K}
 
 @pytest.fixture
 def convert(items_file, tmp_path, monkeypatch):
-    """Returns a function that runs the script on rows: its exit code and the items it wrote."""
+    """Returns a function that runs the command on rows: its exit code and the items it wrote."""
 
     def run(kind, *rows):
         out = tmp_path / "out.jsonl"
         source = items_file(*rows, name="source.jsonl")
-        monkeypatch.setattr(sys, "argv", [str(SCRIPT), kind, str(source), str(out)])
+        monkeypatch.setattr(sys, "argv", [COMMAND, kind, str(source), str(out)])
         with pytest.raises(SystemExit) as left:
-            runpy.run_path(str(SCRIPT), run_name="__main__")
+            runpy.run_module(COMMAND, run_name="__main__")
         lines = out.read_text(encoding="utf-8").splitlines() if out.exists() else []
         return left.value.code, [json.loads(line) for line in lines]
 

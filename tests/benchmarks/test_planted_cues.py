@@ -3,7 +3,8 @@
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from benchmarks.planted_cues import CUES, _erased, _figures, _without_direction
+from benchmarks.cues import CUES
+from benchmarks.planted_cues import _erased, _figures, _without_direction
 
 N, D = 600, 8
 

@@ -5,7 +5,7 @@ import pytest
 from saetask.cli.answers import answers_text, detection_text
 from saetask.data.prompts import Span
 from saetask.detection import Misunderstanding
-from saetask.detection.base import ANSWER_AGREES
+from saetask.detection.silence import ANSWER_AGREES
 from saetask.session import Detection, Reformulation
 
 FOUND = Misunderstanding("probe", Span(3, 10), "steered", "literal", 0.9, [])

@@ -187,7 +187,7 @@ def test_an_sae_with_an_unfolded_scale_is_refused_by_that_scale(tiny_model, make
     check_sae(tiny_model, sae)
 
 
-@pytest.mark.parametrize("factor", [0.14, 1.5, 4.0])
+@pytest.mark.parametrize("factor", [0.14, 0.6, 0.7, 0.8, 1.5, 4.0])
 def test_the_default_sae_at_a_wrong_scale_is_refused(model, default_sae, factor):
     sae = copy.deepcopy(default_sae)
     sae.fold_activation_norm_scaling_factor(factor)

@@ -84,6 +84,34 @@ def test_a_reconstruction_that_is_not_a_number_has_no_finite_figure(make_tiny_sa
     assert math.isnan(found.fvu)
 
 
+def test_a_position_is_reconstructed_by_its_strongest_features(make_tiny_sae):
+    """Strength is what a feature adds: the decoder's vectors differ in length."""
+    sae = make_tiny_sae()
+    with torch.no_grad():
+        sae.W_enc[:, ::2] *= 10
+        sae.W_dec[::2] /= 10
+    inputs = torch.randn(3, 5, 32, generator=torch.Generator().manual_seed(0))
+    kept = torch.ones(3, 5, dtype=torch.bool)
+    kept[0, 0] = False
+    most = torch.arange(15.0).reshape(3, 5)
+    most[0, 0] = math.nan
+    found = token_errors(sae, Usage(inputs, inputs, kept), most)
+    for row, position in kept.nonzero().tolist():
+        rest = inputs[row, position].pow(2).sort(descending=True).values[int(most[row, position]) :]
+        assert found.error[row, position].item() == pytest.approx(rest.sum().item(), rel=1e-4)
+    assert found.error[0, 0].isnan()
+
+
+def test_a_limit_that_no_position_reaches_changes_nothing(tiny_sae):
+    inputs = torch.randn(3, 5, 32)
+    whole = Usage(inputs, inputs, torch.ones(3, 5, dtype=torch.bool))
+    plain, limited = (
+        token_errors(tiny_sae, whole),
+        token_errors(tiny_sae, whole, torch.full((3, 5), 99)),
+    )
+    assert limited.fvu == pytest.approx(plain.fvu, abs=1e-9)
+
+
 def test_thinning_keeps_tokens_of_every_text():
     inputs = torch.zeros(8, 49, 2)
     kept = torch.ones(8, 49, dtype=torch.bool)
