@@ -150,8 +150,7 @@ def validation_table(validation: Mapping[str, Any]) -> "Table":
 
 def naming_table(naming: "Naming") -> "Table":
     """Returns how the names of a dictionary and of its control do on unseen documents."""
-    of_names = ("live", "named", "valid", "weak", "coverage", "precision", "recall")
-    columns = (*of_names, "concepts", "valid ones")
+    columns = ("live", "named", "valid", "weak", "coverage", "precision", "recall", "concepts")
     table = make_table("dictionary", *columns, right=columns)
     for name, figures in {"this SAE": naming, **naming.controls}.items():
         table.add_row(
@@ -163,8 +162,7 @@ def naming_table(naming: "Naming") -> "Table":
             f"{figures.coverage:.1%}",
             f"{figures.mean_precision:.2f}",
             f"{figures.mean_recall:.2f}",
-            str(figures.n_concepts),
-            str(figures.n_concepts_validated),
+            f"{figures.n_concepts_validated}/{figures.n_concepts}",
         )
     return table
 
