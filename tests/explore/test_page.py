@@ -91,7 +91,7 @@ def test_typing_reads_and_a_word_is_chosen(page, address) -> None:
 def test_a_misreading_is_annotated_and_asked_again(page, address) -> None:
     page.goto(address + READ)
     page.wait_for_selector("sae-finding .sv-table")
-    assert page.locator("sae-finding").inner_text().count("everything else") == 1
+    assert page.locator("sae-finding").inner_text().count("what has no telling name") == 1
     assert HOSTILE.split("\u202e", maxsplit=1)[0] in page.locator("sae-finding").inner_text()
     note = page.get_by_label("Note, to accept or edit")
     note.fill("Note: it is meant literally.")
