@@ -25,10 +25,15 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def app(folder):
+def queue():
     queue = ModelQueue()
-    yield planted_app(folder, queue)
+    yield queue
     queue.close()
+
+
+@pytest.fixture
+def app(folder, queue):
+    return planted_app(folder, queue)
 
 
 @pytest.fixture

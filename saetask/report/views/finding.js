@@ -35,6 +35,11 @@ function side(finding, speaksFor) {
     .sort((a, b) => Math.abs(b.contribution) - Math.abs(a.contribution));
 }
 
+// The concept that says most for the reading; where none does, the one that says most against it.
+export function strongestConcept(finding) {
+  return side(finding, true)[0] ?? side(finding, false)[0] ?? null;
+}
+
 export function otherReading(finding) {
   const others = new Set((finding.concepts ?? []).filter((c) => c.contribution <= 0).map((c) => c.for));
   others.delete(finding.reading);
