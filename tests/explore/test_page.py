@@ -11,8 +11,10 @@ import time
 
 import pytest
 
+from saetask.detection import ConceptEvidence
 from saetask.dictionary.reader_verdicts import read_verdicts, verdicts_path
 from saetask.explore.security import Access, Guard
+from tests.helpers import planted_explorer
 from tests.helpers.planted_explorer import HOSTILE, PlantedReader
 
 playwright = pytest.importorskip("playwright.sync_api")
@@ -222,7 +224,11 @@ def test_ids_are_told_as_names(page, address) -> None:
     page.wait_for_selector(".steering .sv-answers tbody")
     page.wait_for_selector(".chip:has-text('food')")
     chips = page.locator(".chip").all_inner_texts()
-    assert [chip.split("\n")[0] for chip in chips] == ["food", "acts, steered by 2", "feature 12, struck"]
+    assert [chip.split("\n")[0] for chip in chips] == [
+        "food",
+        "acts, steered by 2",
+        "feature 12, struck",
+    ]
 
 
 @pytest.mark.parametrize("strength", ["5000", "", "1e400"])
@@ -234,10 +240,23 @@ def test_a_wrong_strength_is_one_plain_line(page, address, strength) -> None:
 
 
 @pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
-def test_the_main_act_needs_no_scrolling(page, address, size) -> None:
+def test_the_main_act_needs_no_scrolling(page, address, monkeypatch, size) -> None:
+    added = [0.6, 0.4, -0.4, -0.3, -0.1]  # with the planted ones, more than the table lists
+    others = [
+        ConceptEvidence(f"on:{n}", "made things (house, car)", n, "validated", "", [], [], [])
+        for n in added
+    ]
+    found = planted_explorer.planted_finding
+
+    def with_others(*given):
+        finding = found(*given)
+        return finding._replace(concepts=[*finding.concepts, *others])
+
+    monkeypatch.setattr(planted_explorer, "planted_finding", with_others)
     page.set_viewport_size({"width": size[0], "height": size[1]})
     page.goto(address + READ + "&note=Note:+it+is+meant+literally.")
     page.wait_for_selector("th:has-text('With the note')")
+    assert page.locator("sae-finding tbody tr").count() == 6
     seen = ("#prompt", "sae-finding table", "form.note textarea", ".sv-answers tbody")
     for part in seen:
         box = page.locator(part).first.bounding_box()

@@ -62,5 +62,8 @@ def test_joined_modules_are_a_script(tmp_path) -> None:
 def test_what_no_concept_adds_has_one_name_in_sentences_tables_and_views() -> None:
     finding = planted_finding()
     assert f"{REST} adds +0.31" in why_sentence(finding)
-    assert (evidence_bars(finding)[-1].name, evidence_bars(finding)[-1].contribution) == (REST, 0.31)
+    assert (evidence_bars(finding)[-1].name, evidence_bars(finding)[-1].contribution) == (
+        REST,
+        0.31,
+    )
     assert f'const REST = "{REST}";' in view_files()["finding.js"]

@@ -34,7 +34,7 @@ export function steeringPanel(state, { save }) {
   const strength = element("input", ""), asked = select([["task", "the task's question"], ["text", "the text alone"]]);
   Object.assign(strength, { type: "number", step: "any", min: -LARGEST_STRENGTH, max: LARGEST_STRENGTH, value: state.by });
   const requests = newestRequest();
-  let asked = null; // what the result is of, or will be
+  let shown = null; // the question that the result answers, or will
   asked.value = state.as;
   told.setAttribute("aria-live", "polite");
   const settings = element("div", "line", element("label", "", "Strength, in typical activations", strength), element("label", "", "Answered is", asked));
@@ -63,7 +63,7 @@ export function steeringPanel(state, { save }) {
 
   async function run() {
     requests.giveUp();
-    asked = null;
+    shown = null;
     drawChips();
     result.replaceChildren();
     told.replaceChildren();
@@ -73,9 +73,9 @@ export function steeringPanel(state, { save }) {
       return;
     }
     told.replaceChildren(element("p", "soft", "Asking the model, with the edit and with three random pushes …"));
-    asked = question();
+    shown = question();
     try {
-      const found = await requests.ask("/api/steer", { ...asked, steer: state.steer, strength: Number(state.by), ablate: state.strike });
+      const found = await requests.ask("/api/steer", { ...shown, steer: state.steer, strength: Number(state.by), ablate: state.strike });
       const columns = [column("Before", found.before), column("With the edit", found.after)];
       const random = found.random.map((each) => column("With a random push", each));
       const hasCandidates = columns[0].candidates.length > 0;
@@ -94,9 +94,9 @@ export function steeringPanel(state, { save }) {
 
   // Takes away answers to another question than the form holds now.
   function checkQuestion() {
-    if (asked === null || JSON.stringify(asked) === JSON.stringify(question())) return;
+    if (shown === null || JSON.stringify(shown) === JSON.stringify(question())) return;
     requests.giveUp();
-    asked = null;
+    shown = null;
     result.replaceChildren();
     told.replaceChildren(element("p", "soft", "The prompt has changed. ", button("", "Answer it under this edit", run)));
   }
