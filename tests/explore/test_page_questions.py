@@ -1,4 +1,4 @@
-"""The page keeps findings with their prompts, tells names, and asks for no more than is waited for."""
+"""The page keeps findings with their prompts, tells names, and asks for no more than is awaited."""
 
 import threading
 
