@@ -92,11 +92,9 @@ class SteerRequest(Request):
     @classmethod
     def _is_strength(cls, value: object) -> object:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not is_number or not abs(value) <= LARGEST_STRENGTH:  # which holds for nan, too
-            raise ValueError(
-                f"it must be a number from -{LARGEST_STRENGTH:g} to {LARGEST_STRENGTH:g}."
-            )
-        return value
+        if is_number and abs(float(value)) <= LARGEST_STRENGTH:
+            return value
+        raise ValueError(f"it must be a number from -{LARGEST_STRENGTH:g} to {LARGEST_STRENGTH:g}.")
 
     def steered(self) -> dict[Named, float]:
         """Returns the strength of each feature and concept that is moved."""

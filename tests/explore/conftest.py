@@ -85,8 +85,11 @@ def browser():
 
 
 @pytest.fixture
-def page(browser):
-    """A page that fails the test if its scripts do, or if the policy refuses something."""
+def page(browser, address):
+    """A page that fails the test if its scripts do, or if the policy refuses something.
+
+    It is closed before the explorer at `address` is, which it may still ask something.
+    """
     problems = []
     page = browser.new_page(viewport={"width": 1200, "height": 900})
     page.set_default_timeout(WAIT)
