@@ -91,10 +91,12 @@ class SteerRequest(Request):
     @field_validator("strength", mode="before")
     @classmethod
     def _is_strength(cls, value: object) -> object:
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if is_number and abs(float(value)) <= LARGEST_STRENGTH:
-            return value
-        raise ValueError(f"it must be a number from -{LARGEST_STRENGTH:g} to {LARGEST_STRENGTH:g}.")
+        reason = f"it must be a number from -{LARGEST_STRENGTH:g} to {LARGEST_STRENGTH:g}."
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise ValueError(reason)
+        if not abs(value) <= LARGEST_STRENGTH:  # which holds for nan, too
+            raise ValueError(reason)
+        return value
 
     def steered(self) -> dict[Named, float]:
         """Returns the strength of each feature and concept that is moved."""
