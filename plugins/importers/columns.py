@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,12 +77,14 @@ def items_of_rows(rows: Iterable[PlacedRow], fields: LogFields) -> Iterator[Eval
         UserError: A row lacks a column that was named, or its prompt; a value does not fit.
     """
     columns: dict[str, str] = {}
+    all_names: dict[tuple[str, ...], tuple[str, ...]] = {}  # once in memory, not once a row
     for row in rows:
         # A column keeps its role once it was met: JSON Lines may leave out keys of single rows.
         for field in DEFAULT_COLUMNS.keys() - columns.keys():
             if name := _column(row, field, fields):
                 columns[field] = name
-        yield _item(row, columns, fields)
+        names = tuple(row.values)
+        yield replace(_item(row, columns, fields), columns=all_names.setdefault(names, names))
 
 
 def _column(row: PlacedRow, field: str, fields: LogFields) -> str | None:
@@ -131,7 +134,7 @@ def _item(row: PlacedRow, columns: Mapping[str, str], fields: LogFields) -> Eval
 
 
 def _no_column(row: PlacedRow, field: str, problem: str) -> UserError:
-    others, flag = ", ".join(list(row.values)[:12]) or "none", f"--{field.replace('_', '-')}"
+    others, flag = ", ".join(row.values) or "none", f"--{field.replace('_', '-')}"
     return UserError(f"{row.place}: {problem}; name one with {flag}. It has: {others}.")
 
 

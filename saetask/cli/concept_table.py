@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from saetask.saes.concepts import Concept
 
 MOST_WORDS = 4
+ACTIVATION, FEATURES = "highest\nactivation", "active\nfeatures"
+LEGEND = (
+    "Highest activation: of the concept's features on any token of the prompt, in the SAE's own "
+    "scale; active features: how many of the concept's are not zero in the prompt."
+)
+"""What the columns of figures say."""
 
 
 class ConceptFiring(NamedTuple):
@@ -63,7 +69,7 @@ def concepts_table(firings: Sequence[ConceptFiring]) -> "Table":
     """Returns the concepts, one a row."""
     from rich.markup import escape
 
-    right = ("strongest", "features")
+    right = (ACTIVATION, FEATURES)
     table = make_table("concept", "its name is", "fires on", *right, right=right)
     for firing in firings:
         words = ", ".join(firing.words[:MOST_WORDS]) + ", …" * (len(firing.words) > MOST_WORDS)

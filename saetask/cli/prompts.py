@@ -84,8 +84,14 @@ def _declare_model(parser: CommandParser) -> None:
 
 def read(arguments: Namespace) -> None:
     """Prints the concepts that a prompt activates most, or its features where none are named."""
-    from saetask.cli.concept_table import concept_firings, concepts_table
-    from saetask.cli.tables import firings_table, has_room_for, print_table
+    from saetask.cli.concept_table import LEGEND, concept_firings, concepts_table
+    from saetask.cli.tables import (
+        firings_table,
+        has_room_for,
+        print_table,
+        terminal_width,
+        wrapped,
+    )
     from saetask.data.prompts import as_prompt
     from saetask.dictionary.feature_labels import find_feature_labels
     from saetask.saes.compatibility import check_sae
@@ -117,6 +123,7 @@ def read(arguments: Namespace) -> None:
         print_json({**document, "features": rows, "concepts": found})
     elif concepts:
         print_table(concepts_table(concepts))
+        print(wrapped(LEGEND, terminal_width()))
     else:
         table = firings_table(firings, labels)
         print_table(table if has_room_for(table) else firings_table(firings, labels, both=False))

@@ -34,3 +34,5 @@ class EvaluatedItem:
     """The answers that the model had to choose from; empty where it wrote one freely."""
     paraphrases: tuple[str, ...] = ()
     """The prompt's last message in other words, where the log has it so."""
+    columns: tuple[str, ...] = field(default=(), compare=False)
+    """Columns of its row, where the log is a table, for messages."""

@@ -146,9 +146,11 @@ def _nothing_scored(items: Sequence[EvaluatedItem], by: By) -> str:
         )
     if any(item.samples for item in items):
         return "No item of the log has a score; it has several answers, so --by disagreement works."
+    columns = list(dict.fromkeys(name for item in items for name in item.columns))
+    has = f" It has: {', '.join(columns)}." if columns else ""
     return (
         "No item of the log has a score; score the answers, or name the column of scores with "
-        "--correct-field."
+        f"--correct-field.{has}"
     )
 
 

@@ -148,8 +148,9 @@ def _pooled(
     """Yields what each reader reads of each batch of prompts."""
     saes = [reader.sae for reader in readers]
     for batch in extract_in_batches(model, saes, rendered, executor, batches):
-        yield [pool(found, reader.concepts) for found, reader in zip(batch.features, readers)]
-        advance(len(batch.prompts))
+        read = [pool(found, reader.concepts) for found, reader in zip(batch.features, readers)]
+        advance(len(batch.prompts))  # before the yield: nobody comes back after the last batch
+        yield read
 
 
 def pool(activations: FeatureActivations, concepts: Sequence[Concept]) -> Readings:

@@ -1,6 +1,6 @@
 """The explorer's application: its page, its views, and what they ask for as JSON."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from saetask.errors import UserError
 from saetask.explore.dictionary_shelf import SORTS, DictionaryShelf
 from saetask.explore.folders import RunShelf
-from saetask.explore.model_queue import QueueFullError, TookTooLongError
+from saetask.explore.model_queue import AbandonedError, QueueFullError, TookTooLongError
 from saetask.explore.model_thread import ModelThread
+from saetask.explore.prompt_reader import PromptReader
 from saetask.explore.requests import (
     AskRequest,
     CompareRequest,
@@ -26,9 +27,11 @@ from saetask.explore.requests import (
 )
 from saetask.report.view_modules import view_files
 from saetask.utils.files import json_text
-from saetask.utils.validation import first_problem
+from saetask.utils.validation import first_problem, plain_problem
 
 T = TypeVar("T")
+CLIENT_GONE = 499
+"""Status of an answer that nobody receives, as nginx logs it."""
 LARGEST_PAGE = 100
 """Rows of a page of a list."""
 Words = Annotated[str, Query(max_length=200)]
@@ -97,12 +100,12 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def _(_: Request, error: RequestValidationError) -> Json:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"][1:])
-        return problem(422, f"{field}: {first['msg']}.")
+        inside = {**first, "loc": first["loc"][1:]}  # without "body" or "query"
+        return problem(422, plain_problem(inside).line)
 
     @app.exception_handler(ValidationError)
     async def _(_: Request, error: ValidationError) -> Json:
-        return problem(422, ": ".join(filter(None, first_problem(error))))
+        return problem(422, first_problem(error).line)
 
     @app.exception_handler(QueueFullError)
     async def _(_: Request, error: QueueFullError) -> Json:
@@ -111,6 +114,10 @@ def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(TookTooLongError)
     async def _(_: Request, error: TookTooLongError) -> Json:
         return problem(504, "The model is still at it; ask the same again in a while.")
+
+    @app.exception_handler(AbandonedError)
+    async def _(_: Request, error: AbandonedError) -> Json:
+        return problem(CLIENT_GONE, "Nobody waits for this any more.")
 
 
 def _add_status(app: FastAPI, shelves: Shelves, model: ModelThread) -> None:
@@ -132,25 +139,37 @@ def _add_status(app: FastAPI, shelves: Shelves, model: ModelThread) -> None:
 
 
 def _add_reading(app: FastAPI, model: ModelThread) -> None:
+    async def run(connection: Request, function: Callable[[PromptReader], Any]) -> Any:
+        return await model.run(function, _client_left(connection))
+
     @app.post("/api/read")
-    async def read(request: ReadRequest) -> Any:
-        return await model.run(lambda reader: reader.read(request))
+    async def read(request: ReadRequest, connection: Request) -> Any:
+        return await run(connection, lambda reader: reader.read(request))
 
     @app.post("/api/detect")
-    async def detect(request: DetectRequest) -> Any:
-        return await model.run(lambda reader: reader.detect(request))
+    async def detect(request: DetectRequest, connection: Request) -> Any:
+        return await run(connection, lambda reader: reader.detect(request))
 
     @app.post("/api/ask")
-    async def ask(request: AskRequest) -> Any:
-        return await model.run(lambda reader: reader.ask(request))
+    async def ask(request: AskRequest, connection: Request) -> Any:
+        return await run(connection, lambda reader: reader.ask(request))
 
     @app.post("/api/steer")
-    async def steer(request: SteerRequest) -> Any:
-        return await model.run(lambda reader: reader.steer(request))
+    async def steer(request: SteerRequest, connection: Request) -> Any:
+        return await run(connection, lambda reader: reader.steer(request))
 
     @app.post("/api/compare")
-    async def compare(request: CompareRequest) -> Any:
-        return await model.run(lambda reader: reader.compare(request))
+    async def compare(request: CompareRequest, connection: Request) -> Any:
+        return await run(connection, lambda reader: reader.compare(request))
+
+
+async def _client_left(connection: Request) -> None:
+    """Ends when the client of a request, whose body has been read, is no longer there.
+
+    The page gives up what it asked for when the reader types on or goes elsewhere.
+    """
+    while (await connection.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _add_folders(app: FastAPI, shelves: Shelves) -> None:

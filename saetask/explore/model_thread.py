@@ -1,7 +1,7 @@
 """The model behind the queue: loaded in its thread while the page is already there."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from saetask.errors import UserError
@@ -49,13 +49,20 @@ class ModelThread:
             "tasks": list(self._config.tasks),
         }
 
-    async def run(self, function: Callable[[PromptReader], T]) -> T:
+    async def run(
+        self, function: Callable[[PromptReader], T], gone: Coroutine[Any, Any, None] | None = None
+    ) -> T:
         """Returns what a function makes of the reader, once it was its turn.
+
+        Args:
+            function: What is run with the reader.
+            gone: Ends when nobody waits for the result any more.
 
         Raises:
             UserError: The model could not be loaded.
             QueueFullError: Too many requests wait already.
             TookTooLongError: The result is not there in time.
+            AbandonedError: Nobody waits for it any more.
         """
 
         def call() -> T:
@@ -63,4 +70,4 @@ class ModelThread:
                 raise UserError(f"The model is not loaded: {self._problem}")
             return function(self._reader)
 
-        return await self._queue.run(call)
+        return await self._queue.run(call, gone)

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from saetask.annotation.base import Annotation, Placement
 from saetask.dictionary.editing import LARGEST_STRENGTH, Named
@@ -83,10 +83,20 @@ class SteerRequest(Request):
     """The word in question, where the task has one."""
     steer: list[Name] = Field(default_factory=list, max_length=8)
     """Concepts, and features as `feature:12`, that are moved."""
-    strength: float = Field(default=1.0, ge=-LARGEST_STRENGTH, le=LARGEST_STRENGTH)
+    strength: float = 1.0
     """How far, in typical activations."""
     ablate: list[Name] = Field(default_factory=list, max_length=8)
     """Concepts and features that do not fire."""
+
+    @field_validator("strength", mode="before")
+    @classmethod
+    def _is_strength(cls, value: object) -> object:
+        reason = f"it must be a number from -{LARGEST_STRENGTH:g} to {LARGEST_STRENGTH:g}."
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise ValueError(reason)
+        if not abs(value) <= LARGEST_STRENGTH:  # which holds for nan, too
+            raise ValueError(reason)
+        return value
 
     def steered(self) -> dict[Named, float]:
         """Returns the strength of each feature and concept that is moved."""

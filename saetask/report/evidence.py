@@ -14,9 +14,9 @@ ROWS_A_SIDE = 3
 """Maximum number of concepts that are shown on each side; the others are added up."""
 MOST_WORDS = 3
 LARGEST_ODDS = 1000
-REST = "everything else"
-"""What no listed concept adds: further concepts, the form of words, features without a name, the
-average prompt."""
+REST = "what has no telling name"
+"""A finding's `rest`, in tables and in sentences: features without a name, or whose name tells the
+form of words alone, concepts beyond the listed ones, and the average prompt."""
 LESS = "(less than usual)"
 """In place of words, for a concept that speaks by firing less than in the average prompt."""
 
@@ -138,7 +138,7 @@ def evidence_bars(found: AnyFinding) -> list[Bar]:
         for c in shown_concepts(found)
     ]
     if number := weaker(found).number:
-        name = "1 weaker concept" if number == 1 else f"{number} weaker concepts"
+        name = "1 weaker named concept" if number == 1 else f"{number} weaker named concepts"
         bars.append(Bar(name, weaker(found).contribution, 0.0))
     if found.rest is not None:
         bars.append(Bar(REST, found.rest, 0.0))

@@ -7,6 +7,7 @@ how much no name explains. Where the evidence is weak, or most of it has no name
 from saetask.report.evidence import (
     AGAINST,
     FOR,
+    REST,
     AnyConcept,
     AnyFinding,
     fired_words,
@@ -21,8 +22,6 @@ LEAST = 0.05
 """Log-odds below which a concept adds too little to be told."""
 LEAST_SHARE = 0.25
 """Share of the strongest concept's contribution that a further one must reach."""
-UNNAMED = "what has no telling name"
-"""Features without a name, or whose name tells the form of words alone, and the average prompt."""
 SIGNS = " .,;:!?()\"'“”‘’"
 """Left out at the ends of a word."""
 WEAK = 0.7
@@ -49,7 +48,7 @@ def why_sentence(found: AnyFinding) -> str:
         what = "another named concept" if others == 1 else f"{others} other named concepts"
         parts.append(f"{what} {'adds' if others == 1 else 'add'} {signed(named - told)}")
     if abs(found.rest) >= LEAST and (found.log_odds <= 0 or not _is_unnamed(found, named)):
-        parts.append(f"{UNNAMED} adds {signed(found.rest)}")
+        parts.append(f"{REST} adds {signed(found.rest)}")
     return "; ".join(parts) + f" (in all {signed(found.log_odds)})."
 
 
@@ -69,7 +68,7 @@ def _opening(found: AnyFinding, named: float, because: str) -> str:
         return f"{opening}, though {because}" if because else opening
     weakly = "weakly " if log_odds < WEAK else ""
     if _is_unnamed(found, named):
-        opening = f"{weakly}read as {reading}, mostly by {UNNAMED} ({signed(found.rest or 0.0)})"
+        opening = f"{weakly}read as {reading}, mostly by {REST} ({signed(found.rest or 0.0)})"
         return f"{opening}; what has one: {because}" if because else opening
     why = f"because {because}" if because else "by concepts that each add little"
     return f"{weakly}read as {reading} {why}"

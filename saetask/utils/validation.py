@@ -17,6 +17,11 @@ REASONS = {
     "extra_forbidden": "it is not a known key.",
     "model_type": "expected a JSON object.",
     "dict_type": "expected a JSON object.",
+    "json_invalid": "it is not valid JSON.",
+    "string_too_short": "it must have {min_length} characters or more.",
+    "string_too_long": "it may have {max_length} characters.",
+    "too_short": "it must have {min_length} entries or more.",
+    "too_long": "it may have {max_length} entries.",
 }
 """Reasons that pydantic's own texts give in the words of Python classes, by type of error."""
 
@@ -48,12 +53,21 @@ class FieldProblem(NamedTuple):
     reason: str
     """A sentence; it begins with the place inside the field, if there is one."""
 
+    @property
+    def line(self) -> str:
+        """Field and reason."""
+        return ": ".join(filter(None, self))
+
 
 def first_problem(error: ValidationError) -> FieldProblem:
     """Returns the first field that does not fit, and why, as a sentence."""
-    problem: dict[str, Any] = {**error.errors(include_url=False)[0]}
+    return plain_problem({**error.errors(include_url=False)[0]})
+
+
+def plain_problem(problem: Mapping[str, Any]) -> FieldProblem:
+    """Returns one of pydantic's errors, as it lists them, in plain words."""
     if problem["type"] in REASONS:
-        reason = REASONS[problem["type"]]
+        reason = REASONS[problem["type"]].format_map(problem.get("ctx", {}))
     elif problem["type"] == "value_error":
         reason = str(problem["ctx"]["error"])
         reason += "" if reason.endswith((".", "?")) else "."

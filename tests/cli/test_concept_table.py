@@ -3,9 +3,10 @@
 import io
 
 import numpy as np
+import pytest
 from rich.console import Console
 
-from saetask.cli.concept_table import concept_firings, concepts_table
+from saetask.cli.concept_table import LEGEND, concept_firings, concepts_table
 from saetask.data import RenderedPrompt, Span
 from saetask.saes import Concept, FeatureActivations
 
@@ -32,6 +33,17 @@ def test_concepts_that_fire_in_the_text_are_told_with_their_tokens_strongest_fir
     assert (food.n_features, food.n_all) == (2, 3)
     assert (heat.name, heat.words, heat.verdict) == ("near [heat]", ["warm"], "not validated")
     assert concept_firings(activations(), [HEAT, FOOD], top=1) == [food]
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_the_columns_of_figures_say_what_they_are_in_few_columns(width) -> None:
+    out, long = io.StringIO(), FOOD._replace(name="a long name of food")
+    found = concept_firings(activations(), [long, HEAT], top=5)
+    Console(file=out, width=width).print(concepts_table(found))
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    assert "highest" in lines[1] and "activation" in lines[2] and "features" in lines[2]
+    assert "Highest activation" in LEGEND and "active features" in LEGEND
 
 
 def test_the_table_has_a_row_for_each_and_takes_names_as_text() -> None:

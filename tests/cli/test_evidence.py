@@ -34,7 +34,7 @@ def test_every_concept_has_a_bar_on_its_side_its_name_and_its_verdict() -> None:
         assert (set(left), set(right)) in (({"▒"}, set()), (set(), {"█"}))
     assert "−0.60" in rows[2] and "feelings" in rows[2] and rows[2].endswith("insult")
     assert "not validated" in rows[1]
-    assert "+0.31 everything else" in rows[-1]
+    assert "+0.31 what has no telling name" in rows[-1]
 
 
 def test_what_the_model_says_and_what_a_missing_concept_would_change_is_told() -> None:

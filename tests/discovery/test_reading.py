@@ -1,3 +1,5 @@
+import io
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,18 @@ def test_every_prompt_is_pooled_over_its_own_tokens(tiny_model, tiny_sae, render
                 max(0, weighted.max()), abs=1e-3
             )
         assert read.n_tokens[number] == len(tokens)
+
+
+def test_on_a_terminal_a_bar_counts_the_prompts(tiny_model, tiny_sae, rendered, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
+    monkeypatch.setattr("sys.stderr", terminal := Terminal())
+    read_log(tiny_model, [Reader(tiny_sae, CONCEPTS)], rendered)
+    shown = terminal.getvalue()
+    assert "read prompts:" in shown and "0/4" in shown and "4/4" in shown
 
 
 def test_every_order_of_prompts_is_given_back_and_parts_change_nothing(

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from saetask.dictionary.reader_verdicts import read_verdicts, struck_concepts, verdicts_path
-from saetask.explore.model_queue import ModelQueue, QueueFullError, TookTooLongError
 from saetask.explore.requests import LONGEST_PROMPT
 from tests.helpers.planted_explorer import HOSTILE
 
@@ -86,6 +85,13 @@ def test_what_is_wrong_is_said_in_one_line(client, path, body, word) -> None:
     assert word in line and "\n" not in line
 
 
+@pytest.mark.parametrize("strength", [1001, "4", True, None])
+def test_a_wrong_strength_is_told_in_plain_words(client, strength) -> None:
+    body = {"text": TEXT, "steer": ["feature:1"], "strength": strength}
+    line = client.post("/api/steer", json=body).json()["problem"]
+    assert line == "strength: it must be a number from -1000 to 1000."
+
+
 def test_a_body_that_is_no_json_is_refused(client) -> None:
     kind = {"content-type": "application/json"}
     for body in (b"", b"{", b"\xff\xfe", b"[" * 60_000):
@@ -157,44 +163,3 @@ def test_verdicts_are_saved_beside_the_dictionary_and_taken_back(client, folder)
     assert struck_concepts(folder / "dictionary") == []
     assert len(path.read_text().splitlines()) == 3  # nothing is ever removed
     assert all(json.loads(line)["schema_version"] == 1 for line in path.open())
-
-
-async def _results(queue, *functions):
-    import asyncio
-
-    return await asyncio.gather(*map(queue.run, functions), return_exceptions=True)
-
-
-def test_the_queue_runs_one_at_a_time_and_holds_few() -> None:
-    import asyncio
-    import threading
-
-    inside, most, lock = 0, 0, threading.Lock()
-
-    def work():
-        nonlocal inside, most
-        with lock:
-            inside += 1
-            most = max(most, inside)
-        threading.Event().wait(0.02)
-        with lock:
-            inside -= 1
-
-    queue = ModelQueue(most_waiting=3)
-    results = asyncio.run(_results(queue, *[work] * 6))
-    assert most == 1
-    assert sum(isinstance(result, QueueFullError) for result in results) == 3
-    assert asyncio.run(_results(queue, lambda: 7)) == [7]  # it has room again
-    queue.close()
-
-
-def test_a_long_computation_is_not_waited_for() -> None:
-    import asyncio
-    import threading
-
-    end = threading.Event()
-    queue = ModelQueue(longest=0.05)
-    (result,) = asyncio.run(_results(queue, end.wait))
-    assert isinstance(result, TookTooLongError)
-    end.set()
-    queue.close()

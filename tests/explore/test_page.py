@@ -1,71 +1,14 @@
-"""The page in a browser: type, read, annotate, ask again, strike, search; and what is hostile.
-
-Needs a Chromium: Debian's `chromium`, or another one that `$SAETASK_CHROMIUM` names.
-"""
-
-import os
-import shutil
-import socket
-import threading
-import time
+"""The page in a browser: type, read, annotate, ask again, strike, search; and what is hostile."""
 
 import pytest
 
+from saetask.detection import ConceptEvidence
 from saetask.dictionary.reader_verdicts import read_verdicts, verdicts_path
-from saetask.explore.security import Access, Guard
+from tests.explore.conftest import IN_BROWSER, READ, WAIT
+from tests.helpers import planted_explorer
 from tests.helpers.planted_explorer import HOSTILE
 
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = os.environ.get("SAETASK_CHROMIUM") or shutil.which("chromium")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
-]
-WAIT = 60_000
-"""Milliseconds that a browser on a busy machine may take."""
-READ = "#read?task=metaphor&text=He+swallowed+the+insult.&target=swallowed"
-
-
-@pytest.fixture
-def address(app):
-    """The explorer, served on a free port."""
-    import uvicorn
-
-    listening = socket.socket()
-    listening.bind(("127.0.0.1", 0))
-    access = Access("127.0.0.1", listening.getsockname()[1])
-    server = uvicorn.Server(uvicorn.Config(Guard(app, access), log_level="warning", ws="none"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.05)
-    yield access.address
-    server.should_exit = True
-    thread.join(10)
-    listening.close()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser):
-    """A page that fails the test if its scripts do, or if the policy refuses something."""
-    problems = []
-    page = browser.new_page(viewport={"width": 1200, "height": 900})
-    page.set_default_timeout(WAIT)
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda line: problems.append(line.text) if line.type == "error" else None)
-    yield page
-    hit = page.evaluate("window.hit")
-    page.close()
-    assert hit is None
-    assert [line for line in problems if "status of 422" not in line] == []
+pytestmark = IN_BROWSER
 
 
 def test_typing_reads_and_a_word_is_chosen(page, address) -> None:
@@ -91,7 +34,7 @@ def test_typing_reads_and_a_word_is_chosen(page, address) -> None:
 def test_a_misreading_is_annotated_and_asked_again(page, address) -> None:
     page.goto(address + READ)
     page.wait_for_selector("sae-finding .sv-table")
-    assert page.locator("sae-finding").inner_text().count("everything else") == 1
+    assert page.locator("sae-finding").inner_text().count("what has no telling name") == 1
     assert HOSTILE.split("\u202e", maxsplit=1)[0] in page.locator("sae-finding").inner_text()
     note = page.get_by_label("Note, to accept or edit")
     note.fill("Note: it is meant literally.")
@@ -112,18 +55,18 @@ def test_a_concept_is_hidden_and_put_back(page, address) -> None:
     page.click("[data-concept='on:noun.food']")
     page.click("text=Margin, and where")
     page.wait_for_selector("text=Margin +1.75")
-    page.click("button[aria-label^='Hide on:noun.food']")
+    page.click("button[aria-label^='Hide food from']")
     page.click("text=Margin, and where")
     page.wait_for_selector("text=Margin −0.25")
     assert "without=on" in page.url
-    page.click("button[aria-label^='Put on:noun.food back']")
+    page.click("button[aria-label='Put food back']")
     page.wait_for_selector("text=+2.00")
 
 
 def test_a_concept_is_steered_and_struck(page, address) -> None:
     page.goto(address + READ)
     page.click("[data-concept='on:noun.food']")
-    page.click("button[aria-label='Steer on:noun.food']")
+    page.click("button[aria-label='Steer food']")
     page.wait_for_selector(".steering .sv-answers")
     assert "With the edit\nsays “metaphorical”" in page.locator(".steering thead").inner_text()
     assert "50.0 % to 50.0 %" in page.locator(".steering tbody").inner_text()
@@ -138,16 +81,29 @@ def test_a_concept_is_steered_and_struck(page, address) -> None:
     page.fill(".steering input", "5000")
     page.keyboard.press("Enter")
     page.wait_for_selector(".steering .problem:has-text('strength')")
-    page.click("button[aria-label='Strike on:noun.food']")
+    page.click("button[aria-label='Strike food']")
     page.wait_for_selector(".chip:has-text('struck')")
     assert "strike=on" in page.url and "steer=on" not in page.url
 
 
 @pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
-def test_the_main_act_needs_no_scrolling(page, address, size) -> None:
+def test_the_main_act_needs_no_scrolling(page, address, monkeypatch, size) -> None:
+    added = [0.6, 0.4, -0.4, -0.3, -0.1]  # with the planted ones, more than the table lists
+    others = [
+        ConceptEvidence(f"on:{n}", "made things (house, car)", n, "validated", "", [], [], [])
+        for n in added
+    ]
+    found = planted_explorer.planted_finding
+
+    def with_others(*given):
+        finding = found(*given)
+        return finding._replace(concepts=[*finding.concepts, *others])
+
+    monkeypatch.setattr(planted_explorer, "planted_finding", with_others)
     page.set_viewport_size({"width": size[0], "height": size[1]})
     page.goto(address + READ + "&note=Note:+it+is+meant+literally.")
     page.wait_for_selector("th:has-text('With the note')")
+    assert page.locator("sae-finding tbody tr").count() == 6
     seen = ("#prompt", "sae-finding table", "form.note textarea", ".sv-answers tbody")
     for part in seen:
         box = page.locator(part).first.bounding_box()

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saetask.data import LogFields, Prompt, read_log
+from saetask.discovery.failures import scored_items
 from tests.helpers.refusals import refusal
 
 ROWS = [
@@ -192,6 +193,14 @@ def test_a_named_column_that_is_missing_is_refused_with_those_that_there_are(rea
     assert message == (
         f"{path}:1: no column 'okay'; name one with --correct-field. It has: prompt, ok."
     )
+
+
+def test_all_columns_are_told_where_none_has_the_scores(read, tmp_path):
+    path = tmp_path / "log.csv"
+    names = ["prompt", *(f"column {n}" for n in range(20)), "grade"]
+    path.write_text("\n".join([",".join(names), *([",".join("1" * len(names))] * 60)]))
+    message = refusal(scored_items, read(path), "correctness")
+    assert message.endswith(f"with --correct-field. It has: {', '.join(names)}.")
 
 
 def test_splits_are_listed_where_there_are_several(read, tmp_path):

@@ -19,7 +19,7 @@ def test_the_evidence_is_shown_whole() -> None:
         ">99%",
         "She swallowed the insult with her soup.",
         "feelings (anger, pride) −0.60 validated insult",
-        "everything else +0.31",
+        "what has no telling name +0.31",
         "3 to 1 for “literal”",
         "without “food” the features would say “metaphorical” (−0.09)",
         "0 a bowl of «feelings (anger, pride)» on the table",

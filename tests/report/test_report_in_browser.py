@@ -36,6 +36,12 @@ def test_an_item_shows_its_concepts(tmp_path) -> None:
         browser.close()
     assert problems == []
     assert marks == ["swallowed", "insult", "soup"]
-    for told in ("+1.20", "−0.60", "everything else", "+0.31", "Margin +1.11: about 3 to 1"):
+    for told in (
+        "+1.20",
+        "−0.60",
+        "what has no telling name",
+        "+0.31",
+        "Margin +1.11: about 3 to 1",
+    ):
         assert told in text
     assert "food (soup, bread)" in text and "not validated" in text

@@ -6,7 +6,10 @@ import subprocess
 
 import pytest
 
+from saetask.report.evidence import REST, evidence_bars
 from saetask.report.view_modules import joined_modules, view_files
+from saetask.report.why import why_sentence
+from tests.helpers.planted_evidence import planted_finding
 
 MODULES = [name for name in view_files() if name.endswith(".js")]
 
@@ -54,3 +57,13 @@ def test_joined_modules_are_a_script(tmp_path) -> None:
     path.write_text(joined_modules(MODULES), encoding="utf-8")
     checked = subprocess.run(["node", "--check", path], check=False, capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
+
+
+def test_what_no_concept_adds_has_one_name_in_sentences_tables_and_views() -> None:
+    finding = planted_finding()
+    assert f"{REST} adds +0.31" in why_sentence(finding)
+    assert (evidence_bars(finding)[-1].name, evidence_bars(finding)[-1].contribution) == (
+        REST,
+        0.31,
+    )
+    assert f'const REST = "{REST}";' in view_files()["finding.js"]

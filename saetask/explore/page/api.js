@@ -1,19 +1,48 @@
 // Requests to the server, and the address of the page, which holds all that a reader chose.
 import { element } from "/views/text.js";
 
-export async function ask(path, body) {
+// Thrown in place of an answer that the reader does not wait for any more.
+export class GivenUp extends Error {}
+
+export async function ask(path, body, signal) {
   const options = body === undefined ? {} : {
-    method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
+    method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body), signal,
   };
   let response;
   try {
     response = await fetch(path, options);
   } catch {
+    if (signal?.aborted) throw new GivenUp();
     throw new Error("The explorer does not answer: is `saetask explore` still running?");
   }
   const document = await response.json().catch(() => ({ problem: `The explorer answered ${response.status}.` }));
+  if (signal?.aborted) throw new GivenUp();
   if (!response.ok) throw new Error(document.problem ?? `The explorer answered ${response.status}.`);
   return document;
+}
+
+let shownPage = new AbortController();
+
+// Gives up what the page that was shown still asks for.
+export function leavePage() {
+  shownPage.abort();
+  shownPage = new AbortController();
+}
+
+// Requests to the model of which only the newest counts: each gives up the one before, and the server takes it out of
+// the model's queue.
+export function newestRequest() {
+  const page = shownPage.signal;
+  let before = new AbortController();
+  function giveUp() {
+    before.abort();
+    before = new AbortController();
+  }
+  function askNewest(path, body) {
+    giveUp();
+    return ask(path, body, AbortSignal.any([before.signal, page]));
+  }
+  return { ask: askNewest, giveUp };
 }
 
 export function get(path, parameters = {}) {

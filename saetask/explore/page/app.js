@@ -1,6 +1,7 @@
 // The page: tabs, status, and which part is shown, by the address.
 import { element } from "/views/text.js";
-import { get, here, address, problem } from "/app/api.js";
+import { get, here, address, leavePage, problem } from "/app/api.js";
+import { learnNames } from "/app/names.js";
 import { readPage } from "/app/read.js";
 import { dictionaryPage } from "/app/dictionary.js";
 import { comparePage } from "/app/compare.js";
@@ -49,6 +50,7 @@ function draw() {
   document.title = `${PAGES[name][0]} · saetask explore`;
   if (shown && shown !== name) main.focus({ preventScroll: true });
   shown = name;
+  leavePage();
   const frame = element("div", "");
   main.replaceChildren(frame);
   PAGES[name][1](frame, values, status).catch((error) => {
@@ -64,6 +66,7 @@ window.addEventListener("hashchange", draw);
 window.addEventListener("popstate", draw);
 try {
   await watch();
+  if (status.dictionary) await learnNames();
   draw();
 } catch (error) {
   main.replaceChildren(problem(error));

@@ -1,6 +1,6 @@
 // Compare: features that fire in more of some texts than of others.
 import { element, number, percent, tableOf } from "/views/text.js";
-import { ask, note, cardAddress, problem } from "/app/api.js";
+import { GivenUp, newestRequest, note, cardAddress, problem } from "/app/api.js";
 
 const FIRST = "She swallowed the pill.\nHe swallowed a fly.\nThe snake swallowed the egg.";
 const SECOND = "She swallowed her pride.\nHe swallowed the insult.\nThe firm swallowed its rival.";
@@ -23,14 +23,15 @@ export async function comparePage(frame, values) {
   result.setAttribute("aria-live", "polite");
   const form = element("form", "", element("div", "two", element("label", "", "Some texts, one a line", first), element("label", "", "Others", second)), element("div", "line", go));
   frame.append(element("h1", "", "Compare two sets of texts"), element("p", "soft", "Features that fire in a larger share of the one than of the other. With thousands of features and few texts, small p-values are expected by chance; q is corrected for that."), form, result);
+  const requests = newestRequest();
   const lines = (text) => text.split("\n").map((line) => line.trim()).filter(Boolean).slice(0, 32);
   async function compare() {
     go.disabled = true;
     try {
-      const found = await ask("/api/compare", { first: lines(first.value), second: lines(second.value) });
+      const found = await requests.ask("/api/compare", { first: lines(first.value), second: lines(second.value) });
       result.replaceChildren(table("More in the first", found.first), table("More in the second", found.second));
     } catch (error) {
-      result.replaceChildren(problem(error));
+      if (!(error instanceof GivenUp)) result.replaceChildren(problem(error));
     }
     go.disabled = false;
   }

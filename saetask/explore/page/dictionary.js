@@ -1,6 +1,6 @@
 // Dictionary: search by words or by an example sentence, browse, and open cards.
 import { element, button, percent, verdictBadge } from "/views/text.js";
-import { ask, get, note, address, cardAddress, problem } from "/app/api.js";
+import { get, newestRequest, note, address, cardAddress, problem } from "/app/api.js";
 import { judge, standing } from "/app/verdicts.js";
 import { rowName, rowNote } from "/views/tokens.js";
 import "/views/card.js";
@@ -77,9 +77,11 @@ export async function dictionaryPage(frame, values, status) {
   };
   const section = (title, rows) => (rows.length ? [element("h2", "", title), element("ul", "list", rows.map(entry))] : []);
 
+  const readings = newestRequest();
   let turn = 0;
   async function fill() {
     const mine = turn += 1;
+    readings.giveUp();
     list.replaceChildren(element("p", "soft", "…"));
     let shown;
     try {
@@ -95,7 +97,7 @@ export async function dictionaryPage(frame, values, status) {
   // What is listed: by an example sentence, by words, or page by page.
   async function found() {
     if (state.example) {
-      const reading = await ask("/api/read", { text: state.example });
+      const reading = await readings.ask("/api/read", { text: state.example });
       return [element("p", "soft", "What stands out in this sentence, most first: strong in it, and rare in the corpus."), ...section("Concepts", reading.concepts), ...section("Features", reading.features)];
     }
     if (state.words) {

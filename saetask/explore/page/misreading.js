@@ -1,35 +1,75 @@
 // What is misread in a prompt, with its evidence; notes to accept or edit; and the answers before and after.
-import { element, button, number, probability } from "/views/text.js";
-import { ask, problem } from "/app/api.js";
+import { element, button, number, probability, visible } from "/views/text.js";
+import { GivenUp, newestRequest, problem } from "/app/api.js";
+import { nameOf } from "/app/names.js";
 import { judge } from "/app/verdicts.js";
-import "/views/finding.js";
+import { strongestConcept } from "/views/finding.js";
 import "/views/answers.js";
 
 const PLACES = { end: "at the end", start: "at the beginning", inline: "after the word", system: "as system message" };
 
-// `choose(id)` is called with a concept that the reader chose, `save()` when `state` has changed.
-export function misreadingStage(state, { choose, save }) {
+const LONGEST_TOLD = 60;
+
+// `choose(id)` is called with a concept that the reader chose, `suggest(id)` with the strongest one of a finding (""
+// where there is none), `save()` when `state` has changed.
+export function misreadingStage(state, { choose, suggest, save }) {
   const evidence = element("section", "evidence"), answering = element("section", "answering");
-  const remarks = element("section", "remarks"), stage = element("div", "stage", evidence, answering, remarks);
+  const remarks = element("section", "remarks"), grid = element("div", "stage", evidence, answering, remarks);
+  const earlier = element("p", "earlier"), stage = element("div", "", earlier, grid), requests = newestRequest();
   evidence.setAttribute("aria-live", "polite");
-  let base = null, body = null;
+  earlier.setAttribute("role", "status");
+  let body = null, base = null; // what is asked, and what was found
 
   async function detect() {
-    stage.classList.remove("stale");
-    evidence.replaceChildren(element("p", "soft", "Asking the model …"));
-    body = { task: state.task, text: state.text, target: state.target.trim() || null };
+    show(element("p", "soft", "Asking the model …"));
+    const mine = body = question();
     try {
-      base = await ask("/api/detect", body);
-      const struck = state.without.length ? await ask("/api/detect", { ...body, without: state.without }) : null;
+      const whole = await requests.ask("/api/detect", body);
+      const struck = state.without.length ? await requests.ask("/api/detect", { ...body, without: state.without }) : null;
+      base = whole;
+      const { detection } = struck ?? base, [first] = detection.misunderstandings;
       evidence.replaceChildren(element("h2", "unseen", "What is misread"), ...shown(struck));
-      remarks.replaceChildren(...told((struck ?? base).detection));
+      remarks.replaceChildren(...told(detection));
       answering.replaceChildren(...noteForm());
+      suggest(first ? strongestConcept(first)?.id ?? "" : "");
     } catch (error) {
+      if (error instanceof GivenUp || mine !== body) return;
       evidence.replaceChildren(problem(error));
       if (!body.target) evidence.append(element("p", "soft", "Click the word in question, among the tokens above, or type it."));
-      answering.replaceChildren();
-      remarks.replaceChildren();
     }
+  }
+
+  function question() {
+    return { task: state.task, text: state.text, target: state.target.trim() || null };
+  }
+
+  // Shows this alone, as the answer to nothing.
+  function show(told) {
+    body = base = null;
+    evidence.replaceChildren(told);
+    answering.replaceChildren();
+    remarks.replaceChildren();
+    mark("");
+  }
+
+  // Says what a finding is of where the form holds another question by now, and switches off what can be done with it.
+  function checkQuestion() {
+    const now = question(), kinds = { text: "Of the prompt before", task: "Of another task", target: "Of another word" };
+    const differs = body ? Object.keys(kinds).find((key) => body[key] !== now[key]) : undefined;
+    if (!differs) return mark("");
+    requests.giveUp();
+    state.note = ""; // the address holds the new question, which the note is not for
+    if (!base) return show(element("p", "soft", "The prompt has changed; Find misreadings asks about the new one."));
+    const characters = Array.from(body.text), cut = characters.slice(0, LONGEST_TOLD).join("");
+    const of = `“${cut}${characters.length > LONGEST_TOLD ? "…" : ""}” (${[body.task, body.target].filter(Boolean).join(", ")})`;
+    mark(kinds[differs], `: ${of}. Find misreadings asks about the new one.`);
+  }
+
+  function mark(kind, of = "") {
+    earlier.hidden = !kind;
+    earlier.replaceChildren(element("strong", "", kind), of && visible(of));
+    grid.classList.toggle("stale", Boolean(kind));
+    grid.inert = Boolean(kind);
   }
 
   function shown(struck) {
@@ -51,7 +91,7 @@ export function misreadingStage(state, { choose, save }) {
 
   // What changes when concepts are hidden from the detector, which stays as it was fitted.
   function hidden() {
-    const chips = state.without.map((id) => element("span", "chip", id, button("", "put back", () => hide(id), `Put ${id} back`)));
+    const chips = state.without.map((id) => element("span", "chip", nameOf(id), button("", "put back", () => hide(id), `Put ${nameOf(id)} back`)));
     const before = base.detection, found = before.misunderstandings[0];
     const text = found ? `a misreading (margin ${number(found.log_odds)}, p(wrong) ${probability(before.failure)})` : `no misreading (p(wrong) ${probability(before.failure)})`;
     return element("div", "", element("p", "", "Hidden from the detector: ", chips), element("p", "soft", `With them it found ${text}. Below is what it finds without them; it was not fitted anew.`));
@@ -103,10 +143,10 @@ export function misreadingStage(state, { choose, save }) {
     async function again() {
       go.disabled = true;
       try {
-        const both = await ask("/api/ask", { ...body, note: { text: words.value, placement: place.value } });
+        const both = await requests.ask("/api/ask", { ...body, note: { text: words.value, placement: place.value } });
         answers.data = { columns: [{ title: "Before", ...both.before }, { title: "With the note", ...both.after }] };
       } catch (error) {
-        answers.replaceChildren(problem(error));
+        if (!(error instanceof GivenUp)) answers.replaceChildren(problem(error));
       }
       go.disabled = false;
     }
@@ -126,7 +166,7 @@ export function misreadingStage(state, { choose, save }) {
     return list;
   }
 
-  return { stage, detect, hide, outdate: () => stage.classList.toggle("stale", base !== null) };
+  return { stage, detect, hide, checkQuestion };
 }
 
 export function select(options) {

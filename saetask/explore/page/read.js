@@ -1,6 +1,7 @@
 // Read: type a prompt, see where concepts fire, what is misread, what a note changes, and what an edit changes.
 import { element, button } from "/views/text.js";
-import { ask, note, cardAddress, problem } from "/app/api.js";
+import { GivenUp, newestRequest, note, cardAddress, problem } from "/app/api.js";
+import { nameOf } from "/app/names.js";
 import { misreadingStage, select } from "/app/misreading.js";
 import { steeringPanel } from "/app/steering.js";
 import { rowName } from "/views/tokens.js";
@@ -10,73 +11,87 @@ const WAIT = 250;
 const EXAMPLE = { text: "He steered the boat past the rocks.", task: "metaphor", target: "steered" };
 
 export async function readPage(frame, values, status) {
-  const state = initial(values, status), save = () => note("read", state);
+  const state = initial(values, status);
+  const save = () => { if (frame.isConnected) note("read", state); }; // what is still under way may end on another page
   const view = element("sae-tokens", "view"), told = element("div", ""), lists = element("div", "rows-apart");
   const form = promptForm(state, status), actions = element("div", "line actions");
-  const stage = misreadingStage(state, { choose, save }), steering = steeringPanel(state, { save });
+  const stage = misreadingStage(state, { choose, suggest, save }), steering = steeringPanel(state, { save });
   view.listsIn = lists;
   told.setAttribute("aria-live", "polite");
   frame.className = "reading";
   frame.append(element("h1", "unseen", "Read a prompt"), form.form, told, view, actions, stage.stage, element("sae-legend", ""), steering.panel, lists);
 
-  // ----- reading while the reader types: one request at a time, the newest text next
+  // ----- reading while the reader types: the newest text alone
 
-  let running = false, wanted = null, waiting;
-  async function read() {
-    if (running) return;
-    running = true;
-    while (wanted !== null) {
-      const body = wanted;
-      wanted = null;
-      try {
-        const reading = await ask("/api/read", body);
-        if (wanted !== null) continue;
-        view.data = reading;
-        if (state.show && view.chosen !== state.show) view.chosen = state.show;
-        drawActions();
-        told.replaceChildren();
-      } catch (error) {
-        told.replaceChildren(problem(error));
-      }
-    }
-    running = false;
-  }
-  function request() {
+  const readings = newestRequest();
+  let suggested = "", waiting; // the strongest concept of a finding, shown until the reader chooses
+  async function request() {
+    readings.giveUp();
+    view.classList.toggle("stale", view.reading !== undefined && view.reading.text !== state.text);
     if (!state.text.trim()) {
       told.replaceChildren(element("p", "soft", "Type something to read."));
       return;
     }
-    const row = view.byId?.get(state.show);
-    wanted = { text: state.text, also: [state.show, ...(row?.near ?? [])].filter(Boolean).slice(0, 16) };
+    const id = state.show || suggested, row = view.byId?.get(id);
     if (!view.reading) told.replaceChildren(element("p", "soft", "Reading …"));
-    read();
+    try {
+      view.data = await readings.ask("/api/read", { text: state.text, also: [id, ...(row?.near ?? [])].filter(Boolean).slice(0, 16) });
+      view.classList.remove("stale");
+      if (id && view.chosen !== id) view.chosen = id;
+      drawActions();
+      told.replaceChildren();
+    } catch (error) {
+      if (!(error instanceof GivenUp)) told.replaceChildren(problem(error));
+    }
   }
   form.text.addEventListener("input", () => {
     state.text = form.text.value;
     if (!state.text.includes(state.target)) state.target = form.target.value = ""; // of another text
-    stage.outdate();
+    suggested = "";
+    checkQuestion();
     clearTimeout(waiting);
     waiting = setTimeout(() => { save(); request(); }, WAIT);
   });
+  form.target.addEventListener("change", () => ask({ target: form.target.value }));
+  form.task.addEventListener("change", () => ask({ task: form.task.value }));
+
+  function ask(values) {
+    Object.assign(state, values);
+    checkQuestion();
+    save();
+  }
+
+  // What stands below is of another question than the form holds, or is not.
+  function checkQuestion() {
+    stage.checkQuestion();
+    steering.checkQuestion();
+  }
 
   // ----- the chosen concept, and the word in question
 
   function choose(id) {
     state.show = id;
-    view.chosen = id;
     save();
+    show(id);
+  }
+  function suggest(id) {
+    suggested = id;
+    if (id && !state.show) show(id);
+  }
+  function show(id) {
+    view.chosen = id;
     drawActions();
     request(); // it, or its nearest, may not be there yet
   }
   view.addEventListener("choose", ({ detail }) => choose(detail));
   view.addEventListener("token", ({ detail }) => {
-    state.target = form.target.value = wordAround(view.reading.pieces, detail);
-    save();
+    form.target.value = wordAround(view.reading.pieces, detail);
+    ask({ target: form.target.value });
   });
 
   // What can be done with the chosen concept or feature.
   function drawActions() {
-    const id = state.show || view.chosen;
+    const id = state.show || view.chosen, name = id && nameOf(id);
     if (!id) {
       actions.replaceChildren();
       return;
@@ -86,10 +101,10 @@ export async function readPage(frame, values, status) {
       steering.panel.scrollIntoView({ block: "nearest" });
     };
     card.href = cardAddress(id);
-    card.setAttribute("aria-label", `Card of ${id}`);
-    const hide = id.startsWith("feature:") ? "" : button("", "hide from the detector", () => stage.hide(id), `Hide ${id} from the detector`);
+    card.setAttribute("aria-label", `Card of ${name}`);
+    const hide = id.startsWith("feature:") ? "" : button("", "hide from the detector", () => stage.hide(id), `Hide ${name} from the detector`);
     const row = view.byId?.get(id);
-    actions.replaceChildren(element("span", "soft", `With “${row ? rowName(row) : id}”:`), card, button("", "steer", () => edit("steer"), `Steer ${id}`), button("", "strike", () => edit("strike"), `Strike ${id}`), hide);
+    actions.replaceChildren(element("span", "soft", `With “${row ? rowName(row) : name}”:`), card, button("", "steer", () => edit("steer"), `Steer ${name}`), button("", "strike", () => edit("strike"), `Strike ${name}`), hide);
   }
 
   form.form.addEventListener("submit", async (event) => {

@@ -95,7 +95,7 @@ export class CardView extends HTMLElement {
     ].join(" · ");
     return [
       element("h3", "", row.name, " ", verdictBadge(row.verdict)),
-      element("p", "sv-soft", `concept ${row.id} · ${(row.words ?? []).join(", ")}`), element("p", "sv-soft", facts),
+      element("p", "sv-soft", [(row.words ?? []).join(", "), `id ${row.id}`].filter(Boolean).join(" · ")), element("p", "sv-soft", facts),
       this.judging(`concept ${row.name}`, true, true),
       (row.examples ?? []).length ? element("section", "", element("h4", "", "It fires in"), element("ul", "sv-contexts", row.examples.map(context))) : null,
       element("section", "", element("h4", "", "Its heaviest features"), this.named(row.features)),

@@ -6,6 +6,8 @@
 // the rest is closed until it is asked for. With `choosable`, concepts are buttons. Event: `choose` (id), of a button.
 import { element, button, tableOf, context, markedText, signed, number, probability, shortName, verdictSign, define } from "./text.js";
 
+// A finding's `rest`, in the words of saetask/report/evidence.py.
+const REST = "what has no telling name";
 const ROWS_A_SIDE = 3, ROWS_IN_BRIEF = 2, MOST_WORDS = 3, FOR = 1, AGAINST = 2;
 const CLASSES = { 1: "sv-for", 2: "sv-against", 3: "sv-for sv-against" };
 
@@ -31,6 +33,11 @@ export function firedWords(concept) {
 function side(finding, speaksFor) {
   return (finding.concepts ?? []).filter((c) => (c.contribution > 0) === speaksFor)
     .sort((a, b) => Math.abs(b.contribution) - Math.abs(a.contribution));
+}
+
+// The concept that says most for the reading; where none does, the one that says most against it.
+export function strongestConcept(finding) {
+  return side(finding, true)[0] ?? side(finding, false)[0] ?? null;
 }
 
 export function otherReading(finding) {
@@ -102,8 +109,8 @@ export class FindingView extends HTMLElement {
       c.name, c.contribution, c.verdict, firedWords(c).map((w) => w.text).join(", ") || "(less than usual)", c,
     ]);
     const { count, adds: sum } = this.weaker();
-    if (count && !this.brief) rows.push([count === 1 ? "1 weaker concept" : `${count} weaker concepts`, sum, "", ""]);
-    if (finding.rest !== null && finding.rest !== undefined) rows.push(["everything else", finding.rest + (this.brief ? sum : 0), "", ""]);
+    if (count) rows.push([count === 1 ? "1 weaker named concept" : `${count} weaker named concepts`, sum, "", ""]);
+    if (finding.rest !== null && finding.rest !== undefined) rows.push([REST, finding.rest, "", ""]);
     const largest = Math.max(...rows.map(([, adds]) => Math.abs(adds)), 1e-9);
     const bar = (adds, kind) => {
       const made = element("span", `sv-bar ${kind}`);

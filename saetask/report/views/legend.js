@@ -19,6 +19,8 @@ const ENTRIES = () => [
   [element("mark", "sv-against", "word"), "a concept fires here that speaks against it"],
   [bar("sv-for"), "adds to the log-odds of that reading; in answers, the share of an answer among the candidates"],
   [bar("sv-against"), "takes away from the log-odds"],
+  ["what has no telling name", "features without a name or named for the form of words alone, concepts beyond the five strongest of a side, and what an average prompt gets; the sentence and every table mean the same by it"],
+  ["weaker named concepts", "concepts with a name that the table does not list one by one; the sentence, which names fewer, says “other named concepts”"],
   ["✓ validated", "the name told on unseen text where it fires, better than chance allows"],
   ["○ weak", "the name told there where it fires better than chance, but leaves much of it untold"],
   ["○ not confirmed", "it has a name, which did not pass that test"],
