@@ -4,14 +4,15 @@ A concept is named after texts of a corpus. In a log it may be active on other w
 says, or in a few of many prompts that have such words.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from saetask.data.rendering import RenderedPrompt
 from saetask.dictionary.feature_labels import FeatureLabels
-from saetask.dictionary.naming.battery import Predicates, apply_battery
+from saetask.dictionary.naming.battery import NO_LISTS, Predicates, apply_battery
+from saetask.dictionary.naming.own_words import SOURCE as OWN_WORDS
 from saetask.dictionary.naming.token_words import token_words
 from saetask.discovery.hypotheses import Hypothesis
 from saetask.discovery.reading import READ
@@ -44,35 +45,48 @@ def with_name_checks(
         halves: Indices of the prompts of both halves.
         labels: The model, the SAE, and the names of its features.
     """
-    predicates = [predicate_id(row.hypothesis, labels) for row in rows]
+    names = [name_predicate(row.hypothesis, labels) for row in rows]
     if not rows:
         return []
     tokenizer = model_tokenizer(labels.model)
     prompts = spread(halves.confirmation, MOST_PROMPTS)
-    anywhere = NamePlaces.of(tokenizer, [rendered[i] for i in prompts])
+    own = {words: words.split(", ") for name in names if name for words in name.own_words}
+    anywhere = NamePlaces.of(tokenizer, [rendered[i] for i in prompts], own)
     checked = []
-    for row, predicate in zip(rows, predicates):
-        if (
-            predicate is None or predicate not in anywhere.ids
-        ):  # of no name, or of a list of the user's own
+    for row, name in zip(rows, names):
+        if name is None or name.id not in anywhere.ids:  # no name, or a list of the user's own
             checked.append(row)
             continue
-        in_prompts = float(np.mean([mask.any() for mask in anywhere.where(predicate)]))
-        holds = _share_of_active(row, predicate, rendered, halves, labels)
+        in_prompts = float(np.mean([mask.any() for mask in anywhere.where(name.id)]))
+        holds = _share_of_active(row, name.id, rendered, halves, labels, own)
         found = {"name_holds": holds, "name_in_prompts": in_prompts}
         checked.append(row._replace(discovery=row.discovery.model_copy(update=found)))
     return checked
 
 
-def predicate_id(hypothesis: Hypothesis, labels: FeatureLabels) -> str | None:
+class NamePredicate(NamedTuple):
+    """The predicate that a name is made of."""
+
+    id: str
+    own_words: tuple[str, ...] = ()
+    """The list of words that it speaks of, where it is no predicate of the battery."""
+
+
+def name_predicate(hypothesis: Hypothesis, labels: FeatureLabels) -> NamePredicate | None:
     """Returns the predicate that a hypothesis is named after; None where it has no such name."""
     if hypothesis.kind == "concept":
-        return hypothesis.id
+        return NamePredicate(hypothesis.id)
     if labels.dictionary is None or hypothesis.concept is None:
         return None
     (feature,) = hypothesis.concept.features
     row = labels.dictionary.feature(feature).row
-    return row["name_source"] if row.get("name_verdict") == "validated" else None
+    if row.get("name_verdict") != "validated":
+        return None
+    relation, _, source = row["name_source"].partition(":")
+    if source != OWN_WORDS:
+        return NamePredicate(row["name_source"])
+    words = row["name"].removeprefix(f"{relation} ")
+    return NamePredicate(f"{relation}:{words}", (words,))
 
 
 def spread(places: "Int64[np.ndarray, ' n']", most: int) -> list[int]:
@@ -88,6 +102,7 @@ def _share_of_active(
     rendered: Sequence[RenderedPrompt],
     halves: Halves,
     labels: FeatureLabels,
+    own: Mapping[str, Collection[str]],
 ) -> float | None:
     """Returns on which share of a confirmed discovery's active tokens its name holds."""
     concept, half = row.hypothesis.concept, halves.confirmation
@@ -96,7 +111,7 @@ def _share_of_active(
     prompts = spread(half[row.presence[half]], MOST_ACTIVE)
     wanted = [(i, concept, row.discovery.threshold) for i in prompts]
     active = active_tokens(labels.model, labels.sae, rendered, wanted)
-    places = NamePlaces.of(model_tokenizer(labels.model), [rendered[i] for i in prompts])
+    places = NamePlaces.of(model_tokenizer(labels.model), [rendered[i] for i in prompts], own)
     held = [
         mask[token]
         for mask, tokens in zip(places.where(predicate, whole=True), active)
@@ -115,14 +130,17 @@ class NamePlaces(NamedTuple):
 
     @classmethod
     def of(
-        cls, tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[RenderedPrompt]
+        cls,
+        tokenizer: "PreTrainedTokenizerBase",
+        prompts: Sequence[RenderedPrompt],
+        own: Mapping[str, Collection[str]] = NO_LISTS,
     ) -> "NamePlaces":
-        """Applies the battery of predicates to prompts."""
+        """Applies the battery of predicates, and lists of words by name, to prompts."""
         starts = np.cumsum([0, *(len(prompt.token_ids) for prompt in prompts)])
         ids = np.array([token for prompt in prompts for token in prompt.token_ids])
         known, tokens = np.unique(ids, return_inverse=True)
         texts = [str(tokenizer.decode([token])) for token in known.tolist()]
-        return cls(apply_battery(token_words(tokens, starts, texts)), starts, prompts)
+        return cls(apply_battery(token_words(tokens, starts, texts), own), starts, prompts)
 
     @property
     def ids(self) -> set[str]:

@@ -1,12 +1,14 @@
 """Where the names of discoveries hold in a log: where they are active, and anywhere."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from saetask.dictionary.feature_labels import FeatureLabels
 from saetask.discovery.documents import Discovery
 from saetask.discovery.hypotheses import Hypothesis
-from saetask.discovery.name_checks import predicate_id, spread, with_name_checks
+from saetask.discovery.name_checks import name_predicate, spread, with_name_checks
 from saetask.discovery.prompt_text import own_texts
 from saetask.discovery.reading import render_log
 from saetask.discovery.result_rows import Row
@@ -26,8 +28,9 @@ def checked(tiny_model, word_sae):
     rendered = render_log(tiny_model, word_sae, [*"abcd"], TEXTS, own_texts(TEXTS))
     labels = FeatureLabels(tiny_model, word_sae)
 
-    def check(concept_id, confirmed=True, kind="concept"):
-        concept = Concept(concept_id, "a name", "on", (SEA, SHIP), (1.0, 1.0))
+    def check(concept_id, confirmed=True, kind="concept", labels=labels):
+        features = (SEA, SHIP) if kind == "concept" else (SEA,)
+        concept = Concept(concept_id, "a name", "on", features, (1.0,) * len(features))
         found = discovery(concept=concept_id, threshold=0.0, confirmed=confirmed)
         row = Row(
             Discovery.model_validate({**found, "name_holds": None, "name_in_prompts": None}),
@@ -58,10 +61,28 @@ def test_names_of_what_is_not_confirmed_are_looked_for_and_of_no_words_are_not(c
     assert checked("user:whatever") == (None, None)
 
 
+@pytest.mark.parametrize(
+    ("name", "relation", "verdict", "expected"),
+    [
+        ("sea, lake", "on", "validated", (1.0, 2 / 3)),
+        ("after the", "after", "validated", (1.0, 2 / 3)),
+        ("sea, lake", "on", "weak", (None, None)),
+    ],
+)
+def test_a_name_of_a_features_own_words_is_looked_for_by_its_words(
+    checked, tiny_model, word_sae, name, relation, verdict, expected
+):
+    row = {"name": name, "name_source": f"{relation}:words", "name_verdict": verdict}
+    dictionary = SimpleNamespace(feature=lambda feature: SimpleNamespace(row=row))
+    labels = FeatureLabels(tiny_model, word_sae, dictionary)  # pyright: ignore
+    found = checked("feature:0", kind="feature", labels=labels)
+    assert found == (None, None) if expected[0] is None else found == pytest.approx(expected)
+
+
 def test_a_feature_without_a_dictionary_has_no_name(tiny_model, word_sae):
     concept = Concept("feature:3", "feature 3", "on", (3,), (1.0,))
     feature = Hypothesis("feature:3", "feature 3", "feature", concept)
-    assert predicate_id(feature, FeatureLabels(tiny_model, word_sae)) is None
+    assert name_predicate(feature, FeatureLabels(tiny_model, word_sae)) is None
 
 
 def test_some_of_many_are_spread_evenly():
