@@ -61,12 +61,11 @@ class ConceptProbe:
     """Finds prompts whose concepts support another reading than the model's answer.
 
     Logistic regression on the activations of at most 16 concepts, each in one or more regions of
-    the prompt, predicts the right reading; concepts of the mere form of words are left out. The
-    concepts are single features whose name was validated, or groups of features by name where the
-    dictionary has none: of as many, single features tell a reading far better. They are the first
-    on the path of an L1-penalised probe; the regression on them has an L2 penalty. (Forward
-    selection by held-out loss did worse on the built-in metaphors, 0.914 against 0.938 AUROC, and
-    took 30 times as long.)
+    the prompt, predicts the right reading. Concepts are single features whose name was validated,
+    and groups of features by name; those of the mere form of words are left out, and so are
+    contrasts between examples, which would repeat the question. They are the first on the path of
+    an L1-penalised probe; the regression on them has an L2 penalty. (Forward selection by held-out
+    loss did worse on the built-in metaphors, 0.914 against 0.938 AUROC, and took 30 times as long.)
     Regions, number of concepts and penalty are chosen by grouped inner cross-validation, and
     within each of its folds the concepts are chosen anew. Calibration and the test for chance are
     those of `failure-probe`.
@@ -265,18 +264,16 @@ class ConceptProbe:
 
 
 def _candidates(inputs: Sequence[DetectorInput]) -> tuple[Concept, ...]:
-    """Returns the concepts to choose from, those of the mere form of words left out.
-
-    These are single features with a name that fire in some prompts, or groups where none has one.
+    """Returns the concepts to choose from: single features and groups that fire in some prompts.
 
     Raises:
         UserError: There are none.
     """
-    known = inputs[0].named_features or inputs[0].concepts
+    known = [*inputs[0].named_features, *inputs[0].concepts]
     weights = concept_weights(known, inputs[0].activations.d_sae)
     rows: Any = log_activations(inputs, "text")
     n_firing = np.asarray((rows @ abs(weights) > 0).sum(0)).ravel()
-    told = [c for c, n in zip(known, n_firing) if n >= MIN_PROMPTS and c.subject != "form"]
+    told = [c for c, n in zip(known, n_firing) if n >= MIN_PROMPTS and c.subject == "meaning"]
     if not told:
         raise UserError(NO_CONCEPTS)
     return tuple(told)

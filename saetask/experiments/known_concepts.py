@@ -27,9 +27,6 @@ class KnownConcepts(NamedTuple):
         return features.restricted(np.setdiff1d(np.arange(features.d_sae), self.struck))
 
 
-USED = ("validated", "weak")
-"""Verdicts of concepts that detectors may use. Only names of single features are ever `weak`; most
-features that tell a reading fire on more than their name says, and its verdict is shown with it."""
 NO_CONCEPTS = KnownConcepts((), ())
 
 
@@ -41,7 +38,7 @@ def find_known_concepts(
 ) -> KnownConcepts:
     """Returns the concepts of an SAE's dictionary that detectors may use.
 
-    Only those of a verdict in `USED`, unless annotations may use labels that are not validated.
+    Only validated ones, unless annotations may use labels that are not.
 
     Args:
         labels: Labels of the SAE's features, with their dictionary.
@@ -62,7 +59,7 @@ def find_known_concepts(
     struck = {f for name in without for c in _find(name, every, labels) for f in c.features}
 
     def usable(concepts: Sequence[Concept]) -> tuple[Concept, ...]:
-        known = [c for c in concepts if labels.unvalidated or c.verdict in USED]
+        known = [c for c in concepts if labels.unvalidated or c.verdict == "validated"]
         known = [c for c in known if task is None or c.task in ("", task)]
         return tuple(_without(known, struck))
 
