@@ -22,7 +22,7 @@ from saetask.dictionary.naming.token_words import TokenWords
 from saetask.saes.concepts import ConceptKind
 
 if TYPE_CHECKING:
-    from jaxtyping import Float64, Int64
+    from jaxtyping import Bool, Float64, Int64
     from scipy.sparse import csc_matrix, csr_matrix
 
 SOURCE = "words"
@@ -65,12 +65,25 @@ def word_places(tokens: TokenWords, shifted: bool = False) -> WordPlaces:
     known = sorted(word for word in set(tokens.words) if _may_name(word))
     vocabulary = {word: number for number, word in enumerate(known)}
     here = np.array([vocabulary.get(word, -1) for word in tokens.words], np.int64)
+    here[~_is_of_text(tokens)] = -1
     previous, following = tokens.first - 1, tokens.last + 1
     after = np.where(previous >= tokens.row_start, here[np.maximum(previous, 0)], -1)
     before = np.where(following < tokens.row_end, here[np.minimum(following, len(here) - 1)], -1)
     moved = len(here) // 3 if shifted else 0
     by_relation = {"on": here, "after": after, "before": before}
     return WordPlaces(vocabulary, {r: np.roll(words, moved) for r, words in by_relation.items()})
+
+
+def _is_of_text(tokens: TokenWords) -> "Bool[np.ndarray, ' n']":
+    """Returns which tokens are of a whole word of the text.
+
+    A word at the end of a row may be cut off, and the one after a control token is the name of a
+    speaker in a chat template.
+    """
+    control = np.array([text.startswith("<|") for text in tokens.texts], bool)
+    after_control = control[np.maximum(tokens.first - 1, 0)] & (tokens.first > tokens.row_start)
+    cut = (tokens.first == tokens.row_start) | (tokens.last == tokens.row_end - 1)
+    return ~(after_control | cut)
 
 
 @cache

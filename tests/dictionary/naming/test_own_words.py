@@ -29,9 +29,11 @@ FOOD = {"bread", "tea", "honey", "soup"}
 
 
 def rows(seed, n_rows=60, length=20):
-    """Returns the words of some rows of texts, drawn at random."""
+    """Returns the words of some rows of texts, drawn at random, between two full stops."""
     generator = np.random.default_rng(seed)
-    ids = generator.integers(0, len(VOCABULARY), n_rows * length)
+    ids = generator.integers(0, len(VOCABULARY), (n_rows, length))
+    ids[:, [0, -1]] = VOCABULARY.index(".")  # words at the ends may be cut off
+    ids = ids.ravel()
     starts = np.arange(0, len(ids) + 1, length)
     return token_words(ids, starts, [" " + word for word in VOCABULARY])
 
@@ -81,6 +83,16 @@ def test_words_hold_where_they_stand_in_their_relation(relation):
         inside = tokens.row_start[token] <= place < tokens.row_end[token]
         word = tokens.words[place] if inside else ""
         assert holds[token].astype(bool).tolist() == [word in words for words in own]
+
+
+def test_speakers_of_a_chat_and_words_that_a_row_may_cut_off_are_no_names():
+    vocabulary = ["<|im_start|>", "user", "\n", " bread", " tea"]
+    rows_of_one = [3, 0, 1, 2, 3, 4, 4, 3]
+    tokens = token_words(np.array(rows_of_one), np.array([0, len(rows_of_one)]), vocabulary)
+    places = word_places(tokens)
+    named = {number: word for word, number in places.vocabulary.items()}
+    here = [named.get(number) for number in places.by_relation["on"].tolist()]
+    assert here == [None, None, None, None, "bread", "tea", "tea", None]
 
 
 def test_function_words_are_no_names_unless_they_have_a_meaning_of_their_own():
