@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from saetask import UserError
 from saetask.detection import (
     CHANCE,
     DEFAULT_PROBE,
@@ -33,20 +32,19 @@ from saetask.detection import (
 )
 from saetask.saes import Concept, concept_activations, concept_weights
 
-from .concept_selection import ConceptWeights, fit_weights, order_of_entry
+from .concept_selection import (
+    ConceptWeights,
+    candidate_concepts,
+    fit_weights,
+    order_of_entry,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Float64
 
 SIZES = (4, 8, 16)
 """Numbers of concepts among which the fit split chooses."""
-MIN_PROMPTS = 5
-"""Minimum number of prompts of the fit split in which a concept fires."""
 NAMED_FEATURES = 5
-NO_CONCEPTS = (
-    "The detector concept-probe reads concepts, and the dictionary of this SAE has none; "
-    "`saetask dictionary name FOLDER` names them."
-)
 
 
 class _Choice(NamedTuple):
@@ -102,7 +100,7 @@ class ConceptProbe:
             UserError: There are no concepts; see also `BaseDetector.fit`.
         """
         self.readings = known_readings(gold_readings, groups)
-        known = _candidates(inputs)
+        known = candidate_concepts(inputs)
         labels, own = labels_of(gold_readings, self.readings), in_domain_rows(inputs)
         best, held_out = np.inf, np.zeros((len(labels), len(self.readings)))
         strengths = [strength for kind, strength in self.config.penalties if kind == "l2"]
@@ -261,22 +259,6 @@ class ConceptProbe:
     def silence(self) -> str | None:
         """Why nothing can be found by the concepts; None where they predict something."""
         return NO_SIGNAL if len(self.stack) and self.stack[0] == 0 else None
-
-
-def _candidates(inputs: Sequence[DetectorInput]) -> tuple[Concept, ...]:
-    """Returns the concepts to choose from: single features and groups that fire in some prompts.
-
-    Raises:
-        UserError: There are none.
-    """
-    known = [*inputs[0].named_features, *inputs[0].concepts]
-    weights = concept_weights(known, inputs[0].activations.d_sae)
-    rows: Any = log_activations(inputs, "text")
-    n_firing = np.asarray((rows @ abs(weights) > 0).sum(0)).ravel()
-    told = [c for c, n in zip(known, n_firing) if n >= MIN_PROMPTS and c.subject == "meaning"]
-    if not told:
-        raise UserError(NO_CONCEPTS)
-    return tuple(told)
 
 
 def _concept(values: Mapping[str, Any]) -> Concept:

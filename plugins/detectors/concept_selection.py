@@ -1,14 +1,25 @@
 """Choice of a few concepts by the L1 path, and the probe that is fitted on them."""
 
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from einops import rearrange, reduce
 
+from saetask import UserError
+from saetask.detection import DetectorInput, log_activations
+from saetask.saes import Concept, concept_weights
+
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int64
 
+NO_CONCEPTS = (
+    "The detector concept-probe reads concepts, and the dictionary of this SAE has none; "
+    "`saetask dictionary name FOLDER` names them."
+)
+MIN_PROMPTS = 5
+"""Minimum number of prompts of the fit split in which a concept fires."""
 MOST_CONCEPTS = 16
 COMPARED = 100
 """Number of concepts on the path: those whose means differ most between the classes."""
@@ -34,6 +45,22 @@ class ConceptWeights(NamedTuple):
         return columns @ rearrange(self.weights, "c region concept -> (region concept) c") + (
             self.bias
         )
+
+
+def candidate_concepts(inputs: Sequence[DetectorInput]) -> tuple[Concept, ...]:
+    """Returns the concepts to choose from: single features and groups that fire in some prompts.
+
+    Raises:
+        UserError: There are none.
+    """
+    known = [*inputs[0].named_features, *inputs[0].concepts]
+    weights = concept_weights(known, inputs[0].activations.d_sae)
+    rows: Any = log_activations(inputs, "text")
+    n_firing = np.asarray((rows @ abs(weights) > 0).sum(0)).ravel()
+    told = [c for c, n in zip(known, n_firing) if n >= MIN_PROMPTS and c.subject == "meaning"]
+    if not told:
+        raise UserError(NO_CONCEPTS)
+    return tuple(told)
 
 
 def order_of_entry(
