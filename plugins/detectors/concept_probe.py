@@ -90,6 +90,7 @@ class ConceptProbe:
         """Mean activation of each concept in the fit split, `[region, concept]`."""
         self.stack = np.empty(0)
         self.tried: list[dict[str, Any]] = []
+        self.n_candidate_features = 0
 
     def fit(
         self, inputs: Sequence[DetectorInput], gold_readings: Sequence[str], groups: Sequence[str]
@@ -101,6 +102,7 @@ class ConceptProbe:
         """
         self.readings = known_readings(gold_readings, groups)
         known = candidate_concepts(inputs)
+        self.n_candidate_features = len({f for concept in known for f in concept.features})
         labels, own = labels_of(gold_readings, self.readings), in_domain_rows(inputs)
         best, held_out = np.inf, np.zeros((len(labels), len(self.readings)))
         strengths = [strength for kind, strength in self.config.penalties if kind == "l2"]
@@ -219,6 +221,7 @@ class ConceptProbe:
             "regions": list(self.regions),
             "tried": self.tried,
             "n_concepts": len(self.concepts),
+            "n_stable_features": self.n_candidate_features,
             "concepts": [
                 {"id": concept.id, "name": concept.text, "weights": self._named_weights(number)}
                 for number, concept in enumerate(self.concepts)
@@ -245,6 +248,7 @@ class ConceptProbe:
             "means": self.means,
             "stack": self.stack,
             "tried": self.tried,
+            "n_candidate_features": self.n_candidate_features,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -254,6 +258,7 @@ class ConceptProbe:
         self.probe = ConceptWeights(state["weights"], state["bias"])
         self.means = state["means"]
         self.stack, self.tried = state["stack"], list(state["tried"])
+        self.n_candidate_features = state["n_candidate_features"]
 
     @property
     def silence(self) -> str | None:

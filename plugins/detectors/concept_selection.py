@@ -14,12 +14,13 @@ from saetask.saes import Concept, concept_weights
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int64
 
-NO_CONCEPTS = (
-    "The detector concept-probe reads concepts, and the dictionary of this SAE has none; "
-    "`saetask dictionary name FOLDER` names them."
-)
 MIN_PROMPTS = 5
 """Minimum number of prompts of the fit split in which a concept fires."""
+NO_CONCEPTS = (
+    "The detector concept-probe reads concepts of what words mean, and none fires in "
+    f"{MIN_PROMPTS} of the prompts that it is fitted on; `saetask dictionary name FOLDER` names "
+    "the features of a dictionary."
+)
 MOST_CONCEPTS = 16
 COMPARED = 100
 """Number of concepts on the path: those whose means differ most between the classes."""

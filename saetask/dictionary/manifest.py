@@ -140,7 +140,8 @@ class NamingFigures(Document):
     validated_share: float
     """Share of these whose name is validated."""
     weak_share: float = 0.0
-    """Share of these whose name tells where they fire, beyond chance, and is not validated."""
+    """Share of these whose name tells a little of where they fire and is not validated; of random
+    features that is said more often."""
     coverage: float
     """Share of all firings at which a validated name of the feature holds."""
     mean_precision: float

@@ -4,15 +4,15 @@ A concept is named after texts of a corpus. In a log it may be active on other w
 says, or in a few of many prompts that have such words.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from saetask.data.rendering import RenderedPrompt
 from saetask.dictionary.feature_labels import FeatureLabels
-from saetask.dictionary.naming.battery import NO_LISTS, Predicates, apply_battery
-from saetask.dictionary.naming.own_words import SOURCE as OWN_WORDS
+from saetask.dictionary.naming.battery import OWN_WORDS, Predicates, apply_battery
+from saetask.dictionary.naming.own_words import own_predicate, where_own_words, word_places
 from saetask.dictionary.naming.token_words import token_words
 from saetask.discovery.hypotheses import Hypothesis
 from saetask.discovery.reading import READ
@@ -50,7 +50,7 @@ def with_name_checks(
         return []
     tokenizer = model_tokenizer(labels.model)
     prompts = spread(halves.confirmation, MOST_PROMPTS)
-    own = {words: words.split(", ") for name in names if name for words in name.own_words}
+    own = [name for name in names if name and name.words]
     anywhere = NamePlaces.of(tokenizer, [rendered[i] for i in prompts], own)
     checked = []
     for row, name in zip(rows, names):
@@ -68,8 +68,13 @@ class NamePredicate(NamedTuple):
     """The predicate that a name is made of."""
 
     id: str
-    own_words: tuple[str, ...] = ()
-    """The list of words that it speaks of, where it is no predicate of the battery."""
+    words: tuple[str, ...] = ()
+    """The feature's own words that it speaks of, where it is no predicate of the battery."""
+
+    @property
+    def relation(self) -> str:
+        """Where the words stand: `on`, `after` or `before` the token."""
+        return self.id.partition(":")[0]
 
 
 def name_predicate(hypothesis: Hypothesis, labels: FeatureLabels) -> NamePredicate | None:
@@ -86,7 +91,7 @@ def name_predicate(hypothesis: Hypothesis, labels: FeatureLabels) -> NamePredica
     if source != OWN_WORDS:
         return NamePredicate(row["name_source"])
     words = row["name"].removeprefix(f"{relation} ")
-    return NamePredicate(f"{relation}:{words}", (words,))
+    return NamePredicate(f"{relation}:{OWN_WORDS}:{words}", tuple(words.split(", ")))
 
 
 def spread(places: "Int64[np.ndarray, ' n']", most: int) -> list[int]:
@@ -102,7 +107,7 @@ def _share_of_active(
     rendered: Sequence[RenderedPrompt],
     halves: Halves,
     labels: FeatureLabels,
-    own: Mapping[str, Collection[str]],
+    own: Sequence[NamePredicate],
 ) -> float | None:
     """Returns on which share of a confirmed discovery's active tokens its name holds."""
     concept, half = row.hypothesis.concept, halves.confirmation
@@ -133,14 +138,23 @@ class NamePlaces(NamedTuple):
         cls,
         tokenizer: "PreTrainedTokenizerBase",
         prompts: Sequence[RenderedPrompt],
-        own: Mapping[str, Collection[str]] = NO_LISTS,
+        own: Sequence[NamePredicate] = (),
     ) -> "NamePlaces":
-        """Applies the battery of predicates, and lists of words by name, to prompts."""
+        """Applies the battery of predicates, and names of features' own words, to prompts."""
+        from scipy.sparse import csc_matrix, hstack
+
         starts = np.cumsum([0, *(len(prompt.token_ids) for prompt in prompts)])
         ids = np.array([token for prompt in prompts for token in prompt.token_ids])
         known, tokens = np.unique(ids, return_inverse=True)
         texts = [str(tokenizer.decode([token])) for token in known.tolist()]
-        return cls(apply_battery(token_words(tokens, starts, texts), own), starts, prompts)
+        words = token_words(tokens, starts, texts)
+        predicates, holds = apply_battery(words)
+        places = word_places(words)
+        for name in own:
+            predicates.append(own_predicate(name.relation, name.words)._replace(id=name.id))
+            where = where_own_words([name.words], places, name.relation).astype(bool)
+            holds = csc_matrix(hstack([holds, where]))
+        return cls(Predicates(predicates, holds), starts, prompts)
 
     @property
     def ids(self) -> set[str]:

@@ -1,7 +1,7 @@
 """Objects that an experiment runs with: task, model, SAE, plugins, numbers of requests."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,12 +121,11 @@ def make_context(
     kept = [with_generated_notes(annotator, client) for annotator in annotators]
     labels = find_feature_labels(model, sae, dictionary, unvalidated_labels)
     writer = None if self_endpoint is None else EndpointReplies(self_endpoint, client)
-    with_features = getattr(make_detector(), "uses_concepts", False)
-    known = find_known_concepts(labels, without, task.name, with_features)
     context = ExperimentContext(
-        task, model, sae, make_detector, kept, client, labels, executor, settings, writer, known
+        task, model, sae, make_detector, kept, client, labels, executor, settings, writer
     )
-    return checked_context(context)
+    known = find_known_concepts(labels, without, task.name, context.uses_concepts)
+    return checked_context(replace(context, known_concepts=known))
 
 
 def checked_context(context: ExperimentContext) -> ExperimentContext:

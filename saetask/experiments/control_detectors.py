@@ -132,14 +132,21 @@ def through_control(
 def _random_concepts(
     pipeline: FittedPipeline, number: int, generator: np.random.Generator
 ) -> RandomConcepts:
-    """Returns random live features of a random dictionary, as many as the concepts have."""
+    """Returns random live features of a random dictionary, as many as the concepts have.
+
+    For each single feature that is live and named for a meaning there is another: a detector may
+    choose among as many.
+    """
     trained_on = pipeline.trained_on
-    if not (concepts := trained_on[0].concepts):
+    concepts, named = trained_on[0].concepts, trained_on[0].named_features
+    if not concepts and not named:
         return NO_RANDOM_CONCEPTS
+    own_live = set(np.flatnonzero(_own_density(pipeline)).tolist())
+    n = sum(c.subject == "meaning" and own_live.issuperset(c.features) for c in named)
     live = np.flatnonzero(_density([each.control_features[number] for each in trained_on]))
     (own,) = generator.spawn(1)  # other draws are the same with and without concepts
     groups = tuple(random_groups(concepts, live, own))
-    features = random_features(len(trained_on[0].named_features), live, own)
+    features = random_features(n, live, own)
     return RandomConcepts(groups, tuple(features))
 
 

@@ -81,7 +81,7 @@ def check_concepts(detector: str, known: KnownConcepts, labels: FeatureLabels) -
     Raises:
         UserError: There are none; the line says which dictionary lacks them, and how to mend it.
     """
-    if known.concepts:
+    if known.concepts or known.named_features:
         return
     if known.struck:
         raise UserError(

@@ -14,6 +14,7 @@ LEFT, RIGHT, TOP, BOTTOM = 10.0, 78.0, 6.0, 80.0
 """Edges of the drawn area, in percent; names of the lines stand right of it."""
 NAMES = {
     "concepts": "concepts",
+    "named-features": "named features",
     "features": "features",
     "neurons": "neurons",
     "random-sae": "random dictionary",

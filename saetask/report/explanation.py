@@ -20,7 +20,8 @@ class TradeOff(Document):
     """How well the right reading is told from k inputs, chosen and fitted on other items."""
 
     inputs: Text
-    """`concepts`, `features`, `neurons`, or `random-sae`: features of a random dictionary."""
+    """`concepts`, `named-features` (single ones, of meaning), `features`, `neurons`, or
+    `random-sae`: features of a random dictionary."""
     k: PositiveCount
     """Number of inputs of a probe."""
     auroc: Share
@@ -46,7 +47,7 @@ class Explanation(Document):
     auroc_words: Share | None = None
     """The same by the classes of the prompt's words, without the model."""
     auroc_random_sae: Share | None = None
-    """The same by the detector through a random dictionary, with random groups as concepts."""
+    """The same by the detector through a random dictionary, with random features as concepts."""
     named_share: Share | None
     """Share of the listed concepts in the sum of |contribution|, `rest` included: weaker concepts,
     what has no name, and what an average prompt gets."""

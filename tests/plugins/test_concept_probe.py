@@ -12,6 +12,7 @@ from saetask_plugins.detectors.concept_probe import ConceptProbe
 from saetask_plugins.detectors.concept_selection import (
     COMPARED,
     MOST_CONCEPTS,
+    candidate_concepts,
     fit_weights,
     order_of_entry,
 )
@@ -110,17 +111,31 @@ def test_single_named_features_stand_beside_groups(sample, fresh):
 
 
 @pytest.mark.parametrize("subject", ["form", "contrast"])
-def test_what_fires_in_few_prompts_and_what_is_no_meaning_is_no_candidate(sample, subject):
+def test_what_is_no_meaning_is_no_candidate(sample, subject):
+    other = CONCEPTS[0]._replace(subject=subject)
+    left = replace_concepts(sample, (other, *CONCEPTS[1:]))
+    assert candidate_concepts(left.readings) == CONCEPTS[1:]
+
+
+@pytest.mark.parametrize(("n_prompts", "is_candidate"), [(4, False), (5, True)])
+def test_what_fires_in_few_prompts_is_no_candidate(sample, n_prompts, is_candidate):
     rare = make_concept("rare", [D_SAE - 1])._replace(id="feature:rare")
-    form = CONCEPTS[0]._replace(subject=subject)
-    left = replace_concepts(sample, (form, rare, *CONCEPTS[1:]))
-    firing = [np.setdiff1d(np.unique(r.activations.features), [D_SAE - 1]) for r in left.readings]
+    left = replace_concepts(sample, (rare, *CONCEPTS))
+    others = np.arange(D_SAE - 1)
+    firing = [r for r in left.readings if D_SAE - 1 in r.pooled("text").indices]
+    kept = {id(r) for r in firing[:n_prompts]}
+    assert len(kept) == n_prompts
     left.readings = [
-        replace(r, activations=r.activations.restricted(kept), _pools={})
-        for r, kept in zip(left.readings, firing, strict=True)
+        r if id(r) in kept else replace(r, activations=r.activations.restricted(others), _pools={})
+        for r in left.readings
     ]
-    probe, _ = left.fit(ConceptProbe())
-    assert not {form.id, rare.id} & {c.id for c in probe.concepts}
+    assert (rare in candidate_concepts(left.readings)) == is_candidate
+
+
+def test_a_random_subset_of_as_many_features_leaves_candidates(sample):
+    """The control draws as many live features as the detector may choose among."""
+    probe, _ = sample.fit(ConceptProbe())
+    assert probe.summary()["n_stable_features"] == len({f for c in CONCEPTS for f in c.features})
 
 
 def test_three_readings_share_the_sixteen_concepts(sample):

@@ -69,6 +69,8 @@ CLASS_NAMES = {
     "verb.weather": "verbs of weather",
 }
 """Plain name of each class of words."""
+OWN_WORDS = "words"
+"""Source of names that are made of a feature's own words; see `own_words`."""
 NOT_NAMED = {FUNCTION_WORDS}
 """Word lists that are no description."""
 SIGNS = {

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from saetask.dictionary.collect.contexts import ActivationIndex
-from saetask.dictionary.naming.battery import Predicate
+from saetask.dictionary.naming.battery import OWN_WORDS, Predicate
 from saetask.dictionary.naming.concept_trials import NamedSplit
 from saetask.dictionary.naming.feature_names import FeatureNames
 from saetask.dictionary.naming.name_trials import NameTrial
-from saetask.dictionary.naming.own_words import SOURCE
 from saetask.dictionary.naming.telling_words import telling_words
 
 if TYPE_CHECKING:
@@ -58,10 +57,10 @@ def _words(
     chosen: Sequence[Predicate | None], index: ActivationIndex, split: NamedSplit
 ) -> list[list[str]]:
     """Returns the telling words of each feature's name; a name of its own words has no more."""
-    sources = {p.source: split.source(p) for p in chosen if p}
+    sources = {p.source: split.source(p) for p in chosen if p and p.source != OWN_WORDS}
     words: list[list[str]] = []
     for feature, predicate in enumerate(chosen):
-        of_class = predicate is not None and predicate.source != SOURCE
+        of_class = predicate is not None and predicate.source != OWN_WORDS
         firing = index.tokens_firing(feature) if of_class else np.empty(0, np.int64)
         if not predicate or not len(firing):
             words.append([])

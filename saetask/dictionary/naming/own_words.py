@@ -14,7 +14,7 @@ import numpy as np
 
 from saetask.data.word_classes import FUNCTION_WORDS, word_lists
 from saetask.dictionary.naming.association import Association
-from saetask.dictionary.naming.battery import Predicate, Predicates
+from saetask.dictionary.naming.battery import OWN_WORDS, Predicate, Predicates
 from saetask.dictionary.naming.concept_trials import NamedSplit
 from saetask.dictionary.naming.feature_names import MIN_LIFT, Evidence, FeatureNames
 from saetask.dictionary.naming.subjects import FORM
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Float64, Int64
     from scipy.sparse import csc_matrix, csr_matrix
 
-SOURCE = "words"
 MOST_WORDS = 5
 MIN_LETTERS = 3
 MIN_TOKENS = 3
@@ -89,11 +88,9 @@ def _is_of_text(tokens: TokenWords) -> "Bool[np.ndarray, ' n']":
 @cache
 def _may_name(word: str) -> bool:
     """Returns whether a word says something: a function word only if it is of a meaning."""
-    lists = word_lists()
-    meaning = (words for name, words in lists.items() if name not in {*FORM, FUNCTION_WORDS})
-    return len(word) >= MIN_LETTERS and (
-        word not in lists[FUNCTION_WORDS] or any(word in words for words in meaning)
-    )
+    of_form = {*FORM, FUNCTION_WORDS}
+    lists = [name for name, words in word_lists().items() if word in words]
+    return len(word) >= MIN_LETTERS and (not lists or not of_form.issuperset(lists))
 
 
 def choose_own_words(activations: "csr_matrix", places: WordPlaces) -> OwnWords:
@@ -247,7 +244,10 @@ def with_own_predicates(
 
 
 def own_predicate(relation: str, words: Sequence[str]) -> Predicate:
-    """Returns the predicate that one of some words stands in a relation to the token."""
+    """Returns the predicate that one of some words stands in a relation to the token.
+
+    Its id is that of all names of own words in this relation.
+    """
     listed = ", ".join(words)
     name = listed if relation == "on" else f"{relation} {listed}"
-    return Predicate(f"{relation}:{SOURCE}", name, RELATIONS[relation], SOURCE)
+    return Predicate(f"{relation}:{OWN_WORDS}", name, RELATIONS[relation], OWN_WORDS)

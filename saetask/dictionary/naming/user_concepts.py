@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, model_validator
 from saetask.data.items import read_rows
 from saetask.data.word_classes import word_lists
 from saetask.dictionary.documents import Document
-from saetask.dictionary.naming.battery import CLASS_NAMES, ENDINGS, SIGNS
+from saetask.dictionary.naming.battery import CLASS_NAMES, ENDINGS, OWN_WORDS, SIGNS
 from saetask.dictionary.naming.examples import TEXT, WORD, Example
 from saetask.errors import UserError
 from saetask.utils.validation import validate
@@ -44,7 +44,8 @@ class UserConcept(Document):
     def _check(self) -> "UserConcept":
         if not self.name.strip() or not all(word.strip().isalpha() for word in self.words):
             raise ValueError("name must not be empty, and words must be single words of letters")
-        if self.name in {*CLASS_NAMES, *CLASS_NAMES.values(), *word_lists(), *SIGNS, *ENDINGS}:
+        taken = {*CLASS_NAMES, *CLASS_NAMES.values(), *word_lists(), *SIGNS, *ENDINGS, OWN_WORDS}
+        if self.name in taken:
             raise ValueError(f"'{self.name}' is the name of a built-in concept; take another")
         sentences = min(len(self.examples), len(self.others))
         if bool(self.words) == bool(self.examples or self.others):

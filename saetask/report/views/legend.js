@@ -22,7 +22,7 @@ const ENTRIES = () => [
   ["what has no telling name", "features without a name or named for the form of words alone, concepts beyond the five strongest of a side, and what an average prompt gets; the sentence and every table mean the same by it"],
   ["weaker named concepts", "concepts with a name that the table does not list one by one; the sentence, which names fewer, says “other named concepts”"],
   ["✓ validated", "the name told on unseen text where it fires, better than chance allows"],
-  ["○ weak", "the name told there where it fires better than chance, but leaves much of it untold"],
+  ["○ weak", "the name told there a little of where it fires, as names of random features do, too"],
   ["○ not confirmed", "it has a name, which did not pass that test"],
   ["○ no known concept", "none of the concepts that were tried tells where it fires"],
   ["○ too rare", "it fires too seldom to be tested"],
