@@ -7,7 +7,8 @@ goes with the right reading in 19 of 20 items; in the half to test on it goes wi
 words are others. Cues: nouns of two classes, a person's name or none, and length. Each half is
 fitted on once. Probes of the reading, on the text and on the parts of it that the task names:
 
-- `concepts`: 16 concepts, chosen and weighted as `concept-probe` does;
+- `concepts`: 16 of the validated groups of features, contrasts and form of words among them, chosen
+  and weighted as `concept-probe` does;
 - `concepts, struck`: the same without the concepts whose names say the cue. Only names are looked
   at: those in `CUES`, written down before anything was tested;
 - `concepts, random struck`: as many random ones of the 16 struck, mean of 20 draws;

@@ -149,7 +149,10 @@ def validation_table(validation: Mapping[str, Any]) -> "Table":
 
 
 def naming_table(naming: "Naming") -> "Table":
-    """Returns how the names of a dictionary and of its control do on unseen documents."""
+    """Returns how the names of a dictionary and of its control do on unseen documents.
+
+    Of concepts, the number of validated ones and of all.
+    """
     columns = ("live", "named", "valid", "weak", "coverage", "precision", "recall", "concepts")
     table = make_table("dictionary", *columns, right=columns)
     for name, figures in {"this SAE": naming, **naming.controls}.items():

@@ -19,9 +19,9 @@ REASONS = {
     "dict_type": "expected a JSON object.",
     "json_invalid": "it is not valid JSON.",
     "string_too_short": "it must have {min_length} characters or more.",
-    "string_too_long": "it may have {max_length} characters.",
+    "string_too_long": "it may have {max_length} characters at most.",
     "too_short": "it must have {min_length} entries or more.",
-    "too_long": "it may have {max_length} entries.",
+    "too_long": "it may have {max_length} entries at most.",
 }
 """Reasons that pydantic's own texts give in the words of Python classes, by type of error."""
 
