@@ -29,8 +29,8 @@ from saetask.inference import Endpoint
 from saetask.inference.endpoint import ask_once
 from saetask.utils.journal import Journal
 
-LONGEST_WAIT = 900.0
-"""Seconds to wait for an answer: those of several prompts are written together."""
+LONGEST_WAIT = 7200.0
+"""Seconds to wait for an answer: what is asked again begins anew."""
 
 
 def sample(items: Sequence[Item], limit: int, seed: int) -> list[Item]:

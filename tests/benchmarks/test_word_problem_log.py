@@ -6,6 +6,7 @@ import pytest
 
 import saetask
 from benchmarks.word_problem_log import main
+from saetask.data import Prompt
 from tests.helpers.chat_server import Said, chat_server
 
 PROBLEMS = {f"Ann has {n} pens and finds {n}. How many pens has she?": 2 * n for n in range(1, 9)}
@@ -42,7 +43,9 @@ def test_an_answer_is_scored_by_its_last_number_and_strictly_by_the_stated_one(i
     assert rows["item-1"]["output"] == "#### 99"
     read = list(saetask.read_log(str(log)))
     assert {item.id for item in read} == set(rows)
-    assert all(item.prompt.content.endswith("has she?") for item in read)
+    for item in read:
+        assert isinstance(item.prompt, Prompt)
+        assert item.prompt.content == rows[item.id]["messages"][-1]["content"]
 
 
 def test_a_smaller_sample_is_the_beginning_of_a_larger_one_and_asks_nothing_anew(items) -> None:
