@@ -273,6 +273,7 @@ def test_a_reading_holds_no_gold_answer():
         "raw",
         "auxiliary",
         "concepts",
+        "named_features",
         "_pools",
     }
     assert not [name for name in dir(DetectorInput) if "gold" in name or "item" in name]
