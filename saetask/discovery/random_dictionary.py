@@ -34,5 +34,5 @@ def random_reader(
     control = random_sae(model, reader.sae, rows, seed)
     batches = extract_in_batches(model, [control], first)
     live = np.unique(np.concatenate([batch.features[0].features for batch in batches]))
-    groups = random_groups(reader.concepts, live, np.random.default_rng(seed))
+    groups = random_groups(reader.concepts, live, control.cfg.d_sae, np.random.default_rng(seed))
     return Reader(control, groups)

@@ -144,9 +144,10 @@ def _random_concepts(
     own_live = set(np.flatnonzero(_own_density(pipeline)).tolist())
     n = sum(c.subject == "meaning" and own_live.issuperset(c.features) for c in named)
     live = np.flatnonzero(_density([each.control_features[number] for each in trained_on]))
+    d_sae = trained_on[0].control_features[number].d_sae
     (own,) = generator.spawn(1)  # other draws are the same with and without concepts
-    groups = tuple(random_groups(concepts, live, own))
-    features = random_features(n, live, own)
+    groups = tuple(random_groups(concepts, live, d_sae, own))
+    features = random_features(n, live, d_sae, own)
     return RandomConcepts(groups, tuple(features))
 
 

@@ -107,7 +107,7 @@ def restrict_concepts(concepts: Sequence[Concept], kept: np.ndarray) -> list[Con
 
 
 def random_groups(
-    concepts: Sequence[Concept], live: np.ndarray, generator: np.random.Generator
+    concepts: Sequence[Concept], live: np.ndarray, d_sae: int, generator: np.random.Generator
 ) -> list[Concept]:
     """Returns a random group of features in the place of each concept, of its size and weights.
 
@@ -117,12 +117,13 @@ def random_groups(
     Args:
         concepts: The concepts.
         live: Features of the other dictionary that fire, `[n_live]`.
+        d_sae: Number of features of that dictionary.
         generator: Source of randomness.
     """
     groups = []
     for number, concept in enumerate(concepts):
         size = min(len(concept.features), len(live))
-        features = tuple(generator.choice(live, size, replace=False).tolist())
+        features = tuple(_drawn(live, d_sae, generator)[:size].tolist())
         name = f"random group {number}"
         weights, subject = concept.weights[:size], concept.subject
         groups.append(
@@ -131,18 +132,31 @@ def random_groups(
     return groups
 
 
-def random_features(n: int, live: np.ndarray, generator: np.random.Generator) -> list[Concept]:
+def random_features(
+    n: int, live: np.ndarray, d_sae: int, generator: np.random.Generator
+) -> list[Concept]:
     """Returns random live features of another dictionary as concepts, at most as many as live.
 
     Args:
         n: Number of features that have a name.
         live: Features of the other dictionary that fire, `[n_live]`.
+        d_sae: Number of features of that dictionary.
         generator: Source of randomness.
     """
-    drawn = generator.permutation(live)[:n].tolist()
+    drawn = _drawn(live, d_sae, generator)[:n].tolist()
     return [
         Concept(f"random-feature:{f}", f"random feature {f}", "on", (f,), (1.0,)) for f in drawn
     ]
+
+
+def _drawn(live: np.ndarray, d_sae: int, generator: np.random.Generator) -> np.ndarray:
+    """Returns the live features in a random order.
+
+    All features are shuffled, so that one feature more or less, as by the rounding of another
+    processor, leaves the order of the others as it was.
+    """
+    order = generator.permutation(d_sae)
+    return order[np.isin(order, live)]
 
 
 def _find(name: str, concepts: Sequence[Concept], labels: FeatureLabels) -> list[Concept]:

@@ -86,7 +86,7 @@ def test_a_single_feature_is_struck_by_its_id_and_by_the_name_that_it_shares(nam
 def test_random_features_are_live_ones_without_a_name_each_once(seed, n):
     generator = np.random.default_rng(seed)
     live = generator.choice(50, generator.integers(1, 9), replace=False)
-    drawn = random_features(n, live, generator)
+    drawn = random_features(n, live, 50, generator)
     features = [f for concept in drawn for f in concept.features]
     assert len(set(features)) == len(features) == min(n, len(live))
     assert set(features) <= set(live.tolist())
@@ -168,13 +168,25 @@ def test_a_session_keeps_the_fits_with_and_without_a_concept_apart(tiny_model, t
 def test_random_groups_have_the_sizes_of_the_concepts_and_live_features(seed):
     generator = np.random.default_rng(seed)
     live = generator.choice(50, generator.integers(1, 9), replace=False)
-    groups = random_groups(EVERY, live, generator)
+    groups = random_groups(EVERY, live, 50, generator)
     for group, concept in zip(groups, EVERY, strict=True):
         assert len(group.features) == min(len(live), len(concept.features)) == len(group.weights)
         assert len(set(group.features)) == len(group.features)
         assert set(group.features) <= set(live.tolist())
         assert concept.name not in group.text
         assert group.verdict == "not validated"
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_a_live_feature_more_or_less_leaves_the_other_random_features_as_they_are(seed):
+    generator = np.random.default_rng(seed)
+    live = generator.permutation(50)[: generator.integers(2, 50)]
+    lost = live[0]
+    drawn = [
+        [c.features[0] for c in random_features(50, some, 50, np.random.default_rng(seed))]
+        for some in (live, live[1:])
+    ]
+    assert [f for f in drawn[0] if f != lost] == drawn[1]
 
 
 @given(st.sets(st.integers(0, 9)))
