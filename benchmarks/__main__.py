@@ -31,7 +31,7 @@ from benchmarks.speed.machine import hardware, versions
 from benchmarks.speed.names import BENCHMARKS
 from benchmarks.speed.subject import Setting, Subject, load_subject
 from saetask import UserError
-from saetask.errors import did_you_mean
+from saetask.errors import did_you_mean, one_line_errors
 from saetask.utils.files import write_json
 
 MOST_ROUNDS = 50
@@ -99,6 +99,7 @@ def _chosen(arguments: argparse.Namespace) -> list[str]:
     return [name for name in BENCHMARKS if arguments.all or name in arguments.names]
 
 
+@one_line_errors("benchmarks")
 def main(given: Sequence[str] | None = None, load: Callable[[], Subject] = load_subject) -> int:
     """Runs the command line and returns its exit code."""
     words = sys.argv[1:] if given is None else given
@@ -118,15 +119,11 @@ def main(given: Sequence[str] | None = None, load: Callable[[], Subject] = load_
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     amounts = QUICK if arguments.quick else Amounts()
-    try:
-        names = _chosen(arguments)
-        with contextlib.redirect_stdout(sys.stderr):  # what libraries print is no result
-            document = measure_all(names, load, arguments.rounds, amounts)
-        if arguments.out:
-            write_json(arguments.out, document)
-    except UserError as error:
-        print(f"benchmarks: {error}", file=sys.stderr)
-        return 2
+    names = _chosen(arguments)
+    with contextlib.redirect_stdout(sys.stderr):  # what libraries print is no result
+        document = measure_all(names, load, arguments.rounds, amounts)
+    if arguments.out:
+        write_json(arguments.out, document)
     print(json.dumps(document, indent=2, ensure_ascii=False))
     for name, reason in document.get("failed", {}).items():
         print(f"benchmarks: {name} failed: {reason}", file=sys.stderr)

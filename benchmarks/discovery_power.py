@@ -50,7 +50,7 @@ from saetask.discovery.score_tests import residuals
 from saetask.discovery.search import Found, Log, chosen_hypotheses, search
 from saetask.discovery.splitting import Halves
 from saetask.discovery.words_alone import compare_with_words
-from saetask.errors import UserError
+from saetask.errors import UserError, one_line_errors
 from saetask.utils.files import write_json, write_text
 from saetask.utils.progress import stage
 
@@ -210,6 +210,7 @@ def _percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.0f} %"
 
 
+@one_line_errors("discovery_power")
 def main(given: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
     parser = argparse.ArgumentParser(
@@ -228,22 +229,16 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="write the document there, too")
     parser.add_argument("--page", type=Path, help="write the page from such a document")
     options = parser.parse_args(given)
-    try:
-        if options.page:
-            write_page(json.loads(options.page.read_text(encoding="utf-8")))
-            return 0
-        if options.texts is None:
-            raise UserError("Give texts with --texts, or a document with --page.")
-        texts = read_texts(texts_of(options.texts, options.field, options.prompts), options.work)
-        found = measure(
-            texts, options.sizes, options.differences, options.seeds, options.null_seeds
-        )
-        document = {"texts": options.texts.name, **found}
-        if options.out:
-            write_json(options.out, document)
-    except UserError as error:
-        print(f"discovery_power: {error}", file=sys.stderr)
-        return 2
+    if options.page:
+        write_page(json.loads(options.page.read_text(encoding="utf-8")))
+        return 0
+    if options.texts is None:
+        raise UserError("Give texts with --texts, or a document with --page.")
+    texts = read_texts(texts_of(options.texts, options.field, options.prompts), options.work)
+    found = measure(texts, options.sizes, options.differences, options.seeds, options.null_seeds)
+    document = {"texts": options.texts.name, **found}
+    if options.out:
+        write_json(options.out, document)
     print(json.dumps(document, indent=2))
     return 0
 

@@ -21,10 +21,11 @@ import numpy as np
 
 from benchmarks.power_texts import texts_of
 from benchmarks.speed.machine import hardware
-from saetask import UserError, discover, load_model, load_sae
+from saetask import discover, load_model, load_sae
 from saetask.data import EvaluatedItem, as_prompt, render
 from saetask.discovery import DiscoveryConfig
 from saetask.discovery.reading import BATCHES_PER_PART
+from saetask.errors import one_line_errors
 from saetask.models.forward import batches_by_length, right_padded
 from saetask.models.loading import model_tokenizer
 from saetask.saes.extraction import TOKENS_PER_BATCH
@@ -73,6 +74,7 @@ def measure(texts: Sequence[str]) -> dict[str, Any]:
     }
 
 
+@one_line_errors("discovery_speed")
 def main(given: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
     parser = argparse.ArgumentParser(
@@ -84,13 +86,7 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--field", default="question")
     parser.add_argument("--prompts", type=int, default=700)
     options = parser.parse_args(given)
-    try:
-        print(
-            json.dumps(measure(texts_of(options.texts, options.field, options.prompts)), indent=2)
-        )
-    except UserError as error:
-        print(f"discovery_speed: {error}", file=sys.stderr)
-        return 2
+    print(json.dumps(measure(texts_of(options.texts, options.field, options.prompts)), indent=2))
     return 0
 
 

@@ -41,7 +41,7 @@ from saetask.data.rendering import render
 from saetask.data.samples import draw, make_samples
 from saetask.data.tasks import Item
 from saetask.dictionary.feature_labels import find_feature_labels
-from saetask.errors import UserError
+from saetask.errors import UserError, one_line_errors
 from saetask.models.loading import model_tokenizer
 from saetask.plugins import PluginRegistry
 from saetask.saes.concepts import Concept, concept_activations
@@ -80,6 +80,7 @@ class Half(NamedTuple):
     clean_cue: np.ndarray
 
 
+@one_line_errors("planted_cues")
 def main(given: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.planted_cues", description=__doc__)
@@ -90,11 +91,7 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit", type=int)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(given)
-    try:
-        found = Study(options.task, options.field, options.items, options.limit).run()
-    except UserError as error:
-        print(f"planted_cues: {error}", file=sys.stderr)
-        return 2
+    found = Study(options.task, options.field, options.items, options.limit).run()
     if options.out:
         write_json(options.out, found)
     print(json.dumps(found, indent=2))

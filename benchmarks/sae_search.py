@@ -25,7 +25,7 @@ from benchmarks.sae_figures import sae_quality, same_direction_share
 from benchmarks.sparse_probing import probe_all
 from saetask.cli.config_files import read_config
 from saetask.data.corpus import token_rows
-from saetask.errors import UserError
+from saetask.errors import one_line_errors
 from saetask.models.loading import load_model, model_device, model_name, model_tokenizer
 from saetask.saes.loading import load_sae
 from saetask.saes.metrics import cross_entropy_recovered
@@ -246,6 +246,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+@one_line_errors("sae_search")
 def main(given: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
     parser = argparse.ArgumentParser(
@@ -257,15 +258,11 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("work", type=Path)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args(given)
-    try:
-        config = read_config(options.config, SearchConfig, "Search")
-        model = load_model(config.recipe.model)
-        rows = run(Search(config, model, options.config.parent, options.work))
-        if options.out:
-            write_json(options.out, {**_described(config.recipe), "saes": rows})
-    except UserError as error:
-        print(f"sae_search: {error}", file=sys.stderr)
-        return 2
+    config = read_config(options.config, SearchConfig, "Search")
+    model = load_model(config.recipe.model)
+    rows = run(Search(config, model, options.config.parent, options.work))
+    if options.out:
+        write_json(options.out, {**_described(config.recipe), "saes": rows})
     print(table(rows))
     return 0
 

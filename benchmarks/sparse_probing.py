@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.k_sparse_probes import REPEATS, probe_scores
 from benchmarks.probe_inputs import LabelledPrompts, labelled_prompts, random_controls, read_inputs
-from saetask.errors import UserError
+from saetask.errors import one_line_errors
 from saetask.models.loading import load_model, model_tokenizer
 from saetask.saes.encoding import input_hook
 from saetask.saes.loading import load_sae
@@ -103,6 +103,7 @@ def _rounded(area: Auroc | None) -> dict[str, Any] | None:
     return {"value": round(area.value, 4), "ci95": interval}
 
 
+@one_line_errors("sparse_probing")
 def main(given: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
     parser = argparse.ArgumentParser(
@@ -119,18 +120,14 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=int, default=REPEATS, help="ways of splitting (3)")
     parser.add_argument("--out", type=Path, help="write the document there, too")
     options = parser.parse_args(given)
-    try:
-        model = load_model()
-        data = labelled_prompts(options.task, model_tokenizer(model), options.data, options.limit)
-        saes = {Path(folder).name: load_sae(folder) for folder in options.saes}
-        ks = [*options.ks, None]
-        found = probe_all(model, data, saes, options.hooks, ks, options.repeats)
-        document = {"task": options.task, "data": options.data and options.data.name, **found}
-        if options.out:
-            write_json(options.out, document)
-    except UserError as error:
-        print(f"sparse_probing: {error}", file=sys.stderr)
-        return 2
+    model = load_model()
+    data = labelled_prompts(options.task, model_tokenizer(model), options.data, options.limit)
+    saes = {Path(folder).name: load_sae(folder) for folder in options.saes}
+    ks = [*options.ks, None]
+    found = probe_all(model, data, saes, options.hooks, ks, options.repeats)
+    document = {"task": options.task, "data": options.data and options.data.name, **found}
+    if options.out:
+        write_json(options.out, document)
     print(json.dumps(document, indent=2))
     return 0
 

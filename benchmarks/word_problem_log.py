@@ -23,8 +23,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from saetask import PluginRegistry, UserError
+from saetask import PluginRegistry
 from saetask.data import Item, number_text
+from saetask.errors import one_line_errors
 from saetask.inference import Endpoint
 from saetask.inference.endpoint import ask_once
 from saetask.utils.journal import Journal
@@ -74,6 +75,7 @@ def write_log(items: Sequence[Item], out: Path, endpoint: Endpoint, workers: int
     return len(items) - len(rows)
 
 
+@one_line_errors("word_problem_log")
 def main(given: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
     parser = argparse.ArgumentParser(
@@ -89,14 +91,10 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=8)
     options = parser.parse_args(given)
-    try:
-        items = PluginRegistry().get("task", "gsm8k").items(options.items)
-        endpoint = Endpoint(options.model, options.base_url, timeout=LONGEST_WAIT)
-        drawn = sample(items, options.limit, options.seed)
-        missing = write_log(drawn, options.out, endpoint, options.workers)
-    except UserError as error:
-        print(f"word_problem_log: {error}", file=sys.stderr)
-        return 2
+    items = PluginRegistry().get("task", "gsm8k").items(options.items)
+    endpoint = Endpoint(options.model, options.base_url, timeout=LONGEST_WAIT)
+    drawn = sample(items, options.limit, options.seed)
+    missing = write_log(drawn, options.out, endpoint, options.workers)
     print(f"{len(drawn) - missing} of {len(drawn)} items answered: {options.out}")
     return 0
 

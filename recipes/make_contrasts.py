@@ -27,7 +27,7 @@ import numpy as np
 from saetask.data import Item
 from saetask.data.items import read_rows
 from saetask.dictionary.naming.examples import CLOSES, OPENS, TEXT, WORD
-from saetask.errors import UserError
+from saetask.errors import one_line_errors
 from saetask.plugins import PluginRegistry
 from saetask_plugins.tasks.arithmetic import OPERATIONS, template
 
@@ -146,6 +146,7 @@ def check_not_scored(row: Row, excluded: Set[str]) -> None:
         assert letters(text) not in excluded, f"a scored text is an example: {text!r}"
 
 
+@one_line_errors("make_contrasts")
 def main(given: Sequence[str] | None = None) -> int:
     """Prints the concept file and returns the exit code."""
     parser = argparse.ArgumentParser(
@@ -157,20 +158,16 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--most-verbs", type=int, default=400)
     parser.add_argument("--most-problems", type=int, default=120)
     options = parser.parse_args(given)
-    try:
-        excluded = scored_texts(options.exclude)
-        rows = contrasts(
-            options.verbs,
-            options.problems,
-            excluded,
-            options.most_verbs,
-            options.most_problems,
-        )
-        for row in rows:
-            print(json.dumps(row, ensure_ascii=False))
-    except UserError as error:
-        print(f"make_contrasts: {error}", file=sys.stderr)
-        return 2
+    excluded = scored_texts(options.exclude)
+    rows = contrasts(
+        options.verbs,
+        options.problems,
+        excluded,
+        options.most_verbs,
+        options.most_problems,
+    )
+    for row in rows:
+        print(json.dumps(row, ensure_ascii=False))
     return 0
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from saetask.data.items import read_rows
 from saetask.data.samples import make_samples
-from saetask.errors import UserError
+from saetask.errors import one_line_errors
 from saetask.plugins import PluginRegistry
 
 SHORTEST = 20
@@ -42,6 +42,7 @@ def chats(task_name: str, path: Path, excluded: set[str]) -> Iterator[dict[str, 
         yield {"messages": [*prompt.messages, answer]}
 
 
+@one_line_errors("make_task_prompts")
 def main(given: Sequence[str] | None = None) -> int:
     """Prints the corpus and returns the exit code."""
     parser = argparse.ArgumentParser(
@@ -50,17 +51,11 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("items", nargs="+", metavar="TASK=FILE")
     parser.add_argument("--exclude", nargs="*", type=Path, default=[])
     options = parser.parse_args(given)
-    try:
-        excluded = texts(
-            v for path in options.exclude for _, r in read_rows(path) for v in r.values()
-        )
-        for entry in options.items:
-            name, _, path = entry.partition("=")
-            for chat in chats(name, Path(path), excluded):
-                print(json.dumps(chat, ensure_ascii=False))
-    except UserError as error:
-        print(f"make_task_prompts: {error}", file=sys.stderr)
-        return 2
+    excluded = texts(v for path in options.exclude for _, r in read_rows(path) for v in r.values())
+    for entry in options.items:
+        name, _, path = entry.partition("=")
+        for chat in chats(name, Path(path), excluded):
+            print(json.dumps(chat, ensure_ascii=False))
     return 0
 
 

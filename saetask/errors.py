@@ -1,7 +1,12 @@
 """The one error a user is meant to read."""
 
 import difflib
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import ParamSpec
+
+P = ParamSpec("P")
 
 
 class UserError(Exception):
@@ -18,3 +23,24 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if close:
         return f" Did you mean '{close[0]}'?"
     return f" Known: {', '.join(known[:12])}{', …' * (len(known) > 12)}." if known else ""
+
+
+def one_line_errors(program: str) -> Callable[[Callable[P, int]], Callable[P, int]]:
+    """Has a script's `main` print a `UserError` as one line on stderr and return exit code 2.
+
+    Args:
+        program: What the line begins with.
+    """
+
+    def decorate(main: Callable[P, int]) -> Callable[P, int]:
+        @wraps(main)
+        def told(*args: P.args, **kwargs: P.kwargs) -> int:
+            try:
+                return main(*args, **kwargs)
+            except UserError as error:
+                print(f"{program}: {error}", file=sys.stderr)
+                return 2
+
+        return told
+
+    return decorate

@@ -34,8 +34,8 @@ from benchmarks.convert_items.rows import Convert, FieldError, LeftOutError, Row
 from benchmarks.convert_items.svamp import svamp_item, svamp_steps_item
 from benchmarks.convert_items.vua import vua_item
 from benchmarks.convert_items.wic import wic_item
-from saetask import UserError
 from saetask.data.items import read_rows
+from saetask.errors import UserError, one_line_errors
 
 KINDS: dict[str, list[Convert]] = {
     "moh-x": [moh_x_item],
@@ -81,6 +81,7 @@ def write_items(path: Path, items: Iterable[Row]) -> None:
     path.write_text(text, encoding="utf-8")
 
 
+@one_line_errors("convert_items")
 def main() -> int:
     """Runs the command line; returns the exit code."""
     parser = argparse.ArgumentParser(
@@ -95,12 +96,8 @@ def main() -> int:
     sources = KINDS[arguments.kind]
     if len(arguments.sources) != len(sources):
         parser.error(f"{arguments.kind} takes {len(sources)} SRC, then OUT")
-    try:
-        pairs = zip(arguments.sources, sources)
-        write_items(arguments.out, (item for pair in pairs for item in items_of(*pair)))
-    except UserError as error:
-        print(f"convert_items: {error}", file=sys.stderr)
-        return 2
+    pairs = zip(arguments.sources, sources)
+    write_items(arguments.out, (item for pair in pairs for item in items_of(*pair)))
     return 0
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from einops import rearrange, reduce
 
 from saetask import UserError
-from saetask.detection import DetectorInput, log_activations
+from saetask.detection import DetectorInput, class_contrast, log_activations
 from saetask.saes import Concept, concept_weights
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ COMPARED = 100
 """Number of concepts on the path: those whose means differ most between the classes."""
 STEPS = 12
 """Penalties of the path, from the weakest C at which any column has a weight."""
-EPSILON = 1e-6
-"""Added to variances of log-activations, so that a concept that hardly fires is not chosen."""
 WIDEST = 300.0
 """Largest C of the path, as a multiple of the weakest."""
 
@@ -103,18 +101,15 @@ def order_of_entry(
 def _most_different(
     design: "Float64[np.ndarray, 'n region concept']", labels: np.ndarray
 ) -> "Int64[np.ndarray, 'compared']":
-    """Returns the concepts whose mean differs most between a class and the rest, ascending.
-
-    (The choice of k-sparse probes, Gurnee et al. 2023, arXiv 2305.01610.)
-    """
-    if design.shape[2] <= COMPARED:
-        return np.arange(design.shape[2])
-    largest = np.zeros(design.shape[2])
-    for label in np.unique(labels):
-        one, rest = design[labels == label], design[labels != label]
-        within = (len(one) * one.var(0) + len(rest) * rest.var(0)) / len(design)
-        difference = np.abs(one.mean(0) - rest.mean(0)) / np.sqrt(within + EPSILON)
-        largest = np.maximum(largest, difference.max(0))
+    """Returns the concepts whose mean differs most between a class and the rest, ascending."""
+    columns = rearrange(design, "n region concept -> n (region concept)")
+    contrasts = [class_contrast(columns, labels == label).contrast for label in np.unique(labels)]
+    largest = reduce(
+        np.abs(contrasts),
+        "label (region concept) -> concept",
+        "max",
+        region=design.shape[1],
+    )
     return np.sort(np.argsort(-largest, kind="stable")[:COMPARED])
 
 

@@ -21,6 +21,7 @@ from .probe_features import token_shares as token_shares
 from .probe_features import usable_region_sets as usable_region_sets
 from .silence import NO_SIGNAL as NO_SIGNAL
 from .silence import reason_for_silence as reason_for_silence
+from .sparse_probes import class_contrast as class_contrast
 from .stacked_probe import answer_scores as answer_scores
 from .stacked_probe import fit_stack as fit_stack
 from .stacked_probe import held_out_loss as held_out_loss

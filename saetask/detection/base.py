@@ -161,7 +161,7 @@ class DetectorInput:
     concepts: Sequence[Concept] = ()
     """Named groups of the SAE's features; none where no dictionary names them."""
     named_features: Sequence[Concept] = ()
-    """Single features that have a name, as concepts; only for a detector with `uses_concepts`."""
+    """Single features named for a meaning, as concepts; only for detectors with `uses_concepts`."""
     _pools: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def pooled(self, region: str) -> "csr_matrix":

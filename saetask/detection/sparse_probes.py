@@ -34,7 +34,7 @@ def probe_decisions(
     if positive.all() or not positive.any():
         yield from (np.zeros(held_out.shape[0]) for _ in ks)
         return
-    mean, deviation, contrast = _class_contrast(fit, positive)
+    mean, deviation, contrast = class_contrast(fit, positive)
     order = np.argsort(-np.abs(contrast), kind="stable")
     for k in ks:
         probe = LogisticRegression(max_iter=500)
@@ -57,7 +57,9 @@ def ranks(decided: np.ndarray) -> np.ndarray:
     return rankdata(decided) / len(decided)
 
 
-class _Contrast(NamedTuple):
+class Contrast(NamedTuple):
+    """How a class differs from the rest, input by input."""
+
     mean: np.ndarray
     """Of each input, `[input]`."""
     deviation: np.ndarray
@@ -66,7 +68,7 @@ class _Contrast(NamedTuple):
     """Difference of the class means in standard deviations, `[input]`."""
 
 
-def _class_contrast(inputs: Inputs, positive: np.ndarray) -> _Contrast:
+def class_contrast(inputs: Inputs, positive: np.ndarray) -> Contrast:
     """Compares the classes' means, input by input."""
     squares = inputs**2 if isinstance(inputs, np.ndarray) else inputs.multiply(inputs).tocsr()
     shares = np.stack([positive / positive.sum(), ~positive / (~positive).sum()])
@@ -77,7 +79,7 @@ def _class_contrast(inputs: Inputs, positive: np.ndarray) -> _Contrast:
     # An input that is constant in each class, or nearly, would have an endless contrast.
     deviation = np.maximum(deviation, 1e-3 * np.abs(means).max(0) + 1e-12)
     mean = share * means[0] + (1 - share) * means[1]
-    return _Contrast(mean, deviation, (means[0] - means[1]) / deviation)
+    return Contrast(mean, deviation, (means[0] - means[1]) / deviation)
 
 
 def _dense(inputs: Inputs) -> np.ndarray:

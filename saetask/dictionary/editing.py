@@ -9,7 +9,7 @@ import numpy as np
 from saetask.dictionary.dictionary import Dictionary
 from saetask.dictionary.feature_labels import find_feature_labels
 from saetask.errors import UserError, did_you_mean
-from saetask.saes.concepts import Concept, concepts_named
+from saetask.saes.concepts import Concept, concepts_named, feature_concept
 from saetask.saes.encoding import encode_rows, reads_bos
 from saetask.saes.feature_edits import FeatureEdit, check_features, features_edited
 from saetask.saes.metrics import read_reconstruction_inputs
@@ -175,7 +175,7 @@ def _concepts(
     """Yields the concepts of a name, each with the name as it is shown; of a feature, one of it."""
     if not isinstance(name, str):
         check_features(sae, [name])
-        yield f"feature {name}", Concept(f"feature:{name}", str(name), "on", (name,), (1.0,))
+        yield f"feature {name}", feature_concept(name, str(name))
         return
     known = [] if dictionary is None else dictionary.concepts()
     if not known:

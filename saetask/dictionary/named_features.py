@@ -1,13 +1,14 @@
 """Single features as concepts: each with its name, the verdict on the name, and its contexts."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from saetask.dictionary.naming.battery import KINDS
 from saetask.dictionary.naming.subjects import subject_of
-from saetask.dictionary.naming.telling_words import AFTER, BEFORE, N_EXAMPLES
-from saetask.saes.concepts import Concept, ConceptKind
+from saetask.dictionary.naming.telling_words import AFTER, BEFORE, Window, marked_examples
+from saetask.saes.concepts import Concept, feature_concept
 
 if TYPE_CHECKING:
     import pyarrow
@@ -15,13 +16,6 @@ if TYPE_CHECKING:
 COLUMNS = ("feature", "name", "name_source", "name_verdict", "name_words")
 LOOKED_AT = 8
 """Maximum number of contexts of a feature among which examples are chosen."""
-KINDS: dict[str, ConceptKind] = {"on": "on", "before": "promotes"}
-"""Kind of a concept by the relation of its name; any other relation is of words near by."""
-
-
-def feature_concept_id(feature: int) -> str:
-    """Returns the id of the concept that one feature is."""
-    return f"feature:{feature}"
 
 
 def named_features(features: "pyarrow.Table", contexts: "pyarrow.Table") -> Iterator[Concept]:
@@ -43,30 +37,17 @@ def named_features(features: "pyarrow.Table", contexts: "pyarrow.Table") -> Iter
     looked_at = iter(contexts.select(["tokens", "position"]).take(places).to_pylist())
     for row, n in zip(rows, counts.tolist()):
         relation, _, source = row["name_source"].partition(":")
-        kind = KINDS.get(relation, "near")
-        yield Concept(
-            feature_concept_id(row["feature"]),
-            row["name"],
-            kind,
-            (row["feature"],),
-            (1.0,),
-            row["name_verdict"],
-            tuple(row["name_words"] or ()),
-            _examples([next(looked_at) for _ in range(n)]),
-            subject_of(kind, source),
+        kind = KINDS.get(relation, "on")  # a reader tells no relation
+        yield feature_concept(row["feature"], row["name"])._replace(
+            kind=kind,
+            verdict=row["name_verdict"],
+            words=tuple(row["name_words"] or ()),
+            examples=marked_examples(_window(next(looked_at)) for _ in range(n)),
+            subject=subject_of(kind, source),
         )
 
 
-def _examples(contexts: Sequence[dict[str, Any]]) -> tuple[str, ...]:
-    """Returns the texts around the firing tokens, on different ones, each between « and »."""
-    examples: dict[str, str] = {}
-    for context in contexts:
-        tokens, place = context["tokens"], context["position"]
-        token, low, high = tokens[place], max(place - BEFORE, 0), place + AFTER + 1
-        if token in examples or any("<|" in piece for piece in tokens[low:high]):
-            continue
-        space = token[: len(token) - len(token.lstrip())]
-        marked = [space, f"«{token.strip()}»"]
-        text = "".join([*tokens[low:place], *marked, *tokens[place + 1 : high]])
-        examples[token] = " ".join(text.split())
-    return tuple(examples.values())[:N_EXAMPLES]
+def _window(context: dict[str, Any]) -> Window:
+    tokens, place = context["tokens"], context["position"]
+    low = max(place - BEFORE, 0)
+    return Window(tokens[low : place + AFTER + 1], place - low, tokens[place])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from saetask.dictionary.feature_labels import FeatureLabels
-from saetask.saes.concepts import Concept
+from saetask.saes.concepts import Concept, feature_concept
 
 if TYPE_CHECKING:
     from jaxtyping import Float32
@@ -72,7 +72,7 @@ def feature_family(scores: "csr_matrix", labels: FeatureLabels | None) -> Family
 
     def hypothesis(column: int) -> Hypothesis:
         name = f"feature {column}" if labels is None else feature_name(labels, column)
-        concept = Concept(f"feature:{column}", name, "on", (column,), (1.0,))
+        concept = feature_concept(column, name)
         return Hypothesis(concept.id, name, "feature", concept)
 
     return Family(_by_columns(scores), hypothesis)

@@ -134,15 +134,14 @@ def _random_concepts(
 ) -> RandomConcepts:
     """Returns random live features of a random dictionary, as many as the concepts have.
 
-    For each single feature that is live and named for a meaning there is another: a detector may
-    choose among as many.
+    For each single feature that is live there is another: a detector may choose among as many.
     """
     trained_on = pipeline.trained_on
     concepts, named = trained_on[0].concepts, trained_on[0].named_features
     if not concepts and not named:
         return NO_RANDOM_CONCEPTS
     own_live = set(np.flatnonzero(_own_density(pipeline)).tolist())
-    n = sum(c.subject == "meaning" and own_live.issuperset(c.features) for c in named)
+    n = sum(own_live.issuperset(concept.features) for concept in named)
     live = np.flatnonzero(_density([each.control_features[number] for each in trained_on]))
     d_sae = trained_on[0].control_features[number].d_sae
     (own,) = generator.spawn(1)  # other draws are the same with and without concepts

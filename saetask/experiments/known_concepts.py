@@ -8,7 +8,7 @@ import numpy as np
 from saetask.dictionary.feature_labels import FeatureLabels
 from saetask.errors import UserError, did_you_mean
 from saetask.saes.activations import FeatureActivations
-from saetask.saes.concepts import Concept, concepts_named
+from saetask.saes.concepts import Concept, concepts_named, feature_concept
 
 
 class KnownConcepts(NamedTuple):
@@ -18,7 +18,7 @@ class KnownConcepts(NamedTuple):
     struck: tuple[int, ...]
     """Features of the concepts that were struck out, ascending."""
     named_features: tuple[Concept, ...] = ()
-    """Single features with a name, as concepts of one feature; only for a detector of concepts."""
+    """Single features named for a meaning, as concepts; only for a detector of concepts."""
 
     def seen(self, features: FeatureActivations) -> FeatureActivations:
         """Returns the activations of the features that were not struck out."""
@@ -46,7 +46,7 @@ def find_known_concepts(
             a name may be that of several concepts. The others lose the features that they share
             with one.
         task: Leaves out contrasts between prompts of other tasks; None leaves out none.
-        with_features: Whether single features that have a name are returned as well.
+        with_features: Whether single features that are named for a meaning are returned as well.
 
     Raises:
         UserError: A concept to strike out is unknown.
@@ -63,7 +63,7 @@ def find_known_concepts(
         known = [c for c in known if task is None or c.task in ("", task)]
         return tuple(_without(known, struck))
 
-    named = usable(singles) if with_features else ()
+    named = usable([c for c in singles if c.subject == "meaning"]) if with_features else ()
     return KnownConcepts(usable(groups), tuple(sorted(struck)), named)
 
 
@@ -144,9 +144,7 @@ def random_features(
         generator: Source of randomness.
     """
     drawn = _drawn(live, d_sae, generator)[:n].tolist()
-    return [
-        Concept(f"random-feature:{f}", f"random feature {f}", "on", (f,), (1.0,)) for f in drawn
-    ]
+    return [feature_concept(feature, f"random feature {feature}") for feature in drawn]
 
 
 def _drawn(live: np.ndarray, d_sae: int, generator: np.random.Generator) -> np.ndarray:

@@ -44,7 +44,7 @@ class Observation:
     concepts: Sequence[Concept] = ()
     """Named groups of `features`."""
     named_features: Sequence[Concept] = ()
-    """Single ones of `features` that have a name."""
+    """Single ones of `features` that are named for a meaning."""
     _pooled: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def detector_input(self, bias: Calibration, readings: Sequence[str]) -> DetectorInput:

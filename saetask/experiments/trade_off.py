@@ -19,7 +19,7 @@ from saetask.experiments.control_detectors import through_control
 from saetask.experiments.fold import FoldState
 from saetask.experiments.observation import Observation
 from saetask.report.explanation import TradeOff
-from saetask.saes.concepts import Concept, concept_activations
+from saetask.saes.concepts import concept_activations
 from saetask.utils.auroc import macro_auroc
 
 KS = (1, 2, 4, 8, 16)
@@ -66,17 +66,12 @@ def _kinds(states: Sequence[FoldState]) -> list[str]:
     first = [state.pipeline.trained_on[0] for state in states]
     has = {
         "concepts": all(observation.concepts for observation in first),
-        "named-features": all(_named(observation) for observation in first),
+        "named-features": all(observation.named_features for observation in first),
         "features": True,
         "neurons": all(observation.residual_means for observation in first),
         "random-sae": all(observation.control_features for observation in first),
     }
     return [name for name, here in has.items() if here]
-
-
-def _named(observation: Observation) -> list[Concept]:
-    """Returns the single features that are named for a meaning."""
-    return [concept for concept in observation.named_features if concept.subject == "meaning"]
 
 
 def _inputs(state: FoldState, name: str, observations: Sequence[Observation]) -> Inputs:
@@ -93,6 +88,6 @@ def _inputs(state: FoldState, name: str, observations: Sequence[Observation]) ->
         return np.hstack([raw_activations(inputs, region) for region in regions])
     by_feature = [log_activations(inputs, region) for region in regions]
     if name in ("concepts", "named-features"):
-        concepts = inputs[0].concepts if name == "concepts" else _named(observations[0])
+        concepts = inputs[0].concepts if name == "concepts" else inputs[0].named_features
         return np.hstack([concept_activations(each, concepts) for each in by_feature])
     return csr_matrix(hstack(by_feature))

@@ -52,6 +52,11 @@ class Concept(NamedTuple):
         )
 
 
+def feature_concept(feature: int, name: str) -> Concept:
+    """Returns a feature as a concept of its own, of id `feature:12`."""
+    return Concept(f"feature:{feature}", name, "on", (feature,), (1.0,))
+
+
 def concepts_named(name: str, concepts: Sequence[Concept]) -> list[Concept]:
     """Returns the concepts of an id, or of a name as it is given or shown."""
     return [concept for concept in concepts if name in (concept.id, concept.name, concept.text)]

@@ -65,7 +65,7 @@ def test_sparse_and_dense_inputs_give_the_same_scores(planted) -> None:
 def test_the_contrast_is_that_of_the_plain_formula(planted) -> None:
     labels, inputs = planted
     positive = labels == "b"
-    found = sparse_probes._class_contrast(inputs, positive)
+    found = sparse_probes.class_contrast(inputs, positive)
     one, other = inputs[positive], inputs[~positive]
     within = np.sqrt((len(one) * one.var(0) + len(other) * other.var(0)) / N)
     np.testing.assert_allclose(found.contrast, (one.mean(0) - other.mean(0)) / within)

@@ -62,10 +62,11 @@ FEATURES = [
     make_concept("apple", [1])._replace(id="feature:1"),
     make_concept("stone", [3])._replace(id="feature:3", name="rock"),
     make_concept("vague", [9], "not confirmed")._replace(id="feature:9"),
+    make_concept("commas", [7])._replace(id="feature:7", subject="form"),
 ]
 
 
-def test_single_features_are_returned_on_request_if_their_name_is_validated():
+def test_single_features_are_returned_on_request_if_they_are_validated_for_a_meaning():
     labels = named_labels(EVERY, features=FEATURES)
     assert find_known_concepts(labels).named_features == ()
     known = find_known_concepts(labels, with_features=True)

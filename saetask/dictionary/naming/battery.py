@@ -109,6 +109,18 @@ class Predicate(NamedTuple):
     source: str
 
 
+KINDS: Mapping[str, ConceptKind] = MappingProxyType(
+    {"on": "on", "after": "near", "near": "near", "in": "near", "before": "promotes"}
+)
+"""Kind of a concept by the relation of what its name says to the token."""
+
+
+def predicate(relation: str, source: str, shown: str) -> Predicate:
+    """Returns the predicate that a source, shown in plain words, stands in a relation."""
+    name = shown if relation in ("on", "in") else f"{relation} {shown}"
+    return Predicate(f"{relation}:{source}", name, KINDS[relation], source)
+
+
 class Predicates(NamedTuple):
     """Where each predicate holds."""
 
@@ -144,14 +156,13 @@ def _battery(
         here[name] = _of_words(tokens, lambda word, words=words: {word, lemma_of(word)} & {*words})
     for source, mask in here.items():
         name = CLASS_NAMES.get(source, source)
-        yield Predicate(f"on:{source}", name, "on", source), mask
-        yield Predicate(f"after:{source}", f"after {name}", "near", source), _after(tokens, mask)
-        before = _before(tokens, mask)
-        yield Predicate(f"before:{source}", f"before {name}", "promotes", source), before
+        yield predicate("on", source, name), mask
+        yield predicate("after", source, name), _after(tokens, mask)
+        yield predicate("before", source, name), _before(tokens, mask)
         if source in CLASS_NAMES or source in NEAR_TOO:
-            yield Predicate(f"near:{source}", f"near {name}", "near", source), _near(tokens, mask)
+            yield predicate("near", source, name), _near(tokens, mask)
     for source, mask in _places(tokens):
-        yield Predicate(f"in:{source}", source, "near", source), mask
+        yield predicate("in", source, source), mask
 
 
 def _descriptions(tokens: TokenWords) -> Iterator[tuple[str, "Bool[np.ndarray, ' n']"]]:

@@ -16,6 +16,7 @@ from saetask.dictionary.naming.telling_words import (
     MIN_LETTERS,
     N_EXAMPLES,
     N_WORDS,
+    marked,
 )
 from saetask.saes.activations import FeatureActivations
 
@@ -109,7 +110,6 @@ def _context(prompt: RenderedPrompt, token: int) -> str:
     low, high = max(read[0], token - BEFORE), min(read[-1], token + AFTER)
     region, place = prompt.regions["text"], spans[token]
     fired = prompt.text[place.start : place.end]
-    start = place.start + len(fired) - len(fired.lstrip())
     first, last = max(spans[low].start, region.start), min(spans[high].end, region.end)
-    before, after = prompt.text[first:start], prompt.text[place.end : max(last, place.end)]
-    return " ".join(f"{before}«{fired.strip()}»{after}".split())
+    before, after = prompt.text[first : place.start], prompt.text[place.end : max(last, place.end)]
+    return marked(before, fired, after)

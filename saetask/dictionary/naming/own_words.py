@@ -4,22 +4,20 @@ A class of words, such as the names of made things, is too broad for a feature t
 of them. Its own words are a predicate, too: what is shown is the whole of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from saetask.data.word_classes import FUNCTION_WORDS, word_lists
 from saetask.dictionary.naming.association import Association
-from saetask.dictionary.naming.battery import OWN_WORDS, Predicate, Predicates
+from saetask.dictionary.naming.battery import OWN_WORDS, Predicate, Predicates, predicate
 from saetask.dictionary.naming.concept_trials import NamedSplit
 from saetask.dictionary.naming.feature_names import MIN_LIFT, Evidence, FeatureNames
 from saetask.dictionary.naming.subjects import FORM
 from saetask.dictionary.naming.token_words import TokenWords
-from saetask.saes.concepts import ConceptKind
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float64, Int64
@@ -29,9 +27,7 @@ MOST_WORDS = 5
 MIN_LETTERS = 3
 MIN_TOKENS = 3
 """Minimum number of firings on a word of the list, on the build documents."""
-RELATIONS: Mapping[str, ConceptKind] = MappingProxyType(
-    {"on": "on", "after": "near", "before": "promotes"}
-)
+RELATIONS = ("on", "after", "before")
 
 OwnWords = dict[str, list[tuple[str, ...]]]
 """By relation, the words of each feature; none where it fires on no word more than elsewhere."""
@@ -223,11 +219,10 @@ def with_own_predicates(
     from scipy.sparse import csc_matrix, hstack
 
     n_battery = len(splits[0].predicates.predicates)
-    relations = list(RELATIONS)
     chosen = np.flatnonzero(names.predicate >= n_battery)
-    by_relation = [names.predicate[chosen] - n_battery == place for place in range(len(relations))]
+    by_relation = [names.predicate[chosen] - n_battery == place for place in range(len(RELATIONS))]
     numbers, predicates = names.predicate.copy(), []
-    for relation, here in zip(relations, by_relation):
+    for relation, here in zip(RELATIONS, by_relation):
         features = chosen[here]
         numbers[features] = n_battery + len(predicates) + np.arange(len(features))
         predicates += [own_predicate(relation, own[relation][feature]) for feature in features]
@@ -236,7 +231,7 @@ def with_own_predicates(
         places, (known, holds) = word_places(split.tokens), split.predicates
         columns = [
             where_own_words([own[relation][f] for f in chosen[here]], places, relation).astype(bool)
-            for relation, here in zip(relations, by_relation)
+            for relation, here in zip(RELATIONS, by_relation)
         ]
         held = csc_matrix(hstack([holds, *columns]))
         extended.append(replace(split, predicates=Predicates([*known, *predicates], held)))
@@ -248,6 +243,4 @@ def own_predicate(relation: str, words: Sequence[str]) -> Predicate:
 
     Its id is that of all names of own words in this relation.
     """
-    listed = ", ".join(words)
-    name = listed if relation == "on" else f"{relation} {listed}"
-    return Predicate(f"{relation}:{OWN_WORDS}", name, RELATIONS[relation], OWN_WORDS)
+    return predicate(relation, OWN_WORDS, ", ".join(words))

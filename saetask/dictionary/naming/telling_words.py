@@ -1,8 +1,8 @@
 """Telling words and contexts: what a named feature or concept fires on most."""
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -64,6 +64,36 @@ def _is_telling(tokens: TokenWords, place: int) -> bool:
     return len(word) >= MIN_LETTERS and word not in word_lists()[FUNCTION_WORDS]
 
 
+class Window(NamedTuple):
+    """A token on which a feature or concept fires, and the tokens around it."""
+
+    pieces: Sequence[str]
+    """The texts of the tokens, white space included."""
+    place: int
+    """Index of the firing one."""
+    word: str
+    """What it is, or is part of: one example of each is enough."""
+
+
+def marked(before: str, token: str, after: str) -> str:
+    """Returns a text on one line, its firing token between « and »."""
+    space = token[: len(token) - len(token.lstrip())]
+    return " ".join(f"{before}{space}«{token.strip()}»{after}".split())
+
+
+def marked_examples(windows: Iterable[Window]) -> tuple[str, ...]:
+    """Returns the texts of the first windows of different words, without control tokens."""
+    examples: dict[str, str] = {}
+    for pieces, place, word in windows:
+        if word in examples or any("<|" in piece for piece in pieces):
+            continue
+        before, after = "".join(pieces[:place]), "".join(pieces[place + 1 :])
+        examples[word] = marked(before, pieces[place], after)
+        if len(examples) == N_EXAMPLES:
+            break
+    return tuple(examples.values())
+
+
 def firing_examples(
     pieces: list[str],
     tokens: TokenWords,
@@ -78,16 +108,11 @@ def firing_examples(
         firing: Tokens on which the feature or concept fires.
         activations: Its activation on each.
     """
-    examples: dict[str, str] = {}
-    for token in firing[np.argsort(-activations, kind="stable")].tolist():
-        low = max(int(tokens.row_start[token]), token - BEFORE)
-        high = min(int(tokens.row_end[token]), token + AFTER + 1)
-        if tokens.words[token] in examples or any("<|" in piece for piece in pieces[low:high]):
-            continue
-        marked = f"«{pieces[token].strip()}»"
-        space = pieces[token][: len(pieces[token]) - len(pieces[token].lstrip())]
-        text = "".join([*pieces[low:token], space, marked, *pieces[token + 1 : high]])
-        examples[tokens.words[token]] = " ".join(text.split())
-        if len(examples) == N_EXAMPLES:
-            break
-    return tuple(examples.values())
+    order = firing[np.argsort(-activations, kind="stable")].tolist()
+    return marked_examples(_window(pieces, tokens, token) for token in order)
+
+
+def _window(pieces: list[str], tokens: TokenWords, token: int) -> Window:
+    low = max(int(tokens.row_start[token]), token - BEFORE)
+    high = min(int(tokens.row_end[token]), token + AFTER + 1)
+    return Window(pieces[low:high], token - low, tokens.words[token])
