@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.golden.compare import EXPECTED
+from tests.golden.compare import EXPECTED, without
 from tests.golden.material import (
     HERE,
     HOOK,
@@ -119,9 +119,9 @@ class Recorder:
         (self.folder / name).write_text(json.dumps(document), encoding="utf-8")
         return name
 
-    def keep_json(self, name: str, document: Any, without: tuple[str, ...] = ()) -> None:
+    def keep_json(self, name: str, document: Any, omitted: tuple[str, ...] = ()) -> None:
         """Keeps a JSON document, less some of its keys."""
-        text = json.dumps(_without(document, without), indent=1, ensure_ascii=False) + "\n"
+        text = json.dumps(without(document, omitted), indent=1, ensure_ascii=False) + "\n"
         self._keep(name, text.encode())
 
     def keep_rows(self, name: str, rows: list[Any]) -> None:
@@ -155,7 +155,7 @@ class Recorder:
         self.command("run", experiment, "--out", f"runs/{name}")
         self.keep_file(f"{name}/items.jsonl", f"runs/{name}/items.jsonl")
         summary = self.read_json(f"runs/{name}/summary.json")
-        self.keep_json(f"{name}/summary.json", summary, without=("seconds",))
+        self.keep_json(f"{name}/summary.json", summary, omitted=("seconds",))
 
     def _keep(self, name: str, content: bytes) -> None:
         path = self.out / name
@@ -164,13 +164,6 @@ class Recorder:
             content = gzip.compress(content, mtime=0)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-
-
-def _without(value: Any, keys: tuple[str, ...]) -> Any:
-    """Returns a JSON value without some keys, wherever they stand."""
-    if isinstance(value, dict):
-        return {name: _without(v, keys) for name, v in value.items() if name not in keys}
-    return [_without(v, keys) for v in value] if isinstance(value, list) else value
 
 
 def tiny(recorder: Recorder) -> None:
@@ -260,7 +253,7 @@ def train(recorder: Recorder) -> None:
     recorder.keep_file("weights.safetensors", "trained/sae_weights.safetensors")
     recorder.keep_json("metrics.json", recorder.read_json("trained/metrics.json"))
     settings = recorder.read_json("trained/cfg.json")
-    recorder.keep_json("cfg.json", settings, without=VERSIONS)
+    recorder.keep_json("cfg.json", settings, omitted=VERSIONS)
 
 
 def default(recorder: Recorder) -> None:

@@ -67,6 +67,22 @@ def test_a_value_may_be_counted_in_the_bin_beside_its_own(written):
     assert "histogram[0]: 3 != 4" in first_difference(*paths, exact=True)
 
 
+def test_a_bound_by_resampling_may_be_that_of_a_neighbouring_resample(written):
+    paths = written([{"ci95": [0.611, 0.9]}], [{"ci95": [0.6101, 0.9]}])
+    assert first_difference(*paths, exact=False) is None
+    paths = written([{"ci95": [0.611, 0.9]}], [{"ci95": [0.6, 0.9]}])
+    assert "ci95[0]: 0.611 != 0.6" in first_difference(*paths, exact=False)
+
+
+def test_evidence_may_differ_in_a_row_of_a_hundred_and_nothing_else_there(written):
+    row = {"score": 0.5, "rest": 0.1, "concepts": [{"id": "food"}]}
+    odd = {**row, "rest": 0.4, "concepts": []}
+    assert first_difference(*written([row] * 150, [odd] + [row] * 149), exact=False) is None
+    assert "row 2 .rest" in first_difference(*written([row] * 3, [row, odd, odd]), exact=False)
+    worse = {**odd, "score": 0.7}
+    assert "row 3 .score" in first_difference(*written([row] * 3, [row, row, worse]), exact=False)
+
+
 @pytest.mark.parametrize(("moved", "says"), [(0.001, None), (0.2, "w.safetensors weight[1]: ")])
 def test_weights_may_be_as_far_apart_as_rounding_takes_them(moved, says, tmp_path):
     paths = tmp_path / "expected" / "w.safetensors", tmp_path / "found" / "w.safetensors"
