@@ -6,9 +6,12 @@ point. The transformers modules that it wraps compute the same, up to rounding, 
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
+
+from saetask.data.chat_template import apply_template
+from saetask.errors import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +27,10 @@ TRIAL_TEXT = "The ferry came in at noon, and the harbour was quiet."
 """Text on which computations are compared. In bfloat16, two orders of the same sums differ by 1 or
 2 % of the logits' spread on natural text, and by up to most of it on tokens at random."""
 N_TRIAL_TOKENS = 8
+"""Tokens of it that are read. A chat model reads a whole chat: behind a first token that they do
+not know, some of them (Qwen 2.5) round as widely as on tokens at random."""
+FURTHER_OFF = 0.1
+"""Share of positions at which logits may be further apart: an attention sink is rounded by luck."""
 TRIAL_TOKENS = [1, 2, 3, 7, 5, 8]
 """Tokens on which they are compared where there is no tokenizer."""
 _LOCK = threading.RLock()
@@ -188,7 +195,8 @@ def close(
     """Returns whether logits are equal up to rounding.
 
     The difference's root mean square, in standard deviations of the expected logits, is held
-    against so many times the square root of a dtype's precision, position by position.
+    against so many times the square root of a dtype's precision, position by position; nine in
+    ten must be within it.
 
     Args:
         logits: The logits, `[..., vocab]`.
@@ -201,13 +209,17 @@ def close(
     difference = (logits - expected).float().pow(2).mean(-1).sqrt()
     precision = torch.finfo(dtype or expected.dtype).eps ** 0.5
     allowed = times * precision * expected.float().std(-1)
-    return bool((difference <= allowed).all())
+    return int((difference > allowed).sum()) <= FURTHER_OFF * difference.numel()
 
 
 def trial_tokens(tokenizer: "PreTrainedTokenizerBase | None") -> list[int]:
-    """Returns the first tokens of a sentence, behind BOS if there is one."""
+    """Returns a chat's tokens, or, without a chat template, a sentence's first ones after BOS."""
     if tokenizer is None:
         return TRIAL_TOKENS
+    if getattr(tokenizer, "chat_template", None):
+        with suppress(UserError):  # a template that takes other chats
+            chat = apply_template(tokenizer, [{"role": "user", "content": TRIAL_TEXT}])
+            return tokenizer(chat, add_special_tokens=False)["input_ids"]
     bos = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
     token_ids = tokenizer(TRIAL_TEXT, add_special_tokens=False)["input_ids"]
     return [*bos, *token_ids][:N_TRIAL_TOKENS]

@@ -1,5 +1,6 @@
 """Wrappers come off only where nobody can tell, and always go back on."""
 
+import copy
 import gc
 import weakref
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 import transformers
 
+from saetask.models import fast_forward
 from saetask.models.fast_forward import bypass_bridge, check_bypass
 from saetask.models.forward import row_logits
 from saetask.models.generation import generate_texts
@@ -227,3 +229,24 @@ def test_a_model_that_is_done_with_is_forgotten(make_tiny_bridge):
     del bridge
     gc.collect()
     assert gone() is None
+
+
+def test_a_chat_model_is_tried_on_a_chat_and_a_refusing_template_on_the_sentence(tiny_tokenizer):
+    tokenizer = copy.deepcopy(tiny_tokenizer)
+    tokenizer.chat_template = None
+    bare = fast_forward.trial_tokens(tokenizer)
+    tokenizer.chat_template = "<{{ messages[0]['content'] }}>"
+    chat = fast_forward.trial_tokens(tokenizer)
+    assert tokenizer.decode(chat).startswith("<")
+    assert len(chat) > len(bare)
+    tokenizer.chat_template = "{{ raise_exception('no user may speak') }}"
+    assert fast_forward.trial_tokens(tokenizer) == bare
+
+
+def test_one_position_in_ten_may_be_further_off_and_no_more():
+    expected = torch.randn(1, 10, 50)
+    far = expected.clone()
+    far[:, 0] += 1
+    assert fast_forward.close(far, expected)
+    far[:, 1] += 1
+    assert not fast_forward.close(far, expected)
