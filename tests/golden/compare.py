@@ -45,9 +45,20 @@ def first_difference(expected: Path, found: Path, exact: bool) -> str | None:
     before, after = _read(expected), _read(found)
     if exact and before == after:
         return None
-    odd = []
     documents = [_documents(name, content) for content in (before, after)]
-    for place, one, other in zip(_places(name), *documents):
+    if difference := _documents_difference(name, *documents, exact):
+        return difference
+    lines = before.count(b"\n"), after.count(b"\n")
+    if lines[0] != lines[1] and name.endswith(".jsonl"):
+        return f"{name}: {lines[0]} rows != {lines[1]} rows"
+    return f"{name}: the same values, in another order or spelling" if exact else None
+
+
+def _documents_difference(
+    name: str, expected: list[Any], found: list[Any], exact: bool
+) -> str | None:
+    odd = []
+    for place, one, other in zip(_places(name), expected, found):
         difference = value_difference(one, other, place, exact)
         if difference and not exact:
             odd.append(difference)
@@ -55,12 +66,7 @@ def first_difference(expected: Path, found: Path, exact: bool) -> str | None:
             difference = value_difference(*pair, place, exact)
         if difference:
             return difference
-    if len(odd) > max(1, ODD_ROWS * len(documents[0])):
-        return odd[0]
-    lines = before.count(b"\n"), after.count(b"\n")
-    if lines[0] != lines[1] and name.endswith(".jsonl"):
-        return f"{name}: {lines[0]} rows != {lines[1]} rows"
-    return f"{name}: the same values, in another order or spelling" if exact else None
+    return odd[0] if len(odd) > max(1, ODD_ROWS * len(expected)) else None
 
 
 def value_difference(expected: Any, found: Any, path: str, exact: bool) -> str | None:
