@@ -1,5 +1,6 @@
 """Concepts that detectors may use: a dictionary's, less those that are struck out."""
 
+import re
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
@@ -9,6 +10,9 @@ from saetask.dictionary.feature_labels import FeatureLabels
 from saetask.errors import UserError, did_you_mean
 from saetask.saes.activations import FeatureActivations
 from saetask.saes.concepts import Concept, concepts_named, feature_concept
+
+FEATURE_ID = re.compile(r"feature:(\d+)")
+"""A single feature in the place of a concept, whether the dictionary names it or not."""
 
 
 class KnownConcepts(NamedTuple):
@@ -42,14 +46,14 @@ def find_known_concepts(
 
     Args:
         labels: Labels of the SAE's features, with their dictionary.
-        without: Concepts to strike out, by id or name, single features (`feature:12`) among them;
-            a name may be that of several concepts. The others lose the features that they share
+        without: Concepts to strike out, by id or name, or any single features (`feature:12`); a
+            name may be that of several concepts. The others lose the features that they share
             with one.
         task: Leaves out contrasts between prompts of other tasks; None leaves out none.
         with_features: Whether single features that are named for a meaning are returned as well.
 
     Raises:
-        UserError: A concept to strike out is unknown.
+        UserError: A concept or feature to strike out is unknown.
     """
     groups = [] if labels.dictionary is None else labels.dictionary.concepts()
     singles: list[Concept] = []
@@ -159,6 +163,8 @@ def _drawn(live: np.ndarray, d_sae: int, generator: np.random.Generator) -> np.n
 
 def _find(name: str, concepts: Sequence[Concept], labels: FeatureLabels) -> list[Concept]:
     """Returns the concepts of an id, or of a name as it is given or shown."""
+    if feature := FEATURE_ID.fullmatch(name):
+        return [feature_concept(_checked(int(feature[1]), labels.sae.cfg.d_sae), name)]
     if not concepts:
         raise UserError(f"--without '{name}': {_none_there(labels)}")
     found = concepts_named(name, concepts)
@@ -168,6 +174,12 @@ def _find(name: str, concepts: Sequence[Concept], labels: FeatureLabels) -> list
             f"--without '{name}': {_place(labels)} has no such concept.{did_you_mean(name, known)}"
         )
     return found
+
+
+def _checked(feature: int, d_sae: int) -> int:
+    if feature >= d_sae:
+        raise UserError(f"--without 'feature:{feature}': the SAE has features 0 to {d_sae - 1}.")
+    return feature
 
 
 def _place(labels: FeatureLabels) -> str:

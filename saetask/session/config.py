@@ -25,7 +25,7 @@ class SessionConfig:
     unvalidated_labels: bool = False
     """Use labels in annotations even if they are not validated."""
     without: Sequence[str] = ()
-    """Concepts whose features the detector does not see, by id or name."""
+    """Concepts, by id or name, and features (`feature:12`) that are hidden from the detector."""
     allow_sae_mismatch: bool = False
     """Use an SAE even if `check_sae` would refuse it for its figures."""
     ranking: Ranking = "likelihood"

@@ -96,7 +96,7 @@ class Inspection:
         what the finding owes to the concepts. `SessionConfig.without` fits the detector anew.
 
         Args:
-            concepts: Concepts of the dictionary, by id or name.
+            concepts: Concepts of the dictionary, by id or name, or features (`feature:12`).
 
         Raises:
             UserError: A concept is unknown.

@@ -83,6 +83,14 @@ def test_a_single_feature_is_struck_by_its_id_and_by_the_name_that_it_shares(nam
     assert [c.id for c in known.named_features] == [i for i, f in kept.items() if f not in struck]
 
 
+def test_a_feature_without_a_name_is_struck_by_its_number_with_or_without_a_dictionary():
+    assert find_known_concepts(named_labels(EVERY), ["feature:8"]).struck == (8,)
+    bare = replace(named_labels([]), dictionary=None)
+    assert find_known_concepts(bare, ["feature:8"]).struck == (8,)
+    said = refusal(find_known_concepts, bare, ["feature:64"])
+    assert said == "--without 'feature:64': the SAE has features 0 to 63."
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(0, 20))
 def test_random_features_are_live_ones_without_a_name_each_once(seed, n):
     generator = np.random.default_rng(seed)

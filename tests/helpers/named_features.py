@@ -1,6 +1,7 @@
 """A dictionary that is nothing but concepts, in the place of a built one."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 from saetask.dictionary.feature_labels import FeatureLabels
 
@@ -31,4 +32,5 @@ class NamedFeatures:
 def named_labels(concepts, model=None, sae=None, d_sae=64, unvalidated=False, features=()):
     """Returns labels with a dictionary of some concepts, and of single features with a name."""
     dictionary = NamedFeatures(concepts, d_sae, features)
+    sae = sae or SimpleNamespace(cfg=SimpleNamespace(d_sae=d_sae))
     return FeatureLabels(model, sae, dictionary, unvalidated)  # pyright: ignore

@@ -102,7 +102,7 @@ export async function readPage(frame, values, status) {
     };
     card.href = cardAddress(id);
     card.setAttribute("aria-label", `Card of ${name}`);
-    const hide = id.startsWith("feature:") ? "" : button("", "hide from the detector", () => stage.hide(id), `Hide ${name} from the detector`);
+    const hide = button("", "hide from the detector", () => stage.hide(id), `Hide ${name} from the detector`);
     const row = view.byId?.get(id);
     actions.replaceChildren(element("span", "soft", `With “${row ? rowName(row) : name}”:`), card, button("", "steer", () => edit("steer"), `Steer ${name}`), button("", "strike", () => edit("strike"), `Strike ${name}`), hide);
   }
