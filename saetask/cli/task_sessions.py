@@ -31,7 +31,7 @@ class TaskOptions:
     unvalidated_labels: bool = False
     """Use labels in annotations even if they are not validated."""
     without: list[str] = field(default_factory=list)
-    """Concept, by id or name, or feature (feature:12), hidden from the detector; may be repeated."""
+    """Concept (by id or name) or feature:12 to hide from the detector; may be repeated."""
     ranking: Ranking = "likelihood"
     """What ranks answers: likelihood, per-token, per-character, per-byte or pmi."""
     template_options: dict[str, Any] = field(default_factory=dict)

@@ -42,7 +42,7 @@ class RunConfig:
     detector: str = "failure-probe"
     """Name of a detector plugin."""
     without: list[str] = field(default_factory=list)
-    """Concept, by id or name, or feature (feature:12), hidden from the detector; may be repeated."""
+    """Concept (by id or name) or feature:12 to hide from the detector; may be repeated."""
     annotators: list[str] = field(default_factory=list)
     """Annotators whose note templates are compared on the fit split; default: the task's own."""
     annotator_options: dict[str, str] = field(default_factory=dict)
