@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from saetask.data.word_classes import WORD, class_names, class_of, lemma_of, word_lists
-from saetask.dictionary.naming.battery import CLASS_NAMES
+from saetask.dictionary.naming.class_names import CLASS_NAMES, WIDE_CLASSES
 from saetask.discovery.hypotheses import Family, Hypothesis
 
 
@@ -16,7 +16,7 @@ def word_class_family(texts: Sequence[str]) -> Family:
     themselves needs no SAE.
     """
     lists = word_lists()
-    names = [*class_names(), *lists]
+    names = [*class_names(), *WIDE_CLASSES, *lists]
     places = {name: place for place, name in enumerate(names)}
     scores = np.zeros((len(texts), len(names)), np.float32)
     for row, text in zip(scores, texts):
@@ -24,7 +24,7 @@ def word_class_family(texts: Sequence[str]) -> Family:
             word = match.group().lower()
             held = {name for name, words in lists.items() if {word, lemma_of(word)} & words}
             if own := class_of(word):
-                held.add(own)
+                held |= {own, *(name for name, parts in WIDE_CLASSES.items() if own in parts)}
             row[[places[name] for name in held]] += 1
 
     def hypothesis(column: int) -> Hypothesis:

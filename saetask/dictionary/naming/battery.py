@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from saetask.data.word_classes import FUNCTION_WORDS, class_names, class_of, lemma_of, word_lists
+from saetask.dictionary.naming.class_names import CLASS_NAMES, WIDE_CLASSES, classes_together
 from saetask.dictionary.naming.token_words import TokenWords
 from saetask.saes.concepts import ConceptKind
 
@@ -21,54 +22,6 @@ if TYPE_CHECKING:
 
 REACH = 12
 """Number of tokens before a word in which `near` looks."""
-CLASS_NAMES = {
-    "adj.all": "adjectives",
-    "adj.pert": "adjectives of kind",
-    "adj.ppl": "participles",
-    "adv.all": "adverbs",
-    "noun.Tops": "kinds of things",
-    "noun.act": "acts",
-    "noun.animal": "animals",
-    "noun.artifact": "made things",
-    "noun.attribute": "qualities",
-    "noun.body": "parts of the body",
-    "noun.cognition": "ideas",
-    "noun.communication": "messages and language",
-    "noun.event": "events",
-    "noun.feeling": "feelings",
-    "noun.food": "food",
-    "noun.group": "groups of people",
-    "noun.location": "places",
-    "noun.motive": "motives",
-    "noun.object": "natural things",
-    "noun.person": "people",
-    "noun.phenomenon": "natural phenomena",
-    "noun.plant": "plants",
-    "noun.possession": "money and possessions",
-    "noun.process": "natural processes",
-    "noun.quantity": "amounts and units",
-    "noun.relation": "relations",
-    "noun.shape": "shapes",
-    "noun.state": "states",
-    "noun.substance": "substances",
-    "noun.time": "times",
-    "verb.body": "verbs of the body",
-    "verb.change": "verbs of change",
-    "verb.cognition": "verbs of thinking",
-    "verb.communication": "verbs of speech",
-    "verb.competition": "verbs of contest",
-    "verb.consumption": "verbs of eating and using up",
-    "verb.contact": "verbs of touch and handling",
-    "verb.creation": "verbs of making",
-    "verb.emotion": "verbs of feeling",
-    "verb.motion": "verbs of motion",
-    "verb.perception": "verbs of perception",
-    "verb.possession": "verbs of having and giving",
-    "verb.social": "verbs of dealing with people",
-    "verb.stative": "verbs of being",
-    "verb.weather": "verbs of weather",
-}
-"""Plain name of each class of words."""
 OWN_WORDS = "words"
 """Source of names that are made of a feature's own words; see `own_words`."""
 NOT_NAMED = {FUNCTION_WORDS}
@@ -159,7 +112,7 @@ def _battery(
         yield predicate("on", source, name), mask
         yield predicate("after", source, name), _after(tokens, mask)
         yield predicate("before", source, name), _before(tokens, mask)
-        if source in CLASS_NAMES or source in NEAR_TOO:
+        if source in CLASS_NAMES or source in WIDE_CLASSES or source in NEAR_TOO:
             yield predicate("near", source, name), _near(tokens, mask)
     for source, mask in _places(tokens):
         yield predicate("in", source, source), mask
@@ -170,6 +123,8 @@ def _descriptions(tokens: TokenWords) -> Iterator[tuple[str, "Bool[np.ndarray, '
     classes = np.array([class_of(word) or "" for word in tokens.words], dtype=object)
     for name in class_names():
         yield name, classes == name
+    for name, together in classes_together(class_names()).items():
+        yield name, np.isin(classes, together)
     for name, listed in word_lists().items():
         if name not in NOT_NAMED:
             yield name, _of_words(tokens, listed.__contains__)

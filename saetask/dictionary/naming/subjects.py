@@ -1,9 +1,10 @@
 """What the name of a concept tells: what words mean, their form alone, or a kind of examples."""
 
 from saetask.dictionary.naming.battery import ENDINGS, SIGNS
+from saetask.dictionary.naming.class_names import PARTS_OF_SPEECH
 from saetask.saes.concepts import ConceptKind, ConceptSubject
 
-PARTS_OF_SPEECH = {"adj.all", "adj.pert", "adj.ppl", "adv.all"}
+ADJECTIVES_AND_ADVERBS = {"adj.all", "adj.pert", "adj.ppl", "adv.all"}
 """WordNet's classes that hold every adjective or adverb, whatever it means."""
 FUNCTION_WORD_LISTS = {
     "first person",
@@ -34,7 +35,7 @@ SHAPES = {
     "first word of a sentence",
     "inside quotation marks",
 }
-FORM = {*PARTS_OF_SPEECH, *FUNCTION_WORD_LISTS, *SHAPES, *SIGNS, *ENDINGS}
+FORM = {*ADJECTIVES_AND_ADVERBS, *PARTS_OF_SPEECH, *FUNCTION_WORD_LISTS, *SHAPES, *SIGNS, *ENDINGS}
 """Sources of predicates that a reader can apply and that say nothing of what a text is about."""
 
 

@@ -8,7 +8,8 @@ from pydantic import ConfigDict, Field, model_validator
 from saetask.data.items import read_rows
 from saetask.data.word_classes import word_lists
 from saetask.dictionary.documents import Document
-from saetask.dictionary.naming.battery import CLASS_NAMES, ENDINGS, OWN_WORDS, SIGNS
+from saetask.dictionary.naming.battery import ENDINGS, OWN_WORDS, SIGNS
+from saetask.dictionary.naming.class_names import CLASS_NAMES, PARTS_OF_SPEECH, WIDE_CLASSES
 from saetask.dictionary.naming.examples import TEXT, WORD, Example
 from saetask.errors import UserError
 from saetask.utils.validation import validate
@@ -44,7 +45,8 @@ class UserConcept(Document):
     def _check(self) -> "UserConcept":
         if not self.name.strip() or not all(word.strip().isalpha() for word in self.words):
             raise ValueError("name must not be empty, and words must be single words of letters")
-        taken = {*CLASS_NAMES, *CLASS_NAMES.values(), *word_lists(), *SIGNS, *ENDINGS, OWN_WORDS}
+        taken = {*CLASS_NAMES, *CLASS_NAMES.values(), *WIDE_CLASSES, *PARTS_OF_SPEECH}
+        taken |= {*word_lists(), *SIGNS, *ENDINGS, OWN_WORDS}
         if self.name in taken:
             raise ValueError(f"'{self.name}' is the name of a built-in concept; take another")
         sentences = min(len(self.examples), len(self.others))

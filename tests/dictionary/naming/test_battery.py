@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from saetask.data.word_classes import FUNCTION_WORDS, word_lists
+from saetask.data.word_classes import FUNCTION_WORDS, class_names, word_lists
 from saetask.dictionary.naming.battery import apply_battery
+from saetask.dictionary.naming.class_names import WIDE_CLASSES
 from saetask.dictionary.naming.token_words import token_words
 
 TEXTS = ["She", " ate", " the", " honey", ".", " He", " never", " ran", " 12", " miles", "\n"]
@@ -27,6 +28,14 @@ def test_predicates_of_the_word_itself(predicates) -> None:
     assert where(predicates, "on:digits") == ["12"]
     assert where(predicates, "on:past forms of verbs") == ["ate", "ran"]
     assert where(predicates, "on:sweets") == ["honey"]
+    assert where(predicates, "on:concrete things") == ["honey"]
+    assert where(predicates, "on:verbs of bodily action") == ["ate", "ran"]
+    assert where(predicates, "on:nouns") == ["honey", "miles"]
+
+
+def test_wide_classes_are_made_of_classes_and_the_two_of_things_share_none() -> None:
+    assert {name for parts in WIDE_CLASSES.values() for name in parts} <= set(class_names())
+    assert not {*WIDE_CLASSES["concrete things"]} & {*WIDE_CLASSES["abstract things"]}
 
 
 def test_predicates_of_the_words_around(predicates) -> None:
