@@ -70,7 +70,8 @@ def _names(concepts: Sequence[ConceptEvidence], barred: Collection[str]) -> list
 def plain_name(concept: ConceptEvidence) -> str:
     """Returns a concept's name without its kind and its telling words."""
     name, kind = concept.name.split(" (", maxsplit=1)[0], concept.id.partition(":")[0]
-    return name.removeprefix({"near": "near ", "promotes": "before "}.get(kind, ""))
+    beginnings = {"near": "near ", "among": "among ", "promotes": "before "}
+    return name.removeprefix(beginnings.get(kind, ""))
 
 
 def _joined(names: Sequence[str]) -> str:

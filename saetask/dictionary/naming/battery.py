@@ -1,7 +1,7 @@
 """The battery of predicates that names of features are chosen from.
 
 A predicate says of every token of a text whether a plain description holds there: the word is of a
-class, or such a word stands before it or comes next. A reader can apply it, and so can a test.
+class, or such words stand before it, or one comes next. A reader can apply it, and so can a test.
 """
 
 import re
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 REACH = 12
 """Number of tokens before a word in which `near` looks."""
+AMONG, AT_LEAST = 24, 3
+"""Number of tokens before a word in which `among` looks, and how many must be of the kind."""
 OWN_WORDS = "words"
 """Source of names that are made of a feature's own words; see `own_words`."""
 NOT_NAMED = {FUNCTION_WORDS}
@@ -46,6 +48,17 @@ ENDINGS = {
 """Words of these endings."""
 NEAR_TOO = ("digits", "negation", "comparison words", "quantity words", "arithmetic signs", "names")
 """Beside the classes of words: what `near` is tried for."""
+AMONG_TOO = (
+    *NEAR_TOO,
+    "first person",
+    "second person",
+    "he and she",
+    "past forms of verbs",
+    "quotation marks",
+    "line breaks",
+    "nouns of actions and qualities",
+)
+"""What `among` is tried for: these tell talk, stories, textbooks and sums from each other."""
 
 
 NO_LISTS: Mapping[str, Collection[str]] = MappingProxyType({})
@@ -63,7 +76,14 @@ class Predicate(NamedTuple):
 
 
 KINDS: Mapping[str, ConceptKind] = MappingProxyType(
-    {"on": "on", "after": "near", "near": "near", "in": "near", "before": "promotes"}
+    {
+        "on": "on",
+        "after": "near",
+        "near": "near",
+        "among": "near",
+        "in": "near",
+        "before": "promotes",
+    }
 )
 """Kind of a concept by the relation of what its name says to the token."""
 
@@ -113,7 +133,9 @@ def _battery(
         yield predicate("after", source, name), _after(tokens, mask)
         yield predicate("before", source, name), _before(tokens, mask)
         if source in CLASS_NAMES or source in WIDE_CLASSES or source in NEAR_TOO:
-            yield predicate("near", source, name), _near(tokens, mask)
+            yield predicate("near", source, name), _within(tokens, mask, REACH, 1)
+        if source in CLASS_NAMES or source in WIDE_CLASSES or source in AMONG_TOO:
+            yield predicate("among", source, name), _within(tokens, mask, AMONG, AT_LEAST)
     for source, mask in _places(tokens):
         yield predicate("in", source, source), mask
 
@@ -188,8 +210,10 @@ def _before(tokens: TokenWords, mask: "Bool[np.ndarray, ' n']") -> "Bool[np.ndar
     return mask[np.minimum(tokens.last + 1, len(mask) - 1)] & inside
 
 
-def _near(tokens: TokenWords, mask: "Bool[np.ndarray, ' n']") -> "Bool[np.ndarray, ' n']":
-    """Returns where a token before the token's own unit, at most `REACH` before, has the mask."""
+def _within(
+    tokens: TokenWords, mask: "Bool[np.ndarray, ' n']", reach: int, least: int
+) -> "Bool[np.ndarray, ' n']":
+    """Returns where so many tokens have the mask, of those up to `reach` before the own unit."""
     total = np.concatenate([[0], np.cumsum(mask)])
-    low = np.maximum(tokens.row_start, tokens.first - REACH)
-    return total[tokens.first] > total[low]
+    low = np.maximum(tokens.row_start, tokens.first - reach)
+    return total[tokens.first] - total[low] >= least

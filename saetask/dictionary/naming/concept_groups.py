@@ -18,7 +18,7 @@ Z_TRAIN, Z_SELECTION = 5.0, 3.0
 MIN_FEATURES = 3
 MOST_CONCEPTS = 2
 """Maximum number of concepts that a feature belongs to."""
-TRIED_RELATIONS = ("on", "near")
+TRIED_RELATIONS = ("on", "near", "among")
 """Relations whose predicates become concepts."""
 SHIFTS = 10
 """Number of ways in which predicates are moved along the text, for areas by chance."""

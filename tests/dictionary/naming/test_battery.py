@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from saetask.data.word_classes import FUNCTION_WORDS, class_names, word_lists
-from saetask.dictionary.naming.battery import apply_battery
+from saetask.dictionary.naming.battery import AMONG, AT_LEAST, apply_battery
 from saetask.dictionary.naming.class_names import WIDE_CLASSES
 from saetask.dictionary.naming.token_words import token_words
 
@@ -43,6 +45,17 @@ def test_predicates_of_the_words_around(predicates) -> None:
     assert where(predicates, "before:noun.food") == ["the"]
     assert where(predicates, "near:noun.food") == [".", "He", "never", "ran", "12", "miles", ""]
     assert where(predicates, "in:first word of a sentence") == ["He"]
+    assert where(predicates, "among:names") == []
+
+
+@given(st.lists(st.booleans(), min_size=30, max_size=60))
+def test_among_counts_the_tokens_before_in_one_row(digits) -> None:
+    texts = [" 7" if digit else " of" for digit in digits]
+    row = np.arange(len(texts))
+    tokens = token_words(np.tile(row, 2), np.array([0, len(row), 2 * len(row)]), texts)
+    holds = apply_battery(tokens).where("among:digits")
+    expected = [sum(digits[max(0, place - AMONG) : place]) >= AT_LEAST for place in row]
+    assert holds.tolist() == expected * 2
 
 
 def test_rows_do_not_see_each_other() -> None:
@@ -52,12 +65,22 @@ def test_rows_do_not_see_each_other() -> None:
 
 
 def test_names_are_plain_words_without_control_characters_or_stop_words(predicates) -> None:
-    stop = word_lists()[FUNCTION_WORDS] - {"of", "or", "and", "before", "after", "near", "in", "up"}
+    stop = word_lists()[FUNCTION_WORDS] - {
+        "of",
+        "or",
+        "and",
+        "before",
+        "after",
+        "near",
+        "among",
+        "in",
+        "up",
+    }
     for predicate in predicates.predicates:
         assert predicate.name.isprintable() and predicate.name
         if predicate.source not in word_lists():  # those are named by their words, or by their use
             relation, _, source = predicate.id.partition(":")
-            assert relation in {"on", "after", "before", "near", "in"} and source
+            assert relation in {"on", "after", "before", "near", "in", "among"} and source
             words = {word.strip("-,") for word in predicate.name.split()}
             assert not words & (stop - {"having", "being", "a", "the", "inside", "with"})
 
