@@ -174,19 +174,26 @@ def owned_concepts(concepts: tuple[Concept, ...], d_sae: int) -> tuple[Concept, 
 def strongest_concepts(concepts: tuple[Concept, ...], d_sae: int) -> "Int64[np.ndarray, 'd_sae']":
     """Returns the index of the concept that each feature counts to; -1 for none.
 
-    It is the one in which it has its largest weight. Contrasts come after concepts of meaning, and
-    before those of form: a feature of both a contrast and a form of words counts to the contrast.
+    It is the one in which it has its largest weight. Where that is of the form of words alone, or
+    there is none, the feature counts to its wide class, else to its contrast.
 
     Args:
         concepts: The concepts; of equal weights the first counts.
         d_sae: Number of features of the SAE.
     """
-    is_contrast = np.array([concept.subject == "contrast" for concept in concepts], bool)
+    tiers = np.array([_tier(concept) for concept in concepts])
     is_form = np.array([concept.subject == "form" for concept in concepts], bool)
-    owners = _largest_weights(concepts, np.flatnonzero(~is_contrast), d_sae)
-    contrasts = _largest_weights(concepts, np.flatnonzero(is_contrast), d_sae)
-    without_meaning = (owners < 0) | np.append(is_form, False)[owners]
-    return np.where(without_meaning & (contrasts >= 0), contrasts, owners)
+    owners = _largest_weights(concepts, np.flatnonzero(tiers == 0), d_sae)
+    for tier in (1, 2):
+        others = _largest_weights(concepts, np.flatnonzero(tiers == tier), d_sae)
+        without_meaning = (owners < 0) | np.append(is_form, False)[owners]
+        owners = np.where(without_meaning & (others >= 0), others, owners)
+    return owners
+
+
+def _tier(concept: Concept) -> int:
+    """Returns 0 for a concept of one class of words, 1 for a wide one, 2 for a contrast."""
+    return 2 if concept.subject == "contrast" else int(concept.wide)
 
 
 def _largest_weights(

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from saetask.dictionary.naming.class_names import WIDE_CLASSES
 from saetask.dictionary.naming.subjects import subject_of
 from saetask.dictionary.store import read_parquet, write_parquet
 from saetask.errors import UserError
@@ -73,6 +74,7 @@ def read_concepts(folder: Path, d_sae: int) -> list[Concept]:
                 tuple(row["examples"] or ()),
                 subject_of(row["kind"], row["source"]),
                 row.get("task") or "",
+                row["source"] in WIDE_CLASSES,
             )
             for row in read_parquet(path).to_pylist()
         ]

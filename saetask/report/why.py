@@ -4,6 +4,8 @@ It names at most two concepts for the reading and one against it, each with what
 how much no name explains. Where the evidence is weak, or most of it has no name, it begins so.
 """
 
+import re
+
 from saetask.report.evidence import (
     AGAINST,
     FOR,
@@ -83,7 +85,7 @@ def _clause(concept: AnyConcept) -> str:
     """Returns where a concept fires and what it adds."""
     name, words = short_name(concept.name), fired_words(concept)[:MOST_WORDS]
     about = name if name.startswith("features ") else f"features of {name}"
-    about = about.replace("features of near ", "features near ")
+    about = re.sub(r"^features of (?=near |among )", "features ", about)
     added = f"({signed(concept.contribution)})"
     if not words:
         place = "fire less than usual" if concept.fires_less else "fire outside the text"

@@ -37,6 +37,8 @@ class Concept(NamedTuple):
     have it; or which of two kinds of examples a prompt is like."""
     task: str = ""
     """The task whose prompts a contrast was made of; "" where it is for every task."""
+    wide: bool = False
+    """Whether it is of several classes of words together: it tells less than one of a class."""
 
     @property
     def text(self) -> str:

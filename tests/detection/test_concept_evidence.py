@@ -151,13 +151,14 @@ def test_a_token_is_part_of_a_whole_word(content, data):
         assert word == next(m[0] for m in words if m.start() <= letters[0] < m.end())
 
 
-def test_a_contrast_comes_after_a_meaning_and_before_a_form():
+def test_a_wide_class_and_then_a_contrast_come_after_a_meaning_and_before_a_form():
     concepts = (
-        make_concept("form", [0, 1, 2], weights=(0.9,) * 3)._replace(subject="form"),
-        make_concept("contrast", [0, 1, 3], weights=(0.5,) * 3)._replace(subject="contrast"),
+        make_concept("form", [0, 1, 2, 4], weights=(0.9,) * 4)._replace(subject="form"),
+        make_concept("contrast", [0, 1, 3, 4], weights=(0.5,) * 4)._replace(subject="contrast"),
         make_concept("meaning", [0, 2], weights=(0.95, 0.1))._replace(subject="meaning"),
+        make_concept("wide", [0, 4], weights=(0.99, 0.1))._replace(wide=True),
     )
-    assert strongest_concepts(concepts, 5).tolist() == [2, 1, 0, 1, -1]
+    assert strongest_concepts(concepts, 6).tolist() == [2, 1, 0, 1, 3, -1]
 
 
 @given(seeds)

@@ -26,8 +26,6 @@ AMONG, AT_LEAST = 24, 3
 """Number of tokens before a word in which `among` looks, and how many must be of the kind."""
 OWN_WORDS = "words"
 """Source of names that are made of a feature's own words; see `own_words`."""
-NOT_NAMED = {FUNCTION_WORDS}
-"""Word lists that are no description."""
 SIGNS = {
     "sentence ends": (".", "!", "?"),
     "commas": (",",),
@@ -148,8 +146,7 @@ def _descriptions(tokens: TokenWords) -> Iterator[tuple[str, "Bool[np.ndarray, '
     for name, together in classes_together(class_names()).items():
         yield name, np.isin(classes, together)
     for name, listed in word_lists().items():
-        if name not in NOT_NAMED:
-            yield name, _of_words(tokens, listed.__contains__)
+        yield name, _of_words(tokens, listed.__contains__)
     for name, ending in ENDINGS.items():
         yield name, _of_words(tokens, re.compile(ending).fullmatch)
     yield "plurals", _of_words(tokens, _is_plural)

@@ -91,14 +91,18 @@ WIDE_CLASSES = {
 """Classes together, by plain name. The nouns are split as WordNet's physical entities and
 abstractions are (Miller 1995, https://doi.org/10.1145/219717.219748), without people, groups,
 places, measures and processes, which are some of both."""
-PARTS_OF_SPEECH = {"nouns": "noun.", "verbs": "verb."}
+PARTS_OF_SPEECH = {
+    "nouns": ("noun.",),
+    "verbs": ("verb.",),
+    "content words": ("noun.", "verb.", "adj.", "adv."),
+}
 """Beginnings of a part of speech's classes; adjectives and adverbs are classes of their own."""
 
 
 def classes_together(classes: Collection[str]) -> dict[str, tuple[str, ...]]:
     """Returns the wide classes and the parts of speech, by plain name, as classes out of some."""
     parts = {
-        name: tuple(each for each in classes if each.startswith(beginning))
-        for name, beginning in PARTS_OF_SPEECH.items()
+        name: tuple(each for each in classes if each.startswith(beginnings))
+        for name, beginnings in PARTS_OF_SPEECH.items()
     }
     return {**WIDE_CLASSES, **parts}

@@ -5,21 +5,25 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from saetask.data.word_classes import FUNCTION_WORDS
 from saetask.dictionary.naming.association import Association
 from saetask.dictionary.naming.battery import Predicate
+from saetask.dictionary.naming.class_names import PARTS_OF_SPEECH, WIDE_CLASSES
 from saetask.dictionary.naming.feature_names import MIN_FIRINGS, MIN_LIFT, Evidence
 
 if TYPE_CHECKING:
-    from jaxtyping import Float64
+    from jaxtyping import Bool, Float64
     from scipy.sparse import csc_matrix, csr_matrix
 
 Z_TRAIN, Z_SELECTION = 5.0, 3.0
 """Standard errors by which the predicate must hold more often where the feature fires."""
 MIN_FEATURES = 3
-MOST_CONCEPTS = 2
-"""Maximum number of concepts that a feature belongs to."""
-TRIED_RELATIONS = ("on", "near", "among")
+MOST_CONCEPTS, MOST_WIDE = 2, 1
+"""Maximum number of concepts that a feature belongs to, and of wide classes beside them."""
+TRIED_RELATIONS = ("on", "near")
 """Relations whose predicates become concepts."""
+TOO_WIDE = {*PARTS_OF_SPEECH, FUNCTION_WORDS}
+"""Sources of predicates that become none: every other word is of them."""
 SHIFTS = 10
 """Number of ways in which predicates are moved along the text, for areas by chance."""
 
@@ -42,11 +46,10 @@ class ConceptGroups(NamedTuple):
 def group_features(evidence: Evidence, predicates: Sequence[Predicate]) -> ConceptGroups:
     """Returns the features that belong to each predicate.
 
-    A feature belongs to the `MOST_CONCEPTS` predicates that tell most about its firing, if it does
-    so beyond chance:
-
-    the predicate holds at its firings at least `MIN_LIFT` times as often as anywhere, by `Z_TRAIN`
-    standard errors on the build documents and by `Z_SELECTION` on others.
+    A feature belongs to the `MOST_CONCEPTS` predicates that tell most about its firing, and to
+    `MOST_WIDE` wide classes, if it does so beyond chance: the predicate holds at its firings at
+    least `MIN_LIFT` times as often as anywhere, by `Z_TRAIN` standard errors on the build documents
+    and by `Z_SELECTION` on others. Nouns and verbs as such are no concepts.
 
     Args:
         evidence: Where features fire and predicates hold.
@@ -57,12 +60,25 @@ def group_features(evidence: Evidence, predicates: Sequence[Predicate]) -> Conce
     member = (z_train >= Z_TRAIN) & (z_selection >= Z_SELECTION) & (lifts >= MIN_LIFT)
     member &= evidence.train.firing >= MIN_FIRINGS
     member &= [each.id.partition(":")[0] in TRIED_RELATIONS for each in predicates]
+    member &= [each.source not in TOO_WIDE for each in predicates]
     told = np.where(member, evidence.train.uncertainty_coefficient, 0)
-    member &= np.argsort(np.argsort(-told, axis=1, kind="stable"), axis=1) < MOST_CONCEPTS
+    wide = np.array([each.source in WIDE_CLASSES for each in predicates])
+    member &= np.where(
+        wide,
+        _among_largest(np.where(wide, told, 0), MOST_WIDE),
+        _among_largest(np.where(wide, 0, told), MOST_CONCEPTS),
+    )
     member &= member.sum(0) >= MIN_FEATURES
     scores = np.ma.masked_where(~member, z_selection)
     statistic = np.ma.median(scores, axis=0).filled(0.0)
     return ConceptGroups(np.where(member, told, 0), statistic)
+
+
+def _among_largest(
+    values: "Float64[np.ndarray, 'd_sae n_predicates']", n: int
+) -> "Bool[np.ndarray, 'd_sae n_predicates']":
+    """Returns which values are among the `n` largest of their row; of equal ones the first are."""
+    return np.argsort(np.argsort(-values, axis=1, kind="stable"), axis=1) < n
 
 
 def standard_scores(association: Association) -> "Float64[np.ndarray, 'd_sae n_predicates']":

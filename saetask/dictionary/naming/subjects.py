@@ -1,5 +1,6 @@
 """What the name of a concept tells: what words mean, their form alone, or a kind of examples."""
 
+from saetask.data.word_classes import FUNCTION_WORDS
 from saetask.dictionary.naming.battery import ENDINGS, SIGNS
 from saetask.dictionary.naming.class_names import PARTS_OF_SPEECH
 from saetask.saes.concepts import ConceptKind, ConceptSubject
@@ -7,6 +8,7 @@ from saetask.saes.concepts import ConceptKind, ConceptSubject
 ADJECTIVES_AND_ADVERBS = {"adj.all", "adj.pert", "adj.ppl", "adv.all"}
 """WordNet's classes that hold every adjective or adverb, whatever it means."""
 FUNCTION_WORD_LISTS = {
+    FUNCTION_WORDS,
     "first person",
     "second person",
     "he and she",
