@@ -46,6 +46,15 @@ class Association:
         return self.recall / np.maximum(self.holding / self.n_tokens, 1 / self.n_tokens)
 
     @property
+    def odds_ratio(self) -> "Float64[np.ndarray, 'd_sae n_predicates']":
+        """Odds that the predicate holds at a feature's firings, divided by those anywhere."""
+        odds, base = (
+            share / np.maximum(1 - share, 1e-12)
+            for share in (self.recall, self.holding / self.n_tokens)
+        )
+        return odds / np.maximum(base, 1e-12)
+
+    @property
     def information(self) -> "Float64[np.ndarray, 'd_sae n_predicates']":
         """Mutual information of firing and holding, in bits; negative where they avoid each other.
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 Z_TRAIN, Z_SELECTION = 5.0, 3.0
 """Standard errors by which the predicate must hold more often where the feature fires."""
+MIN_ODDS_RATIO = 2.0
+"""How much larger the odds of a wide class must be where a feature fires on its part of speech."""
 MIN_FEATURES = 3
 MOST_CONCEPTS, MOST_WIDE = 2, 1
 """Maximum number of concepts that a feature belongs to, and of wide classes beside them."""
@@ -49,7 +51,8 @@ def group_features(evidence: Evidence, predicates: Sequence[Predicate]) -> Conce
     A feature belongs to the `MOST_CONCEPTS` predicates that tell most about its firing, and to
     `MOST_WIDE` wide classes, if it does so beyond chance: the predicate holds at its firings at
     least `MIN_LIFT` times as often as anywhere, by `Z_TRAIN` standard errors on the build documents
-    and by `Z_SELECTION` on others. Nouns and verbs as such are no concepts.
+    and by `Z_SELECTION` on others. A wide class must do so among the words of its part of speech:
+    a feature that fires on any noun tells nothing of abstract ones. Nouns as such are no concept.
 
     Args:
         evidence: Where features fire and predicates hold.
@@ -63,6 +66,7 @@ def group_features(evidence: Evidence, predicates: Sequence[Predicate]) -> Conce
     member &= [each.source not in TOO_WIDE for each in predicates]
     told = np.where(member, evidence.train.uncertainty_coefficient, 0)
     wide = np.array([each.source in WIDE_CLASSES for each in predicates])
+    member &= ~wide | _are_specific(evidence, predicates)
     member &= np.where(
         wide,
         _among_largest(np.where(wide, told, 0), MOST_WIDE),
@@ -72,6 +76,34 @@ def group_features(evidence: Evidence, predicates: Sequence[Predicate]) -> Conce
     scores = np.ma.masked_where(~member, z_selection)
     statistic = np.ma.median(scores, axis=0).filled(0.0)
     return ConceptGroups(np.where(member, told, 0), statistic)
+
+
+def _are_specific(
+    evidence: Evidence, predicates: Sequence[Predicate]
+) -> "Bool[np.ndarray, 'd_sae n_predicates']":
+    """Returns which features fire on a wide class rather than on any word of its part of speech."""
+    columns = {predicate.id: column for column, predicate in enumerate(predicates)}
+    specific = np.zeros_like(evidence.train.both, bool)
+    for name, classes in WIDE_CLASSES.items():
+        part = next(p for p, begin in PARTS_OF_SPEECH.items() if classes[0].startswith(begin))
+        if (column := columns.get(f"on:{name}")) is None:
+            continue
+        specific[:, column] = True
+        for whole, z in zip(evidence, (Z_TRAIN, Z_SELECTION)):
+            inside = _within(whole, column, columns[f"on:{part}"])
+            clear = (inside.odds_ratio >= MIN_ODDS_RATIO) & (standard_scores(inside) >= z)
+            specific[:, column] &= clear[:, 0]
+    return specific
+
+
+def _within(association: Association, column: int, part: int) -> Association:
+    """Returns a feature's association with one predicate over the tokens of another, wider one."""
+    return Association(
+        association.both[:, [column]],
+        association.both[:, [part]],
+        association.holding[:, [column]],
+        int(association.holding[0, part]),
+    )
 
 
 def _among_largest(

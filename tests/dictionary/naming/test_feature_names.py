@@ -13,6 +13,7 @@ from saetask.dictionary.naming.concept_groups import (
 from saetask.dictionary.naming.feature_names import Evidence, choose_names, gather_evidence
 
 N, NARROW, BROAD = 6000, 0, 1
+NOUNS, CONCRETE = "nouns", "concrete things"
 PREDICATES = [Predicate(f"on:{n}", str(n), "on", str(n)) for n in range(6)]
 generator = np.random.default_rng(0)
 HOLDS = np.zeros((N, 6), bool)
@@ -50,3 +51,18 @@ def test_a_concept_is_the_features_of_its_predicate_and_tells_where_that_holds()
     nulls = null_aurocs(scores, csc_matrix(HOLDS))
     assert areas[NARROW] > 0.95 and areas[BROAD] > 0.95
     assert 0.5 <= nulls[NARROW] < 0.6 and (areas[2:] == 0.5).all()
+
+
+def test_a_feature_of_any_noun_is_not_one_of_concrete_things() -> None:
+    noun, concrete, verb = (Predicate(f"on:{n}", n, "on", n) for n in (NOUNS, CONCRETE, "verbs"))
+    holds = np.zeros((N, 3), bool)
+    holds[:, 0] = generator.random(N) < 0.3
+    holds[:, 1] = holds[:, 0] & (generator.random(N) < 0.3)
+    fires = np.zeros((N, 8), np.float32)
+    fires[:, :4] = holds[:, [1]] & (generator.random((N, 4)) < 0.6)
+    fires[:, 4:] = holds[:, [0]] & (generator.random((N, 4)) < 0.6)
+    half, sparse, truth = N // 2, csr_matrix(fires), csc_matrix(holds)
+    split = gather_evidence(sparse[:half], sparse[half:], truth[:half], truth[half:])
+    groups = group_features(split, [noun, concrete, verb])
+    assert (groups.weights[:4, 1] > 0).all()
+    assert not groups.weights[4:].any() and not groups.weights[:, [0, 2]].any()
