@@ -1,11 +1,12 @@
 """Hypotheses: what may be present in a prompt, and how strongly each is."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from saetask.dictionary.feature_labels import FeatureLabels
+from saetask.dictionary.naming.concept_groups import TOO_WIDE
 from saetask.saes.concepts import Concept, feature_concept
 
 if TYPE_CHECKING:
@@ -79,17 +80,27 @@ def feature_family(scores: "csr_matrix", labels: FeatureLabels | None) -> Family
 
 
 def feature_name(labels: FeatureLabels, feature: int) -> str:
-    """Returns a feature's name with telling words where that is validated, else its number.
+    """Returns a feature's name with telling words where it has a telling one, else its number.
 
     With the number comes the first part of its label: what it fires on, or promotes.
     """
     if labels.dictionary is not None:
         row = labels.dictionary.feature(feature).row
-        if row.get("name") and row.get("name_verdict") == "validated":
+        if has_telling_name(row):
             words = row["name_words"]
             return f"{row['name']} ({', '.join(words)})" if words else row["name"]
     label = labels.for_display([feature])[feature].partition(";")[0]
     return f"feature {feature}, {label}" if label else f"feature {feature}"
+
+
+def has_telling_name(row: Mapping[str, Any]) -> bool:
+    """Returns whether a feature's name was validated, and is not of every other word.
+
+    Args:
+        row: The feature's row in the dictionary's table.
+    """
+    source = (row.get("name_source") or "").partition(":")[2]
+    return row.get("name_verdict") == "validated" and source not in TOO_WIDE
 
 
 def word_family(scores: "csr_matrix", terms: Sequence[str], kind: HypothesisKind) -> Family:

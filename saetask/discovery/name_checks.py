@@ -14,7 +14,7 @@ from saetask.dictionary.feature_labels import FeatureLabels
 from saetask.dictionary.naming.battery import OWN_WORDS, Predicates, apply_battery
 from saetask.dictionary.naming.own_words import own_predicate, where_own_words, word_places
 from saetask.dictionary.naming.token_words import token_words
-from saetask.discovery.hypotheses import Hypothesis
+from saetask.discovery.hypotheses import Hypothesis, has_telling_name
 from saetask.discovery.reading import READ
 from saetask.discovery.result_rows import Row
 from saetask.discovery.shown_prompts import active_tokens
@@ -85,7 +85,7 @@ def name_predicate(hypothesis: Hypothesis, labels: FeatureLabels) -> NamePredica
         return None
     (feature,) = hypothesis.concept.features
     row = labels.dictionary.feature(feature).row
-    if row.get("name_verdict") != "validated":
+    if not has_telling_name(row):
         return None
     relation, _, source = row["name_source"].partition(":")
     if source != OWN_WORDS:

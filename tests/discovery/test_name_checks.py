@@ -7,7 +7,7 @@ import pytest
 
 from saetask.dictionary.feature_labels import FeatureLabels
 from saetask.discovery.documents import Discovery
-from saetask.discovery.hypotheses import Hypothesis
+from saetask.discovery.hypotheses import Hypothesis, has_telling_name
 from saetask.discovery.name_checks import name_predicate, spread, with_name_checks
 from saetask.discovery.prompt_text import own_texts
 from saetask.discovery.reading import render_log
@@ -77,6 +77,14 @@ def test_a_name_of_a_features_own_words_is_looked_for_by_its_words(
     labels = FeatureLabels(tiny_model, word_sae, dictionary)  # pyright: ignore
     found = checked("feature:0", kind="feature", labels=labels)
     assert found == (None, None) if expected[0] is None else found == pytest.approx(expected)
+
+
+def test_a_name_of_every_other_word_is_no_telling_one():
+    row = {"name": "nouns", "name_source": "on:nouns", "name_verdict": "validated"}
+    assert not has_telling_name(row)
+    assert has_telling_name({**row, "name_source": "on:concrete things"})
+    assert not has_telling_name({**row, "name_source": "on:plurals", "name_verdict": "weak"})
+    assert not has_telling_name({})
 
 
 def test_a_feature_without_a_dictionary_has_no_name(tiny_model, word_sae):
