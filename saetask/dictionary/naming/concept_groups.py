@@ -102,7 +102,7 @@ def _within(association: Association, column: int, part: int) -> Association:
         association.both[:, [column]],
         association.both[:, [part]],
         association.holding[:, [column]],
-        int(association.holding[0, part]),
+        max(int(association.holding[0, part]), 1),
     )
 
 
