@@ -40,7 +40,7 @@ def verdict(summary: DiscoverySummary) -> str:
         )
         if found.n_confirmed >= confirmed
     ]
-    also = f", and as many by {' and by '.join(level)}" if level else ""
+    also = f", and at least as many by {' and by '.join(level)}" if level else ""
     return f"{confirmed} discover{'y' if confirmed == 1 else 'ies'} confirmed{also}"
 
 

@@ -39,7 +39,7 @@ def test_the_headline_says_which_controls_find_as_much() -> None:
     assert verdict(summary(discovery(), controls=controls)) == "1 discovery confirmed"
     controls["random-sae"] |= {"n_confirmed": 1}
     level = summary(discovery(), controls=controls)
-    assert verdict(level) == "1 discovery confirmed, and as many by a random dictionary"
+    assert verdict(level) == "1 discovery confirmed, and at least as many by a random dictionary"
 
 
 def test_one_answer_to_everything_and_what_a_name_says_are_said():
