@@ -62,15 +62,6 @@ def candidate_concepts(inputs: Sequence[DetectorInput]) -> tuple[Concept, ...]:
     return tuple(told)
 
 
-def candidate_pools(known: Sequence[Concept]) -> dict[str, Sequence[int]]:
-    """Returns the candidates that are compared, by name: groups alone, and all there are."""
-    groups = [number for number, concept in enumerate(known) if not concept.is_feature]
-    everything = range(len(known))
-    if len(groups) in (0, len(known)):
-        return {"all": everything}
-    return {"groups": groups, "all": everything}
-
-
 def order_of_entry(
     design: "Float64[np.ndarray, 'n region concept']", labels: np.ndarray
 ) -> "Int64[np.ndarray, 'chosen']":

@@ -45,11 +45,6 @@ class Concept(NamedTuple):
         """The name as it is shown: with telling words."""
         return f"{self.name} ({', '.join(self.words)})" if self.words else self.name
 
-    @property
-    def is_feature(self) -> bool:
-        """Whether it is a single feature, and no group by name."""
-        return self.id.startswith("feature:")
-
     def restricted(self, kept: Collection[int]) -> "Concept":
         """Returns the concept with those of its features that are kept; it may have none left."""
         pairs = [(f, w) for f, w in zip(self.features, self.weights) if f in kept]
