@@ -84,12 +84,14 @@ def _is_unnamed(found: AnyFinding, named: float) -> bool:
 def _clause(concept: AnyConcept) -> str:
     """Returns where a concept fires and what it adds."""
     name, words = short_name(concept.name), fired_words(concept)[:MOST_WORDS]
-    about = name if name.startswith("features ") else f"features of {name}"
-    about = re.sub(r"^features of (?=near |among )", "features ", about)
+    single = concept.id.startswith("feature:")
+    features = "a feature" if single else "features"
+    about = name if name.startswith("features ") else f"{features} of {name}"
+    about = re.sub(r"^(a feature|features) of (?=near |among |after |before )", r"\1 ", about)
     added = f"({signed(concept.contribution)})"
     if not words:
-        place = "fire less than usual" if concept.fires_less else "fire outside the text"
-        return f"{about} {place} {added}"
+        place = "less than usual" if concept.fires_less else "outside the text"
+        return f"{about} {'fires' if single else 'fire'} {place} {added}"
     texts = list(dict.fromkeys(word.word.strip(SIGNS) or word.word for word in words))
     told = " and ".join(f"“{text}”" for text in texts)
     return f"{told} set{'s' if len(texts) == 1 else ''} off {about} {added}"

@@ -65,6 +65,8 @@ def test_a_concept_on_no_word_is_told_without_one(fires_less, told) -> None:
     silent = concept("food", LOG_ODDS, fires_less=fires_less)
     found = planted_finding(concepts=[silent], rest=0.0)
     assert f"because features of food fire {told} (+1.11)" in why_sentence(found)
+    single = planted_finding(concepts=[silent._replace(id="feature:3")], rest=0.0)
+    assert f"because a feature of food fires {told} (+1.11)" in why_sentence(single)
 
 
 def test_a_piece_of_a_word_is_told_as_the_word() -> None:
