@@ -70,8 +70,7 @@ def _names(concepts: Sequence[ConceptEvidence], barred: Collection[str]) -> list
 def plain_name(concept: ConceptEvidence) -> str:
     """Returns a concept's name without its kind and its telling words."""
     name, kind = concept.name.split(" (", maxsplit=1)[0], concept.id.partition(":")[0]
-    beginnings = {"near": "near ", "among": "among ", "promotes": "before "}
-    return name.removeprefix(beginnings.get(kind, ""))
+    return name.removeprefix({"near": "near ", "promotes": "before "}.get(kind, ""))
 
 
 def _joined(names: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from saetask.dictionary.feature_labels import FeatureLabels
-from saetask.dictionary.naming.concept_groups import TOO_WIDE
+from saetask.dictionary.naming.class_names import TOO_WIDE
 from saetask.saes.concepts import Concept, feature_concept
 
 if TYPE_CHECKING:

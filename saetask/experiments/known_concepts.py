@@ -1,6 +1,5 @@
 """Concepts that detectors may use: a dictionary's, less those that are struck out."""
 
-import re
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
@@ -9,10 +8,7 @@ import numpy as np
 from saetask.dictionary.feature_labels import FeatureLabels
 from saetask.errors import UserError, did_you_mean
 from saetask.saes.activations import FeatureActivations
-from saetask.saes.concepts import Concept, concepts_named, feature_concept
-
-FEATURE_ID = re.compile(r"feature:(\d+)")
-"""A single feature in the place of a concept, whether the dictionary names it or not."""
+from saetask.saes.concepts import Concept, concepts_named, feature_concept, feature_of
 
 
 class KnownConcepts(NamedTuple):
@@ -163,8 +159,11 @@ def _drawn(live: np.ndarray, d_sae: int, generator: np.random.Generator) -> np.n
 
 def _find(name: str, concepts: Sequence[Concept], labels: FeatureLabels) -> list[Concept]:
     """Returns the concepts of an id, or of a name as it is given or shown."""
-    if feature := FEATURE_ID.fullmatch(name):
-        return [feature_concept(_checked(int(feature[1]), labels.sae.cfg.d_sae), name)]
+    if (feature := feature_of(name)) is not None:
+        d_sae = labels.sae.cfg.d_sae
+        if feature >= d_sae:
+            raise UserError(f"--without '{name}': the SAE has features 0 to {d_sae - 1}.")
+        return [feature_concept(feature, name)]
     if not concepts:
         raise UserError(f"--without '{name}': {_none_there(labels)}")
     found = concepts_named(name, concepts)
@@ -174,12 +173,6 @@ def _find(name: str, concepts: Sequence[Concept], labels: FeatureLabels) -> list
             f"--without '{name}': {_place(labels)} has no such concept.{did_you_mean(name, known)}"
         )
     return found
-
-
-def _checked(feature: int, d_sae: int) -> int:
-    if feature >= d_sae:
-        raise UserError(f"--without 'feature:{feature}': the SAE has features 0 to {d_sae - 1}.")
-    return feature
 
 
 def _place(labels: FeatureLabels) -> str:

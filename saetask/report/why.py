@@ -17,6 +17,7 @@ from saetask.report.evidence import (
     signed,
     strongest,
 )
+from saetask.saes.concepts import feature_of
 
 MOST_FOR, MOST_AGAINST, MOST_WORDS = 2, 1, 2
 """Maximum number of concepts that are told on each side, and of words of each."""
@@ -84,7 +85,7 @@ def _is_unnamed(found: AnyFinding, named: float) -> bool:
 def _clause(concept: AnyConcept) -> str:
     """Returns where a concept fires and what it adds."""
     name, words = short_name(concept.name), fired_words(concept)[:MOST_WORDS]
-    single = concept.id.startswith("feature:")
+    single = feature_of(concept.id) is not None
     features = "a feature" if single else "features"
     about = name if name.startswith("features ") else f"{features} of {name}"
     about = re.sub(r"^(a feature|features) of (?=near |among |after |before )", r"\1 ", about)

@@ -1,5 +1,6 @@
 """Concepts: named groups of an SAE's features, and how strongly prompts activate them."""
 
+import re
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -9,6 +10,8 @@ if TYPE_CHECKING:
     from jaxtyping import Float64
     from scipy.sparse import csr_matrix
 
+FEATURE_ID = re.compile(r"feature:([0-9]{1,9})")
+"""Id of a single feature in the place of a concept."""
 ConceptKind = Literal["on", "near", "promotes", "contrast"]
 ConceptSubject = Literal["meaning", "form", "contrast"]
 
@@ -52,6 +55,12 @@ class Concept(NamedTuple):
             features=tuple(feature for feature, _ in pairs),
             weights=tuple(weight for _, weight in pairs),
         )
+
+
+def feature_of(concept_id: str) -> int | None:
+    """Returns the feature of an id such as `feature:12`; None for the id of another concept."""
+    found = FEATURE_ID.fullmatch(concept_id)
+    return int(found[1]) if found else None
 
 
 def feature_concept(feature: int, name: str) -> Concept:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from saetask.saes.activations import FeatureActivations
-from saetask.saes.concepts import Concept, concept_weights
+from saetask.saes.concepts import Concept, concept_weights, feature_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -169,18 +169,13 @@ def _features(
     scores = peaks * weight
     order = np.argsort(-scores, kind="stable")[:FEATURES]
     wanted = [int(i) for i in order if scores[i] > 0]
-    asked = {int(name.removeprefix("feature:")) for name in also if _is_feature(name)}
+    asked = {feature for name in also if (feature := feature_of(name)) is not None}
     wanted += sorted(i for i in asked - set(wanted) if i < strengths.shape[1])
     columns = strengths.tocsc()
     return [
         {**row, "strength": _rounded(columns[:, feature])}
         for feature, row in zip(wanted, feature_rows(wanted, dictionary))
     ]
-
-
-def _is_feature(name: str) -> bool:
-    kind, _, number = name.partition(":")
-    return kind == "feature" and number.isascii() and number.isdigit() and len(number) < 10
 
 
 def _rounded(column: Any) -> list[float]:

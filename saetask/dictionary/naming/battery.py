@@ -125,14 +125,15 @@ def _battery(
     here = dict(_descriptions(tokens))
     for name, words in own.items():
         here[name] = _of_words(tokens, lambda word, words=words: {word, lemma_of(word)} & {*words})
+    classes = {*CLASS_NAMES, *WIDE_CLASSES}
     for source, mask in here.items():
         name = CLASS_NAMES.get(source, source)
         yield predicate("on", source, name), mask
         yield predicate("after", source, name), _after(tokens, mask)
         yield predicate("before", source, name), _before(tokens, mask)
-        if source in CLASS_NAMES or source in WIDE_CLASSES or source in NEAR_TOO:
+        if source in classes or source in NEAR_TOO:
             yield predicate("near", source, name), _within(tokens, mask, REACH, 1)
-        if source in CLASS_NAMES or source in WIDE_CLASSES or source in AMONG_TOO:
+        if source in classes or source in AMONG_TOO:
             yield predicate("among", source, name), _within(tokens, mask, AMONG, AT_LEAST)
     for source, mask in _places(tokens):
         yield predicate("in", source, source), mask

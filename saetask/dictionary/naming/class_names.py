@@ -2,6 +2,8 @@
 
 from collections.abc import Collection
 
+from saetask.data.word_classes import FUNCTION_WORDS
+
 CLASS_NAMES = {
     "adj.all": "adjectives",
     "adj.pert": "adjectives of kind",
@@ -97,6 +99,9 @@ PARTS_OF_SPEECH = {
     "content words": ("noun.", "verb.", "adj.", "adv."),
 }
 """Beginnings of a part of speech's classes; adjectives and adverbs are classes of their own."""
+
+TOO_WIDE = {*PARTS_OF_SPEECH, FUNCTION_WORDS}
+"""Every other word is of one of these: they name features, and neither concepts nor discoveries."""
 
 
 def classes_together(classes: Collection[str]) -> dict[str, tuple[str, ...]]:

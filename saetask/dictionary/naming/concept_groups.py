@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from saetask.data.word_classes import FUNCTION_WORDS
 from saetask.dictionary.naming.association import Association
 from saetask.dictionary.naming.battery import Predicate
-from saetask.dictionary.naming.class_names import PARTS_OF_SPEECH, WIDE_CLASSES
+from saetask.dictionary.naming.class_names import PARTS_OF_SPEECH, TOO_WIDE, WIDE_CLASSES
 from saetask.dictionary.naming.feature_names import MIN_FIRINGS, MIN_LIFT, Evidence
 
 if TYPE_CHECKING:
@@ -24,8 +23,6 @@ MOST_CONCEPTS, MOST_WIDE = 2, 1
 """Maximum number of concepts that a feature belongs to, and of wide classes beside them."""
 TRIED_RELATIONS = ("on", "near")
 """Relations whose predicates become concepts."""
-TOO_WIDE = {*PARTS_OF_SPEECH, FUNCTION_WORDS}
-"""Sources of predicates that become none: every other word is of them."""
 SHIFTS = 10
 """Number of ways in which predicates are moved along the text, for areas by chance."""
 
@@ -67,11 +64,8 @@ def group_features(evidence: Evidence, predicates: Sequence[Predicate]) -> Conce
     told = np.where(member, evidence.train.uncertainty_coefficient, 0)
     wide = np.array([each.source in WIDE_CLASSES for each in predicates])
     member &= ~wide | _are_specific(evidence, predicates)
-    member &= np.where(
-        wide,
-        _among_largest(np.where(wide, told, 0), MOST_WIDE),
-        _among_largest(np.where(wide, 0, told), MOST_CONCEPTS),
-    )
+    for columns, most in ((wide, MOST_WIDE), (~wide, MOST_CONCEPTS)):
+        member[:, columns] &= _among_largest(told[:, columns], most)
     member &= member.sum(0) >= MIN_FEATURES
     scores = np.ma.masked_where(~member, z_selection)
     statistic = np.ma.median(scores, axis=0).filled(0.0)
@@ -85,9 +79,9 @@ def _are_specific(
     columns = {predicate.id: column for column, predicate in enumerate(predicates)}
     specific = np.zeros_like(evidence.train.both, bool)
     for name, classes in WIDE_CLASSES.items():
-        part = next(p for p, begin in PARTS_OF_SPEECH.items() if classes[0].startswith(begin))
         if (column := columns.get(f"on:{name}")) is None:
             continue
+        part = next(p for p, begin in PARTS_OF_SPEECH.items() if classes[0].startswith(begin))
         specific[:, column] = True
         for whole, z in zip(evidence, (Z_TRAIN, Z_SELECTION)):
             inside = _within(whole, column, columns[f"on:{part}"])

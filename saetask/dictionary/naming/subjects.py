@@ -1,14 +1,12 @@
 """What the name of a concept tells: what words mean, their form alone, or a kind of examples."""
 
-from saetask.data.word_classes import FUNCTION_WORDS
 from saetask.dictionary.naming.battery import ENDINGS, SIGNS
-from saetask.dictionary.naming.class_names import PARTS_OF_SPEECH
+from saetask.dictionary.naming.class_names import TOO_WIDE
 from saetask.saes.concepts import ConceptKind, ConceptSubject
 
 ADJECTIVES_AND_ADVERBS = {"adj.all", "adj.pert", "adj.ppl", "adv.all"}
 """WordNet's classes that hold every adjective or adverb, whatever it means."""
 FUNCTION_WORD_LISTS = {
-    FUNCTION_WORDS,
     "first person",
     "second person",
     "he and she",
@@ -37,7 +35,7 @@ SHAPES = {
     "first word of a sentence",
     "inside quotation marks",
 }
-FORM = {*ADJECTIVES_AND_ADVERBS, *PARTS_OF_SPEECH, *FUNCTION_WORD_LISTS, *SHAPES, *SIGNS, *ENDINGS}
+FORM = {*ADJECTIVES_AND_ADVERBS, *TOO_WIDE, *FUNCTION_WORD_LISTS, *SHAPES, *SIGNS, *ENDINGS}
 """Sources of predicates that a reader can apply and that say nothing of what a text is about."""
 
 
