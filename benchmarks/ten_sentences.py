@@ -19,6 +19,7 @@ from saetask import Session
 from saetask.cli.answers import detection_text
 from saetask.data.items import read_rows
 from saetask.detection import Misunderstanding
+from saetask.report.evidence import unnamed
 from saetask.saes.loading import DEFAULT_SAE
 from saetask.session import SessionConfig
 
@@ -32,8 +33,8 @@ def named_share(found: Misunderstanding) -> float:
 
 
 def says_more_than_the_rest(found: Misunderstanding) -> bool:
-    """Returns whether listed concepts add more to the reading than all that has no name."""
-    return sum(concept.contribution for concept in found.concepts) > (found.rest or 0.0)
+    """Returns whether named concepts add more to the reading than all that has no telling name."""
+    return (found.log_odds or 0.0) > 2 * unnamed(found)
 
 
 def main(given: Sequence[str] | None = None) -> int:

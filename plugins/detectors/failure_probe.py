@@ -1,8 +1,8 @@
 """A logistic probe on feature activations, calibrated against the model's own answer."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from copy import copy
+from itertools import product, starmap
 from typing import Any
 
 import numpy as np
@@ -21,27 +21,35 @@ from saetask.detection import (
     answer_scores,
     explain_by_concepts,
     fit_stack,
-    held_out_loss,
     in_domain_rows,
     known_readings,
     labels_of,
     log_activations,
     make_findings,
     make_misunderstanding,
-    out_of_fold,
+    meaning_owners,
     owned_concepts,
     usable_region_sets,
 )
 from saetask.saes import Concept
 
+from .concept_preference import ConceptPreference
 from .feature_terms import ProbeColumns, terms_by_concept
+from .logistic_probe import fit_logistic, live_columns
+from .probe_choice import (
+    ProbeData,
+    ProbeSetting,
+    ProbeTrial,
+    best_trial,
+    most_readable,
+    try_setting,
+)
 from .stability import STABLE, stability
 
 REGIONS = ("text", "target", "answer", "question", "end", "shared", "apart")
 """A state's columns are counted in this order."""
 SPARSE = ("l1", 0.3)
 """Penalty and C of the probes that determine which features are stable."""
-MIN_FIRINGS = 3
 NAMED_FEATURES = 5
 
 
@@ -49,12 +57,14 @@ class FailureProbe:
     """Finds prompts whose features support another reading than the model's answer.
 
     Logistic regression on log(1 + activation), max-pooled over the prompt's regions, predicts the
-    right reading; regions and penalty are chosen by grouped inner cross-validation. A second,
-    three-parameter regression joins its out-of-fold log-odds with the model's own log-likelihoods
-    (and a bias a reading), so that the probability that the model is wrong is calibrated, and
-    features that predict nothing lead to no finding. This is Platt scaling on thirds of the fit
-    split in turn: each third is judged by a probe on the two others, and what is kept is the probe
-    on all three.
+    right reading; regions and penalty are chosen by grouped inner cross-validation. Where features
+    have concepts, it is then made to rest on those of a few of them, by scaling the activations of
+    all other features down, as far as the held-out loss stays as good (`most_readable`): of probes
+    that tell as much, the one whose evidence can be told. A second, three-parameter regression
+    joins its out-of-fold log-odds with the model's own log-likelihoods (and a bias a reading), so
+    that the probability that the model is wrong is calibrated, and features that predict nothing
+    lead to no finding. This is Platt scaling on thirds of the fit split in turn: each third is
+    judged by a probe on the two others, and what is kept is the probe on all three.
 
     A finding names features that sparse probes pick again on other halves of the groups (stability
     selection); that changes which are named, and no probability. Where features have concepts, the
@@ -69,6 +79,8 @@ class FailureProbe:
         self.readings: list[str] = []
         self.regions: tuple[str, ...] = ()
         self.penalty: tuple[str, float] = ("l2", 0.0)
+        self.preference: dict[str, Any] | None = None
+        """The concepts that the probe rests on; see `ConceptPreference`."""
         self.d_sae = 0
         self.columns = np.empty(0, np.int64)
         self.means = np.empty(0)
@@ -86,35 +98,63 @@ class FailureProbe:
         self.readings = known_readings(gold_readings, groups)
         self.d_sae = inputs[0].activations.d_sae
         labels, own = labels_of(gold_readings, self.readings), in_domain_rows(inputs)
-        best, held_out = np.inf, np.zeros((len(labels), len(self.readings)))
-        self.tried = []
-        for regions in usable_region_sets(
-            self.config.region_sets, inputs[0].activations.prompts[0].regions
-        ):
-            design = _pooled(inputs, regions)
-            for penalty in self.config.penalties:
-                log_odds = _out_of_fold(design, labels, groups, penalty)
-                loss = held_out_loss(log_odds[own], labels[own])
-                setting = {"regions": list(regions), "penalty": list(penalty), "fit_loss": loss}
-                self.tried.append(setting)
-                if loss < best:
-                    best, self.regions, self.penalty, held_out = loss, regions, penalty, log_odds
-        design = _pooled(inputs, self.regions)
-        self.columns = _live_columns(design)
-        design = csr_matrix(design[:, self.columns])
+        trials = self._trials(inputs, labels, groups, own)
+        chosen = most_readable(trials)
+        self.tried = [trial.row() for trial in trials]
+        self.regions, self.penalty, preference = chosen.setting
+        self.preference = None if preference is None else preference._asdict()
+        data = self._data(inputs, self.regions, labels, groups, own)
+        self.columns = live_columns(data.design)
+        design = csr_matrix(data.design[:, self.columns])
         self.means = _means(design, own)
-        self.weights, self.bias = _logistic(design, labels, self.penalty)
+        self.weights, self.bias = data.fit(np.arange(len(labels)), self.columns, chosen.setting)
         self.stability = stability(
             self.weights,
             self.columns % self.d_sae,
             labels,
             groups,
-            lambda rows, columns: _logistic(design[rows][:, columns], labels[rows], SPARSE)[0],
+            lambda rows, columns: (
+                fit_logistic(csr_matrix(design[rows][:, columns]), labels[rows], SPARSE).weights
+            ),
         )
+        held_out = chosen.log_odds
         answers = answer_scores(inputs, self.readings)
-        chance = CHANCE / len(self.tried)
+        chance = CHANCE / len(trials)
         self.stack = fit_stack(held_out[own], answers[own], labels[own], chance)
         return make_findings(inputs, self.readings, self.stack, held_out, answers, self.explain)
+
+    def _trials(
+        self,
+        inputs: Sequence[DetectorInput],
+        labels: np.ndarray,
+        groups: Sequence[str],
+        own: np.ndarray,
+    ) -> list[ProbeTrial]:
+        """Tries all regions and penalties, and with the best ones all preferences for concepts."""
+        trials, config = [], self.config
+        known = inputs[0].activations.prompts[0].regions
+        for regions in usable_region_sets(config.region_sets, known):
+            data = self._data(inputs, regions, labels, groups, own)
+            settings = (ProbeSetting(regions, penalty) for penalty in config.penalties)
+            trials += [try_setting(data, setting) for setting in settings]
+        best = best_trial(trials).setting
+        data = self._data(inputs, best.regions, labels, groups, own)
+        if (data.owners >= 0).any():
+            preferences = starmap(ConceptPreference, product(config.concepts, config.other_scales))
+            trials += [try_setting(data, best._replace(preference=each)) for each in preferences]
+        return trials
+
+    def _data(
+        self,
+        inputs: Sequence[DetectorInput],
+        regions: tuple[str, ...],
+        labels: np.ndarray,
+        groups: Sequence[str],
+        own: np.ndarray,
+    ) -> ProbeData:
+        owners = meaning_owners(tuple(inputs[0].concepts), self.d_sae)
+        design = _pooled(inputs, regions)
+        return ProbeData(design, labels, groups, own, np.tile(owners, len(REGIONS)))
 
     def detect(self, detector_input: DetectorInput) -> Finding:
         """Finds a misunderstanding where a reading is more probable than the model's own."""
@@ -206,6 +246,7 @@ class FailureProbe:
         return {
             "regions": list(self.regions),
             "penalty": list(self.penalty),
+            "preference": self.preference,
             "tried": self.tried,
             "n_features": len(self.feature_ids()),
             "n_stable_features": len(np.unique(stable)),
@@ -238,43 +279,3 @@ def _pooled(inputs: Sequence[DetectorInput], regions: Sequence[str]) -> csr_matr
 def _means(design: csr_matrix, rows: np.ndarray) -> np.ndarray:
     """Returns the mean of each column over some rows, `[column]`."""
     return np.asarray(design[rows].mean(0), dtype=float).ravel()
-
-
-def _live_columns(design: csr_matrix) -> np.ndarray:
-    return np.flatnonzero(design.getnnz(axis=0) >= MIN_FIRINGS)
-
-
-def _logistic(
-    design: csr_matrix, labels: np.ndarray, penalty: tuple[str, float]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Fits one-versus-rest logistic regressions; returns weights `[class, column]` and biases."""
-    from sklearn.linear_model import LogisticRegression
-
-    if not design.nnz:
-        n_classes = len(np.unique(labels))
-        return np.zeros((n_classes, design.getnnz(axis=0).size)), np.zeros(n_classes)
-    kind, strength = penalty
-    weights, biases = [], []
-    for label in np.unique(labels):
-        model: Any = LogisticRegression(
-            C=strength, l1_ratio=float(kind == "l1"), solver="liblinear", random_state=0
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model.fit(design, labels == label)
-        weights.append(model.coef_[0])
-        biases.append(model.intercept_[0])
-    return np.array(weights), np.array(biases)
-
-
-def _out_of_fold(
-    design: csr_matrix, labels: np.ndarray, groups: Sequence[str], penalty: tuple[str, float]
-) -> np.ndarray:
-    """Returns log-odds `[n, class]` from probes that did not see the item's group."""
-
-    def log_odds(fit: np.ndarray, held_out: np.ndarray) -> np.ndarray:
-        columns = _live_columns(design[fit])
-        weights, bias = _logistic(design[fit][:, columns], labels[fit], penalty)
-        return design[held_out][:, columns] @ weights.T + bias
-
-    return out_of_fold(labels, groups, log_odds)

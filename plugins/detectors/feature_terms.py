@@ -35,8 +35,10 @@ def terms_by_concept(
 ) -> ConceptTerms:
     """Returns a prompt's log-odds, each feature's part counted to its strongest concept.
 
-    A contrast has features that fire in every prompt: it adds what they add beyond the average
-    prompt of the fit split, whose part goes into the rest.
+    A concept adds what its features add beyond the average prompt of the fit split, as the Shapley
+    values of a linear model do (Lundberg and Lee 2017, arXiv 1705.07874, section 4.2): one that
+    fires in every prompt tells nothing, and one that is missing can tell much. The part of the
+    average prompt goes into the rest.
 
     Args:
         detector_input: The prompt.
@@ -55,11 +57,10 @@ def terms_by_concept(
         shares: Any = token_shares(detector_input, region)[:, probe.features[own]].tocoo()
         of_pairs = terms[:, own][:, shares.col] * shares.data
         np.add.at(by_token, (owners[own][shares.col], shares.row), of_pairs.T)
-    is_contrast = np.array([concept.subject == "contrast" for concept in concepts], bool)
-    compared = np.flatnonzero((owners >= 0) & np.append(is_contrast, False)[owners])
+    owned = np.flatnonzero(owners >= 0)
     usual, beyond = np.zeros((n_concepts, len(bias))), np.zeros(n_concepts)
-    np.add.at(usual, owners[compared], (probe.weights * probe.usual)[:, compared].T)
-    np.add.at(beyond, owners[compared], (probe.values - probe.usual)[compared])
+    np.add.at(usual, owners[owned], (probe.weights * probe.usual)[:, owned].T)
+    np.add.at(beyond, owners[owned], (probe.values - probe.usual)[owned])
     return ConceptTerms(
         log_odds=terms.sum(1) + bias,
         terms=(by_token.sum(1) - usual).T,

@@ -9,8 +9,10 @@ from .base import Misunderstanding as Misunderstanding
 from .base import make_finding as make_finding
 from .base import make_misunderstanding as make_misunderstanding
 from .calibration import CHANCE as CHANCE
+from .concept_evidence import LISTED as LISTED
 from .concept_evidence import ConceptTerms as ConceptTerms
 from .concept_evidence import explain_by_concepts as explain_by_concepts
+from .concept_evidence import meaning_owners as meaning_owners
 from .concept_evidence import owned_concepts as owned_concepts
 from .concept_evidence import strongest_concepts as strongest_concepts
 from .probe_features import DEFAULT_PROBE as DEFAULT_PROBE
@@ -27,6 +29,7 @@ from .stacked_probe import fit_stack as fit_stack
 from .stacked_probe import held_out_loss as held_out_loss
 from .stacked_probe import in_domain_rows as in_domain_rows
 from .stacked_probe import inner_folds as inner_folds
+from .stacked_probe import item_losses as item_losses
 from .stacked_probe import known_readings as known_readings
 from .stacked_probe import labels_of as labels_of
 from .stacked_probe import make_findings as make_findings

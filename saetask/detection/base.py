@@ -94,6 +94,8 @@ class Misunderstanding(NamedTuple):
     margin: float | None = None
     """Log-odds of the reading against that of the model's calibrated answer, by the probe alone, in
     nats; None where there is no such answer, or the detector is no probe."""
+    unlisted: float | None = None
+    """The part of `rest` that named concepts beyond the listed ones add."""
 
     @property
     def kind(self) -> Literal["misreading", "misreport"] | None:

@@ -47,7 +47,7 @@ def explain_by_concepts(
     """Returns a misunderstanding with the concepts that add most to its reading, and take most.
 
     All is counted against the mean of the other readings. What concepts beyond the listed ones add
-    goes into `rest`, and so does what concepts of the mere form of words add.
+    goes into `unlisted` and `rest`, and what concepts of the mere form of words add into `rest`.
 
     Args:
         misunderstanding: The misunderstanding.
@@ -60,7 +60,8 @@ def explain_by_concepts(
     chosen = readings.index(misunderstanding.reading)
     added, by_token = (_against_others(each, chosen) for each in (parts.terms, parts.by_token))
     listed = _listed(added, concepts)
-    unlisted = np.delete(added, listed).sum()
+    telling = [i for i, concept in enumerate(concepts) if concept.subject != "form"]
+    not_listed = np.delete(added, listed).sum()
     tokens = tokens_read(detector_input, regions)
     others = [number for number in range(len(readings)) if number != chosen]
     evidence = []
@@ -80,7 +81,8 @@ def explain_by_concepts(
         )
     return misunderstanding._replace(
         log_odds=float(_against_others(parts.log_odds, chosen)),
-        rest=float(_against_others(parts.rest, chosen) + unlisted),
+        rest=float(_against_others(parts.rest, chosen) + not_listed),
+        unlisted=float(added[telling].sum() - added[listed].sum()),
         concepts=evidence,
     )
 
@@ -189,6 +191,18 @@ def strongest_concepts(concepts: tuple[Concept, ...], d_sae: int) -> "Int64[np.n
         without_meaning = (owners < 0) | np.append(is_form, False)[owners]
         owners = np.where(without_meaning & (others >= 0), others, owners)
     return owners
+
+
+def meaning_owners(concepts: tuple[Concept, ...], d_sae: int) -> "Int64[np.ndarray, 'd_sae']":
+    """Returns the index of the concept of a meaning that each feature counts to; -1 for none.
+
+    Args:
+        concepts: The concepts.
+        d_sae: Number of features of the SAE.
+    """
+    tells = np.array([*(concept.subject == "meaning" for concept in concepts), False], bool)
+    owners = strongest_concepts(concepts, d_sae)
+    return np.where(tells[owners], owners, -1)
 
 
 def _tier(concept: Concept) -> int:

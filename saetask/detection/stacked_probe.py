@@ -95,10 +95,19 @@ def held_out_loss(log_odds: np.ndarray, labels: np.ndarray) -> float:
         log_odds: Of prompts that the probe did not see, `[n, class]`.
         labels: The right class of each, `[n]`.
     """
-    from scipy.special import softmax
-    from sklearn.metrics import log_loss
+    return float(item_losses(log_odds, labels).mean())
 
-    return log_loss(labels, softmax(log_odds, axis=1), labels=range(log_odds.shape[1]))
+
+def item_losses(log_odds: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Returns the negative log-likelihood of the right class of each prompt, in nats, `[n]`.
+
+    Args:
+        log_odds: Of prompts that the probe did not see, `[n, class]`.
+        labels: The right class of each, `[n]`.
+    """
+    from scipy.special import log_softmax
+
+    return -log_softmax(log_odds, axis=1)[np.arange(len(labels)), labels]
 
 
 def answer_scores(inputs: Sequence[DetectorInput], readings: Sequence[str]) -> np.ndarray:

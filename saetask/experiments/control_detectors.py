@@ -134,11 +134,12 @@ def _random_concepts(
 ) -> RandomConcepts:
     """Returns random live features of a random dictionary, as many as the concepts have.
 
-    For each single feature that is live there is another: a detector may choose among as many.
+    For each single feature that is live there is another: a detector may choose among as many. A
+    detector that can do without concepts has none: it would prefer random features to others.
     """
     trained_on = pipeline.trained_on
     concepts, named = trained_on[0].concepts, trained_on[0].named_features
-    if not concepts and not named:
+    if not getattr(pipeline.detector, "uses_concepts", False):
         return NO_RANDOM_CONCEPTS
     own_live = set(np.flatnonzero(_own_density(pipeline)).tolist())
     n = sum(own_live.issuperset(concept.features) for concept in named)

@@ -42,8 +42,7 @@ def pipeline_name(
     concepts = context.known_concepts
     if concepts.struck:
         known.append(["without", list(concepts.struck)])
-    if context.uses_concepts:
-        used = [*concepts.concepts, *concepts.named_features]
+    if used := [*concepts.concepts, *concepts.named_features]:
         known.append([concept._asdict() for concept in used])
     if items is not None or not is_built_in(task):
         listed = task.items() if items is None else items

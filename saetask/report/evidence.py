@@ -15,8 +15,10 @@ ROWS_A_SIDE = 3
 MOST_WORDS = 3
 LARGEST_ODDS = 1000
 REST = "what has no telling name"
-"""A finding's `rest`, in tables and in sentences: features without a name, or whose name tells the
-form of words alone, concepts beyond the listed ones, and the average prompt."""
+"""A finding's `rest` less its `unlisted`, in tables and in sentences: features without a name, or
+whose name tells the form of words alone, and the average prompt."""
+WEAKER = "weaker named concepts"
+"""Concepts that are not shown one by one."""
 LESS = "(less than usual)"
 """In place of words, for a concept that speaks by firing less than in the average prompt."""
 
@@ -53,13 +55,6 @@ class Bar(NamedTuple):
     verdict: str = ""
     words: Sequence[str] = ()
     """Where it fires in the prompt, strongest first."""
-
-
-class Weaker(NamedTuple):
-    """Concepts that are not shown one by one."""
-
-    number: int
-    contribution: float
 
 
 class Headings(NamedTuple):
@@ -120,12 +115,17 @@ def strongest(found: AnyFinding, side: int) -> list[AnyConcept]:
     return sorted(chosen, key=lambda concept: -abs(concept.contribution))
 
 
-def weaker(found: AnyFinding) -> Weaker:
-    """Returns the number of concepts that are not shown, and what they add together."""
+def weaker(found: AnyFinding) -> float:
+    """Returns what named concepts that are not shown add together."""
     hidden = [
         c.contribution for side in (FOR, AGAINST) for c in strongest(found, side)[ROWS_A_SIDE:]
     ]
-    return Weaker(len(hidden), sum(hidden))
+    return sum(hidden) + (found.unlisted or 0.0)
+
+
+def unnamed(found: AnyFinding) -> float:
+    """Returns what has no telling name adds to the log-odds."""
+    return (found.rest or 0.0) - (found.unlisted or 0.0)
 
 
 def evidence_bars(found: AnyFinding) -> list[Bar]:
@@ -137,11 +137,10 @@ def evidence_bars(found: AnyFinding) -> list[Bar]:
         Bar(c.name, c.contribution, 0.0, c.verdict, [w.text for w in fired_words(c)] or [LESS])
         for c in shown_concepts(found)
     ]
-    if number := weaker(found).number:
-        name = "1 weaker named concept" if number == 1 else f"{number} weaker named concepts"
-        bars.append(Bar(name, weaker(found).contribution, 0.0))
+    if weaker(found):
+        bars.append(Bar(WEAKER, weaker(found), 0.0))
     if found.rest is not None:
-        bars.append(Bar(REST, found.rest, 0.0))
+        bars.append(Bar(REST, unnamed(found), 0.0))
     largest = max((abs(bar.contribution) for bar in bars), default=0.0) or 1.0
     return [bar._replace(share=abs(bar.contribution) / largest) for bar in bars]
 
@@ -182,7 +181,9 @@ def margin_sentence(found: AnyFinding) -> str:
 
 
 def removal_sentence(found: AnyFinding) -> str:
-    """Returns what the features would say without the strongest concept for the reading.
+    """Returns what the features would say if the strongest concept for the reading told nothing.
+
+    It tells nothing where it fires as in the average prompt.
 
     It is "" where no concept speaks for the reading, or they do not favour it with all of them.
     """
@@ -196,7 +197,8 @@ def removal_sentence(found: AnyFinding) -> str:
         told = f"say “{other}”"
     else:
         told = f"no longer say “{found.reading}”"
-    return f"without “{short_name(speaking[0].name)}” the features would {told} ({signed(left)})"
+    name = short_name(speaking[0].name)
+    return f"with as much of “{name}” as usual the features would {told} ({signed(left)})"
 
 
 class Contexts(NamedTuple):

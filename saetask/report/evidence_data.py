@@ -6,7 +6,14 @@ by its place, so that the evidence of 5,000 items stays small.
 
 from typing import Any
 
-from saetask.report.evidence import AnyConcept, fired_words, other_reading, shown_concepts, weaker
+from saetask.report.evidence import (
+    AnyConcept,
+    fired_words,
+    other_reading,
+    shown_concepts,
+    unnamed,
+    weaker,
+)
 from saetask.report.items import MisunderstandingRecord
 
 PLACES = 2
@@ -43,8 +50,8 @@ def evidence_data(
         table: The concepts; new ones are added.
 
     Returns:
-        The other reading, or ""; the log-odds and what no concept adds; the number of weaker
-        concepts and what they add; the first and last character of the lines with the finding;
+        The other reading, or ""; the log-odds; what has no telling name adds, and what weaker
+        concepts add; the first and last character of the lines with the finding;
         start and length of each word that is marked, one after another; and for each concept that
         is shown its place, what it adds, and the numbers of its words.
     """
@@ -60,12 +67,11 @@ def evidence_data(
         bars.append(bar)
     if offset is not None:
         lines = _lines(prompt, offset + finding.span[0], offset + finding.span[1])
-    hidden = weaker(finding)
     return [
         other_reading(finding),
         _rounded(finding.log_odds),
-        _rounded(finding.rest),
-        [hidden.number, _rounded(hidden.contribution)],
+        _rounded(None if finding.rest is None else unnamed(finding)),
+        _rounded(weaker(finding)),
         lines,
         [number for each in words for number in each],
         bars,

@@ -7,14 +7,11 @@ from saetask.report.why import why_sentence
 
 def misunderstanding_record(found: Misunderstanding) -> MisunderstandingRecord:
     """Returns the record of a misunderstanding, without concepts where its detector knows none."""
-    values = found._asdict()
+    values = {name: value for name, value in found._asdict().items() if value is not None}
     if found.log_odds is None:
-        for name in ("log_odds", "rest", "concepts"):
-            del values[name]
+        del values["concepts"]
     else:
         values["why"] = why_sentence(found)
-    if found.kind is None:
-        del values["margin"]
-    else:
+    if found.kind is not None:
         values["kind"] = found.kind
     return MisunderstandingRecord.model_validate(values, from_attributes=True)

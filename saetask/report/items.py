@@ -83,9 +83,11 @@ class MisunderstandingRecord(Document):
     """The features behind it, strongest first."""
     log_odds: Number | None = None
     """Log-odds of the reading against the others, by the detector alone; this key and the next
-    three are absent where the detector knows no concepts."""
+    four are absent where the detector knows no concepts."""
     rest: Number | None = None
     """The part of `log_odds` that no listed concept adds."""
+    unlisted: Number | None = None
+    """The part of `rest` that named concepts beyond the listed ones add; absent in older runs."""
     concepts: list[ConceptRecord] = Field(default_factory=list)
     """Concepts for the reading, then against it; their contributions and `rest` add up to
     `log_odds`."""

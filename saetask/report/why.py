@@ -16,6 +16,7 @@ from saetask.report.evidence import (
     short_name,
     signed,
     strongest,
+    unnamed,
 )
 from saetask.saes.concepts import feature_of
 
@@ -39,19 +40,17 @@ def why_sentence(found: AnyFinding) -> str:
     """
     if found.log_odds is None or found.rest is None:
         return ""
-    named = sum(concept.contribution for concept in found.concepts)
+    named = found.log_odds - unnamed(found)
     told_for, told_against = told_concepts(found, FOR), told_concepts(found, AGAINST)
     because = _listed([_clause(concept) for concept in told_for])
     parts = [_opening(found, named, because)]
     if told_against:
         parts.append("against that, " + _listed([_clause(concept) for concept in told_against]))
-    others = len(found.concepts) - len(told_for) - len(told_against)
     told = sum(concept.contribution for concept in (*told_for, *told_against))
-    if others and abs(named - told) >= LEAST:
-        what = "another named concept" if others == 1 else f"{others} other named concepts"
-        parts.append(f"{what} {'adds' if others == 1 else 'add'} {signed(named - told)}")
-    if abs(found.rest) >= LEAST and (found.log_odds <= 0 or not _is_unnamed(found, named)):
-        parts.append(f"{REST} adds {signed(found.rest)}")
+    if abs(named - told) >= LEAST:
+        parts.append(f"other named concepts add {signed(named - told)}")
+    if abs(unnamed(found)) >= LEAST and (found.log_odds <= 0 or not _is_unnamed(found, named)):
+        parts.append(f"{REST} adds {signed(unnamed(found))}")
     return "; ".join(parts) + f" (in all {signed(found.log_odds)})."
 
 
@@ -71,7 +70,7 @@ def _opening(found: AnyFinding, named: float, because: str) -> str:
         return f"{opening}, though {because}" if because else opening
     weakly = "weakly " if log_odds < WEAK else ""
     if _is_unnamed(found, named):
-        opening = f"{weakly}read as {reading}, mostly by {REST} ({signed(found.rest or 0.0)})"
+        opening = f"{weakly}read as {reading}, mostly by {REST} ({signed(unnamed(found))})"
         return f"{opening}; what has one: {because}" if because else opening
     why = f"because {because}" if because else "by concepts that each add little"
     return f"{weakly}read as {reading} {why}"
@@ -79,7 +78,7 @@ def _opening(found: AnyFinding, named: float, because: str) -> str:
 
 def _is_unnamed(found: AnyFinding, named: float) -> bool:
     """Returns whether named concepts add less to the reading than what has no name."""
-    return (found.rest or 0.0) > named
+    return unnamed(found) > named
 
 
 def _clause(concept: AnyConcept) -> str:

@@ -121,18 +121,20 @@ def test_concepts_of_form_are_part_of_the_rest(make, seed):
 
 @given(seeds)
 def test_what_tokens_add_is_what_the_concept_adds(seed):
-    """Of a probe on features all is owed to tokens; here all of them are of the content."""
+    """Beside what the average prompt gets, all is owed to tokens; here all are of the content."""
     generator = np.random.default_rng(seed)
     reading, concepts, readings = random_case(generator)
     probe = random_failure_probe(generator, concepts, readings)
     row = csr_matrix(_pooled([reading], probe.regions)[:, probe.columns])
     parts = probe._by_concept(reading, row, concepts)
-    assert parts.by_token.sum(2) == pytest.approx(parts.terms, abs=1e-9)
-    owners = strongest_concepts(concepts, D_SAE)[probe.columns[row.indices] % D_SAE]
+    owners = strongest_concepts(concepts, D_SAE)[probe.columns % D_SAE]
+    terms = probe.stack[0] * probe.weights * row.toarray()[0]
+    usual = probe.stack[0] * probe.weights * probe.means
     for number in range(len(concepts)):
         own = owners == number
-        expected = probe.stack[0] * (probe.weights[:, row.indices] * row.data)[:, own].sum(1)
-        assert parts.terms[:, number] == pytest.approx(expected, abs=1e-9)
+        assert parts.by_token.sum(2)[:, number] == pytest.approx(terms[:, own].sum(1), abs=1e-9)
+        beyond = (terms - usual)[:, own].sum(1)
+        assert parts.terms[:, number] == pytest.approx(beyond, abs=1e-9)
     for concept in probe.explain(reading, readings[0]).concepts:
         assert all(token.adds * concept.contribution > 0 for token in concept.tokens)
         sizes = [abs(token.adds) for token in concept.tokens]

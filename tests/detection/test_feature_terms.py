@@ -1,4 +1,4 @@
-"""A contrast adds what its features add beyond the average prompt, and nothing is lost by that."""
+"""A concept adds what its features add beyond the average prompt, and nothing is lost by that."""
 
 import numpy as np
 import pytest
@@ -20,18 +20,12 @@ def parts(subject: str):
     return terms_by_concept(prompt, columns, BIAS, ["text"], concepts)
 
 
-def test_a_meaning_adds_what_fires() -> None:
+def test_a_concept_adds_what_is_beyond_the_average_prompt() -> None:
     found = parts("meaning")
-    assert found.terms[:, 0] == pytest.approx(WEIGHTS[:, 0] * VALUES[0])
-    assert found.by_token[0, 0, 2] == pytest.approx(found.terms[0, 0])
-    assert found.fires_less == []
-
-
-def test_a_contrast_adds_what_is_beyond_the_average_prompt() -> None:
-    found = parts("contrast")
     expected = (WEIGHTS[:, :2] * (VALUES - USUAL)[:2]).sum(1)
     assert found.terms[:, 0] == pytest.approx(expected)
     assert found.fires_less == ([0] if (VALUES - USUAL)[:2].sum() < 0 else [])
+    assert found.by_token[0, 0, 2] == pytest.approx(WEIGHTS[0, 0] * VALUES[0])
 
 
 @pytest.mark.parametrize("subject", ["meaning", "form", "contrast"])

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from saetask.detection import NO_SIGNAL, reason_for_silence
+from saetask.detection import NO_SIGNAL, ProbeConfig, reason_for_silence
 from saetask.plugins import PluginRegistry
 from saetask_plugins.detectors.concept_probe import ConceptProbe
 from saetask_plugins.detectors.concept_selection import (
@@ -292,19 +292,36 @@ def test_a_struck_concept_changes_the_fit(sample):
 # the failure probe explains itself by concepts, too
 
 
-def test_the_failure_probe_finds_the_same_with_and_without_concepts(sample):
+def test_a_failure_probe_without_preference_finds_the_same_with_and_without_concepts(sample):
     plain = replace_concepts(sample, ())
-    told, held_out = sample.fit(FailureProbe())
-    other, without = plain.fit(FailureProbe())
+    indifferent = ProbeConfig(concepts=())
+    told, held_out = sample.fit(FailureProbe(indifferent))
+    other, without = plain.fit(FailureProbe(indifferent))
     named = []
     assert [f.probabilities for f in held_out] == [f.probabilities for f in without]
     for one, two in zip(held_out, without, strict=True):
         for m, bare in zip(one.misunderstandings, two.misunderstandings, strict=True):
-            assert m._replace(log_odds=None, rest=None, concepts=()) == bare
+            assert m._replace(log_odds=None, rest=None, unlisted=None, concepts=()) == bare
             assert m.log_odds == pytest.approx(sum_of_parts(m), abs=1e-9)
-            named.append(m.concepts[0].id == f"on:reading {m.reading}")
+            named.append(m.concepts[0].id in TELLING)
     assert np.mean(named) > 0.8
     assert json.dumps(told.summary()) == json.dumps(other.summary())
+
+
+def test_of_features_that_tell_as_much_the_failure_probe_rests_on_those_with_a_name(sample, fresh):
+    planted = {reading: features[0] for reading, features in PLANTED.items()}
+    named = tuple(make_concept(f"half of {r}", [f]) for r, f in planted.items())
+    probe, _ = replace_concepts(sample, named).fit(FailureProbe())
+    indifferent, _ = replace_concepts(sample, ()).fit(FailureProbe())
+    assert probe.preference is not None and indifferent.preference is None
+    shares = []
+    for each in (probe, indifferent):
+        sizes = np.abs(each.weights).sum(0)
+        of_named = np.isin(each.columns % D_SAE, list(planted.values()))
+        shares.append(sizes[of_named].sum() / sizes.sum())
+    assert shares[0] > 2 * shares[1]
+    found = [probe.detect(reading) for reading in fresh.readings]
+    assert fresh.auroc(found) > 0.9
 
 
 def replace_concepts(sample, concepts):

@@ -43,9 +43,9 @@ def findings(draw: st.DrawFn, first: int = -5) -> Misunderstanding:
         ]
         added = draw(st.floats(-3, 3))
         concepts.append(concept(f"c{number}", added)._replace(tokens=tokens))
-    rest = draw(st.floats(-3, 3))
+    rest, unlisted = draw(st.floats(-3, 3)), draw(st.none() | st.floats(-3, 3))
     total = rest + sum(each.contribution for each in concepts)
-    return planted_finding(concepts=concepts, rest=rest, log_odds=total)
+    return planted_finding(concepts=concepts, rest=rest, log_odds=total, unlisted=unlisted)
 
 
 @given(findings())
@@ -113,7 +113,7 @@ def test_the_margin_is_told_in_odds(log_odds: float | None, told: str) -> None:
 
 
 def test_without_the_strongest_concept_another_reading_may_win() -> None:
-    without = "without “food” the features would"
+    without = "with as much of “food” as usual the features would"
     assert removal_sentence(planted_finding()) == f"{without} say “metaphorical” (−0.09)"
     strong = planted_finding(log_odds=LOG_ODDS + 1)
     assert removal_sentence(strong) == f"{without} still say “literal” (+0.91)"
@@ -149,7 +149,7 @@ def test_the_page_gets_what_the_terminal_shows(
     assert (f"for {other}" if other else "against it") == headings(found).against
     assert prompt[slice(*lines)] == SENTENCE
     assert log_odds == pytest.approx(found.log_odds, abs=0.006)
-    total = rest + hidden[1] + sum(adds for _, adds, *_ in bars)
+    total = rest + hidden + sum(adds for _, adds, *_ in bars)
     assert total == pytest.approx(found.log_odds, abs=0.05)
     for each, (place, _, *numbers) in zip(shown_concepts(found), bars, strict=True):
         assert table.rows[place] == [each.name, each.verdict, each.contexts]

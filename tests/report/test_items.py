@@ -27,13 +27,13 @@ CONCEPT = ConceptEvidence(
     [7, 11],
     ["the «boat» sank"],
 )
-NAMED = PLAIN._replace(log_odds=0.5, rest=0.75, concepts=[CONCEPT])
+NAMED = PLAIN._replace(log_odds=0.5, rest=0.75, unlisted=0.25, concepts=[CONCEPT])
 OLD_KEYS = ["detector", "span", "text", "reading", "probability", "features"]
 
 
 def test_a_concept_stands_in_a_row_under_the_keys_of_the_contract():
     row = json.loads(json.dumps(misunderstanding_record(NAMED).to_json()))
-    assert list(row) == [*OLD_KEYS, "log_odds", "rest", "concepts", "why"]
+    assert list(row) == [*OLD_KEYS, "log_odds", "rest", "unlisted", "concepts", "why"]
     assert row["span"] == [3, 10]
     assert row["concepts"] == [
         {

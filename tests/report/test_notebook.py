@@ -21,7 +21,7 @@ def test_the_evidence_is_shown_whole() -> None:
         "feelings (anger, pride) −0.60 validated insult",
         "what has no telling name +0.31",
         "3 to 1 for “literal”",
-        "without “food” the features would say “metaphorical” (−0.09)",
+        "with as much of “food” as usual the features would say “metaphorical” (−0.09)",
         "0 a bowl of «feelings (anger, pride)» on the table",
     ):
         assert told in shown

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from saetask.report.evidence import REST, evidence_bars
+from saetask.report.evidence import REST, WEAKER, evidence_bars
 from saetask.report.view_modules import joined_modules, view_files
 from saetask.report.why import why_sentence
 from tests.helpers.planted_evidence import planted_finding
@@ -66,4 +66,4 @@ def test_what_no_concept_adds_has_one_name_in_sentences_tables_and_views() -> No
         REST,
         0.31,
     )
-    assert f'const REST = "{REST}";' in view_files()["finding.js"]
+    assert f'const REST = "{REST}", WEAKER = "{WEAKER}";' in view_files()["finding.js"]

@@ -5,7 +5,7 @@ import re
 import pytest
 from hypothesis import given
 
-from saetask.report.evidence import AGAINST, FOR, short_name, signed
+from saetask.report.evidence import AGAINST, FOR, short_name, signed, unnamed
 from saetask.report.finding_record import misunderstanding_record
 from saetask.report.why import LEAST, WEAK, told_concepts, why_sentence
 from tests.helpers.planted_evidence import LOG_ODDS, concept, planted_finding, token
@@ -20,7 +20,7 @@ def test_it_says_which_words_set_off_what_and_how_much() -> None:
     assert why_sentence(planted_finding()) == (
         "read as literal because “swallowed” and “soup” set off features of food (+1.20) and "
         "“swallowed” sets off features of parts of the body (+0.40); against that, “insult” "
-        "sets off features of feelings (−0.60); another named concept adds −0.20; what has no "
+        "sets off features of feelings (−0.60); other named concepts add −0.20; what has no "
         "telling name adds +0.31 (in all +1.11)."
     )
 
@@ -49,10 +49,10 @@ def test_what_it_counts_adds_up(found) -> None:
 
 @given(findings())
 def test_it_says_where_the_features_do_not_say_it_and_where_names_do_not(found) -> None:
-    sentence, named = why_sentence(found), found.log_odds - found.rest
+    sentence, named = why_sentence(found), found.log_odds - unnamed(found)
     if found.log_odds <= 0:
         assert sentence.startswith("the features alone do not say")
-    elif named <= 0 or found.rest > named:
+    elif named <= 0 or unnamed(found) > named:
         assert "mostly by what has no telling name" in sentence
     if 0 < found.log_odds < WEAK:
         assert sentence.startswith("weakly read as")

@@ -161,7 +161,7 @@
   // The evidence as saetask/report/evidence_data.py packs it, as the view takes it: its lines of the prompt,
   // and the words on which each concept fires, strongest first.
   function concepts(finding, row) {
-    const [other, logOdds, rest, [count, adds], lines, words, bars] = finding.evidence;
+    const [other, logOdds, rest, weaker, lines, words, bars] = finding.evidence;
     const characters = Array.from(row.prompt.map(([text]) => text).join(""));
     const wordAt = (place, order) => {
       const start = words[2 * place], end = start + words[2 * place + 1];
@@ -173,7 +173,7 @@
     });
     const [first = 0, last = 0] = lines;
     return {
-      text: characters.slice(first, last).join(""), offset: -first, weaker: { count, adds },
+      text: characters.slice(first, last).join(""), offset: -first, weaker,
       finding: { ...finding, log_odds: logOdds, rest, concepts: listed, features: [] },
     };
   }

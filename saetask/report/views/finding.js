@@ -2,12 +2,12 @@
 //
 // `data` is {text, offset, answer, calibrated_answer, finding, weaker}: the text in which positions count from
 // `offset` on, the raw and the calibrated answer, a misunderstanding as `items.jsonl` and `detect --json` have it, and
-// {count, adds} of concepts that are not in it. With the attribute `brief`, the strongest concepts stand first, and
+// what concepts add that are not in it. With the attribute `brief`, the strongest concepts stand first, and
 // the rest is closed until it is asked for. With `choosable`, concepts are buttons. Event: `choose` (id), of a button.
 import { element, button, tableOf, context, markedText, signed, number, probability, shortName, verdictSign, define } from "./text.js";
 
-// A finding's `rest`, in the words of saetask/report/evidence.py.
-const REST = "what has no telling name";
+// In the words of saetask/report/evidence.py.
+const REST = "what has no telling name", WEAKER = "weaker named concepts";
 const ROWS_A_SIDE = 3, ROWS_IN_BRIEF = 2, MOST_WORDS = 3, FOR = 1, AGAINST = 2;
 const CLASSES = { 1: "sv-for", 2: "sv-against", 3: "sv-for sv-against" };
 
@@ -108,9 +108,8 @@ export class FindingView extends HTMLElement {
     const rows = this.listed.map((c) => [
       c.name, c.contribution, c.verdict, firedWords(c).map((w) => w.text).join(", ") || "(less than usual)", c,
     ]);
-    const { count, adds: sum } = this.weaker();
-    if (count) rows.push([count === 1 ? "1 weaker named concept" : `${count} weaker named concepts`, sum, "", ""]);
-    if (finding.rest !== null && finding.rest !== undefined) rows.push([REST, finding.rest, "", ""]);
+    if (this.weaker()) rows.push([WEAKER, this.weaker(), "", ""]);
+    if (finding.rest !== null && finding.rest !== undefined) rows.push([REST, finding.rest - (finding.unlisted ?? 0), "", ""]);
     const largest = Math.max(...rows.map(([, adds]) => Math.abs(adds)), 1e-9);
     const bar = (adds, kind) => {
       const made = element("span", `sv-bar ${kind}`);
@@ -140,8 +139,8 @@ export class FindingView extends HTMLElement {
   // Concepts beyond the rows of each side, added up; whoever packs findings may have left them out.
   weaker() {
     const hidden = this.strongest.flatMap((concepts) => concepts.slice(this.aSide));
-    const adds = hidden.reduce((total, concept) => total + concept.contribution, 0);
-    return this.shown.weaker ?? { count: hidden.length, adds };
+    const adds = hidden.reduce((total, concept) => total + concept.contribution, this.shown.finding.unlisted ?? 0);
+    return this.shown.weaker ?? adds;
   }
 
   told() {
@@ -150,7 +149,7 @@ export class FindingView extends HTMLElement {
     if (first && finding.log_odds > 0) {
       const left = finding.log_odds - first.contribution, other = otherReading(finding);
       const without = other ? `say “${other}”` : `no longer say “${finding.reading}”`;
-      told.push(`Without “${shortName(first.name)}” the features would ${left > 0 ? `still say “${finding.reading}”` : without} (${signed(left)}).`);
+      told.push(`With as much of “${shortName(first.name)}” as usual the features would ${left > 0 ? `still say “${finding.reading}”` : without} (${signed(left)}).`);
     }
     if (answer && calibrated && calibrated !== answer) told.push(`Calibrated, the answer is “${calibrated}”.`);
     return told.filter(Boolean).map((text) => element("p", "sv-soft", text));
