@@ -4,7 +4,7 @@
         [--dictionary DIR] [--draws 3]
 
 Probes read log(1 + activation) of all features in all regions of a task's prompts, as
-`failure-probe` does, and rest on the features of 8 concepts: those of all others are scaled down
+`failure-probe` does, and rest on the features of few concepts: those of all others are scaled down
 by a factor. The control does the same with groups of random live features, as many and as large as
 the concepts. Prints JSON: for each factor, on groups of items that are held out, the area under the
 ROC curve (each reading against the rest, mean), the loss in nats, and the share of the evidence
@@ -28,10 +28,8 @@ from saetask.errors import one_line_errors
 from saetask.experiments.known_concepts import find_known_concepts
 from saetask.models.loading import load_model, model_tokenizer
 from saetask.saes.loading import DEFAULT_SAE, load_sae
-from saetask_plugins.detectors.concept_preference import ConceptPreference
 from saetask_plugins.detectors.probe_choice import ProbeData, ProbeSetting, best_trial, try_setting
 
-N_CONCEPTS = 8
 SCALES = (1.0, 0.5, 0.25, 0.125)
 STRENGTHS = (0.003, 0.03)
 """Inverse strengths C of the L2 penalty, of which the best of each row is reported."""
@@ -46,8 +44,7 @@ def figures(data: ProbeData, scale: float) -> dict[str, float]:
     """
     from sklearn.metrics import roc_auc_score
 
-    preference = ConceptPreference(N_CONCEPTS, scale)
-    settings = [ProbeSetting((), ("l2", strength), preference) for strength in STRENGTHS]
+    settings = [ProbeSetting((), ("l2", strength), scale) for strength in STRENGTHS]
     best = best_trial([try_setting(data, setting) for setting in settings])
     areas = [roc_auc_score(data.labels == k, column) for k, column in enumerate(best.log_odds.T)]
     return {

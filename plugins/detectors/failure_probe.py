@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from itertools import product, starmap
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,6 @@ from saetask.detection import (
 )
 from saetask.saes import Concept
 
-from .concept_preference import ConceptPreference
 from .feature_terms import ProbeColumns, terms_by_concept
 from .logistic_probe import fit_logistic, live_columns
 from .probe_choice import (
@@ -79,8 +77,7 @@ class FailureProbe:
         self.readings: list[str] = []
         self.regions: tuple[str, ...] = ()
         self.penalty: tuple[str, float] = ("l2", 0.0)
-        self.preference: dict[str, Any] | None = None
-        """The concepts that the probe rests on; see `ConceptPreference`."""
+        self.other_scale = 1.0
         self.d_sae = 0
         self.columns = np.empty(0, np.int64)
         self.means = np.empty(0)
@@ -101,8 +98,7 @@ class FailureProbe:
         trials = self._trials(inputs, labels, groups, own)
         chosen = most_readable(trials)
         self.tried = [trial.row() for trial in trials]
-        self.regions, self.penalty, preference = chosen.setting
-        self.preference = None if preference is None else preference._asdict()
+        self.regions, self.penalty, self.other_scale = chosen.setting
         data = self._data(inputs, self.regions, labels, groups, own)
         self.columns = live_columns(data.design)
         design = csr_matrix(data.design[:, self.columns])
@@ -130,18 +126,18 @@ class FailureProbe:
         groups: Sequence[str],
         own: np.ndarray,
     ) -> list[ProbeTrial]:
-        """Tries all regions and penalties, and with the best ones all preferences for concepts."""
+        """Tries all regions with all penalties, and with the best one to rest on few concepts."""
         trials, config = [], self.config
         known = inputs[0].activations.prompts[0].regions
         for regions in usable_region_sets(config.region_sets, known):
             data = self._data(inputs, regions, labels, groups, own)
-            settings = (ProbeSetting(regions, penalty) for penalty in config.penalties)
-            trials += [try_setting(data, setting) for setting in settings]
-        best = best_trial(trials).setting
-        data = self._data(inputs, best.regions, labels, groups, own)
-        if (data.owners >= 0).any():
-            preferences = starmap(ConceptPreference, product(config.concepts, config.other_scales))
-            trials += [try_setting(data, best._replace(preference=each)) for each in preferences]
+            settings = [ProbeSetting(regions, penalty) for penalty in config.penalties]
+            tried = [try_setting(data, setting) for setting in settings]
+            if (data.owners >= 0).any():
+                best = best_trial(tried).setting
+                resting = [best._replace(other_scale=scale) for scale in config.other_scales]
+                tried += [try_setting(data, setting) for setting in resting]
+            trials += tried
         return trials
 
     def _data(
@@ -246,7 +242,7 @@ class FailureProbe:
         return {
             "regions": list(self.regions),
             "penalty": list(self.penalty),
-            "preference": self.preference,
+            "other_scale": self.other_scale,
             "tried": self.tried,
             "n_features": len(self.feature_ids()),
             "n_stable_features": len(np.unique(stable)),

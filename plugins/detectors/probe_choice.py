@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix, diags
 
 from saetask.detection import inner_folds, item_losses
 
-from .concept_preference import ConceptPreference, column_scales, listed_shares
+from .concept_preference import column_scales, listed_shares
 from .logistic_probe import LogisticWeights, fit_logistic, live_columns
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ class ProbeSetting(NamedTuple):
     regions: tuple[str, ...]
     penalty: tuple[str, float]
     """Kind of penalty and inverse strength C."""
-    preference: ConceptPreference | None = None
-    """The concepts that it rests on; None where it rests on none."""
+    other_scale: float = 1.0
+    """Factor on the activations of all but the features of few concepts; 1 prefers none."""
 
 
 class ProbeTrial(NamedTuple):
@@ -36,15 +36,15 @@ class ProbeTrial(NamedTuple):
     standard_error: float
     """Of the loss, over items."""
     listed_share: float
-    """Share of the evidence that findings would list, out of fold; see `listed_shares`."""
+    """Share of the evidence that findings would list, out of fold; see `listed_shares`. Zero where
+    no concepts are preferred."""
 
     def row(self) -> dict[str, Any]:
         """Returns the setting and its figures as JSON values."""
-        preference = self.setting.preference
         return {
             "regions": list(self.setting.regions),
             "penalty": list(self.setting.penalty),
-            "preference": None if preference is None else preference._asdict(),
+            "other_scale": self.setting.other_scale,
             "fit_loss": self.loss,
             "listed_share": self.listed_share,
         }
@@ -69,13 +69,13 @@ class ProbeData(NamedTuple):
         Args:
             rows: Indices of the prompts.
             columns: Indices of the columns.
-            setting: Penalty and preference.
+            setting: The setting.
         """
         design, labels = csr_matrix(self.design[rows][:, columns]), self.labels[rows]
-        if setting.preference is None:
+        if setting.other_scale == 1:
             return fit_logistic(design, labels, setting.penalty)
         owners = self.owners[columns]
-        scales = column_scales(design, labels, owners, setting.penalty, setting.preference)
+        scales = column_scales(design, labels, owners, setting.penalty, setting.other_scale)
         probe = fit_logistic(csr_matrix(design @ diags(scales)), labels, setting.penalty)
         return LogisticWeights(probe.weights * scales, probe.bias)
 
@@ -95,7 +95,7 @@ def try_setting(data: ProbeData, setting: ProbeSetting) -> ProbeTrial:
         probe = data.fit(fit, columns, setting)
         tested = csr_matrix(data.design[held_out][:, columns])
         log_odds[held_out] = probe.log_odds(tested)
-        if setting.preference is not None:
+        if setting.other_scale != 1:
             usual = np.asarray(data.design[fit][:, columns].mean(0), dtype=float).ravel()
             shares[held_out] = listed_shares(tested, usual, probe, data.owners[columns])
     losses = item_losses(log_odds[data.own], data.labels[data.own])

@@ -35,12 +35,9 @@ class ProbeConfig:
     """Penalty and inverse strength C of a probe on features; L1 gives a short list of features."""
     dense_strengths: Sequence[float] = (0.0003, 0.003, 0.03)
     """Inverse strengths C of the L2 penalty of a probe on raw activations."""
-    concepts: Sequence[int] = (4, 8, 16)
-    """Numbers of concepts that a probe on features may rest on; none where there are no concepts.
-    """
     other_scales: Sequence[float] = (0.5, 0.25, 0.125)
-    """Factors on the activations of features of no such concept: the smaller, the more can be read.
-    """
+    """Factors on the activations of features that are of none of the few concepts that a probe
+    rests on: the smaller, the more of its evidence can be told."""
 
 
 DEFAULT_PROBE = ProbeConfig()

@@ -294,7 +294,7 @@ def test_a_struck_concept_changes_the_fit(sample):
 
 def test_a_failure_probe_without_preference_finds_the_same_with_and_without_concepts(sample):
     plain = replace_concepts(sample, ())
-    indifferent = ProbeConfig(concepts=())
+    indifferent = ProbeConfig(other_scales=())
     told, held_out = sample.fit(FailureProbe(indifferent))
     other, without = plain.fit(FailureProbe(indifferent))
     named = []
@@ -313,7 +313,7 @@ def test_of_features_that_tell_as_much_the_failure_probe_rests_on_those_with_a_n
     named = tuple(make_concept(f"half of {r}", [f]) for r, f in planted.items())
     probe, _ = replace_concepts(sample, named).fit(FailureProbe())
     indifferent, _ = replace_concepts(sample, ()).fit(FailureProbe())
-    assert probe.preference is not None and indifferent.preference is None
+    assert probe.other_scale < indifferent.other_scale == 1.0
     shares = []
     for each in (probe, indifferent):
         sizes = np.abs(each.weights).sum(0)

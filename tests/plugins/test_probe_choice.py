@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix
 
 from saetask.detection import LISTED, held_out_loss, inner_folds
 from saetask_plugins.detectors.concept_preference import (
-    ConceptPreference,
+    N_CONCEPTS,
     column_scales,
     concept_terms,
     listed_shares,
@@ -39,14 +39,15 @@ trials = st.lists(
 
 
 def planted(n_classes: int, seed: int = 0) -> ProbeData:
-    """Returns prompts in which the concept of a class fires, and ten concepts that tell nothing."""
+    """Returns prompts in which eight of twelve concepts tell the class, some of them more."""
     generator = np.random.default_rng(seed)
     labels = np.arange(120) % n_classes
     design = generator.random((120, 60)) * (generator.random((120, 60)) < 0.5)
     owners = np.repeat(np.arange(12), 5)
     owners[50:] = -1
     for row, label in enumerate(labels):
-        design[row, 5 * label : 5 * label + 5] += 1
+        for concept in range(label, N_CONCEPTS, n_classes):
+            design[row, 5 * concept : 5 * concept + 5] += 1
     groups = [f"g{row // 4}" for row in range(120)]
     return ProbeData(csr_matrix(design), labels, groups, np.arange(0, 120, 2), owners)
 
@@ -76,15 +77,15 @@ def test_a_trial_has_the_mean_loss_of_own_prompts_and_its_standard_error():
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_the_concepts_that_tell_are_preferred_and_all_others_scaled_down(n_classes):
-    data, preference = planted(n_classes), ConceptPreference(n_classes, 0.25)
-    scales = column_scales(data.design, data.labels, data.owners, PENALTY, preference)
-    assert scales.tolist() == [1.0] * 5 * n_classes + [0.25] * (60 - 5 * n_classes)
+    data = planted(n_classes)
+    scales = column_scales(data.design, data.labels, data.owners, PENALTY, 0.25)
+    assert scales.tolist() == [1.0] * 5 * N_CONCEPTS + [0.25] * (60 - 5 * N_CONCEPTS)
 
 
 def test_a_probe_that_rests_on_concepts_gives_weights_of_the_columns_as_they_are():
-    data, setting = planted(2), ProbeSetting(("text",), PENALTY, ConceptPreference(2, 0.25))
+    data, setting = planted(2), ProbeSetting(("text",), PENALTY, 0.25)
     rows, columns = np.arange(120), np.arange(60)
-    scales = np.where(np.arange(60) < 10, 1.0, 0.25)
+    scales = np.where(np.arange(60) < 5 * N_CONCEPTS, 1.0, 0.25)
     scaled = fit_logistic(csr_matrix(data.design.toarray() * scales), data.labels, PENALTY)
     probe = data.fit(rows, columns, setting)
     assert probe.weights == pytest.approx(scaled.weights * scales)
