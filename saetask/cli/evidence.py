@@ -29,7 +29,7 @@ WIDTH, WIDEST = 100, 140
 """Columns in a file or a pipe, and the maximum on a terminal."""
 BAR, NARROW_BAR = 16, 12
 """Columns of the longest bar; the second where a terminal has fewer than `WIDTH`."""
-NAME, WORDS = 28, 14
+NAME, WORDS = 27, 15
 """Columns of a concept's name and of its words at `WIDTH`; what is more is shared two to one."""
 STYLES = {PLAIN: "", FOR: "bold cyan", AGAINST: "bold yellow", FOR | AGAINST: "bold green"}
 

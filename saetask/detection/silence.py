@@ -6,6 +6,8 @@ NO_SIGNAL = "the features predict nothing on the fit split"
 """Value of `Detector.silence` where the weight of the features is zero."""
 ANSWER_AGREES = "the model's calibrated answer is the most probable reading"
 """Why nothing is found in a prompt by a detector that can find something."""
+CLOSE = 0.3
+"""Probability that the answer is wrong from which it is a close call."""
 
 
 def reason_for_silence(detector: BaseDetector, finding: Finding) -> str:
@@ -17,4 +19,6 @@ def reason_for_silence(detector: BaseDetector, finding: Finding) -> str:
     """
     if finding.misunderstandings:
         return ""
-    return getattr(detector, "silence", None) or ANSWER_AGREES
+    if silence := getattr(detector, "silence", None):
+        return silence
+    return f"{ANSWER_AGREES}, if only just" if finding.failure >= CLOSE else ANSWER_AGREES

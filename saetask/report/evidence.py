@@ -19,7 +19,7 @@ REST = "what has no telling name"
 whose name tells the form of words alone, and the average prompt."""
 WEAKER = "weaker named concepts"
 """Concepts that are not shown one by one."""
-LESS = "(less than usual)"
+LESS = "less than usual"
 """In place of words, for a concept that speaks by firing less than in the average prompt."""
 
 AnyFinding = Misunderstanding | MisunderstandingRecord
@@ -134,7 +134,7 @@ def evidence_bars(found: AnyFinding) -> list[Bar]:
     Contributions add up to the finding's log-odds.
     """
     bars = [
-        Bar(c.name, c.contribution, 0.0, c.verdict, [w.text for w in fired_words(c)] or [LESS])
+        Bar(c.name, c.contribution, 0.0, c.verdict, _words(c) or [LESS])
         for c in shown_concepts(found)
     ]
     if weaker(found):
@@ -143,6 +143,11 @@ def evidence_bars(found: AnyFinding) -> list[Bar]:
         bars.append(Bar(REST, unnamed(found), 0.0))
     largest = max((abs(bar.contribution) for bar in bars), default=0.0) or 1.0
     return [bar._replace(share=abs(bar.contribution) / largest) for bar in bars]
+
+
+def _words(concept: AnyConcept) -> list[str]:
+    """Returns the whole words on which a concept fires, each once."""
+    return list(dict.fromkeys(word.word for word in fired_words(concept)))
 
 
 def other_reading(found: AnyFinding) -> str:

@@ -141,7 +141,7 @@ def _features(finding: MisunderstandingRecord) -> Iterator[EvidenceUse]:
 def _concepts(finding: MisunderstandingRecord) -> Iterator[EvidenceUse]:
     for concept in finding.concepts:
         if concept.contribution > 0:
-            name = concept.name if concept.tokens else f"{concept.name} {LESS}"
+            name = concept.name if concept.tokens else f"{concept.name} ({LESS})"
             yield EvidenceUse(concept.id, name, concept.reading)
 
 

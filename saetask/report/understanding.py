@@ -142,10 +142,10 @@ def kind_sentence(found: Misunderstanding) -> str:
     nats = f"{decimals(abs(found.margin), 1)} nats"
     if found.kind == "misreport":
         return (
-            f"misreport: the probe reads {found.reading}, by {nats}, and the calibrated answer is "
-            "another."
+            f"misreport: the model's features say {found.reading}, by {nats}, and its calibrated "
+            "answer says another reading."
         )
     return (
-        f"misreading: the probe reads the calibrated answer, not {found.reading}, by {nats}; "
-        "answers like this one were often wrong."
+        f"misreading: the model's features say what its calibrated answer says, by {nats}; answers "
+        "like this one were often wrong."
     )

@@ -68,12 +68,11 @@ def _opening(found: AnyFinding, named: float, because: str) -> str:
     if log_odds <= 0:
         opening = f"the features alone do not say {reading}"
         return f"{opening}, though {because}" if because else opening
-    weakly = "weakly " if log_odds < WEAK else ""
+    say = f"the features {'weakly ' if log_odds < WEAK else ''}say {reading}"
     if _is_unnamed(found, named):
-        opening = f"{weakly}read as {reading}, mostly by {REST} ({signed(unnamed(found))})"
+        opening = f"{say}, mostly by {REST} ({signed(unnamed(found))})"
         return f"{opening}; what has one: {because}" if because else opening
-    why = f"because {because}" if because else "by concepts that each add little"
-    return f"{weakly}read as {reading} {why}"
+    return f"{say} because {because}" if because else f"{say} by concepts that each add little"
 
 
 def _is_unnamed(found: AnyFinding, named: float) -> bool:
@@ -90,7 +89,8 @@ def _clause(concept: AnyConcept) -> str:
     about = re.sub(r"^(a feature|features) of (?=near |among |after |before )", r"\1 ", about)
     added = f"({signed(concept.contribution)})"
     if not words:
-        place = "less than usual" if concept.fires_less else "outside the text"
+        less = "less than in the average prompt"
+        place = less if concept.fires_less else "outside the text"
         return f"{about} {'fires' if single else 'fire'} {place} {added}"
     texts = list(dict.fromkeys(word.word.strip(SIGNS) or word.word for word in words))
     told = " and ".join(f"“{text}”" for text in texts)

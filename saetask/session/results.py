@@ -61,8 +61,10 @@ class Reformulation(NamedTuple):
 
 def failure_text(detection: Detection) -> str:
     """Returns the probability that the calibrated answer is wrong, in percent."""
-    # No finding is certain: what rounds to 100 % is said to be above 99 %.
-    return ">99%" if detection.failure > 0.994 else f"{detection.failure:.0%}"
+    # No answer is certain: what rounds to 100 % is said to be above 99 %, and 0 % below 1 %.
+    if detection.failure > 0.994:
+        return ">99%"
+    return "<1%" if detection.failure < 0.005 else f"{detection.failure:.0%}"
 
 
 def detection_facts(detection: Detection) -> dict[str, str]:

@@ -40,7 +40,7 @@ def test_every_concept_has_a_bar_on_its_side_its_name_and_its_verdict() -> None:
 def test_what_the_model_says_and_what_a_missing_concept_would_change_is_told() -> None:
     told = "\n".join(lines())
     assert "3 to 1 for “literal”" in told and "the model says “metaphorical”" in told
-    assert "without “food” the features would say “metaphorical” (−0.09)" in told
+    assert "with as much of “food” as usual the features would say “metaphorical” (−0.09)" in told
 
 
 @pytest.mark.parametrize("concepts", [CONCEPTS, LONG, LONG[:1]])

@@ -18,8 +18,8 @@ def figures(sentence: str) -> list[float]:
 
 def test_it_says_which_words_set_off_what_and_how_much() -> None:
     assert why_sentence(planted_finding()) == (
-        "read as literal because “swallowed” and “soup” set off features of food (+1.20) and "
-        "“swallowed” sets off features of parts of the body (+0.40); against that, “insult” "
+        "the features say literal because “swallowed” and “soup” set off features of food (+1.20) "
+        "and “swallowed” sets off features of parts of the body (+0.40); against that, “insult” "
         "sets off features of feelings (−0.60); other named concepts add −0.20; what has no "
         "telling name adds +0.31 (in all +1.11)."
     )
@@ -55,11 +55,11 @@ def test_it_says_where_the_features_do_not_say_it_and_where_names_do_not(found) 
     elif named <= 0 or unnamed(found) > named:
         assert "mostly by what has no telling name" in sentence
     if 0 < found.log_odds < WEAK:
-        assert sentence.startswith("weakly read as")
+        assert sentence.startswith("the features weakly say")
 
 
 @pytest.mark.parametrize(
-    ("fires_less", "told"), [(True, "less than usual"), (False, "outside the text")]
+    ("fires_less", "told"), [(True, "less than in the average prompt"), (False, "outside the text")]
 )
 def test_a_concept_on_no_word_is_told_without_one(fires_less, told) -> None:
     silent = concept("food", LOG_ODDS, fires_less=fires_less)

@@ -24,8 +24,9 @@ export function firedWords(concept) {
     if (!text) continue;
     const before = words.at(-1);
     if (before && before.end === start) {
-      Object.assign(before, { end, text: before.text + text, strength: Math.max(before.strength, strengthOf(token)) });
-    } else words.push({ start, end, text, strength: strengthOf(token) });
+      const joined = before.text + text, word = (token.word && before.word) || joined;
+      Object.assign(before, { end, text: joined, word, strength: Math.max(before.strength, strengthOf(token)) });
+    } else words.push({ start, end, text, word: token.word || text, strength: strengthOf(token) });
   }
   return words.sort((a, b) => b.strength - a.strength).slice(0, MOST_WORDS);
 }
@@ -106,7 +107,7 @@ export class FindingView extends HTMLElement {
   bars() {
     const { finding } = this.shown, other = otherReading(finding);
     const rows = this.listed.map((c) => [
-      c.name, c.contribution, c.verdict, firedWords(c).map((w) => w.text).join(", ") || "(less than usual)", c,
+      c.name, c.contribution, c.verdict, [...new Set(firedWords(c).map((w) => w.word))].join(", ") || "less than usual", c,
     ]);
     if (this.weaker()) rows.push([WEAKER, this.weaker(), "", ""]);
     if (finding.rest !== null && finding.rest !== undefined) rows.push([REST, finding.rest - (finding.unlisted ?? 0), "", ""]);
