@@ -10,7 +10,7 @@ from saetask_plugins.detectors.failure_probe import FailureProbe
 if TYPE_CHECKING:
     import pytest
 
-FEW_CHOICES = ProbeConfig((("text", "target"), ("text",)), (("l2", 0.03),), (0.003,), (0.25,))
+FEW_CHOICES = ProbeConfig((("text", "target"), ("text",)), (("l2", 0.03),), (0.003,))
 
 
 class QuickProbe(FailureProbe):
