@@ -73,6 +73,7 @@ class Recorder:
     """A detector that finds failure 0.25 in what it was fitted on and 0.75 elsewhere."""
 
     name = "recorder"
+    uses_concepts = True
     made = ()
 
     def __init__(self):
@@ -214,6 +215,15 @@ def test_a_random_dictionary_is_read_with_random_groups_and_a_subset_with_what_i
     seen = {f for given, *_ in subset for f in given.activations.features.tolist()}
     assert [c.id for c in kept] == [c.id for c in concepts]
     assert {f for c in kept for f in c.features} == seen & set(range(24))
+
+
+def test_a_detector_that_can_do_without_concepts_has_none_in_a_random_dictionary(lab, monkeypatch):
+    monkeypatch.setattr(Recorder, "uses_concepts", False)
+    concepts, Recorder.made = (make_concept("c", range(6)),), ()
+    fitted_detectors(with_concepts(lab, concepts), [RANDOM_SUBSET])
+    own, *through, _ = [recorder.fitted_on for recorder in fitted_recorders()]
+    assert {given.concepts for given, *_ in own} == {concepts}
+    assert {given.concepts for fitted_on in through for given, *_ in fitted_on} == {()}
 
 
 def test_single_named_features_become_random_ones_and_those_that_a_subset_keeps(lab):

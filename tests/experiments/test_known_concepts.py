@@ -167,8 +167,7 @@ def test_a_session_keeps_the_fits_with_and_without_a_concept_apart(tiny_model, t
     struck = replace(context, known_concepts=KnownConcepts((), (3,)))
     named = replace(context, known_concepts=KnownConcepts((FOOD,), ()))
     names = [pipeline_name(each, None, 9, []) for each in (context, struck, named)]
-    assert names[0] != names[1]
-    assert names[0] == names[2], "the failure probe is fitted without them"
+    assert len(set(names)) == 3, "the failure probe may rest on concepts"
     probes = [replace(each, make_detector=ConceptProbe) for each in (context, named)]
     assert pipeline_name(probes[0], None, 9, []) != pipeline_name(probes[1], None, 9, [])
 
