@@ -6,9 +6,9 @@
 Probes read log(1 + activation) of all features in all regions of a task's prompts, as
 `failure-probe` does, and rest on the features of few concepts: those of all others are scaled down
 by a factor. The control does the same with groups of random live features, as many and as large as
-the concepts. Prints JSON: for each factor, on groups of items that are held out, the area under the
-ROC curve (each reading against the rest, mean), the loss in nats, and the share of the evidence
-that findings would list.
+the concepts. Prints JSON: for each factor, on groups of items that are held out, accuracy, the area
+under the ROC curve (each reading against the rest, mean), the loss in nats, and the share of the
+evidence that findings would list.
 """
 
 import argparse
@@ -48,6 +48,7 @@ def figures(data: ProbeData, scale: float) -> dict[str, float]:
     best = best_trial([try_setting(data, setting) for setting in settings])
     areas = [roc_auc_score(data.labels == k, column) for k, column in enumerate(best.log_odds.T)]
     return {
+        "accuracy": float((best.log_odds.argmax(1) == data.labels).mean()),
         "auroc": float(np.mean(areas)),
         "loss": best.loss,
         "listed_share": best.listed_share,

@@ -12,8 +12,6 @@ fitted on once. Probes of the reading, on the text and on the parts of it that t
 - `concepts, struck`: the same without the concepts whose names say the cue. Only names are looked
   at: those in `CUES`, written down before anything was tested;
 - `concepts, random struck`: as many random ones of the 16 struck, mean of 20 draws;
-- `named`: an L2 probe on the features that belong to a concept of a meaning, on which
-  `failure-probe` rests; struck, random ones struck and words deleted as above;
 - `features`: an L2 probe on all features; `features, struck`: without those of the struck concepts;
 - `dense`: an L2 probe on mean activations; `dense, projected`: with the direction of the cue's
   difference in means taken out; `dense, erased`: with all that a linear probe could tell of the
@@ -42,7 +40,6 @@ from saetask import load_model, load_sae
 from saetask.data.rendering import render
 from saetask.data.samples import draw, make_samples
 from saetask.data.tasks import Item
-from saetask.detection import meaning_owners
 from saetask.dictionary.feature_labels import find_feature_labels
 from saetask.errors import UserError, one_line_errors
 from saetask.models.loading import model_tokenizer
@@ -119,9 +116,6 @@ class Study:
         assert labels.dictionary is not None
         every = labels.dictionary.concepts()
         self.concepts = [concept for concept in every if concept.verdict == "validated"]
-        self.singles = labels.dictionary.named_features()
-        owners = meaning_owners(tuple(self.concepts), self.sae.cfg.d_sae)
-        self.named = np.flatnonzero(owners >= 0)
         groups = np.array([sample.group for sample in samples])
         order = np.random.default_rng(0).permutation(np.unique(groups))
         self.half = np.isin(groups, order[: len(order) // 2]).astype(int)
@@ -139,11 +133,7 @@ class Study:
         agrees = generator.random(len(self.items)) < AGREES
         planted = np.where(agrees, self.labels, 1 - self.labels)
         free = generator.integers(0, 2, len(self.items))
-        struck, singles = (
-            [c for c in known if any(part in c.name for part in cue.struck)]
-            for known in (self.concepts, self.singles)
-        )
-        self.struck = np.unique([f for c in (*struck, *singles) for f in c.features])
+        struck = [c for c in self.concepts if any(part in c.name for part in cue.struck)]
         fitted = [self._read(cue, kinds, 0) for kinds in (planted, free)]
         deleted = self._read(cue, planted, None)
         tested = self._read(cue, free, 1)
@@ -169,8 +159,9 @@ class Study:
         names = [concept.id for concept in self.concepts]
         columns = {names.index(concept.id) for concept in struck}
         kept = [i for i in range(len(names)) if i not in columns]
-        features = np.setdiff1d(np.arange(self.sae.cfg.d_sae), self.struck)
-        named = np.intersect1d(self.named, features)
+        features = np.setdiff1d(
+            np.arange(self.sae.cfg.d_sae), [f for concept in struck for f in concept.features]
+        )
         chosen = order_of_entry(half.cued.concepts, half.labels)
         n_struck = len(columns & set(chosen.tolist()))
         generator = np.random.default_rng(2)
@@ -183,12 +174,12 @@ class Study:
         def on_concepts(fit: Inputs, use: Sequence[int]) -> np.ndarray:
             return _concept_scores(fit.concepts[:, :, use], half.labels, test.concepts[:, :, use])
 
-        def on_features(use: np.ndarray, fit: Inputs = half.cued) -> np.ndarray:
+        def on_features(use: np.ndarray) -> np.ndarray:
             columns = np.concatenate(
                 [use + k * self.sae.cfg.d_sae for k in range(len(self._parts))]
             )
             return _linear_scores(
-                fit.features[:, columns], half.labels, test.features[:, columns], FEATURE_C
+                half.cued.features[:, columns], half.labels, test.features[:, columns], FEATURE_C
             )
 
         def on_dense(fit: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
@@ -200,11 +191,6 @@ class Study:
             "concepts": on_concepts(half.cued, every),
             "concepts, struck": on_concepts(half.cued, kept),
             "concepts, words deleted": on_concepts(half.deleted, every),
-            "named, clean": on_features(self.named, half.clean),
-            "named": on_features(self.named),
-            "named, struck": on_features(named),
-            "named, words deleted": on_features(self.named, half.deleted),
-            "features, clean": on_features(np.arange(self.sae.cfg.d_sae), half.clean),
             "features": on_features(np.arange(self.sae.cfg.d_sae)),
             "features, struck": on_features(features),
             "dense, clean": on_dense(half.clean.dense, lambda x: x),
@@ -213,12 +199,8 @@ class Study:
             "dense, erased": on_dense(dense, _erased(dense, half.cue)),
             "dense, words deleted": on_dense(half.deleted.dense, lambda x: x),
         }
-        left = [generator.choice(self.named, len(named), replace=False) for _ in range(N_DRAWS)]
-        random = {
-            "concepts, random struck": [on_concepts(half.cued, use.tolist()) for use in draws],
-            "named, random struck": [on_features(np.sort(use)) for use in left],
-        }
-        return {k: np.array(v) for k, v in {**{k: [v] for k, v in found.items()}, **random}.items()}
+        random = np.array([on_concepts(half.cued, use.tolist()) for use in draws])
+        return {**{k: v[None] for k, v in found.items()}, "concepts, random struck": random}
 
     def _read(self, cue: Cue, kinds: np.ndarray, words: int | None) -> Inputs:
         """Reads the items with a cue of the given kinds; None deletes its words."""

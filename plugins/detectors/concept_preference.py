@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_matrix, diags
 
-from saetask.detection import LISTED
+from saetask.detection import LISTED, against_others
 
-from .logistic_probe import LogisticWeights, fit_logistic
+from .logistic_probe import LogisticWeights, column_means, fit_logistic
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int64
@@ -39,7 +39,7 @@ def column_scales(
     """
     scales = np.where(owners >= 0, 1.0, other_scale)
     probe = fit_logistic(csr_matrix(design @ diags(scales)), labels, penalty)
-    terms = concept_terms(design, _means(design), probe.weights * scales, owners)
+    terms = concept_terms(design, column_means(design), probe.weights * scales, owners)
     strongest = np.argsort(-np.abs(terms).mean((0, 1)), kind="stable")
     return np.where(np.isin(owners, strongest[:N_CONCEPTS]), 1.0, other_scale)
 
@@ -64,7 +64,7 @@ def listed_shares(
     log_odds = probe.log_odds(design)
     rows, chosen = np.arange(len(log_odds)), log_odds.argmax(1)
     terms = concept_terms(design, usual, probe.weights, owners)
-    added, total = (_against_others(each)[chosen, rows] for each in (terms, log_odds.T))
+    added, total = (against_others(each)[chosen, rows] for each in (terms, log_odds.T))
     ordered = np.sort(added, axis=1)
     listed = np.hstack([ordered[:, :LISTED].clip(max=0), ordered[:, -LISTED:].clip(min=0)])
     sizes, rest = np.abs(listed).sum(1), np.abs(total - listed.sum(1))
@@ -85,13 +85,3 @@ def concept_terms(
             for own in weights
         ]
     )
-
-
-def _against_others(values: np.ndarray) -> np.ndarray:
-    """Returns each class's values minus the mean of the other classes', along the first axis."""
-    others = (values.sum(0) - values) / (len(values) - 1)
-    return values - others
-
-
-def _means(design: csr_matrix) -> np.ndarray:
-    return np.asarray(design.mean(0), dtype=float).ravel()

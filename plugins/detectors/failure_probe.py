@@ -33,15 +33,8 @@ from saetask.detection import (
 from saetask.saes import Concept
 
 from .feature_terms import ProbeColumns, terms_by_concept
-from .logistic_probe import fit_logistic, live_columns
-from .probe_choice import (
-    ProbeData,
-    ProbeSetting,
-    ProbeTrial,
-    best_trial,
-    most_readable,
-    try_setting,
-)
+from .logistic_probe import column_means, fit_logistic, live_columns
+from .probe_choice import ProbeData, most_readable, try_settings
 from .stability import STABLE, stability
 
 REGIONS = ("text", "target", "answer", "question", "end", "shared", "apart")
@@ -95,14 +88,23 @@ class FailureProbe:
         self.readings = known_readings(gold_readings, groups)
         self.d_sae = inputs[0].activations.d_sae
         labels, own = labels_of(gold_readings, self.readings), in_domain_rows(inputs)
-        trials = self._trials(inputs, labels, groups, own)
+        known = inputs[0].activations.prompts[0].regions
+        by_regions = {
+            regions: self._data(inputs, regions, labels, groups, own)
+            for regions in usable_region_sets(self.config.region_sets, known)
+        }
+        trials = [
+            trial
+            for regions, data in by_regions.items()
+            for trial in try_settings(data, regions, self.config)
+        ]
         chosen = most_readable(trials)
         self.tried = [trial.row() for trial in trials]
         self.regions, self.penalty, self.other_scale = chosen.setting
-        data = self._data(inputs, self.regions, labels, groups, own)
+        data = by_regions[self.regions]
         self.columns = live_columns(data.design)
         design = csr_matrix(data.design[:, self.columns])
-        self.means = _means(design, own)
+        self.means = column_means(design[own])
         self.weights, self.bias = data.fit(np.arange(len(labels)), self.columns, chosen.setting)
         self.stability = stability(
             self.weights,
@@ -118,27 +120,6 @@ class FailureProbe:
         chance = CHANCE / len(trials)
         self.stack = fit_stack(held_out[own], answers[own], labels[own], chance)
         return make_findings(inputs, self.readings, self.stack, held_out, answers, self.explain)
-
-    def _trials(
-        self,
-        inputs: Sequence[DetectorInput],
-        labels: np.ndarray,
-        groups: Sequence[str],
-        own: np.ndarray,
-    ) -> list[ProbeTrial]:
-        """Tries all regions with all penalties, and with the best one to rest on few concepts."""
-        trials, config = [], self.config
-        known = inputs[0].activations.prompts[0].regions
-        for regions in usable_region_sets(config.region_sets, known):
-            data = self._data(inputs, regions, labels, groups, own)
-            settings = [ProbeSetting(regions, penalty) for penalty in config.penalties]
-            tried = [try_setting(data, setting) for setting in settings]
-            if (data.owners >= 0).any():
-                best = best_trial(tried).setting
-                resting = [best._replace(other_scale=scale) for scale in config.other_scales]
-                tried += [try_setting(data, setting) for setting in resting]
-            trials += tried
-        return trials
 
     def _data(
         self,
@@ -229,7 +210,7 @@ class FailureProbe:
         answers = answer_scores(inputs, self.readings)
         labels = labels_of(gold_readings, self.readings)
         own = in_domain_rows(inputs)
-        moved.means = _means(csr_matrix(_pooled(inputs, self.regions)[:, moved.columns]), own)
+        moved.means = column_means(_pooled(inputs, self.regions)[own][:, moved.columns])
         moved.stack = fit_stack(moved._log_odds(inputs)[own], answers[own], labels[own])
         return moved
 
@@ -270,8 +251,3 @@ def _pooled(inputs: Sequence[DetectorInput], regions: Sequence[str]) -> csr_matr
     nothing = csr_matrix((len(inputs), d_sae))
     blocks = [log_activations(inputs, r) if r in regions else nothing for r in REGIONS]
     return csr_matrix(hstack(blocks))
-
-
-def _means(design: csr_matrix, rows: np.ndarray) -> np.ndarray:
-    """Returns the mean of each column over some rows, `[column]`."""
-    return np.asarray(design[rows].mean(0), dtype=float).ravel()

@@ -28,6 +28,11 @@ def live_columns(design: csr_matrix) -> np.ndarray:
     return np.flatnonzero(design.getnnz(axis=0) >= MIN_FIRINGS)
 
 
+def column_means(design: csr_matrix) -> "Float64[np.ndarray, ' column']":
+    """Returns the mean of each column."""
+    return np.asarray(design.mean(0), dtype=float).ravel()
+
+
 def fit_logistic(
     design: csr_matrix, labels: np.ndarray, penalty: tuple[str, float]
 ) -> LogisticWeights:

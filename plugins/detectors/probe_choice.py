@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy.sparse import csr_matrix, diags
 
-from saetask.detection import inner_folds, item_losses
+from saetask.detection import ProbeConfig, inner_folds, item_losses
 
 from .concept_preference import column_scales, listed_shares
-from .logistic_probe import LogisticWeights, fit_logistic, live_columns
+from .logistic_probe import LogisticWeights, column_means, fit_logistic, live_columns
 
 if TYPE_CHECKING:
     from jaxtyping import Float64, Int64
@@ -96,13 +96,25 @@ def try_setting(data: ProbeData, setting: ProbeSetting) -> ProbeTrial:
         tested = csr_matrix(data.design[held_out][:, columns])
         log_odds[held_out] = probe.log_odds(tested)
         if setting.other_scale != 1:
-            usual = np.asarray(data.design[fit][:, columns].mean(0), dtype=float).ravel()
+            usual = column_means(data.design[fit][:, columns])
             shares[held_out] = listed_shares(tested, usual, probe, data.owners[columns])
     losses = item_losses(log_odds[data.own], data.labels[data.own])
     error = float(losses.std(ddof=1) / np.sqrt(len(losses)))
     return ProbeTrial(
         setting, log_odds, float(losses.mean()), error, float(shares[data.own].mean())
     )
+
+
+def try_settings(
+    data: ProbeData, regions: tuple[str, ...], config: ProbeConfig
+) -> list[ProbeTrial]:
+    """Tries all penalties, and with the best one to rest on few concepts, where there are some."""
+    trials = [try_setting(data, ProbeSetting(regions, each)) for each in config.penalties]
+    if not (data.owners >= 0).any():
+        return trials
+    best = best_trial(trials).setting
+    resting = [best._replace(other_scale=scale) for scale in config.other_scales]
+    return trials + [try_setting(data, setting) for setting in resting]
 
 
 def best_trial(trials: Sequence[ProbeTrial]) -> ProbeTrial:

@@ -11,6 +11,7 @@ from .base import make_misunderstanding as make_misunderstanding
 from .calibration import CHANCE as CHANCE
 from .concept_evidence import LISTED as LISTED
 from .concept_evidence import ConceptTerms as ConceptTerms
+from .concept_evidence import against_others as against_others
 from .concept_evidence import explain_by_concepts as explain_by_concepts
 from .concept_evidence import meaning_owners as meaning_owners
 from .concept_evidence import owned_concepts as owned_concepts

@@ -58,7 +58,7 @@ def explain_by_concepts(
         regions: Regions of the prompt that the probe reads.
     """
     chosen = readings.index(misunderstanding.reading)
-    added, by_token = (_against_others(each, chosen) for each in (parts.terms, parts.by_token))
+    added, by_token = (against_others(each)[chosen] for each in (parts.terms, parts.by_token))
     listed = _listed(added, concepts)
     telling = [i for i, concept in enumerate(concepts) if concept.subject != "form"]
     not_listed = np.delete(added, listed).sum()
@@ -80,16 +80,16 @@ def explain_by_concepts(
             )
         )
     return misunderstanding._replace(
-        log_odds=float(_against_others(parts.log_odds, chosen)),
-        rest=float(_against_others(parts.rest, chosen) + not_listed),
+        log_odds=float(against_others(parts.log_odds)[chosen]),
+        rest=float(against_others(parts.rest)[chosen] + not_listed),
         unlisted=float(added[telling].sum() - added[listed].sum()),
         concepts=evidence,
     )
 
 
-def _against_others(values: np.ndarray, chosen: int) -> np.ndarray:
-    """Returns a class's values minus the mean of the other classes', along the first axis."""
-    return values[chosen] - np.delete(values, chosen, axis=0).mean(0)
+def against_others(values: np.ndarray) -> np.ndarray:
+    """Returns each class's values minus the mean of the other classes', along the first axis."""
+    return values - (values.sum(0) - values) / (len(values) - 1)
 
 
 def _listed(added: np.ndarray, concepts: Sequence[Concept]) -> list[int]:

@@ -141,15 +141,20 @@ def _check_files(folder: Path) -> None:
                 f"{len(missing)} of its {len(shards)} files of weights are missing, such as "
                 f"{missing[0]}; download them again"
             )
+        _refuse_pickles([shard for shard in shards if not shard.endswith(".safetensors")])
     elif not (folder / WEIGHTS).is_file():
-        pickles = [file.name for kind in PICKLES for file in sorted(folder.glob(kind))]
-        if pickles:
-            raise UserError(
-                f"its weights are pickled ({pickles[0]}), and loading a pickle can run any code; "
-                "if you trust their source, convert them: "
-                "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW)"
-            )
+        _refuse_pickles([file.name for kind in PICKLES for file in sorted(folder.glob(kind))])
         raise UserError(f"it has no weights ({WEIGHTS}); download them again")
+
+
+def _refuse_pickles(names: Sequence[str]) -> None:
+    """Raises a `UserError` if weights are kept in files that may be pickles."""
+    if names:
+        raise UserError(
+            f"its weights are pickled ({names[0]}), and loading a pickle can run any code; "
+            "if you trust their source, convert them: "
+            "AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(NEW)"
+        )
 
 
 def _check_known(config: dict[str, Any]) -> None:

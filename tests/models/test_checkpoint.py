@@ -97,6 +97,17 @@ def test_pickled_weights_are_refused_with_how_to_convert_them(folder, name):
     assert name in line and "save_pretrained" in line
 
 
+def test_an_index_that_names_a_pickle_is_refused(make_tiny_hf_model, tiny_tokenizer, tmp_path):
+    make_tiny_hf_model().save_pretrained(tmp_path, max_shard_size="100KB")
+    tiny_tokenizer.save_pretrained(tmp_path)
+    shard = sorted(tmp_path.glob("model-*.safetensors"))[0]
+    shard.rename(tmp_path / "shard.bin")
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(index.read_text().replace(shard.name, "shard.bin"))
+    line = refusal(tmp_path)
+    assert "shard.bin" in line and "save_pretrained" in line
+
+
 def test_no_weights_and_no_tokenizer_are_told_apart(folder):
     (folder / "tokenizer.json").unlink()
     assert "has no tokenizer (tokenizer.json)" in refusal(folder)
