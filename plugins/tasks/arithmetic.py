@@ -17,8 +17,12 @@ ANSWER_TOKENS = 320
 """Room for the steps of a solution, in tokens."""
 STATED = r"(?:####|\\boxed\{|(?i:answer[ \t*]*(?:is|:)))[^\n\d]*\d[^\n]*(?=\n)"
 """A line that states the answer, where another one follows."""
-EQUATION = r"=[ \t$]*-?[\d.,]+(?:[ \t]+[^\W\d_]+)*[ \t.]*(?=\n)"
-"""A line that ends with a result, with or without what it counts."""
+EQUATION = (
+    r"\A[\s\S]*?\d\W{0,3}[-+*/×÷−]\W{0,3}\d[\s\S]*?"
+    r"=[ \t$]*-?[\d.,]+(?:[ \t]+[^\W\d_]+)*[ \t.]*(?=\n)"
+)
+"""A text up to a line that ends with a result, with or without what it counts, once something is
+calculated: a list of what is given ends no answer."""
 
 
 def problem_spans(question: str) -> dict[str, Span]:

@@ -163,6 +163,12 @@ _AFTER_STATEMENT = re.compile(
     rf"|(?<![<>!])[=≈]){_OPENING}",
     re.IGNORECASE,
 )
+_WORD = rf"[{LETTER}]{{2,}}(?:[-'][{LETTER}]+)*"
+_UNIT = re.compile(
+    rf"(?:[ {NBSP}]?(?:{_WORD}(?:[ {NBSP}]{_WORD}){{0,3}}|\\(?:text|mathrm)\{{[^{{}}\d]*\}}))?"
+    r"[\W_]*"
+)
+"""What may follow the number with which a text ends: up to four words that say what it counts."""
 _BOXED = re.compile(r"\\boxed\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
 
 
@@ -170,7 +176,8 @@ def stated_number(text: str) -> float | None:
     r"""Returns the number that an answer states (strict extraction).
 
     That is the first number right after `####`, whatever follows it; or else the one in the last
-    `\boxed{...}`; or else the one after `answer is`, `answer:` or `=` that ends the text.
+    `\boxed{...}`; or else the one after `answer is`, `answer:` or `=` that ends the text, up to
+    four words that say what it counts aside.
     A closed `<think>` block is passed over.
     """
     text = without_reasoning(text)
@@ -188,8 +195,7 @@ def stated_number(text: str) -> float | None:
 def _ending_number(text: str) -> float | None:
     """Returns the number that is stated as the answer at the end of a text."""
     for number in list(find_numbers(text))[-1:]:
-        rest = text[number.end :]
-        if _stands_after(_AFTER_STATEMENT, text, number) and not re.search(r"[^\W_]", rest):
+        if _stands_after(_AFTER_STATEMENT, text, number) and _UNIT.fullmatch(text, number.end):
             return number.value
     return None
 

@@ -164,6 +164,9 @@ class DetectorInput:
     """Named groups of the SAE's features; none where no dictionary names them."""
     named_features: Sequence[Concept] = ()
     """Single features named for a meaning, as concepts; only for detectors with `uses_concepts`."""
+    written_reading: str | None = None
+    """The reading that the model's generated answer stands for, "" where it stands for none; None
+    where candidates are ranked."""
     _pools: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def pooled(self, region: str) -> "csr_matrix":
@@ -174,7 +177,9 @@ class DetectorInput:
 
     @property
     def answer(self) -> str:
-        """The reading that the model's answer stands for; "" where no candidates were ranked."""
+        """The reading that the model's answer stands for; "" where that is not known."""
+        if self.written_reading is not None:
+            return self.written_reading
         names = list(self.answer_scores)
         best = names[likeliest(self.answer_scores.values(), names, self.content)]
         return best if self.answer_scores[best] > -np.inf else ""
@@ -263,8 +268,8 @@ def make_finding(
 ) -> Finding:
     """Returns a finding: a misunderstanding where a reading is more probable than the answer's.
 
-    A reading that none of the item's candidates stands for can not be right. Where no candidates
-    were ranked, the answer's reading is unknown, and the most probable reading is reported.
+    A reading that none of the item's candidates stands for can not be right. Where the answer's
+    reading is not known, the most probable reading is reported.
     """
     scores = detector_input.answer_scores
     possible = {n: p for n, p in probabilities.items() if scores.get(n, -np.inf) > -np.inf}

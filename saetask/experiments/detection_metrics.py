@@ -71,15 +71,14 @@ def summarise_failures(
 ) -> Detection:
     """Returns how well each detector predicts the wrong answers of the arm `original`.
 
-    Only of items whose answer is a ranked candidate: in the others the reading that the answer
-    follows is unknown. A detector judges the ranking, so generated answers are none of its concern.
+    Only of items with candidates: in the others the reading that an answer follows is unknown.
 
     Args:
         original: Results of the arm `original`.
         findings: By detector and item id.
         seed: Seed of the resamples.
     """
-    ranked = [row for row in original if row.output in row.scores]
+    ranked = [row for row in original if row.scores]
     failed = ~correct_answers(ranked)
     groups = groups_of(ranked)
 

@@ -1,12 +1,14 @@
 """Choosing a note template: training samples are scored with the right reading in each of them.
 
 All are compared on a part of the samples, and the best few on all of them: a round of successive
-halving (Jamieson & Talwalkar 2016, arXiv 1502.07943).
+halving (Jamieson & Talwalkar 2016, arXiv 1502.07943). Where answers are generated, the best few
+write theirs, too: what makes the right candidate likely may be copied in place of an answer.
 """
 
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,12 +22,16 @@ from saetask.data.samples import Sample, draw
 from saetask.detection.base import Misunderstanding
 from saetask.detection.calibration import ScoredItem, fit_calibration
 from saetask.errors import UserError
+from saetask.experiments.answer_length import answer_end
 from saetask.experiments.context import ExperimentContext
 from saetask.experiments.observation import rank_request, scored_item
+from saetask.inference.requests import GenerateRequest
 from saetask.models.loading import model_tokenizer
 
 FINALISTS = 4
 """Number of templates that are compared on all samples."""
+WRITING_FINALISTS = 2
+"""Number of those that are compared by generated answers, which take long."""
 SMALLEST_PART = 16
 """Minimum number of samples on which all are compared: the loss on eight is not that of forty."""
 LOSS_DIGITS = 4
@@ -41,6 +47,9 @@ class NoteScores(NamedTuple):
     """The samples to compare them on, in random order."""
     scored: dict[tuple[int, Sample], ScoredItem]
     """By index of the template, and sample; not of a template's samples after it was dropped."""
+    generated: Mapping[tuple[int, Sample], bool] = MappingProxyType({})
+    """Whether a generated answer is right, of templates that were not dropped; empty where answers
+    are ranked."""
 
     def drawn_from(self, samples: Collection[Sample]) -> list[Sample]:
         """Returns those of some samples that were drawn, in random order."""
@@ -64,6 +73,7 @@ def score_notes(
     seed: int,
     state_finding: StateFinding | None = None,
     title: str = "note templates",
+    generate: bool = False,
 ) -> NoteScores:
     """Scores a draw of samples with note templates, each stating the right reading.
 
@@ -79,6 +89,7 @@ def score_notes(
         seed: Seed of the draw.
         state_finding: What is stated; None states the right reading without evidence.
         title: What the stage is called in the progress.
+        generate: The answers that are judged are generated ones.
     """
     samples = sorted({s for split in fit_splits for s in split}, key=lambda s: s.position)
     known = [s for s in samples if s.candidates and s.gold_reading is not None]
@@ -97,10 +108,12 @@ def score_notes(
     if not names:
         return scores
 
+    def annotated(template: int, sample: Sample) -> Prompt:
+        return prompts.get((*names[template], sample)) or sample.prompt
+
     def ask(wanted: Iterable[tuple[int, Sample]], stage_title: str) -> None:
         keys = [key for key in dict.fromkeys(wanted) if key not in scores.scored]
-        texts = [prompts.get((*names[n], sample)) or sample.prompt for n, sample in keys]
-        requests = [rank_request(sample, text) for (_, sample), text in zip(keys, texts)]
+        requests = [rank_request(sample, annotated(n, sample)) for n, sample in keys]
         for key, response in zip(keys, context.client.rank(requests, stage_title)):
             scores.scored[key] = scored_item(key[1], response)
 
@@ -111,7 +124,32 @@ def score_notes(
     finalists = [_finalists(scores, own) for own in splits]
     best = ((n, s) for own, left in zip(splits, finalists) for n in left for s in own)
     ask(best, f"best {title}")
+    if generate:
+        written = {
+            (n, s): annotated(n, s)
+            for own, left in zip(splits, finalists)
+            for n in _writing_finalists(scores, own, left)
+            for s in own
+        }
+        judged = _judge_generated(context, written, f"best {title}: generate")
+        return scores._replace(generated=judged)
     return scores
+
+
+def _judge_generated(
+    context: ExperimentContext, prompts: Mapping[tuple[int, Sample], Prompt], title: str
+) -> dict[tuple[int, Sample], bool]:
+    """Returns whether the answer that the model writes to each of these prompts is right."""
+    length, end = context.settings.answer_tokens, answer_end(context.task)
+    requests = [
+        GenerateRequest(prompt, length, sample.id, end=end)
+        for (_, sample), prompt in prompts.items()
+    ]
+    outputs = context.client.generate(requests, title)
+    return {
+        (n, sample): context.task.score(sample.item, output).correct
+        for (n, sample), output in zip(prompts, outputs)
+    }
 
 
 def _part(scores: NoteScores, own: list[Sample]) -> list[Sample]:
@@ -126,6 +164,13 @@ def _finalists(scores: NoteScores, own: list[Sample]) -> list[int]:
     part = _part(scores, own)
     losses = [_loss(scores, index, part) for index in range(len(scores.templates))]
     return order_by_loss(losses)[:FINALISTS]
+
+
+def _writing_finalists(scores: NoteScores, own: list[Sample], finalists: list[int]) -> list[int]:
+    """Returns the finalists that are best on all of a split's drawn samples."""
+    finalists = sorted(finalists)
+    losses = [_loss(scores, index, own) for index in finalists]
+    return [finalists[place] for place in order_by_loss(losses)[:WRITING_FINALISTS]]
 
 
 def _readings_in_turn(samples: Iterable[Sample]) -> list[Sample]:
@@ -146,6 +191,12 @@ def _loss(scores: NoteScores, index: int, samples: Sequence[Sample]) -> dict[str
     loss = float(-np.log(np.maximum(right, 1e-9)).mean()) if rows else None
     annotator, number = scores.templates[index]
     return {"annotator": annotator.name, "wording": number, "fit_loss": loss, "n": len(rows)}
+
+
+def _accuracy(scores: NoteScores, index: int, samples: Sequence[Sample]) -> dict[str, Any]:
+    """Returns the share of right generated answers, as in `TemplateChoice.losses`, if any."""
+    right = [scores.generated[index, s] for s in samples if (index, s) in scores.generated]
+    return {"fit_accuracy": float(np.mean(right))} if right else {}
 
 
 def _annotated_prompts(
@@ -193,19 +244,23 @@ class TemplateChoice(NamedTuple):
     index: int
     losses: list[dict[str, Any]]
     """By template: `annotator`, `wording`, `fit_loss` in nats (None without a sample), and `n`, the
-    number of samples: less of a template that was dropped."""
+    number of samples: less of a template that was dropped; `fit_accuracy` of generated answers."""
 
 
 def choose_template(scores: NoteScores, samples: Collection[Sample]) -> TemplateChoice:
     """Chooses the template under which the right answers of some samples are most likely.
 
-    A template that none of them was asked in has no loss, and is taken only if none has one.
+    Where answers were generated, it is that of the best few with the most right ones. A template
+    that none of them was asked in has no loss, and is taken only if none has one.
     """
     own = scores.drawn_from(samples)
     part = _part(scores, own)
     losses = [_loss(scores, index, part) for index in range(len(scores.templates))]
-    for index in order_by_loss(losses)[:FINALISTS]:
+    finalists = order_by_loss(losses)[:FINALISTS]
+    for index in finalists:
         losses[index] = _loss(scores, index, own)
+    for index in _writing_finalists(scores, own, finalists):
+        losses[index] |= _accuracy(scores, index, own)
     return TemplateChoice(order_by_loss(losses)[0], losses)
 
 
@@ -221,11 +276,13 @@ def order_by_loss(losses: Sequence[Mapping[str, Any]]) -> list[int]:
 
     One that was dropped, and has a loss of fewer samples, comes after those that were not. Losses
     that agree to `LOSS_DIGITS` are ties, which the first template wins: what is left of the
-    difference is the optimiser's tolerance and rounding, which other processors do otherwise.
+    difference is the optimiser's tolerance and rounding, which other processors do otherwise. The
+    share of right generated answers, where there is any, counts before the loss.
     """
 
-    def place(index: int) -> tuple[int, float]:
+    def place(index: int) -> tuple[int, float, float]:
         loss, n = losses[index]["fit_loss"], losses[index]["n"]
-        return -n, np.inf if loss is None else round(loss, LOSS_DIGITS)
+        accuracy = losses[index].get("fit_accuracy", -1.0)
+        return -n, -accuracy, np.inf if loss is None else round(loss, LOSS_DIGITS)
 
     return sorted(range(len(losses)), key=place)

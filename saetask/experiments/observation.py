@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from saetask.data.samples import Sample
 from saetask.detection.base import DetectorInput
 from saetask.detection.calibration import Calibration, ScoredItem
 from saetask.experiments.context import ExperimentContext
+from saetask.experiments.written_answers import written_readings
 from saetask.inference.client import RankResponse
 from saetask.inference.requests import RankRequest
 from saetask.models.additions import Addition
@@ -39,6 +41,9 @@ class Observation:
     residual_means: Mapping[str, np.ndarray]
     """Mean activation of each region at the SAE's hook point, `[d_in]`, float32."""
     response: RankResponse = NO_RESPONSE
+    written_reading: str | None = None
+    """What the model's generated answer stands for, "" where it stands for no reading; None where
+    candidates are ranked."""
     control_features: Sequence[FeatureActivations] = ()
     """The same prompt read through frozen random dictionaries."""
     concepts: Sequence[Concept] = ()
@@ -65,12 +70,16 @@ class Observation:
             self.sample.auxiliary,
             self.concepts,
             self.named_features,
+            self.written_reading,
             self._pooled,
         )
 
 
 def observe(
-    context: ExperimentContext, samples: Sequence[Sample], random_saes: Sequence[int] = ()
+    context: ExperimentContext,
+    samples: Sequence[Sample],
+    random_saes: Sequence[int] = (),
+    generate: bool = False,
 ) -> list[Observation]:
     """Reads every sample's prompt and has the model answer those that are not auxiliary.
 
@@ -80,6 +89,7 @@ def observe(
         context: Model, SAE and client.
         samples: All samples of the run.
         random_saes: Seeds of random dictionaries through which the prompts are read as well.
+        generate: The answers that are judged are generated ones.
 
     Raises:
         UserError: A prompt is empty or too long.
@@ -89,7 +99,8 @@ def observe(
     extracted = extract_features(context.model, saes, prompts, context.executor)
     asked = [sample for sample in samples if sample.candidates and not sample.auxiliary]
     answers = context.client.rank([rank_request(sample) for sample in asked], "original prompts")
-    return make_observations(context, samples, extracted, dict(zip(asked, answers)))
+    written = written_readings(context, asked) if generate else {}
+    return make_observations(context, samples, extracted, dict(zip(asked, answers)), written)
 
 
 def make_observations(
@@ -97,8 +108,17 @@ def make_observations(
     samples: Sequence[Sample],
     extracted: ExtractedFeatures,
     responses: Mapping[Sample, RankResponse],
+    written: Mapping[Sample, str] = MappingProxyType({}),
 ) -> list[Observation]:
-    """Joins the features of each sample's prompt with the model's response to it."""
+    """Joins the features of each sample's prompt with the model's response to it.
+
+    Args:
+        context: Model, SAE and client.
+        samples: The samples.
+        extracted: The features of their prompts.
+        responses: The model's scores of candidates.
+        written: The readings that generated answers stand for.
+    """
     features, *controls = extracted.features
     known = context.known_concepts
     return [
@@ -107,6 +127,7 @@ def make_observations(
             known.seen(features[i]),
             extracted.raw[i],
             responses.get(sample, NO_RESPONSE),
+            written.get(sample),
             [control[i] for control in controls],
             known.concepts,
             known.named_features,

@@ -85,7 +85,7 @@ def run_experiment(
         UserError: A prompt is too long, or the detector can not be fitted.
     """
     context = contexts[0]
-    states = _fit_folds(contexts, folds, arms, seed)
+    states = _fit_folds(contexts, folds, arms, generate, seed)
     left_out = _left_out(context, states, arms, generate)
     kept = [arm for arm in arms if arm.spec.name not in left_out]
     specs = [arm.spec for arm in kept]
@@ -109,7 +109,11 @@ def run_experiment(
 
 
 def _fit_folds(
-    contexts: Sequence[ExperimentContext], folds: Sequence[Fold], arms: Sequence[Arm], seed: int
+    contexts: Sequence[ExperimentContext],
+    folds: Sequence[Fold],
+    arms: Sequence[Arm],
+    generate: bool,
+    seed: int,
 ) -> list[FoldState]:
     """Reads all samples, and fits each fold on its training samples."""
     context = contexts[0]
@@ -117,12 +121,14 @@ def _fit_folds(
     names = [arm.spec.name for arm in arms]
     random_saes = [seed + number * SEED_STEP for number in range(count_random_saes(names))]
     observations = [
-        dict(zip(samples, observe(context, samples, random_saes))) for context in contexts
+        dict(zip(samples, observe(context, samples, random_saes, generate))) for context in contexts
     ]
     fit_splits = [fold.train for fold in folds]
-    note_scores = score_notes(context, fit_splits, seed)
+    note_scores = score_notes(context, fit_splits, seed, generate=generate)
     fixed_notes = {
-        arm.spec.name: score_notes(replace(context, annotators=[arm.notes]), fit_splits, seed)
+        arm.spec.name: score_notes(
+            replace(context, annotators=[arm.notes]), fit_splits, seed, generate=generate
+        )
         for arm in arms
         if arm.notes
     }

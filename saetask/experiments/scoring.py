@@ -1,6 +1,6 @@
 """Scoring: answers to the prompts of every arm, calibrated and compared with the gold answer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -71,6 +71,8 @@ def score_folds(
 ) -> list[SampleResult]:
     """Runs the model on the prompts of all folds and scores the answers.
 
+    Where answers are generated, candidates are ranked after the prompts of `original` alone.
+
     Args:
         client: The model under test.
         score: Scores an output.
@@ -82,7 +84,8 @@ def score_folds(
     Returns:
         Results by arm, in the folds' order of arms, and by the item's id.
     """
-    responses = _rank(client, folds, title)
+    ranked = ("original",) if max_new_tokens else folds[0].arms
+    responses = _rank(client, folds, ranked, title)
     outputs = _generate(client, folds, max_new_tokens, title, end) if max_new_tokens else {}
     results = [
         result
@@ -94,13 +97,16 @@ def score_folds(
     return sorted(results, key=lambda result: (place[result.arm], result.sample.id))
 
 
-def _rank(client: ModelClient, folds: Sequence[FoldPrompts], title: str) -> list[Responses]:
-    """Returns the model's scores of every prompt's candidates."""
+def _rank(
+    client: ModelClient, folds: Sequence[FoldPrompts], arms: Collection[str], title: str
+) -> list[Responses]:
+    """Returns the model's scores of the candidates of every prompt in some arms."""
     asked = [
         (number, name, sample, written)
         for number, fold in enumerate(folds)
         for name, arm in fold.arms.items()
         for prompts in (arm.calibration, arm.test)
+        if name in arms
         for sample, written in prompts.items()
         if sample.candidates
     ]

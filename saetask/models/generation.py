@@ -1,5 +1,6 @@
 """Generation: the most probable tokens, or samples, whatever a checkpoint's settings."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -20,9 +21,14 @@ from saetask.models.loading import (
 from saetask.models.sampling import GumbelNoise, Sampling
 
 if TYPE_CHECKING:
+    import torch
+    from jaxtyping import Int
     from transformers import GenerationConfig
 
     from saetask.models.loading import Model
+
+STEP = 32
+"""Number of tokens after which rows that have ended leave a batch."""
 
 
 def generate_texts(
@@ -69,25 +75,66 @@ def _generate_batch(
     sampling: Sampling | None,
     end: str,
 ) -> list[str]:
+    """Generates after prompts side by side; every `STEP` tokens, rows that have ended leave."""
     import torch
-    from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
-    tokenizer, ends = model_tokenizer(model), end_tokens(model)
+    tokenizer, ends, device = model_tokenizer(model), end_tokens(model), model_device(model)
     width = max(len(prompt) for prompt in prompts)
-    pad_id = (
-        ends[0] if ends else 0
-    )  # never seen: it is masked on the left, and cut off on the right
-    tokens = torch.tensor([[*[pad_id] * (width - len(p)), *p] for p in prompts])
-    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
-    config = GenerationConfig(
+    pad_id = ends[0] if ends else 0  # never seen: masked on the left, and cut off on the right
+    tokens = torch.tensor([[*[pad_id] * (width - len(p)), *p] for p in prompts]).to(device)
+    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts]).to(device)
+    noise = GumbelNoise(sampling) if sampling else None
+    texts, rows, made, cache = [""] * len(prompts), list(range(len(prompts))), 0, None
+    while rows:
+        step = min(STEP, max_new_tokens - made) if use_cache else max_new_tokens
+        made += step
+        criterion = AnswerEnd(tokenizer, end, width) if end else None
+        tokens, cache = _continue(
+            model, tokens, mask, cache, _greedy(step, ends, pad_id, use_cache), noise, criterion
+        )
+        going = []
+        for place, (row, new) in enumerate(zip(rows, tokens[:, width:].tolist())):
+            kept = _until_end(new, ends)
+            texts[row] = str(tokenizer.decode(kept, skip_special_tokens=True))
+            if len(kept) == made < max_new_tokens and not (end and re.search(end, texts[row])):
+                going.append(place)
+        rows = [rows[place] for place in going]
+        kept_rows = torch.tensor(going, dtype=torch.long, device=device)
+        tokens, cache = tokens[kept_rows], _kept_rows(cache, kept_rows)
+        mask = torch.nn.functional.pad(mask[kept_rows], (0, step), value=1)
+        if noise:
+            noise.keep(going)
+    return texts
+
+
+def _greedy(step: int, ends: list[int], pad_id: int, use_cache: bool) -> "GenerationConfig":
+    """Returns the settings of one more step of greedy generation."""
+    from transformers import GenerationConfig
+
+    return GenerationConfig(
         do_sample=False,
         num_beams=1,
-        max_new_tokens=max_new_tokens,
+        max_new_tokens=step,
         eos_token_id=ends or None,
         pad_token_id=pad_id,
         use_cache=use_cache,
+        return_dict_in_generate=True,
     )
-    device = model_device(model)
+
+
+def _continue(
+    model: "Model",
+    tokens: "Int[torch.Tensor, 'batch pos']",
+    mask: "Int[torch.Tensor, 'batch pos']",
+    cache: Any,
+    config: "GenerationConfig",
+    noise: GumbelNoise | None,
+    criterion: AnswerEnd | None,
+) -> "tuple[Int[torch.Tensor, 'batch new_pos'], Any]":
+    """Runs the model on; returns all tokens so far, and the cache of keys and values."""
+    import torch
+    from transformers import LogitsProcessorList, StoppingCriteriaList
+
     hf_model: Any = model.original_model
     with (
         torch.inference_mode(),
@@ -96,16 +143,22 @@ def _generate_batch(
         _own_defaults(hf_model, config),
     ):
         output = hf_model.generate(
-            input_ids=tokens.to(device),
-            attention_mask=mask.to(device),
+            input_ids=tokens,
+            attention_mask=mask,
+            past_key_values=cache,
             generation_config=config,
-            logits_processor=LogitsProcessorList([GumbelNoise(sampling)] if sampling else []),
-            stopping_criteria=StoppingCriteriaList(
-                [AnswerEnd(tokenizer, end, width)] if end else []
-            ),
+            logits_processor=LogitsProcessorList([noise] if noise else []),
+            stopping_criteria=StoppingCriteriaList([criterion] if criterion else []),
         )
-    rows = [_until_end(row[width:].tolist(), ends) for row in output.cpu()]
-    return [str(tokenizer.decode(row, skip_special_tokens=True)) for row in rows]
+        return output.sequences, output.past_key_values
+
+
+def _kept_rows(cache: Any, rows: "Int[torch.Tensor, ' kept']") -> Any:
+    """Returns the cache of some rows; None, which has it computed anew, where it has no rows."""
+    if not len(rows) or not hasattr(cache, "batch_select_indices"):
+        return None
+    cache.batch_select_indices(rows)
+    return cache
 
 
 def end_tokens(model: "Model") -> list[int]:

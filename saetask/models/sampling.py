@@ -31,6 +31,10 @@ class GumbelNoise:
         self._temperature = sampling.temperature
         self._sources = [torch.Generator().manual_seed(seed) for seed in sampling.seeds]
 
+    def keep(self, rows: Sequence[int]) -> None:
+        """Goes on with some of the prompts, each with its own source."""
+        self._sources = [self._sources[row] for row in rows]
+
     def __call__(
         self,
         input_ids: "Int[torch.Tensor, 'batch pos']",

@@ -11,7 +11,15 @@ from typing import Any, Literal
 from pydantic import Field
 
 from saetask.report.arms import ArmKind
-from saetask.report.documents import Count, Document, Number, PositiveCount, Text, read_document
+from saetask.report.documents import (
+    Count,
+    Document,
+    Number,
+    PositiveCount,
+    Share,
+    Text,
+    read_document,
+)
 from saetask.report.explanation import Explanation
 from saetask.report.figures import (
     ArmResult,
@@ -75,6 +83,9 @@ class WordingLoss(Document):
     n: Count | None = None
     """Number of items that the loss is of; those that did worst on a part are not asked about the
     rest. Older runs lack it."""
+    fit_accuracy: Share | None = None
+    """Share of right answers among the generated ones; None where answers are ranked, or it was not
+    among the best by loss."""
 
 
 class SAELoss(Document):

@@ -73,6 +73,11 @@ def test_a_solution_in_steps_ends_with_the_line_that_states_the_answer(text, kep
         (" 2.5 * 4 = $10\nSo", " 2.5 * 4 = $10"),
         (" x = 45 - 25\nx = 20\nSo", " x = 45 - 25\nx = 20"),
         (" 45 - 25 = x\n", None),
+        (
+            " Given:\nnails = 45\nper plank = 5\n45 / 5 = 9\nSo",
+            " Given:\nnails = 45\nper plank = 5\n45 / 5 = 9",
+        ),
+        (" Given:\nnails = 45\nper plank = 5\n", None),
         (" 45 - 25 = 20", None),
     ],
 )

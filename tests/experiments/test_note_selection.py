@@ -225,6 +225,35 @@ def test_the_choice_is_that_of_a_comparison_on_all_samples(halved):
         assert chosen.losses[chosen.index]["fit_loss"] == pytest.approx(min(slow))
 
 
+class WritesTheRightAnswerAfter(StubClient):
+    """Writes the right answer where one note was written into the prompt, and nothing elsewhere."""
+
+    note = ""
+
+    def text(self, request):
+        content = request.prompt.content
+        said = "warm" if re.search(r"hot|boiling", content) else "cold"
+        return said if self.note and self.note in content else "nothing"
+
+
+def test_where_answers_are_generated_the_best_two_by_likelihood_are_told_apart_by_what_is_written(
+    tiny_model, tiny_sae
+):
+    client = WritesTheRightAnswerAfter()
+    context = make_context(tiny_model, tiny_sae, None, annotator=TwelveNotes(), client=client)
+    samples = make_samples(Touch(), Touch().items())
+    ranked = choose_template(score_notes(context, [samples], 0), samples)
+    first, second, third = order_by_loss(ranked.losses)[:3]
+    for number, chosen in ((first, first), (second, second), (third, first)):
+        client.note, client.requests = f"(note {number}: ", []
+        scores = score_notes(context, [samples], 0, generate=True)
+        choice = choose_template(scores, samples)
+        accuracies = {i: e["fit_accuracy"] for i, e in enumerate(choice.losses) if len(e) > 4}
+        assert accuracies == {i: float(i == number) for i in (first, second)}
+        assert choice.index == chosen
+        assert client.n_generated() == 2 * len(scores.drawn)
+
+
 def test_a_splits_choice_depends_on_no_score_of_another_splits_samples(halved):
     _, splits, scores = halved
     generator = np.random.default_rng(0)

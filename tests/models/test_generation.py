@@ -60,6 +60,12 @@ def bridge(request, tiny_tokenizer):
     return bridge
 
 
+@pytest.fixture(params=[32, 3], autouse=True)
+def step(request, monkeypatch):
+    """Rows leave the batch after texts of these tests have ended, and in the midst of them."""
+    monkeypatch.setattr("saetask.models.generation.STEP", request.param)
+
+
 @pytest.fixture
 def set_checkpoint(bridge, monkeypatch):
     def set_to(**values):
