@@ -1,5 +1,6 @@
 """The command `saetask explore`."""
 
+import sys
 from argparse import Namespace
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ from saetask.cli.parser import CommandParser, take
 from saetask.utils.files import json_text
 
 PORT = 8765
+INTERRUPTED = 130
+"""Exit code of a command that was ended by Ctrl-C, which is how this one ends."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,11 @@ def explore(arguments: Namespace) -> None:
             webbrowser.open(address)
 
     access = Access(options.host, options.port, options.token)
-    serve(take(arguments, ExploreConfig), access, open_registry(arguments), announce)
+    try:
+        serve(take(arguments, ExploreConfig), access, open_registry(arguments), announce)
+    except KeyboardInterrupt:
+        print("saetask: the explorer is closed.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 COMMANDS = {

@@ -53,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Before these libraries are imported: what they print is no result of a command.
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+        # Threads that wait for each other by spinning double the work where other programs run.
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
         if getattr(arguments, "quiet", False):
             os.environ["TQDM_DISABLE"] = "1"
         arguments.execute(arguments)

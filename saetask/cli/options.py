@@ -9,6 +9,7 @@ from saetask.models.loading import DEFAULT_MODEL
 from saetask.models.precision import Dtype
 from saetask.saes.loading import DEFAULT_SAE
 from saetask.utils.files import json_text
+from saetask.utils.progress import announce
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -31,11 +32,16 @@ class ModelOptions:
     dtype: Dtype = "auto"
     """Type of the model's weights: float32, bfloat16, or auto, by $SAETASK_DTYPE or processor."""
 
+    def announce(self) -> None:
+        """Says on a terminal that model and SAE are loaded, which takes some seconds."""
+        announce(f"loading {self.model} and the SAE {self.sae} …")
+
     def load(self) -> "tuple[Model, SAE[Any]]":
         """Loads the model and the SAE."""
         from saetask.models.loading import load_model
         from saetask.saes.loading import load_sae
 
+        self.announce()
         return load_model(self.model, dtype=self.dtype), load_sae(self.sae)
 
 

@@ -139,6 +139,8 @@ def open_session(
 
     models = take(arguments, ModelOptions)
     check_items(registry, options, task)
+    if earlier is None:
+        models.announce()
     return Session(
         models.model if earlier is None else earlier.model,
         models.sae if earlier is None else earlier.sae,

@@ -1,5 +1,6 @@
 """Folds: how samples are drawn and split, so that no group is on both sides."""
 
+import math
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -238,7 +239,9 @@ def _check_fold_sizes(folds: list[Fold], samples: list[Sample], config: SplitCon
     if enough:
         advice = f"With these {len(samples)} items, give --folds {enough}."
     elif config.limit is not None:
-        advice = "Raise --limit or leave it out."
+        wanted = math.ceil(config.limit * FEWEST_FIT_ITEMS / smallest) if smallest else 0
+        raised = f" to about {wanted}" if wanted else ""
+        advice = f"Raise --limit{raised} or leave it out."
     else:
         advice = "Give more items, or items to fit on with --fit-data."
     _check_fit(smallest, "a fold", advice)

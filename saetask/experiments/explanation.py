@@ -15,6 +15,7 @@ import numpy as np
 from saetask.detection.base import ConceptEvidence, Detector, DetectorInput, Misunderstanding
 from saetask.errors import UserError
 from saetask.experiments.control_detectors import OWN
+from saetask.experiments.described_words import measure_described
 from saetask.experiments.fold import FoldState
 from saetask.experiments.observation import Observation
 from saetask.experiments.trade_off import measure_trade_off
@@ -88,6 +89,7 @@ def measure_explanation(states: Sequence[FoldState], seed: int) -> Explanation |
         stability=measure_stability(states[0], seed),
         necessity=necessity,
         sufficiency=sufficiency,
+        described=measure_described(findings, seed),
         trade_off=measure_trade_off(states, seed),
     )
 

@@ -34,6 +34,7 @@ class ModelThread:
     def _load_now(self) -> None:
         try:
             self._reader = self._load()
+            print(f"saetask: {self._config.model} is ready to be asked.", file=sys.stderr)
         except Exception as error:
             self._problem = str(error) if isinstance(error, UserError) else repr(error)
             print(f"saetask: the model is not loaded: {self._problem}", file=sys.stderr)

@@ -67,6 +67,7 @@ def serve(
         server_header=False,
         proxy_headers=False,
         ws="none",
+        lifespan="off",
         limit_concurrency=MOST_CONNECTIONS,
         timeout_graceful_shutdown=1,
     )

@@ -6,6 +6,7 @@ from math import exp
 from typing import NamedTuple
 
 from saetask.detection.base import ConceptEvidence, Misunderstanding
+from saetask.dictionary.naming.described_words import describes
 from saetask.report.items import ConceptRecord, MisunderstandingRecord
 
 PLAIN, FOR, AGAINST = 0, 1, 2
@@ -54,7 +55,7 @@ class Bar(NamedTuple):
     """Its size, relative to the largest of the finding."""
     verdict: str = ""
     words: Sequence[str] = ()
-    """Where it fires in the prompt, strongest first."""
+    """Where it fires in the prompt, strongest first; in brackets where its name does not hold."""
 
 
 class Headings(NamedTuple):
@@ -146,8 +147,12 @@ def evidence_bars(found: AnyFinding) -> list[Bar]:
 
 
 def _words(concept: AnyConcept) -> list[str]:
-    """Returns the whole words on which a concept fires, each once."""
-    return list(dict.fromkeys(word.word for word in fired_words(concept)))
+    """Returns the whole words on which a concept fires, each once.
+
+    One that the concept's name does not describe stands in brackets.
+    """
+    words = dict.fromkeys(word.word for word in fired_words(concept))
+    return [f"({word})" if describes(concept.id, word) is False else word for word in words]
 
 
 def other_reading(found: AnyFinding) -> str:

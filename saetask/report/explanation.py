@@ -64,5 +64,9 @@ class Explanation(Document):
     sufficiency: Faithfulness
     """Share of the log-odds of the reading that is kept when only the features of all named
     concepts are left."""
+    described: Faithfulness | None = None
+    """Share of what listed concepts add on single words that lies on words which the concept's name
+    describes, beside names exchanged among the listed concepts (p by permutation); null where no
+    name tells of single words, and in older runs."""
     trade_off: list[TradeOff] = Field(default_factory=list)
     """Fewer inputs make a shorter explanation: what that costs, beside inputs without names."""

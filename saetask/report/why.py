@@ -6,6 +6,7 @@ how much no name explains. Where the evidence is weak, or most of it has no name
 
 import re
 
+from saetask.dictionary.naming.described_words import describes
 from saetask.report.evidence import (
     AGAINST,
     FOR,
@@ -28,6 +29,8 @@ LEAST_SHARE = 0.25
 """Share of the strongest concept's contribution that a further one must reach."""
 SIGNS = " .,;:!?()\"'“”‘’"
 """Left out at the ends of a word."""
+NOT_DESCRIBED, NONE_DESCRIBED = " (not one of them)", " (neither one of them)"
+"""Behind a word, or two, that the name of the concept which fires there does not describe."""
 WEAK = 0.7
 """Log-odds below which the evidence is weak: two to one."""
 
@@ -93,8 +96,17 @@ def _clause(concept: AnyConcept) -> str:
         place = less if concept.fires_less else "outside the text"
         return f"{about} {'fires' if single else 'fire'} {place} {added}"
     texts = list(dict.fromkeys(word.word.strip(SIGNS) or word.word for word in words))
-    told = " and ".join(f"“{text}”" for text in texts)
+    told = _told_words(concept, texts)
     return f"{told} set{'s' if len(texts) == 1 else ''} off {about} {added}"
+
+
+def _told_words(concept: AnyConcept, words: list[str]) -> str:
+    """Returns words in quotation marks; those that the name does not describe are marked so."""
+    described = [describes(concept.id, word) is not False for word in words]
+    if len(words) > 1 and not any(described):
+        return " and ".join(f"“{word}”" for word in words) + NONE_DESCRIBED
+    told = (f"“{word}”{'' if fits else NOT_DESCRIBED}" for word, fits in zip(words, described))
+    return " and ".join(told)
 
 
 def _listed(clauses: list[str]) -> str:

@@ -198,7 +198,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
         UserError: The folder of `path` can not be written, or its disk is full.
     """
     with user_error_on_failed_write(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError as error:  # below a folder like /proc, where none can be made
+            raise PermissionError(errno.EACCES, str(error)) from error
         holder = Path(tempfile.mkdtemp(PARTIAL_SUFFIX, f".{path.name}.", path.parent))
         temporary = holder / path.name
         try:

@@ -196,6 +196,12 @@ def _stage_alone(title: str, units: int, unit: str) -> Iterator[Advance]:
         _print(f"saetask: {title}: {_counted(units, units, unit)} in {duration(seconds)}")
 
 
+def announce(text: str) -> None:
+    """Prints a line about what begins where stderr is a terminal, unless progress is turned off."""
+    if sys.stderr.isatty():
+        _print(f"saetask: {text}")
+
+
 def duration(seconds: float) -> str:
     """Returns a duration in words, rounded: `8 s`, `2 min 10 s`, `1 h 5 min`."""
     whole = round(seconds)

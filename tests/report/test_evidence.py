@@ -183,3 +183,11 @@ def test_a_record_has_the_keys_of_the_contract() -> None:
         "fires_less",
     ]
     assert list(first["tokens"][0]) == ["start", "end", "text", "activation", "adds", "word"]
+
+
+def test_words_that_the_name_does_not_describe_stand_in_brackets() -> None:
+    food = concept("food", 1.0, "soup", "insult")._replace(id="on:noun.food")
+    food = food._replace(tokens=[each._replace(word=each.text) for each in food.tokens])
+    near = food._replace(id="near:noun.food", name="near food", contribution=0.5)
+    bars = evidence_bars(planted_finding(concepts=[food, near], rest=0.0))
+    assert [list(bar.words) for bar in bars[:2]] == [["soup", "(insult)"], ["soup", "insult"]]

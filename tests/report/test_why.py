@@ -25,6 +25,22 @@ def test_it_says_which_words_set_off_what_and_how_much() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["soup"], "“soup” sets off"),
+        (["insult"], "“insult” (not one of them) sets off"),
+        (["soup", "insult"], "“soup” and “insult” (not one of them) set off"),
+        (["insult", "swallowed"], "“insult” and “swallowed” (neither one of them) set off"),
+    ],
+)
+def test_it_says_which_words_the_name_does_not_describe(words, told) -> None:
+    food = concept("food", LOG_ODDS, *words)._replace(id="on:noun.food")
+    food = food._replace(tokens=[t._replace(word=t.text) for t in food.tokens])
+    found = planted_finding(concepts=[food], rest=0.0)
+    assert f"because {told} features of food (+1.11)" in why_sentence(found)
+
+
 @given(findings())
 def test_no_concept_is_claimed_that_adds_nothing_or_the_other_way(found) -> None:
     sentence = why_sentence(found)
