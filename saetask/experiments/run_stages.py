@@ -14,9 +14,11 @@ NOTE_TEMPLATES, BEST_TEMPLATES = 8, 2
 of the comparison; annotators tell the number of templates only when they see a finding."""
 WRITTEN = 0.7
 """Assumed share of an arm's prompts that no other arm or fold has, as well."""
-FOLD, GENERATED = 30.0, 8.0
+FOLD, GENERATED = 30.0, 4.0
 """Time of fitting a fold, and of generating an answer, relative to ranking a prompt's candidates.
 Measured on the built-in tasks; they only set how soon the estimate is right."""
+WRITING_TEMPLATES = 4
+"""Assumed number of note templates with which answers are generated, over all folds."""
 
 
 def run_stages(
@@ -33,31 +35,36 @@ def run_stages(
         arms: The arms to run.
         generate: Judge generated answers instead of ranked ones.
     """
-    settings = context.settings
-    stages = []
-    for folds in repetitions:
-        samples = all_samples(folds)
-        asked = [s for s in samples if s.candidates and not s.auxiliary]
-        drawn = min(settings.note_samples, len(training_samples(folds)))
-        written = int(WRITTEN * len(arms) * len(_written(folds, settings.calibration_samples)))
-        stages += [
-            PlannedStage("read prompts", len(samples), 0.5),
-            PlannedStage("original prompts", len(asked)),
-            PlannedStage("note templates", NOTE_TEMPLATES * drawn),
-        ]
-        if drawn > SMALLEST_PART:
-            stages.append(PlannedStage("best note templates", BEST_TEMPLATES * drawn))
-        stages += [
-            PlannedStage("fit detectors", len(folds), FOLD),
-            PlannedStage("arms", written),
-        ]
-        if generate:
-            tested = len(arms) * sum(len(fold.test) for fold in folds)
-            stages.append(PlannedStage("arms: generate", tested, GENERATED))
-        n_second = min(settings.second_question_samples, len(asked))
-        asked_twice = sum(arm.spec.asks_second_question for arm in arms)
-        stages.append(PlannedStage("second question", asked_twice * n_second))
-    return stages
+    return [each for folds in repetitions for each in _repetition(context, folds, arms, generate)]
+
+
+def _repetition(
+    context: ExperimentContext, folds: Sequence[Fold], arms: Collection[Arm], generate: bool
+) -> list[PlannedStage]:
+    """Returns the stages of one repetition."""
+    settings, samples = context.settings, all_samples(folds)
+    asked = [s for s in samples if s.candidates and not s.auxiliary]
+    drawn = min(settings.note_samples, len(training_samples(folds)))
+    stages = [
+        PlannedStage("read prompts", len(samples), 0.5),
+        PlannedStage("original prompts", len(asked)),
+        PlannedStage("note templates", NOTE_TEMPLATES * drawn),
+        PlannedStage("fit detectors", len(folds), FOLD),
+    ]
+    if drawn > SMALLEST_PART:
+        stages.insert(3, PlannedStage("best note templates", BEST_TEMPLATES * drawn))
+    if generate:
+        tested = (len(arms) - 1) * sum(len(fold.test) for fold in folds)
+        n_notes = WRITING_TEMPLATES * drawn
+        stages.insert(2, PlannedStage("original prompts: generate", len(asked), GENERATED))
+        stages.insert(-1, PlannedStage("best note templates: generate", n_notes, GENERATED))
+        stages.append(PlannedStage("arms: generate", int(WRITTEN * tested), GENERATED))
+    else:
+        written = len(_written(folds, settings.calibration_samples))
+        stages.append(PlannedStage("arms", int(WRITTEN * len(arms) * written)))
+    n_second = min(settings.second_question_samples, len(asked))
+    asked_twice = sum(arm.spec.asks_second_question for arm in arms)
+    return [*stages, PlannedStage("second question", asked_twice * n_second)]
 
 
 def _written(folds: Sequence[Fold], n_calibration: int) -> list[Sample]:

@@ -22,6 +22,8 @@ WEAKER = "weaker named concepts"
 """Concepts that are not shown one by one."""
 LESS = "less than usual"
 """In place of words, for a concept that speaks by firing less than in the average prompt."""
+OUTSIDE = "outside the text"
+"""In place of words, for a concept that fires in the rest of the prompt alone."""
 
 AnyFinding = Misunderstanding | MisunderstandingRecord
 AnyConcept = ConceptEvidence | ConceptRecord
@@ -135,7 +137,9 @@ def evidence_bars(found: AnyFinding) -> list[Bar]:
     Contributions add up to the finding's log-odds.
     """
     bars = [
-        Bar(c.name, c.contribution, 0.0, c.verdict, _words(c) or [LESS])
+        Bar(
+            c.name, c.contribution, 0.0, c.verdict, _words(c) or [LESS if c.fires_less else OUTSIDE]
+        )
         for c in shown_concepts(found)
     ]
     if weaker(found):

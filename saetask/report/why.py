@@ -58,11 +58,17 @@ def why_sentence(found: AnyFinding) -> str:
 
 
 def told_concepts(found: AnyFinding, side: int) -> list[AnyConcept]:
-    """Returns the concepts of one side that the sentence names, strongest first."""
+    """Returns the concepts of one side that the sentence names, strongest first.
+
+    Beside the strongest one, a concept that words of the prompt set off comes before one that
+    tells by firing less: a reader can look at it.
+    """
     ranked = [c for c in strongest(found, side) if abs(c.contribution) >= LEAST]
     most = MOST_FOR if side == FOR else MOST_AGAINST
     least = LEAST_SHARE * max((abs(c.contribution) for c in found.concepts), default=0.0)
-    return [concept for concept in ranked if abs(concept.contribution) >= least][:most]
+    strong = [concept for concept in ranked if abs(concept.contribution) >= least]
+    further = sorted(strong[1:], key=lambda concept: not fired_words(concept))
+    return [*strong[:1], *further[: most - 1]]
 
 
 def _opening(found: AnyFinding, named: float, because: str) -> str:

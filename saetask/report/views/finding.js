@@ -107,7 +107,7 @@ export class FindingView extends HTMLElement {
   bars() {
     const { finding } = this.shown, other = otherReading(finding);
     const rows = this.listed.map((c) => [
-      c.name, c.contribution, c.verdict, [...new Set(firedWords(c).map((w) => w.word))].join(", ") || "less than usual", c,
+      c.name, c.contribution, c.verdict, [...new Set(firedWords(c).map((w) => w.word))].join(", ") || (c.fires_less === false ? "outside the text" : "less than usual"), c,
     ]);
     if (this.weaker()) rows.push([WEAKER, this.weaker(), "", ""]);
     if (finding.rest !== null && finding.rest !== undefined) rows.push([REST, finding.rest - (finding.unlisted ?? 0), "", ""]);
