@@ -19,7 +19,8 @@ def detection_text(detection: "Detection") -> str:
     for found in detection.misunderstandings:
         lines += [wrapped(line, width) for line in _finding_lines(found, detection)]
         if found.concepts:
-            lines.append(evidence_text(detection.prompt, found, detection.answer))
+            answer = f"the {_judged_answer(detection)} is “{detection.calibrated_answer}”"
+            lines.append(evidence_text(detection.prompt, found, answer))
     return "\n".join(lines)
 
 

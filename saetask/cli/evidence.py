@@ -35,7 +35,7 @@ MARKS = "[ ] a concept below fires on it;  ( ) its name does not describe the wo
 STYLES = {PLAIN: "", FOR: "bold cyan", AGAINST: "bold yellow", FOR | AGAINST: "bold green"}
 
 
-def evidence_text(prompt: str, found: "Misunderstanding", said: str) -> str:
+def evidence_text(prompt: str, found: "Misunderstanding", answer: str) -> str:
     """Returns the concepts behind a finding in lines, styled where stdout is a terminal.
 
     Without colours tokens are marked by brackets, and the two sides by their place and fill.
@@ -43,14 +43,14 @@ def evidence_text(prompt: str, found: "Misunderstanding", said: str) -> str:
     Args:
         prompt: The text in which the finding's spans count.
         found: A finding with concepts.
-        said: The raw answer: what the model says.
+        answer: What the model's answer is, as the end of a sentence.
     """
     from rich.console import Console, Group
     from rich.padding import Padding
 
     width = min(WIDEST, terminal_width() or WIDTH)
     console = Console(width=width, highlight=False, markup=False)
-    margin = "; ".join(filter(None, (margin_sentence(found), f"the model says “{said}”")))
+    margin = "; ".join(filter(None, (margin_sentence(found), answer)))
     parts: list[RenderableType] = [
         _marked(marked_text(prompt, found)),
         MARKS,

@@ -142,10 +142,10 @@ def kind_sentence(found: Misunderstanding) -> str:
     nats = f"{decimals(abs(found.margin), 1)} nats"
     if found.kind == "misreport":
         return (
-            f"misreport: the model's features say {found.reading}, by {nats}, and its calibrated "
-            "answer says another reading."
+            f"misreport: inside, the features say {found.reading}, by {nats}; the calibrated "
+            "answer does not say it."
         )
     return (
-        f"misreading: the model's features say what its calibrated answer says, by {nats}; answers "
+        f"misreading: inside, the features say what the calibrated answer says, by {nats}; answers "
         "like this one were often wrong."
     )

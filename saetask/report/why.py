@@ -11,6 +11,7 @@ from saetask.report.evidence import (
     AGAINST,
     FOR,
     REST,
+    ROWS_A_SIDE,
     AnyConcept,
     AnyFinding,
     fired_words,
@@ -29,7 +30,7 @@ LEAST_SHARE = 0.25
 """Share of the strongest concept's contribution that a further one must reach."""
 SIGNS = " .,;:!?()\"'“”‘’"
 """Left out at the ends of a word."""
-NOT_DESCRIBED, NONE_DESCRIBED = " (not one of them)", " (neither one of them)"
+NOT_DESCRIBED, NONE_DESCRIBED = " (no such word)", " (no such words)"
 """Behind a word, or two, that the name of the concept which fires there does not describe."""
 WEAK = 0.7
 """Log-odds below which the evidence is weak: two to one."""
@@ -60,15 +61,22 @@ def why_sentence(found: AnyFinding) -> str:
 def told_concepts(found: AnyFinding, side: int) -> list[AnyConcept]:
     """Returns the concepts of one side that the sentence names, strongest first.
 
-    Beside the strongest one, a concept that words of the prompt set off comes before one that
-    tells by firing less: a reader can look at it.
+    Beside the strongest one, a concept that is set off by words which its name describes comes
+    first, since a reader can check it; then any that words set off; then one that is missing.
     """
-    ranked = [c for c in strongest(found, side) if abs(c.contribution) >= LEAST]
+    shown = strongest(found, side)[:ROWS_A_SIDE]
+    ranked = [concept for concept in shown if abs(concept.contribution) >= LEAST]
     most = MOST_FOR if side == FOR else MOST_AGAINST
     least = LEAST_SHARE * max((abs(c.contribution) for c in found.concepts), default=0.0)
     strong = [concept for concept in ranked if abs(concept.contribution) >= least]
-    further = sorted(strong[1:], key=lambda concept: not fired_words(concept))
+    further = sorted(strong[1:], key=_hard_to_check)
     return [*strong[:1], *further[: most - 1]]
+
+
+def _hard_to_check(concept: AnyConcept) -> int:
+    """Returns 0 where the name describes a word that sets the concept off, 1 for other words."""
+    words = fired_words(concept)[:MOST_WORDS]
+    return 0 if any(describes(concept.id, word.word) for word in words) else 1 if words else 2
 
 
 def _opening(found: AnyFinding, named: float, because: str) -> str:
@@ -98,7 +106,7 @@ def _clause(concept: AnyConcept) -> str:
     about = re.sub(r"^(a feature|features) of (?=near |among |after |before )", r"\1 ", about)
     added = f"({signed(concept.contribution)})"
     if not words:
-        less = "less than in the average prompt"
+        less = "less than usual"
         place = less if concept.fires_less else "outside the text"
         return f"{about} {'fires' if single else 'fire'} {place} {added}"
     texts = list(dict.fromkeys(word.word.strip(SIGNS) or word.word for word in words))

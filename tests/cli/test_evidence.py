@@ -16,7 +16,9 @@ LONG = [
 
 
 def lines(**changes) -> list[str]:
-    return evidence_text(SENTENCE, planted_finding(**changes), "metaphorical").splitlines()
+    return evidence_text(
+        SENTENCE, planted_finding(**changes), "the answer is “metaphorical”"
+    ).splitlines()
 
 
 def test_words_that_the_evidence_fires_on_are_in_brackets() -> None:
@@ -39,7 +41,7 @@ def test_every_concept_has_a_bar_on_its_side_its_name_and_its_verdict() -> None:
 
 def test_what_the_model_says_and_what_a_missing_concept_would_change_is_told() -> None:
     told = "\n".join(lines())
-    assert "3 to 1 for “literal”" in told and "the model says “metaphorical”" in told
+    assert "3 to 1 for “literal”" in told and "the answer is “metaphorical”" in told
     assert "with as much of “food” as usual the features would say “metaphorical” (−0.09)" in told
 
 

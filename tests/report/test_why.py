@@ -29,9 +29,9 @@ def test_it_says_which_words_set_off_what_and_how_much() -> None:
     ("words", "told"),
     [
         (["soup"], "“soup” sets off"),
-        (["insult"], "“insult” (not one of them) sets off"),
-        (["soup", "insult"], "“soup” and “insult” (not one of them) set off"),
-        (["insult", "swallowed"], "“insult” and “swallowed” (neither one of them) set off"),
+        (["insult"], "“insult” (no such word) sets off"),
+        (["soup", "insult"], "“soup” and “insult” (no such word) set off"),
+        (["insult", "swallowed"], "“insult” and “swallowed” (no such words) set off"),
     ],
 )
 def test_it_says_which_words_the_name_does_not_describe(words, told) -> None:
@@ -75,7 +75,7 @@ def test_it_says_where_the_features_do_not_say_it_and_where_names_do_not(found) 
 
 
 @pytest.mark.parametrize(
-    ("fires_less", "told"), [(True, "less than in the average prompt"), (False, "outside the text")]
+    ("fires_less", "told"), [(True, "less than usual"), (False, "outside the text")]
 )
 def test_a_concept_on_no_word_is_told_without_one(fires_less, told) -> None:
     silent = concept("food", LOG_ODDS, fires_less=fires_less)

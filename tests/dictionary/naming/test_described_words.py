@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saetask.data.word_classes import class_names, word_lists
@@ -15,6 +15,7 @@ SOURCES = [*class_names(), *classes_together(class_names()), *word_lists()]
 WORDS = ["boat", "rocks", "swallowed", "Grief", "never", "seven", "the", "Doubt", "running", "xyz"]
 
 
+@settings(max_examples=10)  # each applies the whole battery
 @given(st.lists(st.sampled_from(WORDS), min_size=1, max_size=6))
 def test_a_name_describes_the_words_on_which_its_predicate_holds(words) -> None:
     row = np.arange(len(words))
