@@ -1,18 +1,23 @@
 """Hypotheses: what may be present in a prompt, and how strongly each is."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from saetask.data.word_classes import FUNCTION_WORDS, word_lists
 from saetask.dictionary.feature_labels import FeatureLabels
 from saetask.dictionary.naming.class_names import TOO_WIDE
+from saetask.dictionary.naming.telling_words import MIN_LETTERS
 from saetask.saes.concepts import Concept, feature_concept
 
 if TYPE_CHECKING:
     from jaxtyping import Float32
     from scipy.sparse import csc_matrix, csr_matrix
 
+KEYWORDS, NO_CONCEPT = "keywords", "no known concept"
+"""The labeler whose labels are lists of words, and what a feature without a name is called."""
 HypothesisKind = Literal["concept", "feature", "word", "n-gram"]
 
 
@@ -82,15 +87,28 @@ def feature_family(scores: "csr_matrix", labels: FeatureLabels | None) -> Family
 def feature_name(labels: FeatureLabels, feature: int) -> str:
     """Returns a feature's name with telling words where it has a telling one, else its number.
 
-    With the number comes the first part of its label: what it fires on, or promotes.
+    With the number comes a validated name that many words fit, or that no known concept does; and
+    words of its label, if a reader can make something of them: whole ones that are no function
+    words. Where features have no names, the first part of the label comes.
     """
-    if labels.dictionary is not None:
-        row = labels.dictionary.feature(feature).row
-        if has_telling_name(row):
-            words = row["name_words"]
-            return f"{row['name']} ({', '.join(words)})" if words else row["name"]
     label = labels.for_display([feature])[feature].partition(";")[0]
-    return f"feature {feature}, {label}" if label else f"feature {feature}"
+    if labels.dictionary is None:
+        return f"feature {feature}, {label}" if label else f"feature {feature}"
+    row = labels.dictionary.feature(feature).row
+    named = row.get("name_verdict") == "validated"
+    words = (row["name_words"] or []) if named else readable_words(label)
+    telling = f" ({', '.join(words)})" if words else ""
+    if has_telling_name(row):
+        return f"{row['name']}{telling}"
+    if label and row.get("labeler") != KEYWORDS:
+        return f"feature {feature}, {label}"
+    return f"feature {feature}, {row['name'] if named else NO_CONCEPT}{telling}"
+
+
+def readable_words(label: str) -> list[str]:
+    """Returns the quoted words of a label that are whole words and no function words."""
+    quoted = re.findall(r"'([^\W\d_]+)'", label)
+    return [w for w in quoted if len(w) >= MIN_LETTERS and w not in word_lists()[FUNCTION_WORDS]]
 
 
 def has_telling_name(row: Mapping[str, Any]) -> bool:
