@@ -22,10 +22,9 @@ from saetask.data.samples import Sample, draw
 from saetask.detection.base import Misunderstanding
 from saetask.detection.calibration import ScoredItem, fit_calibration
 from saetask.errors import UserError
-from saetask.experiments.answer_length import answer_end
 from saetask.experiments.context import ExperimentContext
 from saetask.experiments.observation import rank_request, scored_item
-from saetask.inference.requests import GenerateRequest
+from saetask.experiments.written_answers import write_answers
 from saetask.models.loading import model_tokenizer
 
 FINALISTS = 4
@@ -140,12 +139,8 @@ def _judge_generated(
     context: ExperimentContext, prompts: Mapping[tuple[int, Sample], Prompt], title: str
 ) -> dict[tuple[int, Sample], bool]:
     """Returns whether the answer that the model writes to each of these prompts is right."""
-    length, end = context.settings.answer_tokens, answer_end(context.task)
-    requests = [
-        GenerateRequest(prompt, length, sample.id, end=end)
-        for (_, sample), prompt in prompts.items()
-    ]
-    outputs = context.client.generate(requests, title)
+    asked = [(sample, prompt) for (_, sample), prompt in prompts.items()]
+    outputs = write_answers(context, asked, title)
     return {
         (n, sample): context.task.score(sample.item, output).correct
         for (n, sample), output in zip(prompts, outputs)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from saetask.data.numbers import numbers_in, same_number
+from saetask.data.prompts import Prompt
 from saetask.data.samples import Sample
 from saetask.data.tasks import Item, Score
 from saetask.experiments.answer_length import answer_end
@@ -24,13 +25,19 @@ def written_readings(context: "ExperimentContext", samples: Sequence[Sample]) ->
     Returns:
         The reading by sample; "" where the answer stands for none.
     """
-    task, length = context.task, context.settings.answer_tokens
-    requests = [
-        GenerateRequest(sample.prompt, length, sample.id, end=answer_end(task))
-        for sample in samples
-    ]
-    outputs = context.client.generate(requests, "original prompts: generate")
-    return {s: reading_of_answer(task.score, s, output) for s, output in zip(samples, outputs)}
+    asked = [(sample, sample.prompt) for sample in samples]
+    outputs = write_answers(context, asked, "original prompts: generate")
+    score = context.task.score
+    return {s: reading_of_answer(score, s, output) for s, output in zip(samples, outputs)}
+
+
+def write_answers(
+    context: "ExperimentContext", asked: Sequence[tuple[Sample, Prompt]], title: str
+) -> list[str]:
+    """Has the model write an answer to each sample's prompt, its own or an annotated one."""
+    length, end = context.settings.answer_tokens, answer_end(context.task)
+    requests = [GenerateRequest(prompt, length, sample.id, end=end) for sample, prompt in asked]
+    return context.client.generate(requests, title)
 
 
 def reading_of_answer(score: Callable[[Item, str], Score], sample: Sample, output: str) -> str:
