@@ -85,3 +85,12 @@ def test_struck_concepts_are_not_seen_by_fits_and_that_is_said(capsys) -> None:
     assert "on:noun.food" in capsys.readouterr().err
     assert with_struck(arguments("--ignore-verdicts"), [], None, DEFAULT_SAE) == []
     assert capsys.readouterr().err == ""
+
+
+def test_ctrl_c_closes_the_explorer_with_a_line_of_its_own(monkeypatch, capsys):
+    def serve(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("saetask.explore.server.serve", serve)
+    assert main(["explore"]) == 130
+    assert capsys.readouterr().err == "saetask: the explorer is closed.\n"

@@ -62,6 +62,17 @@ def test_a_path_that_cannot_be_written_is_refused_by_name(tmp_path):
     assert (tmp_path / "file").read_text() == "in the way"
 
 
+def test_a_place_where_no_folder_can_be_made_is_refused(tmp_path, monkeypatch):
+    """As below /proc, where making a folder fails as if its parent were missing."""
+
+    def make(folder, *args, **options):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(folder))
+
+    monkeypatch.setattr(Path, "mkdir", make)
+    message = refusal(write_text, tmp_path / "nope" / "config.yaml", "")
+    assert "config.yaml" in message and "Choose a writable folder" in message
+
+
 @pytest.mark.parametrize(
     ("number", "mend"),
     [

@@ -106,6 +106,13 @@ def test_on_a_terminal_there_is_a_bar_unless_quiet(capsys, monkeypatch, quiet) -
     assert ("train" in capsys.readouterr().err) != quiet
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_begins_is_announced_on_a_terminal_alone(capsys, monkeypatch, terminal) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    progress.announce("loading the model …")
+    assert capsys.readouterr().err == "saetask: loading the model …\n" * terminal
+
+
 def test_quiet_prints_nothing(capsys, clock, monkeypatch) -> None:
     monkeypatch.setenv("TQDM_DISABLE", "1")
     with job([PlannedStage("read", 4)]), stage("read", 4) as advance:
