@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from saetask.cli.parser import take
+from saetask.errors import UserError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ def with_struck(
         sae: The SAE, as the command takes it.
 
     Raises:
-        UserError: The dictionary or the file of verdicts is damaged.
+        UserError: The dictionary or the file of verdicts is damaged, or has no such concept.
     """
     from saetask.dictionary.concept_table import read_concepts
     from saetask.dictionary.dictionary import dictionary_folder
@@ -39,6 +40,7 @@ def with_struck(
     from saetask.dictionary.store import read_manifest
 
     folder = dictionary_folder(sae) if dictionary is None else dictionary
+    _check_names(without, folder)
     if take(arguments, VerdictOptions).ignore_verdicts or not (struck := struck_concepts(folder)):
         return list(without)
     known = {c.id for c in read_concepts(folder, read_manifest(folder).n_features)}
@@ -50,3 +52,22 @@ def with_struck(
             file=sys.stderr,
         )
     return [*without, *added]
+
+
+def _check_names(names: Sequence[str], folder: Path) -> None:
+    """Refuses names that a dictionary does not have, before anything is loaded."""
+    from saetask.dictionary.dictionary import Dictionary
+    from saetask.saes.concepts import concepts_named, feature_of
+
+    asked = [name for name in names if feature_of(name) is None]
+    if not asked or not folder.is_dir():
+        return
+    dictionary = Dictionary.load(folder)
+    every = [*dictionary.concepts(), *dictionary.named_features()]
+    for name in asked:
+        if not concepts_named(name, every):
+            known = {text for concept in every for text in (concept.id, concept.name)}
+            raise UserError(
+                f"--without '{name}': the dictionary {folder} has no such concept."
+                f"{did_you_mean(name, known)}"
+            )

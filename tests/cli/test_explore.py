@@ -11,6 +11,7 @@ from saetask.cli.struck_concepts import VerdictOptions, with_struck
 from saetask.dictionary.dictionary import dictionary_folder
 from saetask.dictionary.reader_verdicts import ReaderVerdict, append_verdict, now, verdicts_path
 from saetask.saes.loading import DEFAULT_SAE
+from tests.helpers.refusals import refusal
 
 pytest.importorskip("fastapi")
 
@@ -85,6 +86,15 @@ def test_struck_concepts_are_not_seen_by_fits_and_that_is_said(capsys) -> None:
     assert "on:noun.food" in capsys.readouterr().err
     assert with_struck(arguments("--ignore-verdicts"), [], None, DEFAULT_SAE) == []
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["foood", "on:noun.foood"])
+def test_a_concept_that_the_dictionary_lacks_is_refused_before_anything_is_loaded(name) -> None:
+    message = refusal(with_struck, arguments(), ["food", name], None, DEFAULT_SAE)
+    assert f"--without '{name}'" in message and "Did you mean" in message
+    known = ["food", "on:noun.food", "feature:3"]
+    assert with_struck(arguments(), known, None, DEFAULT_SAE) == known
+    assert with_struck(arguments(), ["foood"], None, "another/sae") == ["foood"]
 
 
 def test_ctrl_c_closes_the_explorer_with_a_line_of_its_own(monkeypatch, capsys):
