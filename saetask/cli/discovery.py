@@ -75,6 +75,7 @@ def discover(arguments: Namespace) -> None:
     from saetask.discovery.mend_log import mend_discoveries
     from saetask.discovery.mending import check_mendable
     from saetask.discovery.runner import check_log
+    from saetask.utils.files import make_folder
 
     registry, options = open_registry(arguments), take(arguments, DiscoverOptions)
     if options.limit is not None:
@@ -91,6 +92,7 @@ def discover(arguments: Namespace) -> None:
     _check_folder(folder, options.log)
     config = replace(take(arguments, DiscoveryConfig), cache=folder / "work", log=options.log)
     check_log(items, config)
+    make_folder(folder)
     chosen = take(arguments, ModelOptions)
     model, sae = chosen.load()
     with open_executor(compute, chosen.model, model) as executor:

@@ -7,6 +7,7 @@ Results go to stdout, progress and logs to stderr. Exit codes: 0 done, 1 failed,
 import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
 
@@ -71,9 +72,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        print(f"saetask: failed: {error!r} (--debug shows where)", file=sys.stderr)
+        print(f"saetask: failed: {error!r} ({_place(error)}; --debug shows more)", file=sys.stderr)
         return 1
     return 0
+
+
+def _place(error: Exception) -> str:
+    """Returns the file and line that raised an error: a plugin's own file, for instance."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{last.filename}, line {last.lineno}"
 
 
 def _write_utf8() -> None:

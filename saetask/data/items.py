@@ -92,7 +92,8 @@ def read_rows(path: Path, longest: int | None = None) -> Iterator[tuple[int, dic
             or a line is no JSON object.
     """
     if not path.is_file():
-        raise UserError(f"Data file {path} does not exist.")
+        what = "is a folder; give a file" if path.is_dir() else "does not exist"
+        raise UserError(f"Data file {path} {what}.")
     is_empty = True
     for number, line in read_lines(path, longest=longest):
         if is_empty:

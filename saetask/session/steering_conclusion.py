@@ -29,7 +29,8 @@ def steering_conclusion(found: SteeredPrompt) -> str:
     more = all(abs(change) > abs(each) for each in random)
     changed = sum(_answer(each) != before for each in found.random)
     return (
-        f"{told}, {'more' if more else 'no more'} than along random directions of the same norm "
+        f"{told}, {'more' if more else 'no more'}, in size, than along random directions of the "
+        "same norm "
         f"({signed(min(random))} to {signed(max(random))}; {changed} of {len(random)} change the "
         "answer)."
     )

@@ -187,6 +187,23 @@ def _error_number(error: Exception) -> int:
     return int(match[1]) if match else 0
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder, before long work whose results it is to hold.
+
+    Raises:
+        UserError: It can not be made.
+    """
+    with user_error_on_failed_write(folder):
+        _make_folder(folder)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError as error:  # below a folder like /proc, where none can be made
+        raise PermissionError(errno.EACCES, str(error)) from error
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary sibling of `path` that replaces it on success and is removed on failure.
@@ -198,10 +215,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         UserError: The folder of `path` can not be written, or its disk is full.
     """
     with user_error_on_failed_write(path):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-        except FileNotFoundError as error:  # below a folder like /proc, where none can be made
-            raise PermissionError(errno.EACCES, str(error)) from error
+        _make_folder(path.parent)
         holder = Path(tempfile.mkdtemp(PARTIAL_SUFFIX, f".{path.name}.", path.parent))
         temporary = holder / path.name
         try:

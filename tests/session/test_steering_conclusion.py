@@ -18,12 +18,15 @@ def told(after: PromptAnswers, *random: PromptAnswers, norm: float = 0.2) -> str
 def test_a_changed_answer_is_named_with_the_change_of_its_lead_and_of_random_pushes() -> None:
     sentence = told(answers(-3.0, -1.5))
     assert "changes from “warm” to “cold”: the lead of “warm” changes by −3.50 nats" in sentence
-    assert "more than along random directions of the same norm (−0.10 to −0.10; 0 of 2" in sentence
+    assert (
+        "more, in size, than along random directions of the same norm (−0.10 to −0.10; 0 of 2"
+        in sentence
+    )
 
 
 def test_an_answer_that_stays_is_told_with_a_change_no_larger_than_at_random() -> None:
     sentence = told(answers(-1.0, -2.9), answers(-3.0, -1.0), answers(-1.0, -3.0))
-    assert "The answer stays “warm”: its lead changes by −0.10 nats, no more than" in sentence
+    assert "The answer stays “warm”: its lead changes by −0.10 nats, no more, in size," in sentence
     assert "(−4.00 to +0.00; 1 of 2 change the answer)" in sentence
 
 
