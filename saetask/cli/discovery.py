@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from saetask.plugins import PluginRegistry
 
 MOST_ROWS = 20
+DOUBT = "(?)"
+"""Behind a name that misleads."""
 FIGURES = (
     ("prompts",),
     ("failure\nwith", "without"),
@@ -152,11 +154,13 @@ def _check_folder(folder: Path, log: str) -> None:
 
 def _print_summary(summary: "DiscoverySummary") -> None:
     from saetask.cli.tables import has_room_for, print_table
-    from saetask.discovery.sentences import result_sentences
+    from saetask.discovery.sentences import name_misleads, result_sentences
 
     if summary.discoveries:
         table = _table(summary)
         print_table(table if has_room_for(table) else _table(summary, "\n"))
+        if any(name_misleads(found) for found in summary.discoveries[:MOST_ROWS]):
+            print(f"{DOUBT}: seldom active on what its name says.")
     for sentence in result_sentences(summary):
         print(sentence)
 
@@ -172,6 +176,7 @@ def _table(summary: "DiscoverySummary", between: str | None = None) -> "Table":
     from rich.markup import escape
 
     from saetask.cli.tables import make_table
+    from saetask.discovery.sentences import name_misleads
 
     def columns(pairs: "Sequence[Sequence[str]]") -> list[str]:
         if between is None:
@@ -181,7 +186,8 @@ def _table(summary: "DiscoverySummary", between: str | None = None) -> "Table":
     figures = columns(FIGURES)
     table = make_table("concept or feature", *figures, right=figures)
     for found in summary.discoveries[:MOST_ROWS]:
-        table.add_row(escape(found.name), *columns(_figures(found)))
+        name = f"{found.name} {DOUBT}" if name_misleads(found) else found.name
+        table.add_row(escape(name), *columns(_figures(found)))
     return table
 
 

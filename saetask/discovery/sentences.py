@@ -18,6 +18,8 @@ from saetask.report.numbers import (
 
 ONE_ANSWER = 0.9
 """Share of one answer from which a model is said to give one answer."""
+MISLEADING = 0.1
+"""Share of the tokens on which a discovery is active below which its name is said to mislead."""
 FAILURE = {
     "correctness": "answers wrongly",
     "disagreement": "disagrees with itself",
@@ -175,9 +177,15 @@ def _name_sentence(found: Discovery, in_prompts: float) -> str:
     if found.name_holds is None:
         return f"Its name holds somewhere {anywhere}."
     share = percent(found.name_holds)
-    return (
-        f"Its name holds on {share} of the tokens on which it is active, and somewhere {anywhere}."
+    told = (
+        f"Its name holds on {share} of the tokens on which it is active, and somewhere {anywhere}"
     )
+    return f"{told}: here the name misleads." if name_misleads(found) else f"{told}."
+
+
+def name_misleads(found: Discovery) -> bool:
+    """Returns whether a discovery is seldom active on what its name says, in its own log."""
+    return found.name_holds is not None and found.name_holds < MISLEADING
 
 
 def _words_sentence(found: Discovery) -> str:

@@ -12,6 +12,7 @@ from saetask.discovery.name_checks import name_predicate, spread, with_name_chec
 from saetask.discovery.prompt_text import own_texts
 from saetask.discovery.reading import render_log
 from saetask.discovery.result_rows import Row
+from saetask.discovery.sentences import discovery_sentence, name_misleads
 from saetask.discovery.shown_prompts import Shown
 from saetask.discovery.splitting import Halves
 from saetask.saes.concepts import Concept
@@ -96,3 +97,18 @@ def test_a_feature_without_a_dictionary_has_no_name(tiny_model, word_sae):
 def test_some_of_many_are_spread_evenly():
     assert spread(np.arange(7), 9) == [*range(7)]
     assert spread(np.arange(1000), 5) == [0, 250, 500, 749, 999]
+
+
+@pytest.mark.parametrize(
+    ("holds", "misleads"), [(0.0, True), (0.09, True), (0.1, False), (1.0, False), (None, False)]
+)
+def test_a_name_that_hardly_holds_where_it_is_active_is_said_to_mislead(holds, misleads) -> None:
+    found = Discovery.model_validate(
+        {
+            **discovery(concept="on:food", threshold=0.0, confirmed=True),
+            "name_holds": holds,
+            "name_in_prompts": 0.3,
+        }
+    )
+    assert name_misleads(found) == misleads
+    assert ("misleads" in discovery_sentence(found, "correctness")) == misleads
