@@ -47,9 +47,9 @@ def test_generation_chooses_by_exact_logits(half, monkeypatch) -> None:
     generate = hf_model.generate
 
     def watched(*arguments, **options):
-        found = generate(*arguments, **options, output_logits=True, return_dict_in_generate=True)
+        found = generate(*arguments, **options, output_logits=True)
         seen.extend(found.logits)
-        return found.sequences
+        return found
 
     monkeypatch.setattr(hf_model, "generate", watched)
     generation.generate_texts(half, [ROW, ROW[:4]], 3)
