@@ -1,6 +1,5 @@
 """The command `saetask explore`."""
 
-import sys
 from argparse import Namespace
 from dataclasses import dataclass
 
@@ -10,8 +9,6 @@ from saetask.cli.parser import CommandParser, take
 from saetask.utils.files import json_text
 
 PORT = 8765
-INTERRUPTED = 130
-"""Exit code of a command that was ended by Ctrl-C, which is how this one ends."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +53,8 @@ def explore(arguments: Namespace) -> None:
     access = Access(options.host, options.port, options.token)
     try:
         serve(take(arguments, ExploreConfig), access, open_registry(arguments), announce)
-    except KeyboardInterrupt:
-        print("saetask: the explorer is closed.", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt as ended:  # which is how this command ends
+        raise KeyboardInterrupt("the explorer is closed.") from ended
 
 
 COMMANDS = {

@@ -66,8 +66,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"saetask: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("saetask: interrupted; the same command goes on from here.", file=sys.stderr)
+    except KeyboardInterrupt as ended:
+        told = str(ended) or "interrupted; the same command goes on from here."
+        print(f"saetask: {told}", file=sys.stderr)
         return 130
     except Exception as error:
         if debug:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from saetask.cli.parser import take
-from saetask.errors import UserError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,8 @@ def with_struck(
 def _check_names(names: Sequence[str], folder: Path) -> None:
     """Refuses names that a dictionary does not have, before anything is loaded."""
     from saetask.dictionary.dictionary import Dictionary
-    from saetask.saes.concepts import concepts_named, feature_of
+    from saetask.experiments.known_concepts import find_struck
+    from saetask.saes.concepts import feature_of
 
     asked = [name for name in names if feature_of(name) is None]
     if not asked or not folder.is_dir():
@@ -65,9 +65,4 @@ def _check_names(names: Sequence[str], folder: Path) -> None:
     dictionary = Dictionary.load(folder)
     every = [*dictionary.concepts(), *dictionary.named_features()]
     for name in asked:
-        if not concepts_named(name, every):
-            known = {text for concept in every for text in (concept.id, concept.name)}
-            raise UserError(
-                f"--without '{name}': the dictionary {folder} has no such concept."
-                f"{did_you_mean(name, known)}"
-            )
+        find_struck(name, every, f"the dictionary {folder}")

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from saetask.dictionary.naming.name_trials import UNNAMED
+
 SHOWN_CONTEXTS = 6
 
 
@@ -39,7 +41,7 @@ class FeatureCard:
         if "name_verdict" not in self.row:
             return ""
         if self.row["name"] is None:
-            return "no known concept"
+            return UNNAMED
         if self.row["name_auroc"] is None:
             return f"{self.row['name']}: {self.row['name_verdict']}"
         words = f" ({', '.join(self.row['name_words'])})" if self.row["name_words"] else ""

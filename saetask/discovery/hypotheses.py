@@ -9,6 +9,7 @@ import numpy as np
 from saetask.data.word_classes import FUNCTION_WORDS, word_lists
 from saetask.dictionary.feature_labels import FeatureLabels
 from saetask.dictionary.naming.class_names import TOO_WIDE
+from saetask.dictionary.naming.name_trials import UNNAMED
 from saetask.dictionary.naming.telling_words import MIN_LETTERS
 from saetask.saes.concepts import Concept, feature_concept
 
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from jaxtyping import Float32
     from scipy.sparse import csc_matrix, csr_matrix
 
-KEYWORDS, NO_CONCEPT = "keywords", "no known concept"
-"""The labeler whose labels are lists of words, and what a feature without a name is called."""
+_QUOTED = r"""(?:'(?:[^'\\]|\\.)*'|"[^"]*"|['"])"""
+LISTED_WORDS = re.compile(rf"(?:on|after|about|promotes) {_QUOTED}(?:, {_QUOTED})*(?: \([^)]*\))?")
+"""A label that lists quoted words, such as `on 'sat', 'sit' (inconsistent)`."""
 HypothesisKind = Literal["concept", "feature", "word", "n-gram"]
 
 
@@ -100,9 +102,9 @@ def feature_name(labels: FeatureLabels, feature: int) -> str:
     telling = f" ({', '.join(words)})" if words else ""
     if has_telling_name(row):
         return f"{row['name']}{telling}"
-    if label and row.get("labeler") != KEYWORDS:
+    if label and not LISTED_WORDS.fullmatch(label):
         return f"feature {feature}, {label}"
-    return f"feature {feature}, {row['name'] if named else NO_CONCEPT}{telling}"
+    return f"feature {feature}, {row['name'] if named else UNNAMED}{telling}"
 
 
 def readable_words(label: str) -> list[str]:

@@ -166,13 +166,24 @@ def _find(name: str, concepts: Sequence[Concept], labels: FeatureLabels) -> list
         return [feature_concept(feature, name)]
     if not concepts:
         raise UserError(f"--without '{name}': {_none_there(labels)}")
-    found = concepts_named(name, concepts)
-    if not found:
-        known = {text for concept in concepts for text in (concept.id, concept.name)}
-        raise UserError(
-            f"--without '{name}': {_place(labels)} has no such concept.{did_you_mean(name, known)}"
-        )
-    return found
+    return find_struck(name, concepts, _place(labels))
+
+
+def find_struck(name: str, concepts: Sequence[Concept], place: str) -> list[Concept]:
+    """Returns the concepts of an id, or of a name as it is given or shown.
+
+    Args:
+        name: As `--without` takes it.
+        concepts: The concepts that there are.
+        place: What has them, for the message.
+
+    Raises:
+        UserError: There is none.
+    """
+    if found := concepts_named(name, concepts):
+        return found
+    known = {text for concept in concepts for text in (concept.id, concept.name)}
+    raise UserError(f"--without '{name}': {place} has no such concept.{did_you_mean(name, known)}")
 
 
 def _place(labels: FeatureLabels) -> str:

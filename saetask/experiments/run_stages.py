@@ -45,26 +45,25 @@ def _repetition(
     settings, samples = context.settings, all_samples(folds)
     asked = [s for s in samples if s.candidates and not s.auxiliary]
     drawn = min(settings.note_samples, len(training_samples(folds)))
+    tested = (len(arms) - 1) * sum(len(fold.test) for fold in folds)
+    written = len(arms) * len(_written(folds, settings.calibration_samples))
     stages = [
         PlannedStage("read prompts", len(samples), 0.5),
         PlannedStage("original prompts", len(asked)),
+        PlannedStage("original prompts: generate", len(asked) * generate, GENERATED),
         PlannedStage("note templates", NOTE_TEMPLATES * drawn),
+        PlannedStage("best note templates", BEST_TEMPLATES * drawn * (drawn > SMALLEST_PART)),
+        PlannedStage(
+            "best note templates: generate", WRITING_TEMPLATES * drawn * generate, GENERATED
+        ),
         PlannedStage("fit detectors", len(folds), FOLD),
+        PlannedStage("arms", int(WRITTEN * written) * (not generate)),
+        PlannedStage("arms: generate", int(WRITTEN * tested) * generate, GENERATED),
     ]
-    if drawn > SMALLEST_PART:
-        stages.insert(3, PlannedStage("best note templates", BEST_TEMPLATES * drawn))
-    if generate:
-        tested = (len(arms) - 1) * sum(len(fold.test) for fold in folds)
-        n_notes = WRITING_TEMPLATES * drawn
-        stages.insert(2, PlannedStage("original prompts: generate", len(asked), GENERATED))
-        stages.insert(-1, PlannedStage("best note templates: generate", n_notes, GENERATED))
-        stages.append(PlannedStage("arms: generate", int(WRITTEN * tested), GENERATED))
-    else:
-        written = len(_written(folds, settings.calibration_samples))
-        stages.append(PlannedStage("arms", int(WRITTEN * len(arms) * written)))
     n_second = min(settings.second_question_samples, len(asked))
     asked_twice = sum(arm.spec.asks_second_question for arm in arms)
-    return [*stages, PlannedStage("second question", asked_twice * n_second)]
+    second = PlannedStage("second question", asked_twice * n_second)
+    return [*(stage for stage in stages if stage.units), second]
 
 
 def _written(folds: Sequence[Fold], n_calibration: int) -> list[Sample]:

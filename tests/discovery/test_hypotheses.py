@@ -13,7 +13,7 @@ from saetask.discovery.hypotheses import feature_name, readable_words
 
 def labels_of(label, **row):
     """Returns labels of a dictionary with one feature."""
-    row = {"name_words": None, "labeler": "keywords", **row}
+    row = {"name_words": None, **row}
     dictionary = SimpleNamespace(
         feature=lambda feature: SimpleNamespace(row=row), names=lambda: {7: label}
     )
@@ -39,9 +39,10 @@ def test_a_feature_is_called_by_its_validated_name_and_readable_words(
 
 
 def test_what_another_labeler_wrote_is_shown_as_it_is() -> None:
-    assert feature_name(labels_of("insults, of old", labeler="llm"), 7) == (
-        "feature 7, insults, of old"
-    )
+    for label in ("insults, of old", "the word 'bank' by a river", "on 'bank' of a river"):
+        assert feature_name(labels_of(label), 7) == f"feature 7, {label}"
+    listed = labels_of("on 'sat', 'sit', 'the' (inconsistent); about 'x'")
+    assert feature_name(listed, 7) == "feature 7, no known concept (sat, sit)"
 
 
 def test_words_are_whole_and_no_function_words() -> None:
@@ -51,7 +52,7 @@ def test_words_are_whole_and_no_function_words() -> None:
 def test_no_feature_of_the_shipped_dictionary_is_called_by_signs_or_function_words() -> None:
     (dictionary,) = shipped_dictionaries()
     labels, allowed = FeatureLabels(None, None, dictionary), word_lists()[FUNCTION_WORDS]
-    for feature in range(0, dictionary.manifest.n_features, 97):
+    for feature in range(0, dictionary.manifest.n_features, 13):
         shown = feature_name(labels, feature)
         assert "\\" not in shown and "'" not in shown and not re.search(r"[\x00-\x1f]", shown)
         if "no known concept (" in shown:

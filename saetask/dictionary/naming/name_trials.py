@@ -1,7 +1,7 @@
 """Trials of names: what is shown is tried, as a predicate, on unseen documents."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from jaxtyping import Bool, Int
     from scipy.sparse import csc_matrix
 
+UNNAMED: Final = "no known concept"
+"""Verdict on a feature for which no name was found, and what it is called."""
 NameVerdict = Literal["validated", "weak", "not confirmed", "too rare", "no known concept"]
 """`weak`: the name tells where the feature fires, beyond chance, but leaves much of it untold."""
 MAX_FIRINGS = 400
@@ -65,7 +67,7 @@ def _try_name(
 ) -> NameTrial:
     firing = index.tokens_firing(feature)
     if predicate < 0:
-        return NameTrial("no known concept", 0.5, 0.5, 0.0, 0.0, len(firing))
+        return NameTrial(UNNAMED, 0.5, 0.5, 0.0, 0.0, len(firing))
     holding = holds.indices[holds.indptr[predicate] : holds.indptr[predicate + 1]]
     n_both = len(np.intersect1d(firing, holding, assume_unique=True))
     precision = n_both / max(len(holding), 1)
@@ -113,7 +115,7 @@ def summarise_names(
 
     return NamingFigures(
         n_live=len(alive),
-        named_share=sum(trial.verdict != "no known concept" for trial in alive) / n_live,
+        named_share=sum(trial.verdict != UNNAMED for trial in alive) / n_live,
         validated_share=len(validated) / n_live,
         weak_share=sum(trial.verdict == "weak" for trial in alive) / n_live,
         coverage=sum(trial.recall * trial.n_firing for trial in validated) / n_firings,
