@@ -12,7 +12,9 @@ fitted on once. Probes of the reading, on the text and on the parts of it that t
 - `concepts, struck`: the same without the concepts whose names say the cue. Only names are looked
   at: those in `CUES`, written down before anything was tested;
 - `concepts, random struck`: as many random ones of the 16 struck, mean of 20 draws;
-- `features`: an L2 probe on all features; `features, struck`: without those of the struck concepts;
+- `features`: an L2 probe on all features; `features, struck`: without those that `--without` hides
+  for such names, features of their own names among them; `features, random struck`: without as many
+  random ones that fire, mean of 20 draws;
 - `dense`: an L2 probe on mean activations; `dense, projected`: with the direction of the cue's
   difference in means taken out; `dense, erased`: with all that a linear probe could tell of the
   cue taken out (LEACE, Belrose et al. 2023, arXiv 2306.03819). Both are told which item has which
@@ -116,6 +118,7 @@ class Study:
         assert labels.dictionary is not None
         every = labels.dictionary.concepts()
         self.concepts = [concept for concept in every if concept.verdict == "validated"]
+        self.named = [*every, *labels.dictionary.named_features()]
         groups = np.array([sample.group for sample in samples])
         order = np.random.default_rng(0).permutation(np.unique(groups))
         self.half = np.isin(groups, order[: len(order) // 2]).astype(int)
@@ -133,7 +136,7 @@ class Study:
         agrees = generator.random(len(self.items)) < AGREES
         planted = np.where(agrees, self.labels, 1 - self.labels)
         free = generator.integers(0, 2, len(self.items))
-        struck = [c for c in self.concepts if any(part in c.name for part in cue.struck)]
+        struck = [c for c in self.named if any(part in c.name for part in cue.struck)]
         fitted = [self._read(cue, kinds, 0) for kinds in (planted, free)]
         deleted = self._read(cue, planted, None)
         tested = self._read(cue, free, 1)
@@ -152,16 +155,19 @@ class Study:
                 scores.setdefault(name, np.zeros((values.shape[0], len(self.items))))
                 scores[name][:, test] = values
         figures = {name: _figures(values, self.labels) for name, values in scores.items()}
-        return {"struck": [concept.text for concept in struck], "probes": figures}
+        n_features = len({feature for concept in struck for feature in concept.features})
+        groups = [concept.text for concept in struck if concept in self.concepts]
+        return {"struck": groups, "features_struck": n_features, "probes": figures}
 
     def _scores(self, half: Half, test: Inputs, struck: list[Concept]) -> dict[str, np.ndarray]:
         """Returns the log-odds of the second reading by probe, `[draw, n_test]`."""
         names = [concept.id for concept in self.concepts]
-        columns = {names.index(concept.id) for concept in struck}
+        columns = {names.index(concept.id) for concept in struck if concept.id in names}
         kept = [i for i in range(len(names)) if i not in columns]
-        features = np.setdiff1d(
-            np.arange(self.sae.cfg.d_sae), [f for concept in struck for f in concept.features]
-        )
+        d_sae = self.sae.cfg.d_sae
+        hidden = np.unique([f for concept in struck for f in concept.features])
+        live = np.unique(half.cued.features.indices % d_sae)
+        n_live = np.isin(live, hidden).sum()
         chosen = order_of_entry(half.cued.concepts, half.labels)
         n_struck = len(columns & set(chosen.tolist()))
         generator = np.random.default_rng(2)
@@ -169,38 +175,43 @@ class Study:
             np.setdiff1d(np.arange(len(names)), generator.choice(chosen, n_struck, replace=False))
             for _ in range(N_DRAWS)
         ]
+        random_struck = [generator.choice(live, n_live, replace=False) for _ in range(N_DRAWS)]
         every = list(range(len(names)))
 
         def on_concepts(fit: Inputs, use: Sequence[int]) -> np.ndarray:
             return _concept_scores(fit.concepts[:, :, use], half.labels, test.concepts[:, :, use])
 
-        def on_features(use: np.ndarray) -> np.ndarray:
-            columns = np.concatenate(
-                [use + k * self.sae.cfg.d_sae for k in range(len(self._parts))]
-            )
+        def on_features(fit: Inputs, struck: np.ndarray) -> np.ndarray:
+            use = np.setdiff1d(np.arange(d_sae), struck)
+            columns = np.concatenate([use + k * d_sae for k in range(len(self._parts))])
             return _linear_scores(
-                half.cued.features[:, columns], half.labels, test.features[:, columns], FEATURE_C
+                fit.features[:, columns], half.labels, test.features[:, columns], FEATURE_C
             )
 
         def on_dense(fit: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
             return _linear_scores(change(fit), half.labels, change(test.dense), DENSE_C)
 
-        dense = half.cued.dense
+        dense, nothing = half.cued.dense, np.array([], int)
         found = {
             "concepts, clean": on_concepts(half.clean, every),
             "concepts": on_concepts(half.cued, every),
             "concepts, struck": on_concepts(half.cued, kept),
             "concepts, words deleted": on_concepts(half.deleted, every),
-            "features": on_features(np.arange(self.sae.cfg.d_sae)),
-            "features, struck": on_features(features),
+            "features, clean": on_features(half.clean, nothing),
+            "features": on_features(half.cued, nothing),
+            "features, struck": on_features(half.cued, hidden),
             "dense, clean": on_dense(half.clean.dense, lambda x: x),
             "dense": on_dense(dense, lambda x: x),
             "dense, projected": on_dense(dense, _without_direction(dense, half.cue)),
             "dense, erased": on_dense(dense, _erased(dense, half.cue)),
             "dense, words deleted": on_dense(half.deleted.dense, lambda x: x),
         }
-        random = np.array([on_concepts(half.cued, use.tolist()) for use in draws])
-        return {**{k: v[None] for k, v in found.items()}, "concepts, random struck": random}
+        drawn = {
+            "concepts, random struck": [on_concepts(half.cued, use.tolist()) for use in draws],
+            "features, random struck": [on_features(half.cued, struck) for struck in random_struck],
+        }
+        single = {name: values[None] for name, values in found.items()}
+        return {**single, **{name: np.array(values) for name, values in drawn.items()}}
 
     def _read(self, cue: Cue, kinds: np.ndarray, words: int | None) -> Inputs:
         """Reads the items with a cue of the given kinds; None deletes its words."""

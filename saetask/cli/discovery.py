@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from saetask.cli.commands import Command
 from saetask.cli.options import ModelOptions, add_json, open_registry, print_json, require_positive
-from saetask.cli.parser import CommandParser, take
+from saetask.cli.parser import CommandParser, given, take
 from saetask.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class DiscoverOptions:
     annotator_options: dict[str, str] = field(default_factory=dict)
     """Options of these annotators, by name; the flag sets one and may be repeated."""
     out: Path | None = None
-    """Discovery folder; without it, one below runs/ named after the log."""
+    """Discovery folder; without it, one below runs/ named after the log and the flags."""
 
 
 def declare_discover(parser: CommandParser) -> None:
@@ -90,7 +90,7 @@ def discover(arguments: Namespace) -> None:
     annotators = _annotators(options, registry)
     if options.mend:
         check_mendable(items)
-    folder = options.out or _default_folder(options.log)
+    folder = options.out or _default_folder(arguments)
     _check_folder(folder, options.log)
     config = replace(take(arguments, DiscoveryConfig), cache=folder / "work", log=options.log)
     check_log(items, config)
@@ -131,9 +131,19 @@ def _annotators(
     return configured(named, options.annotator_options) if named else []
 
 
-def _default_folder(log: str) -> Path:
-    name = Path(log).absolute().name
-    return Path("runs") / f"discover-{name.removesuffix('.gz').rpartition('.')[0] or name}"
+def _default_folder(arguments: Namespace) -> Path:
+    """Returns the folder of a log; what is found with other flags gets a folder of its own."""
+    from saetask.data.importers import LogFields
+    from saetask.discovery.config import DiscoveryConfig
+    from saetask.utils.files import content_hash
+
+    name = Path(arguments.log).absolute().name
+    folder = Path("runs") / f"discover-{name.removesuffix('.gz').rpartition('.')[0] or name}"
+    configs = (LogFields, ModelOptions, DiscoveryConfig)
+    flags = {field: value for config in configs for field, value in given(arguments, config).items()}
+    flags |= {name: getattr(arguments, name) for name in ("format", "limit") if name in arguments}
+    flags.pop("log", None)
+    return folder.with_name(f"{folder.name}-{content_hash(flags)[:8]}") if flags else folder
 
 
 def _check_folder(folder: Path, log: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from saetask.cli.tables import make_table
-from saetask.detection.silence import ANSWER_AGREES
+from saetask.detection.silence import ANSWER_AGREES, NO_SIGNAL
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from saetask.report.figures import AccuracyFigures
     from saetask.report.summary import Summary
 
+MORE_ITEMS = "More items to fit on may change that: a larger --limit, or --fit-data."
 TESTED = ("95 % CI", "fixed/\nbroken", "Holm p")
 
 
@@ -75,8 +76,12 @@ def silence_lines(summary: Mapping[str, Any]) -> list[str]:
     """Returns why a run has no finding at all, a line a fold; none where it has findings."""
     if summary["arms"]["saetask"]["annotated"]:
         return []
-    folds = enumerate(summary["selection"]["folds"], 1)
-    lines = [f"fold {number}: {fold['silence']}" for number, fold in folds if fold.get("silence")]
-    if lines:
-        return ["No finding at all, so saetask's arm is the original one:", *lines]
-    return [f"No finding at all: in every item, {ANSWER_AGREES}."]
+    lines = [
+        f"fold {number}, fitted on {fold['n_fit']} items: {fold['silence']}"
+        for number, fold in enumerate(summary["selection"]["folds"], 1)
+        if fold.get("silence")
+    ]
+    if not lines:
+        return [f"No finding at all: in every item, {ANSWER_AGREES}."]
+    advice = [MORE_ITEMS] if any(NO_SIGNAL in line for line in lines) else []
+    return ["No finding at all, so saetask's arm is the original one:", *lines, *advice]

@@ -1,10 +1,13 @@
 """`saetask discover`: from a log to a folder, and one line for a log that is none."""
 
 import json
+from argparse import Namespace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from saetask.cli.discovery import _default_folder
 from saetask.cli.main import main
 from saetask.discovery import asking
 from tests.helpers.words import NOUNS, make_word_sae
@@ -136,3 +139,12 @@ def test_a_folder_inside_a_file_is_refused_before_anything_is_read(discover, tmp
     file = write(tmp_path / "log.jsonl", rows())
     code, _, err = discover(file, "--out", file / "found")
     assert code == 2 and "is a file" in err
+
+
+def test_what_is_found_with_other_flags_gets_a_folder_of_its_own():
+    def folder(**flags):
+        return _default_folder(Namespace(log="logs/a.b.jsonl.gz", **flags))
+
+    named = [folder(), folder(q=0.1), folder(q=0.2), folder(limit=5), folder(prompt_field="text")]
+    assert len(set(named)) == len(named) and named[0] == Path("runs/discover-a.b")
+    assert folder(mend=True, json=True) == folder()  # these add to what is found

@@ -3,6 +3,7 @@
 import pytest
 
 from saetask.cli.run_summary import arms_table, conclusion_lines, silence_lines
+from saetask.detection.silence import NO_SIGNAL
 from saetask.report.questions import answers, verdicts_line
 from saetask.report.sentences import MISREAD
 from saetask.report.summary import Summary
@@ -10,7 +11,7 @@ from tests.helpers.run_folders import GATED, summary, with_raw
 
 
 def run_of(annotated, *silences):
-    folds = [{} if silence == "" else {"silence": silence} for silence in silences]
+    folds = [{"n_fit": 28} | ({"silence": silence} if silence else {}) for silence in silences]
     return {"arms": {"saetask": {"annotated": annotated}}, "selection": {"folds": folds}}
 
 
@@ -21,7 +22,12 @@ def test_a_run_with_findings_says_nothing() -> None:
 def test_a_run_without_a_finding_gives_the_reason_of_each_fold() -> None:
     head, *lines = silence_lines(run_of(0, "nothing there", None))
     assert "No finding at all" in head
-    assert lines == ["fold 1: nothing there"]
+    assert lines == ["fold 1, fitted on 28 items: nothing there"]
+
+
+def test_more_items_are_advised_where_the_features_predict_nothing() -> None:
+    *_, last = silence_lines(run_of(0, NO_SIGNAL, NO_SIGNAL))
+    assert "--limit" in last and "--fit-data" in last
 
 
 @pytest.mark.parametrize("silence", [None, ""])

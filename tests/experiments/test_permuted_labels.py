@@ -51,7 +51,7 @@ def summaries(model, default_sae, items):
     read = {o.sample.id: o for o in observe(context, make_samples(task, items))}
     arms = arms_named(ARMS)
 
-    def observe_again(context, samples, random_saes):
+    def observe_again(context, samples, random_saes, generate):
         return [replace(read[sample.id], sample=sample) for sample in samples]
 
     found = []
