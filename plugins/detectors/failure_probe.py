@@ -29,6 +29,7 @@ from saetask.detection import (
     meaning_owners,
     owned_concepts,
     usable_region_sets,
+    weigh_by_words,
 )
 from saetask.saes import Concept
 
@@ -51,11 +52,15 @@ class FailureProbe:
     right reading; regions and penalty are chosen by grouped inner cross-validation. Where features
     have concepts, it is then made to rest on those of a few of them, by scaling the activations of
     all other features down, as far as the held-out loss stays as good (`most_readable`): of probes
-    that tell as much, the one whose evidence can be told. A second, three-parameter regression
-    joins its out-of-fold log-odds with the model's own log-likelihoods (and a bias a reading), so
-    that the probability that the model is wrong is calibrated, and features that predict nothing
-    lead to no finding. This is Platt scaling on thirds of the fit split in turn: each third is
-    judged by a probe on the two others, and what is kept is the probe on all three.
+    that tell as much, the one whose evidence can be told. Activations on words that the name of a
+    feature's concept does not describe count less (`undescribed_scale`), so that the name explains
+    what the feature adds.
+
+    A second, three-parameter regression joins the probe's out-of-fold log-odds with the model's own
+    log-likelihoods (and a bias a reading), so that the probability that the model is wrong is
+    calibrated, and features that predict nothing lead to no finding. This is Platt scaling on
+    thirds of the fit split in turn: each third is judged by a probe on the two others, and what is
+    kept is the probe on all three.
 
     A finding names features that sparse probes pick again on other halves of the groups (stability
     selection); that changes which are named, and no probability. Where features have concepts, the
@@ -71,6 +76,7 @@ class FailureProbe:
         self.regions: tuple[str, ...] = ()
         self.penalty: tuple[str, float] = ("l2", 0.0)
         self.other_scale = 1.0
+        self.undescribed_scale = config.undescribed_scale
         self.d_sae = 0
         self.columns = np.empty(0, np.int64)
         self.means = np.empty(0)
@@ -130,7 +136,7 @@ class FailureProbe:
         own: np.ndarray,
     ) -> ProbeData:
         owners = meaning_owners(tuple(inputs[0].concepts), self.d_sae)
-        design = _pooled(inputs, regions)
+        design = self._pooled(inputs, regions)
         return ProbeData(design, labels, groups, own, np.tile(owners, len(REGIONS)))
 
     def detect(self, detector_input: DetectorInput) -> Finding:
@@ -147,7 +153,7 @@ class FailureProbe:
         Where no feature that adds to it is stable, it names those that add most.
         """
         chosen = self.readings.index(reading)
-        row = csr_matrix(_pooled([detector_input], self.regions)[:, self.columns])
+        row = csr_matrix(self._pooled([detector_input], self.regions)[:, self.columns])
         row.sort_indices()
         firing, own = row.indices, self.weights[chosen, row.indices]
         others = np.delete(self.weights[:, firing], chosen, axis=0).mean(0)
@@ -184,7 +190,8 @@ class FailureProbe:
         order = np.array([self.regions.index(r) if r in self.regions else -1 for r in REGIONS])
         values = row.toarray()[0].astype(float)
         columns = ProbeColumns(order[places], features, values, self.means, self.weights)
-        parts = terms_by_concept(detector_input, columns, self.bias, self.regions, concepts)
+        weighed = weigh_by_words(detector_input, self.undescribed_scale)
+        parts = terms_by_concept(weighed, columns, self.bias, self.regions, concepts)
         scale = self.stack[0]
         return ConceptTerms(*(scale * each for each in parts[:4]), fires_less=parts.fires_less)
 
@@ -210,12 +217,22 @@ class FailureProbe:
         answers = answer_scores(inputs, self.readings)
         labels = labels_of(gold_readings, self.readings)
         own = in_domain_rows(inputs)
-        moved.means = column_means(_pooled(inputs, self.regions)[own][:, moved.columns])
+        moved.means = column_means(self._pooled(inputs, self.regions)[own][:, moved.columns])
         moved.stack = fit_stack(moved._log_odds(inputs)[own], answers[own], labels[own])
         return moved
 
     def _log_odds(self, inputs: Sequence[DetectorInput]) -> np.ndarray:
-        return _pooled(inputs, self.regions)[:, self.columns] @ self.weights.T + self.bias
+        return self._pooled(inputs, self.regions)[:, self.columns] @ self.weights.T + self.bias
+
+    def _pooled(self, inputs: Sequence[DetectorInput], regions: Sequence[str]) -> csr_matrix:
+        """Returns log(1 + |strongest activation|), signed, `[n, region * d_sae]`, by region.
+
+        An activation on a word that the feature's name does not describe counts less.
+        """
+        weighed = [weigh_by_words(each, self.undescribed_scale) for each in inputs]
+        nothing = csr_matrix((len(inputs), self.d_sae))
+        blocks = [log_activations(weighed, r) if r in regions else nothing for r in REGIONS]
+        return csr_matrix(hstack(blocks))
 
     def summary(self) -> dict[str, Any]:
         """Returns regions, penalty, and how much features and answer weigh in the calibration."""
@@ -243,11 +260,3 @@ class FailureProbe:
     def silence(self) -> str | None:
         """Why nothing can be found by the features; None where they predict something."""
         return NO_SIGNAL if len(self.stack) and self.stack[0] == 0 else None
-
-
-def _pooled(inputs: Sequence[DetectorInput], regions: Sequence[str]) -> csr_matrix:
-    """Returns log(1 + |strongest activation|), signed, `[n, region * d_sae]`: a block a region."""
-    d_sae = inputs[0].activations.d_sae
-    nothing = csr_matrix((len(inputs), d_sae))
-    blocks = [log_activations(inputs, r) if r in regions else nothing for r in REGIONS]
-    return csr_matrix(hstack(blocks))

@@ -137,10 +137,12 @@ def _default_folder(arguments: Namespace) -> Path:
     from saetask.discovery.config import DiscoveryConfig
     from saetask.utils.files import content_hash
 
-    name = Path(arguments.log).absolute().name
-    folder = Path("runs") / f"discover-{name.removesuffix('.gz').rpartition('.')[0] or name}"
+    log = Path(arguments.log).absolute().name
+    folder = Path("runs") / f"discover-{log.removesuffix('.gz').rpartition('.')[0] or log}"
     configs = (LogFields, ModelOptions, DiscoveryConfig)
-    flags = {field: value for config in configs for field, value in given(arguments, config).items()}
+    flags = {}
+    for config in configs:
+        flags |= given(arguments, config)
     flags |= {name: getattr(arguments, name) for name in ("format", "limit") if name in arguments}
     flags.pop("log", None)
     return folder.with_name(f"{folder.name}-{content_hash(flags)[:8]}") if flags else folder

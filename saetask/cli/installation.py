@@ -15,8 +15,8 @@ from saetask.errors import UserError
 class InitOptions:
     """Flags of `saetask init`."""
 
-    kind: Literal["experiment", "recipe", "task", "detector", "labeler", "importer"]
-    """What to write: experiment, recipe, or a plugin: task, detector, labeler, importer."""
+    kind: Literal["experiment", "recipe", "task", "detector", "annotator", "labeler", "importer"]
+    """Experiment, recipe, task, detector, annotator, labeler or importer."""
     file: Path
     """The file to write; one that exists is refused."""
 

@@ -9,7 +9,7 @@ from typing import Any, get_args, get_type_hints
 
 from saetask.cli.parser import field_docstrings
 
-PLUGIN_KINDS = ("task", "detector", "labeler", "importer")
+PLUGIN_KINDS = ("task", "detector", "annotator", "labeler", "importer")
 KINDS = ("experiment", "recipe", *PLUGIN_KINDS)
 WIDTH = 96
 PLUGINS = Path(__file__).parents[1] / "assets" / "starts"

@@ -43,27 +43,8 @@ class Row(BaseModel):
     )
 
 
-class ItemRow(Row):
-    """Fields of every row of an item file."""
-
-    id: Name
-    """Unique in the file."""
-    group: Name | None = None
-    """Items of one group never stand on both sides of a split; by default, the task's choice."""
-
-    def group_or(self, default: str) -> str:
-        """Returns the row's group, or another one where the row names none."""
-        return default if self.group is None else self.group
-
-
-class PromptRow(Row):
-    """A row of a file of prompts, which have no gold answers."""
-
-    prompt: Text
-    target: Text | None = None
-    """The word in question, for tasks that ask about one."""
-    task: Text | None = None
-    """Name of the row's task plugin; by default, that of the command line."""
+class SpeltRow(Row):
+    """A row in which no key is misspelt."""
 
     @model_validator(mode="before")
     @classmethod
@@ -76,6 +57,29 @@ class PromptRow(Row):
                 if close := difflib.get_close_matches(spelt, absent, n=1, cutoff=NEARLY_EQUAL):
                     raise ValueError(f"key {key!r} is not known. Did you mean '{close[0]}'?")
         return row
+
+
+class ItemRow(SpeltRow):
+    """Fields of every row of an item file."""
+
+    id: Name
+    """Unique in the file."""
+    group: Name | None = None
+    """Items of one group never stand on both sides of a split; by default, the task's choice."""
+
+    def group_or(self, default: str) -> str:
+        """Returns the row's group, or another one where the row names none."""
+        return default if self.group is None else self.group
+
+
+class PromptRow(SpeltRow):
+    """A row of a file of prompts, which have no gold answers."""
+
+    prompt: Text
+    target: Text | None = None
+    """The word in question, for tasks that ask about one."""
+    task: Text | None = None
+    """Name of the row's task plugin; by default, that of the command line."""
 
 
 RowType = TypeVar("RowType", bound=Row)

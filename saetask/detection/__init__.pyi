@@ -13,9 +13,10 @@ from .concept_evidence import LISTED as LISTED
 from .concept_evidence import ConceptTerms as ConceptTerms
 from .concept_evidence import against_others as against_others
 from .concept_evidence import explain_by_concepts as explain_by_concepts
-from .concept_evidence import meaning_owners as meaning_owners
-from .concept_evidence import owned_concepts as owned_concepts
-from .concept_evidence import strongest_concepts as strongest_concepts
+from .described_input import weigh_by_words as weigh_by_words
+from .feature_owners import meaning_owners as meaning_owners
+from .feature_owners import owned_concepts as owned_concepts
+from .feature_owners import strongest_concepts as strongest_concepts
 from .probe_features import DEFAULT_PROBE as DEFAULT_PROBE
 from .probe_features import ProbeConfig as ProbeConfig
 from .probe_features import log_activations as log_activations

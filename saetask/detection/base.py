@@ -69,6 +69,8 @@ class ConceptEvidence(NamedTuple):
     """Up to three contexts of the dictionary in which they fire."""
     fires_less: bool = False
     """Whether it speaks by firing less than in the average prompt."""
+    no_word: bool = False
+    """Whether its name describes no word of the prompt: there is none that it could fire on."""
 
 
 class Misunderstanding(NamedTuple):
@@ -167,13 +169,15 @@ class DetectorInput:
     written_reading: str | None = None
     """The reading that the model's generated answer stands for, "" where it stands for none; None
     where candidates are ranked."""
-    _pools: dict[str, Any] = field(default_factory=dict, repr=False)
+    computed: dict[Any, Any] = field(default_factory=dict, repr=False)
+    """What was computed of the prompt, to be used again; an input with other activations gets an
+    empty one."""
 
     def pooled(self, region: str) -> "csr_matrix":
         """Returns the largest activation of each feature in a region, `[1, d_sae]`."""
-        if region not in self._pools:
-            self._pools[region] = self.activations.pooled(region)
-        return self._pools[region]
+        if region not in self.computed:
+            self.computed[region] = self.activations.pooled(region)
+        return self.computed[region]
 
     @property
     def answer(self) -> str:

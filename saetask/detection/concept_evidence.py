@@ -1,18 +1,19 @@
 """Concepts for and against a reading: a probe's log-odds, taken apart exactly."""
 
 from collections.abc import Collection, Iterator, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from saetask.detection.base import ConceptEvidence, ConceptToken, DetectorInput, Misunderstanding
 from saetask.detection.probe_features import tokens_read
+from saetask.detection.token_words import place_in_content, token_word, word_at
 from saetask.saes.activations import FeatureActivations
 from saetask.saes.concepts import Concept
+from saetask.saes.described_words import describes
 
 if TYPE_CHECKING:
-    from jaxtyping import Float64, Int64
+    from jaxtyping import Float64
 
 LISTED = 5
 """Maximum number of concepts that are listed for a reading, and against it."""
@@ -113,6 +114,7 @@ def _evidence(
     speaking = np.flatnonzero(by_token * contribution * (not fires_less) > 0)
     found: list[ConceptToken] = []
     features = {f for t in tokens for f in firing.features[_firings(firing, t)].tolist()}
+    words = {token_word(detector_input, token) for token in tokens} - {""}
     for token in speaking[np.argsort(-np.abs(by_token[speaking]), kind="stable")].tolist():
         strongest = float(np.abs(firing.values[_firings(firing, token)]).max(initial=0.0))
         found += _in_content(detector_input, token, strongest, float(by_token[token]))
@@ -126,6 +128,7 @@ def _evidence(
         sorted(features),
         list(concept.examples[:CONTEXTS]),
         fires_less,
+        no_word=all(describes(concept.id, word) is False for word in words),
     )
 
 
@@ -138,86 +141,7 @@ def _in_content(
     detector_input: DetectorInput, token: int, activation: float, adds: float
 ) -> Iterator[ConceptToken]:
     """Yields a token with its place in the content; nothing for one of the chat template."""
-    prompt, content = detector_input.activations.prompts[0], detector_input.content
-    start = prompt.regions["text"].start - detector_input.spans["text"].start
-    first, last = (place - start for place in prompt.token_spans[token])
-    first, last = max(first, 0), min(last, len(content))
-    if first < last:
-        word = _word_at(content, first, last)
-        yield ConceptToken(first, last, content[first:last], activation, adds, word)
-
-
-def _word_at(content: str, first: int, last: int) -> str:
-    """Returns the word that overlaps a range of characters; "" where none does."""
-    while first < last and not content[first].isalpha():
-        first += 1
-    while first and content[first - 1].isalpha() and first < last:
-        first -= 1
-    end = first
-    while end < len(content) and content[end].isalpha():
-        end += 1
-    return content[first:end] if first < last else ""
-
-
-@lru_cache(maxsize=16)
-def owned_concepts(concepts: tuple[Concept, ...], d_sae: int) -> tuple[Concept, ...]:
-    """Returns the concepts, each with those features alone that count to it.
-
-    Args:
-        concepts: The concepts.
-        d_sae: Number of features of the SAE.
-    """
-    owners = strongest_concepts(concepts, d_sae)
-    owned = (set(np.flatnonzero(owners == number).tolist()) for number in range(len(concepts)))
-    return tuple(concept.restricted(own) for concept, own in zip(concepts, owned))
-
-
-@lru_cache(maxsize=16)
-def strongest_concepts(concepts: tuple[Concept, ...], d_sae: int) -> "Int64[np.ndarray, 'd_sae']":
-    """Returns the index of the concept that each feature counts to; -1 for none.
-
-    It is the one in which it has its largest weight. Where that is of the form of words alone, or
-    there is none, the feature counts to its wide class, else to its contrast.
-
-    Args:
-        concepts: The concepts; of equal weights the first counts.
-        d_sae: Number of features of the SAE.
-    """
-    tiers = np.array([_tier(concept) for concept in concepts])
-    is_form = np.array([concept.subject == "form" for concept in concepts], bool)
-    owners = _largest_weights(concepts, np.flatnonzero(tiers == 0), d_sae)
-    for tier in (1, 2):
-        others = _largest_weights(concepts, np.flatnonzero(tiers == tier), d_sae)
-        without_meaning = (owners < 0) | np.append(is_form, False)[owners]
-        owners = np.where(without_meaning & (others >= 0), others, owners)
-    return owners
-
-
-def meaning_owners(concepts: tuple[Concept, ...], d_sae: int) -> "Int64[np.ndarray, 'd_sae']":
-    """Returns the index of the concept of a meaning that each feature counts to; -1 for none.
-
-    Args:
-        concepts: The concepts.
-        d_sae: Number of features of the SAE.
-    """
-    tells = np.array([*(concept.subject == "meaning" for concept in concepts), False], bool)
-    owners = strongest_concepts(concepts, d_sae)
-    return np.where(tells[owners], owners, -1)
-
-
-def _tier(concept: Concept) -> int:
-    """Returns 0 for a concept of one class of words, 1 for a wide one, 2 for a contrast."""
-    return 2 if concept.subject == "contrast" else int(concept.wide)
-
-
-def _largest_weights(
-    concepts: Sequence[Concept], numbers: "Int64[np.ndarray, 'k']", d_sae: int
-) -> "Int64[np.ndarray, 'd_sae']":
-    """Returns in which of some concepts each feature has its largest weight; -1 for none."""
-    owners, largest = np.full(d_sae, -1, dtype=np.int64), np.zeros(d_sae)
-    for number in numbers.tolist():
-        features = np.array(concepts[number].features, dtype=np.int64)
-        weights = np.abs(np.array(concepts[number].weights))
-        larger = weights > largest[features]
-        owners[features[larger]], largest[features[larger]] = number, weights[larger]
-    return owners
+    if place := place_in_content(detector_input, token):
+        text = detector_input.content[place.start : place.end]
+        word = word_at(detector_input.content, place)
+        yield ConceptToken(place.start, place.end, text, activation, adds, word)

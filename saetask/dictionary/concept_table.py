@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from saetask.dictionary.naming.class_names import WIDE_CLASSES
+from saetask.data.class_names import WIDE_CLASSES
 from saetask.dictionary.naming.subjects import subject_of
 from saetask.dictionary.store import read_parquet, write_parquet
 from saetask.errors import UserError

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from saetask.data.class_names import TOO_WIDE
 from saetask.data.word_classes import FUNCTION_WORDS, word_lists
 from saetask.dictionary.feature_labels import FeatureLabels
-from saetask.dictionary.naming.class_names import TOO_WIDE
 from saetask.dictionary.naming.name_trials import UNNAMED
 from saetask.dictionary.naming.telling_words import MIN_LETTERS
 from saetask.saes.concepts import Concept, feature_concept

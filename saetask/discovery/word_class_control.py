@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from saetask.data.class_names import CLASS_NAMES, WIDE_CLASSES
 from saetask.data.word_classes import WORD, class_names, class_of, lemma_of, word_lists
-from saetask.dictionary.naming.class_names import CLASS_NAMES, WIDE_CLASSES
 from saetask.discovery.hypotheses import Family, Hypothesis
 
 

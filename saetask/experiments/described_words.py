@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from saetask.detection.base import ConceptEvidence, Misunderstanding
-from saetask.dictionary.naming.described_words import describes
 from saetask.report.explanation import Faithfulness
+from saetask.saes.described_words import describes
 
 SHUFFLES = 200
 """Number of times that names are exchanged among the listed concepts."""

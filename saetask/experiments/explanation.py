@@ -38,7 +38,7 @@ class ExplainedItem(NamedTuple):
     def log_odds(self, kept: np.ndarray) -> float:
         """Returns the log-odds of the reading when only some features are left, `[n_kept]`."""
         features = self.given.activations.restricted(kept)
-        left = replace(self.given, activations=features, _pools={})
+        left = replace(self.given, activations=features, computed={})
         return self.detector.explain(left, self.found.reading).log_odds or 0.0
 
 

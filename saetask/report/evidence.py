@@ -6,8 +6,8 @@ from math import exp
 from typing import NamedTuple
 
 from saetask.detection.base import ConceptEvidence, Misunderstanding
-from saetask.dictionary.naming.described_words import describes
 from saetask.report.items import ConceptRecord, MisunderstandingRecord
+from saetask.saes.described_words import describes
 
 PLAIN, FOR, AGAINST = 0, 1, 2
 """What the evidence on a piece of text speaks for; where both sides fire, it is `FOR | AGAINST`."""
@@ -22,6 +22,8 @@ WEAKER = "weaker named concepts"
 """Concepts that are not shown one by one."""
 LESS = "less than usual"
 """In place of words, for a concept that speaks by firing less than in the average prompt."""
+NO_WORD = "no such word"
+"""The same, where its name describes no word of the prompt."""
 OUTSIDE = "outside the text"
 """In place of words, for a concept that fires in the rest of the prompt alone."""
 
@@ -137,9 +139,7 @@ def evidence_bars(found: AnyFinding) -> list[Bar]:
     Contributions add up to the finding's log-odds.
     """
     bars = [
-        Bar(
-            c.name, c.contribution, 0.0, c.verdict, _words(c) or [LESS if c.fires_less else OUTSIDE]
-        )
+        Bar(c.name, c.contribution, 0.0, c.verdict, _words(c) or [_elsewhere(c)])
         for c in shown_concepts(found)
     ]
     if weaker(found):
@@ -157,6 +157,13 @@ def _words(concept: AnyConcept) -> list[str]:
     """
     words = dict.fromkeys(word.word for word in fired_words(concept))
     return [f"({word})" if describes(concept.id, word) is False else word for word in words]
+
+
+def _elsewhere(concept: AnyConcept) -> str:
+    """Returns what stands in place of words, for a concept that no word shows."""
+    if not concept.fires_less:
+        return OUTSIDE
+    return NO_WORD if concept.no_word else LESS
 
 
 def other_reading(found: AnyFinding) -> str:

@@ -64,6 +64,8 @@ class ConceptRecord(Document):
     """Up to three contexts of the dictionary in which its features fire."""
     fires_less: Flag = False
     """Whether it speaks by firing less than in the average prompt; false in older runs."""
+    no_word: Flag = False
+    """Whether its name describes no word of the prompt; false in older runs."""
 
 
 class MisunderstandingRecord(Document):

@@ -6,10 +6,11 @@ how much no name explains. Where the evidence is weak, or most of it has no name
 
 import re
 
-from saetask.dictionary.naming.described_words import describes
 from saetask.report.evidence import (
     AGAINST,
     FOR,
+    LESS,
+    OUTSIDE,
     REST,
     ROWS_A_SIDE,
     AnyConcept,
@@ -21,6 +22,7 @@ from saetask.report.evidence import (
     unnamed,
 )
 from saetask.saes.concepts import feature_of
+from saetask.saes.described_words import describes
 
 MOST_FOR, MOST_AGAINST, MOST_WORDS = 2, 1, 2
 """Maximum number of concepts that are told on each side, and of words of each."""
@@ -105,9 +107,10 @@ def _clause(concept: AnyConcept) -> str:
     about = name if name.startswith("features ") else f"{features} of {name}"
     about = re.sub(r"^(a feature|features) of (?=near |among |after |before )", r"\1 ", about)
     added = f"({signed(concept.contribution)})"
+    if not words and concept.fires_less and concept.no_word:
+        return f"they find no {name} {added}"
     if not words:
-        less = "less than usual"
-        place = less if concept.fires_less else "outside the text"
+        place = LESS if concept.fires_less else OUTSIDE
         return f"{about} {'fires' if single else 'fire'} {place} {added}"
     texts = list(dict.fromkeys(word.word.strip(SIGNS) or word.word for word in words))
     told = _told_words(concept, texts)

@@ -14,14 +14,13 @@ from saetask.detection import DetectorInput, make_misunderstanding
 from saetask.detection.concept_evidence import (
     LISTED,
     ConceptTerms,
-    _word_at,
     explain_by_concepts,
-    owned_concepts,
-    strongest_concepts,
 )
+from saetask.detection.feature_owners import owned_concepts, strongest_concepts
+from saetask.detection.token_words import word_at
 from saetask_plugins.detectors.concept_probe import ConceptProbe
 from saetask_plugins.detectors.concept_selection import ConceptWeights
-from saetask_plugins.detectors.failure_probe import FailureProbe, _pooled
+from saetask_plugins.detectors.failure_probe import FailureProbe
 from tests.helpers.planted_concepts import make_concept, sum_of_parts
 from tests.helpers.planted_readings import CONTENT, D_SAE, REGIONS, SPANS, activations
 
@@ -125,7 +124,7 @@ def test_what_tokens_add_is_what_the_concept_adds(seed):
     generator = np.random.default_rng(seed)
     reading, concepts, readings = random_case(generator)
     probe = random_failure_probe(generator, concepts, readings)
-    row = csr_matrix(_pooled([reading], probe.regions)[:, probe.columns])
+    row = csr_matrix(probe._pooled([reading], probe.regions)[:, probe.columns])
     parts = probe._by_concept(reading, row, concepts)
     owners = strongest_concepts(concepts, D_SAE)[probe.columns % D_SAE]
     terms = probe.stack[0] * probe.weights * row.toarray()[0]
@@ -145,7 +144,7 @@ def test_what_tokens_add_is_what_the_concept_adds(seed):
 def test_a_token_is_part_of_a_whole_word(content, data):
     first = data.draw(st.integers(0, len(content)))
     last = data.draw(st.integers(first, len(content)))
-    word = _word_at(content, first, last)
+    word = word_at(content, Span(first, last))
     letters = [place for place in range(first, last) if content[place].isalpha()]
     assert bool(word) == bool(letters)
     if letters:

@@ -126,7 +126,9 @@ def test_what_fires_in_few_prompts_is_no_candidate(sample, n_prompts, is_candida
     kept = {id(r) for r in firing[:n_prompts]}
     assert len(kept) == n_prompts
     left.readings = [
-        r if id(r) in kept else replace(r, activations=r.activations.restricted(others), _pools={})
+        r
+        if id(r) in kept
+        else replace(r, activations=r.activations.restricted(others), computed={})
         for r in left.readings
     ]
     assert (rare in candidate_concepts(left.readings)) == is_candidate
@@ -282,7 +284,7 @@ def test_a_struck_concept_changes_the_fit(sample):
     left = np.setdiff1d(np.arange(D_SAE), [f for pair in PLANTED.values() for f in pair])
     struck = conceptual_sample(concepts=CONCEPTS[2:])
     struck.readings = [
-        replace(r, activations=r.activations.restricted(left), _pools={}) for r in struck.readings
+        replace(r, activations=r.activations.restricted(left), computed={}) for r in struck.readings
     ]
     probe, held_out = struck.fit(ConceptProbe())
     assert not TELLING & {concept.id for concept in probe.concepts}

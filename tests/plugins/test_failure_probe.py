@@ -275,7 +275,7 @@ def test_a_reading_holds_no_gold_answer():
         "concepts",
         "named_features",
         "written_reading",
-        "_pools",
+        "computed",
     }
     assert not [name for name in dir(DetectorInput) if "gold" in name or "item" in name]
 

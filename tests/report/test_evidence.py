@@ -180,7 +180,7 @@ def test_a_record_has_the_keys_of_the_contract() -> None:
     (first, *_) = as_record(planted_finding()).to_json()["concepts"]
     assert list(first) == [
         *("id", "name", "contribution", "verdict", "for", "tokens", "features", "contexts"),
-        "fires_less",
+        *("fires_less", "no_word"),
     ]
     assert list(first["tokens"][0]) == ["start", "end", "text", "activation", "adds", "word"]
 

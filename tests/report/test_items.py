@@ -55,6 +55,7 @@ def test_a_concept_stands_in_a_row_under_the_keys_of_the_contract():
             "features": [7, 11],
             "contexts": ["the «boat» sank"],
             "fires_less": False,
+            "no_word": False,
         }
     ]
     assert MisunderstandingRecord.model_validate(row) == misunderstanding_record(NAMED)

@@ -85,6 +85,12 @@ def test_a_concept_on_no_word_is_told_without_one(fires_less, told) -> None:
     assert f"because a feature of food fires {told} (+1.11)" in why_sentence(single)
 
 
+def test_a_concept_on_no_word_of_its_own_is_told_to_find_none() -> None:
+    silent = concept("food", LOG_ODDS, fires_less=True)._replace(no_word=True)
+    found = planted_finding(concepts=[silent], rest=0.0)
+    assert "because they find no food (+1.11)" in why_sentence(found)
+
+
 def test_a_piece_of_a_word_is_told_as_the_word() -> None:
     piece = token("lowed")._replace(word="swallowed")
     found = planted_finding(concepts=[concept("food", 1.0)._replace(tokens=[piece])])

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from saetask.data.class_names import CLASS_NAMES, WIDE_CLASSES, classes_together
 from saetask.data.word_classes import FUNCTION_WORDS, class_names, class_of, lemma_of, word_lists
-from saetask.dictionary.naming.class_names import CLASS_NAMES, WIDE_CLASSES, classes_together
 from saetask.dictionary.naming.token_words import TokenWords
 from saetask.saes.concepts import ConceptKind
 

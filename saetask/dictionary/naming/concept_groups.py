@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from saetask.data.class_names import PARTS_OF_SPEECH, TOO_WIDE, WIDE_CLASSES
 from saetask.dictionary.naming.association import Association
 from saetask.dictionary.naming.battery import Predicate
-from saetask.dictionary.naming.class_names import PARTS_OF_SPEECH, TOO_WIDE, WIDE_CLASSES
 from saetask.dictionary.naming.feature_names import MIN_FIRINGS, MIN_LIFT, Evidence
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """What the name of a concept tells: what words mean, their form alone, or a kind of examples."""
 
+from saetask.data.class_names import TOO_WIDE
 from saetask.dictionary.naming.battery import ENDINGS, SIGNS
-from saetask.dictionary.naming.class_names import TOO_WIDE
 from saetask.saes.concepts import ConceptKind, ConceptSubject
 
 ADJECTIVES_AND_ADVERBS = {"adj.all", "adj.pert", "adj.ppl", "adv.all"}

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from pydantic import ConfigDict, Field, model_validator
 
+from saetask.data.class_names import CLASS_NAMES, PARTS_OF_SPEECH, WIDE_CLASSES
 from saetask.data.items import read_rows
 from saetask.data.word_classes import word_lists
 from saetask.dictionary.documents import Document
 from saetask.dictionary.naming.battery import ENDINGS, OWN_WORDS, SIGNS
-from saetask.dictionary.naming.class_names import CLASS_NAMES, PARTS_OF_SPEECH, WIDE_CLASSES
 from saetask.dictionary.naming.examples import TEXT, WORD, Example
 from saetask.errors import UserError
 from saetask.utils.validation import validate

@@ -31,6 +31,12 @@ export function firedWords(concept) {
   return words.sort((a, b) => b.strength - a.strength).slice(0, MOST_WORDS);
 }
 
+// What stands in place of words, for a concept that no word shows.
+function elsewhere(concept) {
+  if (concept.fires_less === false) return "outside the text";
+  return concept.no_word ? "no such word" : "less than usual";
+}
+
 function side(finding, speaksFor) {
   return (finding.concepts ?? []).filter((c) => (c.contribution > 0) === speaksFor)
     .sort((a, b) => Math.abs(b.contribution) - Math.abs(a.contribution));
@@ -107,7 +113,7 @@ export class FindingView extends HTMLElement {
   bars() {
     const { finding } = this.shown, other = otherReading(finding);
     const rows = this.listed.map((c) => [
-      c.name, c.contribution, c.verdict, [...new Set(firedWords(c).map((w) => w.word))].join(", ") || (c.fires_less === false ? "outside the text" : "less than usual"), c,
+      c.name, c.contribution, c.verdict, [...new Set(firedWords(c).map((w) => w.word))].join(", ") || elsewhere(c), c,
     ]);
     if (this.weaker()) rows.push([WEAKER, this.weaker(), "", ""]);
     if (finding.rest !== null && finding.rest !== undefined) rows.push([REST, finding.rest - (finding.unlisted ?? 0), "", ""]);

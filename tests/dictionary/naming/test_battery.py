@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from saetask.data.class_names import WIDE_CLASSES
 from saetask.data.word_classes import FUNCTION_WORDS, class_names, word_lists
 from saetask.dictionary.naming.battery import AMONG, AT_LEAST, apply_battery
-from saetask.dictionary.naming.class_names import WIDE_CLASSES
 from saetask.dictionary.naming.token_words import token_words
 
 TEXTS = ["She", " ate", " the", " honey", ".", " He", " never", " ran", " 12", " miles", "\n"]

@@ -3,8 +3,18 @@
 from collections.abc import Container, Mapping
 from functools import cache
 
+from saetask.data.class_names import classes_together
 from saetask.data.word_classes import class_names, class_of, word_lists
-from saetask.dictionary.naming.class_names import classes_together
+
+
+def tells_of_words(concept_id: str) -> bool:
+    """Returns whether a concept's name tells of which single words it is.
+
+    Args:
+        concept_id: Id of the concept, such as `on:noun.food`.
+    """
+    relation, _, source = concept_id.partition(":")
+    return relation == "on" and (source in _classes() or source in word_lists())
 
 
 def describes(concept_id: str, word: str) -> bool | None:
@@ -18,13 +28,12 @@ def describes(concept_id: str, word: str) -> bool | None:
         None where a word alone does not tell: `near` words of a kind, the form of words, a user's
         own concept, or no word.
     """
-    relation, _, source = concept_id.partition(":")
-    if relation != "on" or not word:
+    if not word or not tells_of_words(concept_id):
         return None
+    source = concept_id.partition(":")[2]
     if source in _classes():
         return (class_of(word.lower()) or "") in _classes()[source]
-    listed = word_lists().get(source)
-    return None if listed is None else word.lower() in listed
+    return word.lower() in word_lists()[source]
 
 
 @cache

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from saetask.data.class_names import classes_together
 from saetask.data.word_classes import class_names, word_lists
 from saetask.dictionary.naming.battery import apply_battery
-from saetask.dictionary.naming.class_names import classes_together
-from saetask.dictionary.naming.described_words import describes
 from saetask.dictionary.naming.token_words import token_words
+from saetask.saes.described_words import describes
 
 SOURCES = [*class_names(), *classes_together(class_names()), *word_lists()]
 WORDS = ["boat", "rocks", "swallowed", "Grief", "never", "seven", "the", "Doubt", "running", "xyz"]
