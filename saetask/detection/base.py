@@ -40,6 +40,8 @@ class ConceptToken(NamedTuple):
     """What those of its features add to the reading's log-odds that fire on no token more."""
     word: str = ""
     """The whole word that it is part of; "" where it is of none."""
+    described: bool | None = None
+    """Whether the concept's name describes the word; None where a word alone does not tell."""
 
     def within(self, part: Span) -> "ConceptToken":
         """Returns the piece of the token inside a part of the content, counted from there."""

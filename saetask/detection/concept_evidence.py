@@ -117,7 +117,8 @@ def _evidence(
     words = {token_word(detector_input, token) for token in tokens} - {""}
     for token in speaking[np.argsort(-np.abs(by_token[speaking]), kind="stable")].tolist():
         strongest = float(np.abs(firing.values[_firings(firing, token)]).max(initial=0.0))
-        found += _in_content(detector_input, token, strongest, float(by_token[token]))
+        for shown in _in_content(detector_input, token, strongest, float(by_token[token])):
+            found.append(shown._replace(described=describes(concept.id, shown.word)))
     return ConceptEvidence(
         concept.id,
         concept.text,

@@ -40,6 +40,9 @@ class ConceptTokenRecord(Document):
     older runs."""
     word: Text = ""
     """The whole word that it is part of; empty where it is of none, and in older runs."""
+    described: Flag | None = None
+    """Whether the concept's name describes the word; null where a word alone does not tell, and in
+    older runs."""
 
 
 class ConceptRecord(Document):

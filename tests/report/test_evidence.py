@@ -182,7 +182,9 @@ def test_a_record_has_the_keys_of_the_contract() -> None:
         *("id", "name", "contribution", "verdict", "for", "tokens", "features", "contexts"),
         *("fires_less", "no_word"),
     ]
-    assert list(first["tokens"][0]) == ["start", "end", "text", "activation", "adds", "word"]
+    assert list(first["tokens"][0]) == [
+        *("start", "end", "text", "activation", "adds", "word", "described"),
+    ]
 
 
 def test_words_that_the_name_does_not_describe_stand_in_brackets() -> None:

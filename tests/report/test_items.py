@@ -50,6 +50,7 @@ def test_a_concept_stands_in_a_row_under_the_keys_of_the_contract():
                     "activation": 2.5,
                     "adds": 0.0,
                     "word": "",
+                    "described": None,
                 }
             ],
             "features": [7, 11],

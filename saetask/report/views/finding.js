@@ -26,10 +26,13 @@ export function firedWords(concept) {
     if (before && before.end === start) {
       const joined = before.text + text, word = (token.word && before.word) || joined;
       Object.assign(before, { end, text: joined, word, strength: Math.max(before.strength, strengthOf(token)) });
-    } else words.push({ start, end, text, word: token.word || text, strength: strengthOf(token) });
+    } else words.push({ start, end, text, word: token.word || text, described: token.described, strength: strengthOf(token) });
   }
   return words.sort((a, b) => b.strength - a.strength).slice(0, MOST_WORDS);
 }
+
+// A word; in brackets where the concept's name does not describe it.
+const shownWord = ({ word, described }) => (described === false ? `(${word})` : word);
 
 // What stands in place of words, for a concept that no word shows.
 function elsewhere(concept) {
@@ -113,7 +116,7 @@ export class FindingView extends HTMLElement {
   bars() {
     const { finding } = this.shown, other = otherReading(finding);
     const rows = this.listed.map((c) => [
-      c.name, c.contribution, c.verdict, [...new Set(firedWords(c).map((w) => w.word))].join(", ") || elsewhere(c), c,
+      c.name, c.contribution, c.verdict, [...new Set(firedWords(c).map(shownWord))].join(", ") || elsewhere(c), c,
     ]);
     if (this.weaker()) rows.push([WEAKER, this.weaker(), "", ""]);
     if (finding.rest !== null && finding.rest !== undefined) rows.push([REST, finding.rest - (finding.unlisted ?? 0), "", ""]);
