@@ -7,6 +7,7 @@ from .discovery import DiscoveryResult as DiscoveryResult
 from .discovery import discover as discover
 from .discovery.logs import read_log as read_log
 from .errors import UserError as UserError
+from .errors import did_you_mean as did_you_mean
 from .experiments.config import RunConfig as RunConfig
 from .experiments.run import RunResult as RunResult
 from .experiments.run import run as run

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
-from saetask import UserError
+from saetask import UserError, did_you_mean
 from saetask.data import (
     Candidate,
     Item,
@@ -117,11 +117,14 @@ class Metaphor:
         """Takes a sentence and the verb that is asked about (`--target`)."""
         if not target or not target.strip():
             raise UserError("The metaphor task needs the verb in question: add --target WORD.")
-        found = re.search(rf"(?<!\w){re.escape(target)}(?!\w)", text)
+        found = re.search(rf"(?<!\w){re.escape(target)}(?!\w)", text, re.IGNORECASE)
         if found is None:
-            raise UserError(f"--target '{target}' does not occur in the prompt {text[:60]!r}.")
-        question = {"sentence": text, "target": target, "target_start": found.start()}
-        return Item("prompt", target, question)
+            hint = did_you_mean(target, set(re.findall(r"\w+", text)))
+            raise UserError(
+                f"--target '{target}' does not occur in the prompt {text[:60]!r}.{hint}"
+            )
+        question = {"sentence": text, "target": found.group(), "target_start": found.start()}
+        return Item("prompt", found.group(), question)
 
 
 def _prompt(item: Item, request: str, answer_prefix: str) -> Prompt:

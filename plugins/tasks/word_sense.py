@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
-from saetask import UserError
+from saetask import UserError, did_you_mean
 from saetask.data import Candidate, Item, ItemRow, Prompt, Score, SecondQuestion, Span, Text
 
 from .given_items import given_items
@@ -158,7 +158,8 @@ def _occurrence(target: str, sentence: str) -> Span:
     for found in re.finditer(r"\w+(?:[-'’]\w+)*", sentence):
         if stem(found[0]) == stem(target):
             return Span(*found.span())
-    raise UserError(f"--target '{target}' does not occur in the sentence {sentence[:60]!r}.")
+    hint = did_you_mean(target, set(re.findall(r"\w+", sentence)))
+    raise UserError(f"--target '{target}' does not occur in the sentence {sentence[:60]!r}.{hint}")
 
 
 def _item(row: WordSenseRow) -> Item:

@@ -154,7 +154,8 @@ def _check_folder(folder: Path, log: str) -> None:
     Raises:
         UserError: It is a file or in one, or holds something else.
     """
-    from saetask.discovery.documents import DISCOVERIES, SUMMARY
+    from saetask.discovery.documents import SUMMARY
+    from saetask.report.run_folder import DISCOVERIES
     from saetask.utils.files import read_json
     from saetask.utils.output_folders import check_output_folder
 

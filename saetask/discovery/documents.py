@@ -19,8 +19,9 @@ from saetask.report.documents import (
     Share,
     Text,
 )
+from saetask.report.run_folder import DISCOVERIES
 
-SUMMARY, DISCOVERIES = "summary.json", "discoveries.jsonl"
+SUMMARY = "summary.json"
 SCHEMA_VERSION = 1
 
 

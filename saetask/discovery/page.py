@@ -9,7 +9,6 @@ from typing import Any
 from saetask.data.items import read_rows
 from saetask.discovery import sentences
 from saetask.discovery.documents import (
-    DISCOVERIES,
     SUMMARY,
     DiscoveryRow,
     DiscoverySummary,
@@ -23,6 +22,7 @@ from saetask.report.render import (
     view_style,
     write_page,
 )
+from saetask.report.run_folder import DISCOVERIES
 from saetask.utils.files import json_text, read_json
 from saetask.utils.validation import validate
 

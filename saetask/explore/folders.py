@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from saetask.data.items import read_rows
-from saetask.discovery.documents import DISCOVERIES, SUMMARY, DiscoveryRow, DiscoverySummary
+from saetask.discovery.documents import SUMMARY, DiscoveryRow, DiscoverySummary
 from saetask.errors import UserError
 from saetask.report.browser import message_start
 from saetask.report.documents import read_document
 from saetask.report.item_comparison import ItemComparison
-from saetask.report.run_folder import read_run_folder
+from saetask.report.run_folder import DISCOVERIES, read_run_folder
 from saetask.utils.validation import validate
 
 CHANGES = ("fixed", "broken", "right", "wrong", "unknown")
@@ -126,10 +126,11 @@ def read_discovery(folder: Path) -> dict[str, Any]:
     Raises:
         UserError: It is no discovery folder, or damaged.
     """
-    if not (folder / SUMMARY).is_file():
-        raise UserError(
-            f"{folder} holds no {SUMMARY}; give a folder that `saetask discover` wrote."
-        )
+    for name in (SUMMARY, DISCOVERIES):
+        if not (folder / name).is_file():
+            raise UserError(
+                f"{folder} holds no {name}; give a folder that `saetask discover` wrote."
+            )
     summary = read_document(DiscoverySummary, folder / SUMMARY)
     path = folder / DISCOVERIES
     # The file has no rows where nothing was tested.

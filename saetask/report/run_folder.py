@@ -23,6 +23,10 @@ class RunFolder:
     environment: Environment
 
 
+DISCOVERIES = "discoveries.jsonl"
+"""What a folder of `saetask discover` holds, and no run folder."""
+
+
 def read_run_folder(folder: Path) -> RunFolder:
     """Reads a run folder.
 
@@ -31,6 +35,11 @@ def read_run_folder(folder: Path) -> RunFolder:
     """
     if not folder.is_dir():
         raise UserError(f"Run folder {folder} does not exist. Give one that `saetask run` wrote.")
+    if (folder / DISCOVERIES).is_file():
+        raise UserError(
+            f"{folder} is no run but a discovery; its page is {folder / 'report.html'}, and "
+            f"`saetask explore --discovery {folder}` shows it."
+        )
     try:
         summary = read_summary(folder / "summary.json")
         return RunFolder(

@@ -328,3 +328,9 @@ def test_the_page_shows_how_well_concepts_explain_beside_controls(tmp_path: Path
     without = {**summary(**GATED), "explanation": None}
     page = render(read_run_folder(write_run(tmp_path / "without", without, rows())))
     assert 'id="explanation"' not in page
+
+
+def test_a_discovery_is_refused_with_what_shows_it(tmp_path):
+    (tmp_path / "discoveries.jsonl").touch()
+    with pytest.raises(UserError, match=f"no run but a discovery.* --discovery {tmp_path}"):
+        read_run_folder(tmp_path)
