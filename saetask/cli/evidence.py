@@ -31,7 +31,7 @@ BAR, NARROW_BAR = 16, 12
 """Columns of the longest bar; the second where a terminal has fewer than `WIDTH`."""
 NAME, WORDS = 27, 15
 """Columns of a concept's name and of its words at `WIDTH`; what is more is shared two to one."""
-MARKS = "[ ] a concept below fires on it;  ( ) its name does not describe the word"
+MARKS = "[ ] a concept below fires on it;  ( ) below: the name does not describe the word"
 STYLES = {PLAIN: "", FOR: "bold cyan", AGAINST: "bold yellow", FOR | AGAINST: "bold green"}
 
 

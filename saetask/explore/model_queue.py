@@ -35,6 +35,7 @@ class ModelQueue:
         self._lock = threading.Lock()
         self._most_waiting, self._longest = most_waiting, longest
         self._waiting = 0
+        self.closed = False
 
     def start(self, function: Callable[[], object]) -> None:
         """Has a function run, which nobody waits for."""
@@ -88,4 +89,5 @@ class ModelQueue:
 
     def close(self) -> None:
         """Drops what waits; what is running ends by itself."""
+        self.closed = True
         self._executor.shutdown(wait=False, cancel_futures=True)

@@ -36,6 +36,8 @@ class ModelThread:
             self._reader = self._load()
             print(f"saetask: {self._config.model} is ready to be asked.", file=sys.stderr)
         except Exception as error:
+            if self._queue.closed:  # loading fails once the interpreter ends
+                return
             self._problem = str(error) if isinstance(error, UserError) else repr(error)
             print(f"saetask: the model is not loaded: {self._problem}", file=sys.stderr)
 

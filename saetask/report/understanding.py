@@ -139,13 +139,13 @@ def kind_sentence(found: Misunderstanding) -> str:
     """Returns whether a finding is a misreading or a misreport; "" where that is not known."""
     if found.margin is None:
         return ""
-    nats = f"{decimals(abs(found.margin), 1)} nats"
+    ahead = f"{decimals(abs(found.margin), 1)} nats ahead of the next reading"
     if found.kind == "misreport":
         return (
-            f"misreport: inside, the features say {found.reading}, by {nats}; the calibrated "
-            "answer does not say it."
+            f"misreport: inside, the features say {found.reading}, {ahead}; the "
+            "calibrated answer does not say it."
         )
     return (
-        f"misreading: inside, the features say what the calibrated answer says, by {nats}; answers "
-        "like this one were often wrong."
+        f"misreading: inside, the features say what the calibrated answer says, {ahead}; "
+        "answers like this one were often wrong."
     )

@@ -33,7 +33,7 @@ LEAST_SHARE = 0.25
 SIGNS = " .,;:!?()\"'“”‘’"
 """Left out at the ends of a word."""
 NOT_DESCRIBED, NONE_DESCRIBED = " (no such word)", " (no such words)"
-"""Behind a word, or two, that the name of the concept which fires there does not describe."""
+"""Behind a word, or two, where the concept fires on no word that its name describes."""
 WEAK = 0.7
 """Log-odds below which the evidence is weak: two to one."""
 
@@ -101,7 +101,7 @@ def _is_unnamed(found: AnyFinding, named: float) -> bool:
 
 def _clause(concept: AnyConcept) -> str:
     """Returns where a concept fires and what it adds."""
-    name, words = short_name(concept.name), fired_words(concept)[:MOST_WORDS]
+    name, words = short_name(concept.name), _told_words(concept)
     single = feature_of(concept.id) is not None
     features = "a feature" if single else "features"
     about = name if name.startswith("features ") else f"{features} of {name}"
@@ -112,18 +112,17 @@ def _clause(concept: AnyConcept) -> str:
     if not words:
         place = LESS if concept.fires_less else OUTSIDE
         return f"{about} {'fires' if single else 'fire'} {place} {added}"
-    texts = list(dict.fromkeys(word.word.strip(SIGNS) or word.word for word in words))
-    told = _told_words(concept, texts)
-    return f"{told} set{'s' if len(texts) == 1 else ''} off {about} {added}"
+    told, verb = " and ".join(f"“{word}”" for word in words), "sets" if len(words) == 1 else "set"
+    if all(describes(concept.id, word) is False for word in words):
+        told += NOT_DESCRIBED if len(words) == 1 else NONE_DESCRIBED
+    return f"{told} {verb} off {about} {added}"
 
 
-def _told_words(concept: AnyConcept, words: list[str]) -> str:
-    """Returns words in quotation marks; those that the name does not describe are marked so."""
-    described = [describes(concept.id, word) is not False for word in words]
-    if len(words) > 1 and not any(described):
-        return " and ".join(f"“{word}”" for word in words) + NONE_DESCRIBED
-    told = (f"“{word}”{'' if fits else NOT_DESCRIBED}" for word, fits in zip(words, described))
-    return " and ".join(told)
+def _told_words(concept: AnyConcept) -> list[str]:
+    """Returns the words to tell: those that the name describes; where there are none, all."""
+    words = [word.word.strip(SIGNS) or word.word for word in fired_words(concept)]
+    described = [word for word in words if describes(concept.id, word) is not False]
+    return list(dict.fromkeys(described or words))[:MOST_WORDS]
 
 
 def _listed(clauses: list[str]) -> str:

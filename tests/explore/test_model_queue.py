@@ -6,12 +6,14 @@ import threading
 
 import pytest
 
+from saetask.explore.config import ExploreConfig
 from saetask.explore.model_queue import (
     AbandonedError,
     ModelQueue,
     QueueFullError,
     TookTooLongError,
 )
+from saetask.explore.model_thread import ModelThread
 from saetask.explore.security import Access, Guard
 from tests.helpers.planted_explorer import PlantedReader
 
@@ -145,3 +147,19 @@ def test_a_client_that_has_gone_is_not_computed_for(folder, monkeypatch, busy, n
 
     asyncio.run(asked())
     assert begun == ["read"]  # of the one who stayed
+
+
+def test_a_model_that_is_loaded_when_all_is_closed_is_not_complained_about(capsys) -> None:
+    queue, begun, closed = ModelQueue(), threading.Event(), threading.Event()
+
+    def load():
+        begun.set()
+        closed.wait()
+        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    model = ModelThread(ExploreConfig(), load, queue)  # pyright: ignore[reportArgumentType]
+    begun.wait()
+    queue.close()
+    closed.set()
+    queue._executor.shutdown(wait=True)
+    assert capsys.readouterr().err == "" and model.status()["problem"] is None

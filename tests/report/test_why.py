@@ -30,7 +30,7 @@ def test_it_says_which_words_set_off_what_and_how_much() -> None:
     [
         (["soup"], "“soup” sets off"),
         (["insult"], "“insult” (no such word) sets off"),
-        (["soup", "insult"], "“soup” and “insult” (no such word) set off"),
+        (["insult", "soup"], "“soup” sets off"),
         (["insult", "swallowed"], "“insult” and “swallowed” (no such words) set off"),
     ],
 )
