@@ -27,11 +27,15 @@ from tests.helpers.planted_readings import CONTENT, D_SAE, REGIONS, SPANS, activ
 seeds = st.integers(0, 2**32 - 1)
 
 
+CLASSES = ("noun.food", "noun.animal")
+"""The first concepts are named for classes of words, of which no word of the prompt is."""
+
+
 def random_case(generator):
     """Returns a prompt with random firings, random overlapping concepts, and readings."""
     concepts = tuple(
         make_concept(
-            f"c{i}",
+            CLASSES[i] if i < len(CLASSES) else f"c{i}",
             generator.choice(D_SAE, generator.integers(0, 9), replace=False).tolist(),
         )
         for i in range(generator.integers(1, 25))
