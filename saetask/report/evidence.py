@@ -139,8 +139,7 @@ def evidence_bars(found: AnyFinding) -> list[Bar]:
     Contributions add up to the finding's log-odds.
     """
     bars = [
-        Bar(c.name, c.contribution, 0.0, c.verdict, _words(c) or [_elsewhere(c)])
-        for c in shown_concepts(found)
+        Bar(c.name, c.contribution, 0.0, c.verdict, told_words(c)) for c in shown_concepts(found)
     ]
     if weaker(found):
         bars.append(Bar(WEAKER, weaker(found), 0.0))
@@ -150,20 +149,17 @@ def evidence_bars(found: AnyFinding) -> list[Bar]:
     return [bar._replace(share=abs(bar.contribution) / largest) for bar in bars]
 
 
-def _words(concept: AnyConcept) -> list[str]:
-    """Returns the whole words on which a concept fires, each once.
+def told_words(concept: AnyConcept) -> list[str]:
+    """Returns the whole words on which a concept fires, each once, or what stands in their place.
 
     One that the concept's name does not describe stands in brackets.
     """
     words = dict.fromkeys(word.word for word in fired_words(concept))
-    return [f"({word})" if describes(concept.id, word) is False else word for word in words]
-
-
-def _elsewhere(concept: AnyConcept) -> str:
-    """Returns what stands in place of words, for a concept that no word shows."""
+    if words:
+        return [f"({word})" if describes(concept.id, word) is False else word for word in words]
     if not concept.fires_less:
-        return OUTSIDE
-    return NO_WORD if concept.no_word else LESS
+        return [OUTSIDE]
+    return [NO_WORD if concept.no_word else LESS]
 
 
 def other_reading(found: AnyFinding) -> str:

@@ -11,10 +11,12 @@ from saetask.report.evidence import (
     fired_words,
     other_reading,
     shown_concepts,
+    told_words,
     unnamed,
     weaker,
 )
 from saetask.report.items import MisunderstandingRecord
+from saetask.saes.described_words import describes
 
 PLACES = 2
 """Decimals of log-odds and contributions."""
@@ -53,7 +55,8 @@ def evidence_data(
         The other reading, or ""; the log-odds; what has no telling name adds, and what weaker
         concepts add; the first and last character of the lines with the finding;
         start and length of each word that is marked, one after another; and for each concept that
-        is shown its place, what it adds, and the numbers of its words.
+        is shown its place, what it adds, and the numbers of its words, -1 less the number of one
+        that its name does not describe; where there is no word, what stands in their place.
     """
     if not finding.concepts:
         return None
@@ -61,9 +64,13 @@ def evidence_data(
     bars, lines = [], []
     for concept in shown_concepts(finding):
         bar = [table.place(concept), _rounded(concept.contribution)]
-        if offset is not None:
-            fired = [(offset + word.start, len(word.text)) for word in fired_words(concept)]
-            bar += [words.setdefault(each, len(words)) for each in fired]
+        if not (fired := fired_words(concept)):
+            bar += told_words(concept)
+        elif offset is not None:
+            for word in fired:
+                place = offset + word.start, len(word.text)
+                number = words.setdefault(place, len(words))
+                bar.append(-1 - number if describes(concept.id, word.word) is False else number)
         bars.append(bar)
     if offset is not None:
         lines = _lines(prompt, offset + finding.span[0], offset + finding.span[1])

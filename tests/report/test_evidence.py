@@ -20,6 +20,7 @@ from saetask.report.evidence import (
     removal_sentence,
     shown_concepts,
     telling_contexts,
+    told_words,
 )
 from saetask.report.evidence_data import ConceptTable, evidence_data
 from saetask.report.items import MisunderstandingRecord
@@ -151,12 +152,24 @@ def test_the_page_gets_what_the_terminal_shows(
     assert log_odds == pytest.approx(found.log_odds, abs=0.006)
     total = rest + hidden + sum(adds for _, adds, *_ in bars)
     assert total == pytest.approx(found.log_odds, abs=0.05)
-    for each, (place, _, *numbers) in zip(shown_concepts(found), bars, strict=True):
-        assert table.rows[place] == [each.name, each.verdict, each.contexts]
-        starts = [words[2 * number] - len(before) for number in numbers]
-        lengths = [words[2 * number + 1] for number in numbers]
+    for each, (name, _, *numbers) in zip(shown_concepts(found), bars, strict=True):
+        assert table.rows[name] == [each.name, each.verdict, each.contexts]
+        if not fired_words(each):
+            assert numbers == told_words(each)
+            continue
+        places = [-1 - number if number < 0 else number for number in numbers]
+        starts = [words[2 * place] - len(before) for place in places]
+        lengths = [words[2 * place + 1] for place in places]
         expected = [(word.start, word.end - word.start) for word in fired_words(each)]
         assert list(zip(starts, lengths)) == expected
+
+
+def test_the_page_marks_words_that_the_name_does_not_describe() -> None:
+    food = concept("food", 1.0, "soup", "insult")._replace(id="on:noun.food")
+    food = food._replace(tokens=[each._replace(word=each.text) for each in food.tokens])
+    found = as_record(planted_finding(concepts=[food]))
+    *_, (bar,) = evidence_data(found, SENTENCE, 0, ConceptTable()) or []
+    assert sorted(number < 0 for number in bar[2:]) == [False, True]
 
 
 def test_what_a_concept_is_called_is_written_once() -> None:

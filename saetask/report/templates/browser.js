@@ -163,13 +163,20 @@
   function concepts(finding, row) {
     const [other, logOdds, rest, weaker, lines, words, bars] = finding.evidence;
     const characters = Array.from(row.prompt.map(([text]) => text).join(""));
-    const wordAt = (place, order) => {
+    const isLetter = (place) => /\p{L}/u.test(characters[place] ?? "");
+    const wordAt = (number, order) => {
+      const place = number < 0 ? -1 - number : number;
       const start = words[2 * place], end = start + words[2 * place + 1];
-      return { start, end, text: characters.slice(start, end).join(""), activation: -order };
+      let first = start, last = end;
+      while (isLetter(first) && isLetter(first - 1)) first -= 1;
+      while (isLetter(last) && isLetter(last - 1)) last += 1;
+      const [text, word] = [[start, end], [first, last]].map((range) => characters.slice(...range).join(""));
+      return { start, end, text, word, described: number >= 0, activation: -order };
     };
     const listed = bars.map(([place, contribution, ...fired]) => {
       const [name, verdict, contexts] = data.concepts[place];
-      return { name, verdict, contexts, contribution, for: contribution > 0 ? finding.reading : other, tokens: fired.map(wordAt) };
+      const [told, numbers] = typeof fired[0] === "string" ? [fired[0], []] : [undefined, fired];
+      return { name, verdict, contexts, contribution, told, for: contribution > 0 ? finding.reading : other, tokens: numbers.map(wordAt) };
     });
     const [first = 0, last = 0] = lines;
     return {

@@ -31,11 +31,10 @@ export function firedWords(concept) {
   return words.sort((a, b) => b.strength - a.strength).slice(0, MOST_WORDS);
 }
 
-// A word; in brackets where the concept's name does not describe it.
-const shownWord = ({ word, described }) => (described === false ? `(${word})` : word);
-
-// What stands in place of words, for a concept that no word shows.
-function elsewhere(concept) {
+// The words on which a concept fires, in brackets where its name does not describe them; or what stands in their place.
+function toldWords(concept) {
+  const words = firedWords(concept).map(({ word, described }) => (described === false ? `(${word})` : word));
+  if (words.length) return [...new Set(words)].join(", ");
   if (concept.fires_less === false) return "outside the text";
   return concept.no_word ? "no such word" : "less than usual";
 }
@@ -116,7 +115,7 @@ export class FindingView extends HTMLElement {
   bars() {
     const { finding } = this.shown, other = otherReading(finding);
     const rows = this.listed.map((c) => [
-      c.name, c.contribution, c.verdict, [...new Set(firedWords(c).map(shownWord))].join(", ") || elsewhere(c), c,
+      c.name, c.contribution, c.verdict, c.told ?? toldWords(c), c,
     ]);
     if (this.weaker()) rows.push([WEAKER, this.weaker(), "", ""]);
     if (finding.rest !== null && finding.rest !== undefined) rows.push([REST, finding.rest - (finding.unlisted ?? 0), "", ""]);
