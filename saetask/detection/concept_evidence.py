@@ -1,6 +1,6 @@
 """Concepts for and against a reading: a probe's log-odds, taken apart exactly."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -117,8 +117,9 @@ def _evidence(
     words = {token_word(detector_input, token) for token in tokens} - {""}
     for token in speaking[np.argsort(-np.abs(by_token[speaking]), kind="stable")].tolist():
         strongest = float(np.abs(firing.values[_firings(firing, token)]).max(initial=0.0))
-        for shown in _in_content(detector_input, token, strongest, float(by_token[token])):
-            found.append(shown._replace(described=describes(concept.id, shown.word)))
+        added = float(by_token[token])
+        if shown := _shown_token(detector_input, concept, token, strongest, added):
+            found.append(shown)
     return ConceptEvidence(
         concept.id,
         concept.text,
@@ -138,11 +139,14 @@ def _firings(activations: FeatureActivations, token: int) -> slice:
     return slice(*activations.indptr[[token, token + 1]])
 
 
-def _in_content(
-    detector_input: DetectorInput, token: int, activation: float, adds: float
-) -> Iterator[ConceptToken]:
-    """Yields a token with its place in the content; nothing for one of the chat template."""
-    if place := place_in_content(detector_input, token):
-        text = detector_input.content[place.start : place.end]
-        word = word_at(detector_input.content, place)
-        yield ConceptToken(place.start, place.end, text, activation, adds, word)
+def _shown_token(
+    detector_input: DetectorInput, concept: Concept, token: int, activation: float, adds: float
+) -> ConceptToken | None:
+    """Returns a token with its place in the content; None for one of the chat template."""
+    place = place_in_content(detector_input, token)
+    if place is None:
+        return None
+    content = detector_input.content
+    word, text = word_at(content, place), content[place.start : place.end]
+    fits = describes(concept.id, word)
+    return ConceptToken(place.start, place.end, text, activation, adds, word, fits)

@@ -1,6 +1,5 @@
 """Log-odds taken apart by concept: nothing is lost, whatever the weights are."""
 
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -16,8 +15,7 @@ from saetask.detection.concept_evidence import (
     ConceptTerms,
     explain_by_concepts,
 )
-from saetask.detection.feature_owners import owned_concepts, strongest_concepts
-from saetask.detection.token_words import word_at
+from saetask.detection.feature_owners import strongest_concepts
 from saetask_plugins.detectors.concept_probe import ConceptProbe
 from saetask_plugins.detectors.concept_selection import ConceptWeights
 from saetask_plugins.detectors.failure_probe import FailureProbe
@@ -142,49 +140,6 @@ def test_what_tokens_add_is_what_the_concept_adds(seed):
         assert all(token.adds * concept.contribution > 0 for token in concept.tokens)
         sizes = [abs(token.adds) for token in concept.tokens]
         assert sizes == sorted(sizes, reverse=True)
-
-
-@given(st.text("ab '-é.", max_size=20), st.data())
-def test_a_token_is_part_of_a_whole_word(content, data):
-    first = data.draw(st.integers(0, len(content)))
-    last = data.draw(st.integers(first, len(content)))
-    word = word_at(content, Span(first, last))
-    letters = [place for place in range(first, last) if content[place].isalpha()]
-    assert bool(word) == bool(letters)
-    if letters:
-        words = list(re.finditer(r"[^\W\d_]+", content))
-        assert word == next(m[0] for m in words if m.start() <= letters[0] < m.end())
-
-
-def test_a_wide_class_and_then_a_contrast_come_after_a_meaning_and_before_a_form():
-    concepts = (
-        make_concept("form", [0, 1, 2, 4], weights=(0.9,) * 4)._replace(subject="form"),
-        make_concept("contrast", [0, 1, 3, 4], weights=(0.5,) * 4)._replace(subject="contrast"),
-        make_concept("meaning", [0, 2], weights=(0.95, 0.1))._replace(subject="meaning"),
-        make_concept("wide", [0, 4], weights=(0.99, 0.1))._replace(wide=True),
-    )
-    assert strongest_concepts(concepts, 6).tolist() == [2, 1, 0, 1, 3, -1]
-
-
-@given(seeds)
-def test_a_feature_counts_to_the_concept_of_its_largest_weight(seed):
-    generator = np.random.default_rng(seed)
-    concepts = []
-    for i in range(5):
-        features = generator.choice(12, 6, replace=False).tolist()
-        weights = tuple(generator.choice([-2.0, 0.5, 1.0], 6).tolist())
-        concepts.append(make_concept(f"c{i}", features, weights=weights))
-    owners = strongest_concepts(tuple(concepts), 12)
-    for feature in range(12):
-        sizes = [
-            max((abs(w) for f, w in zip(c.features, c.weights) if f == feature), default=0.0)
-            for c in concepts
-        ]
-        assert owners[feature] == (int(np.argmax(sizes)) if any(sizes) else -1)
-    owned = owned_concepts(tuple(concepts), 12)
-    for number, (whole, own) in enumerate(zip(concepts, owned, strict=True)):
-        assert set(own.features) == set(np.flatnonzero(owners == number).tolist())
-        assert set(zip(own.features, own.weights)) <= set(zip(whole.features, whole.weights))
 
 
 @given(seeds)
