@@ -84,6 +84,7 @@ def discover(arguments: Namespace) -> None:
         require_positive(options, "limit")
     compute = take(arguments, ComputeConfig)
     compute.check()
+    _check_log(Path(options.log))
     importers = registry.by_name("importer")
     log = read_log(options.log, options.format, take(arguments, LogFields), importers)
     items = list(islice(log, options.limit))
@@ -148,6 +149,18 @@ def _default_folder(arguments: Namespace) -> Path:
     return folder.with_name(f"{folder.name}-{content_hash(flags)[:8]}") if flags else folder
 
 
+def _check_log(log: Path) -> None:
+    """Checks that a log is not what a discovery wrote.
+
+    Raises:
+        UserError: It is.
+    """
+    from saetask.report.run_folder import DISCOVERIES
+
+    if (log / DISCOVERIES).is_file():
+        raise UserError(f"{log} is a discovery; `saetask explore --discovery {log}` shows it.")
+
+
 def _check_folder(folder: Path, log: str) -> None:
     """Checks that a folder can take a discovery in a log.
 
@@ -168,12 +181,15 @@ def _check_folder(folder: Path, log: str) -> None:
 def _print_summary(summary: "DiscoverySummary") -> None:
     from saetask.cli.tables import has_room_for, print_table
     from saetask.discovery.sentences import name_misleads, result_sentences
+    from saetask.report.numbers import ABSENT
 
     if summary.discoveries:
         table = _table(summary)
         print_table(table if has_room_for(table) else _table(summary, "\n"))
         if any(name_misleads(found) for found in summary.discoveries[:MOST_ROWS]):
             print(f"{DOUBT}: seldom active on what its name says.")
+        if any(found.ci95 is None for found in summary.discoveries[:MOST_ROWS]):
+            print(f"{ABSENT}: no interval, as all its prompts fail alike.")
     for sentence in result_sentences(summary):
         print(sentence)
 

@@ -26,6 +26,7 @@ from saetask.cli.commands import CommandGroup, add_commands
 from saetask.cli.parser import CommandParser
 from saetask.errors import UserError
 
+INTERRUPTED = "interrupted; the same command goes on from what it has kept."
 ROOT = CommandGroup(
     "detect what a language model misread in a prompt, write it back, and test if that helps",
     {
@@ -67,8 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"saetask: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as ended:
-        told = str(ended) or "interrupted; the same command goes on from here."
-        print(f"saetask: {told}", file=sys.stderr)
+        print(f"saetask: {str(ended) or INTERRUPTED}", file=sys.stderr)
         return 130
     except Exception as error:
         if debug:

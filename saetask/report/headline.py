@@ -56,7 +56,7 @@ def _improved(summary: Summary, saetask: ArmResult, sentence: str) -> Headline:
             f"{sentence} But it is not shown to be above {' and '.join(level)}, with the same "
             "prompts picked: what the note says is not shown to matter."
         )
-        return Headline("No improvement shown", "bad", text)
+        return Headline("Improved, but the note is not shown to matter", "bad", text)
     if rivals := _rivals(summary):
         text = f"{sentence} But {_listed(rivals, saetask)}, so the SAE is not shown to matter."
         level = any(arm.accuracy >= saetask.accuracy for arm in rivals.values())

@@ -40,6 +40,9 @@ def read_run_folder(folder: Path) -> RunFolder:
             f"{folder} is no run but a discovery; its page is {folder / 'report.html'}, and "
             f"`saetask explore --discovery {folder}` shows it."
         )
+    written = {path.name for path in folder.iterdir()}
+    if "config.yaml" in written and not written & {"summary.json", "items.jsonl"}:
+        raise UserError(f"The run in {folder} is not finished; its command goes on from there.")
     try:
         summary = read_summary(folder / "summary.json")
         return RunFolder(

@@ -148,3 +148,9 @@ def test_what_is_found_with_other_flags_gets_a_folder_of_its_own():
     named = [folder(), folder(q=0.1), folder(q=0.2), folder(limit=5), folder(prompt_field="text")]
     assert len(set(named)) == len(named) and named[0] == Path("runs/discover-a.b")
     assert folder(mend=True, json=True) == folder()  # these add to what is found
+
+
+def test_a_discovery_is_no_log(discover, tmp_path):
+    (tmp_path / "discoveries.jsonl").touch()
+    code, out, err = discover(tmp_path)
+    assert code == 2 and "is a discovery; `saetask explore --discovery" in err and out == ""

@@ -71,7 +71,8 @@ def test_a_note_that_does_no_more_than_its_gate_is_no_improvement(
     document = summary(shuffled=arm(0.6), **GATED)
     document["against"][name] = compared(gap[0], 0.01) | {"holm_p": gap[1]}
     result = headline_of(tmp_path, document)
-    assert (result.verdict, result.tone) == ("No improvement shown", "bad")
+    verdict = "Improved, but the note is not shown to matter"
+    assert (result.verdict, result.tone) == (verdict, "bad")
     assert f"not shown to be above {name}, with the same prompts picked" in result.text
 
 
@@ -334,3 +335,11 @@ def test_a_discovery_is_refused_with_what_shows_it(tmp_path):
     (tmp_path / "discoveries.jsonl").touch()
     with pytest.raises(UserError, match=f"no run but a discovery.* --discovery {tmp_path}"):
         read_run_folder(tmp_path)
+
+
+def test_an_interrupted_run_is_told_as_one(tmp_path):
+    folder = write_run(tmp_path / "run", summary(), rows())
+    (folder / "summary.json").unlink()
+    (folder / "items.jsonl").unlink()
+    with pytest.raises(UserError, match="is not finished; its command goes on"):
+        read_run_folder(folder)
