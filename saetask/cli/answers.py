@@ -35,7 +35,9 @@ def _answer_lines(detection: "Detection") -> list[str]:
     if detection.preference:
         lines.append(detection.preference)
     if not detection.misunderstandings:
-        lines.append(f"no misunderstanding found: {detection.reason}")
+        by_preference = detection.preference and detection.calibrated_answer != detection.answer
+        told = f"; it says {detection.answer!r} by that preference alone" if by_preference else ""
+        lines.append(f"no misunderstanding found: {detection.reason}{told}")
     return lines
 
 

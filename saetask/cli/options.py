@@ -42,7 +42,8 @@ class ModelOptions:
         from saetask.saes.loading import load_sae
 
         self.announce()
-        return load_model(self.model, dtype=self.dtype), load_sae(self.sae)
+        sae = load_sae(self.sae)  # first, since a wrong name is told sooner
+        return load_model(self.model, dtype=self.dtype), sae
 
 
 @dataclass(frozen=True)

@@ -46,9 +46,17 @@ def answers(summary: Summary) -> list[Answer]:
         ("Because it is the SAE's?", "the trained SAE is needed", _by_the_sae),
         ("Understood, not believed?", "notes are understood, not only believed", _understood),
     )
-    found = [Answer(question, claim, *answer(summary)) for question, claim, answer in asked]
+    found = [_answer(question, claim, *answer(summary)) for question, claim, answer in asked]
     opposite = _opposite(summary)
     return [*found, Answer("What would have to be true for the opposite?", "", None, opposite)]
+
+
+def _answer(question: str, claim: str, verdict: Verdict, text: str) -> Answer:
+    """Returns an answer whose text does not begin with its verdict once more."""
+    said, _, rest = text.partition(": ")
+    return Answer(
+        question, claim, verdict, rest[:1].upper() + rest[1:] if said == verdict else text
+    )
 
 
 def verdicts_line(found: Sequence[Answer]) -> str:
@@ -210,6 +218,9 @@ def _opposite(summary: Summary) -> str:
         parts.append(
             f"The gate would do it all if {name} ({reached}) were level with {method}, which is "
             f"{points(change.difference)} points from it."
+            if change.ci95[0] > 0
+            else f"That the gate does it all is not ruled out: {name} reaches {reached}, and "
+            f"{method} is {points(change.difference)} points from it."
         )
     shuffled = summary.against.get(SHUFFLED)
     if shuffled is not None and not mostly_own_notes(summary.arms[SHUFFLED]):
