@@ -84,8 +84,10 @@ def _text(rule: Rule, evidence: FeatureEvidence) -> str:
     for kind in dict.fromkeys(VIEWS):
         of_kind = added[:, [view == kind for view in VIEWS]].sum(1)
         weight = np.bincount(tokens.ravel(), of_kind.ravel(), len(rarity)) * rarity
-        heaviest = [vocabulary.texts[i] for i in np.argsort(-weight)[:50] if weight[i] > 0]
-        words = list(dict.fromkeys(text.strip().lower() or text for text in heaviest))
+        weighty = np.flatnonzero(weight > 0)  # few of a large vocabulary
+        heaviest = weighty[np.argsort(-weight[weighty], kind="stable")[:50]].tolist()
+        texts = (vocabulary.texts[token] for token in heaviest)
+        words = list(dict.fromkeys(text.strip().lower() or text for text in texts))
         if words and of_kind.sum() >= NAMED_SHARE * added.sum():
             parts.append((of_kind.sum(), f"{kind} {', '.join(map(repr, words[:NAMED_WORDS]))}"))
     return "; ".join(text for _, text in sorted(parts, key=lambda part: -part[0]))
