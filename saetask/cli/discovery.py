@@ -1,5 +1,6 @@
 """The command `saetask discover`."""
 
+import sys
 from argparse import Namespace
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from saetask.plugins import PluginRegistry
 
 MOST_ROWS = 20
+NO_GROUPS = (
+    "saetask: the log has no groups, so rows that are much alike may stand in both halves; "
+    "--group-field names a column of them."
+)
 DOUBT = "(?)"
 """Behind a name that misleads."""
 FIGURES = (
@@ -95,6 +100,8 @@ def discover(arguments: Namespace) -> None:
     _check_folder(folder, options.log)
     config = replace(take(arguments, DiscoveryConfig), cache=folder / "work", log=options.log)
     check_log(items, config)
+    if len({item.group for item in items}) == len(items):
+        print(NO_GROUPS, file=sys.stderr)
     make_folder(folder)
     chosen = take(arguments, ModelOptions)
     model, sae = chosen.load()

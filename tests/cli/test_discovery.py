@@ -59,6 +59,7 @@ def write(path, made):
 def test_what_was_planted_is_printed_and_written(discover, tmp_path):
     code, out, err = discover(write(tmp_path / "log.jsonl", rows()))
     assert code == 0, err
+    assert "the log has no groups" in err
     assert "1 discovery confirmed" in out and "The model answers wrongly on" in out
     assert "A random dictionary:" in out and "Permuted outcomes (3 times)" in out
     folder = tmp_path / "found"
