@@ -1,12 +1,14 @@
-"""Has a model at an endpoint answer word problems, and writes an evaluation log.
+"""Has a model answer word problems, and writes an evaluation log.
 
-    python -m benchmarks.word_problem_log ITEMS.jsonl LOG.jsonl --model NAME --base-url URL
+    python -m benchmarks.word_problem_log ITEMS.jsonl LOG.jsonl --model NAME [--base-url URL]
         [--limit 300] [--seed 0] [--workers 8]
 
 Items are those of the task `gsm8k`, as `python -m benchmarks.convert_items svamp-steps` and `gsm8k`
 make them. A random sample is asked in the order in which it was drawn, so that its beginning is a
 sample as well. The endpoint is any with OpenAI's chat completions API, such as llama.cpp's server,
-where the length of an answer is set too; the task's beginning of an answer is not sent.
+where the length of an answer is set too; the task's beginning of an answer is not sent. Without an
+endpoint the model is loaded here (alias, folder, .gguf file or hub id), and writes the most
+probable tokens after that beginning, at most 320, up to the answer that it states.
 
 A row of the log has the chat, the answer (`output`), whether the last number in it is right
 (`correct`), and whether the number is that it states as its answer (`strict`). Answers are kept
@@ -27,7 +29,10 @@ from saetask import PluginRegistry
 from saetask.data import Item, number_text
 from saetask.errors import one_line_errors
 from saetask.inference import Endpoint
+from saetask.inference.client import ModelClient
 from saetask.inference.endpoint import ask_once
+from saetask.inference.requests import GenerateRequest
+from saetask.models.loading import load_model
 from saetask.utils.journal import Journal
 
 LONGEST_WAIT = 7200.0
@@ -55,21 +60,39 @@ def log_row(task: Any, item: Item, output: str) -> dict[str, Any]:
     }
 
 
-def write_log(items: Sequence[Item], out: Path, endpoint: Endpoint, workers: int) -> int:
-    """Asks each item and writes the log; returns how many got no answer.
+def answers_at(endpoint: Endpoint, items: Sequence[Item], kept: Path, workers: int) -> list[Any]:
+    """Returns the text that an endpoint answers to each item; None where it gives none.
 
     Raises:
         UserError: The endpoint can not be reached.
     """
-    task = PluginRegistry().get("task", "gsm8k")
-    journal = Journal(out.with_name(f"{out.name}.answers"))
+    task, journal = PluginRegistry().get("task", "gsm8k"), Journal(kept)
 
     def answer(item: Item) -> str | None:
         content = ask_once(endpoint, journal, task.prompt(item).messages, lambda text: [text])[0]
         return str(content[0]) if content else None
 
     with ThreadPoolExecutor(workers) as executor:
-        answers = list(executor.map(answer, items))
+        return list(executor.map(answer, items))
+
+
+def answers_here(model: str, items: Sequence[Item], kept: Path) -> list[str]:
+    """Returns the text that a model writes for each item.
+
+    Raises:
+        UserError: The model can not be loaded.
+    """
+    task = PluginRegistry().get("task", "gsm8k")
+    client = ModelClient(load_model(model), kept)
+    return client.generate(
+        GenerateRequest(task.prompt(item), task.answer_tokens, item.id, end=task.answer_end)
+        for item in items
+    )
+
+
+def write_log(items: Sequence[Item], answers: Sequence[str | None], out: Path) -> int:
+    """Writes the log; returns how many items got no answer."""
+    task = PluginRegistry().get("task", "gsm8k")
     rows = [log_row(task, item, text) for item, text in zip(items, answers) if text is not None]
     out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
     return len(items) - len(rows)
@@ -86,15 +109,20 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("items", type=Path, metavar="ITEMS")
     parser.add_argument("out", type=Path, metavar="LOG")
     parser.add_argument("--model", required=True)
-    parser.add_argument("--base-url", required=True)
+    parser.add_argument("--base-url")
     parser.add_argument("--limit", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=8)
     options = parser.parse_args(given)
     items = PluginRegistry().get("task", "gsm8k").items(options.items)
-    endpoint = Endpoint(options.model, options.base_url, timeout=LONGEST_WAIT)
     drawn = sample(items, options.limit, options.seed)
-    missing = write_log(drawn, options.out, endpoint, options.workers)
+    kept = options.out.with_name(f"{options.out.name}.answers")
+    if options.base_url:
+        endpoint = Endpoint(options.model, options.base_url, timeout=LONGEST_WAIT)
+        answers = answers_at(endpoint, drawn, kept, options.workers)
+    else:
+        answers = answers_here(options.model, drawn, kept)
+    missing = write_log(drawn, answers, options.out)
     print(f"{len(drawn) - missing} of {len(drawn)} items answered: {options.out}")
     return 0
 

@@ -19,9 +19,10 @@ class UserError(Exception):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Returns `" Did you mean 'x'?"` or the list of known names, to end an error line with."""
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    bare = {each.lstrip("-"): each for each in known}  # the dashes of flags are no likeness
+    close = difflib.get_close_matches(name.lstrip("-"), bare, n=1, cutoff=0.5)
     if close:
-        return f" Did you mean '{close[0]}'?"
+        return f" Did you mean '{bare[close[0]]}'?"
     return f" Known: {', '.join(known[:12])}{', …' * (len(known) > 12)}." if known else ""
 
 

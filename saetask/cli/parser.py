@@ -252,13 +252,24 @@ def _read_whole_number(text: str) -> int:
         raise argparse.ArgumentTypeError(f"'{text}' is no whole number") from None
 
 
+def _read_number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number") from None
+
+
 def _read_bool(text: str) -> bool:
     if text not in ("true", "false"):
         raise argparse.ArgumentTypeError(f"'{text}' must be true or false")
     return text == "true"
 
 
-READERS: Mapping[type, Callable[[str], Any]] = {int: _read_whole_number, bool: _read_bool}
+READERS: Mapping[type, Callable[[str], Any]] = {
+    int: _read_whole_number,
+    float: _read_number,
+    bool: _read_bool,
+}
 """How values of types are read whose own constructor does not do."""
 
 

@@ -42,7 +42,7 @@ class SteerOptions:
     task: str | None = None
     """Task plugin that asks about the prompt; without it, metaphor where a target is given."""
     target: str | None = None
-    """The word in question, for a task that asks about a word."""
+    """The word in question, for a task that asks about a word (its first place)."""
     max_new_tokens: int = 40
     """Maximum length of the generated text, in tokens."""
     seed: int = 0

@@ -23,7 +23,7 @@ class TaskOptions:
     task: str | None = None
     """Task plugin; without it, metaphor for a prompt with a target, else word-problems."""
     target: str | None = None
-    """The word in question, for a task that asks about a word."""
+    """The word in question, for a task that asks about a word (its first place)."""
     data: Path | None = None
     """Items to fit on, for tasks without built-in items."""
     dictionary: Path | None = None

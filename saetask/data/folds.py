@@ -239,9 +239,9 @@ def _check_fold_sizes(folds: list[Fold], samples: list[Sample], config: SplitCon
     if enough:
         advice = f"With these {len(samples)} items, give --folds {enough}."
     elif config.limit is not None:
-        wanted = math.ceil(config.limit * FEWEST_FIT_ITEMS / smallest) if smallest else 0
-        raised = f" to about {wanted}" if wanted else ""
-        advice = f"Raise --limit{raised} or leave it out."
+        # Each fold holds out one part of `n_folds`; groups stay whole, so a fifth is added.
+        wanted = 1.2 * FEWEST_FIT_ITEMS * config.n_folds / (config.n_folds - 1)
+        advice = f"Raise --limit to about {math.ceil(wanted / 10) * 10} or leave it out."
     else:
         advice = "Give more items, or items to fit on with --fit-data."
     _check_fit(smallest, "a fold", advice)

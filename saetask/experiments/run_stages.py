@@ -12,7 +12,7 @@ from saetask.utils.progress import PlannedStage
 NOTE_TEMPLATES, BEST_TEMPLATES = 8, 2
 """Assumed number of requests for each sample that note templates are compared on, in the two stages
 of the comparison; annotators tell the number of templates only when they see a finding."""
-WRITTEN = 0.7
+WRITTEN = 0.4
 """Assumed share of an arm's prompts that no other arm or fold has, as well."""
 FOLD, GENERATED = 30.0, 4.0
 """Time of fitting a fold, and of generating an answer, relative to ranking a prompt's candidates.
@@ -48,7 +48,7 @@ def _repetition(
     tested = (len(arms) - 1) * sum(len(fold.test) for fold in folds)
     written = len(arms) * len(_written(folds, settings.calibration_samples))
     stages = [
-        PlannedStage("read prompts", len(samples), 0.5),
+        PlannedStage("read prompts", len(samples)),
         PlannedStage("original prompts", len(asked)),
         PlannedStage("original prompts: generate", len(asked) * generate, GENERATED),
         PlannedStage("note templates", NOTE_TEMPLATES * drawn),
