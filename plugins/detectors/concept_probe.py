@@ -10,12 +10,15 @@ from saetask.detection import (
     CHANCE,
     DEFAULT_PROBE,
     NO_SIGNAL,
+    ConceptActivity,
     ConceptTerms,
     DetectorInput,
     Evidence,
     Finding,
     Misunderstanding,
     ProbeConfig,
+    activity_of,
+    activity_state,
     answer_scores,
     explain_by_concepts,
     fit_stack,
@@ -88,6 +91,7 @@ class ConceptProbe:
         self.probe = ConceptWeights(np.empty((0, 0, 0)), np.empty(0))
         self.means = np.empty((0, 0))
         """Mean activation of each concept in the fit split, `[region, concept]`."""
+        self.activity: ConceptActivity | None = None
         self.stack = np.empty(0)
         self.tried: list[dict[str, Any]] = []
         self.n_candidate_features = 0
@@ -121,6 +125,9 @@ class ConceptProbe:
         chosen = order_of_entry(design, labels)[: choice.n_concepts]
         self.concepts = tuple(known[number] for number in chosen)
         self.means = design[own][:, :, chosen].mean(0)
+        activity = design[own][:, :, chosen].sum(1).astype(np.float32)
+        ids = [concept.id for concept in self.concepts]
+        self.activity = ConceptActivity(activity, labels[own], ids)
         self.probe = fit_weights(design[:, :, chosen], labels, choice.strength)
         answers = answer_scores(inputs, self.readings)
         chance = CHANCE / len(self.tried)
@@ -145,11 +152,12 @@ class ConceptProbe:
             rest=self.stack[0] * self.probe.log_odds(self.means[None])[0],
             by_token=self.stack[0] * self._by_token(detector_input),
             fires_less=np.flatnonzero(beyond.sum(0) < 0).tolist(),
+            activity=design[0].sum(0),
         )
         evidence = self._features(detector_input, self.readings.index(reading))
         found = make_misunderstanding(self.name, detector_input, reading, evidence)
         return explain_by_concepts(
-            found, detector_input, self.readings, self.concepts, parts, self.regions
+            found, detector_input, self.readings, self.concepts, parts, self.regions, self.activity
         )
 
     def _by_token(
@@ -246,6 +254,7 @@ class ConceptProbe:
             "weights": self.probe.weights,
             "bias": self.probe.bias,
             "means": self.means,
+            **activity_state(self.activity),
             "stack": self.stack,
             "tried": self.tried,
             "n_candidate_features": self.n_candidate_features,
@@ -256,7 +265,7 @@ class ConceptProbe:
         self.readings, self.regions = list(state["readings"]), tuple(state["regions"])
         self.concepts = tuple(_concept(values) for values in state["concepts"])
         self.probe = ConceptWeights(state["weights"], state["bias"])
-        self.means = state["means"]
+        self.means, self.activity = state["means"], activity_of(state)
         self.stack, self.tried = state["stack"], list(state["tried"])
         self.n_candidate_features = state["n_candidate_features"]
 

@@ -8,16 +8,21 @@ import numpy as np
 from scipy.sparse import csr_matrix, hstack
 
 from saetask.detection import (
+    ACTIVITY_STATE,
     CHANCE,
     DEFAULT_PROBE,
     NO_SIGNAL,
+    ConceptActivity,
     ConceptTerms,
     DetectorInput,
     Evidence,
     Finding,
     Misunderstanding,
     ProbeConfig,
+    activity_of,
+    activity_state,
     answer_scores,
+    concept_activity,
     explain_by_concepts,
     fit_stack,
     in_domain_rows,
@@ -28,6 +33,7 @@ from saetask.detection import (
     make_misunderstanding,
     meaning_owners,
     owned_concepts,
+    strongest_concepts,
     usable_region_sets,
     weigh_by_words,
 )
@@ -81,6 +87,7 @@ class FailureProbe:
         self.columns = np.empty(0, np.int64)
         self.means = np.empty(0)
         """Mean log-activation of each column in the fit split."""
+        self.activity: ConceptActivity | None = None
         self.weights = np.empty((0, 0))
         self.bias = np.empty(0)
         self.stack = np.empty(0)
@@ -111,6 +118,7 @@ class FailureProbe:
         self.columns = live_columns(data.design)
         design = csr_matrix(data.design[:, self.columns])
         self.means = column_means(design[own])
+        self.activity = self._activity(inputs[0], design[own], labels[own])
         self.weights, self.bias = data.fit(np.arange(len(labels)), self.columns, chosen.setting)
         self.stability = stability(
             self.weights,
@@ -174,7 +182,18 @@ class FailureProbe:
             return found
         parts = self._by_concept(detector_input, row, concepts)
         owned = owned_concepts(concepts, self.d_sae)
-        return explain_by_concepts(found, detector_input, self.readings, owned, parts, self.regions)
+        return explain_by_concepts(
+            found, detector_input, self.readings, owned, parts, self.regions, self.activity
+        )
+
+    def _activity(
+        self, detector_input: DetectorInput, design: csr_matrix, labels: np.ndarray
+    ) -> ConceptActivity | None:
+        """Returns how active concepts are in prompts; None where there are no concepts."""
+        if not (concepts := tuple(detector_input.concepts)):
+            return None
+        owners = strongest_concepts(concepts, self.d_sae)[self.columns % self.d_sae]
+        return concept_activity(design, owners, [c.id for c in concepts], labels)
 
     def _by_concept(
         self, detector_input: DetectorInput, row: csr_matrix, concepts: tuple[Concept, ...]
@@ -192,8 +211,8 @@ class FailureProbe:
         columns = ProbeColumns(order[places], features, values, self.means, self.weights)
         weighed = weigh_by_words(detector_input, self.undescribed_scale)
         parts = terms_by_concept(weighed, columns, self.bias, self.regions, concepts)
-        scale = self.stack[0]
-        return ConceptTerms(*(scale * each for each in parts[:4]), fires_less=parts.fires_less)
+        scaled = ("log_odds", "terms", "rest", "by_token")
+        return parts._replace(**{name: self.stack[0] * getattr(parts, name) for name in scaled})
 
     def _stable(self) -> np.ndarray:
         """Returns which columns are stable, `[class, column]`."""
@@ -217,7 +236,9 @@ class FailureProbe:
         answers = answer_scores(inputs, self.readings)
         labels = labels_of(gold_readings, self.readings)
         own = in_domain_rows(inputs)
-        moved.means = column_means(self._pooled(inputs, self.regions)[own][:, moved.columns])
+        design = csr_matrix(self._pooled(inputs, self.regions)[own][:, moved.columns])
+        moved.means = column_means(design)
+        moved.activity = moved._activity(inputs[0], design, labels[own])
         moved.stack = fit_stack(moved._log_odds(inputs)[own], answers[own], labels[own])
         return moved
 
@@ -250,11 +271,13 @@ class FailureProbe:
 
     def state_dict(self) -> dict[str, Any]:
         """Returns every attribute that the fit sets; their names are the file format of fits."""
-        return {name: value for name, value in vars(self).items() if name != "config"}
+        kept = {k: v for k, v in vars(self).items() if k not in ("config", "activity")}
+        return kept | activity_state(self.activity)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes over every attribute that a fit set."""
-        vars(self).update(state)
+        others = {name: value for name, value in state.items() if name not in ACTIVITY_STATE}
+        vars(self).update(others, activity=activity_of(state))
 
     @property
     def silence(self) -> str | None:

@@ -58,13 +58,16 @@ def terms_by_concept(
         of_pairs = terms[:, own][:, shares.col] * shares.data
         np.add.at(by_token, (owners[own][shares.col], shares.row), of_pairs.T)
     owned = np.flatnonzero(owners >= 0)
-    usual, beyond = np.zeros((n_concepts, len(bias))), np.zeros(n_concepts)
+    usual = np.zeros((n_concepts, len(bias)))
+    activity, usual_activity = np.zeros(n_concepts), np.zeros(n_concepts)
     np.add.at(usual, owners[owned], (probe.weights * probe.usual)[:, owned].T)
-    np.add.at(beyond, owners[owned], (probe.values - probe.usual)[owned])
+    np.add.at(activity, owners[owned], probe.values[owned])
+    np.add.at(usual_activity, owners[owned], probe.usual[owned])
     return ConceptTerms(
         log_odds=terms.sum(1) + bias,
         terms=(by_token.sum(1) - usual).T,
         rest=terms[:, owners < 0].sum(1) + usual.sum(0) + bias,
         by_token=rearrange(by_token, "concept token reading -> reading concept token"),
-        fires_less=np.flatnonzero(beyond < 0).tolist(),
+        fires_less=np.flatnonzero(activity < usual_activity).tolist(),
+        activity=activity,
     )

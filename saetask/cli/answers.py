@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING
 
 from saetask.cli.evidence import WIDTH, evidence_text
 
+SURE = 2 / 3
+"""Probability that the answer is wrong below which a finding is called one with care."""
+
 if TYPE_CHECKING:
     from saetask.detection.base import Misunderstanding
     from saetask.session import Detection, Reformulation
@@ -35,8 +38,9 @@ def _answer_lines(detection: "Detection") -> list[str]:
     if detection.preference:
         lines.append(detection.preference)
     if not detection.misunderstandings:
-        by_preference = detection.preference and detection.calibrated_answer != detection.answer
-        told = f"; it says {detection.answer!r} by that preference alone" if by_preference else ""
+        leaning = "that preference" if detection.preference else "what it says to all prompts"
+        differs = detection.calibrated_answer != detection.answer
+        told = f"; it says {detection.answer!r} by {leaning} alone" if differs else ""
         lines.append(f"no misunderstanding found: {detection.reason}{told}")
     return lines
 
@@ -53,8 +57,9 @@ def _finding_lines(found: "Misunderstanding", detection: "Detection") -> list[st
     from saetask.report.understanding import kind_sentence
     from saetask.report.why import why_sentence
 
+    perhaps = "perhaps " if found.probability < SURE else ""
     lines = [
-        f"misread: {found.text!r} at {found.span.start}; the features say: {found.reading}, "
+        f"{perhaps}misread: {_place(found, detection.prompt)}; the features say: {found.reading}, "
         f"the {_judged_answer(detection)}: {detection.calibrated_answer}"
     ]
     if why := why_sentence(found):
@@ -67,6 +72,14 @@ def _finding_lines(found: "Misunderstanding", detection: "Detection") -> list[st
             for f in found.features
         ]
     return lines
+
+
+def _place(found: "Misunderstanding", prompt: str) -> str:
+    """Returns what is misread, and where it stands if the prompt has it more than once."""
+    if found.text.strip() == prompt.strip():
+        return "the prompt"
+    repeated = prompt.lower().count(found.text.lower()) > 1
+    return repr(found.text) + f" at character {found.span.start}" * repeated
 
 
 def answers_text(done: "Reformulation") -> str:

@@ -10,10 +10,12 @@ from saetask.report.evidence import (
     Bar,
     Piece,
     evidence_bars,
+    examples_sentence,
     headings,
     margin_sentence,
     marked_text,
     removal_sentence,
+    short_name,
     signed,
     telling_contexts,
 )
@@ -27,11 +29,15 @@ if TYPE_CHECKING:
 
 WIDTH, WIDEST = 100, 140
 """Columns in a file or a pipe, and the maximum on a terminal."""
-BAR, NARROW_BAR = 16, 12
+BAR, NARROW_BAR = 12, 8
 """Columns of the longest bar; the second where a terminal has fewer than `WIDTH`."""
-NAME, WORDS = 27, 15
+NAME, WORDS = 26, 27
 """Columns of a concept's name and of its words at `WIDTH`; what is more is shared two to one."""
-MARKS = "[ ] a concept below fires on it;  ( ) below: the name does not describe the word"
+MARKS = (
+    "[ ] a concept below fires on it;  ( ) below: the name does not describe the word;  ✓ the name "
+    "was validated on unseen text, ○ it was not"
+)
+VALIDATED = "validated"
 STYLES = {PLAIN: "", FOR: "bold cyan", AGAINST: "bold yellow", FOR | AGAINST: "bold green"}
 
 
@@ -54,6 +60,7 @@ def evidence_text(prompt: str, found: "Misunderstanding", answer: str) -> str:
     parts: list[RenderableType] = [
         _marked(marked_text(prompt, found)),
         MARKS,
+        *filter(None, [examples_sentence(found)]),
         "",
         _bars_table(found, width),
         "",
@@ -82,20 +89,29 @@ def _bars_table(found: "Misunderstanding", width: int) -> "Table":
     narrow, more = width < WIDTH, max(0, width - WIDTH)
     names, longest = headings(found), NARROW_BAR if narrow else BAR
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
-    table.add_column(names.against, width=longest, justify="right", no_wrap=not narrow)
+    table.add_column(
+        names.against.removeprefix("for "), width=longest, justify="right", no_wrap=not narrow
+    )
     table.add_column("│", width=1, style="dim")
-    table.add_column(names.for_reading, width=longest, no_wrap=not narrow)
+    table.add_column(found.reading, width=longest, no_wrap=not narrow)
     table.add_column("adds", width=5, justify="right")
     table.add_column("concept", no_wrap=not narrow, max_width=NAME + 2 * more // 3)
-    table.add_column("its name is", no_wrap=not narrow, min_width=13)
+    table.add_column("examples", justify="right")
     table.add_column("fires on", no_wrap=not narrow, max_width=WORDS + more // 3)
     for bar in evidence_bars(found):
         drawn = _drawn(bar, longest)
         words = _line(", ".join(bar.words))
         sides = ("", drawn) if bar.contribution > 0 else (drawn, "")
-        added, name = signed(bar.contribution), _line(bar.name)
-        table.add_row(sides[0], "│", sides[1], added, name, _line(bar.verdict), words)
+        table.add_row(
+            sides[0], "│", sides[1], signed(bar.contribution), _named(bar), bar.alike, words
+        )
     return table
+
+
+def _named(bar: Bar) -> "Text":
+    """Returns a concept's name without its telling words, behind a sign for its verdict."""
+    sign = "" if not bar.verdict else "✓ " if bar.verdict == VALIDATED else "○ "
+    return _line(sign + short_name(bar.name))
 
 
 def _drawn(bar: Bar, longest: int) -> "Text":

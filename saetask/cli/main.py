@@ -70,6 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as ended:
         print(f"saetask: {str(ended) or INTERRUPTED}", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # who reads the output has seen enough, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 1
     except Exception as error:
         if debug:
             raise

@@ -97,12 +97,14 @@ def check_question(
     """
     plugin = registry.get("task", task or options.task_name(target))
     try:
-        plugin.question_from_text(text, target)
+        item = plugin.question_from_text(text, target)
     except UserError as error:
         if task or options.task or target:
             raise
         hint = "For a metaphor, give --target WORD; --task names another task."
         raise UserError(f"{error} {hint}") from error
+    if target and "target" not in plugin.prompt(item).spans:
+        raise UserError(f"The task {plugin.name} asks about no single word; leave --target out.")
 
 
 def check_items(registry: "PluginRegistry", options: TaskOptions, task: str) -> None:

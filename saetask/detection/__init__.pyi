@@ -1,3 +1,8 @@
+from .alike_prompts import ACTIVITY_STATE as ACTIVITY_STATE
+from .alike_prompts import ConceptActivity as ConceptActivity
+from .alike_prompts import activity_of as activity_of
+from .alike_prompts import activity_state as activity_state
+from .alike_prompts import concept_activity as concept_activity
 from .base import BaseDetector as BaseDetector
 from .base import ConceptEvidence as ConceptEvidence
 from .base import ConceptToken as ConceptToken

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 import numpy as np
 
 from saetask.data.prompts import Span
+from saetask.detection.alike_prompts import AlikePrompts
 from saetask.inference.ranking import likeliest
 from saetask.saes.activations import FeatureActivations
 from saetask.saes.concepts import Concept
@@ -71,8 +72,8 @@ class ConceptEvidence(NamedTuple):
     """Up to three contexts of the dictionary in which they fire."""
     fires_less: bool = False
     """Whether it speaks by firing less than in the average prompt."""
-    no_word: bool = False
-    """Whether its name describes no word of the prompt: there is none that it could fire on."""
+    alike: AlikePrompts | None = None
+    """Prompts of the fit split in which it fires as much, or as little; None where unknown."""
 
 
 class Misunderstanding(NamedTuple):

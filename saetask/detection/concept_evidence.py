@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from saetask.detection.alike_prompts import ConceptActivity
 from saetask.detection.base import ConceptEvidence, ConceptToken, DetectorInput, Misunderstanding
 from saetask.detection.probe_features import tokens_read
-from saetask.detection.token_words import place_in_content, token_word, word_at
+from saetask.detection.token_words import place_in_content, word_at
 from saetask.saes.activations import FeatureActivations
 from saetask.saes.concepts import Concept
 from saetask.saes.described_words import describes
@@ -35,6 +36,8 @@ class ConceptTerms(NamedTuple):
     """What the concept's features add that fire most on each token of the prompt."""
     fires_less: Collection[int] = ()
     """Concepts that fire less than usual in the prompt: no token shows what they add."""
+    activity: "Float64[np.ndarray, ' concept'] | None" = None
+    """Sum of the log-activations of each concept's features, to compare with other prompts."""
 
 
 def explain_by_concepts(
@@ -44,6 +47,7 @@ def explain_by_concepts(
     concepts: Sequence[Concept],
     parts: ConceptTerms,
     regions: Sequence[str],
+    in_fit: ConceptActivity | None = None,
 ) -> Misunderstanding:
     """Returns a misunderstanding with the concepts that add most to its reading, and take most.
 
@@ -57,6 +61,7 @@ def explain_by_concepts(
         concepts: The concepts that the log-odds are taken apart by.
         parts: The log-odds and their parts.
         regions: Regions of the prompt that the probe reads.
+        in_fit: How active the concepts are in the prompts that the probe was fitted on.
     """
     chosen = readings.index(misunderstanding.reading)
     added, by_token = (against_others(each)[chosen] for each in (parts.terms, parts.by_token))
@@ -69,17 +74,20 @@ def explain_by_concepts(
     for number in listed:
         for_another = max(others, key=lambda other: parts.terms[other, number])
         speaks_for = chosen if added[number] > 0 else for_another
-        evidence.append(
-            _evidence(
-                detector_input,
-                concepts[number],
-                float(added[number]),
-                readings[speaks_for],
-                by_token[number],
-                tokens,
-                fires_less=number in parts.fires_less,
-            )
+        fires_less, alike = number in parts.fires_less, None
+        if in_fit is not None and parts.activity is not None:
+            activity = float(parts.activity[number])
+            alike = in_fit.alike(concepts[number].id, activity, fires_less, speaks_for)
+        of_concept = _evidence(
+            detector_input,
+            concepts[number],
+            float(added[number]),
+            readings[speaks_for],
+            by_token[number],
+            tokens,
+            fires_less,
         )
+        evidence.append(of_concept._replace(alike=alike))
     return misunderstanding._replace(
         log_odds=float(against_others(parts.log_odds)[chosen]),
         rest=float(against_others(parts.rest)[chosen] + not_listed),
@@ -114,7 +122,6 @@ def _evidence(
     speaking = np.flatnonzero(by_token * contribution * (not fires_less) > 0)
     found: list[ConceptToken] = []
     features = {f for t in tokens for f in firing.features[_firings(firing, t)].tolist()}
-    words = {token_word(detector_input, token) for token in tokens} - {""}
     for token in speaking[np.argsort(-np.abs(by_token[speaking]), kind="stable")].tolist():
         strongest = float(np.abs(firing.values[_firings(firing, token)]).max(initial=0.0))
         added = float(by_token[token])
@@ -130,7 +137,6 @@ def _evidence(
         sorted(features),
         list(concept.examples[:CONTEXTS]),
         fires_less,
-        no_word=all(describes(concept.id, word) is False for word in words),
     )
 
 

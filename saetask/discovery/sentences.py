@@ -130,7 +130,7 @@ def _drawn_sentence(drawn: DrawnControl) -> str:
 
 def caveats(summary: DiscoverySummary) -> Iterator[str]:
     """Yields how what was confirmed is not to be read."""
-    if summary.answer_share >= ONE_ANSWER:
+    if summary.answer and summary.answer_share >= ONE_ANSWER:
         yield (
             f"The model gives one answer, “{summary.answer}”, to {percent(summary.answer_share)} "
             "of the prompts: it fails where another is right, whatever it read."

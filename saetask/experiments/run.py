@@ -32,6 +32,7 @@ from saetask.experiments.run_folder import (
     describe_model,
     describe_sae,
     fix_date,
+    removed_if_refused,
     write_run_folder,
 )
 from saetask.experiments.run_identity import claim_identity, run_identity
@@ -128,7 +129,8 @@ def run(
     plan = plan_run(inputs.with_dtype(), plugins)
     config = plan.config
     folder = claim_folder(Path(out) if out else None, config, plan.inputs.identity())
-    model, sae = plan.inputs.load_model(), plan.inputs.load_sae()
+    with removed_if_refused(folder):
+        sae, model = plan.inputs.load_sae(), plan.inputs.load_model()
     _set_template(model, folder, config)
     settings = _with_answer_tokens(settings, plan, model)
     figures = check_sae(model, sae, allow_mismatch=config.allow_sae_mismatch)

@@ -3,6 +3,9 @@
 import datetime
 import json
 import platform
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -74,6 +77,17 @@ def claim_folder(folder: Path | None, config: RunConfig, identity: str) -> Path:
         write_text(path, mark + yaml.safe_dump(document, sort_keys=False))
     remove_partial_writes(folder)
     return folder
+
+
+@contextmanager
+def removed_if_refused(folder: Path) -> Iterator[None]:
+    """Removes a run folder that holds nothing but its config, if what follows is refused."""
+    try:
+        yield
+    except UserError:
+        if [path.name for path in folder.iterdir()] == ["config.yaml"]:
+            shutil.rmtree(folder)
+        raise
 
 
 def _first_line(path: Path) -> str:

@@ -21,9 +21,7 @@ whose name tells the form of words alone, and the average prompt."""
 WEAKER = "weaker named concepts"
 """Concepts that are not shown one by one."""
 LESS = "less than usual"
-"""In place of words, for a concept that speaks by firing less than in the average prompt."""
-NO_WORD = "no such word"
-"""The same, where its name describes no word of the prompt."""
+"""Of a concept that speaks by firing less than in the average prompt."""
 OUTSIDE = "outside the text"
 """In place of words, for a concept that fires in the rest of the prompt alone."""
 
@@ -60,6 +58,8 @@ class Bar(NamedTuple):
     verdict: str = ""
     words: Sequence[str] = ()
     """Where it fires in the prompt, strongest first; in brackets where its name does not hold."""
+    alike: str = ""
+    """Of which share of how many known prompts like this one it tells the reading rightly."""
 
 
 class Headings(NamedTuple):
@@ -139,7 +139,8 @@ def evidence_bars(found: AnyFinding) -> list[Bar]:
     Contributions add up to the finding's log-odds.
     """
     bars = [
-        Bar(c.name, c.contribution, 0.0, c.verdict, told_words(c)) for c in shown_concepts(found)
+        Bar(c.name, c.contribution, 0.0, c.verdict, told_words(c), alike_text(c))
+        for c in shown_concepts(found)
     ]
     if weaker(found):
         bars.append(Bar(WEAKER, weaker(found), 0.0))
@@ -159,7 +160,39 @@ def told_words(concept: AnyConcept) -> list[str]:
         return [f"({word})" if describes(concept.id, word) is False else word for word in words]
     if not concept.fires_less:
         return [OUTSIDE]
-    return [NO_WORD if concept.no_word else LESS]
+    return [LESS if (share := share_of_usual(concept)) is None else f"{share:.0%} of usual"]
+
+
+def share_of_usual(concept: AnyConcept) -> float | None:
+    """Returns how active a concept is, relative to the mean prompt; None where that is unknown."""
+    if concept.alike is None or concept.alike.usual <= 0:
+        return None
+    return concept.alike.activity / concept.alike.usual
+
+
+def holds_alone(concept: AnyConcept) -> bool:
+    """Returns whether known prompts in which a concept fires so have its reading more often."""
+    return concept.alike is None or concept.alike.share > concept.alike.of_all
+
+
+def alike_text(concept: AnyConcept) -> str:
+    """Returns which share of how many prompts, where a concept fires so, have its reading."""
+    if concept.alike is None:
+        return ""
+    only = "" if holds_alone(concept) else "only "
+    return f"{only}{concept.alike.share:.0%} of {concept.alike.n}"
+
+
+def examples_sentence(found: AnyFinding) -> str:
+    """Returns what stands in the column of examples, and how often each reading is right in all."""
+    of_all = {c.reading: c.alike.of_all for c in shown_concepts(found) if c.alike}
+    if not of_all:
+        return ""
+    shares = ", ".join(f"{share:.0%} {reading}" for reading, share in of_all.items())
+    return (
+        "examples: of the prompts it was fitted on in which the concept fires as here, how many "
+        f"have the reading it speaks for (of all: {shares})"
+    )
 
 
 def other_reading(found: AnyFinding) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from saetask.report.evidence import (
     AnyConcept,
+    alike_text,
     fired_words,
     other_reading,
     shown_concepts,
@@ -55,7 +56,8 @@ def evidence_data(
         The other reading, or ""; the log-odds; what has no telling name adds, and what weaker
         concepts add; the first and last character of the lines with the finding;
         start and length of each word that is marked, one after another; and for each concept that
-        is shown its place, what it adds, and the numbers of its words, -1 less the number of one
+        is shown its place, what it adds, how often known prompts like this one have its reading,
+        and the numbers of its words, -1 less the number of one
         that its name does not describe; where there is no word, what stands in their place.
     """
     if not finding.concepts:
@@ -63,7 +65,7 @@ def evidence_data(
     words: dict[tuple[int, int], int] = {}
     bars, lines = [], []
     for concept in shown_concepts(finding):
-        bar = [table.place(concept), _rounded(concept.contribution)]
+        bar: list[Any] = [table.place(concept), _rounded(concept.contribution), alike_text(concept)]
         if not (fired := fired_words(concept)):
             bar += told_words(concept)
         elif offset is not None:

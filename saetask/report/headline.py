@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from saetask.report.conclusions import INERT, gated_comparisons
+from saetask.report.conclusions import GATE, INERT, gated_comparisons
 from saetask.report.figures import ArmResult, PairedDifference
 from saetask.report.numbers import p_statement, percent, points, points_interval
 from saetask.report.sentences import dense_probe_sentence, is_significant
@@ -51,7 +51,14 @@ def _effect(summary: Summary) -> Headline:
 def _improved(summary: Summary, saetask: ArmResult, sentence: str) -> Headline:
     """Returns what the controls leave of an improvement over the original prompts."""
     gated = gated_comparisons(summary)
-    if level := [name for name in INERT if name in gated and not _is_beaten(gated[name])]:
+    level = [name for name in INERT if name in gated and not _is_beaten(gated[name])]
+    if level == [GATE] and len(gated.keys() & set(INERT)) == len(INERT):
+        text = (
+            f"{sentence} But it is not shown to be above {GATE}, with the same prompts picked, "
+            "though it is above a neutral note there: the gate may do it without a note."
+        )
+        return Headline("Improved, but perhaps by the gate alone", "bad", text)
+    if level:
         text = (
             f"{sentence} But it is not shown to be above {' and '.join(level)}, with the same "
             "prompts picked: what the note says is not shown to matter."

@@ -149,10 +149,14 @@ def _uses(
     items: list[ItemComparison],
     evidence: Callable[[MisunderstandingRecord], Iterator[EvidenceUse]],
 ) -> list[EvidenceUse]:
-    uses: dict[tuple[int | str, str], EvidenceUse] = {}
+    uses: dict[tuple[int | str, str, str], EvidenceUse] = {}
     for item in items:
         # An item counts once, even if several of its findings name the same.
-        found = {(e.id, e.reading): e for f in item.findings for e in evidence(f)}
+        # A concept that fires is told apart from one that speaks by firing less; a feature has one
+        # label, which some findings lack.
+        found = {
+            (e.id, e.reading, e.reading and e.label): e for f in item.findings for e in evidence(f)
+        }
         for key, fresh in found.items():
             use = uses.setdefault(key, fresh)
             use.label = use.label or fresh.label

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from saetask.data.items import read_rows
-from saetask.report.documents import Count, Document, Flag, Name, Number, Text
+from saetask.report.documents import Count, Document, Flag, Name, Number, Share, Text
 from saetask.utils.validation import validate
 
 
@@ -45,6 +45,21 @@ class ConceptTokenRecord(Document):
     older runs."""
 
 
+class AlikeRecord(Document):
+    """Prompts that a detector was fitted on in which a concept is as active as in a prompt."""
+
+    n: Count
+    """Number of them; of rare concepts, that of the nearest prompts."""
+    share: Share
+    """Share of them whose right reading is the one that the concept speaks for."""
+    of_all: Share
+    """The same share of all prompts that the detector was fitted on."""
+    activity: Number
+    """How active the concept is here: the sum of the log-activations of its features."""
+    usual: Number
+    """The mean of that over the prompts that the detector was fitted on."""
+
+
 class ConceptRecord(Document):
     """A concept that speaks for or against the reading of a misunderstanding."""
 
@@ -67,8 +82,9 @@ class ConceptRecord(Document):
     """Up to three contexts of the dictionary in which its features fire."""
     fires_less: Flag = False
     """Whether it speaks by firing less than in the average prompt; false in older runs."""
-    no_word: Flag = False
-    """Whether its name describes no word of the prompt; false in older runs."""
+    alike: AlikeRecord | None = None
+    """Prompts that the detector was fitted on in which it fires at least as much as here, or, with
+    `fires_less`, at most as much; null where unknown, and in older runs."""
 
 
 class MisunderstandingRecord(Document):

@@ -16,7 +16,7 @@ from saetask.report.conclusions import (
     shown_as,
 )
 from saetask.report.figures import PairedDifference, SAECredit, mostly_own_notes
-from saetask.report.numbers import percent, points
+from saetask.report.numbers import p_statement, percent, points
 from saetask.report.sentences import second_question_sentence
 from saetask.report.summary import Summary
 from saetask.report.understood import inside_text, kinds_text, obedience_text
@@ -83,7 +83,8 @@ def how_to_run(summary: Summary, *names: str) -> str:
     The summary does not hold the paths of its data, so the reader has to repeat its other flags.
     """
     arms = [*summary.arms, *(name for name in names if name not in summary.arms)]
-    return f"saetask run {summary.experiment} --arms {','.join(arms)}, with this run's other flags,"
+    command = f"saetask run {summary.experiment} --arms {','.join(arms)}"
+    return f"{command}, with this run's other flags (--data, --plugin …),"
 
 
 def _of(change: PairedDifference | SAECredit | None) -> Verdict:
@@ -251,11 +252,19 @@ def _not_better(summary: Summary) -> str:
     arm = summary.arms.get(summary.method)
     if arm is None or arm.change is None:
         return ""
-    low, high = arm.change.ci95
-    if low > 0:
+    (low, high), p = arm.change.ci95, arm.change.holm_p
+    if _of(arm.change) == "Yes":
         return (
             f"The answers would not be better if the interval held 0; it begins at {points(low)}."
         )
+    if low > 0:
+        return (
+            "The answers would be shown to be better if the test, corrected for all arms, agreed "
+            f"with the interval, which begins at {points(low)}; it has {p_statement(p)}."
+        )
     smallest = arm.detectable_difference
-    by = f"{points(smallest)} points or more" if smallest else "more points"
-    return f"The answers would be shown to be better by {by}; the interval ends at {points(high)}."
+    larger = f" of {points(smallest)} points" if smallest else ""
+    return (
+        f"That the answers get better would be shown, four times in five, of a gain{larger}; the "
+        f"interval ends at {points(high)}."
+    )

@@ -110,7 +110,7 @@ def credit_sentence(summary: Summary) -> str:
         return ""
     difference, interval = summary.credit.difference, summary.credit.ci95
     above = difference > 0 and is_significant(interval, None)
-    verdict = "no such control explains them" if above else "the finding is not shown to matter"
+    verdict = "no such control explains them" if above else "more than they do is not shown"
     names = [
         name
         for name, arm in summary.arms.items()

@@ -142,10 +142,10 @@ def kind_sentence(found: Misunderstanding) -> str:
     ahead = f"{decimals(abs(found.margin), 1)} nats ahead of the next reading"
     if found.kind == "misreport":
         return (
-            f"misreport: inside, the features say {found.reading}, {ahead}; the "
+            f"kind: misreport; inside, the features say {found.reading}, {ahead}, and the "
             "calibrated answer does not say it."
         )
     return (
-        f"misreading: inside, the features say what the calibrated answer says, {ahead}; "
+        f"kind: misreading; inside, the features say what the calibrated answer says, {ahead}, and "
         "answers like this one were often wrong."
     )

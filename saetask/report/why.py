@@ -16,6 +16,8 @@ from saetask.report.evidence import (
     AnyConcept,
     AnyFinding,
     fired_words,
+    holds_alone,
+    share_of_usual,
     short_name,
     signed,
     strongest,
@@ -34,6 +36,8 @@ SIGNS = " .,;:!?()\"'“”‘’"
 """Left out at the ends of a word."""
 NOT_DESCRIBED, NONE_DESCRIBED = " (no such word)", " (no such words)"
 """Behind a word, or two, where the concept fires on no word that its name describes."""
+SILENT = 0.005
+"""Share of the usual activity below which a concept is said not to fire."""
 WEAK = 0.7
 """Log-odds below which the evidence is weak: two to one."""
 
@@ -48,10 +52,10 @@ def why_sentence(found: AnyFinding) -> str:
         return ""
     named = found.log_odds - unnamed(found)
     told_for, told_against = told_concepts(found, FOR), told_concepts(found, AGAINST)
-    because = _listed([_clause(concept) for concept in told_for])
+    because = _listed(told_for)
     parts = [_opening(found, named, because)]
     if told_against:
-        parts.append("against that, " + _listed([_clause(concept) for concept in told_against]))
+        parts.append("against that, " + _listed(told_against))
     told = sum(concept.contribution for concept in (*told_for, *told_against))
     if abs(named - told) >= LEAST:
         parts.append(f"other named concepts add {signed(named - told)}")
@@ -64,14 +68,16 @@ def told_concepts(found: AnyFinding, side: int) -> list[AnyConcept]:
     """Returns the concepts of one side that the sentence names, strongest first.
 
     Beside the strongest one, a concept that is set off by words which its name describes comes
-    first, since a reader can check it; then any that words set off; then one that is missing.
+    first, since a reader can check it; then any that words set off; then one that is missing. One
+    that by itself speaks for no reading in the prompts of the fit split is not told: it adds to the
+    reading only beside others.
     """
     shown = strongest(found, side)[:ROWS_A_SIDE]
     ranked = [concept for concept in shown if abs(concept.contribution) >= LEAST]
     most = MOST_FOR if side == FOR else MOST_AGAINST
     least = LEAST_SHARE * max((abs(c.contribution) for c in found.concepts), default=0.0)
     strong = [concept for concept in ranked if abs(concept.contribution) >= least]
-    further = sorted(strong[1:], key=_hard_to_check)
+    further = sorted(filter(holds_alone, strong[1:]), key=_hard_to_check)
     return [*strong[:1], *further[: most - 1]]
 
 
@@ -89,7 +95,7 @@ def _opening(found: AnyFinding, named: float, because: str) -> str:
         return f"{opening}, though {because}" if because else opening
     say = f"the features {'weakly ' if log_odds < WEAK else ''}say {reading}"
     if _is_unnamed(found, named):
-        opening = f"{say}, mostly by {REST} ({signed(unnamed(found))})"
+        opening = f"{say}, but most of it by {REST} ({signed(unnamed(found))})"
         return f"{opening}; what has one: {because}" if because else opening
     return f"{say} because {because}" if because else f"{say} by concepts that each add little"
 
@@ -99,19 +105,16 @@ def _is_unnamed(found: AnyFinding, named: float) -> bool:
     return unnamed(found) > named
 
 
-def _clause(concept: AnyConcept) -> str:
-    """Returns where a concept fires and what it adds."""
+def _clause(concept: AnyConcept, is_first: bool) -> str:
+    """Returns where a concept fires, what it adds, and what known prompts like that were."""
     name, words = short_name(concept.name), _told_words(concept)
     single = feature_of(concept.id) is not None
     features = "a feature" if single else "features"
     about = name if name.startswith("features ") else f"{features} of {name}"
     about = re.sub(r"^(a feature|features) of (?=near |among |after |before )", r"\1 ", about)
-    added = f"({signed(concept.contribution)})"
-    if not words and concept.fires_less and concept.no_word:
-        return f"they find no {name} {added}"
+    added = f"({signed(concept.contribution)}{_examples(concept, is_first)})"
     if not words:
-        place = LESS if concept.fires_less else OUTSIDE
-        return f"{about} {'fires' if single else 'fire'} {place} {added}"
+        return f"{about} {_fires(concept, single)} {added}"
     told, verb = " and ".join(f"“{word}”" for word in words), "sets" if len(words) == 1 else "set"
     if all(describes(concept.id, word) is False for word in words):
         told += NOT_DESCRIBED if len(words) == 1 else NONE_DESCRIBED
@@ -125,5 +128,30 @@ def _told_words(concept: AnyConcept) -> list[str]:
     return list(dict.fromkeys(described or words))[:MOST_WORDS]
 
 
-def _listed(clauses: list[str]) -> str:
+def _fires(concept: AnyConcept, single: bool) -> str:
+    """Returns how a concept fires that fires on no word that could be told, as a verb phrase."""
+    fires = "fires" if single else "fire"
+    if not concept.fires_less:
+        return f"{fires} {OUTSIDE}"
+    share = share_of_usual(concept)
+    if share is None:
+        return f"{fires} {LESS}"
+    if share < SILENT:
+        return f"{'does' if single else 'do'} not fire"
+    return f"{fires} only {share:.0%} as much as usual"
+
+
+def _examples(concept: AnyConcept, is_first: bool) -> str:
+    """Returns how often examples in which the concept fires so have the reading it speaks for."""
+    if concept.alike is None:
+        return ""
+    n, share, of_all = concept.alike.n, f"{concept.alike.share:.0%}", concept.alike.of_all
+    told = f"{share} of {n} examples like that are {concept.reading}, {of_all:.0%} of all"
+    if not holds_alone(concept):
+        return f"; though only {told}"
+    return f"; {told}" if is_first else f"; {share} of {n}"
+
+
+def _listed(concepts: list[AnyConcept]) -> str:
+    clauses = (_clause(concept, is_first=not place) for place, concept in enumerate(concepts))
     return " and ".join(clauses)

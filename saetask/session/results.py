@@ -113,5 +113,8 @@ def preference_sentence(
     )
     if bias == UNCALIBRATED:
         return sentence
-    answers_it = "still answers" if answers.calibrated == answers.raw else "answers"
-    return f"{sentence}; with that preference taken out it {answers_it} '{answers.calibrated}'"
+    still = "still " if answers.calibrated == answers.raw else ""
+    return (
+        f"{sentence}; judged is what it answers with that preference taken out: {still}"
+        f"'{answers.calibrated}'"
+    )

@@ -18,7 +18,7 @@ def detection(raw: str, calibrated: str, preference: str = "") -> Detection:
 def test_one_line_is_enough_where_no_preference_is_taken_out() -> None:
     assert detection_text(detection("metaphorical", "metaphorical")).splitlines() == [
         "answer: metaphorical (probability that it is wrong: 90%)",
-        "misread: 'steered' at 3; the features say: literal, the answer: metaphorical",
+        "misread: 'steered'; the features say: literal, the answer: metaphorical",
     ]
 
 
@@ -39,8 +39,23 @@ def test_without_a_finding_the_reason_names_the_calibrated_answer() -> None:
     found = detection("even", "odd")._replace(misunderstandings=[], reason=ANSWER_AGREES)
     (*_, last) = detection_text(found).splitlines()
     assert last == (
-        "no misunderstanding found: the model's calibrated answer is the most probable reading"
+        "no misunderstanding found: the model's calibrated answer is the most probable reading; it "
+        "says 'even' by what it says to all prompts alone"
     )
+
+
+@pytest.mark.parametrize(
+    ("changes", "begins"),
+    [
+        ({}, "misread: 'steered'; "),
+        ({"text": "He steered."}, "misread: the prompt; "),
+        ({"text": "e"}, "misread: 'e' at character 3; "),
+        ({"probability": 0.6}, "perhaps misread: 'steered'; "),
+    ],
+)
+def test_what_is_misread_is_told_as_surely_and_exactly_as_needed(changes, begins) -> None:
+    found = detection("even", "odd")._replace(misunderstandings=[FOUND._replace(**changes)])
+    assert detection_text(found).splitlines()[-1].startswith(begins)
 
 
 def test_before_and_after_are_what_the_model_says() -> None:

@@ -299,6 +299,12 @@ def test_a_run_refused_for_its_sae_does_not_occupy_the_folder(config, tmp_path, 
     assert run(short, out=tmp_path / "out", settings=QUICK).summary["n_items"] == 40
 
 
+def test_a_model_that_can_not_be_loaded_leaves_no_folder(config, tmp_path):
+    with pytest.raises(UserError, match="absent"):
+        run(config, model=str(tmp_path / "absent"), out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def interrupted(*arguments, **options):
     raise KeyboardInterrupt
 

@@ -135,7 +135,7 @@ def test_the_margin_alone_says_what_a_finding_is_and_gold_only_scores_it():
 
 
 @pytest.mark.parametrize(
-    ("margin", "begins"), [(2.04, "misreport: "), (-2.04, "misreading: "), (None, "")]
+    ("margin", "begins"), [(2.04, "kind: misreport; "), (-2.04, "kind: misreading; "), (None, "")]
 )
 def test_a_sentence_says_which_and_by_how_much(margin, begins):
     said = kind_sentence(misunderstanding("warm", margin))

@@ -127,8 +127,8 @@ def test_before_and_after_are_raw_and_the_calibrated_answers_stand_beside_them(
     assert done.calibrated_after == OTHER[done.after]
     assert done.detection.preference == (
         f"the model says '{said.before}' to 97 % of the prompts that the detector was fitted on, "
-        "so what it says tells little about this one; with that preference taken out it answers "
-        f"'{OTHER[said.before]}'"
+        "so what it says tells little about this one; judged is what it answers with that "
+        f"preference taken out: '{OTHER[said.before]}'"
     )
 
 
@@ -138,7 +138,7 @@ def test_before_and_after_are_raw_and_the_calibrated_answers_stand_beside_them(
         ({"literal": 0.89, "metaphorical": 0.11}, Calibration(1.0, {"literal": -9.0}), ""),
         ({}, Calibration(1.0, {}), ""),
         ({"literal": 0.95}, Calibration(1.0, {}), "tells little about this one"),
-        ({"literal": 0.95}, Calibration(1.0, {"literal": -1.0}), "it still answers 'literal'"),
+        ({"literal": 0.95}, Calibration(1.0, {"literal": -1.0}), "taken out: still 'literal'"),
     ],
 )
 def test_a_preference_is_told_where_there_is_one(shares, bias, end) -> None:

@@ -12,6 +12,7 @@ from saetask.report.evidence import (
     FOR,
     LARGEST_ODDS,
     PLAIN,
+    alike_text,
     evidence_bars,
     fired_words,
     headings,
@@ -152,7 +153,8 @@ def test_the_page_gets_what_the_terminal_shows(
     assert log_odds == pytest.approx(found.log_odds, abs=0.006)
     total = rest + hidden + sum(adds for _, adds, *_ in bars)
     assert total == pytest.approx(found.log_odds, abs=0.05)
-    for each, (name, _, *numbers) in zip(shown_concepts(found), bars, strict=True):
+    for each, (name, _, examples, *numbers) in zip(shown_concepts(found), bars, strict=True):
+        assert examples == alike_text(each)
         assert table.rows[name] == [each.name, each.verdict, each.contexts]
         if not fired_words(each):
             assert numbers == told_words(each)
@@ -169,7 +171,7 @@ def test_the_page_marks_words_that_the_name_does_not_describe() -> None:
     food = food._replace(tokens=[each._replace(word=each.text) for each in food.tokens])
     found = as_record(planted_finding(concepts=[food]))
     *_, (bar,) = evidence_data(found, SENTENCE, 0, ConceptTable()) or []
-    assert sorted(number < 0 for number in bar[2:]) == [False, True]
+    assert sorted(number < 0 for number in bar[3:]) == [False, True]
 
 
 def test_what_a_concept_is_called_is_written_once() -> None:
@@ -185,7 +187,7 @@ def test_nothing_is_marked_where_the_message_is_not_found_and_nothing_shown_with
 ):
     found = as_record(planted_finding())
     *_, lines, words, bars = evidence_data(found, "another prompt", None, ConceptTable()) or []
-    assert lines == words == [] and all(len(bar) == 2 for bar in bars)
+    assert lines == words == [] and all(len(bar) == 3 for bar in bars)
     assert evidence_data(as_record(planted_finding(concepts=[])), "", 0, ConceptTable()) is None
 
 
@@ -193,7 +195,7 @@ def test_a_record_has_the_keys_of_the_contract() -> None:
     (first, *_) = as_record(planted_finding()).to_json()["concepts"]
     assert list(first) == [
         *("id", "name", "contribution", "verdict", "for", "tokens", "features", "contexts"),
-        *("fires_less", "no_word"),
+        *("fires_less", "alike"),
     ]
     assert list(first["tokens"][0]) == [
         *("start", "end", "text", "activation", "adds", "word", "described"),

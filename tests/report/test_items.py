@@ -56,7 +56,7 @@ def test_a_concept_stands_in_a_row_under_the_keys_of_the_contract():
             "features": [7, 11],
             "contexts": ["the «boat» sank"],
             "fires_less": False,
-            "no_word": False,
+            "alike": None,
         }
     ]
     assert MisunderstandingRecord.model_validate(row) == misunderstanding_record(NAMED)
@@ -120,6 +120,20 @@ def test_concepts_are_counted_by_the_reading_that_they_speak_for(items_file):
         (use,) = read_items(items_file(before, after), "original", "saetask").concepts
         assert (use.label, use.reading) == (label, "literal")
         assert (use.named, use.annotated, use.fixed, use.broken) == (1, 1, 1, 0)
+
+
+def test_a_concept_that_fires_is_told_apart_from_one_that_fires_less(items_file):
+    fires = CONCEPT._replace(contribution=0.5, reading="literal")
+    rows = [
+        row_of(misunderstanding_record(NAMED._replace(concepts=[each])).to_json())
+        | {"id": name, "arm": "saetask"}
+        for name, each in (("a", fires._replace(tokens=[])), ("b", fires), ("c", fires))
+    ]
+    uses = read_items(items_file(*rows), "original", "saetask").concepts
+    assert [(use.label, use.named) for use in uses] == [
+        ("artefact: boat", 2),
+        ("artefact: boat (less than usual)", 1),
+    ]
 
 
 def test_another_prompts_finding_keeps_its_concepts_but_not_their_places():

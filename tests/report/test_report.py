@@ -71,8 +71,8 @@ def test_a_note_that_does_no_more_than_its_gate_is_no_improvement(
     document = summary(shuffled=arm(0.6), **GATED)
     document["against"][name] = compared(gap[0], 0.01) | {"holm_p": gap[1]}
     result = headline_of(tmp_path, document)
-    verdict = "Improved, but the note is not shown to matter"
-    assert (result.verdict, result.tone) == (verdict, "bad")
+    told = "the note is not shown to matter" if name == "gated-placebo" else "perhaps by the gate"
+    assert result.verdict.startswith(f"Improved, but {told}") and result.tone == "bad"
     assert f"not shown to be above {name}, with the same prompts picked" in result.text
 
 

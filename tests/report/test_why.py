@@ -5,6 +5,7 @@ import re
 import pytest
 from hypothesis import given
 
+from saetask.detection.alike_prompts import AlikePrompts
 from saetask.report.evidence import AGAINST, FOR, short_name, signed, unnamed
 from saetask.report.finding_record import misunderstanding_record
 from saetask.report.why import LEAST, WEAK, told_concepts, why_sentence
@@ -48,7 +49,7 @@ def test_no_concept_is_claimed_that_adds_nothing_or_the_other_way(found) -> None
         for each in told_concepts(found, side):
             assert abs(each.contribution) >= LEAST
             assert (each.contribution > 0) == (side == FOR)
-            assert f"({signed(each.contribution)})" in sentence
+            assert f"({signed(each.contribution)}" in sentence
     told = {each.name for side in (FOR, AGAINST) for each in told_concepts(found, side)}
     for each in found.concepts:
         if each.name not in told:
@@ -69,7 +70,7 @@ def test_it_says_where_the_features_do_not_say_it_and_where_names_do_not(found) 
     if found.log_odds <= 0:
         assert sentence.startswith("the features alone do not say")
     elif named <= 0 or unnamed(found) > named:
-        assert "mostly by what has no telling name" in sentence
+        assert "but most of it by what has no telling name" in sentence
     if 0 < found.log_odds < WEAK:
         assert sentence.startswith("the features weakly say")
 
@@ -85,10 +86,44 @@ def test_a_concept_on_no_word_is_told_without_one(fires_less, told) -> None:
     assert f"because a feature of food fires {told} (+1.11)" in why_sentence(single)
 
 
-def test_a_concept_on_no_word_of_its_own_is_told_to_find_none() -> None:
-    silent = concept("food", LOG_ODDS, fires_less=True)._replace(no_word=True)
-    found = planted_finding(concepts=[silent], rest=0.0)
-    assert "because they find no food (+1.11)" in why_sentence(found)
+EXAMPLES = AlikePrompts(n=69, share=0.93, of_all=0.5, activity=0.6, usual=5.0)
+
+
+def test_it_says_what_examples_were_in_which_the_concept_fires_so() -> None:
+    concepts = [
+        concept("food", 1.2, "soup")._replace(alike=EXAMPLES),
+        concept("animals", 0.9, "soup")._replace(alike=EXAMPLES._replace(n=20)),
+        concept("feelings", -0.6, "insult")._replace(alike=EXAMPLES, reading="metaphorical"),
+    ]
+    sentence = why_sentence(planted_finding(concepts=concepts, rest=LOG_ODDS - 1.5))
+    assert (
+        "features of food (+1.20; 93% of 69 examples like that are literal, 50% of all)" in sentence
+    )
+    assert "features of animals (+0.90; 93% of 20)" in sentence
+    assert "(−0.60; 93% of 69 examples like that are metaphorical, 50% of all)" in sentence
+
+
+def test_a_concept_that_speaks_for_the_reading_beside_others_only_is_no_further_reason() -> None:
+    less = EXAMPLES._replace(share=0.3)
+    concepts = [concept(name, 0.5, "soup")._replace(alike=less) for name in ("food", "animals")]
+    sentence = why_sentence(planted_finding(concepts=concepts, rest=LOG_ODDS - 1.0))
+    assert "(+0.50; though only 30% of 69 examples like that are literal, 50% of all)" in sentence
+    assert "animals" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("activity", "told"),
+    [
+        (0.6, "features of food fire only 12% as much as usual"),
+        (0.0, "features of food do not fire"),
+    ],
+)
+def test_a_concept_that_fires_less_is_told_with_how_much(activity, told) -> None:
+    silent = concept("food", LOG_ODDS, fires_less=True)
+    silent = silent._replace(alike=EXAMPLES._replace(activity=activity))
+    assert f"because {told} (+1.11; 93%" in why_sentence(
+        planted_finding(concepts=[silent], rest=0.0)
+    )
 
 
 def test_a_piece_of_a_word_is_told_as_the_word() -> None:

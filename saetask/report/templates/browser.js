@@ -173,10 +173,10 @@
       const [text, word] = [[start, end], [first, last]].map((range) => characters.slice(...range).join(""));
       return { start, end, text, word, described: number >= 0, activation: -order };
     };
-    const listed = bars.map(([place, contribution, ...fired]) => {
+    const listed = bars.map(([place, contribution, examples, ...fired]) => {
       const [name, verdict, contexts] = data.concepts[place];
       const [told, numbers] = typeof fired[0] === "string" ? [fired[0], []] : [undefined, fired];
-      return { name, verdict, contexts, contribution, told, for: contribution > 0 ? finding.reading : other, tokens: numbers.map(wordAt) };
+      return { name, verdict, contexts, contribution, examples, told, for: contribution > 0 ? finding.reading : other, tokens: numbers.map(wordAt) };
     });
     const [first = 0, last = 0] = lines;
     return {

@@ -23,6 +23,13 @@ function prompts(title, rows) {
   })));
 }
 
+const MOST_MERGED = 8;
+
+function merged(names) {
+  const others = names.length - MOST_MERGED;
+  return names.slice(0, MOST_MERGED).join("; ") + (others > 0 ? ` and ${others} others` : "");
+}
+
 export class DiscoveryView extends HTMLElement {
   set data(row) {
     const verdict = row.confirmed ? "✓ confirmed" : "○ not confirmed";
@@ -40,7 +47,7 @@ export class DiscoveryView extends HTMLElement {
     ];
     this.replaceChildren(
       ...(this.hasAttribute("brief") ? [] : head),
-      ...(row.merged.length ? [element("p", "sv-soft", `Told no more than this on the discovery half: ${row.merged.join("; ")}.`)] : []),
+      ...(row.merged.length ? [element("p", "sv-soft", `Told no more than this on the discovery half: ${merged(row.merged)}.`)] : []),
       ...(row.contexts.length ? [element("section", "", element("h4", "", "In the texts that it was named after"), element("ul", "sv-contexts", row.contexts.map(context)))] : []),
       ...(row.confirmed ? [element("div", "sv-two", prompts("Active, and the model fails", row.shown_examples), prompts("Active, and the model does not fail", row.shown_near_misses))] : []),
     );

@@ -36,7 +36,14 @@ function toldWords(concept) {
   const words = firedWords(concept).map(({ word, described }) => (described === false ? `(${word})` : word));
   if (words.length) return [...new Set(words)].join(", ");
   if (concept.fires_less === false) return "outside the text";
-  return concept.no_word ? "no such word" : "less than usual";
+  return concept.alike?.usual > 0 ? `${percent(concept.alike.activity / concept.alike.usual)} of usual` : "less than usual";
+}
+
+const percent = (share) => `${Math.round(100 * share)}%`;
+
+// Which share of how many examples, where the concept fires as here, have the reading that it speaks for.
+function examples({ alike }) {
+  return alike ? `${alike.share > alike.of_all ? "" : "only "}${percent(alike.share)} of ${alike.n}` : "";
 }
 
 function side(finding, speaksFor) {
@@ -115,10 +122,10 @@ export class FindingView extends HTMLElement {
   bars() {
     const { finding } = this.shown, other = otherReading(finding);
     const rows = this.listed.map((c) => [
-      c.name, c.contribution, c.verdict, c.told ?? toldWords(c), c,
+      c.name, c.contribution, c.verdict, c.examples ?? examples(c), c.told ?? toldWords(c), c,
     ]);
-    if (this.weaker()) rows.push([WEAKER, this.weaker(), "", ""]);
-    if (finding.rest !== null && finding.rest !== undefined) rows.push([REST, finding.rest - (finding.unlisted ?? 0), "", ""]);
+    if (this.weaker()) rows.push([WEAKER, this.weaker(), "", "", ""]);
+    if (finding.rest !== null && finding.rest !== undefined) rows.push([REST, finding.rest - (finding.unlisted ?? 0), "", "", ""]);
     const largest = Math.max(...rows.map(([, adds]) => Math.abs(adds)), 1e-9);
     const bar = (adds, kind) => {
       const made = element("span", `sv-bar ${kind}`);
@@ -127,16 +134,17 @@ export class FindingView extends HTMLElement {
     };
     const headings = [
       ["sv-name", "Concept"], ["sv-side sv-left", other ? `Speaks for ${other}` : `Speaks against ${finding.reading}`],
-      ["sv-side", `Speaks for ${finding.reading}`], ["sv-n", "Adds"], ["sv-said", "Its name is"], ["sv-where", "Fires on"],
+      ["sv-side", `Speaks for ${finding.reading}`], ["sv-n", "Adds"], ["sv-said", "Its name is"], ["sv-alike", "Examples"], ["sv-where", "Fires on"],
     ];
     const table = tableOf(`Concepts behind it, by what they add to the log-odds of “${finding.reading}”`, headings,
-      rows.map(([name, adds, verdict, fired]) => [
-        this.brief && verdict ? `${verdictSign(verdict)} ${shortName(name)}` : name, adds < 0 ? bar(adds, "sv-against") : "", adds > 0 ? bar(adds, "sv-for") : "", signed(adds), verdict, fired,
+      rows.map(([name, adds, verdict, alike, fired]) => [
+        this.brief && verdict ? `${verdictSign(verdict)} ${shortName(name)}` : name, adds < 0 ? bar(adds, "sv-against") : "", adds > 0 ? bar(adds, "sv-for") : "", signed(adds), verdict, alike, fired,
       ]));
     if (this.brief) table.querySelector("caption").className = "sv-unseen"; // the sentence above tells it
+    table.querySelector("th.sv-alike").title = "of the examples in which it fires as here, how many have the reading that it speaks for";
     if (!this.hasAttribute("choosable")) return table;
     const cells = table.querySelectorAll("tbody th");
-    rows.forEach(([, , , , concept], place) => {
+    rows.forEach(([, , , , , concept], place) => {
       if (!concept?.id) return;
       const choose = button("sv-concept", cells[place].textContent, () => this.dispatchEvent(new CustomEvent("choose", { detail: concept.id, bubbles: true })));
       choose.dataset.concept = concept.id;
