@@ -51,7 +51,7 @@ from saetask.discovery.search import Found, Log, chosen_hypotheses, search
 from saetask.discovery.splitting import Halves
 from saetask.discovery.words_alone import compare_with_words
 from saetask.errors import UserError, one_line_errors
-from saetask.utils.files import write_json, write_text
+from saetask.utils.files import read_json, write_json, write_text
 from saetask.utils.progress import stage
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ NO_DIFFERENCE = 0.005
 """A true difference up to this counts as none."""
 N_PERMUTATIONS = 499
 PAGE = ROOT / "docs" / "discovery.md"
+REAL = ROOT / "docs" / "real_discoveries.json"
+"""What `python -m benchmarks.real_discoveries` writes."""
 
 
 class Draw(NamedTuple):
@@ -202,8 +204,17 @@ def write_page(document: dict[str, Any]) -> None:
     pages = environment()
     pages.filters["zip"] = zip
     template = pages.get_template("discovery.md.jinja")
-    write_text(PAGE, template.render(document=document, percent=_percent, dict=dict))
+    real = read_json(REAL)
+    text = template.render(
+        document=document, percent=_percent, points=_points, dict=dict, real=real
+    )
+    write_text(PAGE, text)
     write_chart(document)
+
+
+def _points(difference: float | None) -> str:
+    """Returns a difference in points, with its sign."""
+    return "–" if difference is None else f"{100 * difference:+.1f}".replace("-", "−")
 
 
 def _percent(share: float | None) -> str:

@@ -31,8 +31,9 @@ WIDTH, WIDEST = 100, 140
 """Columns in a file or a pipe, and the maximum on a terminal."""
 BAR, NARROW_BAR = 12, 8
 """Columns of the longest bar; the second where a terminal has fewer than `WIDTH`."""
-NAME, WORDS = 26, 27
-"""Columns of a concept's name and of its words at `WIDTH`; what is more is shared two to one."""
+NAME, WORDS, EXAMPLES = 26, 23, 15
+"""Columns of a concept's name, its words and its examples at `WIDTH`; what is more is shared two to
+one by the first two."""
 MARKS = (
     "[ ] a concept below fires on it;  ( ) below: the name does not describe the word;  ✓ the name "
     "was validated on unseen text, ○ it was not"
@@ -96,7 +97,7 @@ def _bars_table(found: "Misunderstanding", width: int) -> "Table":
     table.add_column(found.reading, width=longest, no_wrap=not narrow)
     table.add_column("adds", width=5, justify="right")
     table.add_column("concept", no_wrap=not narrow, max_width=NAME + 2 * more // 3)
-    table.add_column("examples", justify="right")
+    table.add_column("examples", justify="right", min_width=0 if narrow else EXAMPLES)
     table.add_column("fires on", no_wrap=not narrow, max_width=WORDS + more // 3)
     for bar in evidence_bars(found):
         drawn = _drawn(bar, longest)

@@ -116,7 +116,7 @@ def _run_config(arguments: Namespace, registry: "PluginRegistry") -> "RunConfig"
     tasks = [plugin.name for plugin in registry.all() if plugin.kind == "task"]
     if config.task not in tasks:
         hint = did_you_mean(config.task, tasks)
-        raise UserError(f"Unknown experiment '{config.task}'.{hint}")
+        raise UserError(f"Unknown task '{config.task}'.{hint}")
     return config
 
 

@@ -163,6 +163,7 @@ def reformulate(arguments: Namespace) -> None:
     if arguments.json:
         document = detection_document(reformulation.detection)
         document["reformulated"] = reformulation.reformulated
+        document["messages"] = [dict(message) for message in reformulation.messages]
         document["annotations"] = reformulation.annotations
         document["answers"] = {
             name: getattr(reformulation, name)
@@ -172,6 +173,8 @@ def reformulate(arguments: Namespace) -> None:
     else:
         print(detection_text(reformulation.detection))
         title = "reformulated prompt" if reformulation.annotations else "prompt, as it was"
+        if reformulation.messages[0]["role"] == "system":
+            title += " (its note is the system message)"
         print(f"\n{title}:\n{reformulation.reformulated}\n")
         print(answers_text(reformulation))
 

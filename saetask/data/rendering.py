@@ -190,7 +190,9 @@ def _written(
     if any(
         "\ud800" <= character <= "\udfff" for text in (given, *candidates) for character in text
     ):
-        raise UserError("The prompt holds half of a surrogate pair, which is no character.")
+        raise UserError(
+            "The prompt holds bytes of another encoding (half of a surrogate pair); give UTF-8."
+        )
     codec = text_codec(tokenizer)
     if isinstance(prompt, str):
         regions = {"text": Span(0, len(prompt))}

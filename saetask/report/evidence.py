@@ -160,7 +160,7 @@ def told_words(concept: AnyConcept) -> list[str]:
         return [f"({word})" if describes(concept.id, word) is False else word for word in words]
     if not concept.fires_less:
         return [OUTSIDE]
-    return [LESS if (share := share_of_usual(concept)) is None else f"{share:.0%} of usual"]
+    return [LESS if (share := share_of_usual(concept)) is None else f"{share:.0%} of average"]
 
 
 def share_of_usual(concept: AnyConcept) -> float | None:

@@ -95,7 +95,7 @@ def _opening(found: AnyFinding, named: float, because: str) -> str:
         return f"{opening}, though {because}" if because else opening
     say = f"the features {'weakly ' if log_odds < WEAK else ''}say {reading}"
     if _is_unnamed(found, named):
-        opening = f"{say}, but most of it by {REST} ({signed(unnamed(found))})"
+        opening = f"{say}, but mostly by {REST} ({signed(unnamed(found))})"
         return f"{opening}; what has one: {because}" if because else opening
     return f"{say} because {because}" if because else f"{say} by concepts that each add little"
 
@@ -138,7 +138,7 @@ def _fires(concept: AnyConcept, single: bool) -> str:
         return f"{fires} {LESS}"
     if share < SILENT:
         return f"{'does' if single else 'do'} not fire"
-    return f"{fires} only {share:.0%} as much as usual"
+    return f"{fires} {share:.0%} as much as in the average example"
 
 
 def _examples(concept: AnyConcept, is_first: bool) -> str:

@@ -1,8 +1,9 @@
 """What a session finds in one prompt: answers, misunderstandings, the prompt with its note."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from saetask.data.prompts import Message
 from saetask.detection.base import Misunderstanding
 from saetask.detection.calibration import UNCALIBRATED, Calibration
 from saetask.report.notebook import findings_html
@@ -53,6 +54,8 @@ class Reformulation(NamedTuple):
     """The calibrated answer to the prompt as it is."""
     calibrated_after: str
     """The calibrated answer to the annotated prompt, whose offset is one of annotated prompts."""
+    messages: Sequence[Message] = ()
+    """The messages of `reformulated`: a note may stand in one of the role `system`."""
 
     def _repr_html_(self) -> str:
         found = self.detection

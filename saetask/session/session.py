@@ -185,6 +185,7 @@ class Session:
                 after=after.raw,
                 calibrated_before=before.calibrated,
                 calibrated_after=after.calibrated,
+                messages=written.prompt.messages,
             )
 
     def fit(self, parent: Path) -> Path:

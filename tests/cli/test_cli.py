@@ -130,7 +130,7 @@ def written(folder, name, text):
         (["dictionary", "show", "folder", "sea"], "'sea' is no whole number"),
         (["run"], "required: EXPERIMENT"),
         (["run", "--limit", "3"], "required: EXPERIMENT"),
-        (["run", "metafor"], "Unknown experiment 'metafor'. Did you mean 'metaphor'?"),
+        (["run", "metafor"], "Unknown task 'metafor'. Did you mean 'metaphor'?"),
         (["run", "missing.yaml"], "missing.yaml does not exist"),
         (["run", "metaphor", "--limit", "0"], "--limit is 0; it must be 1 or more."),
         (["run", "metaphor", "--limit", "-3"], "--limit is -3; it must be 1 or more."),

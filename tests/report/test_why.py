@@ -70,7 +70,7 @@ def test_it_says_where_the_features_do_not_say_it_and_where_names_do_not(found) 
     if found.log_odds <= 0:
         assert sentence.startswith("the features alone do not say")
     elif named <= 0 or unnamed(found) > named:
-        assert "but most of it by what has no telling name" in sentence
+        assert "but mostly by what has no telling name" in sentence
     if 0 < found.log_odds < WEAK:
         assert sentence.startswith("the features weakly say")
 
@@ -114,7 +114,7 @@ def test_a_concept_that_speaks_for_the_reading_beside_others_only_is_no_further_
 @pytest.mark.parametrize(
     ("activity", "told"),
     [
-        (0.6, "features of food fire only 12% as much as usual"),
+        (0.6, "features of food fire 12% as much as in the average example"),
         (0.0, "features of food do not fire"),
     ],
 )

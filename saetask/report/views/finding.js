@@ -36,7 +36,7 @@ function toldWords(concept) {
   const words = firedWords(concept).map(({ word, described }) => (described === false ? `(${word})` : word));
   if (words.length) return [...new Set(words)].join(", ");
   if (concept.fires_less === false) return "outside the text";
-  return concept.alike?.usual > 0 ? `${percent(concept.alike.activity / concept.alike.usual)} of usual` : "less than usual";
+  return concept.alike?.usual > 0 ? `${percent(concept.alike.activity / concept.alike.usual)} of average` : "less than usual";
 }
 
 const percent = (share) => `${Math.round(100 * share)}%`;

@@ -21,7 +21,7 @@ const ENTRIES = () => [
   [bar("sv-against"), "takes away from the log-odds"],
   ["what has no telling name", "features without a name or named for the form of words alone, and what an average prompt gets; the sentence and every table mean the same by it"],
   ["less than usual", "the concept is less active than in the average prompt that the detector was fitted on, and speaks by that"],
-  ["examples: 93% of 69", "of 69 prompts that the detector was fitted on in which the concept is at least as active as here (or, where it speaks by “less than usual”, at most), 93% have the reading that it speaks for"],
+  ["examples: 93% of 69", "of 69 prompts that the detector was fitted on in which the concept is at least as active as here (or, where it speaks by “less than usual”, or “41% of average”, at most), 93% have the reading that it speaks for"],
   ["weaker named concepts", "concepts with a name that the table does not list one by one; the sentence, which names fewer, says “other named concepts”"],
   ["✓ validated", "the name told on unseen text where it fires, better than chance allows"],
   ["○ weak", "the name told there a little of where it fires, as names of random features do, too"],
