@@ -65,15 +65,17 @@ def concept_firings(
     return sorted(found, key=lambda firing: -firing.activation)[:top]
 
 
-def concepts_table(firings: Sequence[ConceptFiring]) -> "Table":
-    """Returns the concepts, one a row."""
+def concepts_table(firings: Sequence[ConceptFiring], brief: bool = False) -> "Table":
+    """Returns the concepts, one a row; if brief, without telling words and counts of features."""
     from rich.markup import escape
 
-    right = (ACTIVATION, FEATURES)
+    from saetask.report.evidence import short_name
+
+    right = (ACTIVATION,) if brief else (ACTIVATION, FEATURES)
     table = make_table("concept", "its name is", "fires on", *right, right=right)
     for firing in firings:
         words = ", ".join(firing.words[:MOST_WORDS]) + ", …" * (len(firing.words) > MOST_WORDS)
-        counted = f"{firing.n_features} of {firing.n_all}"
-        strongest = f"{firing.activation:.2f}"
-        table.add_row(escape(firing.name), firing.verdict, escape(words), strongest, counted)
+        name = short_name(firing.name) if brief else firing.name
+        figures = [f"{firing.activation:.2f}", f"{firing.n_features} of {firing.n_all}"]
+        table.add_row(escape(name), firing.verdict, escape(words), *figures[: len(right)])
     return table

@@ -122,7 +122,8 @@ def read(arguments: Namespace) -> None:
         document = {"prompt": prompt.content, "rendered": rendered}
         print_json({**document, "features": rows, "concepts": found})
     elif concepts:
-        print_table(concepts_table(concepts))
+        table = concepts_table(concepts)
+        print_table(table if has_room_for(table) else concepts_table(concepts, brief=True))
         print(wrapped(LEGEND, terminal_width()))
     else:
         table = firings_table(firings, labels)

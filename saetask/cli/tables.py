@@ -55,7 +55,12 @@ def print_table(table: "Table") -> None:
     elif _width_of_figures(table, console) > width:
         for column in table.columns:
             column.no_wrap = False
-    console.print(table)
+    if console.is_terminal:
+        console.print(table)
+        return
+    with console.capture() as captured:
+        console.print(table)
+    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def has_room_for(table: "Table") -> bool:

@@ -77,7 +77,10 @@ export function misreadingStage(state, { choose, suggest, save }) {
     if (struck) parts.push(hidden());
     for (const found of detection.misunderstandings) parts.push(findingView(detection, found));
     if (!detection.misunderstandings.length) {
-      parts.push(element("p", "sv-sentence", element("strong", "", "Nothing is misread"), `: ${detection.reason}. The calibrated answer is wrong with a probability of ${probability(detection.failure)}.`));
+      const { answer, calibrated_answer: judged } = detection;
+      const begins = answer === judged ? "Nothing is misread" : `Nothing is misread, but the model says “${answer}”`;
+      const why = answer === judged ? "" : ` It says “${answer}” by what it says to most prompts; judged is “${judged}”, its answer without that preference.`;
+      parts.push(element("p", "sv-sentence", element("strong", "", begins), `: ${detection.reason}. The calibrated answer is wrong with a probability of ${probability(detection.failure)}.${why}`));
     }
     return parts;
   }

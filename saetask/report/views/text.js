@@ -45,7 +45,8 @@ export function percent(share, places = 1) {
 
 // No finding is certain: what rounds to 100 % is said to be above 99 %.
 export function probability(share) {
-  return share > 0.994 ? "> 99 %" : percent(share, 0);
+  if (share > 0.994) return "> 99 %";
+  return share < 0.005 ? "< 1 %" : percent(share, 0);
 }
 
 // A table of lines; a heading is [kind, text], kinds are classes of the column.
