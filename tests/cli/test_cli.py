@@ -534,7 +534,9 @@ def test_reformulate_prints_the_prompt_with_its_annotation_and_both_answers(done
     for sentence in (SENTENCE, "Hope sailed away.", "It sailed."):
         arguments = ("reformulate", sentence, "--target", "sailed", "--json", *tiny)
         document = json.loads(done(*arguments))
-        assert set(document) == DETECTION | {"reformulated", "annotations", "answers"}
+        assert set(document) == DETECTION | {"reformulated", "messages", "annotations", "answers"}
+        said = [message["content"] for message in document["messages"]]
+        assert "\n".join(said) == document["reformulated"]
         answers = document["answers"]
         assert set(answers) == ANSWERS
         assert sentence in document["reformulated"]
