@@ -46,7 +46,7 @@ def row(name: str, folder: Path) -> dict[str, Any]:
             name: {key: controls[name][key] for key in ("n_confirmed", "n_tested")}
             for name in CONTROLS
         },
-        "permuted": controls["permuted"]["mean_confirmed"],
+        "permuted": controls["permuted"],
         "power": summary["power"],
         "confirmed": [told(each) for each in confirmed[:TOLD]],
         "nearest": told(tested[0]) if tested and not confirmed else None,

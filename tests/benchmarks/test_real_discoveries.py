@@ -22,7 +22,7 @@ def folder(tmp_path):
     controls = {name: counts for name in ("words", "word-classes", "random-sae")}
     summary = {
         **{"model": "tiny", "n_items": 80, "failure_rate": 0.5, "power": [{"share": 0.5}]},
-        "controls": {**controls, "permuted": {"mean_confirmed": 0.1}},
+        "controls": {**controls, "permuted": {"mean_confirmed": 0.1, "n_permutations": 20}},
     }
     (tmp_path / "summary.json").write_text(json.dumps(summary))
     return tmp_path
