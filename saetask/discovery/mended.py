@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 from saetask.discovery.mended_document import Mended, MendedArm
 from saetask.discovery.mending import MENDED, ORIGINAL, ArmAnswers, Mending
-from saetask.report.numbers import p_statement, points, points_interval
+from saetask.report.numbers import p_statement, percent, points, points_interval
 from saetask.utils.statistics import holm
 
 LEVEL = 0.05
+SAME = 0.1
+"""Difference of accuracies up to which prompts count as asked as in the log."""
 
 
 def mended_documents(mendings: Sequence[Mending]) -> list[Mended]:
@@ -37,10 +39,11 @@ def _document(mending: Mending, holm_p: float) -> Mended:
         placement=mending.placement,
         n_chosen_on=mending.n_chosen_on,
         n=mending.n,
+        accuracy_in_log=mending.accuracy_in_log,
         arms=[_arm(name, answers) for name, answers in mending.arms.items()],
         holm_p=holm_p,
         mended=mends,
-        verdict=_verdict(mending, holm_p, mends),
+        verdict=_verdict(mending, holm_p, mends) + _asked_otherwise(mending),
     )
 
 
@@ -54,6 +57,18 @@ def _arm(name: str, answers: ArmAnswers) -> MendedArm:
         mended_minus=minus.difference if minus else None,
         mended_minus_ci95=minus.ci95 if minus else None,
         mcnemar_p=minus.mcnemar_p if minus else None,
+    )
+
+
+def _asked_otherwise(mending: Mending) -> str:
+    """Returns that the model answers otherwise than in the log, where it does; else ""."""
+    now, then = mending.arms[ORIGINAL].accuracy, mending.accuracy_in_log
+    if then is None or abs(now - then) <= SAME:
+        return ""
+    return (
+        f" But asked again as they are, {percent(now)} of these prompts are answered rightly, and "
+        f"in the log {percent(then)}: the log's were asked otherwise (another model, or the "
+        "beginning of an answer that the log does not hold), so this tells little of it."
     )
 
 

@@ -47,6 +47,8 @@ class Mended(Document):
     """Number of prompts of the discovery half on which the note was chosen."""
     n: Count
     """Number of prompts of the confirmation half on which it was tried."""
+    accuracy_in_log: Share | None = None
+    """Share of right answers that the log has to these prompts; null where it has no scores."""
     arms: list[MendedArm]
     """The original prompts, the mended ones, and controls."""
     holm_p: Share

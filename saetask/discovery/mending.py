@@ -67,6 +67,8 @@ class Mending(NamedTuple):
     n: int
     """Number of prompts that it was tried on."""
     arms: dict[str, ArmAnswers]
+    accuracy_in_log: float | None = None
+    """Share of right answers that the log has to these prompts; None where it has no scores."""
 
 
 def check_mendable(items: Sequence[EvaluatedItem]) -> None:
@@ -206,7 +208,10 @@ def _mending(
     assert shown is not None  # it was chosen among what there is
     n_chosen_on, n = len(each.chosen_on), len(each.tried_on)
     identity = (each.found.id, each.found.name, shown.text, shown.placement)
-    return Mending(*identity, candidate.annotator.name, n_chosen_on, n, compared)
+    scores = [each.found.items[i].correct for i in each.tried_on]
+    known = [score for score in scores if score is not None]
+    in_log = float(np.mean(known)) if known else None
+    return Mending(*identity, candidate.annotator.name, n_chosen_on, n, compared, in_log)
 
 
 def _compared(

@@ -31,6 +31,16 @@ def test_a_note_without_effect_does_not():
     assert not found.mended and "not shown to help" in found.verdict
 
 
+def test_prompts_that_are_answered_otherwise_than_in_the_log_are_told():
+    assert "But asked again" not in mended("never").verdict  # wrong in the log, and again
+    mending = mend(ListeningClient("never"), slice_of(40))
+    assert mending is not None and mending.accuracy_in_log == 0.0
+    (found,) = mended_documents([mending._replace(accuracy_in_log=0.8)])
+    assert "0.0 % of these prompts are answered rightly, and in the log 80.0 %" in found.verdict
+    (unknown,) = mended_documents([mending._replace(accuracy_in_log=None)])
+    assert "in the log" not in unknown.verdict and unknown.accuracy_in_log is None
+
+
 def test_notes_are_corrected_over_the_discoveries():
     one = mend(ListeningClient("about loss"), slice_of(40))
     assert one is not None
