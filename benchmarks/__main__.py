@@ -26,6 +26,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks import first_use
+from benchmarks.command_line import command_parser
 from benchmarks.speed.amounts import QUICK, Amounts
 from benchmarks.speed.machine import hardware, versions
 from benchmarks.speed.names import BENCHMARKS
@@ -105,11 +106,7 @@ def main(given: Sequence[str] | None = None, load: Callable[[], Subject] = load_
     words = sys.argv[1:] if given is None else given
     if words[:1] == ["first_use"]:
         return first_use.main(words[1:])
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("python -m benchmarks", __doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--all", action="store_true", help="all of them")
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds (5)")

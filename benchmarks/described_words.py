@@ -11,7 +11,6 @@ in nats, the share of the evidence that findings list, and the share of what lis
 single words that lies on words of their name.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.command_line import command_parser
 from saetask import load_model, load_sae, read_features
 from saetask.data.folds import stratified_splits
 from saetask.data.samples import Sample, draw, make_samples
@@ -87,9 +87,7 @@ def figures(
 @one_line_errors("described_words")
 def main(given: Sequence[str] | None = None) -> int:
     """Prints the figures and returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("python -m benchmarks.described_words", __doc__)
     parser.add_argument("task")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--limit", type=int)

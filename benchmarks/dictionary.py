@@ -12,7 +12,6 @@ random model with 8,192 features, 81 of which fire on each token; the corpus is 
 how often features fire, of a validated dictionary (the shipped one by default).
 """
 
-import argparse
 import itertools
 import json
 import platform
@@ -28,6 +27,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.command_line import command_parser
 from saetask.data.corpus import CorpusConfig, Source, TokenRow, token_rows
 from saetask.dictionary.collect.corpus_pass import BuildConfig, read_corpus
 from saetask.saes.loading import DEFAULT_SAE
@@ -182,9 +182,7 @@ def _tiny_pair() -> tuple[Any, Any]:
 
 def main() -> None:
     """Runs the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("python -m benchmarks.dictionary", __doc__)
     parser.add_argument("what", choices=["rate", "memory", "peak", "verdicts"])
     parser.add_argument("given", nargs="*")
     arguments = parser.parse_args()

@@ -24,7 +24,6 @@ probability of failure, given the confounders, is not higher; and how many of th
 the SAE.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -33,6 +32,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.command_line import command_parser
 from benchmarks.pages import ROOT, environment
 from benchmarks.planted_failures import (
     NAMES_OF_LOSS,
@@ -44,6 +44,7 @@ from benchmarks.planted_failures import (
 )
 from benchmarks.power_chart import write_chart
 from benchmarks.power_texts import Texts, read_texts, texts_of
+from benchmarks.real_discoveries import DOCUMENT
 from saetask.discovery.controls import word_families
 from saetask.discovery.hypotheses import Family
 from saetask.discovery.score_tests import residuals
@@ -51,6 +52,7 @@ from saetask.discovery.search import Found, Log, chosen_hypotheses, search
 from saetask.discovery.splitting import Halves
 from saetask.discovery.words_alone import compare_with_words
 from saetask.errors import UserError, one_line_errors
+from saetask.report.numbers import points, points_interval
 from saetask.utils.files import read_json, write_json, write_text
 from saetask.utils.progress import stage
 
@@ -66,8 +68,6 @@ NO_DIFFERENCE = 0.005
 """A true difference up to this counts as none."""
 N_PERMUTATIONS = 499
 PAGE = ROOT / "docs" / "discovery.md"
-REAL = ROOT / "docs" / "real_discoveries.json"
-"""What `python -m benchmarks.real_discoveries` writes."""
 
 
 class Draw(NamedTuple):
@@ -202,19 +202,11 @@ def measure(
 def write_page(document: dict[str, Any]) -> None:
     """Writes the page of the documentation, and its picture."""
     pages = environment()
-    pages.filters["zip"] = zip
+    pages.filters.update(zip=zip, points=points, points_interval=points_interval)
     template = pages.get_template("discovery.md.jinja")
-    real = read_json(REAL)
-    text = template.render(
-        document=document, percent=_percent, points=_points, dict=dict, real=real
-    )
-    write_text(PAGE, text)
+    real = read_json(DOCUMENT)
+    write_text(PAGE, template.render(document=document, percent=_percent, dict=dict, real=real))
     write_chart(document)
-
-
-def _points(difference: float | None) -> str:
-    """Returns a difference in points, with its sign."""
-    return "–" if difference is None else f"{100 * difference:+.1f}".replace("-", "−")
 
 
 def _percent(share: float | None) -> str:
@@ -224,11 +216,7 @@ def _percent(share: float | None) -> str:
 @one_line_errors("discovery_power")
 def main(given: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.discovery_power",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("python -m benchmarks.discovery_power", __doc__)
     parser.add_argument("--texts", type=Path, help="JSONL file, which may be compressed by gzip")
     parser.add_argument("--field", default="text", help="its field that holds the text")
     parser.add_argument("--prompts", type=int, default=5000, help="largest number of texts to read")

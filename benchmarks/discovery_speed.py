@@ -8,7 +8,6 @@ at random, and keeps what was read in files, as the command does: one that was s
 the last whole file. Prints JSON: seconds of both, their ratio, and what a file holds.
 """
 
-import argparse
 import json
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.command_line import command_parser
 from benchmarks.power_texts import texts_of
 from benchmarks.speed.machine import hardware
 from saetask import discover, load_model, load_sae
@@ -77,11 +77,7 @@ def measure(texts: Sequence[str]) -> dict[str, Any]:
 @one_line_errors("discovery_speed")
 def main(given: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.discovery_speed",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("python -m benchmarks.discovery_speed", __doc__)
     parser.add_argument("--texts", type=Path, required=True)
     parser.add_argument("--field", default="question")
     parser.add_argument("--prompts", type=int, default=700)

@@ -10,7 +10,6 @@ reading is that one (`is`); the same by what they say, in tenths; and `of_all`, 
 frequencies alone would say.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks.command_line import command_parser
 from saetask.errors import UserError, one_line_errors
 from saetask.report.items import ItemRecord, read_item_records
 
@@ -82,11 +82,7 @@ def _means(table: np.ndarray) -> dict[str, Any]:
 @one_line_errors("examples_hold")
 def main(given: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.examples_hold",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("python -m benchmarks.examples_hold", __doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     documents = {}
     for run in parser.parse_args(given).runs:

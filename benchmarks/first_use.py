@@ -7,7 +7,6 @@ the seconds until saetask is installed; `run_s`, from there to the end of the ru
 included; `test_s`, those of the tests without their installation, null without `--tests`.
 """
 
-import argparse
 import json
 import os
 import re
@@ -18,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.command_line import command_parser
 from saetask import UserError
 
 ROOT = Path(__file__).parents[1]
@@ -84,11 +84,7 @@ def _seconds(command: Sequence[str], folder: Path, home: Path) -> float:
 
 def main(given: Sequence[str]) -> int:
     """Runs the command line and returns its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks first_use",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("python -m benchmarks first_use", __doc__)
     parser.add_argument("--tests", action="store_true", help="run the tests, too (many minutes)")
     arguments = parser.parse_args(given)
     try:

@@ -11,7 +11,6 @@ under the ROC curve (each reading against the rest, mean), the loss in nats, and
 evidence that findings would list.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from benchmarks.command_line import command_parser
 from benchmarks.probe_inputs import labelled_prompts, read_inputs
 from saetask.detection import meaning_owners
 from saetask.dictionary.feature_labels import find_feature_labels
@@ -73,9 +73,7 @@ def random_owners(
 @one_line_errors("named_preference")
 def main(given: Sequence[str] | None = None) -> int:
     """Prints the figures and returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("python -m benchmarks.named_preference", __doc__)
     parser.add_argument("task")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--limit", type=int)

@@ -2,11 +2,12 @@
 
 import html
 import sys
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.command_line import command_parser
 from saetask.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,9 +39,7 @@ def cell(text: str) -> str:
 
 def page_parser(command: str, description: str | None) -> ArgumentParser:
     """Returns a parser that knows `--check`."""
-    parser = ArgumentParser(
-        prog=command, description=description, formatter_class=RawDescriptionHelpFormatter
-    )
+    parser = command_parser(command, description)
     parser.add_argument("--check", action="store_true")
     return parser
 

@@ -6,13 +6,12 @@ A discovery is a folder of `saetask discover`. The page is written by `python -m
 benchmarks.discovery_power --page docs/discovery_power.json`.
 """
 
-import argparse
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.command_line import command_parser
 from benchmarks.pages import ROOT
 from saetask.errors import UserError, one_line_errors
 from saetask.utils.files import read_json, write_json
@@ -32,8 +31,7 @@ def told(discovery: dict[str, Any]) -> dict[str, Any]:
 def row(name: str, folder: Path) -> dict[str, Any]:
     """Returns what the page tells of a discovery."""
     summary = read_json(folder / "summary.json")
-    lines = (folder / "discoveries.jsonl").read_text(encoding="utf-8").splitlines()
-    tested = sorted(map(json.loads, lines), key=lambda each: each["q"])
+    tested = sorted(summary["discoveries"], key=lambda each: each["q"])
     confirmed = [each for each in tested if each["confirmed"]]
     controls = summary["controls"]
     return {
@@ -56,11 +54,7 @@ def row(name: str, folder: Path) -> dict[str, Any]:
 @one_line_errors("real_discoveries")
 def main(given: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.real_discoveries",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("python -m benchmarks.real_discoveries", __doc__)
     parser.add_argument("discoveries", nargs="+", metavar="NAME=DISCOVERY")
     parser.add_argument("--out", type=Path, default=DOCUMENT)
     options = parser.parse_args(given)

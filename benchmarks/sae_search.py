@@ -11,7 +11,6 @@ much of its features' firings are on one token. What is finished is skipped by t
 Prints the table as Markdown; `--out` gets it as JSON.
 """
 
-import argparse
 import itertools
 import re
 import sys
@@ -20,6 +19,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from benchmarks.command_line import command_parser
 from benchmarks.probe_inputs import labelled_prompts
 from benchmarks.sae_figures import sae_quality, same_direction_share
 from benchmarks.sparse_probing import probe_all
@@ -249,11 +249,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 @one_line_errors("sae_search")
 def main(given: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.sae_search",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("python -m benchmarks.sae_search", __doc__)
     parser.add_argument("config", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--out", type=Path)

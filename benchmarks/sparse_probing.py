@@ -19,13 +19,13 @@ Prints JSON: the area under the curve (mean over the readings; scores are ranks 
 the same hook point, with intervals over resampled groups. `all` stands for a probe on all inputs.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.command_line import command_parser
 from benchmarks.k_sparse_probes import REPEATS, probe_scores
 from benchmarks.probe_inputs import LabelledPrompts, labelled_prompts, random_controls, read_inputs
 from saetask.errors import one_line_errors
@@ -106,11 +106,7 @@ def _rounded(area: Auroc | None) -> dict[str, Any] | None:
 @one_line_errors("sparse_probing")
 def main(given: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.sparse_probing",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("python -m benchmarks.sparse_probing", __doc__)
     parser.add_argument("task")
     parser.add_argument("--data", type=Path, help="items; without it, the task's built-in ones")
     parser.add_argument("--limit", type=int, help="number of items to draw")

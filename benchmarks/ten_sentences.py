@@ -8,13 +8,13 @@ A row of the file: {"task", "text", "target"}; by default ten sentences and four
 is shown; then, as one JSON object, how many have a finding, and how much of it has a name.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.command_line import command_parser
 from saetask import Session
 from saetask.cli.answers import detection_text
 from saetask.data.items import read_rows
@@ -39,9 +39,7 @@ def says_more_than_the_rest(found: Misunderstanding) -> bool:
 
 def main(given: Sequence[str] | None = None) -> int:
     """Prints the findings and returns the exit code."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_parser("python -m benchmarks.ten_sentences", __doc__)
     parser.add_argument("--texts", type=Path, default=TEXTS)
     parser.add_argument("--sae", default=DEFAULT_SAE)
     parser.add_argument("--dictionary", type=Path)

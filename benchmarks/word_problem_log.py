@@ -16,7 +16,6 @@ beside the log (`LOG.jsonl.answers`): the same command goes on from there, and a
 writes what has been answered.
 """
 
-import argparse
 import json
 import random
 import sys
@@ -25,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from benchmarks.command_line import command_parser
 from saetask import PluginRegistry
 from saetask.data import Item, number_text
 from saetask.errors import one_line_errors
@@ -60,13 +60,15 @@ def log_row(task: Any, item: Item, output: str) -> dict[str, Any]:
     }
 
 
-def answers_at(endpoint: Endpoint, items: Sequence[Item], kept: Path, workers: int) -> list[Any]:
+def answers_at(
+    endpoint: Endpoint, task: Any, items: Sequence[Item], kept: Path, workers: int
+) -> list[str | None]:
     """Returns the text that an endpoint answers to each item; None where it gives none.
 
     Raises:
         UserError: The endpoint can not be reached.
     """
-    task, journal = PluginRegistry().get("task", "gsm8k"), Journal(kept)
+    journal = Journal(kept)
 
     def answer(item: Item) -> str | None:
         content = ask_once(endpoint, journal, task.prompt(item).messages, lambda text: [text])[0]
@@ -76,13 +78,12 @@ def answers_at(endpoint: Endpoint, items: Sequence[Item], kept: Path, workers: i
         return list(executor.map(answer, items))
 
 
-def answers_here(model: str, items: Sequence[Item], kept: Path) -> list[str]:
+def answers_here(model: str, task: Any, items: Sequence[Item], kept: Path) -> list[str]:
     """Returns the text that a model writes for each item.
 
     Raises:
         UserError: The model can not be loaded.
     """
-    task = PluginRegistry().get("task", "gsm8k")
     client = ModelClient(load_model(model), kept)
     return client.generate(
         GenerateRequest(task.prompt(item), task.answer_tokens, item.id, end=task.answer_end)
@@ -90,9 +91,8 @@ def answers_here(model: str, items: Sequence[Item], kept: Path) -> list[str]:
     )
 
 
-def write_log(items: Sequence[Item], answers: Sequence[str | None], out: Path) -> int:
+def write_log(task: Any, items: Sequence[Item], answers: Sequence[str | None], out: Path) -> int:
     """Writes the log; returns how many items got no answer."""
-    task = PluginRegistry().get("task", "gsm8k")
     rows = [log_row(task, item, text) for item, text in zip(items, answers) if text is not None]
     out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
     return len(items) - len(rows)
@@ -101,11 +101,7 @@ def write_log(items: Sequence[Item], answers: Sequence[str | None], out: Path) -
 @one_line_errors("word_problem_log")
 def main(given: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.word_problem_log",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("python -m benchmarks.word_problem_log", __doc__)
     parser.add_argument("items", type=Path, metavar="ITEMS")
     parser.add_argument("out", type=Path, metavar="LOG")
     parser.add_argument("--model", required=True)
@@ -114,15 +110,15 @@ def main(given: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=8)
     options = parser.parse_args(given)
-    items = PluginRegistry().get("task", "gsm8k").items(options.items)
-    drawn = sample(items, options.limit, options.seed)
+    task = PluginRegistry().get("task", "gsm8k")
+    drawn = sample(task.items(options.items), options.limit, options.seed)
     kept = options.out.with_name(f"{options.out.name}.answers")
     if options.base_url:
         endpoint = Endpoint(options.model, options.base_url, timeout=LONGEST_WAIT)
-        answers = answers_at(endpoint, drawn, kept, options.workers)
+        answers = answers_at(endpoint, task, drawn, kept, options.workers)
     else:
-        answers = answers_here(options.model, drawn, kept)
-    missing = write_log(drawn, answers, options.out)
+        answers = answers_here(options.model, task, drawn, kept)
+    missing = write_log(task, drawn, answers, options.out)
     print(f"{len(drawn) - missing} of {len(drawn)} items answered: {options.out}")
     return 0
 

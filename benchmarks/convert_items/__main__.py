@@ -19,13 +19,13 @@ SVAMP that one operation on two numbers does not solve, and invalid rows of Fig-
 and counted on stderr.
 """
 
-import argparse
 import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from benchmarks.command_line import command_parser
 from benchmarks.convert_items.addsub import addsub_item
 from benchmarks.convert_items.fig_qa import fig_qa_item
 from benchmarks.convert_items.gsm8k import gsm8k_item
@@ -84,11 +84,7 @@ def write_items(path: Path, items: Iterable[Row]) -> None:
 @one_line_errors("convert_items")
 def main() -> int:
     """Runs the command line; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.convert_items",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = command_parser("python -m benchmarks.convert_items", __doc__)
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("sources", nargs="+", type=Path, metavar="SRC")
     parser.add_argument("out", type=Path, metavar="OUT")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_matrix, diags
 
-from saetask.detection import LISTED, against_others
+from saetask.detection import LISTED, against_others, ownership
 
 from .logistic_probe import LogisticWeights, column_means, fit_logistic
 
@@ -75,13 +75,10 @@ def concept_terms(
     design: csr_matrix, usual: np.ndarray, weights: np.ndarray, owners: np.ndarray
 ) -> "Float64[np.ndarray, 'class n concept']":
     """Returns what each concept adds to each class beyond the average prompt."""
-    owned = np.flatnonzero(owners >= 0)
-    shape = len(owned), int(owners.max(initial=-1)) + 1
-    of_concept = csr_matrix((np.ones(len(owned)), (np.arange(len(owned)), owners[owned])), shape)
+    of_concept = ownership(owners, int(owners.max(initial=-1)) + 1)
     return np.stack(
         [
-            (design[:, owned] @ diags(own[owned]) @ of_concept).toarray()
-            - (usual * own)[owned] @ of_concept
+            (design @ diags(own) @ of_concept).toarray() - (usual * own) @ of_concept
             for own in weights
         ]
     )

@@ -7,6 +7,8 @@ from saetask.report.evidence import (
     AGAINST,
     FOR,
     PLAIN,
+    SIGNS,
+    UNCONFIRMED,
     Bar,
     Piece,
     evidence_bars,
@@ -36,9 +38,8 @@ NAME, WORDS, EXAMPLES = 26, 23, 15
 one by the first two."""
 MARKS = (
     "[ ] a concept below fires on it;  ( ) below: the name does not describe the word;  ✓ the name "
-    "was validated on unseen text, ○ it was not"
+    "was validated on unseen text, ○ it was not (✎ ✕ a reader gave or refused it)"
 )
-VALIDATED = "validated"
 STYLES = {PLAIN: "", FOR: "bold cyan", AGAINST: "bold yellow", FOR | AGAINST: "bold green"}
 
 
@@ -111,8 +112,8 @@ def _bars_table(found: "Misunderstanding", width: int) -> "Table":
 
 def _named(bar: Bar) -> "Text":
     """Returns a concept's name without its telling words, behind a sign for its verdict."""
-    sign = "" if not bar.verdict else "✓ " if bar.verdict == VALIDATED else "○ "
-    return _line(sign + short_name(bar.name))
+    sign = SIGNS.get(bar.verdict, UNCONFIRMED) if bar.verdict else ""
+    return _line(f"{sign} {short_name(bar.name)}")
 
 
 def _drawn(bar: Bar, longest: int) -> "Text":

@@ -21,6 +21,7 @@ from .concept_evidence import explain_by_concepts as explain_by_concepts
 from .described_input import weigh_by_words as weigh_by_words
 from .feature_owners import meaning_owners as meaning_owners
 from .feature_owners import owned_concepts as owned_concepts
+from .feature_owners import ownership as ownership
 from .feature_owners import strongest_concepts as strongest_concepts
 from .probe_features import DEFAULT_PROBE as DEFAULT_PROBE
 from .probe_features import ProbeConfig as ProbeConfig

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from saetask.detection.feature_owners import ownership
+
 if TYPE_CHECKING:
     from jaxtyping import Float32, Int64
 
@@ -80,11 +82,8 @@ def concept_activity(
         concepts: Ids of the concepts.
         classes: The right class of each prompt.
     """
-    owned = np.flatnonzero(owners >= 0)
-    shape = len(owned), len(concepts)
-    of_concept = csr_matrix((np.ones(len(owned)), (np.arange(len(owned)), owners[owned])), shape)
-    values = (design[:, owned] @ of_concept).toarray().astype(np.float32)
-    return ConceptActivity(values, classes, concepts)
+    sums: Any = design @ ownership(owners, len(concepts))
+    return ConceptActivity(sums.toarray().astype(np.float32), classes, concepts)
 
 
 def activity_state(activity: ConceptActivity | None) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from saetask.saes.concepts import Concept
 
@@ -56,6 +57,18 @@ def meaning_owners(concepts: tuple[Concept, ...], d_sae: int) -> "Int64[np.ndarr
     tells = np.array([*(concept.subject == "meaning" for concept in concepts), False], bool)
     owners = strongest_concepts(concepts, d_sae)
     return np.where(tells[owners], owners, -1)
+
+
+def ownership(owners: "Int64[np.ndarray, ' column']", n_concepts: int) -> "csr_matrix":
+    """Returns 1 where a column counts to a concept, `[column, concept]`.
+
+    Args:
+        owners: The concept of each column; -1 for none.
+        n_concepts: Number of concepts.
+    """
+    owned = np.flatnonzero(owners >= 0)
+    ones = np.ones(len(owned)), (owned, owners[owned])
+    return csr_matrix(ones, (len(owners), n_concepts))
 
 
 def _tier(concept: Concept) -> int:

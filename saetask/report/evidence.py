@@ -25,6 +25,10 @@ LESS = "less than usual"
 OUTSIDE = "outside the text"
 """In place of words, for a concept that fires in the rest of the prompt alone."""
 
+SIGNS = {"validated": "✓", "named by a reader": "✎", "refused by a reader": "✕"}
+"""Signs of verdicts on a name, as `views/text.js` has them; any other is `UNCONFIRMED`."""
+UNCONFIRMED = "○"
+
 AnyFinding = Misunderstanding | MisunderstandingRecord
 AnyConcept = ConceptEvidence | ConceptRecord
 

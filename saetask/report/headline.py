@@ -52,7 +52,7 @@ def _improved(summary: Summary, saetask: ArmResult, sentence: str) -> Headline:
     """Returns what the controls leave of an improvement over the original prompts."""
     gated = gated_comparisons(summary)
     level = [name for name in INERT if name in gated and not _is_beaten(gated[name])]
-    if level == [GATE] and len(gated.keys() & set(INERT)) == len(INERT):
+    if level == [GATE] and gated.keys() >= set(INERT):
         text = (
             f"{sentence} But it is not shown to be above {GATE}, with the same prompts picked, "
             "though it is above a neutral note there: the gate may do it without a note."

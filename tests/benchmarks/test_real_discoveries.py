@@ -29,8 +29,8 @@ def folder(tmp_path):
 
 
 def table(folder, *found: dict) -> dict:
-    lines = "".join(json.dumps(each) + "\n" for each in found)
-    (folder / "discoveries.jsonl").write_text(lines)
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps({**summary, "discoveries": found}))
     out = folder / "table.json"
     assert main([f"my log={folder}", "--out", str(out)]) == 0
     (row,) = json.loads(out.read_text())

@@ -1,5 +1,7 @@
 """Evidence on a terminal: who reads it can say why the prompt was called misread."""
 
+from importlib.resources import files
+
 import pytest
 
 from saetask.cli.answers import detection_text
@@ -37,6 +39,15 @@ def test_every_concept_has_a_bar_on_its_side_its_name_and_its_verdict() -> None:
     assert "−0.60" in rows[2] and "feelings" in rows[2] and rows[2].endswith("insult")
     assert "○ parts of the body" in rows[1] and "✓ feelings" in rows[2]
     assert "+0.31 what has no telling name" in rows[-1]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "sign"),
+    [("validated", "✓"), ("weak", "○"), ("named by a reader", "✎"), ("refused by a reader", "✕")],
+)
+def test_a_verdict_has_the_sign_that_it_has_on_the_pages(verdict, sign) -> None:
+    assert f"{sign} food" in "\n".join(lines(concepts=[concept("food", 1.0, verdict=verdict)]))
+    assert f'{sign}"' in (files("saetask") / "report" / "views" / "text.js").read_text("utf-8")
 
 
 def test_what_the_model_says_and_what_a_missing_concept_would_change_is_told() -> None:
