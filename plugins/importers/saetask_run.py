@@ -1,6 +1,7 @@
 """Run folders of saetask."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from saetask import UserError
@@ -23,7 +24,7 @@ class SaetaskRun:
     """A run folder of saetask, or its items.jsonl: one arm, what the model said without offset.
 
     The prompt is read as one message of the user's, because items.jsonl has all messages as one
-    text.
+    text. The beginning of the answer is asked with again, and not read.
     """
 
     name = "saetask"
@@ -54,9 +55,11 @@ class SaetaskRun:
                 raise UserError(f"{place}: field 'prompt' is no text: {row['prompt']!r:.60}.")
             is_raw = None not in (row.get("raw_output"), row.get("raw_correct"))
             output, correct = (row["raw_" * is_raw + name] for name in ("output", "correct"))
-            prompt = as_prompt(row["prompt"])
+            begun = str(row.get("answer_prefix") or "")
+            prompt = replace(as_prompt(row["prompt"]), answer_prefix=begun.rstrip())
             name, group = str(row["id"]), str(row["group"])
-            choices = tuple(row.get("raw_scores" if is_raw else "scores") or ())
+            scores = row.get("raw_scores" if is_raw else "scores") or ()
+            choices = tuple(begun[len(begun.rstrip()) :] + text for text in scores)
             yield EvaluatedItem(
                 name, prompt, str(output), correct, group, (), {}, place, targets.get(name), choices
             )

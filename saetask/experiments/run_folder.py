@@ -230,6 +230,7 @@ def item_record(result: SampleResult, seed: int) -> ItemRecord:
         group=result.sample.group,
         fold=result.fold,
         prompt=written.prompt.text,
+        answer_prefix=_answer_prefix(result),
         output=result.output.strip(),
         parsed=score.parsed,
         correct=score.correct,
@@ -247,6 +248,12 @@ def item_record(result: SampleResult, seed: int) -> ItemRecord:
     if score.flexible_correct is not None:
         record.flexible_correct = score.flexible_correct
     return record
+
+
+def _answer_prefix(result: SampleResult) -> str:
+    """Returns what stood before the answer, with the blanks that `output` and `scores` lack."""
+    blanks = {text[: len(text) - len(text.lstrip())] for text in result.raw_scores}
+    return result.written.prompt.answer_prefix + (blanks.pop() if len(blanks) == 1 else "")
 
 
 def _round_record(entry: Round) -> RoundRecord:

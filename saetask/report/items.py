@@ -166,6 +166,8 @@ class ItemRecord(Document):
     """Number of the fold in which the item was tested."""
     prompt: Text
     """The prompt as it was given to the model, all messages."""
+    answer_prefix: Text | None = None
+    """What the model's answer was made to begin with, which `output` lacks; older runs lack it."""
     output: Text
     """The chosen candidate answer, calibrated, or the generated text."""
     parsed: Text | None

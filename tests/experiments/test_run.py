@@ -17,7 +17,8 @@ from saetask import RunConfig, UserError, run
 from saetask.annotation.base import Annotation
 from saetask.annotation.prompt_writer import fixed_note
 from saetask.cli.main import main
-from saetask.data import Candidate, Item
+from saetask.data import Candidate, Item, LogFields
+from saetask.data.importers import read_log
 from saetask.detection.baselines import baselines, dense_probe
 from saetask.experiments import arms as arms_module
 from saetask.experiments import run_inputs
@@ -25,6 +26,8 @@ from saetask.experiments.arms import ARMS, Arm, default_arm_names
 from saetask.experiments.context import ExperimentSettings
 from saetask.experiments.run_folder import JOURNAL
 from saetask.experiments.runner import GENERATED_ANSWERS, OF_CANDIDATES
+from saetask.inference.client import ModelClient
+from saetask.inference.requests import RankRequest
 from saetask.plugins import PluginRegistry
 from saetask.report.arms import ArmSpec
 from saetask_plugins.tasks.metaphor import Metaphor
@@ -106,6 +109,14 @@ def contents(folder):
 # what a run leaves
 
 
+def test_the_log_of_a_run_asks_the_model_the_same_again(folder, config):
+    items = read_log(folder, "saetask", LogFields(), PluginRegistry().by_name("importer"))
+    asked = [RankRequest(item.prompt, item.choices, item.id) for item in items]
+    again = ModelClient(saetask.load_model(config.model)).rank(asked, "ask")
+    rows = [list(r["raw_scores"].values()) for r in read_items(folder) if r["arm"] == "original"]
+    np.testing.assert_allclose([response.scores for response in again], rows, atol=1e-3)
+
+
 def test_a_run_leaves_every_artefact(folder):
     for name in ARTEFACTS:
         assert (folder / name).stat().st_size > 0
@@ -174,7 +185,7 @@ def test_every_item_stands_in_every_arm_once_with_all_its_fields(folder):
     rows = read_items(folder)
     assert len({(row["arm"], row["id"]) for row in rows}) == len(rows) == 40 * len(DEFAULT_ARMS)
     fields = {"id", "arm", "group", "fold", "prompt", "output", "parsed", "correct"}
-    fields |= {"misunderstandings", "annotations", "rounds", "scores", "seed"}
+    fields |= {"misunderstandings", "annotations", "rounds", "scores", "seed", "answer_prefix"}
     fields |= {"raw_output", "raw_correct", "raw_scores"}
     originals = {row["id"]: row["prompt"] for row in rows if row["arm"] == "original"}
     for row in rows:

@@ -123,7 +123,8 @@ def run_rows():
     shared = {"group": "bend", "misunderstandings": [], "prompt": "Is it literal?"}
     for arm, output in (("original", "no"), ("saetask", "yes")):
         row = {**shared, "id": "bend-1", "arm": arm, "output": "calibrated", "correct": True}
-        yield {**row, "raw_output": output, "raw_correct": arm == "saetask"}
+        raw = {"raw_output": output, "raw_correct": arm == "saetask"}
+        yield {**row, **raw, "answer_prefix": "It is"}
         yield {**row, "id": "bend-2"}  # as older runs have it
 
 
@@ -133,9 +134,9 @@ def test_a_run_is_read_arm_by_arm_with_the_raw_answers_where_there_are_some(read
         ("bend-1", "no", 0.0, "bend"),
         ("bend-2", "calibrated", 1.0, "bend"),
     ]
-    assert items[0].prompt == Prompt(
-        [{"role": "user", "content": "Is it literal?"}], spans={"text": (0, 14)}
-    )
+    message = {"role": "user", "content": "Is it literal?"}
+    assert items[0].prompt == Prompt([message], "It is", spans={"text": (0, 14)})
+    assert items[1].prompt == Prompt([message], spans={"text": (0, 14)})
     path = items_file(*run_rows())
     assert [i.output for i in read(path, arm="saetask")] == ["yes", "calibrated"]
     message = refusal(read, path, arm="oracle")
