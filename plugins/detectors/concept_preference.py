@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.sparse import csr_matrix, diags
 
-from saetask.detection import LISTED, against_others, ownership
+from saetask.detection import LISTED, ownership
 
 from .logistic_probe import LogisticWeights, column_means, fit_logistic
 
@@ -64,7 +64,7 @@ def listed_shares(
     log_odds = probe.log_odds(design)
     rows, chosen = np.arange(len(log_odds)), log_odds.argmax(1)
     terms = concept_terms(design, usual, probe.weights, owners)
-    added, total = (against_others(each)[chosen, rows] for each in (terms, log_odds.T))
+    added, total = (_against_others(each)[chosen, rows] for each in (terms, log_odds.T))
     ordered = np.sort(added, axis=1)
     listed = np.hstack([ordered[:, :LISTED].clip(max=0), ordered[:, -LISTED:].clip(min=0)])
     sizes, rest = np.abs(listed).sum(1), np.abs(total - listed.sum(1))
@@ -82,3 +82,8 @@ def concept_terms(
             for own in weights
         ]
     )
+
+
+def _against_others(values: np.ndarray) -> np.ndarray:
+    """Returns each class's values minus the mean of the other classes', along the first axis."""
+    return values - (values.sum(0) - values) / (len(values) - 1)

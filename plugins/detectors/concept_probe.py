@@ -5,6 +5,8 @@ from copy import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from einops import rearrange
+from scipy.sparse import csr_matrix
 
 from saetask.detection import (
     CHANCE,
@@ -15,21 +17,26 @@ from saetask.detection import (
     DetectorInput,
     Evidence,
     Finding,
+    KnownPrompts,
     Misunderstanding,
     ProbeConfig,
-    activity_of,
-    activity_state,
     answer_scores,
+    entries,
     explain_by_concepts,
     fit_stack,
     held_out_loss,
     in_domain_rows,
     inner_folds,
+    known_prompts,
     known_readings,
     labels_of,
     log_activations,
     make_findings,
     make_misunderstanding,
+    prompt_text,
+    rival_of,
+    table_of,
+    telling_parts,
     token_shares,
     usable_region_sets,
 )
@@ -92,6 +99,7 @@ class ConceptProbe:
         self.means = np.empty((0, 0))
         """Mean activation of each concept in the fit split, `[region, concept]`."""
         self.activity: ConceptActivity | None = None
+        self.known: KnownPrompts | None = None
         self.stack = np.empty(0)
         self.tried: list[dict[str, Any]] = []
         self.n_candidate_features = 0
@@ -125,14 +133,32 @@ class ConceptProbe:
         chosen = order_of_entry(design, labels)[: choice.n_concepts]
         self.concepts = tuple(known[number] for number in chosen)
         self.means = design[own][:, :, chosen].mean(0)
-        activity = design[own][:, :, chosen].sum(1).astype(np.float32)
-        ids = [concept.id for concept in self.concepts]
-        self.activity = ConceptActivity(activity, labels[own], ids)
+        self.activity = self.known = None
         self.probe = fit_weights(design[:, :, chosen], labels, choice.strength)
         answers = answer_scores(inputs, self.readings)
         chance = CHANCE / len(self.tried)
         self.stack = fit_stack(held_out[own], answers[own], labels[own], chance)
-        return make_findings(inputs, self.readings, self.stack, held_out, answers, self.explain)
+        found = make_findings(inputs, self.readings, self.stack, held_out, answers, self.explain)
+        # Only now: findings in the fit split itself show no right readings.
+        self._remember([inputs[row] for row in own], design[own][:, :, chosen], labels[own])
+        return found
+
+    def _remember(
+        self, inputs: Sequence[DetectorInput], design: np.ndarray, labels: np.ndarray
+    ) -> None:
+        """Keeps what later findings are compared with: the prompts of the data at hand."""
+        ids = [concept.id for concept in self.concepts]
+        self.activity = ConceptActivity(design.sum(1).astype(np.float32), labels, ids)
+        texts = [prompt_text(each) for each in inputs]
+        self.known = known_prompts(texts, self._telling(design), labels)
+
+    def _telling(self, design: np.ndarray) -> csr_matrix:
+        """Returns what the concepts of prompts tell, `[n, region * concept]`."""
+        flat = csr_matrix(rearrange(design, "n region concept -> n (region concept)"))
+        weights = rearrange(
+            self.probe.weights, "reading region concept -> reading (region concept)"
+        )
+        return telling_parts(flat, self.means.ravel(), weights)
 
     def detect(self, detector_input: DetectorInput) -> Finding:
         """Finds a misunderstanding where a reading is more probable than the model's own."""
@@ -154,8 +180,14 @@ class ConceptProbe:
             fires_less=np.flatnonzero(beyond.sum(0) < 0).tolist(),
             activity=design[0].sum(0),
         )
-        evidence = self._features(detector_input, self.readings.index(reading))
+        chosen = self.readings.index(reading)
+        rival = rival_of(detector_input, self.readings, chosen, parts.log_odds)
+        evidence = self._features(detector_input, chosen, rival)
         found = make_misunderstanding(self.name, detector_input, reading, evidence)
+        if self.known is not None:
+            text = prompt_text(detector_input)
+            nearest = self.known.nearest(self._telling(design), text, self.readings)
+            found = found._replace(nearest=nearest)
         return explain_by_concepts(
             found, detector_input, self.readings, self.concepts, parts, self.regions, self.activity
         )
@@ -172,13 +204,12 @@ class ConceptProbe:
             total = total + self.probe.weights[:, place, :, None] * firing.toarray().T[None]
         return np.asarray(total)
 
-    def _features(self, detector_input: DetectorInput, chosen: int) -> list[Evidence]:
+    def _features(self, detector_input: DetectorInput, chosen: int, rival: int) -> list[Evidence]:
         """Returns the features that add most to a reading: their weights are their concepts'."""
-        weights = self.stack[0] * self.probe.weights
-        against_others = weights[chosen] - np.delete(weights, chosen, axis=0).mean(0)
+        weights = self.stack[0] * (self.probe.weights[chosen] - self.probe.weights[rival])
         by_feature = concept_weights(self.concepts, detector_input.activations.d_sae)
         added: dict[int, tuple[float, Evidence]] = {}
-        for region, of_concepts in zip(self.regions, against_others):
+        for region, of_concepts in zip(self.regions, weights):
             row, own = log_activations([detector_input], region), by_feature @ of_concepts
             for feature, value in zip(row.indices.tolist(), row.data.tolist()):
                 term, weight = value * own[feature], float(own[feature])
@@ -218,6 +249,8 @@ class ConceptProbe:
         answers, own = answer_scores(inputs, self.readings), in_domain_rows(inputs)
         labels = labels_of(gold_readings, self.readings)
         moved.stack = fit_stack(moved._log_odds(inputs)[own], answers[own], labels[own])
+        of_data = [inputs[row] for row in own]
+        moved._remember(of_data, _design(of_data, self.regions, moved.concepts), labels[own])
         return moved
 
     def _log_odds(self, inputs: Sequence[DetectorInput]) -> "Float64[np.ndarray, 'n class']":
@@ -254,7 +287,7 @@ class ConceptProbe:
             "weights": self.probe.weights,
             "bias": self.probe.bias,
             "means": self.means,
-            **activity_state(self.activity),
+            **entries(activity=self.activity, known=self.known),
             "stack": self.stack,
             "tried": self.tried,
             "n_candidate_features": self.n_candidate_features,
@@ -265,7 +298,9 @@ class ConceptProbe:
         self.readings, self.regions = list(state["readings"]), tuple(state["regions"])
         self.concepts = tuple(_concept(values) for values in state["concepts"])
         self.probe = ConceptWeights(state["weights"], state["bias"])
-        self.means, self.activity = state["means"], activity_of(state)
+        self.means = state["means"]
+        self.activity = table_of(ConceptActivity, "activity", state)
+        self.known = table_of(KnownPrompts, "known", state)
         self.stack, self.tried = state["stack"], list(state["tried"])
         self.n_candidate_features = state["n_candidate_features"]
 

@@ -8,7 +8,6 @@ import numpy as np
 from scipy.sparse import csr_matrix, hstack
 
 from saetask.detection import (
-    ACTIVITY_STATE,
     CHANCE,
     DEFAULT_PROBE,
     NO_SIGNAL,
@@ -17,15 +16,16 @@ from saetask.detection import (
     DetectorInput,
     Evidence,
     Finding,
+    KnownPrompts,
     Misunderstanding,
     ProbeConfig,
-    activity_of,
-    activity_state,
     answer_scores,
     concept_activity,
+    entries,
     explain_by_concepts,
     fit_stack,
     in_domain_rows,
+    known_prompts,
     known_readings,
     labels_of,
     log_activations,
@@ -33,7 +33,11 @@ from saetask.detection import (
     make_misunderstanding,
     meaning_owners,
     owned_concepts,
+    prompt_text,
+    rival_of,
     strongest_concepts,
+    table_of,
+    telling_parts,
     usable_region_sets,
     weigh_by_words,
 )
@@ -88,6 +92,7 @@ class FailureProbe:
         self.means = np.empty(0)
         """Mean log-activation of each column in the fit split."""
         self.activity: ConceptActivity | None = None
+        self.known: KnownPrompts | None = None
         self.weights = np.empty((0, 0))
         self.bias = np.empty(0)
         self.stack = np.empty(0)
@@ -118,7 +123,7 @@ class FailureProbe:
         self.columns = live_columns(data.design)
         design = csr_matrix(data.design[:, self.columns])
         self.means = column_means(design[own])
-        self.activity = self._activity(inputs[0], design[own], labels[own])
+        self.activity = self.known = None
         self.weights, self.bias = data.fit(np.arange(len(labels)), self.columns, chosen.setting)
         self.stability = stability(
             self.weights,
@@ -133,7 +138,21 @@ class FailureProbe:
         answers = answer_scores(inputs, self.readings)
         chance = CHANCE / len(trials)
         self.stack = fit_stack(held_out[own], answers[own], labels[own], chance)
-        return make_findings(inputs, self.readings, self.stack, held_out, answers, self.explain)
+        found = make_findings(inputs, self.readings, self.stack, held_out, answers, self.explain)
+        # Only now: findings in the fit split itself show no right readings.
+        self._remember([inputs[row] for row in own], design[own], labels[own])
+        return found
+
+    def _remember(
+        self, inputs: Sequence[DetectorInput], design: csr_matrix, labels: np.ndarray
+    ) -> None:
+        """Keeps what later findings are compared with: the prompts of the data at hand."""
+        telling = telling_parts(design, self.means, self.weights)
+        self.known = known_prompts([prompt_text(each) for each in inputs], telling, labels)
+        if concepts := tuple(inputs[0].concepts):
+            owners = strongest_concepts(concepts, self.d_sae)[self.columns % self.d_sae]
+            ids = [concept.id for concept in concepts]
+            self.activity = concept_activity(design, owners, ids, labels)
 
     def _data(
         self,
@@ -156,7 +175,7 @@ class FailureProbe:
         )[0]
 
     def explain(self, detector_input: DetectorInput, reading: str) -> Misunderstanding:
-        """Names the stable features that add most to the reading, against the others' mean.
+        """Names the stable features that add most to the reading, against the answer's.
 
         Where no feature that adds to it is stable, it names those that add most.
         """
@@ -164,8 +183,9 @@ class FailureProbe:
         row = csr_matrix(self._pooled([detector_input], self.regions)[:, self.columns])
         row.sort_indices()
         firing, own = row.indices, self.weights[chosen, row.indices]
-        others = np.delete(self.weights[:, firing], chosen, axis=0).mean(0)
-        weights = (own - others) * self.stack[0]
+        log_odds = (row @ self.weights.T + self.bias)[0]
+        rival = rival_of(detector_input, self.readings, chosen, log_odds)
+        weights = (own - self.weights[rival, firing]) * self.stack[0]
         added = row.data * weights
         adding = np.argsort(-added, kind="stable")
         adding = adding[added[adding] > 0]
@@ -178,6 +198,10 @@ class FailureProbe:
             activation, weight = float(np.expm1(row.data[place])), float(weights[place])
             evidence.setdefault(feature, Evidence(feature, "", activation, weight))
         found = make_misunderstanding(self.name, detector_input, reading, list(evidence.values()))
+        if self.known is not None:
+            telling = telling_parts(row, self.means, self.weights)
+            nearest = self.known.nearest(telling, prompt_text(detector_input), self.readings)
+            found = found._replace(nearest=nearest)
         if not (concepts := tuple(detector_input.concepts)):
             return found
         parts = self._by_concept(detector_input, row, concepts)
@@ -185,15 +209,6 @@ class FailureProbe:
         return explain_by_concepts(
             found, detector_input, self.readings, owned, parts, self.regions, self.activity
         )
-
-    def _activity(
-        self, detector_input: DetectorInput, design: csr_matrix, labels: np.ndarray
-    ) -> ConceptActivity | None:
-        """Returns how active concepts are in prompts; None where there are no concepts."""
-        if not (concepts := tuple(detector_input.concepts)):
-            return None
-        owners = strongest_concepts(concepts, self.d_sae)[self.columns % self.d_sae]
-        return concept_activity(design, owners, [c.id for c in concepts], labels)
 
     def _by_concept(
         self, detector_input: DetectorInput, row: csr_matrix, concepts: tuple[Concept, ...]
@@ -211,7 +226,7 @@ class FailureProbe:
         columns = ProbeColumns(order[places], features, values, self.means, self.weights)
         weighed = weigh_by_words(detector_input, self.undescribed_scale)
         parts = terms_by_concept(weighed, columns, self.bias, self.regions, concepts)
-        scaled = ("log_odds", "terms", "rest", "by_token")
+        scaled = ("log_odds", "terms", "rest", "by_token", "rest_by_token")
         return parts._replace(**{name: self.stack[0] * getattr(parts, name) for name in scaled})
 
     def _stable(self) -> np.ndarray:
@@ -238,7 +253,7 @@ class FailureProbe:
         own = in_domain_rows(inputs)
         design = csr_matrix(self._pooled(inputs, self.regions)[own][:, moved.columns])
         moved.means = column_means(design)
-        moved.activity = moved._activity(inputs[0], design, labels[own])
+        moved._remember([inputs[row] for row in own], design, labels[own])
         moved.stack = fit_stack(moved._log_odds(inputs)[own], answers[own], labels[own])
         return moved
 
@@ -271,13 +286,15 @@ class FailureProbe:
 
     def state_dict(self) -> dict[str, Any]:
         """Returns every attribute that the fit sets; their names are the file format of fits."""
-        kept = {k: v for k, v in vars(self).items() if k not in ("config", "activity")}
-        return kept | activity_state(self.activity)
+        kept = {k: v for k, v in vars(self).items() if k not in ("config", "activity", "known")}
+        return kept | entries(activity=self.activity, known=self.known)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes over every attribute that a fit set."""
-        others = {name: value for name, value in state.items() if name not in ACTIVITY_STATE}
-        vars(self).update(others, activity=activity_of(state))
+        self.activity = table_of(ConceptActivity, "activity", state)
+        self.known = table_of(KnownPrompts, "known", state)
+        of_tables = entries(activity=self.activity, known=self.known)
+        vars(self).update({k: v for k, v in state.items() if k not in of_tables})
 
     @property
     def silence(self) -> str | None:

@@ -51,12 +51,15 @@ def terms_by_concept(
     owners = strongest_concepts(concepts, d_sae)[probe.features]
     n_tokens = len(detector_input.activations.prompts[0].token_ids)
     terms = probe.weights * probe.values
-    by_token = np.zeros((n_concepts, n_tokens, len(bias)))
+    # Of features without a concept what is beyond the average prompt: nothing else takes that off.
+    of_tokens = np.where(owners >= 0, terms, terms - probe.weights * probe.usual)
+    by_token = np.zeros((n_concepts + 1, n_tokens, len(bias)))  # the owner -1 is the last row
     for place, region in enumerate(regions):
-        own = np.flatnonzero((owners >= 0) & (probe.places == place) & (probe.values != 0))
+        own = np.flatnonzero((probe.places == place) & (probe.values != 0))
         shares: Any = token_shares(detector_input, region)[:, probe.features[own]].tocoo()
-        of_pairs = terms[:, own][:, shares.col] * shares.data
+        of_pairs = of_tokens[:, own][:, shares.col] * shares.data
         np.add.at(by_token, (owners[own][shares.col], shares.row), of_pairs.T)
+    by_token, without_concept = by_token[:-1], by_token[-1]
     owned = np.flatnonzero(owners >= 0)
     usual = np.zeros((n_concepts, len(bias)))
     activity, usual_activity = np.zeros(n_concepts), np.zeros(n_concepts)
@@ -69,5 +72,6 @@ def terms_by_concept(
         rest=terms[:, owners < 0].sum(1) + usual.sum(0) + bias,
         by_token=rearrange(by_token, "concept token reading -> reading concept token"),
         fires_less=np.flatnonzero(activity < usual_activity).tolist(),
+        rest_by_token=without_concept.T,
         activity=activity,
     )

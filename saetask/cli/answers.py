@@ -59,19 +59,34 @@ def _finding_lines(found: "Misunderstanding", detection: "Detection") -> list[st
 
     perhaps = "perhaps " if found.probability < SURE else ""
     lines = [
-        f"{perhaps}misread: {_place(found, detection.prompt)}; the features say: {found.reading}, "
-        f"the {_judged_answer(detection)}: {detection.calibrated_answer}"
+        f"{perhaps}misread: {_place(found, detection.prompt)}; the features of the prompt say: "
+        f"{found.reading}, the {_judged_answer(detection)}: {detection.calibrated_answer}"
     ]
     if why := why_sentence(found):
         lines += wrap(f"why: {why}", terminal_width() or WIDTH, break_on_hyphens=False)
     if kind := kind_sentence(found):
         lines.append(kind)
+    lines += _nearest_lines(found)
     if not found.concepts:
         lines += [
             f"  feature {f.id:>5}  {f.activation:6.2f}  weight {f.weight:+.3f}  {f.label}"
             for f in found.features
         ]
     return lines
+
+
+def _nearest_lines(found: "Misunderstanding") -> list[str]:
+    """Returns the known prompts with the most alike evidence, a line each."""
+    from saetask.cli.tables import terminal_width
+    from saetask.report.evidence import MOST_NEAREST, nearest_heading
+
+    if not found.nearest:
+        return []
+    shown, width = found.nearest[:MOST_NEAREST], terminal_width() or WIDTH
+    longest = max(len(near.reading) for near in shown)
+    lines = [f"  {near.reading:{longest}}  {near.text}" for near in shown]
+    cut = [line if len(line) <= width else line[: width - 1] + "…" for line in lines]
+    return [f"{nearest_heading(found)}:", *cut]
 
 
 def _place(found: "Misunderstanding", prompt: str) -> str:

@@ -1,6 +1,6 @@
 """How often prompts in which a concept is as active had the reading that it speaks for."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,8 +15,6 @@ FEWEST = 20
 """Where fewer prompts are as active, the share is that of so many that are nearest to it."""
 ROUNDING = 1e-4
 """Difference of two activities that counts as none."""
-ACTIVITY_STATE = ("activity", "activity_classes", "activity_concepts")
-"""Names of a `ConceptActivity`'s fields in a detector's state."""
 
 
 class AlikePrompts(NamedTuple):
@@ -84,14 +82,3 @@ def concept_activity(
     """
     sums: Any = design @ ownership(owners, len(concepts))
     return ConceptActivity(sums.toarray().astype(np.float32), classes, concepts)
-
-
-def activity_state(activity: ConceptActivity | None) -> dict[str, Any]:
-    """Returns activities as a detector's state; nothing where there are none."""
-    return {} if activity is None else dict(zip(ACTIVITY_STATE, activity))
-
-
-def activity_of(state: Mapping[str, Any]) -> ConceptActivity | None:
-    """Returns the activities in a detector's state; None where there are none."""
-    known = all(name in state for name in ACTIVITY_STATE)
-    return ConceptActivity(*(state[name] for name in ACTIVITY_STATE)) if known else None

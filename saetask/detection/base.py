@@ -76,6 +76,17 @@ class ConceptEvidence(NamedTuple):
     """Prompts of the fit split in which it fires as much, or as little; None where unknown."""
 
 
+class NearPrompt(NamedTuple):
+    """A prompt of the fit split whose evidence is like that of the prompt at hand."""
+
+    text: str
+    """The text that it asks about, shortened."""
+    reading: str
+    """Its right reading."""
+    similarity: float
+    """Cosine of what the features of the two prompts tell; 1 is the same."""
+
+
 class Misunderstanding(NamedTuple):
     """A span that the model is predicted to misread."""
 
@@ -89,7 +100,7 @@ class Misunderstanding(NamedTuple):
     """Calibrated probability that the model's answer is wrong."""
     features: list[Evidence]
     log_odds: float | None = None
-    """Of the reading against the others, by the detector alone; None if it is made of no concepts.
+    """Of the reading against another one, by the detector alone; None if it is made of no concepts.
     """
     rest: float | None = None
     """The part of `log_odds` that no listed concept adds: weaker concepts, the form of words, what
@@ -101,6 +112,15 @@ class Misunderstanding(NamedTuple):
     nats; None where there is no such answer, or the detector is no probe."""
     unlisted: float | None = None
     """The part of `rest` that named concepts beyond the listed ones add."""
+    against: str = ""
+    """The reading that `log_odds` is counted against: that of the model's calibrated answer, or,
+    where it gives none or this one, the likeliest other one; "" where there is no `log_odds`."""
+    nearest: Sequence[NearPrompt] = ()
+    """Prompts of the fit split with the most alike evidence, the most alike first; none of the fit
+    split's own prompts have any."""
+    unnamed_tokens: Sequence[ConceptToken] = ()
+    """Where features without a telling name fire that add, together, as what is left of `rest`
+    without `unlisted` does; what adds most first."""
 
     @property
     def kind(self) -> Literal["misreading", "misreport"] | None:
@@ -117,19 +137,18 @@ class Misunderstanding(NamedTuple):
     def within(self, part: Span) -> "Misunderstanding":
         """Returns the misunderstanding with its places counted in a part of the content.
 
-        Tokens of concepts that lie outside are left out.
+        Tokens that lie outside are left out.
         """
-        concepts = tuple(
-            concept._replace(
-                tokens=[
-                    token.within(part)
-                    for token in concept.tokens
-                    if token.start < part.end and token.end > part.start
-                ]
-            )
-            for concept in self.concepts
+
+        def inside(tokens: Sequence[ConceptToken]) -> list[ConceptToken]:
+            overlapping = (t for t in tokens if t.start < part.end and t.end > part.start)
+            return [token.within(part) for token in overlapping]
+
+        return self._replace(
+            span=self.span.shifted(-part.start),
+            concepts=tuple(c._replace(tokens=inside(c.tokens)) for c in self.concepts),
+            unnamed_tokens=inside(self.unnamed_tokens),
         )
-        return self._replace(span=self.span.shifted(-part.start), concepts=concepts)
 
 
 class Finding(NamedTuple):

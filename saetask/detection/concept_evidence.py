@@ -36,6 +36,9 @@ class ConceptTerms(NamedTuple):
     """What the concept's features add that fire most on each token of the prompt."""
     fires_less: Collection[int] = ()
     """Concepts that fire less than usual in the prompt: no token shows what they add."""
+    rest_by_token: "Float64[np.ndarray, 'class token'] | None" = None
+    """What features without a concept add beyond the average prompt, by the token on which they
+    fire most; None where all features have one."""
     activity: "Float64[np.ndarray, ' concept'] | None" = None
     """Sum of the log-activations of each concept's features, to compare with other prompts."""
 
@@ -51,8 +54,9 @@ def explain_by_concepts(
 ) -> Misunderstanding:
     """Returns a misunderstanding with the concepts that add most to its reading, and take most.
 
-    All is counted against the mean of the other readings. What concepts beyond the listed ones add
-    goes into `unlisted` and `rest`, and what concepts of the mere form of words add into `rest`.
+    All is counted against the reading of the model's answer (see `rival_of`). What concepts beyond
+    the listed ones add goes into `unlisted` and `rest`, and what concepts of the mere form of words
+    add into `rest`.
 
     Args:
         misunderstanding: The misunderstanding.
@@ -64,16 +68,15 @@ def explain_by_concepts(
         in_fit: How active the concepts are in the prompts that the probe was fitted on.
     """
     chosen = readings.index(misunderstanding.reading)
-    added, by_token = (against_others(each)[chosen] for each in (parts.terms, parts.by_token))
+    rival = rival_of(detector_input, readings, chosen, parts.log_odds)
+    added, by_token = (each[chosen] - each[rival] for each in (parts.terms, parts.by_token))
     listed = _listed(added, concepts)
     telling = [i for i, concept in enumerate(concepts) if concept.subject != "form"]
     not_listed = np.delete(added, listed).sum()
     tokens = tokens_read(detector_input, regions)
-    others = [number for number in range(len(readings)) if number != chosen]
     evidence = []
     for number in listed:
-        for_another = max(others, key=lambda other: parts.terms[other, number])
-        speaks_for = chosen if added[number] > 0 else for_another
+        speaks_for = chosen if added[number] > 0 else rival
         fires_less, alike = number in parts.fires_less, None
         if in_fit is not None and parts.activity is not None:
             activity = float(parts.activity[number])
@@ -88,17 +91,50 @@ def explain_by_concepts(
             fires_less,
         )
         evidence.append(of_concept._replace(alike=alike))
+    rest = float(parts.rest[chosen] - parts.rest[rival] + not_listed)
+    unlisted = float(added[telling].sum() - added[listed].sum())
+    unnamed = np.delete(by_token, telling, axis=0).sum(0)
+    if parts.rest_by_token is not None:
+        unnamed = unnamed + parts.rest_by_token[chosen] - parts.rest_by_token[rival]
     return misunderstanding._replace(
-        log_odds=float(against_others(parts.log_odds)[chosen]),
-        rest=float(against_others(parts.rest)[chosen] + not_listed),
-        unlisted=float(added[telling].sum() - added[listed].sum()),
+        log_odds=float(parts.log_odds[chosen] - parts.log_odds[rival]),
+        rest=rest,
+        unlisted=unlisted,
         concepts=evidence,
+        against=readings[rival],
+        unnamed_tokens=_unnamed_tokens(detector_input, unnamed, np.sign(rest - unlisted)),
     )
 
 
-def against_others(values: np.ndarray) -> np.ndarray:
-    """Returns each class's values minus the mean of the other classes', along the first axis."""
-    return values - (values.sum(0) - values) / (len(values) - 1)
+def rival_of(
+    detector_input: DetectorInput,
+    readings: Sequence[str],
+    chosen: int,
+    log_odds: "Float64[np.ndarray, ' class']",
+) -> int:
+    """Returns the class that a reading is held against.
+
+    That is the reading of the model's calibrated answer: why does the detector say another one?
+    Where the answer stands for no reading, or for this one, it is the likeliest other one.
+    """
+    if (answer := detector_input.answer) in readings and answer != readings[chosen]:
+        return readings.index(answer)
+    others = np.delete(np.arange(len(readings)), chosen)
+    return int(others[log_odds[others].argmax()])
+
+
+def _unnamed_tokens(
+    detector_input: DetectorInput, by_token: "Float64[np.ndarray, 'token']", sign: float
+) -> list[ConceptToken]:
+    """Returns the tokens on which features without a telling name add most, of one sign."""
+    speaking = np.flatnonzero(by_token * sign > 0)
+    strongest = speaking[np.argsort(-np.abs(by_token[speaking]), kind="stable")]
+    activations = detector_input.activations
+    tokens = []
+    for token in strongest.tolist():
+        firing = float(np.abs(activations.values[_firings(activations, token)]).max(initial=0.0))
+        tokens.append(_shown_token(detector_input, "", token, firing, float(by_token[token])))
+    return [token for token in tokens if token is not None][:TOKENS]
 
 
 def _listed(added: np.ndarray, concepts: Sequence[Concept]) -> list[int]:
@@ -125,7 +161,7 @@ def _evidence(
     for token in speaking[np.argsort(-np.abs(by_token[speaking]), kind="stable")].tolist():
         strongest = float(np.abs(firing.values[_firings(firing, token)]).max(initial=0.0))
         added = float(by_token[token])
-        if shown := _shown_token(detector_input, concept, token, strongest, added):
+        if shown := _shown_token(detector_input, concept.id, token, strongest, added):
             found.append(shown)
     return ConceptEvidence(
         concept.id,
@@ -146,7 +182,7 @@ def _firings(activations: FeatureActivations, token: int) -> slice:
 
 
 def _shown_token(
-    detector_input: DetectorInput, concept: Concept, token: int, activation: float, adds: float
+    detector_input: DetectorInput, concept: str, token: int, activation: float, adds: float
 ) -> ConceptToken | None:
     """Returns a token with its place in the content; None for one of the chat template."""
     place = place_in_content(detector_input, token)
@@ -154,5 +190,5 @@ def _shown_token(
         return None
     content = detector_input.content
     word, text = word_at(content, place), content[place.start : place.end]
-    fits = describes(concept.id, word)
+    fits = describes(concept, word)
     return ConceptToken(place.start, place.end, text, activation, adds, word, fits)

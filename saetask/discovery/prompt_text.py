@@ -71,5 +71,10 @@ def _shared(contents: Sequence[str]) -> int:
 
 
 def with_span(prompt: Prompt | str, span: Span) -> Prompt | str:
-    """Returns a chat with the range of its content as a span named `READ`; a string as it is."""
-    return prompt if isinstance(prompt, str) else replace(prompt, spans={READ: span})
+    """Returns a chat with the range of its content as a span named `READ`; a string as it is.
+
+    What an answer is to begin with is left out: it comes after what is read.
+    """
+    if isinstance(prompt, str):
+        return prompt
+    return replace(prompt, answer_prefix="", spans={READ: span})

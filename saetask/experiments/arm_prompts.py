@@ -156,6 +156,8 @@ def retarget_findings(
             text=text,
             margin=None,
             concepts=tuple(concept._replace(tokens=[]) for concept in finding.concepts),
+            nearest=(),
+            unnamed_tokens=(),
         )
         for finding in findings
     ]

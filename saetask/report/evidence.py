@@ -1,12 +1,13 @@
 """A finding's evidence as people are shown it: marked text, and what speaks for each reading."""
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 from math import exp
 from typing import NamedTuple
 
-from saetask.detection.base import ConceptEvidence, Misunderstanding
-from saetask.report.items import ConceptRecord, MisunderstandingRecord
+from saetask.detection.base import ConceptEvidence, ConceptToken, Misunderstanding
+from saetask.report.items import ConceptRecord, ConceptTokenRecord, MisunderstandingRecord
 from saetask.saes.described_words import describes
 
 PLAIN, FOR, AGAINST = 0, 1, 2
@@ -14,6 +15,8 @@ PLAIN, FOR, AGAINST = 0, 1, 2
 ROWS_A_SIDE = 3
 """Maximum number of concepts that are shown on each side; the others are added up."""
 MOST_WORDS = 3
+MOST_NEAREST = 3
+"""Maximum number of known prompts that are shown beside a prompt."""
 LARGEST_ODDS = 1000
 REST = "what has no telling name"
 """A finding's `rest` less its `unlisted`, in tables and in sentences: features without a name, or
@@ -31,6 +34,7 @@ UNCONFIRMED = "○"
 
 AnyFinding = Misunderstanding | MisunderstandingRecord
 AnyConcept = ConceptEvidence | ConceptRecord
+AnyToken = ConceptToken | ConceptTokenRecord
 
 
 class Piece(NamedTuple):
@@ -74,13 +78,23 @@ class Headings(NamedTuple):
 
 
 def fired_words(concept: AnyConcept) -> list[FiredWord]:
-    """Returns the words on which a concept adds most, strongest first; adjoining tokens are one.
+    """Returns the words on which a concept adds most, strongest first."""
+    return words_of(concept.tokens)
+
+
+def unnamed_words(found: AnyFinding) -> list[str]:
+    """Returns the whole words on which what has no telling name adds most, each once."""
+    return list(dict.fromkeys(word.word for word in words_of(found.unnamed_tokens)))
+
+
+def words_of(tokens: Sequence[AnyToken]) -> list[FiredWord]:
+    """Returns the words in which tokens add most, strongest first; adjoining tokens are one.
 
     Where it is not known what a token adds, the strongest activation counts. Blanks at the ends of
     a token are no part of the word.
     """
     words: list[tuple[float, FiredWord]] = []
-    for token in sorted(concept.tokens, key=lambda token: token.start):
+    for token in sorted(tokens, key=lambda token: token.start):
         text = token.text.strip()
         start = token.start + len(token.text) - len(token.text.lstrip())
         word = FiredWord(start, start + len(text), text, token.word or text)
@@ -149,7 +163,7 @@ def evidence_bars(found: AnyFinding) -> list[Bar]:
     if weaker(found):
         bars.append(Bar(WEAKER, weaker(found), 0.0))
     if found.rest is not None:
-        bars.append(Bar(REST, unnamed(found), 0.0))
+        bars.append(Bar(REST, unnamed(found), 0.0, "", unnamed_words(found)))
     largest = max((abs(bar.contribution) for bar in bars), default=0.0) or 1.0
     return [bar._replace(share=abs(bar.contribution) / largest) for bar in bars]
 
@@ -200,16 +214,18 @@ def examples_sentence(found: AnyFinding) -> str:
 
 
 def other_reading(found: AnyFinding) -> str:
-    """Returns the reading for which all that speaks against the finding's speaks; "" for several.
+    """Returns the reading for which all that speaks against the finding's speaks.
 
-    That is the other one of two readings.
+    It is "" where that is unknown: older runs of more than two readings count against all others.
     """
+    if found.against:
+        return found.against
     others = {c.reading for c in (found.concepts or ()) if c.contribution <= 0} - {found.reading}
     return others.pop() if len(others) == 1 else ""
 
 
 def headings(found: AnyFinding) -> Headings:
-    """Returns what each side speaks for: one of two readings, or for and against one of more."""
+    """Returns what each side speaks for: the two readings that are compared, where known."""
     other = other_reading(found)
     return Headings(f"for {other}" if other else "against it", f"for {found.reading}")
 
@@ -253,6 +269,13 @@ def removal_sentence(found: AnyFinding) -> str:
         told = f"no longer say “{found.reading}”"
     name = short_name(speaking[0].name)
     return f"with as much of “{name}” as usual the features would {told} ({signed(left)})"
+
+
+def nearest_heading(found: AnyFinding) -> str:
+    """Returns what the known prompts with alike evidence are, and how many have which reading."""
+    counts = Counter(near.reading for near in found.nearest)
+    shares = ", ".join(f"{n} {reading}" for reading, n in counts.most_common())
+    return f"examples with the most alike evidence (of the nearest {len(found.nearest)}: {shares})"
 
 
 class Contexts(NamedTuple):

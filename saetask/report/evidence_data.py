@@ -7,6 +7,7 @@ by its place, so that the evidence of 5,000 items stays small.
 from typing import Any
 
 from saetask.report.evidence import (
+    MOST_NEAREST,
     AnyConcept,
     alike_text,
     fired_words,
@@ -14,6 +15,7 @@ from saetask.report.evidence import (
     shown_concepts,
     told_words,
     unnamed,
+    unnamed_words,
     weaker,
 )
 from saetask.report.items import MisunderstandingRecord
@@ -54,11 +56,12 @@ def evidence_data(
 
     Returns:
         The other reading, or ""; the log-odds; what has no telling name adds, and what weaker
-        concepts add; the first and last character of the lines with the finding;
-        start and length of each word that is marked, one after another; and for each concept that
-        is shown its place, what it adds, how often known prompts like this one have its reading,
-        and the numbers of its words, -1 less the number of one
-        that its name does not describe; where there is no word, what stands in their place.
+        concepts add; the words on which the former fires; the known prompts with the most alike
+        evidence, text and reading of each; the first and last character of the lines with the
+        finding; start and length of each word that is marked, one after another; and for each
+        concept that is shown its place, what it adds, how often known prompts like this one have
+        its reading, and the numbers of its words, -1 less the number of one that its name does not
+        describe; where there is no word, what stands in their place.
     """
     if not finding.concepts:
         return None
@@ -81,6 +84,8 @@ def evidence_data(
         _rounded(finding.log_odds),
         _rounded(None if finding.rest is None else unnamed(finding)),
         _rounded(weaker(finding)),
+        ", ".join(unnamed_words(finding)),
+        [[near.text, near.reading] for near in finding.nearest[:MOST_NEAREST]],
         lines,
         [number for each in words for number in each],
         bars,

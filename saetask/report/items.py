@@ -87,6 +87,17 @@ class ConceptRecord(Document):
     `fires_less`, at most as much; null where unknown, and in older runs."""
 
 
+class NearPromptRecord(Document):
+    """A prompt that the detector was fitted on, with evidence like that of a finding."""
+
+    text: Text
+    """The text that it asks about, shortened."""
+    reading: Text
+    """Its right reading."""
+    similarity: Number
+    """Cosine of what the features of the two prompts tell of readings; 1 is the same."""
+
+
 class MisunderstandingRecord(Document):
     """A span that the model is predicted to misread."""
 
@@ -103,8 +114,9 @@ class MisunderstandingRecord(Document):
     features: list[EvidenceRecord]
     """The features behind it, strongest first."""
     log_odds: Number | None = None
-    """Log-odds of the reading against the others, by the detector alone; this key and the next
-    four are absent where the detector knows no concepts."""
+    """Log-odds of the reading against the one of `against`, by the detector alone (in older runs,
+    against the mean of the others); this key and the next six are absent where the detector knows
+    no concepts."""
     rest: Number | None = None
     """The part of `log_odds` that no listed concept adds."""
     unlisted: Number | None = None
@@ -112,6 +124,15 @@ class MisunderstandingRecord(Document):
     concepts: list[ConceptRecord] = Field(default_factory=list)
     """Concepts for the reading, then against it; their contributions and `rest` add up to
     `log_odds`."""
+    against: Text = ""
+    """The reading that `log_odds` is counted against: that of the model's calibrated answer, or,
+    where it gives none or this one, the likeliest other one; absent in older runs."""
+    unnamed_tokens: list[ConceptTokenRecord] = Field(default_factory=list)
+    """Where features without a telling name fire that add, together, as what is left of `rest`
+    without `unlisted` does; what adds most first. Absent in older runs."""
+    nearest: list[NearPromptRecord] = Field(default_factory=list)
+    """Prompts that the detector was fitted on with the most alike evidence, the most alike first;
+    absent where the detector keeps none, and in older runs."""
     why: Text | None = None
     """One sentence, made of these concepts: why the prompt counts as misread; absent where the
     detector knows no concepts, and in older runs."""

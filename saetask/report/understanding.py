@@ -139,11 +139,11 @@ def kind_sentence(found: Misunderstanding) -> str:
     """Returns whether a finding is a misreading or a misreport; "" where that is not known."""
     if found.margin is None:
         return ""
-    ahead = f"{decimals(abs(found.margin), 1)} nats ahead of the next reading"
+    ahead = f"{decimals(abs(found.margin), 1)} nats ahead"
     if found.kind == "misreport":
         return (
-            f"kind: misreport; inside, the features say {found.reading}, {ahead}, and the "
-            "calibrated answer does not say it."
+            f"kind: misreport; inside, the features say {found.reading}, {ahead} of the reading "
+            "that the calibrated answer gives."
         )
     return (
         f"kind: misreading; inside, the features say what the calibrated answer says, {ahead}, and "

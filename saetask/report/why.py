@@ -22,6 +22,7 @@ from saetask.report.evidence import (
     signed,
     strongest,
     unnamed,
+    unnamed_words,
 )
 from saetask.saes.concepts import feature_of
 from saetask.saes.described_words import describes
@@ -36,8 +37,8 @@ SIGNS = " .,;:!?()\"'“”‘’"
 """Left out at the ends of a word."""
 NOT_DESCRIBED, NONE_DESCRIBED = " (no such word)", " (no such words)"
 """Behind a word, or two, where the concept fires on no word that its name describes."""
-SILENT = 0.005
-"""Share of the usual activity below which a concept is said not to fire."""
+SILENT, LITTLE = 0.005, 0.67
+"""Shares of the usual activity below which nothing, or little, is said to set a concept off."""
 WEAK = 0.7
 """Log-odds below which the evidence is weak: two to one."""
 
@@ -60,7 +61,7 @@ def why_sentence(found: AnyFinding) -> str:
     if abs(named - told) >= LEAST:
         parts.append(f"other named concepts add {signed(named - told)}")
     if abs(unnamed(found)) >= LEAST and (found.log_odds <= 0 or not _is_unnamed(found, named)):
-        parts.append(f"{REST} adds {signed(unnamed(found))}")
+        parts.append(f"{REST} adds {signed(unnamed(found))}{_unnamed_on(found)}")
     return "; ".join(parts) + f" (in all {signed(found.log_odds)})."
 
 
@@ -93,9 +94,10 @@ def _opening(found: AnyFinding, named: float, because: str) -> str:
     if log_odds <= 0:
         opening = f"the features alone do not say {reading}"
         return f"{opening}, though {because}" if because else opening
-    say = f"the features {'weakly ' if log_odds < WEAK else ''}say {reading}"
+    rather = f" rather than {found.against}" if found.against else ""
+    say = f"the features {'weakly ' if log_odds < WEAK else ''}say {reading}{rather}"
     if _is_unnamed(found, named):
-        opening = f"{say}, but mostly by {REST} ({signed(unnamed(found))})"
+        opening = f"{say}, but mostly by {REST} ({signed(unnamed(found))}{_unnamed_on(found)})"
         return f"{opening}; what has one: {because}" if because else opening
     return f"{say} because {because}" if because else f"{say} by concepts that each add little"
 
@@ -105,6 +107,12 @@ def _is_unnamed(found: AnyFinding, named: float) -> bool:
     return unnamed(found) > named
 
 
+def _unnamed_on(found: AnyFinding) -> str:
+    """Returns on which words what has no telling name adds most, as the end of a clause."""
+    words = [f"“{word.strip(SIGNS) or word}”" for word in unnamed_words(found)[:MOST_WORDS]]
+    return f", most on {' and '.join(words)}" if words else ""
+
+
 def _clause(concept: AnyConcept, is_first: bool) -> str:
     """Returns where a concept fires, what it adds, and what known prompts like that were."""
     name, words = short_name(concept.name), _told_words(concept)
@@ -112,13 +120,13 @@ def _clause(concept: AnyConcept, is_first: bool) -> str:
     features = "a feature" if single else "features"
     about = name if name.startswith("features ") else f"{features} of {name}"
     about = re.sub(r"^(a feature|features) of (?=near |among |after |before )", r"\1 ", about)
-    added = f"({signed(concept.contribution)}{_examples(concept, is_first)})"
+    added = f"{signed(concept.contribution)}{_examples(concept, is_first)}"
     if not words:
-        return f"{about} {_fires(concept, single)} {added}"
+        return _without_words(concept, about, single, added)
     told, verb = " and ".join(f"“{word}”" for word in words), "sets" if len(words) == 1 else "set"
     if all(describes(concept.id, word) is False for word in words):
         told += NOT_DESCRIBED if len(words) == 1 else NONE_DESCRIBED
-    return f"{told} {verb} off {about} {added}"
+    return f"{told} {verb} off {about} ({added})"
 
 
 def _told_words(concept: AnyConcept) -> list[str]:
@@ -128,17 +136,17 @@ def _told_words(concept: AnyConcept) -> list[str]:
     return list(dict.fromkeys(described or words))[:MOST_WORDS]
 
 
-def _fires(concept: AnyConcept, single: bool) -> str:
-    """Returns how a concept fires that fires on no word that could be told, as a verb phrase."""
-    fires = "fires" if single else "fire"
+def _without_words(concept: AnyConcept, about: str, single: bool, added: str) -> str:
+    """Returns what a concept adds that fires on no word that could be told."""
     if not concept.fires_less:
-        return f"{fires} {OUTSIDE}"
+        return f"{about} {'fires' if single else 'fire'} {OUTSIDE} ({added})"
     share = share_of_usual(concept)
     if share is None:
-        return f"{fires} {LESS}"
+        return f"{about} {'fires' if single else 'fire'} {LESS} ({added})"
     if share < SILENT:
-        return f"{'does' if single else 'do'} not fire"
-    return f"{fires} {share:.0%} as much as in the average example"
+        return f"nothing sets off {about} ({added})"
+    little = "little" if share < LITTLE else "less than usual"
+    return f"{little} sets off {about} ({share:.0%} of the average example; {added})"
 
 
 def _examples(concept: AnyConcept, is_first: bool) -> str:

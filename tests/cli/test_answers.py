@@ -18,7 +18,7 @@ def detection(raw: str, calibrated: str, preference: str = "") -> Detection:
 def test_one_line_is_enough_where_no_preference_is_taken_out() -> None:
     assert detection_text(detection("metaphorical", "metaphorical")).splitlines() == [
         "answer: metaphorical (probability that it is wrong: 90%)",
-        "misread: 'steered'; the features say: literal, the answer: metaphorical",
+        "misread: 'steered'; the features of the prompt say: literal, the answer: metaphorical",
     ]
 
 
@@ -32,7 +32,9 @@ def test_what_the_model_says_stands_above_the_calibrated_answer(
     assert said == "answer: even"
     assert judged == f"calibrated answer: {calibrated} (probability that it is wrong: 90%)"
     assert told == [preference] * bool(preference)
-    assert misread.endswith(f"the features say: literal, the calibrated answer: {calibrated}")
+    assert misread.endswith(
+        f"the features of the prompt say: literal, the calibrated answer: {calibrated}"
+    )
 
 
 def test_without_a_finding_the_reason_names_the_calibrated_answer() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
-from saetask.detection import ConceptActivity, activity_of, activity_state, concept_activity
+from saetask.detection import ConceptActivity, concept_activity, entries, table_of
 from saetask.detection.alike_prompts import FEWEST
 
 numbers = st.integers(0, 2**32 - 1)
@@ -52,6 +52,6 @@ def test_a_concept_is_as_active_as_its_own_columns_together():
 
 def test_it_is_the_same_from_a_detectors_state_and_may_be_absent():
     activity = random_activity(1)
-    kept = activity_of(activity_state(activity))
+    kept = table_of(ConceptActivity, "activity", entries(activity=activity))
     assert kept is not None and kept.alike("a", 1.0, True, 2) == activity.alike("a", 1.0, True, 2)
-    assert activity_of(activity_state(None)) is None
+    assert table_of(ConceptActivity, "activity", entries(activity=None)) is None

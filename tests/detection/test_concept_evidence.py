@@ -14,6 +14,7 @@ from saetask.detection.concept_evidence import (
     LISTED,
     ConceptTerms,
     explain_by_concepts,
+    rival_of,
 )
 from saetask.detection.feature_owners import strongest_concepts
 from saetask_plugins.detectors.concept_probe import ConceptProbe
@@ -80,8 +81,10 @@ def test_contributions_and_rest_add_up_to_the_log_odds(make, seed):
     scores = probe.stack[0] * probe._log_odds([reading])[0]
     for number, name in enumerate(readings):
         m = probe.explain(reading, name)
-        others = [score for i, score in enumerate(scores) if i != number]
-        assert m.log_odds == pytest.approx(scores[number] - np.mean(others), abs=1e-9)
+        assert m.against == readings[rival_of(reading, readings, number, scores)]
+        rival = scores[readings.index(m.against)]
+        assert m.log_odds == pytest.approx(scores[number] - rival, abs=1e-9)
+        assert all(c.reading in (name, m.against) for c in m.concepts)
         assert sum_of_parts(m) == pytest.approx(m.log_odds, abs=1e-9)
         signs = [c.contribution > 0 for c in m.concepts]
         assert sum(signs) <= LISTED >= len(signs) - sum(signs)
@@ -98,7 +101,7 @@ def test_the_strongest_are_listed_and_the_others_go_into_the_rest(seed):
     parts = ConceptTerms(terms.sum(1) + rest, terms, rest, by_token)
     bare = make_misunderstanding("probe", reading, "b")
     m = explain_by_concepts(bare, reading, readings, concepts, parts, ("text",))
-    added = terms[1] - np.delete(terms, 1, axis=0).mean(0)
+    added = terms[1] - terms[0]  # the answer's reading is the first one
     expected = sorted(added[added > 0])[::-1][:LISTED] + sorted(added[added < 0])[:LISTED]
     assert [c.contribution for c in m.concepts] == pytest.approx(expected)
     assert sum_of_parts(m) == pytest.approx(m.log_odds, abs=1e-9)
@@ -143,11 +146,44 @@ def test_what_tokens_add_is_what_the_concept_adds(seed):
 
 
 @given(seeds)
+def test_a_reading_is_held_against_the_answers_or_the_likeliest_other_one(seed):
+    generator = np.random.default_rng(seed)
+    reading, _, readings = random_case(generator)
+    scores = generator.normal(size=len(readings))
+    assert reading.answer == "a"
+    assert all(rival_of(reading, readings, k, scores) == 0 for k in range(1, len(readings)))
+    for case, k in ((reading, 0), (replace(reading, written_reading=""), 1)):
+        rival = rival_of(case, readings, k, scores)
+        assert rival != k and scores[rival] == np.delete(scores, k).max()
+
+
+@given(seeds)
+def test_what_unnamed_features_add_on_tokens_is_their_part_beyond_the_average(seed):
+    generator = np.random.default_rng(seed)
+    reading, concepts, readings = random_case(generator)
+    probe = random_failure_probe(generator, concepts, readings)
+    row = csr_matrix(probe._pooled([reading], probe.regions)[:, probe.columns])
+    parts = probe._by_concept(reading, row, concepts)
+    owners = strongest_concepts(concepts, D_SAE)[probe.columns % D_SAE]
+    values = row.toarray()[0]
+    own = (owners < 0) & (values != 0)
+    beyond = probe.stack[0] * (probe.weights * (values - probe.means))[:, own]
+    assert parts.rest_by_token.sum(1) == pytest.approx(beyond.sum(1), abs=1e-9)
+    m = probe.explain(reading, readings[0])
+    sizes = [token.adds for token in m.unnamed_tokens]
+    assert sizes == sorted(sizes, key=abs, reverse=True)
+    assert all(size * (m.rest - m.unlisted) > 0 for size in sizes)
+
+
+@given(seeds)
 def test_places_are_counted_in_a_part_of_the_content(seed):
     reading, concepts, readings = random_case(np.random.default_rng(seed))
     probe = random_concept_probe(np.random.default_rng(seed), concepts, readings)
     m, part = probe.explain(reading, "a"), Span(4, 11)
+    m = m._replace(unnamed_tokens=m.concepts[0].tokens if m.concepts else ())
     inner = m.within(part)
+    if m.concepts:
+        assert inner.unnamed_tokens == inner.concepts[0].tokens
     assert inner.span == m.span.shifted(-4)
     for whole, concept in zip(m.concepts, inner.concepts, strict=True):
         overlapping = [token for token in whole.tokens if token.start < 11 and token.end > 4]

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from saetask.detection import NO_SIGNAL, ProbeConfig, reason_for_silence
+from saetask.detection import NO_SIGNAL, Misunderstanding, ProbeConfig, reason_for_silence
 from saetask.plugins import PluginRegistry
 from saetask_plugins.detectors.concept_probe import ConceptProbe
 from saetask_plugins.detectors.concept_selection import (
@@ -26,6 +26,8 @@ from tests.helpers.planted_concepts import (
 from tests.helpers.planted_readings import D_SAE, PLANTED
 from tests.helpers.refusals import refusal
 
+OF_CONCEPTS = ("log_odds", "rest", "unlisted", "concepts", "against", "unnamed_tokens")
+"""What a finding has only where features have concepts."""
 TELLING = {"on:reading a", "on:reading b"}
 
 
@@ -303,7 +305,8 @@ def test_a_failure_probe_without_preference_finds_the_same_with_and_without_conc
     assert [f.probabilities for f in held_out] == [f.probabilities for f in without]
     for one, two in zip(held_out, without, strict=True):
         for m, bare in zip(one.misunderstandings, two.misunderstandings, strict=True):
-            assert m._replace(log_odds=None, rest=None, unlisted=None, concepts=()) == bare
+            of_concepts = m._asdict() | {n: getattr(bare, n) for n in OF_CONCEPTS}
+            assert Misunderstanding(**of_concepts) == bare
             assert m.log_odds == pytest.approx(sum_of_parts(m), abs=1e-9)
             named.append(m.concepts[0].id in TELLING)
     assert np.mean(named) > 0.8

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saetask.detection.base import ConceptToken, Misunderstanding
+from saetask.detection.base import ConceptToken, Misunderstanding, NearPrompt
 from saetask.report.evidence import (
     AGAINST,
     FOR,
@@ -22,6 +22,7 @@ from saetask.report.evidence import (
     shown_concepts,
     telling_contexts,
     told_words,
+    unnamed_words,
 )
 from saetask.report.evidence_data import ConceptTable, evidence_data
 from saetask.report.items import MisunderstandingRecord
@@ -47,7 +48,15 @@ def findings(draw: st.DrawFn, first: int = -5) -> Misunderstanding:
         concepts.append(concept(f"c{number}", added)._replace(tokens=tokens))
     rest, unlisted = draw(st.floats(-3, 3)), draw(st.none() | st.floats(-3, 3))
     total = rest + sum(each.contribution for each in concepts)
-    return planted_finding(concepts=concepts, rest=rest, log_odds=total, unlisted=unlisted)
+    return planted_finding(
+        concepts=concepts,
+        rest=rest,
+        log_odds=total,
+        unlisted=unlisted,
+        against=draw(st.sampled_from(["", "metaphorical"])),
+        unnamed_tokens=concepts[0].tokens,
+        nearest=[NearPrompt("She drank the soup.", "literal", 0.5)],
+    )
 
 
 @given(findings())
@@ -147,7 +156,9 @@ def test_the_page_gets_what_the_terminal_shows(
     table, prompt = ConceptTable(), before + SENTENCE + after
     data = evidence_data(as_record(found), prompt, len(before), table)
     assert data is not None
-    other, log_odds, rest, hidden, lines, words, bars = data
+    other, log_odds, rest, hidden, unnamed, near, lines, words, bars = data
+    assert unnamed == ", ".join(unnamed_words(found))
+    assert near == [[each.text, each.reading] for each in found.nearest]
     assert (f"for {other}" if other else "against it") == headings(found).against
     assert prompt[slice(*lines)] == SENTENCE
     assert log_odds == pytest.approx(found.log_odds, abs=0.006)

@@ -5,7 +5,13 @@ import json
 import pytest
 
 from saetask.data.prompts import Prompt, Span
-from saetask.detection import ConceptEvidence, ConceptToken, Evidence, Misunderstanding
+from saetask.detection import (
+    ConceptEvidence,
+    ConceptToken,
+    Evidence,
+    Misunderstanding,
+    NearPrompt,
+)
 from saetask.experiments.arm_prompts import retarget_findings
 from saetask.report.finding_record import misunderstanding_record
 from saetask.report.item_comparison import read_items
@@ -27,14 +33,25 @@ CONCEPT = ConceptEvidence(
     [7, 11],
     ["the «boat» sank"],
 )
-NAMED = PLAIN._replace(log_odds=0.5, rest=0.75, unlisted=0.25, concepts=[CONCEPT])
+NAMED = PLAIN._replace(
+    log_odds=0.5,
+    rest=0.75,
+    unlisted=0.25,
+    concepts=[CONCEPT],
+    against="metaphorical",
+    unnamed_tokens=[ConceptToken(0, 2, "He", 1.0)],
+    nearest=[NearPrompt("She flies.", "literal", 0.5)],
+)
+NEW_KEYS = ["against", "unnamed_tokens", "nearest", "why"]
 OLD_KEYS = ["detector", "span", "text", "reading", "probability", "features"]
 
 
 def test_a_concept_stands_in_a_row_under_the_keys_of_the_contract():
     row = json.loads(json.dumps(misunderstanding_record(NAMED).to_json()))
-    assert list(row) == [*OLD_KEYS, "log_odds", "rest", "unlisted", "concepts", "why"]
+    assert list(row) == [*OLD_KEYS, "log_odds", "rest", "unlisted", "concepts", *NEW_KEYS]
     assert row["span"] == [3, 10]
+    assert row["against"] == "metaphorical" and [t["text"] for t in row["unnamed_tokens"]] == ["He"]
+    assert row["nearest"] == [{"text": "She flies.", "reading": "literal", "similarity": 0.5}]
     assert row["concepts"] == [
         {
             "id": "on:noun.artifact",
@@ -141,3 +158,4 @@ def test_another_prompts_finding_keeps_its_concepts_but_not_their_places():
     (found,) = retarget_findings(prompt, [NAMED])
     assert (found.text, found.log_odds) == ("It sank.", 0.5)
     assert list(found.concepts) == [CONCEPT._replace(tokens=[])]
+    assert not found.nearest and not found.unnamed_tokens

@@ -114,16 +114,26 @@ def test_a_concept_that_speaks_for_the_reading_beside_others_only_is_no_further_
 @pytest.mark.parametrize(
     ("activity", "told"),
     [
-        (0.6, "features of food fire 12% as much as in the average example"),
-        (0.0, "features of food do not fire"),
+        (0.6, "little sets off features of food (12% of the average example; +1.11; 93%"),
+        (4.0, "less than usual sets off features of food (80% of the average example; +1.11; 93%"),
+        (0.0, "nothing sets off features of food (+1.11; 93%"),
     ],
 )
 def test_a_concept_that_fires_less_is_told_with_how_much(activity, told) -> None:
     silent = concept("food", LOG_ODDS, fires_less=True)
     silent = silent._replace(alike=EXAMPLES._replace(activity=activity))
-    assert f"because {told} (+1.11; 93%" in why_sentence(
-        planted_finding(concepts=[silent], rest=0.0)
-    )
+    sentence = why_sentence(planted_finding(concepts=[silent], rest=0.0))
+    assert f"because {told} of 69 examples like that are literal" in sentence
+
+
+def test_it_says_against_which_reading_and_where_what_has_no_name_fires() -> None:
+    told = [token("soup", 1.0)._replace(adds=0.1), token("insult", 1.0)._replace(adds=0.2)]
+    found = planted_finding(against="ironic", unnamed_tokens=told)
+    sentence = why_sentence(found)
+    assert sentence.startswith("the features say literal rather than ironic because")
+    assert "what has no telling name adds +0.31, most on “insult” and “soup” (in all" in sentence
+    mostly = why_sentence(found._replace(concepts=[concept("food", 0.2)], rest=LOG_ODDS - 0.2))
+    assert "by what has no telling name (+0.91, most on “insult” and “soup”); what" in mostly
 
 
 def test_a_piece_of_a_word_is_told_as_the_word() -> None:

@@ -161,7 +161,7 @@
   // The evidence as saetask/report/evidence_data.py packs it, as the view takes it: its lines of the prompt,
   // and the words on which each concept fires, strongest first.
   function concepts(finding, row) {
-    const [other, logOdds, rest, weaker, lines, words, bars] = finding.evidence;
+    const [other, logOdds, rest, weaker, unnamed, near, lines, words, bars] = finding.evidence;
     const characters = Array.from(row.prompt.map(([text]) => text).join(""));
     const isLetter = (place) => /\p{L}/u.test(characters[place] ?? "");
     const wordAt = (number, order) => {
@@ -180,8 +180,8 @@
     });
     const [first = 0, last = 0] = lines;
     return {
-      text: characters.slice(first, last).join(""), offset: -first, weaker,
-      finding: { ...finding, log_odds: logOdds, rest, concepts: listed, features: [] },
+      text: characters.slice(first, last).join(""), offset: -first, weaker, unnamed,
+      finding: { ...finding, log_odds: logOdds, rest, against: other, nearest: near.map(([text, reading]) => ({ text, reading })), concepts: listed, features: [] },
     };
   }
 

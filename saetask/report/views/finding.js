@@ -1,14 +1,14 @@
 // <sae-finding>: what is misread, and the concepts that speak for and against it.
 //
-// `data` is {text, offset, answer, calibrated_answer, finding, weaker}: the text in which positions count from
+// `data` is {text, offset, answer, calibrated_answer, finding, weaker, unnamed}: the text in which positions count from
 // `offset` on, the raw and the calibrated answer, a misunderstanding as `items.jsonl` and `detect --json` have it, and
-// what concepts add that are not in it. With the attribute `brief`, the strongest concepts stand first, and
+// what concepts add that are not in it, and the words of what has no name, in one text. With the attribute `brief`, the strongest concepts stand first, and
 // the rest is closed until it is asked for. With `choosable`, concepts are buttons. Event: `choose` (id), of a button.
 import { element, button, tableOf, context, markedText, signed, number, probability, shortName, verdictSign, define } from "./text.js";
 
 // In the words of saetask/report/evidence.py.
 const REST = "what has no telling name", WEAKER = "weaker named concepts";
-const ROWS_A_SIDE = 3, ROWS_IN_BRIEF = 2, MOST_WORDS = 3, FOR = 1, AGAINST = 2;
+const MOST_NEAREST = 3, ROWS_A_SIDE = 3, ROWS_IN_BRIEF = 2, MOST_WORDS = 3, FOR = 1, AGAINST = 2;
 const CLASSES = { 1: "sv-for", 2: "sv-against", 3: "sv-for sv-against" };
 
 // What a token adds to the reading; where that is unknown, how strongly the concept fires on it.
@@ -57,6 +57,7 @@ export function strongestConcept(finding) {
 }
 
 export function otherReading(finding) {
+  if (finding.against) return finding.against;
   const others = new Set((finding.concepts ?? []).filter((c) => c.contribution <= 0).map((c) => c.for));
   others.delete(finding.reading);
   return others.size === 1 ? [...others][0] : "";
@@ -79,7 +80,7 @@ export class FindingView extends HTMLElement {
     this.listed = this.strongest.flatMap((concepts) => concepts.slice(0, this.aSide));
     const parts = [this.sentence()];
     const further = () => [...this.told(), this.contexts()];
-    const shown = () => [...this.marked(), this.bars()];
+    const shown = () => [...this.marked(), this.bars(), this.nearest()].filter(Boolean);
     if (this.listed.length && this.brief) parts.push(...shown(), this.closed([this.why(), ...further()].filter(Boolean)));
     else if (this.listed.length) parts.push(this.why(), ...shown(), ...further());
     else if (finding.features?.length) parts.push(this.features());
@@ -125,7 +126,7 @@ export class FindingView extends HTMLElement {
       c.name, c.contribution, c.verdict, c.examples ?? examples(c), c.told ?? toldWords(c), c,
     ]);
     if (this.weaker()) rows.push([WEAKER, this.weaker(), "", "", ""]);
-    if (finding.rest !== null && finding.rest !== undefined) rows.push([REST, finding.rest - (finding.unlisted ?? 0), "", "", ""]);
+    if (finding.rest !== null && finding.rest !== undefined) rows.push([REST, finding.rest - (finding.unlisted ?? 0), "", "", this.unnamed()]);
     const largest = Math.max(...rows.map(([, adds]) => Math.abs(adds)), 1e-9);
     const bar = (adds, kind) => {
       const made = element("span", `sv-bar ${kind}`);
@@ -158,6 +159,20 @@ export class FindingView extends HTMLElement {
     const hidden = this.strongest.flatMap((concepts) => concepts.slice(this.aSide));
     const adds = hidden.reduce((total, concept) => total + concept.contribution, this.shown.finding.unlisted ?? 0);
     return this.shown.weaker ?? adds;
+  }
+
+  // The words on which what has no telling name adds most.
+  unnamed() {
+    const words = firedWords({ tokens: this.shown.finding.unnamed_tokens ?? [] }).map(({ word }) => word);
+    return this.shown.unnamed ?? [...new Set(words)].join(", ");
+  }
+
+  // Known prompts whose evidence is most like that of this one, with their right readings.
+  nearest() {
+    const near = (this.shown.finding.nearest ?? []).slice(0, MOST_NEAREST);
+    if (!near.length) return null;
+    return element("div", "", element("h4", "", "Examples with the most alike evidence"),
+      element("ul", "sv-contexts", near.map(({ text, reading }) => element("li", "", element("strong", "", reading), `: ${text}`))));
   }
 
   told() {
