@@ -76,7 +76,7 @@ def _finding_lines(found: "Misunderstanding", detection: "Detection") -> list[st
 
 
 def _nearest_lines(found: "Misunderstanding") -> list[str]:
-    """Returns the known prompts with the most alike evidence, a line each."""
+    """Returns the known prompts with the most alike evidence, with their readings."""
     from saetask.cli.tables import terminal_width
     from saetask.report.evidence import MOST_NEAREST, nearest_heading
 
@@ -84,9 +84,19 @@ def _nearest_lines(found: "Misunderstanding") -> list[str]:
         return []
     shown, width = found.nearest[:MOST_NEAREST], terminal_width() or WIDTH
     longest = max(len(near.reading) for near in shown)
-    lines = [f"  {near.reading:{longest}}  {near.text}" for near in shown]
-    cut = [line if len(line) <= width else line[: width - 1] + "…" for line in lines]
-    return [f"{nearest_heading(found)}:", *cut]
+    indent = " " * (longest + 4)
+    lines = [
+        line
+        for near in shown
+        for line in wrap(
+            near.text,
+            width,
+            initial_indent=f"  {near.reading:{longest}}  ",
+            subsequent_indent=indent,
+            break_on_hyphens=False,
+        )
+    ]
+    return [f"{nearest_heading(found)}:", *lines]
 
 
 def _place(found: "Misunderstanding", prompt: str) -> str:

@@ -1,5 +1,6 @@
 """The evidence of a finding on a terminal: marked text, bars for both sides, contexts."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from saetask.cli.tables import terminal_width
@@ -37,9 +38,11 @@ NAME, WORDS, EXAMPLES = 26, 23, 15
 """Columns of a concept's name, its words and its examples at `WIDTH`; what is more is shared two to
 one by the first two."""
 MARKS = (
-    "[ ] a concept below fires on it;  ( ) below: the name does not describe the word;  ✓ the name "
-    "was validated on unseen text, ○ it was not (✎ ✕ a reader gave or refused it)"
+    "[ ] a concept below fires on it and speaks for {},  {{ }} against it;  ( ) below: the name "
+    "does not describe the word;  ✓ the name was validated on unseen text, ○ it was not (✎ ✕ a "
+    "reader gave or refused it)"
 )
+BRACKETS = {PLAIN: ("", ""), FOR: "[]", AGAINST: "{}", FOR | AGAINST: ("[{", "}]")}
 STYLES = {PLAIN: "", FOR: "bold cyan", AGAINST: "bold yellow", FOR | AGAINST: "bold green"}
 
 
@@ -61,7 +64,7 @@ def evidence_text(prompt: str, found: "Misunderstanding", answer: str) -> str:
     margin = "; ".join(filter(None, (margin_sentence(found), answer)))
     parts: list[RenderableType] = [
         _marked(marked_text(prompt, found)),
-        MARKS,
+        MARKS.format(found.reading),
         *filter(None, [examples_sentence(found)]),
         "",
         _bars_table(found, width),
@@ -80,7 +83,8 @@ def _marked(pieces: list[Piece]) -> "Text":
 
     text = Text()
     for piece in pieces:
-        text.append(f"[{piece.text}]" if piece.side else piece.text, STYLES[piece.side])
+        before, after = BRACKETS[piece.side]
+        text.append(f"{before}{piece.text}{after}", STYLES[piece.side])
     return text
 
 
@@ -102,12 +106,20 @@ def _bars_table(found: "Misunderstanding", width: int) -> "Table":
     table.add_column("fires on", no_wrap=not narrow, max_width=WORDS + more // 3)
     for bar in evidence_bars(found):
         drawn = _drawn(bar, longest)
-        words = _line(", ".join(bar.words))
+        words = _line(_fitting(bar.words, WORDS + more // 3))
         sides = ("", drawn) if bar.contribution > 0 else (drawn, "")
         table.add_row(
             sides[0], "│", sides[1], signed(bar.contribution), _named(bar), bar.alike, words
         )
     return table
+
+
+def _fitting(words: Sequence[str], width: int) -> str:
+    """Returns as many words as fit, at least one."""
+    shown = list(words)
+    while len(shown) > 1 and len(", ".join(shown)) > width:
+        shown.pop()
+    return ", ".join(shown)
 
 
 def _named(bar: Bar) -> "Text":

@@ -74,6 +74,9 @@ class ConceptEvidence(NamedTuple):
     """Whether it speaks by firing less than in the average prompt."""
     alike: AlikePrompts | None = None
     """Prompts of the fit split in which it fires as much, or as little; None where unknown."""
+    less_on: Sequence[str] = ()
+    """With `fires_less`, the words on which it fires all the same, where it fires most first;
+    without those that its name does not describe."""
 
 
 class NearPrompt(NamedTuple):

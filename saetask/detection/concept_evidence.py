@@ -8,7 +8,7 @@ import numpy as np
 from saetask.detection.alike_prompts import ConceptActivity
 from saetask.detection.base import ConceptEvidence, ConceptToken, DetectorInput, Misunderstanding
 from saetask.detection.probe_features import tokens_read
-from saetask.detection.token_words import place_in_content, word_at
+from saetask.detection.token_words import place_in_content, token_word, word_at
 from saetask.saes.activations import FeatureActivations
 from saetask.saes.concepts import Concept
 from saetask.saes.described_words import describes
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 LISTED = 5
 """Maximum number of concepts that are listed for a reading, and against it."""
-TOKENS = 8
-"""Maximum number of tokens that are listed of a concept."""
+TOKENS, LESS_ON = 8, 2
+"""Maximum number of tokens that are listed of a concept, and of words of one that fires less."""
 CONTEXTS = 3
 
 
@@ -173,7 +173,21 @@ def _evidence(
         sorted(features),
         list(concept.examples[:CONTEXTS]),
         fires_less,
+        less_on=_words(detector_input, concept.id, firing, tokens) if fires_less else (),
     )
+
+
+def _words(
+    detector_input: DetectorInput, concept: str, firing: FeatureActivations, tokens: Sequence[int]
+) -> list[str]:
+    """Returns the words on which a concept fires, less those that its name does not describe."""
+    strengths: dict[str, float] = {}
+    for token in tokens:
+        added = float(np.log1p(np.abs(firing.values[_firings(firing, token)])).sum())
+        if added and (word := token_word(detector_input, token)):
+            strengths[word] = max(added, strengths.get(word, 0.0))
+    fitting = [word for word in strengths if describes(concept, word) is not False]
+    return sorted(fitting, key=strengths.__getitem__, reverse=True)[:LESS_ON]
 
 
 def _firings(activations: FeatureActivations, token: int) -> slice:

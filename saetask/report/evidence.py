@@ -18,11 +18,13 @@ MOST_WORDS = 3
 MOST_NEAREST = 3
 """Maximum number of known prompts that are shown beside a prompt."""
 LARGEST_ODDS = 1000
+LEAST_SHOWN = 0.005
+"""Log-odds below which several concepts together have no row."""
 REST = "what has no telling name"
 """A finding's `rest` less its `unlisted`, in tables and in sentences: features without a name, or
 whose name tells the form of words alone, and the average prompt."""
-WEAKER = "weaker named concepts"
-"""Concepts that are not shown one by one."""
+WEAKER = "other named concepts"
+"""Concepts that are not shown one by one: weaker ones, and those that examples do not bear out."""
 LESS = "less than usual"
 """Of a concept that speaks by firing less than in the average prompt."""
 OUTSIDE = "outside the text"
@@ -84,7 +86,13 @@ def fired_words(concept: AnyConcept) -> list[FiredWord]:
 
 def unnamed_words(found: AnyFinding) -> list[str]:
     """Returns the whole words on which what has no telling name adds most, each once."""
-    return list(dict.fromkeys(word.word for word in words_of(found.unnamed_tokens)))
+    words = (without_signs(word.word) for word in words_of(found.unnamed_tokens))
+    return list(dict.fromkeys(words))
+
+
+def without_signs(word: str) -> str:
+    """Returns a word without the signs at its ends, or what is nothing else as it is."""
+    return word.strip(" .,;:!?()\"'“”‘’") or word
 
 
 def words_of(tokens: Sequence[AnyToken]) -> list[FiredWord]:
@@ -111,7 +119,7 @@ def words_of(tokens: Sequence[AnyToken]) -> list[FiredWord]:
 
 def shown_concepts(found: AnyFinding) -> list[AnyConcept]:
     """Returns the strongest concepts for the reading, then the strongest against it."""
-    return [c for side in (FOR, AGAINST) for c in strongest(found, side)[:ROWS_A_SIDE]]
+    return [c for side in (FOR, AGAINST) for c in telling(found, side)[:ROWS_A_SIDE]]
 
 
 def marked_text(text: str, found: AnyFinding, offset: int = 0) -> list[Piece]:
@@ -138,12 +146,20 @@ def strongest(found: AnyFinding, side: int) -> list[AnyConcept]:
     return sorted(chosen, key=lambda concept: -abs(concept.contribution))
 
 
+def telling(found: AnyFinding, side: int) -> list[AnyConcept]:
+    """Returns the concepts of one side that examples bear out, strongest first.
+
+    One that by itself speaks for no reading in known prompts adds to it only beside others: nobody
+    could follow it as a reason.
+    """
+    return [concept for concept in strongest(found, side) if holds_alone(concept)]
+
+
 def weaker(found: AnyFinding) -> float:
     """Returns what named concepts that are not shown add together."""
-    hidden = [
-        c.contribution for side in (FOR, AGAINST) for c in strongest(found, side)[ROWS_A_SIDE:]
-    ]
-    return sum(hidden) + (found.unlisted or 0.0)
+    every = sum(concept.contribution for concept in found.concepts or ())
+    shown = sum(concept.contribution for concept in shown_concepts(found))
+    return every - shown + (found.unlisted or 0.0)
 
 
 def unnamed(found: AnyFinding) -> float:
@@ -160,7 +176,7 @@ def evidence_bars(found: AnyFinding) -> list[Bar]:
         Bar(c.name, c.contribution, 0.0, c.verdict, told_words(c), alike_text(c))
         for c in shown_concepts(found)
     ]
-    if weaker(found):
+    if abs(weaker(found)) >= LEAST_SHOWN:
         bars.append(Bar(WEAKER, weaker(found), 0.0))
     if found.rest is not None:
         bars.append(Bar(REST, unnamed(found), 0.0, "", unnamed_words(found)))
@@ -178,7 +194,9 @@ def told_words(concept: AnyConcept) -> list[str]:
         return [f"({word})" if describes(concept.id, word) is False else word for word in words]
     if not concept.fires_less:
         return [OUTSIDE]
-    return [LESS if (share := share_of_usual(concept)) is None else f"{share:.0%} of average"]
+    share, little = share_of_usual(concept), ", ".join(concept.less_on)
+    told = LESS if share is None else f"{share:.0%}"
+    return [f"{told}: {little}" if little else told]
 
 
 def share_of_usual(concept: AnyConcept) -> float | None:
@@ -195,10 +213,7 @@ def holds_alone(concept: AnyConcept) -> bool:
 
 def alike_text(concept: AnyConcept) -> str:
     """Returns which share of how many prompts, where a concept fires so, have its reading."""
-    if concept.alike is None:
-        return ""
-    only = "" if holds_alone(concept) else "only "
-    return f"{only}{concept.alike.share:.0%} of {concept.alike.n}"
+    return f"{concept.alike.share:.0%} of {concept.alike.n}" if concept.alike else ""
 
 
 def examples_sentence(found: AnyFinding) -> str:
@@ -209,7 +224,7 @@ def examples_sentence(found: AnyFinding) -> str:
     shares = ", ".join(f"{share:.0%} {reading}" for reading, share in of_all.items())
     return (
         "examples: of the prompts it was fitted on in which the concept fires as here, how many "
-        f"have the reading it speaks for (of all: {shares})"
+        f"have the reading it speaks for (of all: {shares}); 40%: it fires so much of the average"
     )
 
 
@@ -244,10 +259,16 @@ def margin_sentence(found: AnyFinding) -> str:
     """Returns what all evidence together says, in log-odds and as odds; "" where it is unknown."""
     if found.log_odds is None:
         return ""
-    odds = exp(min(abs(found.log_odds), 50))
-    told = f"over {LARGEST_ODDS}" if odds > LARGEST_ODDS else f"about {float(f'{odds:.2g}'):g}"
-    told = f"{told} to 1 {'for' if found.log_odds > 0 else 'against'} “{found.reading}”"
+    side = "for" if found.log_odds > 0 else "against"
+    told = f"{odds_of(found.log_odds)} {side} “{found.reading}”"
     return f"margin {signed(found.log_odds)}: {told}, by the features alone"
+
+
+def odds_of(log_odds: float) -> str:
+    """Returns log-odds of either sign as odds, such as `about 3 to 1`."""
+    odds = exp(min(abs(log_odds), 50))
+    told = f"over {LARGEST_ODDS}" if odds > LARGEST_ODDS else f"about {float(f'{odds:.2g}'):g}"
+    return f"{told} to 1"
 
 
 def removal_sentence(found: AnyFinding) -> str:
@@ -257,7 +278,7 @@ def removal_sentence(found: AnyFinding) -> str:
 
     It is "" where no concept speaks for the reading, or they do not favour it with all of them.
     """
-    speaking = strongest(found, FOR)
+    speaking = telling(found, FOR)
     if not speaking or found.log_odds is None or found.log_odds <= 0:
         return ""
     left = found.log_odds - speaking[0].contribution
@@ -287,7 +308,7 @@ class Contexts(NamedTuple):
 
 def telling_contexts(found: AnyFinding) -> list[Contexts]:
     """Returns the contexts of the strongest concept on each side."""
-    chosen = [side[0] for side in (strongest(found, FOR), strongest(found, AGAINST)) if side]
+    chosen = [side[0] for side in (telling(found, FOR), telling(found, AGAINST)) if side]
     return [
         Contexts(short_name(concept.name), [" ".join(text.split()) for text in concept.contexts])
         for concept in chosen

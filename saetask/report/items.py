@@ -82,6 +82,9 @@ class ConceptRecord(Document):
     """Up to three contexts of the dictionary in which its features fire."""
     fires_less: Flag = False
     """Whether it speaks by firing less than in the average prompt; false in older runs."""
+    less_on: list[Text] = Field(default_factory=list)
+    """With `fires_less`, up to two words on which it fires all the same, where it fires most first,
+    without those that its name does not describe; empty in older runs."""
     alike: AlikeRecord | None = None
     """Prompts that the detector was fitted on in which it fires at least as much as here, or, with
     `fires_less`, at most as much; null where unknown, and in older runs."""

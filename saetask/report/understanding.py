@@ -12,7 +12,7 @@ from saetask.report.documents import (
     Share,
     Text,
 )
-from saetask.report.numbers import decimals
+from saetask.report.evidence import odds_of
 
 UNANNOTATED, RIGHT_NOTE, WRONG_NOTE = "none", "right", "wrong"
 """Names of kinds of notes: none at all, and findings that state the right or another reading."""
@@ -139,13 +139,10 @@ def kind_sentence(found: Misunderstanding) -> str:
     """Returns whether a finding is a misreading or a misreport; "" where that is not known."""
     if found.margin is None:
         return ""
-    ahead = f"{decimals(abs(found.margin), 1)} nats ahead"
+    odds = odds_of(found.margin)
     if found.kind == "misreport":
-        return (
-            f"kind: misreport; inside, the features say {found.reading}, {ahead} of the reading "
-            "that the calibrated answer gives."
-        )
+        return f"kind: misreport, that is, read inside as {found.reading} ({odds}), said otherwise."
     return (
-        f"kind: misreading; inside, the features say what the calibrated answer says, {ahead}, and "
-        "answers like this one were often wrong."
+        f"kind: misreading, that is, read inside as the answer says ({odds}), and answers like "
+        "this one were often wrong."
     )

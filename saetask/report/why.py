@@ -15,14 +15,16 @@ from saetask.report.evidence import (
     ROWS_A_SIDE,
     AnyConcept,
     AnyFinding,
+    alike_text,
     fired_words,
-    holds_alone,
+    odds_of,
     share_of_usual,
     short_name,
     signed,
-    strongest,
+    telling,
     unnamed,
     unnamed_words,
+    without_signs,
 )
 from saetask.saes.concepts import feature_of
 from saetask.saes.described_words import describes
@@ -33,12 +35,10 @@ LEAST = 0.05
 """Log-odds below which a concept adds too little to be told."""
 LEAST_SHARE = 0.25
 """Share of the strongest concept's contribution that a further one must reach."""
-SIGNS = " .,;:!?()\"'“”‘’"
-"""Left out at the ends of a word."""
 NOT_DESCRIBED, NONE_DESCRIBED = " (no such word)", " (no such words)"
 """Behind a word, or two, where the concept fires on no word that its name describes."""
 SILENT, LITTLE = 0.005, 0.67
-"""Shares of the usual activity below which nothing, or little, is said to set a concept off."""
+"""Shares of the usual activity below which a concept is said not to fire, or only weakly."""
 WEAK = 0.7
 """Log-odds below which the evidence is weak: two to one."""
 
@@ -70,15 +70,14 @@ def told_concepts(found: AnyFinding, side: int) -> list[AnyConcept]:
 
     Beside the strongest one, a concept that is set off by words which its name describes comes
     first, since a reader can check it; then any that words set off; then one that is missing. One
-    that by itself speaks for no reading in the prompts of the fit split is not told: it adds to the
-    reading only beside others.
+    that examples do not bear out is not told.
     """
-    shown = strongest(found, side)[:ROWS_A_SIDE]
+    shown = telling(found, side)[:ROWS_A_SIDE]
     ranked = [concept for concept in shown if abs(concept.contribution) >= LEAST]
     most = MOST_FOR if side == FOR else MOST_AGAINST
     least = LEAST_SHARE * max((abs(c.contribution) for c in found.concepts), default=0.0)
     strong = [concept for concept in ranked if abs(concept.contribution) >= least]
-    further = sorted(filter(holds_alone, strong[1:]), key=_hard_to_check)
+    further = sorted(strong[1:], key=_hard_to_check)
     return [*strong[:1], *further[: most - 1]]
 
 
@@ -95,11 +94,15 @@ def _opening(found: AnyFinding, named: float, because: str) -> str:
         opening = f"the features alone do not say {reading}"
         return f"{opening}, though {because}" if because else opening
     rather = f" rather than {found.against}" if found.against else ""
-    say = f"the features {'weakly ' if log_odds < WEAK else ''}say {reading}{rather}"
+    say = f"the features say {reading}{rather}"
+    if log_odds < WEAK:
+        say += f", but only just ({odds_of(log_odds)})"
     if _is_unnamed(found, named):
         opening = f"{say}, but mostly by {REST} ({signed(unnamed(found))}{_unnamed_on(found)})"
         return f"{opening}; what has one: {because}" if because else opening
-    return f"{say} because {because}" if because else f"{say} by concepts that each add little"
+    if not because:
+        return f"{say}, by many concepts of which none tells it alone"
+    return f"{say} because {because}"
 
 
 def _is_unnamed(found: AnyFinding, named: float) -> bool:
@@ -109,13 +112,16 @@ def _is_unnamed(found: AnyFinding, named: float) -> bool:
 
 def _unnamed_on(found: AnyFinding) -> str:
     """Returns on which words what has no telling name adds most, as the end of a clause."""
-    words = [f"“{word.strip(SIGNS) or word}”" for word in unnamed_words(found)[:MOST_WORDS]]
+    words = [f"“{word}”" for word in unnamed_words(found)[:MOST_WORDS]]
     return f", most on {' and '.join(words)}" if words else ""
 
 
 def _clause(concept: AnyConcept, is_first: bool) -> str:
     """Returns where a concept fires, what it adds, and what known prompts like that were."""
-    name, words = short_name(concept.name), _told_words(concept)
+    name, words = (
+        short_name(concept.name),
+        _told_words(concept),
+    )
     single = feature_of(concept.id) is not None
     features = "a feature" if single else "features"
     about = name if name.startswith("features ") else f"{features} of {name}"
@@ -131,7 +137,7 @@ def _clause(concept: AnyConcept, is_first: bool) -> str:
 
 def _told_words(concept: AnyConcept) -> list[str]:
     """Returns the words to tell: those that the name describes; where there are none, all."""
-    words = [word.word.strip(SIGNS) or word.word for word in fired_words(concept)]
+    words = [without_signs(word.word) for word in fired_words(concept)]
     described = [word for word in words if describes(concept.id, word) is not False]
     return list(dict.fromkeys(described or words))[:MOST_WORDS]
 
@@ -145,19 +151,20 @@ def _without_words(concept: AnyConcept, about: str, single: bool, added: str) ->
         return f"{about} {'fires' if single else 'fire'} {LESS} ({added})"
     if share < SILENT:
         return f"nothing sets off {about} ({added})"
-    little = "little" if share < LITTLE else "less than usual"
-    return f"{little} sets off {about} ({share:.0%} of the average example; {added})"
+    weakly = "only weakly" if share < LITTLE else LESS
+    words = " and ".join(f"“{word}”" for word in concept.less_on)
+    fire = f"{'fires' if single else 'fire'} {weakly}" + (f", on {words}" if words else "")
+    return f"{about} {fire} ({share:.0%} of the average example; {added})"
 
 
 def _examples(concept: AnyConcept, is_first: bool) -> str:
     """Returns how often examples in which the concept fires so have the reading it speaks for."""
     if concept.alike is None:
         return ""
-    n, share, of_all = concept.alike.n, f"{concept.alike.share:.0%}", concept.alike.of_all
-    told = f"{share} of {n} examples like that are {concept.reading}, {of_all:.0%} of all"
-    if not holds_alone(concept):
-        return f"; though only {told}"
-    return f"; {told}" if is_first else f"; {share} of {n}"
+    told = f"; {alike_text(concept)}"
+    if not is_first:
+        return told
+    return f"{told} examples like that are {concept.reading}, {concept.alike.of_all:.0%} of all"
 
 
 def _listed(concepts: list[AnyConcept]) -> str:

@@ -23,8 +23,8 @@ def lines(**changes) -> list[str]:
     ).splitlines()
 
 
-def test_words_that_the_evidence_fires_on_are_in_brackets() -> None:
-    assert " She [swallowed] the [insult] with her [soup]." in lines()
+def test_words_that_the_evidence_fires_on_are_in_brackets_that_tell_its_side() -> None:
+    assert " She [swallowed] the {insult} with her [soup]." in lines()
 
 
 def test_every_concept_has_a_bar_on_its_side_its_name_and_its_verdict() -> None:

@@ -11,6 +11,7 @@ from saetask.report.evidence import (
     AGAINST,
     FOR,
     LARGEST_ODDS,
+    LEAST_SHOWN,
     PLAIN,
     alike_text,
     evidence_bars,
@@ -62,7 +63,8 @@ def findings(draw: st.DrawFn, first: int = -5) -> Misunderstanding:
 @given(findings())
 def test_bars_add_up_to_the_log_odds_and_the_longest_is_one(found: Misunderstanding) -> None:
     bars = evidence_bars(found)
-    assert sum(bar.contribution for bar in bars) == pytest.approx(found.log_odds, abs=1e-9)
+    left_out = LEAST_SHOWN  # several concepts together that hardly add anything have no row
+    assert sum(bar.contribution for bar in bars) == pytest.approx(found.log_odds, abs=left_out)
     largest = max(abs(bar.contribution) for bar in bars)
     assert [bar.share * largest for bar in bars] == pytest.approx(
         [abs(bar.contribution) for bar in bars]
@@ -206,7 +208,7 @@ def test_a_record_has_the_keys_of_the_contract() -> None:
     (first, *_) = as_record(planted_finding()).to_json()["concepts"]
     assert list(first) == [
         *("id", "name", "contribution", "verdict", "for", "tokens", "features", "contexts"),
-        *("fires_less", "alike"),
+        *("fires_less", "less_on", "alike"),
     ]
     assert list(first["tokens"][0]) == [
         *("start", "end", "text", "activation", "adds", "word", "described"),

@@ -73,6 +73,7 @@ def test_a_concept_stands_in_a_row_under_the_keys_of_the_contract():
             "features": [7, 11],
             "contexts": ["the «boat» sank"],
             "fires_less": False,
+            "less_on": [],
             "alike": None,
         }
     ]

@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 
 from saetask.detection.alike_prompts import AlikePrompts
-from saetask.report.evidence import AGAINST, FOR, short_name, signed, unnamed
+from saetask.report.evidence import (
+    AGAINST,
+    FOR,
+    evidence_bars,
+    removal_sentence,
+    short_name,
+    signed,
+    unnamed,
+)
 from saetask.report.finding_record import misunderstanding_record
 from saetask.report.why import LEAST, WEAK, told_concepts, why_sentence
 from tests.helpers.planted_evidence import LOG_ODDS, concept, planted_finding, token
@@ -71,8 +79,7 @@ def test_it_says_where_the_features_do_not_say_it_and_where_names_do_not(found) 
         assert sentence.startswith("the features alone do not say")
     elif named <= 0 or unnamed(found) > named:
         assert "but mostly by what has no telling name" in sentence
-    if 0 < found.log_odds < WEAK:
-        assert sentence.startswith("the features weakly say")
+    assert ("but only just" in sentence) == (0 < found.log_odds < WEAK)
 
 
 @pytest.mark.parametrize(
@@ -103,27 +110,41 @@ def test_it_says_what_examples_were_in_which_the_concept_fires_so() -> None:
     assert "(−0.60; 93% of 69 examples like that are metaphorical, 50% of all)" in sentence
 
 
-def test_a_concept_that_speaks_for_the_reading_beside_others_only_is_no_further_reason() -> None:
+def test_a_concept_that_examples_do_not_bear_out_is_no_reason_and_has_no_row() -> None:
     less = EXAMPLES._replace(share=0.3)
     concepts = [concept(name, 0.5, "soup")._replace(alike=less) for name in ("food", "animals")]
-    sentence = why_sentence(planted_finding(concepts=concepts, rest=LOG_ODDS - 1.0))
-    assert "(+0.50; though only 30% of 69 examples like that are literal, 50% of all)" in sentence
-    assert "animals" not in sentence
+    found = planted_finding(concepts=concepts, rest=LOG_ODDS - 1.0)
+    assert why_sentence(found) == (
+        "the features say literal, by many concepts of which none tells it alone; other named "
+        "concepts add +1.00; what has no telling name adds +0.11 (in all +1.11)."
+    )
+    assert [bar.contribution for bar in evidence_bars(found)] == pytest.approx([1.0, 0.11])
+    assert removal_sentence(found) == ""
+
+
+def test_evidence_that_only_just_tells_is_told_with_its_odds() -> None:
+    sentence = why_sentence(
+        planted_finding(concepts=[concept("food", 0.4, "soup")], rest=0.0, log_odds=0.4)
+    )
+    assert sentence.startswith("the features say literal, but only just (about 1.5 to 1) because")
 
 
 @pytest.mark.parametrize(
     ("activity", "told"),
     [
-        (0.6, "little sets off features of food (12% of the average example; +1.11; 93%"),
-        (4.0, "less than usual sets off features of food (80% of the average example; +1.11; 93%"),
-        (0.0, "nothing sets off features of food (+1.11; 93%"),
+        (0.6, "features of food fire only weakly, on “soup” (12% of the average example; +1.11"),
+        (
+            4.0,
+            "features of food fire less than usual, on “soup” (80% of the average example; +1.11",
+        ),
+        (0.0, "nothing sets off features of food (+1.11"),
     ],
 )
 def test_a_concept_that_fires_less_is_told_with_how_much(activity, told) -> None:
-    silent = concept("food", LOG_ODDS, fires_less=True)
+    silent = concept("food", LOG_ODDS, fires_less=True, less_on=["soup"])
     silent = silent._replace(alike=EXAMPLES._replace(activity=activity))
     sentence = why_sentence(planted_finding(concepts=[silent], rest=0.0))
-    assert f"because {told} of 69 examples like that are literal" in sentence
+    assert f"because {told}; 93% of 69 examples like that are literal" in sentence
 
 
 def test_it_says_against_which_reading_and_where_what_has_no_name_fires() -> None:

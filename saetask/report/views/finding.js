@@ -7,7 +7,7 @@
 import { element, button, tableOf, context, markedText, signed, number, probability, shortName, verdictSign, define } from "./text.js";
 
 // In the words of saetask/report/evidence.py.
-const REST = "what has no telling name", WEAKER = "weaker named concepts";
+const REST = "what has no telling name", WEAKER = "other named concepts";
 const MOST_NEAREST = 3, ROWS_A_SIDE = 3, ROWS_IN_BRIEF = 2, MOST_WORDS = 3, FOR = 1, AGAINST = 2;
 const CLASSES = { 1: "sv-for", 2: "sv-against", 3: "sv-for sv-against" };
 
@@ -36,18 +36,20 @@ function toldWords(concept) {
   const words = firedWords(concept).map(({ word, described }) => (described === false ? `(${word})` : word));
   if (words.length) return [...new Set(words)].join(", ");
   if (concept.fires_less === false) return "outside the text";
-  return concept.alike?.usual > 0 ? `${percent(concept.alike.activity / concept.alike.usual)} of average` : "less than usual";
+  const told = concept.alike?.usual > 0 ? `${percent(concept.alike.activity / concept.alike.usual)}` : "less than usual";
+  return concept.less_on?.length ? `${told}: ${concept.less_on.join(", ")}` : told;
 }
 
 const percent = (share) => `${Math.round(100 * share)}%`;
 
 // Which share of how many examples, where the concept fires as here, have the reading that it speaks for.
 function examples({ alike }) {
-  return alike ? `${alike.share > alike.of_all ? "" : "only "}${percent(alike.share)} of ${alike.n}` : "";
+  return alike ? `${percent(alike.share)} of ${alike.n}` : "";
 }
 
+// The concepts of one side that examples bear out, strongest first.
 function side(finding, speaksFor) {
-  return (finding.concepts ?? []).filter((c) => (c.contribution > 0) === speaksFor)
+  return (finding.concepts ?? []).filter((c) => (c.contribution > 0) === speaksFor && !(c.alike?.share <= c.alike?.of_all))
     .sort((a, b) => Math.abs(b.contribution) - Math.abs(a.contribution));
 }
 
@@ -125,7 +127,7 @@ export class FindingView extends HTMLElement {
     const rows = this.listed.map((c) => [
       c.name, c.contribution, c.verdict, c.examples ?? examples(c), c.told ?? toldWords(c), c,
     ]);
-    if (this.weaker()) rows.push([WEAKER, this.weaker(), "", "", ""]);
+    if (Math.abs(this.weaker()) >= 0.005) rows.push([WEAKER, this.weaker(), "", "", ""]);
     if (finding.rest !== null && finding.rest !== undefined) rows.push([REST, finding.rest - (finding.unlisted ?? 0), "", "", this.unnamed()]);
     const largest = Math.max(...rows.map(([, adds]) => Math.abs(adds)), 1e-9);
     const bar = (adds, kind) => {
@@ -154,16 +156,15 @@ export class FindingView extends HTMLElement {
     return table;
   }
 
-  // Concepts beyond the rows of each side, added up; whoever packs findings may have left them out.
+  // Concepts that have no row, added up; whoever packs findings may have left them out.
   weaker() {
-    const hidden = this.strongest.flatMap((concepts) => concepts.slice(this.aSide));
-    const adds = hidden.reduce((total, concept) => total + concept.contribution, this.shown.finding.unlisted ?? 0);
-    return this.shown.weaker ?? adds;
+    const { finding } = this.shown, sum = (concepts) => concepts.reduce((total, { contribution }) => total + contribution, 0);
+    return this.shown.weaker ?? sum(finding.concepts) - sum(this.listed) + (finding.unlisted ?? 0);
   }
 
   // The words on which what has no telling name adds most.
   unnamed() {
-    const words = firedWords({ tokens: this.shown.finding.unnamed_tokens ?? [] }).map(({ word }) => word);
+    const words = firedWords({ tokens: this.shown.finding.unnamed_tokens ?? [] }).map(({ word }) => word.replace(/^[ .,;:!?()"'“”‘’]+(?=.*\p{L})|(?<=\p{L}.*)[ .,;:!?()"'“”‘’]+$/gu, ""));
     return this.shown.unnamed ?? [...new Set(words)].join(", ");
   }
 
