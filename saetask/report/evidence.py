@@ -125,6 +125,8 @@ def shown_concepts(found: AnyFinding) -> list[AnyConcept]:
 def marked_text(text: str, found: AnyFinding, offset: int = 0) -> list[Piece]:
     """Cuts a text at the words on which the shown concepts fire, and tells which side does.
 
+    A word that a concept's name does not describe is not marked for it.
+
     Args:
         text: The text.
         found: The finding.
@@ -133,7 +135,8 @@ def marked_text(text: str, found: AnyFinding, offset: int = 0) -> list[Piece]:
     """
     sides = bytearray(len(text))
     for concept in shown_concepts(found):
-        for word in fired_words(concept):
+        fitting = (w for w in fired_words(concept) if describes(concept.id, w.word) is not False)
+        for word in fitting:
             for place in range(max(0, word.start - offset), min(len(text), word.end - offset)):
                 sides[place] |= FOR if concept.contribution > 0 else AGAINST
     places = groupby(range(len(text)), key=sides.__getitem__)

@@ -95,6 +95,12 @@ def test_pieces_of_a_word_are_one_word_and_blanks_are_not_marked() -> None:
     assert marked == ["swallowed", "insult"]
 
 
+def test_a_word_that_the_name_does_not_describe_is_not_marked() -> None:
+    food = concept("food", 1.0, "soup", "insult")._replace(id="on:noun.food")
+    pieces = marked_text(SENTENCE, planted_finding(concepts=[food]))
+    assert [piece.text for piece in pieces if piece.side] == ["soup"]
+
+
 def test_a_text_that_begins_elsewhere_is_marked_at_the_same_words() -> None:
     begins = SENTENCE.index("the")
     pieces = marked_text(SENTENCE[begins:], planted_finding(), begins)

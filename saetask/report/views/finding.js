@@ -110,7 +110,8 @@ export class FindingView extends HTMLElement {
   marked() {
     const { text, offset = 0, finding } = this.shown;
     if (offset === null || !text) return [];
-    const marks = this.listed.flatMap((concept) => firedWords(concept).map(({ start, end }) => ({
+    const fitting = (concept) => firedWords(concept).filter(({ described }) => described !== false);
+    const marks = this.listed.flatMap((concept) => fitting(concept).map(({ start, end }) => ({
       start: start + offset, end: end + offset, kind: concept.contribution > 0 ? FOR : AGAINST,
     })));
     const other = otherReading(finding);
