@@ -57,13 +57,17 @@ def _finding_lines(found: "Misunderstanding", detection: "Detection") -> list[st
     from saetask.report.understanding import kind_sentence
     from saetask.report.why import why_sentence
 
-    perhaps = "perhaps " if found.probability < SURE else ""
-    lines = [
-        f"{perhaps}misread: {_place(found, detection.prompt)}; the features of the prompt say: "
-        f"{found.reading}, the {_judged_answer(detection)}: {detection.calibrated_answer}"
-    ]
+    said, counts_as = detection.answer, detection.calibrated_answer
+    counted = f" less firmly than usual, which counts as {counts_as!r}" if said != counts_as else ""
+    width = terminal_width() or WIDTH
+    lines = wrap(
+        f"{_headline(found)}: {_place(found, detection.prompt)}; the model says {said!r}{counted}; "
+        f"the features of the prompt say: {found.reading}",
+        width,
+        break_on_hyphens=False,
+    )
     if why := why_sentence(found):
-        lines += wrap(f"why: {why}", terminal_width() or WIDTH, break_on_hyphens=False)
+        lines += wrap(f"why: {why}", width, break_on_hyphens=False)
     if kind := kind_sentence(found):
         lines.append(kind)
     lines += _nearest_lines(found)
@@ -73,6 +77,15 @@ def _finding_lines(found: "Misunderstanding", detection: "Detection") -> list[st
             for f in found.features
         ]
     return lines
+
+
+def _headline(found: "Misunderstanding") -> str:
+    """Returns how surely a prompt counts as misread."""
+    from saetask.report.why import WEAK
+
+    if found.log_odds is not None and 0 < found.log_odds < WEAK:
+        return "undecided, perhaps misread"
+    return "perhaps misread" if found.probability < SURE else "misread"
 
 
 def _nearest_lines(found: "Misunderstanding") -> list[str]:
@@ -109,11 +122,9 @@ def _place(found: "Misunderstanding", prompt: str) -> str:
 
 def answers_text(done: "Reformulation") -> str:
     """Returns the answers before and after a note: what the model says, calibrated beside it."""
-    pairs = (
-        ("before:", done.before, done.calibrated_before),
-        ("after: ", done.after, done.calibrated_after),
-    )
+    answers = (done.before, done.calibrated_before), (done.after, done.calibrated_after)
+    differs = any(raw != calibrated for raw, calibrated in answers)
     return "\n".join(
-        f"answer {when} {raw}" + (f" (calibrated: {calibrated})" if calibrated != raw else "")
-        for when, raw, calibrated in pairs
+        f"answer {when} {raw}" + (f" (calibrated: {calibrated})" if differs else "")
+        for when, (raw, calibrated) in zip(("before:", "after: "), answers)
     )

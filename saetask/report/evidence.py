@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
-from math import exp
+from math import exp, sqrt
 from typing import NamedTuple
 
 from saetask.detection.base import ConceptEvidence, ConceptToken, Misunderstanding
@@ -18,12 +18,14 @@ MOST_WORDS = 3
 MOST_NEAREST = 3
 """Maximum number of known prompts that are shown beside a prompt."""
 LARGEST_ODDS = 1000
+ONE_IN_TWENTY = 1.645
+"""Standard errors that a normal variable exceeds one time in twenty."""
 LEAST_SHOWN = 0.005
 """Log-odds below which several concepts together have no row."""
 REST = "what has no telling name"
 """A finding's `rest` less its `unlisted`, in tables and in sentences: features without a name, or
 whose name tells the form of words alone, and the average prompt."""
-WEAKER = "other named concepts"
+WEAKER = "named concepts not listed"
 """Concepts that are not shown one by one: weaker ones, and those that examples do not bear out."""
 LESS = "less than usual"
 """Of a concept that speaks by firing less than in the average prompt."""
@@ -198,7 +200,7 @@ def told_words(concept: AnyConcept) -> list[str]:
     if not concept.fires_less:
         return [OUTSIDE]
     share, little = share_of_usual(concept), ", ".join(concept.less_on)
-    told = LESS if share is None else f"{share:.0%}"
+    told = LESS if share is None else f"weak ({share:.0%})"
     return [f"{told}: {little}" if little else told]
 
 
@@ -210,8 +212,14 @@ def share_of_usual(concept: AnyConcept) -> float | None:
 
 
 def holds_alone(concept: AnyConcept) -> bool:
-    """Returns whether known prompts in which a concept fires so have its reading more often."""
-    return concept.alike is None or concept.alike.share > concept.alike.of_all
+    """Returns whether known prompts in which a concept fires so have its reading more often.
+
+    By more than chance gives, that is: one time in twenty, of as many prompts.
+    """
+    if concept.alike is None:
+        return True
+    n, of_all = concept.alike.n, concept.alike.of_all
+    return concept.alike.share - of_all > ONE_IN_TWENTY * sqrt(of_all * (1 - of_all) / n)
 
 
 def alike_text(concept: AnyConcept) -> str:
@@ -227,7 +235,8 @@ def examples_sentence(found: AnyFinding) -> str:
     shares = ", ".join(f"{share:.0%} {reading}" for reading, share in of_all.items())
     return (
         "examples: of the prompts it was fitted on in which the concept fires as here, how many "
-        f"have the reading it speaks for (of all: {shares}); 40%: it fires so much of the average"
+        f"have the reading it speaks for (of all: {shares}); weak (40%): it fires 40% as much "
+        "as in the average one"
     )
 
 

@@ -141,8 +141,7 @@ def kind_sentence(found: Misunderstanding) -> str:
         return ""
     odds = odds_of(found.margin)
     if found.kind == "misreport":
-        return f"kind: misreport, that is, read inside as {found.reading} ({odds}), said otherwise."
-    return (
-        f"kind: misreading, that is, read inside as the answer says ({odds}), and answers like "
-        "this one were often wrong."
-    )
+        told = f"read inside as {found.reading} ({odds}), and the calibrated answer is otherwise"
+    else:
+        told = f"read inside as the calibrated answer says ({odds}), and such answers often fail"
+    return f"kind: {found.kind}, that is, {told}."

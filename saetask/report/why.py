@@ -59,7 +59,7 @@ def why_sentence(found: AnyFinding) -> str:
         parts.append("against that, " + _listed(told_against))
     told = sum(concept.contribution for concept in (*told_for, *told_against))
     if abs(named - told) >= LEAST:
-        parts.append(f"other named concepts add {signed(named - told)}")
+        parts.append(f"all other named concepts add {signed(named - told)}")
     if abs(unnamed(found)) >= LEAST and (found.log_odds <= 0 or not _is_unnamed(found, named)):
         parts.append(f"{REST} adds {signed(unnamed(found))}{_unnamed_on(found)}")
     return "; ".join(parts) + f" (in all {signed(found.log_odds)})."
@@ -77,6 +77,8 @@ def told_concepts(found: AnyFinding, side: int) -> list[AnyConcept]:
     most = MOST_FOR if side == FOR else MOST_AGAINST
     least = LEAST_SHARE * max((abs(c.contribution) for c in found.concepts), default=0.0)
     strong = [concept for concept in ranked if abs(concept.contribution) >= least]
+    if side == AGAINST:  # that little of something speaks against a reading is hard to follow
+        strong = [concept for concept in strong if not concept.fires_less]
     further = sorted(strong[1:], key=_hard_to_check)
     return [*strong[:1], *further[: most - 1]]
 

@@ -8,6 +8,7 @@ from saetask.detection import Misunderstanding
 from saetask.detection.silence import ANSWER_AGREES
 from saetask.session import Detection, Reformulation
 
+FEATURES = "the features of the prompt say: literal"
 FOUND = Misunderstanding("probe", Span(3, 10), "steered", "literal", 0.9, [])
 
 
@@ -18,7 +19,7 @@ def detection(raw: str, calibrated: str, preference: str = "") -> Detection:
 def test_one_line_is_enough_where_no_preference_is_taken_out() -> None:
     assert detection_text(detection("metaphorical", "metaphorical")).splitlines() == [
         "answer: metaphorical (probability that it is wrong: 90%)",
-        "misread: 'steered'; the features of the prompt say: literal, the answer: metaphorical",
+        f"misread: 'steered'; the model says 'metaphorical'; {FEATURES}",
     ]
 
 
@@ -26,15 +27,15 @@ def test_one_line_is_enough_where_no_preference_is_taken_out() -> None:
 def test_what_the_model_says_stands_above_the_calibrated_answer(
     calibrated: str, preference: str
 ) -> None:
-    said, judged, *told, misread = detection_text(
-        detection("even", calibrated, preference)
-    ).splitlines()
+    printed = detection_text(detection("even", calibrated, preference))
+    said, judged, *told = printed[: printed.index("\nmisread")].splitlines()
+    misread = printed[printed.index("misread") :].replace("\n", " ")
     assert said == "answer: even"
     assert judged == f"calibrated answer: {calibrated} (probability that it is wrong: 90%)"
     assert told == [preference] * bool(preference)
-    assert misread.endswith(
-        f"the features of the prompt say: literal, the calibrated answer: {calibrated}"
-    )
+    counted = f" less firmly than usual, which counts as '{calibrated}'"
+    counted = counted if calibrated != "even" else ""
+    assert misread == (f"misread: 'steered'; the model says 'even'{counted}; {FEATURES}")
 
 
 def test_without_a_finding_the_reason_names_the_calibrated_answer() -> None:
@@ -57,9 +58,11 @@ def test_without_a_finding_the_reason_names_the_calibrated_answer() -> None:
 )
 def test_what_is_misread_is_told_as_surely_and_exactly_as_needed(changes, begins) -> None:
     found = detection("even", "odd")._replace(misunderstandings=[FOUND._replace(**changes)])
-    assert detection_text(found).splitlines()[-1].startswith(begins)
+    assert f"\n{begins}" in detection_text(found)
 
 
 def test_before_and_after_are_what_the_model_says() -> None:
     done = Reformulation(detection("even", "odd"), "asked", [], "even", "even", "odd", "even")
-    assert answers_text(done) == "answer before: even (calibrated: odd)\nanswer after:  even"
+    assert answers_text(done) == (
+        "answer before: even (calibrated: odd)\nanswer after:  even (calibrated: even)"
+    )

@@ -29,7 +29,7 @@ def test_it_says_which_words_set_off_what_and_how_much() -> None:
     assert why_sentence(planted_finding()) == (
         "the features say literal because “swallowed” and “soup” set off features of food (+1.20) "
         "and “swallowed” sets off features of parts of the body (+0.40); against that, “insult” "
-        "sets off features of feelings (−0.60); other named concepts add −0.20; what has no "
+        "sets off features of feelings (−0.60); all other named concepts add −0.20; what has no "
         "telling name adds +0.31 (in all +1.11)."
     )
 
@@ -115,8 +115,8 @@ def test_a_concept_that_examples_do_not_bear_out_is_no_reason_and_has_no_row() -
     concepts = [concept(name, 0.5, "soup")._replace(alike=less) for name in ("food", "animals")]
     found = planted_finding(concepts=concepts, rest=LOG_ODDS - 1.0)
     assert why_sentence(found) == (
-        "the features say literal, by many concepts of which none tells it alone; other named "
-        "concepts add +1.00; what has no telling name adds +0.11 (in all +1.11)."
+        "the features say literal, by many concepts of which none tells it alone; all other "
+        "named concepts add +1.00; what has no telling name adds +0.11 (in all +1.11)."
     )
     assert [bar.contribution for bar in evidence_bars(found)] == pytest.approx([1.0, 0.11])
     assert removal_sentence(found) == ""

@@ -7,7 +7,7 @@
 import { element, button, tableOf, context, markedText, signed, number, probability, shortName, verdictSign, define } from "./text.js";
 
 // In the words of saetask/report/evidence.py.
-const REST = "what has no telling name", WEAKER = "other named concepts";
+const REST = "what has no telling name", WEAKER = "named concepts not listed";
 const MOST_NEAREST = 3, ROWS_A_SIDE = 3, ROWS_IN_BRIEF = 2, MOST_WORDS = 3, FOR = 1, AGAINST = 2;
 const CLASSES = { 1: "sv-for", 2: "sv-against", 3: "sv-for sv-against" };
 
@@ -36,7 +36,7 @@ function toldWords(concept) {
   const words = firedWords(concept).map(({ word, described }) => (described === false ? `(${word})` : word));
   if (words.length) return [...new Set(words)].join(", ");
   if (concept.fires_less === false) return "outside the text";
-  const told = concept.alike?.usual > 0 ? `${percent(concept.alike.activity / concept.alike.usual)}` : "less than usual";
+  const told = concept.alike?.usual > 0 ? `weak (${percent(concept.alike.activity / concept.alike.usual)})` : "less than usual";
   return concept.less_on?.length ? `${told}: ${concept.less_on.join(", ")}` : told;
 }
 
@@ -47,9 +47,14 @@ function examples({ alike }) {
   return alike ? `${percent(alike.share)} of ${alike.n}` : "";
 }
 
+// Whether examples in which the concept fires so have its reading more often than chance gives one time in twenty.
+function holdsAlone({ alike }) {
+  return !alike || alike.share - alike.of_all > 1.645 * Math.sqrt((alike.of_all * (1 - alike.of_all)) / alike.n);
+}
+
 // The concepts of one side that examples bear out, strongest first.
 function side(finding, speaksFor) {
-  return (finding.concepts ?? []).filter((c) => (c.contribution > 0) === speaksFor && !(c.alike?.share <= c.alike?.of_all))
+  return (finding.concepts ?? []).filter((c) => (c.contribution > 0) === speaksFor && holdsAlone(c))
     .sort((a, b) => Math.abs(b.contribution) - Math.abs(a.contribution));
 }
 
