@@ -81,7 +81,7 @@ def _finding_lines(found: "Misunderstanding", detection: "Detection") -> list[st
 
 def _headline(found: "Misunderstanding") -> str:
     """Returns how surely a prompt counts as misread."""
-    from saetask.report.why import WEAK
+    from saetask.report.evidence import WEAK
 
     if found.log_odds is not None and 0 < found.log_odds < WEAK:
         return "undecided, perhaps misread"

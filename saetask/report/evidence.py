@@ -18,6 +18,8 @@ MOST_WORDS = 3
 MOST_NEAREST = 3
 """Maximum number of known prompts that are shown beside a prompt."""
 LARGEST_ODDS = 1000
+WEAK = 0.7
+"""Log-odds below which the evidence is weak: two to one."""
 ONE_IN_TWENTY = 1.645
 """Standard errors that a normal variable exceeds one time in twenty."""
 LEAST_SHOWN = 0.005
@@ -200,7 +202,7 @@ def told_words(concept: AnyConcept) -> list[str]:
     if not concept.fires_less:
         return [OUTSIDE]
     share, little = share_of_usual(concept), ", ".join(concept.less_on)
-    told = LESS if share is None else f"weak ({share:.0%})"
+    told = LESS if share is None else f"little ({share:.0%})"
     return [f"{told}: {little}" if little else told]
 
 
@@ -235,7 +237,7 @@ def examples_sentence(found: AnyFinding) -> str:
     shares = ", ".join(f"{share:.0%} {reading}" for reading, share in of_all.items())
     return (
         "examples: of the prompts it was fitted on in which the concept fires as here, how many "
-        f"have the reading it speaks for (of all: {shares}); weak (40%): it fires 40% as much "
+        f"have the reading it speaks for (of all: {shares}); little (40%): it fires 40% as much "
         "as in the average one"
     )
 

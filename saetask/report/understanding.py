@@ -12,7 +12,7 @@ from saetask.report.documents import (
     Share,
     Text,
 )
-from saetask.report.evidence import odds_of
+from saetask.report.evidence import WEAK, odds_of
 
 UNANNOTATED, RIGHT_NOTE, WRONG_NOTE = "none", "right", "wrong"
 """Names of kinds of notes: none at all, and findings that state the right or another reading."""
@@ -136,8 +136,11 @@ class Understanding(Document):
 
 
 def kind_sentence(found: Misunderstanding) -> str:
-    """Returns whether a finding is a misreading or a misreport; "" where that is not known."""
-    if found.margin is None:
+    """Returns whether a finding is a misreading or a misreport.
+
+    It is "" where that is not known, or near a tie.
+    """
+    if found.margin is None or abs(found.margin) < WEAK:
         return ""
     odds = odds_of(found.margin)
     if found.kind == "misreport":

@@ -13,6 +13,7 @@ from saetask.report.evidence import (
     OUTSIDE,
     REST,
     ROWS_A_SIDE,
+    WEAK,
     AnyConcept,
     AnyFinding,
     alike_text,
@@ -39,8 +40,6 @@ NOT_DESCRIBED, NONE_DESCRIBED = " (no such word)", " (no such words)"
 """Behind a word, or two, where the concept fires on no word that its name describes."""
 SILENT, LITTLE = 0.005, 0.67
 """Shares of the usual activity below which a concept is said not to fire, or only weakly."""
-WEAK = 0.7
-"""Log-odds below which the evidence is weak: two to one."""
 
 
 def why_sentence(found: AnyFinding) -> str:
@@ -95,10 +94,11 @@ def _opening(found: AnyFinding, named: float, because: str) -> str:
     if log_odds <= 0:
         opening = f"the features alone do not say {reading}"
         return f"{opening}, though {because}" if because else opening
-    rather = f" rather than {found.against}" if found.against else ""
-    say = f"the features say {reading}{rather}"
     if log_odds < WEAK:
-        say += f", but only just ({odds_of(log_odds)})"
+        others = found.against or "the others"
+        hardly = f"the features hardly tell {reading} from {others} ({odds_of(log_odds)})"
+        return f"no clear reason, {hardly}" + (f"; for it, {because}" if because else "")
+    say = f"the features say {reading}" + (f" rather than {found.against}" if found.against else "")
     if _is_unnamed(found, named):
         opening = f"{say}, but mostly by {REST} ({signed(unnamed(found))}{_unnamed_on(found)})"
         return f"{opening}; what has one: {because}" if because else opening

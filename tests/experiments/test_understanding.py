@@ -135,11 +135,12 @@ def test_the_margin_alone_says_what_a_finding_is_and_gold_only_scores_it():
 
 
 @pytest.mark.parametrize(
-    ("margin", "begins"), [(2.04, "kind: misreport; "), (-2.04, "kind: misreading; "), (None, "")]
+    ("margin", "begins"),
+    [(2.04, "kind: misreport, "), (-2.04, "kind: misreading, "), (0.2, ""), (None, "")],
 )
 def test_a_sentence_says_which_and_by_how_much(margin, begins):
     said = kind_sentence(misunderstanding("warm", margin))
-    assert said.startswith(begins) and ("2.0 nats" in said) == (margin is not None)
+    assert said.startswith(begins) and ("(about 7.7 to 1)" in said) == bool(said) == bool(begins)
 
 
 # A run

@@ -9,6 +9,7 @@ from saetask.detection.alike_prompts import AlikePrompts
 from saetask.report.evidence import (
     AGAINST,
     FOR,
+    WEAK,
     evidence_bars,
     removal_sentence,
     short_name,
@@ -16,7 +17,7 @@ from saetask.report.evidence import (
     unnamed,
 )
 from saetask.report.finding_record import misunderstanding_record
-from saetask.report.why import LEAST, WEAK, told_concepts, why_sentence
+from saetask.report.why import LEAST, told_concepts, why_sentence
 from tests.helpers.planted_evidence import LOG_ODDS, concept, planted_finding, token
 from tests.report.test_evidence import findings
 
@@ -77,9 +78,9 @@ def test_it_says_where_the_features_do_not_say_it_and_where_names_do_not(found) 
     sentence, named = why_sentence(found), found.log_odds - unnamed(found)
     if found.log_odds <= 0:
         assert sentence.startswith("the features alone do not say")
-    elif named <= 0 or unnamed(found) > named:
+    elif found.log_odds >= WEAK and (named <= 0 or unnamed(found) > named):
         assert "but mostly by what has no telling name" in sentence
-    assert ("but only just" in sentence) == (0 < found.log_odds < WEAK)
+    assert sentence.startswith("no clear reason") == (0 < found.log_odds < WEAK)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,8 @@ def test_evidence_that_only_just_tells_is_told_with_its_odds() -> None:
     sentence = why_sentence(
         planted_finding(concepts=[concept("food", 0.4, "soup")], rest=0.0, log_odds=0.4)
     )
-    assert sentence.startswith("the features say literal, but only just (about 1.5 to 1) because")
+    told = "no clear reason, the features hardly tell literal from the others (about 1.5 to 1); for"
+    assert sentence.startswith(f"{told} it, “soup” sets off features of food (+0.40)")
 
 
 @pytest.mark.parametrize(

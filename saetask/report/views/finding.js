@@ -36,7 +36,7 @@ function toldWords(concept) {
   const words = firedWords(concept).map(({ word, described }) => (described === false ? `(${word})` : word));
   if (words.length) return [...new Set(words)].join(", ");
   if (concept.fires_less === false) return "outside the text";
-  const told = concept.alike?.usual > 0 ? `weak (${percent(concept.alike.activity / concept.alike.usual)})` : "less than usual";
+  const told = concept.alike?.usual > 0 ? `little (${percent(concept.alike.activity / concept.alike.usual)})` : "less than usual";
   return concept.less_on?.length ? `${told}: ${concept.less_on.join(", ")}` : told;
 }
 
