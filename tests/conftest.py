@@ -21,7 +21,7 @@ FAST_ARCHITECTURES = {"topk", "jumprelu", "transcoder"}
 """Architectures of SAEs that the default tier tries; the others are slow tests."""
 
 hypothesis.settings.register_profile("fast", max_examples=15, deadline=None, derandomize=True)
-hypothesis.settings.register_profile("ci", max_examples=100, deadline=None, derandomize=True)
+hypothesis.settings.register_profile("ci", max_examples=50, deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "fast")
 
 

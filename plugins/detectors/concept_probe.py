@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from copy import copy
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from einops import rearrange
@@ -26,14 +26,12 @@ from saetask.detection import (
     fit_stack,
     held_out_loss,
     in_domain_rows,
-    inner_folds,
     known_prompts,
     known_readings,
     labels_of,
     log_activations,
     make_findings,
     make_misunderstanding,
-    prompt_text,
     rival_of,
     table_of,
     telling_parts,
@@ -43,26 +41,19 @@ from saetask.detection import (
 from saetask.saes import Concept, concept_activations, concept_weights
 
 from .concept_selection import (
+    SIZES,
+    ConceptSetting,
     ConceptWeights,
     candidate_concepts,
     fit_weights,
+    held_out_by_setting,
     order_of_entry,
 )
 
 if TYPE_CHECKING:
     from jaxtyping import Float64
 
-SIZES = (4, 8, 16)
-"""Numbers of concepts among which the fit split chooses."""
 NAMED_FEATURES = 5
-
-
-class _Choice(NamedTuple):
-    """What the fit split chooses beside the regions."""
-
-    n_concepts: int
-    strength: float
-    """Inverse strength C of the L2 penalty."""
 
 
 class ConceptProbe:
@@ -118,12 +109,12 @@ class ConceptProbe:
         labels, own = labels_of(gold_readings, self.readings), in_domain_rows(inputs)
         best, held_out = np.inf, np.zeros((len(labels), len(self.readings)))
         strengths = [strength for kind, strength in self.config.penalties if kind == "l2"]
-        choice, self.tried = _Choice(SIZES[0], strengths[0]), []
+        choice, self.tried = ConceptSetting(SIZES[0], strengths[0]), []
         for regions in usable_region_sets(
             self.config.region_sets, inputs[0].activations.prompts[0].regions
         ):
             design = _design(inputs, regions, known)
-            for setting, log_odds in _out_of_fold(design, labels, groups, strengths).items():
+            for setting, log_odds in held_out_by_setting(design, labels, groups, strengths).items():
                 loss = held_out_loss(log_odds[own], labels[own])
                 tried = {"regions": list(regions), **setting._asdict(), "fit_loss": loss}
                 self.tried.append(tried)
@@ -149,7 +140,7 @@ class ConceptProbe:
         """Keeps what later findings are compared with: the prompts of the data at hand."""
         ids = [concept.id for concept in self.concepts]
         self.activity = ConceptActivity(design.sum(1).astype(np.float32), labels, ids)
-        texts = [prompt_text(each) for each in inputs]
+        texts = [each.text for each in inputs]
         self.known = known_prompts(texts, self._telling(design), labels)
 
     def _telling(self, design: np.ndarray) -> csr_matrix:
@@ -185,7 +176,7 @@ class ConceptProbe:
         evidence = self._features(detector_input, chosen, rival)
         found = make_misunderstanding(self.name, detector_input, reading, evidence)
         if self.known is not None:
-            text = prompt_text(detector_input)
+            text = detector_input.text
             nearest = self.known.nearest(self._telling(design), text, self.readings)
             found = found._replace(nearest=nearest)
         return explain_by_concepts(
@@ -324,25 +315,3 @@ def _design(
     """Returns the activation of each concept in each region."""
     by_region = [concept_activations(log_activations(inputs, r), concepts) for r in regions]
     return np.stack(by_region, axis=1)
-
-
-def _out_of_fold(
-    design: "Float64[np.ndarray, 'n region concept']",
-    labels: np.ndarray,
-    groups: Sequence[str],
-    strengths: Sequence[float],
-) -> "dict[_Choice, Float64[np.ndarray, 'n class']]":
-    """Returns log-odds by setting, of probes that did not see the item's group."""
-
-    n_classes = len(np.unique(labels))
-    settings = [_Choice(size, strength) for size in SIZES for strength in strengths]
-    held_out = {setting: np.zeros((len(labels), n_classes)) for setting in settings}
-    for rows in inner_folds(labels, groups):
-        if len(np.unique(labels[rows.fit])) < n_classes:
-            continue  # it says nothing, as in `out_of_fold`
-        order = order_of_entry(design[rows.fit], labels[rows.fit])
-        for setting, log_odds in held_out.items():
-            chosen = design[:, :, order[: setting.n_concepts]]
-            probe = fit_weights(chosen[rows.fit], labels[rows.fit], setting.strength)
-            log_odds[rows.held_out] = probe.log_odds(chosen[rows.held_out])
-    return held_out

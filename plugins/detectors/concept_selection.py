@@ -8,7 +8,7 @@ import numpy as np
 from einops import rearrange, reduce
 
 from saetask import UserError
-from saetask.detection import DetectorInput, class_contrast, log_activations
+from saetask.detection import DetectorInput, class_contrast, inner_folds, log_activations
 from saetask.saes import Concept, concept_weights
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ NO_CONCEPTS = (
     f"{MIN_PROMPTS} of the prompts that it is fitted on; `saetask dictionary name FOLDER` names "
     "the features of a dictionary."
 )
+SIZES = (4, 8, 16)
+"""Numbers of concepts among which the fit split chooses."""
 MOST_CONCEPTS = 16
 COMPARED = 100
 """Number of concepts on the path: those whose means differ most between the classes."""
@@ -28,6 +30,14 @@ STEPS = 12
 """Penalties of the path, from the weakest C at which any column has a weight."""
 WIDEST = 300.0
 """Largest C of the path, as a multiple of the weakest."""
+
+
+class ConceptSetting(NamedTuple):
+    """What the fit split chooses of a concept probe, beside the regions."""
+
+    n_concepts: int
+    strength: float
+    """Inverse strength C of the L2 penalty."""
 
 
 class ConceptWeights(NamedTuple):
@@ -96,6 +106,27 @@ def order_of_entry(
         if len(entered) >= MOST_CONCEPTS:
             break
     return compared[entered[:MOST_CONCEPTS]]
+
+
+def held_out_by_setting(
+    design: "Float64[np.ndarray, 'n region concept']",
+    labels: np.ndarray,
+    groups: Sequence[str],
+    strengths: Sequence[float],
+) -> "dict[ConceptSetting, Float64[np.ndarray, 'n class']]":
+    """Returns log-odds by setting, of probes that did not see the item's group."""
+    n_classes = len(np.unique(labels))
+    settings = [ConceptSetting(size, strength) for size in SIZES for strength in strengths]
+    held_out = {setting: np.zeros((len(labels), n_classes)) for setting in settings}
+    for rows in inner_folds(labels, groups):
+        if len(np.unique(labels[rows.fit])) < n_classes:
+            continue  # it says nothing, as in `out_of_fold`
+        order = order_of_entry(design[rows.fit], labels[rows.fit])
+        for setting, log_odds in held_out.items():
+            chosen = design[:, :, order[: setting.n_concepts]]
+            probe = fit_weights(chosen[rows.fit], labels[rows.fit], setting.strength)
+            log_odds[rows.held_out] = probe.log_odds(chosen[rows.held_out])
+    return held_out
 
 
 def _most_different(

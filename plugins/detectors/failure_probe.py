@@ -33,7 +33,6 @@ from saetask.detection import (
     make_misunderstanding,
     meaning_owners,
     owned_concepts,
-    prompt_text,
     rival_of,
     strongest_concepts,
     table_of,
@@ -148,7 +147,7 @@ class FailureProbe:
     ) -> None:
         """Keeps what later findings are compared with: the prompts of the data at hand."""
         telling = telling_parts(design, self.means, self.weights)
-        self.known = known_prompts([prompt_text(each) for each in inputs], telling, labels)
+        self.known = known_prompts([each.text for each in inputs], telling, labels)
         if concepts := tuple(inputs[0].concepts):
             owners = strongest_concepts(concepts, self.d_sae)[self.columns % self.d_sae]
             ids = [concept.id for concept in concepts]
@@ -200,7 +199,7 @@ class FailureProbe:
         found = make_misunderstanding(self.name, detector_input, reading, list(evidence.values()))
         if self.known is not None:
             telling = telling_parts(row, self.means, self.weights)
-            nearest = self.known.nearest(telling, prompt_text(detector_input), self.readings)
+            nearest = self.known.nearest(telling, detector_input.text, self.readings)
             found = found._replace(nearest=nearest)
         if not (concepts := tuple(detector_input.concepts)):
             return found
@@ -291,10 +290,12 @@ class FailureProbe:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Takes over every attribute that a fit set."""
-        self.activity = table_of(ConceptActivity, "activity", state)
-        self.known = table_of(KnownPrompts, "known", state)
-        of_tables = entries(activity=self.activity, known=self.known)
-        vars(self).update({k: v for k, v in state.items() if k not in of_tables})
+        tables = {
+            "activity": table_of(ConceptActivity, "activity", state),
+            "known": table_of(KnownPrompts, "known", state),
+        }
+        own = vars(self).keys() - tables.keys()
+        vars(self).update({k: v for k, v in state.items() if k in own}, **tables)
 
     @property
     def silence(self) -> str | None:

@@ -8,7 +8,6 @@ from .base import DetectorInput as DetectorInput
 from .base import Evidence as Evidence
 from .base import Finding as Finding
 from .base import Misunderstanding as Misunderstanding
-from .base import NearPrompt as NearPrompt
 from .base import make_finding as make_finding
 from .base import make_misunderstanding as make_misunderstanding
 from .calibration import CHANCE as CHANCE
@@ -24,8 +23,8 @@ from .feature_owners import owned_concepts as owned_concepts
 from .feature_owners import ownership as ownership
 from .feature_owners import strongest_concepts as strongest_concepts
 from .known_prompts import KnownPrompts as KnownPrompts
+from .known_prompts import NearPrompt as NearPrompt
 from .known_prompts import known_prompts as known_prompts
-from .known_prompts import prompt_text as prompt_text
 from .known_prompts import telling_parts as telling_parts
 from .probe_features import DEFAULT_PROBE as DEFAULT_PROBE
 from .probe_features import ProbeConfig as ProbeConfig

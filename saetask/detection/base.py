@@ -9,6 +9,7 @@ import numpy as np
 
 from saetask.data.prompts import Span
 from saetask.detection.alike_prompts import AlikePrompts
+from saetask.detection.known_prompts import NearPrompt
 from saetask.inference.ranking import likeliest
 from saetask.saes.activations import FeatureActivations
 from saetask.saes.concepts import Concept
@@ -77,17 +78,6 @@ class ConceptEvidence(NamedTuple):
     less_on: Sequence[str] = ()
     """With `fires_less`, the words on which it fires all the same, where it fires most first;
     without those that its name does not describe."""
-
-
-class NearPrompt(NamedTuple):
-    """A prompt of the fit split whose evidence is like that of the prompt at hand."""
-
-    text: str
-    """The text that it asks about, shortened."""
-    reading: str
-    """Its right reading."""
-    similarity: float
-    """Cosine of what the features of the two prompts tell; 1 is the same."""
 
 
 class Misunderstanding(NamedTuple):
@@ -203,6 +193,12 @@ class DetectorInput:
         if region not in self.computed:
             self.computed[region] = self.activations.pooled(region)
         return self.computed[region]
+
+    @property
+    def text(self) -> str:
+        """The text that the prompt asks about."""
+        span = self.spans["text"]
+        return self.content[span.start : span.end]
 
     @property
     def answer(self) -> str:

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from saetask.detection.base import DetectorInput, NearPrompt
-
 if TYPE_CHECKING:
     from jaxtyping import Float, Float32, Int32, Int64
 
@@ -23,6 +21,17 @@ MOST_COLUMNS = 64
 """Columns that are kept of a prompt: those that tell most."""
 MOST_CHARACTERS = 240
 """Characters that are kept of a prompt's text."""
+
+
+class NearPrompt(NamedTuple):
+    """A prompt of the fit split whose evidence is like that of the prompt at hand."""
+
+    text: str
+    """The text that it asks about, shortened."""
+    reading: str
+    """Its right reading."""
+    similarity: float
+    """Cosine of what the features of the two prompts tell; 1 is the same."""
 
 
 class KnownPrompts(NamedTuple):
@@ -66,7 +75,7 @@ def known_prompts(
     """Returns what is kept of the prompts of the fit split.
 
     Args:
-        texts: What each asks about, as `prompt_text` returns it.
+        texts: What each asks about.
         telling: What their columns tell, as `telling_parts` returns it, `[n, column]`.
         classes: Their right classes.
         most_columns: Columns that are kept of a prompt.
@@ -102,12 +111,6 @@ def telling_parts(
     parts = csr_matrix(design, copy=True)
     parts.data = (parts.data - usual[parts.indices]) * apart[parts.indices]
     return parts
-
-
-def prompt_text(detector_input: DetectorInput) -> str:
-    """Returns the text that a prompt asks about."""
-    span = detector_input.spans["text"]
-    return detector_input.content[span.start : span.end]
 
 
 def shortened(text: str) -> str:

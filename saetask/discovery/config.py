@@ -48,16 +48,20 @@ class DiscoveryConfig:
         """
         for name, known in (("by", get_args(By)), ("vary", get_args(Vary))):
             if (value := getattr(self, name)) not in known:
-                raise UserError(f"{name} is one of {', '.join(known)}, not '{value}'.")
+                raise UserError(f"--{name} is one of {', '.join(known)}, not '{value}'.")
         for name in ("q", "discovery_share"):
             if not 0 < getattr(self, name) < 1:
-                raise UserError(f"{name} is between 0 and 1, not {getattr(self, name)}.")
+                raise UserError(f"{_flag(name)} is between 0 and 1, not {getattr(self, name)}.")
         if self.samples and self.by != "disagreement":
-            raise UserError("samples are compared by disagreement; give --by disagreement, too.")
+            raise UserError("--samples are compared by disagreement; give --by disagreement, too.")
         if self.vary != "order" and not self.samples:
-            raise UserError("vary is how the model is asked again; give --samples 5, too.")
+            raise UserError("--vary is how the model is asked again; give --samples 5, too.")
         if not self.temperature > 0:
-            raise UserError(f"temperature is {self.temperature}; it must be above 0.")
+            raise UserError(f"--temperature is {self.temperature}; it must be above 0.")
         for name in ("seed", "n_permuted", "samples"):
             if getattr(self, name) < 0:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be 0 or more.")
+                raise UserError(f"{_flag(name)} is {getattr(self, name)}; it must be 0 or more.")
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")

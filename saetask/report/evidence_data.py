@@ -8,16 +8,14 @@ from typing import Any
 
 from saetask.report.evidence import (
     MOST_NEAREST,
-    AnyConcept,
     alike_text,
-    fired_words,
     other_reading,
     shown_concepts,
     told_words,
     unnamed,
-    unnamed_words,
     weaker,
 )
+from saetask.report.fired_words import AnyConcept, fired_words, unnamed_words
 from saetask.report.items import MisunderstandingRecord
 from saetask.saes.described_words import describes
 

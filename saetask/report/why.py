@@ -14,16 +14,18 @@ from saetask.report.evidence import (
     REST,
     ROWS_A_SIDE,
     WEAK,
-    AnyConcept,
-    AnyFinding,
     alike_text,
-    fired_words,
     odds_of,
     share_of_usual,
     short_name,
     signed,
     telling,
     unnamed,
+)
+from saetask.report.fired_words import (
+    AnyConcept,
+    AnyFinding,
+    fired_words,
     unnamed_words,
     without_signs,
 )

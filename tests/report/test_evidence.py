@@ -15,7 +15,6 @@ from saetask.report.evidence import (
     PLAIN,
     alike_text,
     evidence_bars,
-    fired_words,
     headings,
     margin_sentence,
     marked_text,
@@ -23,9 +22,9 @@ from saetask.report.evidence import (
     shown_concepts,
     telling_contexts,
     told_words,
-    unnamed_words,
 )
 from saetask.report.evidence_data import ConceptTable, evidence_data
+from saetask.report.fired_words import fired_words, unnamed_words
 from saetask.report.items import MisunderstandingRecord
 from tests.helpers.planted_evidence import LOG_ODDS, SENTENCE, concept, planted_finding, token
 
