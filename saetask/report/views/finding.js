@@ -87,10 +87,10 @@ export class FindingView extends HTMLElement {
     this.listed = this.strongest.flatMap((concepts) => concepts.slice(0, this.aSide));
     const parts = [this.sentence()];
     const further = () => [...this.told(), this.contexts()];
-    const shown = () => [...this.marked(), this.bars(), this.nearest()].filter(Boolean);
-    if (this.listed.length && this.brief) parts.push(...shown(), this.closed([this.why(), ...further()].filter(Boolean)));
-    else if (this.listed.length) parts.push(this.why(), ...shown(), ...further());
-    else if (finding.features?.length) parts.push(this.features());
+    const shown = () => [...this.marked(), this.bars()];
+    if (this.listed.length && this.brief) parts.push(...shown(), this.nearest(), this.closed([this.why(), ...further()].filter(Boolean)));
+    else if (this.listed.length) parts.push(this.why(), this.nearest(), ...shown(), ...further());
+    else if (finding.features?.length) parts.push(this.nearest(), this.features());
     this.replaceChildren(...parts.filter(Boolean));
   }
 
