@@ -55,7 +55,9 @@ class SaetaskRun:
                 raise UserError(f"{place}: field 'prompt' is no text: {row['prompt']!r:.60}.")
             is_raw = None not in (row.get("raw_output"), row.get("raw_correct"))
             output, correct = (row["raw_" * is_raw + name] for name in ("output", "correct"))
-            begun = str(row.get("answer_prefix") or "")
+            begun = row.get("answer_prefix") or ""
+            if not isinstance(begun, str):
+                raise UserError(f"{place}: field 'answer_prefix' is no text: {begun!r:.60}.")
             prompt = replace(as_prompt(row["prompt"]), answer_prefix=begun.rstrip())
             name, group = str(row["id"]), str(row["group"])
             scores = row.get("raw_scores" if is_raw else "scores") or ()
@@ -68,12 +70,19 @@ class SaetaskRun:
 
 
 def _targets(path: Path) -> dict[str, str]:
-    """Returns the right answer to each item that any arm answered rightly: rows have no gold."""
+    """Returns the right answers to items, as far as rows tell them, which have no gold.
+
+    They tell it where any arm answers rightly, and where one of two candidates is wrong.
+    """
     targets: dict[str, str] = {}
     for _, row in read_rows(path, longest=LONGEST_LINE):
-        for correct, output in (("correct", "output"), ("raw_correct", "raw_output")):
-            if row.get(correct) is True and isinstance(row.get(output), str):
-                targets.setdefault(str(row.get("id")), row[output])
+        for raw in ("", "raw_"):
+            output, correct = row.get(f"{raw}output"), row.get(f"{raw}correct")
+            others = [text for text in row.get(f"{raw}scores") or () if text != output]
+            if correct is True and isinstance(output, str):
+                targets.setdefault(str(row.get("id")), output)
+            elif correct is False and len(others) == 1:
+                targets.setdefault(str(row.get("id")), others[0])
     return targets
 
 

@@ -114,11 +114,26 @@ def discover(arguments: Namespace) -> None:
             summary = result.summary.model_copy(update={"mended": mended})
             result = replace(result, summary=summary)
             result.save(folder)
+            if told := _not_mended(result.summary):
+                print(told, file=sys.stderr)
     if arguments.json:
         print_json(result.summary.to_json())
         return
     _print_summary(result.summary)
     print(f"Page: {page}")
+
+
+def _not_mended(summary: "DiscoverySummary") -> str:
+    """Returns how many confirmed discoveries no note was tried on, and why; "" for none."""
+    confirmed = sum(found.confirmed for found in summary.discoveries)
+    if not confirmed:
+        return "saetask: no discovery is confirmed, so there is nothing to mend"
+    if not (left := confirmed - len(summary.mended)):
+        return ""
+    return (
+        f"saetask: {left} of {confirmed} confirmed discoveries have too few prompts, with a known "
+        "right answer and room for a note, to be mended"
+    )
 
 
 def _annotators(

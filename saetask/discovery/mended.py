@@ -40,10 +40,11 @@ def _document(mending: Mending, holm_p: float) -> Mended:
         n_chosen_on=mending.n_chosen_on,
         n=mending.n,
         accuracy_in_log=mending.accuracy_in_log,
+        n_without_target=mending.n_without_target,
         arms=[_arm(name, answers) for name, answers in mending.arms.items()],
         holm_p=holm_p,
         mended=mends,
-        verdict=_verdict(mending, holm_p, mends) + _asked_otherwise(mending),
+        verdict=_verdict(mending, holm_p, mends) + _left_out(mending) + _asked_otherwise(mending),
     )
 
 
@@ -58,6 +59,14 @@ def _arm(name: str, answers: ArmAnswers) -> MendedArm:
         mended_minus_ci95=minus.ci95 if minus else None,
         mcnemar_p=minus.mcnemar_p if minus else None,
     )
+
+
+def _left_out(mending: Mending) -> str:
+    """Returns how many prompts took no part, where some did not; else ""."""
+    if not (n := mending.n_without_target):
+        return ""
+    prompts = "1 more prompt" if n == 1 else f"{n} more prompts"
+    return f" {prompts}, whose right answer the log does not tell, took no part."
 
 
 def _asked_otherwise(mending: Mending) -> str:

@@ -49,6 +49,9 @@ class Mended(Document):
     """Number of prompts of the confirmation half on which it was tried."""
     accuracy_in_log: Share | None = None
     """Share of right answers that the log has to these prompts; null where it has no scores."""
+    n_without_target: Count = 0
+    """Number of further prompts of that half, which took no part: the log does not tell their right
+    answers."""
     arms: list[MendedArm]
     """The original prompts, the mended ones, and controls."""
     holm_p: Share

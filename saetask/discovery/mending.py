@@ -69,6 +69,8 @@ class Mending(NamedTuple):
     arms: dict[str, ArmAnswers]
     accuracy_in_log: float | None = None
     """Share of right answers that the log has to these prompts; None where it has no scores."""
+    n_without_target: int = 0
+    """Number of prompts of that half that took no part, since no right answer is known."""
 
 
 def check_mendable(items: Sequence[EvaluatedItem]) -> None:
@@ -211,7 +213,12 @@ def _mending(
     scores = [each.found.items[i].correct for i in each.tried_on]
     known = [score for score in scores if score is not None]
     in_log = float(np.mean(known)) if known else None
-    return Mending(*identity, candidate.annotator.name, n_chosen_on, n, compared, in_log)
+    n_without = sum(
+        item.target is None
+        for item, is_half in zip(each.found.items, each.found.confirmation)
+        if is_half
+    )
+    return Mending(*identity, candidate.annotator.name, n_chosen_on, n, compared, in_log, n_without)
 
 
 def _compared(

@@ -89,7 +89,7 @@ def test_scores_between_right_and_wrong_can_be_searched():
     ("option", "said"),
     [
         ({"q": 0.0}, "q is between 0 and 1, not 0.0"),
-        ({"discovery_share": 1.0}, "discovery_share is between 0 and 1"),
+        ({"discovery_share": 1.0}, "--discovery-share is between 0 and 1"),
         ({"by": "length"}, "by is one of correctness, disagreement, not 'length'"),
     ],
 )

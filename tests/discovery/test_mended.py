@@ -1,5 +1,7 @@
 """A note mends only where it beats the original prompts and every control."""
 
+from dataclasses import replace
+
 import pytest
 
 from saetask.discovery.mended import mended_documents
@@ -39,6 +41,18 @@ def test_prompts_that_are_answered_otherwise_than_in_the_log_are_told():
     assert "0.0 % of these prompts are answered rightly, and in the log 80.0 %" in found.verdict
     (unknown,) = mended_documents([mending._replace(accuracy_in_log=None)])
     assert "in the log" not in unknown.verdict and unknown.accuracy_in_log is None
+
+
+def test_prompts_without_a_known_right_answer_are_told():
+    assert "took no part" not in mended("never").verdict
+    known = slice_of(40)
+    items = [replace(x, target=None) if n % 4 == 1 else x for n, x in enumerate(known.items)]
+    found = mend(ListeningClient("never"), known._replace(items=items))
+    assert found is not None
+    (document,) = mended_documents([found])
+    n = sum(each.target is None for each, half in zip(items, known.confirmation) if half)
+    assert document.n_without_target == n
+    assert f" {n} more prompts, whose right answer the log does not tell" in document.verdict
 
 
 def test_notes_are_corrected_over_the_discoveries():

@@ -281,6 +281,12 @@ def test_no_gold_answer_reaches_a_prompt_a_detector_or_an_annotator(small, sent)
     assert SENTINEL not in repr([sample_result.written for sample_result in result.second_results])
 
 
+def without_examples(written):
+    """Returns what was written, without examples of the fit split: their right reading is known."""
+    bare = [m._replace(nearest=()) for m in written.misunderstandings]
+    return written._replace(misunderstandings=bare)
+
+
 class Secret(Touch):
     """The right reading of some items has a name that no candidate stands for."""
 
@@ -294,10 +300,25 @@ def test_a_reading_that_only_gold_answers_know_stands_in_the_oracles_prompts_alo
     arms = by_arm(small(task=Secret()))
     secret = {item.id for item in Touch().items() if item.group in ("soup", "tea")}
     for arm in EVERY_ARM:
-        told = {
-            i for i, sample_result in arms[arm].items() if SENTINEL in repr(sample_result.written)
-        }
+        written = {i: without_examples(result.written) for i, result in arms[arm].items()}
+        told = {i for i, each in written.items() if SENTINEL in repr(each)}
         assert told == (secret if arm == "oracle" else set()), arm
+
+
+def test_examples_are_of_the_fit_split_alone(small):
+    result = small()
+    texts = {}
+    for each in result.results:
+        span = each.sample.prompt.spans["text"]
+        text = each.sample.prompt.content[span.start : span.end]
+        texts.setdefault(each.fold, set()).add(text)
+    shown = [
+        (each.fold, near.text)
+        for each in result.results
+        for m in each.written.misunderstandings
+        for near in m.nearest
+    ]
+    assert shown and not any(text in texts[fold] for fold, text in shown)
 
 
 # the same again

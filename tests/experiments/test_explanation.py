@@ -242,7 +242,7 @@ def test_a_run_folder_holds_contributions_that_add_up_and_the_explanation(result
         assert parts == pytest.approx(m["log_odds"], abs=1e-3)
         for concept in m["concepts"]:
             keys = ["id", "name", "contribution", "verdict", "for", "tokens", "features"]
-            assert list(concept) == [*keys, "contexts", "fires_less", "alike"]
+            assert list(concept) == [*keys, "contexts", "fires_less", "less_on", "alike"]
     block = read_json(result.folder / "summary.json")["explanation"]
     assert set(block) == set(Explanation.model_fields)
     detection = result.summary["reading_detection"]

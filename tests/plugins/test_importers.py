@@ -144,6 +144,21 @@ def test_a_run_is_read_arm_by_arm_with_the_raw_answers_where_there_are_some(read
     assert "field 'arm' is missing" in refusal(read, items_file({"id": 1}), "saetask")
 
 
+def test_the_right_answer_of_a_run_is_that_of_any_arm_or_the_other_one_of_two(read, items_file):
+    first, older, *_ = run_rows()
+    wrong = {"raw_scores": {"no": -1.0, "yes": -2.0}, "raw_correct": False}
+    rows = [
+        {**first, **wrong},
+        {**first, **wrong, "id": "bend-3", "raw_scores": {"no": -1.0, "yes": -2.0, "so": -3.0}},
+        {**older, "correct": False},
+    ]
+    rows = [{**row, "correct": False, "output": "other"} for row in rows]
+    targets = {item.id: item.target for item in read(items_file(*rows))}
+    assert targets == {"bend-1": "yes", "bend-2": None, "bend-3": None}
+    damaged = items_file({**rows[0], "answer_prefix": 5})
+    assert "items.jsonl:1: field 'answer_prefix' is no text: 5." in refusal(read, damaged)
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
