@@ -19,6 +19,8 @@ NEAREST = 5
 """Number of prompts that a finding names."""
 MOST_COLUMNS = 64
 """Columns that are kept of a prompt: those that tell most."""
+ROUNDING = 1e-9
+"""Length up to which a prompt tells nothing, and cosine up to which two are unlike."""
 MOST_CHARACTERS = 240
 """Characters that are kept of a prompt's text."""
 
@@ -57,10 +59,14 @@ class KnownPrompts(NamedTuple):
         given = self.values.ravel(), self.columns.ravel(), indptr
         own = telling.toarray()[0]
         rows: Any = csr_matrix(given, shape=(n, len(own)))
-        cosines = rows @ own / (np.linalg.norm(own) or 1.0)
+        cosines = rows @ own / _length(own)
         found: list[NearPrompt] = []
         for row in map(int, np.argsort(-cosines, kind="stable")):
-            if cosines[row] > 0 and self.texts[row] != shortened(text) and len(found) < NEAREST:
+            if (
+                cosines[row] > ROUNDING
+                and self.texts[row] != shortened(text)
+                and len(found) < NEAREST
+            ):
                 reading = readings[int(self.classes[row])]
                 found.append(NearPrompt(self.texts[row], reading, float(cosines[row])))
         return found
@@ -87,9 +93,14 @@ def known_prompts(
         strongest = np.argsort(-np.abs(parts), kind="stable")[:most_columns]
         columns[row, : len(strongest)] = places[strongest]
         values[row, : len(strongest)] = parts[strongest]
-    lengths = np.linalg.norm(values, axis=1, keepdims=True)
-    values /= np.where(lengths > 0, lengths, 1)
+    values /= _length(values)
     return KnownPrompts([shortened(text) for text in texts], classes, columns, values)
+
+
+def _length(values: np.ndarray) -> np.ndarray:
+    """Returns the lengths of vectors along the last axis; infinity for one that is rounding."""
+    lengths = np.linalg.norm(values, axis=-1, keepdims=True)
+    return np.where(lengths > ROUNDING, lengths, np.inf)
 
 
 def telling_parts(

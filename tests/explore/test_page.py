@@ -88,7 +88,7 @@ def test_a_concept_is_steered_and_struck(page, address) -> None:
 
 @pytest.mark.parametrize("size", [(1280, 800), (390, 844)])
 def test_the_main_act_needs_no_scrolling(page, address, monkeypatch, size) -> None:
-    added = [0.6, 0.4, -0.4, -0.3, -0.1]  # with the planted ones, more than the table lists
+    added = [0.6, 0.4, -0.4, -0.3, -0.2]  # with the planted ones, more than the table lists
     others = [
         ConceptEvidence(f"on:{n}", "made things (house, car)", n, "validated", "", [], [], [])
         for n in added
