@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.command_line import command_parser
+from benchmarks.command_line import items_parser
 from saetask import load_model, load_sae, read_features
 from saetask.data.folds import stratified_splits
 from saetask.data.samples import Sample, draw, make_samples
@@ -87,10 +87,7 @@ def figures(
 @one_line_errors("described_words")
 def main(given: Sequence[str] | None = None) -> int:
     """Prints the figures and returns the exit code."""
-    parser = command_parser("python -m benchmarks.described_words", __doc__)
-    parser.add_argument("task")
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--limit", type=int)
+    parser = items_parser("python -m benchmarks.described_words", __doc__)
     parser.add_argument("--draws", type=int, default=2)
     parser.add_argument("--fit-data", type=Path)
     parser.add_argument("--fit-limit", type=int, default=800)

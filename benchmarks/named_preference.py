@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from benchmarks.command_line import command_parser
+from benchmarks.command_line import items_parser
 from benchmarks.probe_inputs import labelled_prompts, read_inputs
 from saetask.detection import meaning_owners
 from saetask.dictionary.feature_labels import find_feature_labels
@@ -73,10 +73,7 @@ def random_owners(
 @one_line_errors("named_preference")
 def main(given: Sequence[str] | None = None) -> int:
     """Prints the figures and returns the exit code."""
-    parser = command_parser("python -m benchmarks.named_preference", __doc__)
-    parser.add_argument("task")
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--limit", type=int)
+    parser = items_parser("python -m benchmarks.named_preference", __doc__)
     parser.add_argument("--sae", default=DEFAULT_SAE)
     parser.add_argument("--dictionary", type=Path)
     parser.add_argument("--draws", type=int, default=3)

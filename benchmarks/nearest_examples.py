@@ -15,13 +15,12 @@ prompt, and how often that one is right.
 import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import csr_matrix
 
-from benchmarks.command_line import command_parser
+from benchmarks.command_line import items_parser
 from benchmarks.probe_inputs import labelled_prompts, read_inputs
 from saetask.data.corpus import TokenRow
 from saetask.data.folds import stratified_splits
@@ -123,10 +122,7 @@ def main(given: Sequence[str] | None = None) -> int:
     """Prints the figures and returns the exit code."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    parser = command_parser("python -m benchmarks.nearest_examples", __doc__)
-    parser.add_argument("task")
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--limit", type=int)
+    parser = items_parser("python -m benchmarks.nearest_examples", __doc__)
     parser.add_argument("--sae", default=DEFAULT_SAE)
     options = parser.parse_args(given)
     model, sae = load_model(), load_sae(options.sae)

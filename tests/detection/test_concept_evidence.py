@@ -1,6 +1,7 @@
 """Log-odds taken apart by concept: nothing is lost, whatever the weights are."""
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -72,6 +73,28 @@ def random_failure_probe(generator, concepts, readings):
     return probe
 
 
+class RandomParts(NamedTuple):
+    """A prompt's log-odds taken apart, by a random probe."""
+
+    probe: FailureProbe
+    reading: DetectorInput
+    parts: ConceptTerms
+    values: np.ndarray
+    """Log-activations of the probe's columns, `[column]`."""
+    owners: np.ndarray
+    """The concept of each column; -1 for none."""
+
+
+def random_parts(seed):
+    generator = np.random.default_rng(seed)
+    reading, concepts, readings = random_case(generator)
+    probe = random_failure_probe(generator, concepts, readings)
+    row = csr_matrix(probe._pooled([reading], probe.regions)[:, probe.columns])
+    parts = probe._by_concept(reading, row, concepts)
+    owners = strongest_concepts(concepts, D_SAE)[probe.columns % D_SAE]
+    return RandomParts(probe, reading, parts, row.toarray()[0], owners)
+
+
 @pytest.mark.parametrize("make", [random_concept_probe, random_failure_probe])
 @given(seeds)
 def test_contributions_and_rest_add_up_to_the_log_odds(make, seed):
@@ -126,20 +149,16 @@ def test_concepts_of_form_are_part_of_the_rest(make, seed):
 @given(seeds)
 def test_what_tokens_add_is_what_the_concept_adds(seed):
     """Beside what the average prompt gets, all is owed to tokens; here all are of the content."""
-    generator = np.random.default_rng(seed)
-    reading, concepts, readings = random_case(generator)
-    probe = random_failure_probe(generator, concepts, readings)
-    row = csr_matrix(probe._pooled([reading], probe.regions)[:, probe.columns])
-    parts = probe._by_concept(reading, row, concepts)
-    owners = strongest_concepts(concepts, D_SAE)[probe.columns % D_SAE]
-    terms = probe.stack[0] * probe.weights * row.toarray()[0]
+    case = random_parts(seed)
+    probe, parts, values = case.probe, case.parts, case.values
+    terms = probe.stack[0] * probe.weights * values
     usual = probe.stack[0] * probe.weights * probe.means
-    for number in range(len(concepts)):
-        own = owners == number
+    for number in range(len(case.reading.concepts)):
+        own = case.owners == number
         assert parts.by_token.sum(2)[:, number] == pytest.approx(terms[:, own].sum(1), abs=1e-9)
         beyond = (terms - usual)[:, own].sum(1)
         assert parts.terms[:, number] == pytest.approx(beyond, abs=1e-9)
-    for concept in probe.explain(reading, readings[0]).concepts:
+    for concept in probe.explain(case.reading, probe.readings[0]).concepts:
         assert all(token.adds * concept.contribution > 0 for token in concept.tokens)
         sizes = [abs(token.adds) for token in concept.tokens]
         assert sizes == sorted(sizes, reverse=True)
@@ -159,17 +178,12 @@ def test_a_reading_is_held_against_the_answers_or_the_likeliest_other_one(seed):
 
 @given(seeds)
 def test_what_unnamed_features_add_on_tokens_is_their_part_beyond_the_average(seed):
-    generator = np.random.default_rng(seed)
-    reading, concepts, readings = random_case(generator)
-    probe = random_failure_probe(generator, concepts, readings)
-    row = csr_matrix(probe._pooled([reading], probe.regions)[:, probe.columns])
-    parts = probe._by_concept(reading, row, concepts)
-    owners = strongest_concepts(concepts, D_SAE)[probe.columns % D_SAE]
-    values = row.toarray()[0]
-    own = (owners < 0) & (values != 0)
+    case = random_parts(seed)
+    probe, parts, values = case.probe, case.parts, case.values
+    own = (case.owners < 0) & (values != 0)
     beyond = probe.stack[0] * (probe.weights * (values - probe.means))[:, own]
     assert parts.rest_by_token.sum(1) == pytest.approx(beyond.sum(1), abs=1e-9)
-    m = probe.explain(reading, readings[0])
+    m = probe.explain(case.reading, probe.readings[0])
     sizes = [token.adds for token in m.unnamed_tokens]
     assert sizes == sorted(sizes, key=abs, reverse=True)
     assert all(size * (m.rest - m.unlisted) > 0 for size in sizes)
